@@ -114,7 +114,7 @@ static void on_reported(void *ctx, const ProtobufCMessage *answer, struct error 
         bool was_reported = err == NULL;
 
         (void)answer;
-        error_free(err); /* a new link is told anew */
+        error_free(err); /* a new link gets the report anew */
         k->is_reporting = false;
         if (k->is_freed)
                 free_when_answered(k);

@@ -10,7 +10,7 @@
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
 
-/* Told, and not known to be durable. */
+/* Reported, and not known to be durable. */
 struct reported {
         struct reported *next;
         uint64_t seq;
@@ -91,7 +91,7 @@ static void requested_drop_first(struct report_stream *a)
         free(q);
 }
 
-/* Waits for its call to end and for the client it asked for; nobody hears of either. */
+/* Waits for its call to end and for the client it requested; neither is reported to the owner. */
 static void free_when_quiet(struct report_stream *a)
 {
         if (!a->is_freed || a->call != NULL || a->is_connecting)
@@ -174,7 +174,7 @@ static void send_all_again(struct report_stream *a)
         send_reported(a);
 }
 
-/* The server ends the stream when it has heard everything. */
+/* The server ends the stream when it has received everything. */
 static void finish_if_due(struct report_stream *a)
 {
         if (!a->is_finishing || a->is_finish_reported || a->is_refused || a->reported != NULL)
@@ -185,7 +185,7 @@ static void finish_if_due(struct report_stream *a)
         a->events->on_finished(a->ctx);
 }
 
-/* ---- hearing ---------------------------------------------------------------------------------------------------- */
+/* ---- receiving -------------------------------------------------------------------------------------------------- */
 
 static void refuse(struct report_stream *a, struct error *err)
 {
@@ -248,7 +248,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         }
 }
 
-/* Whether another try cannot help: the cluster heard us, and wants none of it. */
+/* Whether another try cannot help: the cluster received the request and refuses it. */
 static bool is_final(const struct error *err)
 {
         if (error_is_for(err, REASON_CONNECTION)) /* the cluster has said nothing */

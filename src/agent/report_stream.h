@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One SSH connection as the cluster watches it: the stream SessionService/Report, which outlives the connection to
- * the Auth Service. What happens is told in order and kept until it is durable there; after a loss the next
- * stream begins with what had been accepted and repeats what was not acknowledged.
+ * The report stream of one connection, SessionService/Report, which outlives the connection to the Auth Service. Events are
+ * sent in order and kept until they are durable there; after a loss the next stream begins with the accepted certificate and
+ * repeats the events that were not acknowledged.
  */
 #ifndef AGENT_REPORT_STREAM_H
 #define AGENT_REPORT_STREAM_H
@@ -13,13 +13,13 @@
 struct agent;
 
 struct report_events {
-        /* The answer to report_stream_request, in the order of asking; or a later, unasked word on a certificate. Borrowed. */
+        /* The answer to report_stream_request, in the order of the requests; or a later decision on a certificate. Borrowed. */
         void (*on_decision)(void *ctx, const Cteleport__V1__ReportDecision *decision);
         /* The order to end. Foreign text. */
         void (*on_terminate)(void *ctx, struct str reason);
         /*
          * The cluster knows nothing of this connection (any more), or there is more to tell than is kept: end it. err
-         * is owned. At most once; nothing is told any more.
+         * is owned. At most once; nothing is reported any more.
          */
         void (*on_refused)(void *ctx, struct error *err);
         /* After report_stream_finish: all is acknowledged. */
@@ -29,7 +29,7 @@ struct report_events {
 struct report_stream;
 struct report_stream *report_stream_new(struct agent *agent, struct str connection_id, struct str client_addr,
                                         const struct report_events *events, void *ctx) MUST_USE;
-/* Whoever waits for an acknowledgement is told CANCELLED, now. NULL is silent. */
+/* Pending acknowledgements end with CANCELLED, now. NULL is silent. */
 void report_stream_free(struct report_stream *a);
 
 /* Requests the decision on a certificate; copied. */
@@ -42,7 +42,7 @@ void report_stream_accepted(struct report_stream *a, const Cteleport__V1__Report
 void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),
                  void *ctx);
 
-/* Nothing more will be told. */
+/* There are no further events. */
 void report_stream_finish(struct report_stream *a);
 
 #endif

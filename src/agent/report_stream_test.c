@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection's stream to a cluster that hears, answers and goes away as each test wants. */
+/* One connection's stream to a cluster that receives, answers and goes away as each test wants. */
 #include "agent/report_stream.h"
 
 #include <setjmp.h>
@@ -57,7 +57,7 @@ static const char *kind_of(const Cteleport__V1__ReportUp *up)
         }
 }
 
-static void on_heard(void *ctx, const ProtobufCMessage *msg)
+static void on_received(void *ctx, const ProtobufCMessage *msg)
 {
         struct fixture *f = ctx;
         const Cteleport__V1__ReportUp *up = (const Cteleport__V1__ReportUp *)msg;
@@ -83,7 +83,7 @@ static void on_gone(void *ctx)
         f->call = NULL;
 }
 
-static const struct rpc_call_events call_events = { on_heard, on_half_close, on_gone };
+static const struct rpc_call_events call_events = { on_received, on_half_close, on_gone };
 
 static void open_report_stream(struct rpc_call *call, const ProtobufCMessage *first)
 {
@@ -313,7 +313,7 @@ static void await_received(struct fixture *f, const char *words)
 
 /* ---- the tests -------------------------------------------------------------------------------------------------- */
 
-static void tells_in_order_and_hears_when_it_is_durable(void **state)
+static void reports_in_order_and_awaits_durability(void **state)
 {
         struct fixture *f = *state;
 
@@ -406,7 +406,7 @@ static void gives_up_when_more_happens_than_can_be_kept(void **state)
 }
 
 /* Others have what is kept for all; this one has little, until it has more than its share. */
-static void gives_up_with_more_than_its_share_of_what_all_may_keep(void **state)
+static void ends_with_more_than_its_share_of_pending_events(void **state)
 {
         struct fixture *f = *state;
         int reported = 0;
@@ -462,17 +462,17 @@ static void tells_those_who_wait_that_it_is_over(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(tells_in_order_and_hears_when_it_is_durable),
+                TEST(reports_in_order_and_awaits_durability),
                 TEST(repeats_after_a_loss_what_was_not_acknowledged),
                 TEST(asks_again_after_a_loss_what_was_not_answered),
                 TEST(waits_for_a_cluster_that_is_away),
                 TEST(keeps_no_more_on_its_way_than_the_cluster_takes),
                 TEST(gives_up_when_more_happens_than_can_be_kept),
-                TEST(gives_up_with_more_than_its_share_of_what_all_may_keep),
+                TEST(ends_with_more_than_its_share_of_pending_events),
                 TEST(ends_with_a_cluster_that_knows_nothing_of_it),
                 TEST(finishes_when_everything_is_durable),
                 TEST(tells_those_who_wait_that_it_is_over),
         };
 
-        return cmocka_run_group_tests_name("attend", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("report_stream", tests, NULL, NULL);
 }

@@ -81,7 +81,7 @@ static void leave_old(struct spool_file *f)
         f->spool->old_uploads--;
 }
 
-/* The cluster has what is left of it. The file itself is for whoever examines the disk. */
+/* The cluster has the rest of it. The file itself stays for an examination of the disk. */
 static void keep_damaged(const struct spool_file *f)
 {
         AUTO_MEM char *name = mem_printf("%s.damaged", f->id);

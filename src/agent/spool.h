@@ -21,7 +21,7 @@ struct spool *spool_open(struct agent *agent, const char *dir);
 void spool_close(struct spool *sp);
 
 /*
- * crowded(ctx, true) when all recordings together hold LIMIT_SPOOL_WAITING_ALL: from now on no producer may be heard, whatever
+ * full(ctx, true) when all recordings together hold LIMIT_SPOOL_WAITING_ALL: from now on no producer may be read, whatever
  * it has; (ctx, false) when half of it is written: each may, unless spool_must_wait().
  */
 void spool_on_full(struct spool *sp, void (*full)(void *ctx, bool is_full), void *ctx);

@@ -58,7 +58,7 @@ struct spool_file {
         int fd;
         bool is_old;       /* of an earlier run */
         bool is_published; /* may be sent */
-        bool is_closed;    /* whoever gave the bytes has let go */
+        bool is_closed;    /* the producer of the bytes has ended */
         bool has_failed;   /* takes no more */
         bool is_aborted;   /* ends without its end */
         bool is_complete;  /* nothing more will be written: size is final */
@@ -95,7 +95,7 @@ struct spool {
         struct spool_file *files;
         size_t waiting;      /* bytes of all recordings that are in memory and not on the disk */
         bool is_full;     /* they have reached LIMIT_SPOOL_WAITING_ALL, and not fallen to half of it since */
-        struct timer *stuck; /* runs while it is crowded: to say so */
+        struct timer *stuck; /* runs while the spool is full: to log it */
         void (*full)(void *ctx, bool is_full);
         void *full_ctx;
         struct budget room;  /* of the folder, in bytes */

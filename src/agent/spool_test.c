@@ -320,7 +320,7 @@ static void keeps_a_recording_whose_end_is_damaged(void **state)
         assert_int_equal(after.st_size, st.st_size);
 }
 
-static void sends_many_of_an_earlier_run_and_leaves_strangers_alone(void **state)
+static void sends_many_of_an_earlier_run_and_no_other_files(void **state)
 {
         enum { MANY = 3 * LIMIT_SPOOL_UPLOADS };
         struct agent *s = *state;
@@ -440,7 +440,7 @@ int main(void)
                 T(sends_what_stands_around_a_damaged_chunk),
                 T(ends_while_it_looks_at_what_an_earlier_run_left),
                 T(keeps_a_recording_whose_end_is_damaged),
-                T(sends_many_of_an_earlier_run_and_leaves_strangers_alone),
+                T(sends_many_of_an_earlier_run_and_no_other_files),
                 T(tells_when_the_disk_takes_no_more),
                 T(says_at_once_when_nothing_can_be_begun),
                 T(tells_when_it_is_drained),

@@ -64,9 +64,9 @@ struct agent {
         bool is_deaf;                /* acknowledges nothing */
         int requested;
 
-        struct error *failure;       /* what a session was told */
+        struct error *failure;       /* the error that a session got */
         int drained;
-        bool is_full;             /* as the producers were told */
+        bool is_full;             /* as reported to the producers */
 };
 
 static struct agent *world; /* for the server's callbacks */
@@ -112,7 +112,7 @@ static inline UNUSED void take_chunk(struct stream_of *s, const Cteleport__V1__R
         assert_int_equal(chunk->offset, s->kept->bytes.len);
         buf_put(&s->kept->bytes, pb_str(chunk->data));
         if (world->breaks_after > 0 && s->kept->bytes.len >= world->breaks_after)
-                break_connection(); /* what came is kept, but nobody was told */
+                break_connection(); /* the bytes are stored, but no acknowledgement is sent */
         else
                 acknowledge(s);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A reverse tunnel to each proxy of the cluster, so that whichever a person comes to can reach this host.
+ * A reverse tunnel to each proxy of the cluster, so that each of them can reach this host for its users.
  *
  * Several proxies may stand behind one address, and who answers there is chance: a connection that leads to a
  * proxy we have a tunnel to already is closed, and that place tries again; one that leads to another proxy on
@@ -43,7 +43,7 @@ struct place {
         struct connect_way way;
         struct connect_trust trust;
         struct held_identity *identity; /* shown in the connect under way */
-        char *reported;                     /* the failure last told: retries are silent */
+        char *reported;                     /* the failure last reported: retries are silent */
 };
 
 struct tunnel_keeper {

@@ -34,7 +34,7 @@ static void leave_queue(struct spool_file *f)
         f->upload.is_queued = false;
 }
 
-/* The budget that bytes took is there for whoever waits longest. */
+/* The budget that is free again goes to the upload that waits longest. */
 static void give_back(struct spool_file *f, size_t len)
 {
         struct spool *sp = f->spool;
@@ -114,7 +114,7 @@ static bool is_final(const struct error *err)
         }
 }
 
-/* The file stays, and the next run tries again; a session that goes on is told. */
+/* The file stays, and the next run tries again; a session that goes on gets the error. */
 static void refuse(struct spool_file *f, struct error *err)
 {
         log_warn("The cluster does not take a recording; it stays in the spool", LOG_C("session_id", f->id), LOG_ERR(err));

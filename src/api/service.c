@@ -98,8 +98,8 @@ static bool log_is_next(void)
 }
 
 /*
- * How a service that does not listen to the supervisor (signer, sts) hears of a new log file: by this signal, when the message
- * is there. Calls nothing but what signal-safety(7) has.
+ * A service that does not listen to the supervisor (signer, sts) learns of a new log file by this signal, sent when the message
+ * is there. Only calls of signal-safety(7) are made.
  */
 static void on_hangup(int signum)
 {

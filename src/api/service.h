@@ -22,7 +22,7 @@ enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 struct service_events {
         void (*on_stop)(void *ctx);  /* end now, orderly; also when the supervisor is gone. Called once */
         void (*on_drain)(void *ctx); /* finish what is open, take nothing new, then end */
-        /* The neighbour `name` was started again: fd (owned) is the new connection to it. */
+        /* The sibling process `name` was started again: fd (owned) is the new connection to it. */
         void (*on_link)(void *ctx, const char *name, int fd);
         /*
          * A message for this service only (control->own): borrowed until it returns, as secrets in it are wiped then. fd is
@@ -55,12 +55,12 @@ void service_put_fd(struct service *s, const char *name, int fd);
 struct error *service_control(struct service *s, struct loop *l, const struct service_events *events,
                               void *ctx) MUST_USE;
 
-/* Tells the supervisor that this service serves. */
+/* Reports to the supervisor that this service is ready. */
 void service_ready(struct service *s);
 
 /*
- * Asks the supervisor for a new link to the neighbour `name`, which comes by on_link. Nothing comes of it while
- * the neighbour is dead: its next start brings a link. So ask again, every PACE_RELINK.
+ * Requests a new link to the sibling process `name` from the supervisor; it comes by on_link. The request has no effect while
+ * the sibling is dead: its next start brings a link. So repeat it, every PACE_RELINK.
  */
 void service_relink(struct service *s, const char *name);
 
@@ -85,7 +85,7 @@ void service_end(struct service *s);
 void service_log_setup(const Cteleport__V1__Config *config, int fd);
 
 /*
- * The mains of the services; each runs its loop until it is told to stop and returns the exit code.
+ * The mains of the services; each runs its loop until it is ordered to stop and returns the exit code.
  * (signer and sts have theirs in signer/signer.h and sts/sts.h; `teleport` wraps them.)
  */
 int auth_main(struct service *s);

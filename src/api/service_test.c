@@ -208,7 +208,7 @@ static void refuses_to_run_without_a_supervisor(void **state)
         assert_int_equal(status, 0);
 }
 
-static void says_ready_and_obeys(void **state)
+static void reports_ready_and_follows_orders(void **state)
 {
         struct child c = start_child(count_what_it_receives);
         int pipe_ends[2];
@@ -256,7 +256,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(gives_each_descriptor_once_by_its_name),
                 cmocka_unit_test(refuses_to_run_without_a_supervisor),
-                cmocka_unit_test(says_ready_and_obeys),
+                cmocka_unit_test(reports_ready_and_follows_orders),
                 cmocka_unit_test(stops_when_the_supervisor_is_gone),
                 cmocka_unit_test(tells_the_whole_reason_when_it_gives_up),
         };

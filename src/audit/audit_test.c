@@ -564,7 +564,7 @@ static void holds_no_more_in_memory_than_its_limit(void **state)
         assert_int_equal(t.refused, MORE);
 }
 
-static void takes_back_a_line_that_could_not_be_synced_for_lack_of_space(void **state)
+static void removes_a_line_that_a_full_disk_did_not_sync(void **state)
 {
         struct fixture *f = *state;
 
@@ -622,7 +622,7 @@ int main(void)
                 ROW(closing_finishes_what_was_asked_whatever_its_job_is_at),
                 ROW(does_not_wait_for_the_pool),
                 ROW(names_the_directory_that_an_administrator_knows),
-                ROW(takes_back_a_line_that_could_not_be_synced_for_lack_of_space),
+                ROW(removes_a_line_that_a_full_disk_did_not_sync),
                 ROW(holds_no_more_in_memory_than_its_limit),
         };
 #undef ROW

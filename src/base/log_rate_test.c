@@ -34,7 +34,7 @@ static size_t flood(struct log_site *site, enum log_level level, const char *key
         return written;
 }
 
-static void a_peer_has_a_burst_and_a_rate_for_each_kind_of_line(void **state)
+static void a_peer_has_a_rate_for_each_kind_of_line(void **state)
 {
         static struct log_site one, others[20];
         size_t left_alone = 0;
@@ -135,7 +135,7 @@ static void the_next_line_says_how_many_were_left_out(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(a_peer_has_a_burst_and_a_rate_for_each_kind_of_line),
+                cmocka_unit_test(a_peer_has_a_rate_for_each_kind_of_line),
                 cmocka_unit_test(all_peers_together_have_one_for_what_is_wrong),
                 cmocka_unit_test(knows_whom_a_line_is_about),
                 cmocka_unit_test(ports_and_debug_lines_change_nothing),

@@ -27,7 +27,7 @@ static bool is_due(const struct instance *i, const struct slot *s)
         if (!s->is_fresh && (i->is_local || s == &i->slots[SLOT_PROXY]))
                 return true; /* since it was stopped, its addresses, the host's ID or the CA may have become others */
         if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
-                return true; /* from a join or a release that did not say who signs people */
+                return true; /* from a join, or from a release that did not send the user CA */
         return loop_wall(&i->loop).ns >= s->renew_at.ns;
 }
 
@@ -91,7 +91,7 @@ static void certify_failed(struct instance *i, struct error *err)
                 instance_failed(i, err);
                 return;
         }
-        if (!error_is_for(err, REASON_CONNECTION)) /* a lost connection is told by the end of presence */
+        if (!error_is_for(err, REASON_CONNECTION)) /* a lost connection is reported by the end of presence */
                 log_warn("A certificate could not be renewed", LOG_C("role", i->slots[i->certify_slot].role),
                          LOG_ERR(err));
         conversation_enter(&i->at, INSTANCE_PRESENT);
@@ -286,7 +286,7 @@ static void open_presence(struct instance *i)
                 if (s->service != NULL && s->is_wanted && s->refusal == NULL && !host_identity_is_empty(&s->identity))
                         services[hello.n_services++] = pb_text(s->role);
         }
-        /* Nothing listens on a node: people reach it through the tunnels it keeps to the proxies. */
+        /* Nothing listens on a node: users reach it through its tunnels to the proxies. */
         hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
         hello.may_poll = !i->is_local;
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;

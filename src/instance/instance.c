@@ -213,7 +213,7 @@ struct rpc_client *instance_auth(const struct instance *i)
         return i->auth == NULL ? NULL : auth_client_get(i->auth);
 }
 
-/* Nothing to decide here: a call is always open on the connection, and has been told the same before. */
+/* Nothing to decide here: a call is always open on the connection, and got the same error before. */
 void instance_on_rpc_closed(void *ctx, struct error *err)
 {
         (void)ctx;
@@ -232,7 +232,7 @@ static void on_renewal(void *ctx)
         struct instance *i = ctx;
         if (i->at.state == INSTANCE_PRESENT && instance_auth(i) != NULL) {
                 certify_begin(i);
-        } else if (i->at.state == INSTANCE_AWAY) { /* the visit is earlier than planned */
+        } else if (i->at.state == INSTANCE_AWAY) { /* the poll is earlier than planned */
                 timer_stop(i->wait);
                 instance_go_on(i);
         }
@@ -319,7 +319,7 @@ static void on_client_to_leave(void *ctx, struct rpc_client *client, struct erro
                 stop_now(i);
 }
 
-/* The cluster is told, so that nobody is offered a node that is not there. */
+/* The leave is sent to the cluster, so that no user is offered a node that is not there. */
 static void on_stop(void *ctx)
 {
         struct instance *i = ctx;
@@ -343,7 +343,7 @@ static void on_stop(void *ctx)
         }
 }
 
-/* The slot whose service is the neighbour `name`; SLOT_COUNT when it is none. */
+/* The slot of the sibling process `name`; SLOT_COUNT when it is none. */
 static enum slot_index slot_of_sibling(const struct instance *i, const char *name)
 {
         enum slot_index n = 0;

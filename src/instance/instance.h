@@ -8,7 +8,7 @@
  *     └─ identity ───┼─────────────┼──────────┘ │          │          │
  *                    └──────────── WAIT ◄───────┴──────────┴── lost ──┘
  *
- * A cluster of many hosts asks for visits: PRESENT ──► AWAY, without a connection, and CONNECT when the next is due.
+ * A cluster of many hosts requests polls: PRESENT ──► AWAY, without a connection, and CONNECT when the next is due.
  *
  * On the machine of the Auth Service there is no join and no CONNECT: the link to auth says who we are.
  */
@@ -36,7 +36,7 @@ enum slot_index { SLOT_INSTANCE, SLOT_NODE, SLOT_PROXY, SLOT_COUNT = 8 };
 struct slot {
         const char *role;      /* "Node" */
         const char *service;   /* as Boot names it: "ssh"; NULL: the host itself */
-        const char *title;     /* "SSH Service", for people */
+        const char *title;     /* "SSH Service", for users */
         bool is_wanted;
         struct host_identity identity;
         struct walltime renew_at;
@@ -67,14 +67,14 @@ struct instance {
         const Cteleport__Internal__V1__InstanceBoot *own; /* its own part; never NULL */
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         struct str proxy_server, auth_server;        /* one of them, or neither on the machine of auth */
-        bool is_local;                               /* auth runs on this machine, as our neighbour */
+        bool is_local;                               /* auth runs on this machine, as a sibling process */
         bool is_stopping;                            /* may still take leave of the cluster */
         bool has_stopped;                            /* and asks nobody any more */
 
         struct slot slots[SLOT_COUNT];
         struct status status;
         struct conversation at;
-        struct timer *wait;      /* until the next try, or the next visit */
+        struct timer *wait;      /* until the next try, or the next poll */
         struct instant poll_at; /* when that is, while away */
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
         struct timer *store_again; /* an identity that could not be stored */
@@ -83,7 +83,7 @@ struct instance {
         struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
         struct buf roots;        /* of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them itself */
         struct connect_trust trust;
-        char *reported[2];           /* the failures last told, of connecting and of joining: retries are silent */
+        char *reported[2];           /* the failures last reported, of connecting and of joining: retries are silent */
 
         /* joining */
         struct connect_way ways[CONNECT_WAYS_MAX];
@@ -111,14 +111,14 @@ struct instance {
         bool is_listed;
         bool has_tunnel;         /* to a proxy at least, under the ID that this host has now */
         bool is_locked;          /* the last refusal was that of a lock */
-        bool is_clock_off;       /* and the operator has been told */
+        bool is_clock_off;       /* and it has been logged */
         char process_nonce[33];
 
         struct sibling *siblings[SLOT_COUNT]; /* who asks for the identity of a slot; NULL when there is none */
         struct proxy_list *proxies;
         char *local_proxy;       /* where the proxy beside our own auth listens; NULL: there is none */
         struct label_values *labels; /* NULL when none are configured */
-        bool has_unreported_labels;  /* one has changed since the cluster was told of them */
+        bool has_unreported_labels;  /* one has changed since they were last reported */
 };
 
 /* ---- instance.c ------------------------------------------------------------------------------------ */
@@ -169,7 +169,7 @@ void member_connect(struct instance *i);
 
 /* Asks for what is missing or due, one after the other; then presence, or CONNECT if the Instance certificate is new. */
 void certify_begin(struct instance *i);
-/* Tells the cluster the values of the labels that commands give, if it listens; while away, at a visit that is soon. */
+/* Reports the values of command labels to the cluster, if a stream is open; while AWAY, at an early poll. */
 void instance_report_labels(struct instance *i);
 
 #endif

@@ -29,7 +29,7 @@ struct label {
         char chunk[512];
         int64_t status;
         int signum;
-        char *reported; /* the trouble last told; owned */
+        char *reported; /* the failure last reported; owned */
 
         Cteleport__V1__Duration period;
         Cteleport__V1__CommandLabel message; /* result owned, NULL before the first */
@@ -55,7 +55,7 @@ static void label_free(struct label *l)
 
 /* ---- the result -------------------------------------------------------------------------------------------- */
 
-/* A trouble that lasts is told once. */
+/* A failure that lasts is reported once. */
 static void report(struct label *l, const char *trouble)
 {
         if (l->reported != NULL && trouble != NULL && strcmp(l->reported, trouble) == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service `labels`: runs the commands of ssh_service.commands, as the user that started `teleport`, and tells
- * `instance` their values. It is there only where such commands are configured, and hears nothing of anybody.
+ * The service `labels`: runs the commands of ssh_service.commands, as the user that started `teleport`, and reports
+ * their values to `instance`. It runs only where such commands are configured, and receives no requests.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -99,7 +99,7 @@ static void on_stop(void *ctx)
         s->link = NULL;
 }
 
-/* ---- the cage --------------------------------------------------------------------------------------- */
+/* ---- the sandbox ------------------------------------------------------------------------------------ */
 
 /* Beside an Auth Service the commands see the programs of this host, but nothing of the data directory: the CA keys are in it. */
 static struct error *enter_sandbox_beside_auth(const struct service *s)

@@ -251,7 +251,7 @@ static void try_way(struct instance *i)
         i->connect = connect_start(&i->loop, way, &i->trust, on_join_connected, i);
 }
 
-/* What the older join service is told: one ID for as many tries as it takes. */
+/* The ID for the older join service: one for all tries. */
 static const char *own_host_id(struct instance *i)
 {
         AUTO(buf) id = BUF_MAX(64);

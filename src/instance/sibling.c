@@ -10,7 +10,7 @@
 
 enum { QUERY_MAX = 4 * KiB, HAVE_MAX = 128 };
 
-/* A question that is open until there is something newer than the asker has. */
+/* A request that stays open until there is something newer than the client has. */
 struct query {
         bool is_open;
         uint32_t id;

@@ -2,7 +2,7 @@
 /*
  * Gives the identity of a service to the process of that service, and the list of proxies to the one that keeps
  * tunnels to them, over the link between the two (InstanceVerb in proto/internal.proto). A question waits here
- * until there is something newer than the asker has.
+ * until there is something newer than the client has.
  */
 #ifndef INSTANCE_SIBLING_H
 #define INSTANCE_SIBLING_H
@@ -12,7 +12,7 @@
 
 struct loop;
 
-/* What a neighbour may be told; all of it borrowed for its life. */
+/* The state that a sibling process may read; all of it borrowed for its life. */
 struct sibling_events {
         const char *role; /* the one it may ask for */
         const struct host_identity *identity;

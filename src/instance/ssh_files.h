@@ -18,7 +18,7 @@ struct ssh_files {
         char *authority;           /* owned */
 };
 
-/* FAILED_PRECONDITION when the identity has no CA of people: nobody could log in. */
+/* FAILED_PRECONDITION when the identity has no user CA: no user could log in. */
 struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *ret) MUST_USE;
 void ssh_files_release(struct ssh_files *f);
 

@@ -107,7 +107,7 @@ static void leaves_files_alone_that_are_right(void **state)
         assert_int_equal(stat_of(f, "user_ca.pub").st_ino, ca_before.st_ino);
 }
 
-static void is_nothing_without_the_ca_of_people(void **state)
+static void writes_nothing_without_the_user_ca(void **state)
 {
         struct fixture *f = *state;
         AUTO(ssh_files) files = { 0 };
@@ -125,7 +125,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(writes_what_sshd_reads, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_files_alone_that_are_right, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(is_nothing_without_the_ca_of_people, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(writes_nothing_without_the_user_ca, set_up, tear_down),
         };
 
         return cmocka_run_group_tests_name("ssh_files", tests, NULL, NULL);

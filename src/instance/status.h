@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this host would say if asked how it is: data_dir/proc/status.json, for `teleport status` and
- * whoever watches. Rewritten on each change, never more than one write under way, off the loop's thread.
+ * The state of this host in data_dir/proc/status.json, for `teleport status` and for monitoring.
+ * Rewritten on each change, with at most one write at a time, off the loop's thread.
  */
 #ifndef INSTANCE_STATUS_H
 #define INSTANCE_STATUS_H

@@ -504,7 +504,7 @@ static void keeps_what_a_pin_proves_of_a_proxys_answer(void **state)
         assert_int_equal(f->outcome.identity.certs.ssh_ca_count, 0);
 }
 
-static void believes_the_ssh_cas_of_an_auth_service_that_a_pin_proves(void **state)
+static void trusts_the_ssh_cas_of_a_pinned_auth_service(void **state)
 {
         struct fixture *f = *state;
         f->role = f->options.legacy_role = "Node";
@@ -559,7 +559,7 @@ int main(void)
                 TEST(signs_no_challenge_of_another_form),
                 TEST(signs_no_challenge_of_another_form_for_the_older_service),
                 TEST(keeps_what_a_pin_proves_of_a_proxys_answer),
-                TEST(believes_the_ssh_cas_of_an_auth_service_that_a_pin_proves),
+                TEST(trusts_the_ssh_cas_of_a_pinned_auth_service),
                 TEST(refuses_an_answer_by_a_ca_that_no_pin_names),
                 TEST(ends_once_when_it_is_cancelled),
         };

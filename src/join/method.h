@@ -61,7 +61,7 @@ struct join_settings {
         bool is_clock_off;        /* by AWS's clock, and logged */
 };
 
-/* A further field of the audit record of a join: a text, or a number when text is NULL. */
+/* A further field of the audit record of a join: a claim of the host as a text, or a measurement when text is NULL. */
 struct join_note {
         const char *name; /* static */
         const char *text; /* lives as long as the verifier's arena */

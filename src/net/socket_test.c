@@ -162,7 +162,7 @@ static void closing_with_unread_input_does_not_destroy_the_last_words(void **sta
         assert_null(f->b.err);
 }
 
-static void a_closed_socket_that_waits_for_its_peer_does_not_keep_the_loop_running(void **state)
+static void a_lingering_socket_does_not_keep_the_loop_running(void **state)
 {
         struct fixture *f = *state;
 
@@ -173,7 +173,7 @@ static void a_closed_socket_that_waits_for_its_peer_does_not_keep_the_loop_runni
         loop_run(&f->loop);
 }
 
-static void releasing_the_loop_does_not_wait_for_a_peer_that_does_not_read(void **state)
+static void releasing_the_loop_does_not_wait_for_a_peer(void **state)
 {
         struct fixture *f = *state;
         int a, b;
@@ -202,7 +202,7 @@ static void a_stream_may_be_closed_inside_its_own_callbacks(void **state)
         assert_null(f->a.stream);
 }
 
-static void writing_to_a_peer_that_is_gone_ends_with_an_error_from_the_loop(void **state)
+static void a_write_to_a_lost_peer_fails_from_the_loop(void **state)
 {
         struct fixture *f = *state;
 
@@ -220,7 +220,7 @@ static void writing_to_a_peer_that_is_gone_ends_with_an_error_from_the_loop(void
         run_a_while(&f->loop);
 }
 
-static void a_peer_that_vanishes_while_the_queue_is_full_breaks_the_stream(void **state)
+static void a_lost_peer_breaks_a_stream_with_a_full_queue(void **state)
 {
         struct fixture *f = *state;
 
@@ -599,11 +599,11 @@ int main(void)
                 TEST(an_orderly_end_leaves_the_other_direction_open),
                 TEST(closing_still_sends_what_was_written),
                 TEST(closing_with_unread_input_does_not_destroy_the_last_words),
-                TEST(a_closed_socket_that_waits_for_its_peer_does_not_keep_the_loop_running),
-                TEST(releasing_the_loop_does_not_wait_for_a_peer_that_does_not_read),
+                TEST(a_lingering_socket_does_not_keep_the_loop_running),
+                TEST(releasing_the_loop_does_not_wait_for_a_peer),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),
-                TEST(writing_to_a_peer_that_is_gone_ends_with_an_error_from_the_loop),
-                TEST(a_peer_that_vanishes_while_the_queue_is_full_breaks_the_stream),
+                TEST(a_write_to_a_lost_peer_fails_from_the_loop),
+                TEST(a_lost_peer_breaks_a_stream_with_a_full_queue),
                 TEST(a_break_is_kept_for_a_listener_that_comes_later),
                 TEST(a_prefix_comes_before_what_the_lower_stream_brings),
                 TEST(a_prefixed_stream_may_be_closed_and_paused_at_any_moment),

@@ -117,7 +117,7 @@ static void bytes_come_through_in_order_whatever_their_number(void **state)
         }
 }
 
-static void what_comes_with_the_last_flight_of_the_handshake_is_not_lost(void **state)
+static void data_with_the_last_handshake_flight_is_not_lost(void **state)
 {
         for (int at_once = 0; at_once < 2; at_once++) {
                 struct fixture *f = *state;
@@ -225,7 +225,7 @@ static void an_end_without_close_notify_is_an_error(void **state)
         SSL_CTX_free(ctx);
 }
 
-static void a_peer_that_asks_for_key_updates_without_reading_is_cut_off(void **state)
+static void a_flood_of_key_updates_ends_the_connection(void **state)
 {
         struct fixture *f = *state;
         int ours;
@@ -406,12 +406,12 @@ int main(void)
                 TEST(a_silent_peer_meets_the_deadline),
                 TEST(a_cancelled_handshake_reports_once_from_the_loop),
                 TEST(bytes_come_through_in_order_whatever_their_number),
-                TEST(what_comes_with_the_last_flight_of_the_handshake_is_not_lost),
+                TEST(data_with_the_last_handshake_flight_is_not_lost),
                 TEST(a_paused_stream_holds_back_and_goes_on),
                 TEST(one_direction_may_end_before_the_other),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),
                 TEST(an_end_without_close_notify_is_an_error),
-                TEST(a_peer_that_asks_for_key_updates_without_reading_is_cut_off),
+                TEST(a_flood_of_key_updates_ends_the_connection),
                 TEST(tls_stacks_on_tls),
                 TEST(a_handshake_survives_bytes_that_come_one_by_one),
                 TEST(a_peer_that_vanishes_at_any_moment_costs_one_error),

@@ -158,7 +158,7 @@ static void the_servers_order_of_protocols_decides(void **state)
         assert_true(str_equal(tls_alpn(f->at_client.ear.stream), STR("first")));
 }
 
-static void both_ends_know_the_binding_of_their_connection_and_of_no_other(void **state)
+static void both_ends_have_the_binding_of_their_connection_only(void **state)
 {
         uint8_t at_client[2][TLS_CHANNEL_BINDING_SIZE], at_server[2][TLS_CHANNEL_BINDING_SIZE];
 
@@ -467,7 +467,7 @@ int main(void)
                 TEST(the_server_chooses_its_identity_by_name),
                 TEST(a_name_is_checked_against_the_certificate),
                 TEST(the_servers_order_of_protocols_decides),
-                TEST(both_ends_know_the_binding_of_their_connection_and_of_no_other),
+                TEST(both_ends_have_the_binding_of_their_connection_only),
                 TEST(tls_1_2_without_extended_master_secret_has_no_binding),
                 TEST(internal_contexts_speak_tls_1_3_and_others_1_2_too),
                 TEST(a_certificate_that_is_trusted_by_itself_will_do),

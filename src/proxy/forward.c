@@ -89,7 +89,7 @@ static void refuse(struct forward *f, struct error *err)
 
 /* ---- from auth to the host ------------------------------------------------------------------------- */
 
-/* As it is: the host checks what it gets, whoever sends it. */
+/* Unchanged: the host checks the answer, whatever its sender. */
 static void on_up_bytes(void *ctx, struct str message)
 {
         struct forward *f = ctx;
@@ -369,7 +369,7 @@ static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
         pass_unary(call, first, &cteleport__v1__ping_response__descriptor, false);
 }
 
-/* Where the person is, the proxy sees: whatever the client wrote. */
+/* The user's address is the one that the proxy sees, whatever the client sent. */
 static void open_login(struct rpc_call *call, const ProtobufCMessage *first)
 {
         Cteleport__V1__LoginRequest request = *(const Cteleport__V1__LoginRequest *)first;

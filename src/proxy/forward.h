@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Joins on their way through the proxy, message by message (docs/protocols/join.md, P1), and logins: the
- * only methods that a stranger reaches here.
+ * only methods that an unauthenticated peer reaches here.
  */
 #ifndef PROXY_FORWARD_H
 #define PROXY_FORWARD_H
@@ -18,7 +18,7 @@ struct forward_peer {
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE];
 };
 
-/* The table for rpc_serve, and its guard: whatever is in the table is open to strangers, nothing else exists. */
+/* The table for rpc_serve, and its guard: every method of the table is open to unauthenticated peers, and no other exists. */
 extern const struct rpc_method *const forward_methods[];
 struct error *forward_guard(void *caller, const struct rpc_method *method) MUST_USE;
 

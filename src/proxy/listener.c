@@ -46,7 +46,7 @@ struct client {
         struct listener *listener;
         struct client *next, **at;
         struct conversation talk;
-        bool is_counted; /* as a stranger, by the limits on those; then `source` is there */
+        bool is_counted; /* as an unauthenticated peer, by the limits on those; then `source` is set */
         bool is_passed;  /* counted among the connections that are passed through */
         const struct source *source;
         struct instant since;
@@ -71,7 +71,7 @@ struct client {
         struct forward_peer as_peer;
 };
 
-/* Outlives a visitor who goes before auth has answered. */
+/* Outlives a client that goes before auth has answered. */
 struct announcement {
         struct client *client; /* NULL: gone */
 };
@@ -83,7 +83,7 @@ struct listener {
         bool is_closing;
 };
 
-/* ---- farewell -------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------------- */
 
 static void uncount(struct client *v)
 {
@@ -107,7 +107,7 @@ static void report_empty(void *ctx)
         proxy_is_empty(ctx);
 }
 
-/* Nothing runs for the visitor any more. */
+/* Nothing runs for the client any more. */
 static void client_free(struct client *v)
 {
         struct listener *d = v->listener;
@@ -125,7 +125,7 @@ static void client_free(struct client *v)
                 loop_defer(&d->proxy->loop, report_empty, d->proxy);
 }
 
-/* Ends whatever runs; the visitor goes when that has answered. */
+/* Ends everything that runs; the client is freed when that has answered. */
 static void client_dismiss(struct client *v)
 {
         if (v->dial != NULL)
@@ -300,7 +300,7 @@ static struct error *take_place(struct client *v, struct str cert)
         return NULL;
 }
 
-/* A person: no stranger any more, but one of those that share this proxy. */
+/* A user: authenticated now, and one of those that share this proxy. */
 static void serve_ssh(struct client *v)
 {
         struct stream *s = v->stream;
@@ -474,7 +474,7 @@ static void pass_through(struct client *v)
                 client_free(v);
                 return;
         }
-        /* Agents stay connected; whether they are strangers is for auth to find out, within its own limits. */
+        /* Agents stay connected; auth finds out whether they are authenticated, within its own limits. */
         uncount(v);
         v->is_passed = sources_enter(&p->sources, SOURCE_PASSED, v->peer);
         struct rpc_client *auth = p->upstream == NULL ? NULL : upstream_client(p->upstream);
@@ -640,7 +640,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         stream_read(v->stream, true);
 }
 
-/* ---- the door itself --------------------------------------------------------------------------------- */
+/* ---- the listener ------------------------------------------------------------------------------------ */
 
 struct listener *proxy_listener_open(struct proxy *p, int listen_fd)
 {

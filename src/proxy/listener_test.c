@@ -15,7 +15,7 @@
 #include "pki/cert.h"
 #include "proxy/proxy.h"
 
-/* The door on a port of its own, somebody who knocks, and a listener in place of auth; one loop for all. */
+/* The proxy's listener on a port of its own, a client, and a listener in place of auth; one loop for all. */
 struct stage {
         struct proxy proxy;
         Cteleport__Internal__V1__Boot boot;
@@ -245,7 +245,7 @@ static void passes_what_is_for_auth_through_untouched(void **state)
         }
         assert_true(str_equal(hello.alpn[0], STR("teleport-auth@6578.teleport.cluster.local")));
         assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
-        stream_close(s->at_auth); /* auth hangs up, and so does the door */
+        stream_close(s->at_auth); /* auth hangs up, and so does the proxy */
         s->at_auth = NULL;
         RUN_UNTIL(s, s->handshake == NULL);
         assert_true(s->has_failed);
@@ -288,7 +288,7 @@ static void hangs_up_on_noise(void **state)
         assert_int_equal(s->client_saw.len, 0);
 }
 
-static void turns_away_whoever_has_too_many_connections(void **state)
+static void refuses_a_source_with_too_many_connections(void **state)
 {
         struct stage *s = *state;
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
@@ -323,7 +323,7 @@ int main(void)
                 TEST(keeps_names_of_its_own_below_the_same_suffix),
                 TEST(tells_plain_http_to_come_back_with_tls),
                 TEST(hangs_up_on_noise),
-                TEST(turns_away_whoever_has_too_many_connections),
+                TEST(refuses_a_source_with_too_many_connections),
                 TEST(draining_ends_who_only_waits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

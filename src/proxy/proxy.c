@@ -156,7 +156,7 @@ static void use_keypairs(struct proxy *p, Cteleport__Internal__V1__HttpsKeyPair 
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
 }
 
-/* ---- the identity, from the instance next door ------------------------------------------------------- */
+/* ---- the identity, from the process instance --------------------------------------------------------- */
 
 static struct error *read_user_cas(const Cteleport__Internal__V1__Identity *msg, struct buf *ret)
 {

@@ -2,15 +2,15 @@
 /*
  * The process on the public port: what its parts share. Private to src/proxy.
  *
- *   accept ─► door: counts the source, looks at the ClientHello
+ *   accept ─► listener: counts the source, reads the ClientHello
  *               ├─ teleport-auth@…  ─────────► passes the bytes through to auth, TLS untouched
  *               ├─ cteleport-reversetunnel ──► mutual TLS (host CA): tunnels, the nodes that wait to be reached
- *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a person's way to a node
+ *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a user's connection to a node
  *               └─ else: TLS here, which asks for no certificate
  *                    ├─ teleport-proxy-grpc, h2 ─► forward: the join services and Ping, nothing else
  *                    └─ http/1.1, none ──────────► webapi: /webapi/find, /webapi/ping
  *
- * It runs unprivileged in a cage and holds no secret but its own identity.
+ * It runs unprivileged in a sandbox and has no secret but its own identity.
  */
 #ifndef PROXY_PROXY_H
 #define PROXY_PROXY_H
@@ -62,7 +62,7 @@ static inline struct str proxy_cluster(const struct proxy *p)
         return p->identity.cluster;
 }
 
-/* The door or the tunnels have no connection any more, while draining or stopping. */
+/* The listener or the tunnels have no connection any more, while draining or stopping. */
 void proxy_is_empty(struct proxy *p);
 
 #endif

@@ -10,8 +10,8 @@
 enum { QR_TEXT_MAX = 1 * KiB };
 
 /*
- * Writes an <svg> of the text, black on white with its quiet zone whatever the colours of the page, with `label` for those
- * who hear the page (plain words: it is not escaped). INVALID_ARGUMENT, and nothing is written, when the text is
+ * Writes an <svg> of the text, black on white with its quiet zone whatever the colours of the page, with `label` for
+ * screen readers (plain words: it is not escaped). INVALID_ARGUMENT, and nothing is written, when the text is
  * empty or longer than QR_TEXT_MAX.
  */
 struct error *qr_put_svg(struct buf *out, struct str text, const char *label) MUST_USE;

@@ -29,7 +29,7 @@ static const struct conversation_state states[] = {
 struct ssh_dial {
         struct proxy *proxy;
         struct conversation talk;
-        struct stream *stream; /* to the person; NULL while the splice owns it */
+        struct stream *stream; /* to the user; NULL while the splice owns it */
         char peer[ADDRESS_TEXT_MAX];
         struct buf input; /* the request, and what came behind it */
         size_t head;      /* length of the request */
@@ -277,7 +277,7 @@ static void on_read(void *ctx, struct str bytes)
 static void on_stream_end(void *ctx, struct error *err)
 {
         struct ssh_dial *d = ctx;
-        error_free(err); /* the person left */
+        error_free(err); /* the user left */
         if (d->talk.state == HEAD)
                 end(d);
         else

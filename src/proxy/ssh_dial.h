@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A person's way to a node: on TLS with the ALPN "cteleport-ssh" and a certificate by the user CA, one
- * HTTP/1.1 CONNECT; auth is asked whether it may be, the node's tunnel for a stream, and then bytes go both
+ * A user's connection to a node: on TLS with the ALPN "cteleport-ssh" and a certificate by the user CA, one
+ * HTTP/1.1 CONNECT; auth decides, the node's tunnel gives a stream, and then bytes go both
  * ways.
  *
  *     CONNECT <host name or host ID>:0 HTTP/1.1          HTTP/1.1 200 OK

@@ -13,19 +13,19 @@
 
 enum { USERS_MAX = 4, NODES_MAX = 6 };
 
-/* Somebody who knocks at the door: a person, or a node with its tunnel. */
+/* A client of the listener: a user, or a node with its tunnel. */
 struct client {
         struct stage *stage;
         struct tls_context *tls;
         struct dial *dial;
         struct tls_handshake *handshake;
-        struct stream *stream; /* of a person */
+        struct stream *stream; /* of a user */
         struct buf saw;
         struct tunnel_server *tunnel; /* of a node */
         bool is_refused, has_ended;
 };
 
-/* The door, auth with its DialService, people and nodes; all on one loop. */
+/* The listener, auth with its DialService, users and nodes; all on one loop. */
 struct stage {
         struct proxy proxy;
         Cteleport__Internal__V1__Boot boot;
@@ -253,7 +253,7 @@ static struct client *node_knocks(struct stage *s)
         return v;
 }
 
-/* A person whose certificate is by this CA. */
+/* A user whose certificate is by this CA. */
 static struct client *user_connects(struct stage *s, struct fake_cluster *ca, const char *protocol)
 {
         struct client *v = &s->user_clients[s->user_count++];
@@ -386,7 +386,7 @@ static int tear_down(void **state)
 
 /* ---- tests ---- */
 
-static void a_person_reaches_a_node(void **state)
+static void a_user_reaches_a_node(void **state)
 {
         struct stage *s = *state;
         (void)node_knocks(s);
@@ -427,7 +427,7 @@ static void passes_the_kind_that_a_client_requests_on_to_auth(void **state)
         assert_int_equal(s->connects, 0);
 }
 
-static void refusals_of_auth_are_told(void **state)
+static void refusals_of_auth_are_forwarded(void **state)
 {
         static const struct {
                 enum error_code code;
@@ -458,7 +458,7 @@ static void a_node_without_a_tunnel_cannot_be_reached(void **state)
         assert_true(str_contains(buf_str(&alice->saw), STR("not connected to this proxy")));
 }
 
-static void a_refusal_of_the_node_is_told(void **state)
+static void a_refusal_of_the_node_is_forwarded(void **state)
 {
         struct stage *s = *state;
         (void)node_knocks(s);
@@ -485,10 +485,10 @@ static void what_is_no_way_to_a_node_is_refused(void **state)
         assert_int_equal(s->requested_count, 0);
 }
 
-static void only_the_user_ca_makes_people(void **state)
+static void only_the_user_ca_makes_users(void **state)
 {
         struct stage *s = *state;
-        struct client *mallory = user_connects(s, &s->hosts, SSH_DIAL_ALPN); /* a host CA that signs people: no */
+        struct client *mallory = user_connects(s, &s->hosts, SSH_DIAL_ALPN); /* a host CA that signs users: refused */
         RUN_UNTIL(s, mallory->is_refused);
         struct client *host = host_knocks(s, "Node", SSH_DIAL_ALPN);
         RUN_UNTIL(s, host->is_refused);
@@ -538,12 +538,12 @@ static void who_leaves_while_auth_is_asked_is_forgotten(void **state)
         s->answers_late = true;
         (void)alice_requests(s, way);
         RUN_UNTIL(s, s->requested != NULL);
-        proxy_listener_shut(s->proxy.listener); /* as a person who hangs up, the end of the proxy ends what runs */
+        proxy_listener_shut(s->proxy.listener); /* like a user who hangs up, the end of the proxy ends the dial */
         RUN_UNTIL(s, s->gone == 1 && proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->connects, 0);
 }
 
-static void people_have_limits_of_their_own(void **state)
+static void users_have_limits_of_their_own(void **state)
 {
         struct stage *s = *state;
         (void)node_knocks(s);
@@ -593,17 +593,17 @@ static void draining_keeps_connections_and_begins_none(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(a_person_reaches_a_node),
+                TEST(a_user_reaches_a_node),
                 TEST(passes_the_kind_that_a_client_requests_on_to_auth),
-                TEST(refusals_of_auth_are_told),
+                TEST(refusals_of_auth_are_forwarded),
                 TEST(a_node_without_a_tunnel_cannot_be_reached),
-                TEST(a_refusal_of_the_node_is_told),
+                TEST(a_refusal_of_the_node_is_forwarded),
                 TEST(what_is_no_way_to_a_node_is_refused),
-                TEST(only_the_user_ca_makes_people),
+                TEST(only_the_user_ca_makes_users),
                 TEST(only_nodes_have_tunnels),
                 TEST(the_newest_tunnel_of_a_node_serves_and_old_ones_go),
                 TEST(who_leaves_while_auth_is_asked_is_forgotten),
-                TEST(people_have_limits_of_their_own),
+                TEST(users_have_limits_of_their_own),
                 TEST(one_user_does_not_take_all_places),
                 TEST(draining_keeps_connections_and_begins_none),
         };

@@ -91,7 +91,7 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
                 AUTO_PTR(error) err = add_key(g, pb_str(pairs[i]->key_pem));
 
                 if (err != NULL)
-                        log_debug("The key of a web certificate is not told", LOG_ERR(err));
+                        log_debug("The key of a web certificate is not reported", LOG_ERR(err));
         }
         send_keys(g);
 }

@@ -22,7 +22,7 @@ struct sources;
 struct tunnels {
         struct loop *loop;
         struct sources *sources;     /* counts them (SOURCE_TUNNELS), and limits how many there are */
-        struct tunnel_guard *guard;  /* is told who comes; may be NULL */
+        struct tunnel_guard *guard;  /* gets every agent that connects; may be NULL */
         void (*on_empty)(void *ctx); /* when the last one is gone, from the loop; may be NULL */
         void *ctx;
         struct node_tunnel *list;

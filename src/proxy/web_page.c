@@ -154,7 +154,7 @@ void web_respond_landing(struct http_exchange *x, const struct web_page *page)
         respond(x, page, "Cluster access", buf_str(&b));
 }
 
-/* In groups of four, as people type it. */
+/* In groups of four, as users type it. */
 static void put_secret(struct buf *out, struct str secret)
 {
         buf_put_c(out, "<pre>");

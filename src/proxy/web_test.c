@@ -266,7 +266,7 @@ static void refuses_forms_that_are_not_filled_in_without_asking_auth(void **stat
 {
         struct stage *s = *state;
 
-        post(s, STR("password=correct+horse&again=correct+house&otp=123456"));
+        post(s, STR("password=correct+horse&again=correct+battery&otp=123456"));
         assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
         assert_sends(s, "The two passwords differ.");
         post(s, STR("again=&otp=123456"));

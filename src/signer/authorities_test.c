@@ -133,7 +133,7 @@ static void keeps_the_directory_and_its_files_to_itself(void **state)
         assert_false(exists(f, "ca.new"));
 }
 
-static void says_that_there_is_no_ca_only_when_there_is_no_directory(void **state)
+static void a_missing_ca_means_a_missing_directory(void **state)
 {
         struct fixture *f = *state;
         AUTO(authorities) as = { 0 };
@@ -263,7 +263,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(makes_a_ca_that_it_reads_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_the_directory_and_its_files_to_itself, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(says_that_there_is_no_ca_only_when_there_is_no_directory, set_up,
+                cmocka_unit_test_setup_teardown(a_missing_ca_means_a_missing_directory, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(never_makes_a_second_ca, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_anew_after_a_first_start_that_was_cut_short, set_up, tear_down),

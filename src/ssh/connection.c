@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *      visit ── sshd asked for ──▶ STARTING ── its socket came ──▶ OPEN ── either side left, or the order to end ──▶ ENDING
+ *   incoming ── sshd requested ──▶ STARTING ── its socket came ──▶ OPEN ── either side left, or the order to end ──▶ ENDING
  *                                     └──────── sshd did not start ─────────────────────────────────────────────────▶ │
- *      freed ◀── the cluster knows everything, or too late ── TELLING ◀── sshd and its programs are gone ─────────────┘
+ *      freed ◀─ all is acknowledged, or the time is over ── REPORTING ◀── sshd and its programs are gone ─────────────┘
  */
 #include <stdlib.h>
 
@@ -26,7 +26,7 @@ enum connection_state { STARTING, OPEN, ENDING, REPORTING };
 
 static const struct conversation_state states[] = {
         [STARTING] = { "starting", MILLISECONDS(TIMEOUT_SSHD_START), TO(OPEN) | TO(ENDING) },
-        /* No deadline: people work for as long as they like. */
+        /* No deadline: a session may last as long as its user likes. */
         [OPEN] = { "open", SECONDS(0), TO(ENDING) },
         /* sshd and its programs end within seconds, by the supervisor's hand if not by themselves; this is for words that were lost. */
         [ENDING] = { "ending", MILLISECONDS(TIMEOUT_SSH_ENDING), TO(REPORTING) },
@@ -44,7 +44,7 @@ struct query {
         void (*done)(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err); /* NULL: answered */
         void *ctx;
         struct timer *deadline;
-        struct error *err; /* it was not even asked; told when the deadline comes, which is soon */
+        struct error *err; /* it was not sent; reported at the deadline, which is soon */
         Cteleport__V1__ReportDecision *decision; /* NULL: none yet; unpacked */
 };
 
@@ -175,7 +175,7 @@ static void end_if_quiet(struct connection *c)
 
 static void stop_sshd(struct connection *c);
 
-/* Something of it does not end, or nobody told: it is let go of, so that the cluster hears of the end and the place is free. */
+/* A part of it does not end, or its end was not reported: it is released, so that the cluster learns of the end and the place is free. */
 static void abandon(struct connection *c)
 {
         log_warn("An SSH connection does not end and is given up", LOG_C("connection", c->id), LOG_INT("sshd", c->has_sshd),
@@ -460,7 +460,7 @@ void connection_request(struct connection *c, struct str certificate, struct str
         q->next = c->queries;
         c->queries = q;
         c->query_count++;
-        if (err != NULL) { /* told in a turn of its own, like every other answer */
+        if (err != NULL) { /* reported in a turn of its own, like every other answer */
                 q->err = err;
                 timer_start(q->deadline, MILLISECONDS(1));
                 return;
@@ -652,7 +652,7 @@ static void take_end(struct connection *c, const char *how)
         if (c->at.state == STARTING)
                 connection_end(c, error_hint(error_new(ERROR_UNAVAILABLE, "sshd did not start on this host: %s", shown),
                                              "the log of teleport on that host says more"));
-        if (c->at.state == OPEN) { /* its last bytes are on their way; the person hangs up when they have come */
+        if (c->at.state == OPEN) { /* its last bytes are under way; the client hangs up when it has them */
                 begin_to_end(c);
                 c->close_step = CUT_SPLICE;
                 timer_start(c->closing, MILLISECONDS(TIMEOUT_SSH_DRAIN));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the SSH Service says to a program that sshd started, and of it: frames of proto/session.proto. A stream that is NULL hears nothing. */
+/* Messages of the SSH Service to a program that sshd started: frames of proto/session.proto. Nothing is sent to a stream that is NULL. */
 #ifndef SSH_HELPER_MESSAGES_H
 #define SSH_HELPER_MESSAGES_H
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs that sshd started, at the helpers socket. Anybody on this machine can connect there, so who it is
- * comes from the kernel and from the supervisor, who looks:
+ * Programs that sshd started, at the helpers socket. Every process of this machine can connect there, so its identity
+ * comes from the kernel and from the supervisor, which checks:
  *
- *      hears ──▶ checked ──▶ asked ──────────────────────────▶ closed     ssh-authorize, by a user of its own
+ *   receives ──▶ checked ──▶ requested ──────────────────────▶ closed         ssh-authorize, by a user of its own
  *                   │
- *                   └──▶ accepted? ──▶ told ──▶ runs ──▶ ended ──▶ closed     ssh-session, by the user
+ *                   └──▶ accepted? ──▶ reported ──▶ runs ──▶ ended ──▶ closed   ssh-session, by the user
  *
  * Nothing of the user's runs before the cluster has the start of the session on its disk.
  */
@@ -73,7 +73,7 @@ struct helper {
         struct timer *resize;
         struct instant resized;
         uint32_t columns, rows;
-        bool has_resized;              /* and not told */
+        bool has_resized;              /* and not reported */
         int32_t code;
         char *signal, *reason;         /* of its end */
         const char *notice;            /* for its beginning, or NULL */
@@ -164,7 +164,7 @@ static void report_exit(struct helper *h)
         connection_report(h->connection, &up, NULL, NULL);
 }
 
-/* What was told to the cluster as recorded is sent, however short. */
+/* Output that was reported as recorded is sent, however short. */
 static void let_go_of_recording(struct helper *h)
 {
         struct spool_file *f = h->recording;
@@ -504,7 +504,7 @@ static void begin(struct helper *h, const Cteleport__V1__ReportDecision *d)
         report_start(h);
 }
 
-/* sshd's word that it let the person in comes by its log, which may be read after the program it started is heard. */
+/* sshd reports the accepted login in its log, which may be read after the message of the program that it started. */
 static void find_decision(void *ctx)
 {
         struct helper *h = ctx;
@@ -568,7 +568,7 @@ static void introduce(struct helper *h, const helper_up *up)
 
 /* ---- a session that runs ------------------------------------------------------------------------------------------------------ */
 
-/* All of them together: nobody is heard who is not ordered to end, until half of what waits is written. */
+/* All of them together: only programs that are ordered to end are read, until half of the waiting bytes are written. */
 static void on_full(void *ctx, bool is_full)
 {
         struct helpers *all = ctx;
@@ -766,7 +766,7 @@ static void on_end(void *ctx, struct error *err)
         helper_close(h);
 }
 
-/* ---- the door ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the listener ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_unknown(const struct helper *h)
 {

@@ -98,7 +98,7 @@ static void ends_what_the_cluster_did_not_write_down(void **state)
 
 /* ---- each session is decided anew --------------------------------------------------------------------------------------- */
 
-/* The answer to the start that was told last. */
+/* The answer to the start that was reported last. */
 static void decide_session(struct ssh_service *s, bool is_allowed, const char *record, const char *reason)
 {
         decision_message d = CTELEPORT__V1__REPORT_DECISION__INIT;

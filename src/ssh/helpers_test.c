@@ -198,7 +198,7 @@ static void forget(void *ctx UNUSED)
 {
 }
 
-/* Says it again and again until nobody hears it; how many bytes that were, SENT_MOST: it is still heard. */
+/* Sends it again and again until it is not read any more; returns the number of bytes, SENT_MOST if it is still read. */
 static size_t send_until_unreceived(struct ssh_service *s, const helper_up *up)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
@@ -304,7 +304,7 @@ static void tells_the_size_now_and_then(void **state)
         assert_string_equal(reported(s), "resize 100x24;resize 199x24;");
 }
 
-static void waits_when_files_are_told_faster_than_heard(void **state)
+static void waits_when_files_come_faster_than_acknowledged(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -350,7 +350,7 @@ int main(void)
                 T(gives_up_a_program_that_does_not_end),
                 T(ends_a_program_that_speaks_out_of_turn),
                 T(tells_the_size_now_and_then),
-                T(waits_when_files_are_told_faster_than_heard),
+                T(waits_when_files_come_faster_than_acknowledged),
 #undef T
         };
 

@@ -201,7 +201,7 @@ void connection_report(struct connection *c UNUSED, const Cteleport__V1__ReportU
                 buf_printf(&world->reported, "file %s %s;", up->file->action, up->file->path);
                 break;
         default:
-                fail_msg("something strange was told");
+                fail_msg("an unexpected event was reported");
         }
         if (acknowledged == NULL)
                 return;
@@ -431,7 +431,7 @@ static inline UNUSED void note(struct buf *received, const helper_down *down)
         }
 }
 
-/* What the program has heard so far; "closed" at the end when nobody is there any more. */
+/* The messages that the program has received so far; "closed" at the end when the service has closed. */
 static inline UNUSED const char *received(struct ssh_service *s)
 {
         char bytes[4096];

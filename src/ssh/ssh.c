@@ -46,7 +46,7 @@ const char *ssh_node_name(const struct ssh_service *s)
         return s->boot->nodename;
 }
 
-/* The proxy that this host was told of; on the cluster's own machine the name it gives itself. */
+/* The proxy that this host learned of; on the cluster's own machine the name it gives itself. */
 const char *ssh_proxy_addr(const struct ssh_service *s)
 {
         const Cteleport__V1__ProxyConfig *proxy = s->boot->config->proxy_service;
@@ -85,7 +85,7 @@ static void finish(void *ctx)
         loop_defer(&s->loop, stop_loop, s);
 }
 
-/* Sessions are told, and the cluster of their ends; for as long as the supervisor is patient. */
+/* Sessions get the reason, and the cluster their ends; within the supervisor's timeout. */
 static void on_stop(void *ctx)
 {
         struct ssh_service *s = ctx;
@@ -157,7 +157,7 @@ static void read_boot(struct ssh_service *s)
         s->ssh_config = config->ssh_service != NULL ? config->ssh_service : &no_ssh_config;
 }
 
-/* Recordings are the only files of this process: its directory becomes the one it stands in, whoever it is afterwards. */
+/* Recordings are the only files of this process: its directory becomes the working directory, whatever its user is afterwards. */
 static struct error *enter_sandbox(struct ssh_service *s)
 {
         static const char *const write[] = { ".", NULL };
@@ -238,7 +238,7 @@ int ssh_main(struct service *service)
                 return 1;
         }
         log_info("Service is starting", LOG_C("service", "SSH Service"), LOG_C("sandbox", sandbox_describe()));
-        service_ready(service); /* without an identity nobody can visit: that is the cluster's to give */
+        service_ready(service); /* without an identity no client can connect: the cluster issues it */
         loop_run(&s->loop);
         tear_down(s);
         return 0;

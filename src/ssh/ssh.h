@@ -34,7 +34,7 @@ struct spool;
 
 /* By the ID that the proxy gave; NULL when there is none. */
 struct connection *connection_find(struct ssh_service *s, struct str connection_id);
-/* "192.0.2.7:50122" of the person, as the proxy saw it; borrowed for its life. */
+/* "192.0.2.7:50122", the user's address as the proxy saw it; borrowed for its life. */
 struct str connection_client_addr(const struct connection *c);
 
 /* ssh-authorize asks; nonce: for the Auth Service to sign. done exactly once from the loop; decision borrowed, NULL with err (owned). */
@@ -61,7 +61,7 @@ void connection_remove_helper(struct connection *c, struct helper *h);
 /* A session's program has proven to be that. sshd's log has one line for each; a line without a report ends the connection. */
 void connection_session_reported(struct connection *c);
 
-/* Ends the connection: sessions are told why, sshd's end is closed after a moment. */
+/* Ends the connection: sessions get the reason, sshd's end is closed after a moment. */
 void connection_end(struct connection *c, struct error *err);
 
 /* ---- helpers.c: programs that sshd started, on the helpers socket -------------------------------------- */
@@ -105,7 +105,7 @@ struct spool *ssh_spool(struct ssh_service *s);
 const struct host_identity *ssh_identity(const struct ssh_service *s);
 /* What this host is called in the cluster. */
 const char *ssh_node_name(const struct ssh_service *s);
-/* Where people reach the cluster, for SSH_SESSION_WEBPROXY_ADDR. */
+/* The address at which users reach the cluster, for SSH_SESSION_WEBPROXY_ADDR. */
 const char *ssh_proxy_addr(const struct ssh_service *s);
 
 #endif

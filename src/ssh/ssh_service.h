@@ -36,9 +36,9 @@ struct ssh_service {
 void ssh_connection_gone(struct ssh_service *s);
 
 /* ---- connection.c --------------------------------------------------------------------------------------------------- */
-/* Somebody is at the door. */
+/* A CONNECT has come through a tunnel. */
 void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request);
-/* The visit of a connection that was not answered yet has ended. */
+/* The incoming stream of a connection that was not answered yet has ended. */
 void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v);
 /* The supervisor reports about an sshd (proto/internal.proto); fd is owned, or -1 when none came. */
 void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__SshControl *report, int fd);

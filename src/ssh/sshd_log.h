@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What sshd writes to its log, as far as the cluster wants to know: who was let in or not, and what is forwarded.
+ * The lines of sshd's log that are events for the cluster: accepted and refused logins, and forwarded ports.
  *
- * Whoever connects chooses parts of these lines: names, key IDs, addresses. So a line comes as one packet (sshd writes
+ * The client chooses parts of these lines: names, key IDs, addresses. So a line comes as one packet (sshd writes
  * it at once) and is taken for what it is only as a whole: sshd's own words are looked for from both ends, and
  * what lies between is an opaque text. What its unprivileged half says before the login ends in " [preauth]".
  */

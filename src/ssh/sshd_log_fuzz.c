@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever a packet holds: an accepted login is one line of sshd's own beginning and end; what is told lies inside the
+ * For every packet: an accepted login is one line of sshd's own beginning and end; reported text lies inside the
  * packet; and what came before changes only the reason.
  */
 #include "base/bug.h"

@@ -213,7 +213,7 @@ static void answer(struct store *s, struct store_op *op)
                 op->done.txn(op->ctx, op->revision, err);
                 break;
         case OP_PURGE:
-                s->purge_failed = err != NULL; /* the disk is full; whoever writes will hear of it */
+                s->purge_failed = err != NULL; /* the disk is full; the next write reports it */
                 error_free(err);
                 break;
         }

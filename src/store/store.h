@@ -107,8 +107,8 @@ void store_put(struct store *s, struct str key, struct str value, struct walltim
                void (*done)(void *ctx, uint64_t revision, struct error *err), void *ctx);
 
 /*
- * Changes under a prefix, after they are committed, in order; the watches hear of a transaction before
- * its own `done`. deleted covers expiry too (value empty then); an expired item is told of within a
+ * Changes under a prefix, after they are committed, in order; the watches get a transaction before its
+ * own `done`. deleted covers expiry too (value empty then); an expired item is reported within a
  * second or so, though no longer found from its instant on. item borrowed until the callback returns.
  */
 struct store_watch;

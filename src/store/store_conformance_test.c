@@ -143,7 +143,7 @@ static void assert_list(struct fixture *f, const char *prefix, size_t limit, con
         assert_string_equal(buf_c(&found), expected);
 }
 
-/* What a watch was told, as "+key=value -key". */
+/* The events of a watch, as "+key=value -key". */
 static void note_change(void *ctx, const struct store_item *item, bool deleted)
 {
         struct buf *received = ctx;
@@ -187,7 +187,7 @@ static void keeps_bytes_as_they_are(void **state)
         free(value);
 }
 
-static void keeps_a_value_of_the_largest_size_and_refuses_one_byte_more(void **state)
+static void stores_the_largest_value_and_refuses_one_byte_more(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *big = mem_alloc(LIMIT_STORE_VALUE + 1);
@@ -356,7 +356,7 @@ static void note_outcome(void *ctx, uint64_t revision, struct error *err)
                 loop_stop(o->loop);
 }
 
-static void one_refused_transaction_does_not_undo_its_neighbours(void **state)
+static void one_refused_transaction_does_not_undo_others(void **state)
 {
         struct fixture *f = *state;
         struct outcome o = { .loop = &f->b.loop };
@@ -396,7 +396,7 @@ static void only_one_of_two_writers_with_the_same_requirement_wins(void **state)
         assert_int_equal(o.codes[2], ERROR_ABORTED);
 }
 
-static void a_faulty_step_is_told_by_the_commit(void **state)
+static void a_faulty_step_is_reported_by_the_commit(void **state)
 {
         struct fixture *f = *state;
         struct store_txn *t = store_txn_new(f->b.store);
@@ -488,7 +488,7 @@ static void stop_when_received(void *ctx, const struct store_item *item, bool de
         loop_stop(&f->b.loop);
 }
 
-static void a_watch_hears_of_expiry_though_nobody_asks(void **state)
+static void a_watch_gets_expiry_without_a_request(void **state)
 {
         struct fixture *f = *state;
         struct store_watch *w = store_watch_new(f->b.store, STR("/short"), stop_when_received, f);
@@ -530,7 +530,7 @@ static void many_expired_items_are_removed_in_small_steps(void **state)
 
 /* ---- watches ----------------------------------------------------------------------------------------- */
 
-static void a_watch_hears_what_changes_under_its_prefix_in_order(void **state)
+static void a_watch_gets_the_changes_under_its_prefix_in_order(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) received = BUF_MAX(1 * KiB);
@@ -579,7 +579,7 @@ static void answered(void *ctx, uint64_t revision, struct error *err)
         loop_stop(&o->b->loop);
 }
 
-static void a_watch_hears_before_the_writer(void **state)
+static void a_watch_gets_a_change_before_the_writer(void **state)
 {
         struct fixture *f = *state;
         struct order o = { .b = &f->b };
@@ -606,7 +606,7 @@ static void leave(void *ctx, const struct store_item *item, bool deleted)
         store_watch_free(l->self);
 }
 
-static void a_watch_may_end_itself_while_it_hears(void **state)
+static void a_watch_may_end_itself_in_its_callback(void **state)
 {
         struct fixture *f = *state;
         struct leaver first = { 0 }, second = { 0 };
@@ -642,7 +642,7 @@ static int run_group(const char *type)
         const struct CMUnitTest tests[] = {
                 ROW(returns_what_was_put),
                 ROW(keeps_bytes_as_they_are),
-                ROW(keeps_a_value_of_the_largest_size_and_refuses_one_byte_more),
+                ROW(stores_the_largest_value_and_refuses_one_byte_more),
                 ROW(refuses_keys_that_are_no_paths),
                 ROW(revisions_only_grow),
                 ROW(lists_a_prefix_in_key_order),
@@ -651,19 +651,19 @@ static int run_group(const char *type)
                 ROW(ends_a_page_that_grows_too_large),
                 ROW(a_transaction_happens_as_a_whole),
                 ROW(a_requirement_that_does_not_hold_leaves_nothing_behind),
-                ROW(one_refused_transaction_does_not_undo_its_neighbours),
+                ROW(one_refused_transaction_does_not_undo_others),
                 ROW(only_one_of_two_writers_with_the_same_requirement_wins),
-                ROW(a_faulty_step_is_told_by_the_commit),
+                ROW(a_faulty_step_is_reported_by_the_commit),
                 ROW(a_transaction_made_to_fail_reports_the_reason),
                 ROW(a_cancelled_transaction_writes_nothing),
                 ROW(deletes_a_prefix_and_nothing_beside_it),
                 ROW(an_expired_item_is_gone_in_its_instant),
                 ROW(an_expired_item_counts_as_absent_for_requirements),
-                ROW(a_watch_hears_of_expiry_though_nobody_asks),
+                ROW(a_watch_gets_expiry_without_a_request),
                 ROW(many_expired_items_are_removed_in_small_steps),
-                ROW(a_watch_hears_what_changes_under_its_prefix_in_order),
-                ROW(a_watch_hears_before_the_writer),
-                ROW(a_watch_may_end_itself_while_it_hears),
+                ROW(a_watch_gets_the_changes_under_its_prefix_in_order),
+                ROW(a_watch_gets_a_change_before_the_writer),
+                ROW(a_watch_may_end_itself_in_its_callback),
                 ROW(closing_finishes_what_was_asked),
         };
 #undef ROW

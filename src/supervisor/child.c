@@ -116,7 +116,7 @@ static NO_RETURN void become(const struct service_process *process, const int *s
 
         snprintf(title, sizeof(title), "teleport: %s", process->name);
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        if (getppid() != parent) /* it ended before the wish was heard */
+        if (getppid() != parent) /* it ended before prctl(2) took effect */
                 _exit(1);
         sigemptyset(&none);
         (void)signal(SIGHUP, SIG_IGN); /* until service_begin: it would end a service that was not up yet */

@@ -37,7 +37,7 @@ static struct error *send_control(struct child *c, const control_message *contro
         return fdpass_send(c->control_fd, secret_str(&bytes), fd);
 }
 
-static void log_unheard(struct child *c, struct error *err)
+static void log_undelivered(struct child *c, struct error *err)
 {
         if (err != NULL)
                 log_warn("a service does not read our messages", LOG_C("name", child_name(c)), LOG_ERR(err));
@@ -49,7 +49,7 @@ bool supervisor_send_with(struct child *c, const control_message *control, int f
         struct error *err = c->control_fd < 0 ? NULL : send_control(c, control, fd);
         bool is_sent = c->control_fd >= 0 && err == NULL;
 
-        log_unheard(c, err);
+        log_undelivered(c, err);
         return is_sent;
 }
 
@@ -92,7 +92,7 @@ static void send_link(struct child *to, const struct child *from, int fd)
 
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__LINK;
         control.name = pb_text(child_name(from));
-        log_unheard(to, send_control(to, &control, fd));
+        log_undelivered(to, send_control(to, &control, fd));
 }
 
 /* ---- links --------------------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static int side_of(const struct pairing *p, const struct child *c)
 
 /*
  * An end for the process about to start (to be closed after it has its copy). If it was left waiting, its
- * other end is in place already; otherwise the other end goes to the neighbour: at once if it lives and
+ * other end is in place already; otherwise the other end goes to the sibling: at once if it lives and
  * listens, else it waits for it.
  */
 static struct error *take_end(struct child *c, struct pairing *p, int side, int *ret_fd)
@@ -150,7 +150,7 @@ static struct error *take_ends(struct child *c, struct child_fds *fds)
         return NULL;
 }
 
-/* What waits for a neighbour is of no use to it when this end is dead. */
+/* An end that waits for a sibling is of no use to it when this end is dead. */
 static void forget_ends(struct child *c)
 {
         for (size_t i = 0; i < c->sup->pairing_count; i++) {
@@ -170,11 +170,11 @@ static void link_again(struct child *c, struct child *sibling)
         struct error *err = socket_pair(&here, &there);
 
         if (err != NULL) {
-                log_unheard(c, err);
+                log_undelivered(c, err);
                 return;
         }
         log_warn("services that lost touch are linked again", LOG_C("name", child_name(c)),
-                 LOG_C("neighbour", child_name(sibling)));
+                 LOG_C("sibling", child_name(sibling)));
         send_link(c, sibling, here);
         send_link(sibling, c, there);
         close(here);
@@ -352,7 +352,7 @@ struct error *supervisor_start(struct child *c)
         return listen_to(c);
 }
 
-/* ---- hearing ------------------------------------------------------------------------------------------- */
+/* ---- receiving ----------------------------------------------------------------------------------------- */
 
 static void received_ready(struct child *c)
 {
@@ -458,7 +458,7 @@ static bool receive(struct child *c)
                 error_free(err);
                 return false;
         }
-        if (err == NULL && len == 0) { /* it has closed its end, and its death will be heard of */
+        if (err == NULL && len == 0) { /* it has closed its end, and its death will be reported */
                 uv_poll_stop(c->control);
                 return false;
         }

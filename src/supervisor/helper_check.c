@@ -47,7 +47,7 @@ static pid_t parent_of(pid_t pid)
         return process_stat_read(pid, &its) ? its.parent : 0;
 }
 
-/* The half of sshd that is root starts ssh-authorize; the half that has become the person starts their shell. */
+/* The half of sshd that is root starts ssh-authorize; the half that has become the user starts the shell. */
 static bool descends_from(pid_t pid, pid_t sshd)
 {
         pid_t parent = parent_of(pid);
@@ -114,7 +114,7 @@ static bool is_traced(pid_t pid)
         return true;
 }
 
-/* What is not dumpable, prctl(2), has its private files in /proc as root's, whoever's it is: proc(5). */
+/* The files in /proc of a process that is not dumpable, prctl(2), belong to root, whatever its user is: proc(5). */
 static bool is_hidden(pid_t pid)
 {
         AUTO_MEM char *path = mem_printf("/proc/%ld/environ", (long)pid);

@@ -65,14 +65,14 @@ struct supervisor {
         struct pairing pairings[SERVICES_LINKS_MAX];
         size_t pairing_count;
         struct signal_watch *watches[8];
-        struct timer *hold; /* the loop goes on while nobody is left to hear but a death is to come */
+        struct timer *hold; /* keeps the loop running while only the death of a child is awaited */
         struct timer *keypairs_timer;
         bool was_ready; /* all of them, once */
 
         /* the process that signs for a join of `instance`, and the next one that it has asked for */
         struct {
                 pid_t pid; /* 0: none lives */
-                struct timer *timeout; /* until it is told to end, then until it is killed; NULL: nobody has asked yet */
+                struct timer *timeout; /* until it is ordered to end, then until it is killed; NULL: not requested yet */
                 bool was_reported;
                 bool is_wanted;
                 int64_t number; /* of what is wanted */
@@ -100,7 +100,7 @@ struct supervisor {
         enum { RUNNING, DRAINING, STOPPING } end;
         struct timer *end_timer;  /* the whole of it */
         struct timer *step_timer; /* one child's part */
-        struct error *failure;    /* why we end; NULL: told to */
+        struct error *failure;    /* why we end; NULL: by an order */
 };
 
 static inline bool child_lives(const struct child *c)
@@ -131,7 +131,7 @@ void supervisor_reopen_log(struct supervisor *s);
 /* Stops accepting: what listens here would go on queueing connections after the services have closed theirs. */
 void supervisor_close_listeners(struct supervisor *s);
 
-/* ---- children.c: starting, hearing, burying ----------------------------------------------- */
+/* ---- children.c: starting, receiving, reaping --------------------------------------------- */
 struct error *supervisor_start(struct child *c) MUST_USE;
 /* Looks for the dead; handles each. */
 void supervisor_reap(struct supervisor *s);
@@ -163,7 +163,7 @@ void supervisor_reap_sshd(struct supervisor *s);
 void supervisor_release_sshd(struct supervisor *s);
 
 /* ---- sign.c: the process that holds AWS credentials for one join ------------------------------ */
-/* `instance` asks for one: it gets its socket, or hears why not. One lives at a time; a later wish takes the place of one that waits. */
+/* A request of `instance`: it gets the socket, or the reason why there is none. One lives at a time; a later request replaces one that waits. */
 void supervisor_sign(struct supervisor *s, int64_t number);
 /* Nobody waits for it any more, or we end. */
 void supervisor_stop_sign(struct supervisor *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the supervisor is told to run: the configuration, checked, with the command line laid over it, and what it names (token
- * file, pin files) read.
+ * What the supervisor runs: the checked configuration with the command line laid over it, and the contents of the files that
+ * it names (token file, pin files).
  */
 #ifndef SUPERVISOR_LAUNCH_H
 #define SUPERVISOR_LAUNCH_H

@@ -67,7 +67,7 @@ void supervisor_reopen_log(struct supervisor *s)
         int fd;
 
         if (s->log_fd <= STDERR_FILENO)
-                return; /* whoever reads that rotates for itself */
+                return; /* its reader rotates for itself */
         struct error *err = open_log_file(log_output(s), &fd);
         if (err == NULL && dup3(fd, s->log_fd, O_CLOEXEC) < 0)
                 err = error_errno(errno, "cannot change to the log file %s", log_output(s));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS credentials are for a process of their own, one for each join: `instance`, which meets the network, asks for it and
+ * AWS credentials are for a process of their own, one for each join: `instance`, which has the network, requests it and
  * gets a socket on which it can have one challenge signed (aws/sign_message.h). It runs as the user that started us, for it
  * reads that user's ~/.aws and runs the credential_process; its environment is the only one with AWS_* in it.
  *
- * One lives at a time, and what is asked beyond a burst waits: a captured `instance` starts no crowd of them. It ends when it
+ * One lives at a time, and requests beyond a burst wait: a captured `instance` cannot start many of them. It ends when it
  * has answered, when its client hangs up, when `instance` ends, with us, and after a time in any case.
  */
 #include <signal.h>
@@ -35,7 +35,7 @@ static void report(struct supervisor *s, int fd, const char *text)
         control.own_case = CTELEPORT__INTERNAL__V1__CONTROL__OWN_INSTANCE;
         control.instance = &answer;
         if (instance != NULL && child_lives(instance))
-                (void)supervisor_send_with(instance, &control, fd); /* unheard: it hangs up on both */
+                (void)supervisor_send_with(instance, &control, fd); /* undelivered: the client hangs up on both */
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------ */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part of the SSH Service that takes root: one sshd for each connection that the process `ssh` reports. All that
- * process says is a connection's ID; program, options and environment are decided here.
+ * The part of the SSH Service that takes root: one sshd for each connection that the process `ssh` reports. That
+ * process sends a connection's ID only; program, options and environment are decided here.
  *
- * An sshd ends when its connection does (the other end of its socket pair closes), when it is told (SSHD_STOP),
+ * An sshd ends when its connection does (the other end of its socket pair closes), when it is ordered to (SSHD_STOP),
  * with the process `ssh`, and with us: the kernel sends it SIGTERM when we are gone, however that came.
  */
 #include <errno.h>
@@ -45,7 +45,7 @@ struct sshd {
         struct sshd *next;
         char *connection_id;
         pid_t pid;
-        struct timer *timeout; /* running: it was told to end */
+        struct timer *timeout; /* running: it was ordered to end */
 };
 
 #ifndef MFD_EXEC
@@ -56,7 +56,7 @@ enum { ARGUMENTS_ARENA_MAX = 64 * KiB, AUTHORITY_CAS_MAX = 8, AUTHORITY_FILE_MAX
 
 /* ---- before the first ---------------------------------------------------------------------------------- */
 
-/* Before anything of them is changed: people's sessions begin with the limits this program began with. */
+/* Before anything of them is changed: users' sessions begin with the limits that this program began with. */
 void supervisor_note_limits(struct supervisor *s)
 {
         static const int kinds[] = { RLIMIT_NOFILE, RLIMIT_CORE };
@@ -120,7 +120,7 @@ static struct error *make_preload(int *ret_fd)
 
 /*
  * sshd wants the name of an account. "sshd" is the one that its own unprivileged half has before anybody has logged in, in
- * a cage: nobody else runs as it, where there are many who do as "nobody".
+ * a sandbox: no other process runs as it, while many run as "nobody".
  */
 static struct error *find_authorize_user(struct supervisor *s)
 {
@@ -194,7 +194,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
 /* ---- the socket of helpers -------------------------------------------------------------------------------- */
 
 /*
- * Abstract, so that nothing lies on the disk that a person's process would need rights to; under a name that
+ * Abstract, so that there is no file to which a user's process would need rights; under a name that
  * nobody can have taken before. A new one for each start of `ssh`: what calls while nobody answers is refused.
  */
 struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
@@ -264,7 +264,7 @@ static void ends_release(struct ends *e)
 static struct error *ends_open(struct ends *e)
 {
         TRY(socket_pair(&e->here, &e->there));
-        /* Packets, so that what one line of the log says cannot look like another line: people choose parts of them. */
+        /* Packets, so that what one line of the log says cannot look like another line: clients choose parts of them. */
         return fdpass_pair(&e->log_here, &e->log_there);
 }
 
@@ -445,7 +445,7 @@ void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
         pid_t pid = 0;
 
         if (!name_is_uuid(str_of(connection_id)))
-                return; /* not ours, not obeyed: it would stand in options */
+                return; /* not of our form, ignored: it would be part of the options */
         if (find(s, connection_id) != NULL) { /* which of two would a helper belong to? */
                 log_warn("A second sshd for one connection is refused", LOG_C("connection", connection_id));
                 return;
@@ -510,7 +510,7 @@ void supervisor_reap_sshd(struct supervisor *s)
                         at = &d->next;
                         continue;
                 }
-                send_signal(d, SIGKILL); /* its other half, should that have stayed: not buried yet, the number is still its own */
+                send_signal(d, SIGKILL); /* its other half, should that have stayed: it is not reaped yet, so the number is still its own */
                 waitpid(d->pid, &status, 0);
                 AUTO_MEM char *fate = child_fate(status);
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));

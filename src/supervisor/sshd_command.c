@@ -17,10 +17,10 @@
 
 enum { ARGUMENTS_MAX = 128, OPTION_MAX = 4 * KiB };
 
-/* What no host and no person changes. */
+/* Settings that neither a host nor a user changes. */
 /* clang-format off */
 static const char *const fixed_options[] = {
-        /* Who may log in: people with a certificate by the cluster's CA, if the cluster says so now. */
+        /* Logins: users with a certificate of the cluster's CA, if the cluster allows it now. */
         "AuthenticationMethods=publickey",
         "PubkeyAuthentication=yes",
         "PasswordAuthentication=no",
@@ -102,7 +102,7 @@ static bool wants_pam(const struct sshd_command *c)
         return pam != NULL && pam->has_enabled ? pam->enabled : c->has_pam;
 }
 
-/* What ssh-authorize is to know of the host, and must not hear from the process that meets the network. */
+/* Facts of the host for ssh-authorize, which must not come from the process that has the network. */
 static const char *authority_arguments(const struct sshd_command *c, struct arena *a)
 {
         AUTO(buf) text = BUF_MAX(OPTION_MAX);

@@ -97,7 +97,7 @@ static void opens_sessions_through_pam_where_the_platform_has_it(void **state)
         assert_true(has(sshd_command_arguments(&c, a), "UsePAM=no"));
 }
 
-static void opens_sessions_through_pam_when_told(void **state)
+static void opens_sessions_through_pam_when_configured(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         Cteleport__V1__SSHConfig config = CTELEPORT__V1__SSHCONFIG__INIT;
@@ -214,7 +214,7 @@ int main(void)
                 cmocka_unit_test(lets_in_nobody_but_by_certificate_and_the_clusters_word),
                 cmocka_unit_test(tells_who_authorizes_whose_word_counts),
                 cmocka_unit_test(opens_sessions_through_pam_where_the_platform_has_it),
-                cmocka_unit_test(opens_sessions_through_pam_when_told),
+                cmocka_unit_test(opens_sessions_through_pam_when_configured),
                 cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
                 cmocka_unit_test(keeps_sshd_from_starting_without_our_library),
                 cmocka_unit_test(carries_the_programs_of_sessions_in_the_library),

@@ -64,7 +64,7 @@ static void report_keypairs(struct stand_in *in, Cteleport__Internal__V1__HttpsK
              pairs[0]->key_pem.len > 100 ? "some length" : "none");
 }
 
-/* Each side says its name over a link; the other tells what it hears. */
+/* Each side sends its name over a link; the other reports what it receives. */
 static void on_link_readable(uv_poll_t *poll, int status, int events)
 {
         struct stand_in *in = poll->data;
@@ -79,7 +79,7 @@ static void on_link_readable(uv_poll_t *poll, int status, int events)
                 uv_poll_stop(poll);
                 return;
         }
-        report(in, "%s hears %.*s\n", in->name, (int)n, sent);
+        report(in, "%s receives %.*s\n", in->name, (int)n, sent);
 }
 
 static void greet(struct stand_in *in, int fd)
@@ -87,7 +87,7 @@ static void greet(struct stand_in *in, int fd)
         uv_poll_t *poll = &in->links[in->link_count++];
 
         ssize_t n = write(fd, in->name, strlen(in->name));
-        (void)n; /* a neighbour may be dead already */
+        (void)n; /* a sibling may be dead already */
         poll->data = in;
         uv_poll_init(&in->loop.uv, poll, fd);
         uv_poll_start(poll, UV_READABLE, on_link_readable);
@@ -135,7 +135,7 @@ static void send_request(struct stand_in *in, enum child_message_kind kind, cons
         service_send(&in->service, &(struct child_message){ .kind = kind, .name = name, .number = number });
 }
 
-/* The number is that of a process that lives; who connected under it is dead, and not buried. */
+/* The number is that of a process that lives; the one that connected under it is dead, and not reaped. */
 static void request_of_dead(struct stand_in *in)
 {
         const struct child_message request = { .kind = CHILD_SENT_HELPER_CHECK, .name = CONNECTION, .number = getpid() };
@@ -177,10 +177,10 @@ static void on_sshd(struct stand_in *in, const Cteleport__Internal__V1__SshContr
                 close(fd);
                 break;
         case CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED:
-                report(in, "ssh hears that %s %s\n", control->connection_id, control->text);
+                report(in, "ssh receives that %s %s\n", control->connection_id, control->text);
                 break;
         default:
-                report(in, "ssh hears of helper %lld: %s\n", (long long)control->number, control->text);
+                report(in, "ssh receives of helper %lld: %s\n", (long long)control->number, control->text);
                 break;
         }
 }
@@ -199,7 +199,7 @@ static void request_as_reported(struct stand_in *in)
                 send_request(in, CHILD_SENT_SSHD_START, "123456789012-i-0123456789abcdef0", 0);
                 send_request(in, CHILD_SENT_SSHD_STOP, CONNECTION, 0);
         }
-        if (is_to(in, "start sshd and hear nothing")) {
+        if (is_to(in, "start sshd and receive nothing")) {
                 if (shutdown(SERVICE_FD_CONTROL, SHUT_RD) < 0)
                         _exit(96);
                 send_request(in, CHILD_SENT_SSHD_START, CONNECTION, 0);
@@ -219,7 +219,7 @@ static void request_to_sign(struct stand_in *in, int64_t number)
 
 static void on_signer(struct stand_in *in, int64_t number, int fd, const char *text)
 {
-        bool keeps_it = is_to(in, "keep a signer"); /* before a test hears of it, for it changes the file then */
+        bool keeps_it = is_to(in, "keep a signer"); /* before the report, because a test changes the file then */
 
         report(in, "%s gets signer %lld %s\n", in->name, (long long)number, fd >= 0 ? "" : text);
         if (keeps_it)
@@ -239,7 +239,7 @@ static NO_RETURN void sign(struct stand_in *in)
         sigprocmask(SIG_BLOCK, NULL, &terminate); /* what was blocked at the beginning */
         if (recv(fd, &byte, 1, 0) == 0 && is_to(in, "stay"))
                 (void)sigwait(&terminate, &signum);
-        report(in, "aws-sign %s\n", signum == SIGTERM ? "is told to end" : "ends");
+        report(in, "aws-sign %s\n", signum == SIGTERM ? "is ordered to end" : "ends");
         exit(0);
 }
 
@@ -254,7 +254,7 @@ static bool is_stopped(pid_t pid)
         return err == NULL && strstr(buf_c(&text), ") T ") != NULL;
 }
 
-/* What nobody answers, many times; and behind it that `instance` is linked anew, which that one is told. */
+/* Requests without an answer, many times; and behind them one for a new link of `instance`, which is reported to it. */
 static void flood_and_relink(struct stand_in *in)
 {
         while (!is_stopped(getppid()))
@@ -336,7 +336,7 @@ static void follow(struct stand_in *in)
         n = write(fd, in->name, strlen(in->name));
         service_ready(&in->service);
         while ((n = read(fd, sent, sizeof(sent))) > 0)
-                report(in, "%s hears %.*s\n", in->name, (int)n, sent);
+                report(in, "%s receives %.*s\n", in->name, (int)n, sent);
         report(in, "%s ends\n", in->name);
         exit(0);
 }
@@ -355,7 +355,7 @@ int stand_in_main(const char *name)
                 return 93;
         AUTO_MEM char *path = mem_printf("%s/events", in.service.boot->data_dir);
         in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-        /* Read before a test hears of the start, for it changes the file then. */
+        /* Read before the start is reported, because a test changes the file then. */
         bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_nonsense = is_to(&in, "send nonsense");
         report_what_it_was_given(&in);
         if (gives_up) {

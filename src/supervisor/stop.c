@@ -44,7 +44,7 @@ static void report_to_end(struct child *c)
         supervisor_send(c, &control);
 }
 
-/* Tells the next one, unless one that was told may still need the others. */
+/* Orders the next one to stop, unless one that was ordered may still need the others. */
 void supervisor_stop_next(struct supervisor *s)
 {
         bool is_overdue = s->end == STOPPING && !timer_is_running(s->step_timer);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parent of the services: opens what needs opening, starts one process per service, restarts one
- * that dies, passes signals on, ends when told.
+ * The parent of the services: opens files and listening sockets, starts the processes of the services, restarts one
+ * that dies, passes signals on, and stops them in order.
  *
  *   absent      this host does not run it
  *   pausing     it died; a timer brings it back
- *   dormant     a follower (signer, sts) whose auth is gone: comes back with it
+ *   stopped     a dependent (signer, sts) whose auth is gone: it is started with auth
  *   starting    runs, has not said READY yet
  *   ready       serves
  *   gone        ended while we stop

@@ -158,7 +158,7 @@ static void start(struct fixture *f)
         start_with(f, base_config);
 }
 
-/* The next event of a service, kept for whoever waits for it later; false after the last. */
+/* The next event of a service, kept until a test waits for it; false after the last. */
 static bool read_event(struct fixture *f)
 {
         char line[512];
@@ -220,9 +220,9 @@ static int await_end(struct fixture *f)
 
 static void await_all_linked(struct fixture *f)
 {
-        AWAIT(f, "auth hears signer", "signer hears auth", "auth hears sts", "sts hears auth", "auth hears proxy",
-              "proxy hears auth", "auth hears instance", "instance hears auth", "instance hears proxy",
-              "proxy hears instance", "auth hears ssh", "ssh hears auth", "instance hears ssh", "ssh hears instance");
+        AWAIT(f, "auth receives signer", "signer receives auth", "auth receives sts", "sts receives auth", "auth receives proxy",
+              "proxy receives auth", "auth receives instance", "instance receives auth", "instance receives proxy",
+              "proxy receives instance", "auth receives ssh", "ssh receives auth", "instance receives ssh", "ssh receives instance");
 }
 
 /* All are ready, and it knows: a death before that is another story. */
@@ -268,7 +268,7 @@ static void assert_order(struct fixture *f, const char *first, const char *secon
         }
 }
 
-static void ends_them_in_order_when_told(void **state)
+static void ends_them_in_order(void **state)
 {
         struct fixture *f = *state;
 
@@ -347,7 +347,7 @@ static void assert_never_two_signers(const struct fixture *f)
                 if (strncmp(line, "aws-sign starts", strlen("aws-sign starts")) == 0)
                         living++;
                 else if (strncmp(line, "aws-sign ends", strlen("aws-sign ends")) == 0 ||
-                         strncmp(line, "aws-sign is told", strlen("aws-sign is told")) == 0)
+                         strncmp(line, "aws-sign is ordered", strlen("aws-sign is ordered")) == 0)
                         living--;
                 assert_in_range(living, 0, 1);
         }
@@ -401,7 +401,7 @@ static void ends_the_process_that_signs_with_instance(void **state)
         write_in(f, "instance.do", "");
         await_started(f);
         kill(instance, SIGKILL);
-        AWAIT(f, "aws-sign is told to end");
+        AWAIT(f, "aws-sign is ordered to end");
 }
 
 /* What only `instance` may ask for. */
@@ -426,8 +426,8 @@ static void restarts_a_dead_service_and_links_it_again(void **state)
         await_all_linked(f);
         await_started(f);
         kill(proxy, SIGKILL);
-        AWAIT(f, "proxy starts pid=", "auth gets a link to proxy", "instance gets a link to proxy", "auth hears proxy",
-              "proxy hears auth", "instance hears proxy", "proxy hears instance");
+        AWAIT(f, "proxy starts pid=", "auth gets a link to proxy", "instance gets a link to proxy", "auth receives proxy",
+              "proxy receives auth", "instance receives proxy", "proxy receives instance");
         assert_log(f, "service ended and will be started again name:proxy");
 }
 
@@ -441,9 +441,9 @@ static void replaces_signer_and_sts_with_their_auth(void **state)
         await_all_linked(f);
         await_started(f);
         kill(auth, SIGKILL);
-        AWAIT(f, "auth starts", "signer starts", "sts starts", "auth hears signer", "signer hears auth",
-              "auth hears sts", "sts hears auth", "auth hears proxy", "proxy hears auth", "auth hears instance",
-              "instance hears auth");
+        AWAIT(f, "auth starts", "signer starts", "sts starts", "auth receives signer", "signer receives auth",
+              "auth receives sts", "sts receives auth", "auth receives proxy", "proxy receives auth", "auth receives instance",
+              "instance receives auth");
 }
 
 static void restarts_a_signer_and_tells_auth(void **state)
@@ -456,7 +456,7 @@ static void restarts_a_signer_and_tells_auth(void **state)
         await_all_linked(f);
         await_started(f);
         kill(signer, SIGKILL);
-        AWAIT(f, "signer starts", "auth gets a link to signer", "auth hears signer", "signer hears auth");
+        AWAIT(f, "signer starts", "auth gets a link to signer", "auth receives signer", "signer receives auth");
 }
 
 static void links_those_again_that_lost_touch(void **state)
@@ -491,7 +491,7 @@ static void assert_costs_that_service_only(struct fixture *f, const char *act, c
         kill(proxy, SIGKILL);
         AWAIT(f, "proxy starts");
         write_in(f, "proxy.do", "");
-        AWAIT(f, "proxy starts", "proxy hears auth", "auth hears proxy");
+        AWAIT(f, "proxy starts", "proxy receives auth", "auth receives proxy");
         assert_log(f, line);
         assert_null(find_event(f, "auth starts"));
 }
@@ -521,10 +521,10 @@ static void serves_the_others_while_one_floods_it(void **state)
 }
 
 /*
- * Both have said what they want before the supervisor hears any of it, the flood first; `instance` sees what of it is done
- * first. Heard to its end, the flood's last wish would be.
+ * Both have sent their requests before the supervisor reads any, the flood first; `instance` sees which is done first. If the
+ * flood were read to its end, its last request would be.
  */
-static void hears_others_before_the_end_of_a_flood(void **state)
+static void reads_others_before_the_end_of_a_flood(void **state)
 {
         struct fixture *f = *state;
 
@@ -597,7 +597,7 @@ static void runs_commands_of_labels_in_a_process_of_their_own(void **state)
                       "ssh_service: {enabled: yes, commands: [{name: os, command: [uname], period: 1m}]}\n");
         AWAIT(f, "labels starts");
         assert_non_null(strstr(f->last->line, "fds=instance\n"));
-        AWAIT(f, "labels was given token= static=0 keypairs=0 aws=no", "labels hears instance", "instance hears labels");
+        AWAIT(f, "labels was given token= static=0 keypairs=0 aws=no", "labels receives instance", "instance receives labels");
         kill(f->pid, SIGTERM);
         assert_order(f, "ssh stops", "labels stops", "instance stops");
         assert_int_equal(await_end(f), 0);
@@ -612,7 +612,7 @@ static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
         write_in(f, "ssh.do", "start sshd");
         start(f);
         AWAIT(f, "sshd says Unable to load host key", "ssh gets the stream of " CONNECTION,
-              "ssh hears that " CONNECTION " ended with status 1");
+              "ssh receives that " CONNECTION " ended with status 1");
 }
 
 static void await_log(const struct fixture *f, const char *part)
@@ -655,7 +655,7 @@ static void starts_no_second_sshd_for_a_connection(void **state)
         make_host_key(f);
         write_in(f, "ssh.do", "start sshd twice");
         start(f);
-        AWAIT(f, "ssh hears of helper"); /* asked last, answered last */
+        AWAIT(f, "ssh receives of helper"); /* asked last, answered last */
         size_t streams = 0;
         for (size_t i = 0; i < f->event_count; i++)
                 streams += strstr(f->seen[i].line, "ssh gets the stream of " CONNECTION) != NULL;
@@ -671,7 +671,7 @@ static void ends_an_sshd_that_could_not_be_handed_over(void **state)
         if (geteuid() != 0)
                 skip();
         make_host_key(f);
-        write_in(f, "ssh.do", "start sshd and hear nothing");
+        write_in(f, "ssh.do", "start sshd and receive nothing");
         start_with(f, "version: v3\n"
                       "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}, log: {severity: DEBUG}}\n"
                       "auth_service: {enabled: no}\n"
@@ -688,7 +688,7 @@ static void starts_nothing_under_a_name_that_is_no_connection(void **state)
 
         write_in(f, "ssh.do", "start nonsense");
         start(f);
-        AWAIT(f, "ssh hears that " CONNECTION " there is none"); /* asked last, answered first */
+        AWAIT(f, "ssh receives that " CONNECTION " there is none"); /* asked last, answered first */
 }
 
 static void knows_helpers_by_the_sshd_that_started_them(void **state)
@@ -697,7 +697,7 @@ static void knows_helpers_by_the_sshd_that_started_them(void **state)
 
         write_in(f, "ssh.do", "check helper");
         start(f);
-        AWAIT(f, "ssh hears of helper");
+        AWAIT(f, "ssh receives of helper");
         assert_non_null(strstr(f->last->line, "it was not started by the sshd of this connection"));
 }
 
@@ -707,7 +707,7 @@ static void knows_a_helper_by_its_process_and_not_by_its_number(void **state)
 
         write_in(f, "ssh.do", "check dead helper");
         start(f);
-        AWAIT(f, "ssh hears of helper");
+        AWAIT(f, "ssh receives of helper");
         assert_non_null(strstr(f->last->line, "it is gone"));
 }
 
@@ -809,7 +809,7 @@ int main(int argc, char **argv)
 
         const struct CMUnitTest tests[] = {
                 TEST(starts_the_services_and_links_them),
-                TEST(ends_them_in_order_when_told),
+                TEST(ends_them_in_order),
                 TEST(drains_them_in_order),
                 TEST(gives_secrets_only_to_those_who_need_them),
                 TEST(gives_each_service_its_own_sections),
@@ -821,7 +821,7 @@ int main(int argc, char **argv)
                 TEST(restarts_a_service_that_gives_up_once_all_were_ready),
                 TEST(kills_a_service_that_sends_nonsense),
                 TEST(serves_the_others_while_one_floods_it),
-                TEST(hears_others_before_the_end_of_a_flood),
+                TEST(reads_others_before_the_end_of_a_flood),
                 TEST(fails_with_the_sentence_of_any_service_before_all_are_ready),
                 TEST(fails_when_a_service_dies_before_all_are_ready),
                 TEST(runs_only_instance_and_ssh_on_an_agent),

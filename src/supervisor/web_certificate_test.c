@@ -126,7 +126,7 @@ static void makes_a_new_pair_when_the_old_one_has_expired(void **state)
         assert_false(is_kept(f, walltime_add(now, HOURS(24 * 365 + 1))));
 }
 
-static void makes_a_new_pair_when_key_and_certificate_do_not_belong_together(void **state)
+static void makes_a_new_pair_when_key_and_certificate_differ(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *key_path = path_in(f, "webproxy_key.pem");
@@ -186,7 +186,7 @@ int main(void)
                 TEST(makes_a_pair_with_the_names_of_the_proxy),
                 TEST(keeps_the_pair_from_start_to_start),
                 TEST(makes_a_new_pair_when_the_old_one_has_expired),
-                TEST(makes_a_new_pair_when_key_and_certificate_do_not_belong_together),
+                TEST(makes_a_new_pair_when_key_and_certificate_differ),
                 TEST(reads_the_configured_files_as_they_are),
                 TEST(refuses_a_configured_key_that_others_may_read),
         };

@@ -88,7 +88,7 @@ static void a_refusal_arrives_with_code_sentence_and_hint(void **state UNUSED)
         rig_release(&r);
 }
 
-static void a_dial_that_is_given_up_is_done_once_and_the_agent_learns(void **state UNUSED)
+static void a_cancelled_dial_ends_once_at_both_ends(void **state UNUSED)
 {
         struct rig r;
         struct call c;
@@ -364,7 +364,7 @@ static void what_was_written_before_a_close_arrives(void **state UNUSED)
         rig_release(&r);
 }
 
-static void a_closed_stream_waits_a_while_for_a_reader_and_then_breaks(void **state UNUSED)
+static void a_closed_stream_waits_for_its_reader_then_breaks(void **state UNUSED)
 {
         struct rig r;
         struct ear proxy, agent;
@@ -527,7 +527,7 @@ static void a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new(void **sta
         rig_release(&r);
 }
 
-static void an_idle_tunnel_is_kept_alive_and_a_dead_one_is_noticed(void **state UNUSED)
+static void pings_keep_a_tunnel_and_find_a_dead_one(void **state UNUSED)
 {
         struct rig r;
         struct stream *a, *b;
@@ -558,7 +558,7 @@ int main(void)
                 cmocka_unit_test(the_agent_gets_the_request_of_the_client),
                 cmocka_unit_test(bytes_go_both_ways_and_both_ends_end_in_order),
                 cmocka_unit_test(a_refusal_arrives_with_code_sentence_and_hint),
-                cmocka_unit_test(a_dial_that_is_given_up_is_done_once_and_the_agent_learns),
+                cmocka_unit_test(a_cancelled_dial_ends_once_at_both_ends),
                 cmocka_unit_test(an_answer_may_take_its_time),
                 cmocka_unit_test(a_paused_reader_stalls_no_other_stream),
                 cmocka_unit_test(who_never_read_holds_a_first_window),
@@ -569,14 +569,14 @@ int main(void)
                 cmocka_unit_test(streams_share_the_line_fairly),
                 cmocka_unit_test(carries_thousands_of_streams),
                 cmocka_unit_test(what_was_written_before_a_close_arrives),
-                cmocka_unit_test(a_closed_stream_waits_a_while_for_a_reader_and_then_breaks),
+                cmocka_unit_test(a_closed_stream_waits_for_its_reader_then_breaks),
                 cmocka_unit_test(a_writer_whose_reader_is_gone_is_not_left_waiting),
                 cmocka_unit_test(a_lost_tunnel_breaks_what_is_in_it),
                 cmocka_unit_test(a_stream_that_broke_before_anyone_listened_tells_later),
                 cmocka_unit_test(what_has_come_is_read_even_when_the_stream_is_over),
                 cmocka_unit_test(owners_may_let_go_inside_of_events),
                 cmocka_unit_test(a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new),
-                cmocka_unit_test(an_idle_tunnel_is_kept_alive_and_a_dead_one_is_noticed),
+                cmocka_unit_test(pings_keep_a_tunnel_and_find_a_dead_one),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of any process at any moment of a join; ends that are asked for."""
+import contextlib
 import itertools
 import json
 import os
@@ -36,7 +37,8 @@ def is_alive(pid):
 
 def kill_tree(process):
     """A supervisor and its children, as a power cut ends them."""
-    os.kill(process.pid, signal.SIGSTOP)  # so that it starts no child that the list does not have
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGSTOP)  # so that it starts no child that the list does not have
     children = process.children()
     process.popen.kill()
     for pid in children.values():

@@ -404,7 +404,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
 /* Nodes as one who asks may see them. */
 struct node_listing {
         struct access_user user;
-        bool is_known; /* person: asked once for the page, which is shown in one turn */
+        bool is_known; /* user: read once for the page, which is built in one turn */
 };
 
 static struct error *sees(struct admin_request *q, struct node_listing *l, const Cteleport__State__V1__Presence *p, bool *ret)

@@ -250,7 +250,7 @@ static const char *hosts_text(struct admin_request *q, struct locking *l)
         return text;
 }
 
-/* Machines that share one AWS identity are one to a lock; who locks is told which. */
+/* Machines with one AWS identity are one target of a lock; the warning names them. */
 static void warn_of_hits(struct admin_request *q, struct locking *l)
 {
         const Cteleport__V1__LockTarget *target = l->request->lock->spec->target;
@@ -268,7 +268,7 @@ static void warn_of_hits(struct admin_request *q, struct locking *l)
                 warn(&l->change, arena_printf(q->arena, "this lock shuts out %zu other host%s of the same AWS identity, too: %s", l->hit_count, plural,
                                               hosts_text(q, l)));
         else if (str_is_empty(l->host_id) && l->hit_count == 0)
-                warn(&l->change, "no host of this identity has joined; the lock is in force for whoever joins with it");
+                warn(&l->change, "no host of this identity has joined; the lock is in force for each host that joins with it");
         else if (target->join_arn != NULL && l->hit_count > 1)
                 warn(&l->change, arena_printf(q->arena, "this lock shuts out %zu hosts: %s", l->hit_count, hosts_text(q, l)));
 }

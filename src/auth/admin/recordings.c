@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recordings, listed and read. Whoever's rule reaches only their own sessions finds those and no others: what
- * is not theirs does not exist for them.
+ * Recordings, listed and read. A user whose rule reaches only the user's own sessions finds those and no others: other
+ * recordings do not exist for that user.
  */
 #include <stdlib.h>
 
@@ -128,7 +128,7 @@ static struct error *note_recording(struct admin_request *q, struct list *l, con
         return NULL;
 }
 
-/* All of what is finished is compared, as far as a page may read. What grows is for whoever plays it. */
+/* Finished recordings are compared, as far as a page may read. Those that still grow are checked when they are played. */
 static uint64_t compare_one(const struct list *l, size_t i)
 {
         struct str id = str_of(l->shown[i]->session_id);
@@ -373,7 +373,7 @@ static void on_audited(void *ctx, struct error *err)
                 admin_work(r->request, read_job, on_read, release_reading, r);
 }
 
-/* A recording is read in pieces: the first that a reader asks for is told of, and again after a while. */
+/* A recording is read in pieces: the first request of a reader is audited, and again after a while. */
 static bool is_reported(struct reading *r)
 {
         struct recording_access *accesses = r->request->auth->accesses;

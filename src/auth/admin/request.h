@@ -22,7 +22,7 @@ struct admin_request {
         struct budget_holder *memory;    /* the caller's share of what requests that wait may hold; NULL: not counted */
         size_t charged;                  /* to it */
         struct buf who;                  /* for the audit */
-        struct str user;                 /* the person who asks, in arena; empty: whoever is on this machine, who may all */
+        struct str user;                 /* the user of the request, in arena; empty: an administrator on this machine, who may do everything */
         void *state;                     /* of the method, in arena */
         struct admin_work {
                 struct job *job; /* NULL: none is under way */
@@ -58,7 +58,7 @@ void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(v
 void admin_reply(struct admin_request *q, const ProtobufCMessage *answer);
 void admin_fail(struct admin_request *q, struct error *err);
 
-/* The person who asks with the roles they hold now, in the arena; until the next turn of the loop. */
+/* The user of the request with the current roles, in the arena; until the next turn of the loop. */
 struct error *admin_user(const struct admin_request *q, struct access_user *ret) MUST_USE;
 
 /* One page of a listing. */

@@ -128,8 +128,8 @@ static void count_manager(void *ctx, const Cteleport__V1__User *user)
 }
 
 /*
- * People may not remove the last of them who manages users: from then on only whoever is on the Auth
- * Service's machine could. Who is there may.
+ * Users may not remove the last user who manages users: from then on only an administrator on the Auth Service's
+ * machine could. Such an administrator may.
  */
 static struct error *check_not_last(struct admin_request *q, struct str name)
 {
@@ -179,7 +179,7 @@ static struct error *check_put(struct admin_request *q, const Cteleport__V1__Put
         return c->present == 0 || still_manages(q, m->user->spec) ? NULL : check_not_last(q, c->name);
 }
 
-/* What the cluster says of a user is not for whoever writes one to say. */
+/* Fields that the cluster sets are not taken from the author of a user. */
 static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *spec, const Cteleport__V1__User *present)
 {
         spec->status = NULL;

@@ -27,7 +27,7 @@ struct issue_request {
 void issue(struct auth *a, const struct issue_request *request,
            void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err), void *ctx);
 
-/* What the asker is told of err: a refusal is one, again and again; anything else may pass. */
+/* The error for the client: a refusal stays a refusal; any other error may pass with a later try. */
 struct error *issue_failed(struct error *err) MUST_USE;
 
 /* Asks the signer for the CAs (creating them at the very first start) and keeps them in a->authorities. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificates for people: asks the signer.
+ * Users' certificates: requests them from the signer.
  */
 #ifndef AUTH_CERTS_ISSUE_USER_H
 #define AUTH_CERTS_ISSUE_USER_H
 
 #include "auth/core/auth.h"
 
-/* What one person shall have certified; all of it is checked already and borrowed until issue_user() returns. */
+/* The facts of one user's certificates; all of them are checked already and borrowed until issue_user() returns. */
 struct issue_user_request {
         struct str user;
         const struct str *roles, *logins;
@@ -19,7 +19,7 @@ struct issue_user_request {
         const char *reason; /* "login": for the signer's log */
 };
 
-/* done exactly once from the loop; certs borrowed until it returns. issue_failed() says what the asker is told of err. */
+/* done exactly once from the loop; certs borrowed until it returns. issue_failed() makes the client's error of err. */
 void issue_user(struct auth *a, const struct issue_user_request *request,
                 void (*done)(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err), void *ctx);
 

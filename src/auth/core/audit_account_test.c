@@ -64,7 +64,7 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
 }
 
 /* Hosts and users read the sentence; auth knows the directory by a path of its sandbox only. */
-static void a_full_disk_is_told_without_a_path(void **state)
+static void a_full_disk_is_reported_without_a_path(void **state)
 {
         struct world *w = *state;
 
@@ -113,7 +113,7 @@ static void a_disk_that_does_not_answer_stops_nothing_else(void **state)
         fake_disk.f_bavail = 0;
         loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
         uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
-        for (int i = 0; i < 12; i++) { /* whoever asks is answered by what is known */
+        for (int i = 0; i < 12; i++) { /* each request is answered from the last check */
                 assert_false(disk_watch_has_looked(w->a.disk));
                 assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
                 loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
@@ -207,7 +207,7 @@ static void on_outcome(void *ctx, uint64_t revision, struct error *err)
         o->err = err;
 }
 
-/* By whoever: an administrator's loop, a user's logins, a fleet's joins. The transaction says so, and does nothing. */
+/* For each account: an administrator's loop, a user's logins, a fleet's joins. The transaction fails, and does nothing. */
 static void what_is_done_ends_with_the_budget_of_its_account(void **state)
 {
         struct world *w = *state;
@@ -241,7 +241,7 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_disk_that_is_nearly_full_takes_nobody_new),
-                ROW(a_full_disk_is_told_without_a_path),
+                ROW(a_full_disk_is_reported_without_a_path),
                 ROW(a_small_disk_keeps_a_share),
                 ROW(looks_at_the_disk_once_in_a_while),
                 ROW(a_disk_that_does_not_answer_stops_nothing_else),

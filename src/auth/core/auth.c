@@ -37,8 +37,8 @@
 #include "state/name.h"
 
 /*
- * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (people, roles, locks) → proxies
- * → our own certificate → our host record → sessions of the last run → front door → ready. Each step's callback begins the
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (users, roles, locks) → proxies
+ * → our own certificate → our host record → sessions of the last run → listener → ready. Each step's callback begins the
  * next; a failure in the chain is fatal.
  */
 
@@ -450,7 +450,7 @@ static struct error *take_config(struct auth *a)
         return config_static_tokens(config, a->service->arena, &a->static_tokens, &a->static_token_count);
 }
 
-/* ---- neighbours ---------------------------------------------------------------------------------------------------- */
+/* ---- sibling processes --------------------------------------------------------------------------------------------- */
 
 static void on_signer_lost(void *ctx)
 {

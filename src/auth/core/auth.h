@@ -61,7 +61,7 @@ struct auth {
         struct store *store;
         struct audit_log *audit;
         struct outbox *outbox;
-        struct directory *directory;   /* people, roles and locks; there from before the front door opens */
+        struct directory *directory;   /* users, roles and locks; complete before the listener opens */
         struct proxies *proxies;       /* the same */
         struct servers *servers;       /* the same; names and keys of the cluster's own */
         struct link *signer;
@@ -80,7 +80,7 @@ struct auth {
         struct budget urgent_requests;  /* the same of locks and removals, when there is no room in the other */
         struct shares identities;       /* how many connections each of those has */
         struct map live;               /* host ID -> struct presence with a connection */
-        size_t presence_held, presence_held_max; /* of those that could visit as well; and how many may be */
+        size_t presence_held, presence_held_max; /* streams of hosts that could poll as well; and their maximum */
         struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
         bool is_rechecking_tunnels, recheck_tunnels_again;
         struct sources *sources;       /* connections and joins under way, by the source of their peers; the listener's */

@@ -21,7 +21,7 @@ void caller_describe(const struct caller *c, struct buf *out)
         else if (c->groups & (CALLER_HOST | CALLER_NODE | CALLER_PROXY))
                 buf_printf(out, "%s %s", c->role, c->host_id);
         else
-                buf_put_c(out, "stranger");
+                buf_put_c(out, "unauthenticated");
 }
 
 struct error *client_addr_check(const char *remote_addr)

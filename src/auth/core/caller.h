@@ -23,7 +23,7 @@ enum caller_group {
         CALLER_PROXY = 1 << 2,    /* a Proxy Service: may speak for the connections it forwards */
         CALLER_ADMIN = 1 << 3,    /* root or the data directory's owner on this machine */
         CALLER_NODE = 1 << 4,     /* an SSH Service, with its host's Node certificate or on this machine */
-        CALLER_USER = 1 << 5,     /* a person, with a certificate of the user CA; their roles say what they may */
+        CALLER_USER = 1 << 5,     /* a user, with a certificate of the user CA; the roles give the permissions */
 };
 
 enum { CALLER_SYSTEM_ROLES_MAX = 16 };
@@ -35,14 +35,14 @@ struct caller {
         struct auth *auth;
         unsigned groups;
         char *host_id;      /* hosts, nodes and proxies; owned; "" otherwise */
-        char *user;         /* people; owned; "" otherwise */
+        char *user;         /* of a user; owned; "" otherwise */
         char *role;         /* the certificate's role, owned; "" otherwise */
         Cteleport__State__V1__Host *host; /* its record as it came in, for locks; owned; NULL: nobody's, or of this machine */
-        struct walltime cert_not_before, cert_not_after; /* not_before: of people only */
-        bool is_forgotten;  /* a stranger with the certificate of a host that was removed */
-        bool has_lost_role; /* a stranger with a certificate for a role that its host has no more */
+        struct walltime cert_not_before, cert_not_after; /* not_before: of users only */
+        bool is_forgotten;  /* unauthenticated, with the certificate of a host that was removed */
+        bool has_lost_role; /* unauthenticated, with a certificate for a role that its host has no more */
         struct instant since;
-        bool is_counted;    /* a stranger, by the limits of its source; then `source` is there */
+        bool is_counted;    /* unauthenticated, by the limits of its source; then `source` is set */
         const struct source *source;
         uint32_t uid;       /* admin: whose process it is */
         char peer[ADDRESS_TEXT_MAX];
@@ -53,18 +53,18 @@ struct caller {
         struct caller *next, **at; /* list of all callers, so that deletions reach open connections */
 };
 
-/* "admin (uid 0)", "Instance 1234-…", "alice", "stranger": for logs and the audit. */
+/* "admin (uid 0)", "Instance 1234-…", "alice", "unauthenticated": for logs and the audit. */
 void caller_describe(const struct caller *c, struct buf *out);
 
 /* A caller on the list of auth; groups and names as given (copied). */
 struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, struct str role, const char *peer) MUST_USE;
 void caller_free(struct caller *c);
 
-/* Of a person: room for pointers to as many roles and logins as there may be. */
+/* Of a user: room for pointers to as many roles and logins as there may be. */
 enum { USER_ARENA = 64 * KiB };
 
 /*
- * The person behind a CALLER_USER with the roles they hold now, in the arena (until the next turn of the
+ * The user of a CALLER_USER with the current roles, in the arena (until the next turn of the
  * loop). UNAUTHENTICATED when the certificate has ended meanwhile or the user is gone or another, PERMISSION_DENIED
  * when the user or one of the roles is locked.
  */
@@ -79,8 +79,8 @@ struct error *caller_check_host(const struct caller *c) MUST_USE;
 void caller_set_host(struct caller *c, const Cteleport__State__V1__Host *host);
 
 /*
- * Closes the connections of people who are gone or locked, and of hosts that are locked: the directory has changed. Those of
- * nodes only with nodes_too, for these are to be told first which of their connections end; *ret_has_nodes: there are some.
+ * Closes the connections of users who are removed or locked, and of hosts that are locked: the directory has changed. Those of
+ * nodes only with nodes_too, because nodes first get the orders to end connections; *ret_has_nodes: there are some.
  */
 void callers_drop_refused(struct auth *a, bool nodes_too, bool *ret_has_nodes);
 

@@ -25,7 +25,7 @@ struct disk_watch {
         struct job *looking; /* NULL: no look is under way */
         struct instant began;
         struct disk_room room;
-        bool is_silent; /* the look at hand takes long, and the operator has been told */
+        bool is_silent; /* the current check takes long, and it has been logged */
 };
 
 static void check_free(void *ctx)
@@ -72,7 +72,7 @@ static void on_looked(void *ctx)
         if (d->is_silent)
                 log_info("The disk of the audit log answers again");
         d->is_silent = false;
-        if (k->errnum == 0) /* else: who writes there is told why not */
+        if (k->errnum == 0) /* else: the next write there reports the reason */
                 take(d, &k->disk);
         check_free(k);
 }

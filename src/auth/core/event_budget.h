@@ -26,15 +26,15 @@ void event_budget_charge(struct event_budget *b, struct str subject, size_t byte
 struct error *event_budget_check(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
 
 /*
- * The subject has spent twice what it may: it goes on although it was told to end, which no agent of ours does. What it says is not
- * taken any more.
+ * The subject has spent twice what it may: it goes on although it was ordered to end, which no agent of ours does. Its events are
+ * refused from then on.
  */
 bool event_budget_is_overdrawn(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
 
 /* ---- one user on many nodes ------------------------------------------------------------------------------------ */
 
 /*
- * What a user causes is told by nodes, and a captured one tells what it likes of a user who has come to it. So each node spends
+ * A user's events are reported by nodes, and a captured node can invent events of a user who has connected to it. So each node spends
  * a budget of its own for each user, and adds no more than that to what the user has spent everywhere; and when that is spent, the
  * user may still go where they have spent little. A node shuts users out of itself, and of no other.
  *

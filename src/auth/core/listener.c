@@ -120,7 +120,7 @@ static void plan_expiry(struct auth_listener *d, struct walltime end)
         timer_start(d->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
 }
 
-/* A connection is worth what the certificate that opened it is: whoever has a newer one comes again with that. */
+/* A connection lasts as long as the certificate that opened it: a client with a newer one connects again. */
 static void on_expiry(void *ctx)
 {
         struct auth_listener *d = ctx;
@@ -272,7 +272,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (host != NULL && host_is_later_than(host, cert_issue_of(walltime_unix(v->cert.times.not_before), v->cert.serial_hex)))
                 host = NULL;
         /*
-         * A removed or forgotten host is a stranger again: it may join, nothing else. So is one in a role that its record
+         * A removed or forgotten host is unauthenticated again: it may join, nothing else. So is one in a role that its record
          * has no more, whatever the certificate of then says.
          */
         bool has_role = host != NULL && host_has_role(host, v->cert.role);
@@ -291,7 +291,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         welcome(v, c);
 }
 
-/* A person. Whether they may come in is asked at each call, which can say why not. */
+/* A user. Permissions are checked at each call, which can report the refusal. */
 static void welcome_user(struct arrival *v)
 {
         struct caller *c = caller_new(v->listener->auth, CALLER_USER, STR(""), STR("User"), v->peer);
@@ -305,7 +305,7 @@ static void welcome_user(struct arrival *v)
 }
 
 /*
- * The CA that issued a certificate decides what it may be: one of the user CA is a person and never a host,
+ * The CA that issued a certificate decides what it may be: one of the user CA is a user and never a host,
  * whatever else it says, nor the other way round.
  */
 static struct error *read_cert(struct arrival *v)
@@ -352,7 +352,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
 }
 
 /*
- * Whoever has not said who it is must not keep out those that only have to say so: when all places are taken, the oldest
+ * Unauthenticated peers must not keep out clients that are about to authenticate: when all places are taken, the oldest
  * connection of the source that has most goes, unless that is the newcomer's own. True: there is room now.
  */
 static bool make_room(struct auth_listener *d, const char *peer)
@@ -535,7 +535,7 @@ void auth_listener_local(struct auth *a, const char *name, int fd)
         serve(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
 }
 
-/* ---- people who may no longer --------------------------------------------------------------------------------------- */
+/* ---- users without permission --------------------------------------------------------------------------------------- */
 
 static void on_locked_nodes(void *ctx)
 {
@@ -544,7 +544,7 @@ static void on_locked_nodes(void *ctx)
         callers_drop_refused(((struct auth_listener *)ctx)->auth, true, &has_nodes);
 }
 
-/* What users hear on their terminals comes through the tunnel, and a lock by mistake is taken back soon. */
+/* Messages for users' terminals come through the tunnel, and a lock by mistake is removed soon. */
 static void on_locked_tunnels(void *ctx)
 {
         tunnels_recheck(((struct auth_listener *)ctx)->auth);

@@ -19,7 +19,7 @@
 #include "base/limits.h"
 #include "join/legacy.h"
 
-/* A method of the AdminService: behind the handler stand the kind and the verbs that people need a rule for. */
+/* A method of the AdminService: after the handler come the kind and the verbs for which a user needs a rule. */
 #define ADMIN(name, type, handler, ...)                                                                                \
         {                                                                                                              \
                 { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
@@ -27,7 +27,7 @@
                         CALLER_ADMIN | CALLER_USER, __VA_ARGS__                                                        \
         }
 
-/* A method with which a Proxy Service speaks for a person. */
+/* A method with which a Proxy Service acts for a user. */
 #define LOGIN(name, type, handler)                                                                                     \
         {                                                                                                              \
                 { "/cteleport.v1.LoginService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC_JOIN, false,     \
@@ -78,7 +78,7 @@ const struct guarded_method auth_methods[] = {
         ADMIN("PutToken", put_token_request, admin_put_token, "token", WRITE),
         ADMIN("DeleteToken", name_request, admin_delete_token, "token", ACCESS_DELETE),
         ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
-        ADMIN("ListNodes", list_request, admin_list_nodes, NO_RULE), /* only those that the person sees */
+        ADMIN("ListNodes", list_request, admin_list_nodes, NO_RULE), /* only those that the user sees */
         ADMIN("DeleteNode", name_request, admin_delete_node, "node", ACCESS_DELETE),
         ADMIN("ListInstances", list_request, admin_list_instances, "instance", SEE),
         ADMIN("ListUsers", list_request, admin_list_users, "user", SEE),

@@ -24,7 +24,7 @@ enum { ARENA_CAP = 1 * MiB };
 
 #define ADMIN_SERVICE "/cteleport.v1.AdminService/"
 
-/* Methods that need no rule: everybody who is logged in may ask, and hears what is theirs to know. */
+/* Methods without a rule: every user may call them, and gets what that user may see. */
 static const char *const open_to_all_users[] = { ADMIN_SERVICE "ClusterStatus", ADMIN_SERVICE "ListNodes" };
 
 static bool is_open_to_all_users(const char *path)
@@ -60,7 +60,7 @@ static void says_for_every_method_who_may_call_it(void **state)
         }
 }
 
-/* A role that allows exactly what the row asks for passes the check of roles: its words are those that people may write. */
+/* A role that allows exactly the row's kind and verbs passes the check of roles: users may write these words. */
 static void asks_for_words_that_roles_may_hold(void **state)
 {
         (void)state;
@@ -262,7 +262,7 @@ static void lets_each_group_in_where_it_belongs(void **state)
         assert_int_equal(code_of(f, CALLER_NODE, "", "/ListNodes"), ERROR_PERMISSION_DENIED);
 }
 
-static void gives_people_what_their_roles_allow(void **state)
+static void gives_users_what_their_roles_allow(void **state)
 {
         struct fixture *f = *state;
 
@@ -303,7 +303,7 @@ static void asks_anew_at_each_call(void **state)
         assert_int_equal(code_of(f, CALLER_USER, "ann", "/ClusterStatus"), ERROR_UNAUTHENTICATED);
 }
 
-static void refuses_people_with_a_role_that_is_gone(void **state)
+static void refuses_users_with_a_role_that_is_gone(void **state)
 {
         struct fixture *f = *state;
 
@@ -313,7 +313,7 @@ static void refuses_people_with_a_role_that_is_gone(void **state)
         assert_true(may(f, "ann", "/ListUsers"));
 }
 
-static void refuses_people_whose_certificate_has_ended(void **state)
+static void refuses_users_whose_certificate_has_ended(void **state)
 {
         struct fixture *f = *state;
 
@@ -323,7 +323,7 @@ static void refuses_people_whose_certificate_has_ended(void **state)
         assert_int_equal(code_of(f, CALLER_USER, "ann", "/ListUsers"), ERROR_UNAUTHENTICATED);
 }
 
-static void does_not_know_strangers_with_any_name(void **state)
+static void an_unknown_user_has_no_rights_under_any_name(void **state)
 {
         static const char *const names[] = { "", "nobody", "../roles/editor", "ann\n", "*", "root" };
         struct fixture *f = *state;
@@ -393,7 +393,7 @@ static void tells_the_message_of_a_lock_without_its_escapes(void **state)
         assert_string_equal(err->what, "user ann is locked: laptop\\x1b[2J stolen");
 }
 
-static void shuts_locked_people_out_and_lets_them_in_again(void **state)
+static void locked_users_are_refused_until_unlocked(void **state)
 {
         struct fixture *f = *state;
 
@@ -462,15 +462,15 @@ int main(void)
                 cmocka_unit_test(says_for_every_method_who_may_call_it),
                 cmocka_unit_test(asks_for_words_that_roles_may_hold),
                 GUARDED(lets_each_group_in_where_it_belongs),
-                GUARDED(gives_people_what_their_roles_allow),
+                GUARDED(gives_users_what_their_roles_allow),
                 GUARDED(says_which_right_is_missing),
                 GUARDED(asks_anew_at_each_call),
-                GUARDED(refuses_people_with_a_role_that_is_gone),
-                GUARDED(refuses_people_whose_certificate_has_ended),
-                GUARDED(does_not_know_strangers_with_any_name),
+                GUARDED(refuses_users_with_a_role_that_is_gone),
+                GUARDED(refuses_users_whose_certificate_has_ended),
+                GUARDED(an_unknown_user_has_no_rights_under_any_name),
                 GUARDED(locks_whom_they_name),
                 GUARDED(tells_the_message_of_a_lock_without_its_escapes),
-                GUARDED(shuts_locked_people_out_and_lets_them_in_again),
+                GUARDED(locked_users_are_refused_until_unlocked),
                 GUARDED(has_the_presets_from_the_start),
                 GUARDED(reads_what_was_there_before),
                 GUARDED(tells_of_changes_once_for_each_moment),

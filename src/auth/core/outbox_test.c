@@ -90,7 +90,7 @@ static int close_fixture(void **state)
         return 0;
 }
 
-/* A transaction that needs /gate to be as told, writes /host and tells of it. */
+/* A transaction that requires a revision of /gate, writes /host and adds an event. */
 static struct error *commit_audited(struct fixture *f, const char *node, uint64_t gate)
 {
         struct store_txn *t = store_txn_new(f->b.store);
@@ -141,7 +141,7 @@ static size_t count_in_store(struct fixture *f)
         return l.count;
 }
 
-static void an_event_goes_from_its_transaction_to_the_log_and_leaves_the_store(void **state)
+static void an_event_moves_from_the_store_to_the_log(void **state)
 {
         struct fixture *f = *state;
 
@@ -154,7 +154,7 @@ static void an_event_goes_from_its_transaction_to_the_log_and_leaves_the_store(v
         assert_int_equal(count_in_store(f), 0);
 }
 
-static void a_transaction_that_does_not_happen_is_not_told_of(void **state)
+static void a_refused_transaction_writes_no_event(void **state)
 {
         struct fixture *f = *state;
 
@@ -324,8 +324,8 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
-                ROW(an_event_goes_from_its_transaction_to_the_log_and_leaves_the_store),
-                ROW(a_transaction_that_does_not_happen_is_not_told_of),
+                ROW(an_event_moves_from_the_store_to_the_log),
+                ROW(a_refused_transaction_writes_no_event),
                 ROW(what_a_crash_left_reaches_the_log_once),
                 ROW(finds_events_in_files_that_were_rotated_away),
                 ROW(many_left_events_are_all_found),

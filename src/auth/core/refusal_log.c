@@ -18,7 +18,7 @@ enum { SLOTS = 4096 };
 
 struct refusal_log {
         struct loop *loop;
-        struct timer *timer; /* runs while something is untold */
+        struct timer *timer; /* runs while refusals are unreported */
         void (*reported)(void *ctx, uint64_t count);
         void *ctx;
         uint64_t unreported;

@@ -48,7 +48,7 @@ static int tear_down(void **state)
         return 0;
 }
 
-/* How many of so many refusals of one address are told one by one. */
+/* How many of `count` refusals of one address are reported one by one. */
 static int reported_of(struct fixture *f, int count, const char *address)
 {
         int reported = 0;

@@ -99,8 +99,8 @@ static void drop_lost_roles(const struct renewal *r)
 }
 
 /*
- * What the host compares with the proof that it sent. One that joined by a secret is told zeros, which no proof is: a
- * proxy may have answered a proof with the join that a secret of its own gave.
+ * The value that the host compares with the proof that it sent. A host that joined by a secret gets zeros, which equal no
+ * proof: a proxy may have answered a proof with the result of a join by its own secret.
  */
 static ProtobufCBinaryData proof_of_join(const Cteleport__State__V1__Host *host)
 {
@@ -127,7 +127,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
                 response.certificates = &certificates;
                 response.join_proof = proof_of_join(r->host);
-                if (!str_equal(r->role, STR("Instance"))) { /* those who meet people: who signs them */
+                if (!str_equal(r->role, STR("Instance"))) { /* roles that accept users get the user CA */
                         const Cteleport__Internal__V1__Authority *user = r->auth->authorities.user;
 
                         response.tls_user_ca_certs = user->tls_certs;
@@ -157,7 +157,7 @@ static void audit_issue(struct renewal *r, struct store_txn *t)
         audit_account_add(r->auth, ACCOUNT_RENEWAL, r->host_id, t, &record);
 }
 
-/* The records live as long as the newest Instance certificate; a deletion meanwhile must win, and whoever took the name. */
+/* The records live as long as the newest Instance certificate; a deletion meanwhile must win, and so must another host that took the name. */
 static void record(struct renewal *r)
 {
         struct store_txn *t = store_txn_new(r->auth->store);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hosts that announce themselves, as people name them: by host name, and what is known of one.
+ * The hosts that announce themselves, found by host name, and the state of each.
  */
 #ifndef AUTH_HOSTS_NODES_H
 #define AUTH_HOSTS_NODES_H

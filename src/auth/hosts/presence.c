@@ -34,7 +34,7 @@ void presence_notice(struct presence *p, const char *kind, const char *text)
         presence_send(p, &down);
 }
 
-/* A visitor comes at half the life of its record; one that is late by half of that again has gone. */
+/* A host polls at half the life of its record; one that is late by half of that again has gone. */
 static bool is_polling(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         int64_t age = loop_wall(&a->loop).ns / 1000000 - record->last_heartbeat;
@@ -202,8 +202,8 @@ static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now, 
 /* ---- hello ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Those that start visiting together, or were held up together, are spread over the time between two visits; from then
- * on each keeps its pace.
+ * Hosts that start to poll together, or were delayed together, are spread over the time between two polls; from then on
+ * each keeps its pace.
  */
 static struct duration next_heartbeat(const struct presence *p)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is alive: one stream per agent, a heartbeat at the pace we ask, a record that expires without it.
+ * Presence of hosts: one stream per agent, a heartbeat at the pace of the server, a record that expires without it.
  *
  * Two live agents with one host ID (a cloned image) are found when the second says hello: the first is
- * pinged, and if it answers, both are told.
+ * pinged, and if it answers, both get a notice.
  *
- * Agents are told of the Proxy Services there are after the welcome, and whenever those change.
+ * Agents get the list of Proxy Services after the welcome, and whenever it changes.
  *
- * Of hosts that are reached through tunnels only auth->presence_held_max keep their streams. The others visit: they say
- * hello, hear what there is for them, are welcomed when that is written down, hang up and come again before their record
+ * Of hosts that are reached through tunnels only auth->presence_held_max keep their streams. The others poll: they send
+ * a hello, get the pending messages, are welcomed when the record is written, hang up, and poll again before the record
  * expires. So ten thousand agents need neither as many connections through one proxy nor the memory of as many here.
  */
 #ifndef AUTH_HOSTS_PRESENCE_H
@@ -23,7 +23,7 @@ void presence_serve(struct rpc_call *call, const ProtobufCMessage *first);
 /* HostService/Leave: ends the agent's presence and removes its record, if it is this agent's. */
 void presence_leave(struct rpc_call *call, const ProtobufCMessage *first);
 
-/* Whether the agent of this record is connected now, or visits in time. */
+/* Whether the agent of this record is connected now, or polls in time. */
 bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record);
 
 /* "online", "unreachable", "offline" or "locked": NodeSpec.state in resource.proto. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two agents with one host ID, as clones of a machine have it.
+ * Duplicate host detection: two agents with one host ID, as clones of a machine have it.
  *
- * Of two streams the elder is asked whether it still lives; its answer says that both do. Agents that visit may never
+ * Of two streams the older one gets a ping; its answer shows that both agents live. Agents that poll may never
  * meet: each has a nonce of its own, which the host's record remembers. An agent that comes back after another had
  * taken its place was not its predecessor.
  */
@@ -25,7 +25,7 @@ static char *warning(const Cteleport__State__V1__Presence *first, const Ctelepor
                           first->host_id, first->remote_addr, second->remote_addr);
 }
 
-/* Log and audit hear of it once a while, however often the two meet. */
+/* It is logged and audited once a while, however often the two meet. */
 static void write_down(struct auth *a, const Cteleport__State__V1__Presence *first, Cteleport__State__V1__Presence *second)
 {
         struct audit_record record = { 0 };

@@ -22,8 +22,8 @@ struct presence {
         bool has_reserved_labels; /* announced some, which were dropped */
         bool is_here;    /* has been let in, and is on the list of those with its host ID */
         bool is_held;    /* counted in auth->presence_held */
-        bool is_poll;   /* is welcomed, and ends, when its record is written and its rival has answered */
-        bool is_regular; /* a visit that was due */
+        bool is_poll;   /* is welcomed, and ends, when its record is written and its duplicate has answered */
+        bool is_regular; /* a poll that was due */
         bool is_written; /* once at least */
         bool is_writing, is_dirty; /* a write is under way; something changed since */
         /* Those with the same host ID: the next younger and the next elder. auth->live has the youngest. */
@@ -39,7 +39,7 @@ void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down);
 void presence_notice(struct presence *p, const char *kind, const char *text);
 /* Ends the stream (err is owned); p may be gone afterwards. */
 void presence_finish(struct presence *p, struct error *err);
-/* Ends a visit that nothing is awaited for any more; p may be gone afterwards. */
+/* Ends a poll for which nothing is awaited any more; p may be gone afterwards. */
 void presence_settle(struct presence *p);
 
 /* ---- presence_record.c ----------------------------------------------------------------------------------- */

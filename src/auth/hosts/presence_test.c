@@ -131,7 +131,7 @@ struct agent {
         struct fixture *f;
         struct rpc_client *client;
         struct rpc_client_call *call;
-        char reported[128]; /* a letter for each message: W, V (a visit's welcome), P(roxies), N(otice); '.' at the end */
+        char reported[128]; /* a letter for each message: W, V (the welcome of a poll), P(roxies), N(otice); '.' at the end */
         int code;
         int64_t heartbeat_ms;
         bool is_deaf; /* answers no ping */
@@ -207,7 +207,7 @@ static const struct rpc_client_events events = { on_message, on_done };
 struct hello {
         const char *host_id, *nonce;
         const char *service; /* NULL: "Node" */
-        bool stays;          /* does not know what a visit is */
+        bool stays;          /* does not know polls */
 };
 
 static struct agent *connect_agent(struct fixture *f, struct hello h)
@@ -271,7 +271,7 @@ static struct agent *present(struct fixture *f, struct hello h)
         return a;
 }
 
-/* A visit from begin to end; what was said. */
+/* A poll from begin to end; its messages. */
 static const char *poll(struct fixture *f, const char *host_id, const char *nonce)
 {
         static char reported[sizeof((struct agent *)NULL)->reported];
@@ -291,7 +291,7 @@ static int64_t pause_of(struct fixture *f, const char *host_id, const char *nonc
         return pause;
 }
 
-static void given_full_house(struct fixture *f, struct agent *ret[HELD_MAX])
+static void given_full_table(struct fixture *f, struct agent *ret[HELD_MAX])
 {
         static const char *const ids[] = { "host-2", "host-3" };
 
@@ -356,7 +356,7 @@ static void keeps_as_many_streams_as_it_holds(void **state)
         struct fixture *f = *state;
         struct agent *held[HELD_MAX];
 
-        given_full_house(f, held);
+        given_full_table(f, held);
         assert_string_equal(poll(f, "host-1", "a"), "PV.");
         assert_int_equal(f->auth.live.count, HELD_MAX);
         hang_up(held[0]);
@@ -371,7 +371,7 @@ static void counts_an_agent_once_that_connects_again(void **state)
         struct fixture *f = *state;
         struct agent *held[HELD_MAX];
 
-        given_full_house(f, held);
+        given_full_table(f, held);
         struct agent *again = present(f, (struct hello){ "host-2", "x" });
         assert_string_equal(again->reported, "WP");
         assert_string_equal(held[0]->reported, "WP.");
@@ -381,12 +381,12 @@ static void counts_an_agent_once_that_connects_again(void **state)
         hang_up(held[1]);
 }
 
-static void keeps_proxies_and_agents_that_do_not_visit(void **state)
+static void keeps_proxies_and_agents_that_do_not_poll(void **state)
 {
         struct fixture *f = *state;
         struct agent *held[HELD_MAX];
 
-        given_full_house(f, held);
+        given_full_table(f, held);
         struct agent *old = present(f, (struct hello){ "host-1", "a", .stays = true });
         assert_string_equal(old->reported, "WP");
         hang_up(old);
@@ -397,7 +397,7 @@ static void keeps_proxies_and_agents_that_do_not_visit(void **state)
                 hang_up(held[i]);
 }
 
-static void lists_a_visitor_until_it_is_late(void **state)
+static void lists_a_polling_host_until_it_is_late(void **state)
 {
         struct fixture *f = *state;
 
@@ -414,7 +414,7 @@ static void lists_a_visitor_until_it_is_late(void **state)
         assert_false(check(f, "host-1").is_there);
 }
 
-static void asks_for_visits_at_half_the_life_of_a_record(void **state)
+static void requests_polls_at_half_the_life_of_a_record(void **state)
 {
         struct fixture *f = *state;
 
@@ -429,7 +429,7 @@ static void asks_for_visits_at_half_the_life_of_a_record(void **state)
         assert_int_equal(pause_of(f, "host-1", "a"), pace);
 }
 
-static void spreads_visitors_that_started_together(void **state)
+static void spreads_polls_of_hosts_that_started_together(void **state)
 {
         struct fixture *f = *state;
         int64_t least = INT64_MAX, most = 0;
@@ -456,7 +456,7 @@ static void lists_nobody_who_was_held_and_has_left(void **state)
         assert_false(check(f, "host-1").is_connected);
 }
 
-static void refuses_the_visit_of_a_host_that_was_removed(void **state)
+static void refuses_the_poll_of_a_host_that_was_removed(void **state)
 {
         struct fixture *f = *state;
 
@@ -468,7 +468,7 @@ static void refuses_the_visit_of_a_host_that_was_removed(void **state)
         hang_up(a);
 }
 
-static void tells_visitors_of_a_clone_when_one_comes_back(void **state)
+static void reports_a_duplicate_when_a_polling_host_returns(void **state)
 {
         struct fixture *f = *state;
 
@@ -490,12 +490,12 @@ static void tells_visitors_of_a_clone_when_one_comes_back(void **state)
         assert_string_equal(poll(f, "host-1", "b"), "PV."); /* the other one has been stopped */
 }
 
-static void tells_a_visitor_and_its_clone_that_is_held(void **state)
+static void reports_a_duplicate_of_a_polling_and_a_held_host(void **state)
 {
         struct fixture *f = *state;
         struct agent *held[HELD_MAX];
 
-        given_full_house(f, held);
+        given_full_table(f, held);
         assert_string_equal(poll(f, "host-2", "clone"), "PNV.");
         assert_string_equal(held[0]->reported, "WPN");
         assert_string_equal(poll(f, "host-2", "clone"), "PNV.");
@@ -504,12 +504,12 @@ static void tells_a_visitor_and_its_clone_that_is_held(void **state)
                 hang_up(held[i]);
 }
 
-static void does_not_wait_for_a_rival_that_is_dead(void **state)
+static void does_not_wait_for_a_duplicate_that_is_dead(void **state)
 {
         struct fixture *f = *state;
         struct agent *held[HELD_MAX];
 
-        given_full_house(f, held);
+        given_full_table(f, held);
         held[0]->is_deaf = true;
         f->auth.presence_held_max = 0;
         struct agent *a = connect_agent(f, (struct hello){ "host-2", "b" });
@@ -593,15 +593,15 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 WITH_AUTH(keeps_as_many_streams_as_it_holds),
                 WITH_AUTH(counts_an_agent_once_that_connects_again),
-                WITH_AUTH(keeps_proxies_and_agents_that_do_not_visit),
-                WITH_AUTH(lists_a_visitor_until_it_is_late),
-                WITH_AUTH(asks_for_visits_at_half_the_life_of_a_record),
-                WITH_AUTH(spreads_visitors_that_started_together),
+                WITH_AUTH(keeps_proxies_and_agents_that_do_not_poll),
+                WITH_AUTH(lists_a_polling_host_until_it_is_late),
+                WITH_AUTH(requests_polls_at_half_the_life_of_a_record),
+                WITH_AUTH(spreads_polls_of_hosts_that_started_together),
                 WITH_AUTH(lists_nobody_who_was_held_and_has_left),
-                WITH_AUTH(refuses_the_visit_of_a_host_that_was_removed),
-                WITH_AUTH(tells_visitors_of_a_clone_when_one_comes_back),
-                WITH_AUTH(tells_a_visitor_and_its_clone_that_is_held),
-                WITH_AUTH(does_not_wait_for_a_rival_that_is_dead),
+                WITH_AUTH(refuses_the_poll_of_a_host_that_was_removed),
+                WITH_AUTH(reports_a_duplicate_when_a_polling_host_returns),
+                WITH_AUTH(reports_a_duplicate_of_a_polling_and_a_held_host),
+                WITH_AUTH(does_not_wait_for_a_duplicate_that_is_dead),
                 WITH_AUTH(takes_no_words_before_the_hello_was_answered),
                 cmocka_unit_test(remembers_as_many_former_agents_as_it_may),
                 cmocka_unit_test(finds_each_of_three_clones_that_take_turns),

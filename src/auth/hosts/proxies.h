@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Proxy Services there are, as agents are told of them: each keeps a tunnel to every one. A proxy is
+ * The list of Proxy Services for agents: each agent keeps a tunnel to every proxy. A proxy is
  * known from when its host announces it until its presence record ends, so that one being started again
  * stays on the list.
  */
@@ -21,7 +21,7 @@ void proxies_close(struct proxies *p);
 /* What a host announces: a Proxy Service reached at addr ("": not said), or none. */
 void proxies_note(struct proxies *p, struct str host_id, bool is_proxy, struct str addr);
 
-/* The list as it is told to agents, sorted by host ID; in the arena. */
+/* The list as agents get it, sorted by host ID; in the arena. */
 void proxies_list(const struct proxies *p, struct arena *arena, Cteleport__V1__PresenceDown__Proxies *ret);
 
 /* host:port of a proxy that said where it is reached, in the arena; "" when none did. */

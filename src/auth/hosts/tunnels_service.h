@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DialService/Tunnels: which nodes may have a tunnel. A proxy names those that have opened one and is told, now or when it
- * comes to that, which of them may not: the host was removed, has lost role Node, or is locked; a change is told to every
- * proxy. What was named is remembered as long as the proxy's stream lasts: such a node can be reached. A proxy also tells the keys of
- * its web certificates here (auth/servers.h).
+ * DialService/Tunnels: which nodes may have a tunnel. A proxy names the nodes that have opened one, and gets, now or later, the
+ * names of those that may not: the host was removed, has lost role Node, or is locked. A change is sent to every
+ * proxy. The names last as long as the proxy's stream: such a node can be reached. A proxy also reports the keys of
+ * its web certificates here (auth/hosts/servers.h).
  */
 #ifndef AUTH_HOSTS_TUNNELS_SERVICE_H
 #define AUTH_HOSTS_TUNNELS_SERVICE_H

@@ -40,14 +40,18 @@ static void put_attributes(const struct join_attributes *a, struct audit_record 
         audit_close(r);
 }
 
-static void put_notes(const struct join_findings *f, struct audit_record *r)
+static void put_claims(const struct join_findings *f, struct audit_record *r)
 {
-        for (size_t i = 0; i < f->note_count; i++) {
+        for (size_t i = 0; i < f->note_count; i++)
                 if (f->notes[i].text != NULL)
                         audit_str(r, f->notes[i].name, str_of(f->notes[i].text));
-                else
+}
+
+static void put_measurements(const struct join_findings *f, struct audit_record *r)
+{
+        for (size_t i = 0; i < f->note_count; i++)
+                if (f->notes[i].text == NULL)
                         audit_int(r, f->notes[i].name, f->notes[i].number);
-        }
 }
 
 /* Fields of successes and failures: claims of the host first, attested values under "attributes". */
@@ -72,8 +76,9 @@ static void put_common(struct attempt *at, struct audit_record *r)
         audit_bool(r, "forwarded_by_proxy", at->is_forwarded);
         if (!str_is_empty(at->client_version))
                 audit_str(r, "client_version", at->client_version);
+        put_claims(&at->verifier.found, r);
         put_attributes(&at->verifier.found.attributes, r);
-        put_notes(&at->verifier.found, r);
+        put_measurements(&at->verifier.found, r);
 }
 
 void attempt_report_refusal(struct attempt *at, const char *check, const struct error *err)

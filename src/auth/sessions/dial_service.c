@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dial: a proxy asks on behalf of somebody whose certificate it has seen proven.
+ * Dial: a proxy requests a connection for a user whose certificate was proven to it.
  *
  *      certificate ─▶ target ─▶ the host of that ID, or those of that name which the user may see
  *                                   └─▶ user, locks, roles ─▶ /connections/<id> ─▶ answer
  *
- * The node asks again about the very certificate that sshd is shown: this here keeps the uninvited off the
- * nodes' doors, that there decides.
+ * The node requests a second decision on the very certificate that sshd is shown. This one keeps users without permission away
+ * from nodes; that one decides the login.
  */
 #include <stdlib.h>
 
@@ -201,7 +201,7 @@ static struct error *check_node(struct dial *d, const struct node *node, bool *r
         return err == NULL ? arena_check(step, "the decision on a connection") : err;
 }
 
-/* The first of them is told of. */
+/* The first of them is reported. */
 static void keep(struct error **first, struct error *err)
 {
         if (*first == NULL)

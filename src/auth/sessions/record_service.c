@@ -174,7 +174,7 @@ static void audit_begin_upload(struct upload *u, struct audit_record *r, const s
         }
 }
 
-/* Whoever sends what is no recording, or changed one that is here, is broken or hostile: somebody should look. */
+/* A host that sends no recording, or changes a stored one, is broken or hostile: an operator should check. */
 static void audit_damage(struct upload *u, const struct error *err)
 {
         struct audit_record r = { 0 };

@@ -100,7 +100,7 @@ struct uploader {
         struct rpc_client *client;
         struct rpc_client_call *call; /* NULL: done */
         struct error *err;
-        int64_t offset; /* -1: nothing was heard */
+        int64_t offset; /* -1: nothing was received */
         bool is_finished;
 };
 
@@ -430,7 +430,7 @@ static void a_recording_altered_between_streams_comes_anew(void **state)
         assert_string_equal(list_recordings(w, CALLER_ADMIN, "").status, "altered");
 }
 
-static void a_recording_with_a_hole_is_taken_and_told(void **state)
+static void a_recording_with_a_hole_is_stored_and_reported(void **state)
 {
         struct world *w = *state;
         struct uploader u;
@@ -541,7 +541,7 @@ static void a_node_sends_recordings_of_its_own_sessions_only(void **state)
         }
 }
 
-static void people_see_their_own_recordings_and_no_others(void **state)
+static void users_see_their_own_recordings_and_no_others(void **state)
 {
         struct world *w = *state;
 
@@ -714,10 +714,10 @@ int main(void)
                 ROW(an_aborted_recording_is_complete_with_what_there_is),
                 ROW(says_how_a_recording_stands),
                 ROW(a_recording_altered_between_streams_comes_anew),
-                ROW(a_recording_with_a_hole_is_taken_and_told),
+                ROW(a_recording_with_a_hole_is_stored_and_reported),
                 ROW(hostile_uploads_are_refused),
                 ROW(a_node_sends_recordings_of_its_own_sessions_only),
-                ROW(people_see_their_own_recordings_and_no_others),
+                ROW(users_see_their_own_recordings_and_no_others),
                 ROW(a_node_that_leaves_during_a_write_finds_it_done),
                 ROW(a_write_that_is_under_way_at_the_end_frees_itself),
                 ROW(a_search_that_nobody_waits_for_ends),

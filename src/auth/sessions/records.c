@@ -354,7 +354,7 @@ static bool has_first_chunk(int fd, struct str session_id, struct str first)
         return is_same;
 }
 
-/* Without waiting for whoever writes into a pipe. */
+/* Without waiting for the writer of a pipe. */
 static enum record_state open_to_compare(const char *dir, struct str session_id, int *ret_fd, struct stat *ret_st)
 {
         AUTO_MEM char *path = path_of(dir, session_id);

@@ -196,7 +196,7 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
         return NULL;
 }
 
-/* A loop of refusals costs whoever makes it nothing, and must not fill the disk. */
+/* A loop of refused requests costs the client nothing, and must not fill the disk. */
 static bool may_report_rejected(struct auth *a, const char *kind, struct str subject)
 {
         AUTO_MEM char *key = mem_printf("%s %.*s", kind, STR_ARG(subject));
@@ -432,7 +432,7 @@ static void report_closed(struct auth *a, struct connection *c, struct store_txn
                 end_session(a, c, t, c->sessions[c->session_count - 1], &exit);
         c->is_over = true;
         if (!connection_is_accepted(c))
-                return; /* nobody came in: what was refused has been told */
+                return; /* there was no login: the refusals have been reported */
         if (m->reason[0] != '\0') {
                 begin(a, &r, &audit_client_disconnect, c);
                 audit_str(&r, "reason", str_of(m->reason));
@@ -565,5 +565,5 @@ struct error *session_check_reported(struct auth *a, struct str user, struct str
         if (!user_budget_is_overdrawn(&a->user_events, user, host_id, loop_now(&a->loop)) &&
             !event_budget_is_overdrawn(&a->host_events, str_of(of_host), loop_now(&a->loop)))
                 return NULL;
-        return error_new(ERROR_RESOURCE_EXHAUSTED, "the node tells of connections that it was told to end: twice the audit events of a day");
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "the node reports connections that it was ordered to end: twice the audit events of a day");
 }

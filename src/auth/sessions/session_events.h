@@ -63,7 +63,7 @@ void session_charge(struct auth *a, struct str user, struct str host_id, size_t 
 /* RESOURCE_EXHAUSTED when a new connection of the user to the host, or an open one, has no budget (event_budget.h) or disk any more. */
 struct error *session_check_new(struct auth *a, struct str user, struct str host_id) MUST_USE;
 struct error *session_check_open(struct auth *a, struct str user, struct str host_id) MUST_USE;
-/* The same when what a node tells is not to be taken any more: it goes on with connections that it was told to end. */
+/* The same when reports of a node are refused: it goes on with connections that it was ordered to end. */
 struct error *session_check_reported(struct auth *a, struct str user, struct str host_id) MUST_USE;
 
 #endif

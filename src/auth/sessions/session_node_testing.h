@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of session_service.c: the proxy that dials, and the node that attends a connection.
+ * For tests of session_service.c: the proxy that dials, and the node that reports a connection.
  */
 #ifndef AUTH_SESSIONS_SESSION_NODE_TESTING_H
 #define AUTH_SESSIONS_SESSION_NODE_TESTING_H

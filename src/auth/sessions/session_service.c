@@ -42,7 +42,7 @@ struct report_stream {
         char *host_id, *role;  /* the caller's */
         const struct resource_kind *kind; /* of the resource; NULL until the record is loaded */
         enum state state;
-        bool is_placed;        /* in all->attended */
+        bool is_placed;        /* in all->reporting */
         bool is_known;         /* the connection exists and is this node's */
         bool is_resumed, is_given_up;
         const char *end_reason; /* when is_given_up; static */
@@ -59,7 +59,7 @@ struct report_stream {
         unsigned pending;      /* operations that will call back */
         bool is_writing, is_deciding;
         bool is_rechecking, recheck_again;
-        bool is_terminated;    /* the node was told */
+        bool is_terminated;    /* the node was ordered to end */
 };
 
 static void pump(struct report_stream *t);
@@ -368,8 +368,8 @@ struct beginning {
         struct report_stream *report_stream;
         char session_id[SESSION_ID_MAX];
         struct session_wishes wishes;
-        bool wants_decision; /* an older node has looked at the options of the connection itself, and hears orders to end only */
-        bool is_open;        /* its start is written down: the node asks again because it did not hear the answer */
+        bool wants_decision; /* an older node checks the options of the connection itself, and follows orders to end only */
+        bool is_open;        /* its start is stored: the node repeats the request because it did not get the answer */
 };
 
 /*
@@ -511,8 +511,8 @@ static bool must_be_decided(const struct report_stream *t, bool is_accepted, boo
 }
 
 /*
- * A start that was refused, and one that is written down already. An older node has told the former as that of a session, and tells
- * its end.
+ * A start that was refused, and one that is stored already. An older node has reported the former as the start of a session, and
+ * reports its end.
  */
 static bool is_of_nothing(const struct report_stream *t, const Cteleport__V1__ReportUp *up)
 {
@@ -566,7 +566,7 @@ static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, 
                                 drop_answer(t);
                         t->next.record->last_seq = up->seq;
                         (*ret_count)++;
-                } /* else: told on the stream before, and durable */
+                } /* else: reported on the stream before, and durable */
                 unstored_drop_first(&t->waiting);
         }
         return NULL;
@@ -656,7 +656,7 @@ static void begin(struct report_stream *t)
         store_txn_commit(txn, on_begun, t);
 }
 
-/* After each answer of the store; whoever wanted it may be gone. */
+/* After each answer of the store; the stream that requested it may be gone. */
 static void go_on_loading(struct report_stream *t, struct error *err)
 {
         if (t->call == NULL && !t->is_given_up) {
@@ -727,7 +727,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
 }
 
 /*
- * Takes the place of the stream that attended the connection before, which may not know yet that it is dead;
+ * Takes the place of the connection's earlier report stream, which may not know yet that it is dead;
  * UNAVAILABLE while that one still writes. Another host's is not ours to take.
  */
 static struct error *take_place(struct report_stream *t)

@@ -9,7 +9,7 @@
 
 /* ---- the way of a session ---------------------------------------------------------------------------------------- */
 
-static void a_session_is_told_from_its_dial_to_its_end(void **state)
+static void a_session_is_reported_from_its_dial_to_its_end(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -48,7 +48,7 @@ static void a_resumed_stream_neither_loses_nor_repeats(void **state)
         struct dialled d = given_shell(w, &n);
 
         leave(&n);
-        n.seq = 1; /* the node did not hear that 2 is durable */
+        n.seq = 1; /* the node did not get the acknowledgement of 2 */
         report_stream(w, &n, WEB_1, d.id, true);
         started(&n, SESSION_1, "shell", "");
         exited(&n, SESSION_1, 0);
@@ -75,7 +75,7 @@ static void connections_survive_the_auth_service(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
 }
 
-static void a_new_stream_takes_over_from_one_that_is_dead_without_knowing(void **state)
+static void a_new_stream_replaces_one_whose_peer_is_dead(void **state)
 {
         struct world *w = *state;
         struct node_side dead = { 0 }, n = { 0 };
@@ -183,7 +183,7 @@ static void sessions_end_with_their_user_and_their_node(void **state)
         }
 }
 
-static void a_login_that_is_not_allowed_any_more_is_ended_before_it_begins(void **state)
+static void a_login_that_lost_its_permission_ends_before_it_begins(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -232,7 +232,7 @@ static void a_lock_at_any_moment_of_a_login_ends_it(void **state)
 }
 
 /* Somebody of the same name is not the same user. */
-static void a_certificate_ends_with_its_user_whoever_has_the_name_next(void **state)
+static void a_certificate_ends_with_its_user_not_with_the_name(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -331,7 +331,7 @@ static void given_secret_nodes(struct world *w)
         given_node(w, HIDDEN, "hid-1", "secret");
 }
 
-static void a_node_that_is_hidden_is_as_one_that_is_not_there(void **state)
+static void a_hidden_node_looks_like_a_missing_one(void **state)
 {
         static const struct {
                 const char *there, *absent;
@@ -358,7 +358,7 @@ static void a_node_that_is_hidden_is_as_one_that_is_not_there(void **state)
         /* The audit knows better. */
         assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
         assert_int_equal(count_events(w, "\"server_id\":\"" HIDDEN "\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
-        /* Who may be nowhere is told so for either. */
+        /* A user without access anywhere gets that answer for either. */
         given_lock_on(w, "alice");
         struct dialled locked = dial(w, "alice", "hid-1", "root");
         assert_refused(locked.err, ERROR_PERMISSION_DENIED, "locked");
@@ -725,7 +725,7 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
         }
         assert_in_range(reported * (60 * KiB + LIMIT_EVENT_COST), (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB - 12 * MiB, (uint64_t)LIMIT_EVENTS_USER_DAY_MIB * MiB + MiB);
         assert_non_null(strstr(n.terminated, "256 MiB of audit events within a day on this node"));
-        exited(&n, SESSION_1, 0); /* how it ended is still told */
+        exited(&n, SESSION_1, 0); /* its end is still reported */
         end_in_order(w, &n);
         d = dial(w, "alice", "web-1", "root");
         assert_refused(d.err, ERROR_RESOURCE_EXHAUSTED, "user alice has caused");
@@ -737,8 +737,8 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
         audit_budgets_release(&w->a);
 }
 
-/* It was told to end, and goes on. */
-static void a_node_that_goes_on_beyond_the_budget_is_not_heard(void **state)
+/* It was ordered to end, and goes on. */
+static void a_node_beyond_twice_the_budget_is_refused(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -763,21 +763,21 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
         const struct CMUnitTest tests[] = {
-                ROW(a_session_is_told_from_its_dial_to_its_end),
+                ROW(a_session_is_reported_from_its_dial_to_its_end),
                 ROW(a_resumed_stream_neither_loses_nor_repeats),
                 ROW(connections_survive_the_auth_service),
-                ROW(a_new_stream_takes_over_from_one_that_is_dead_without_knowing),
+                ROW(a_new_stream_replaces_one_whose_peer_is_dead),
                 ROW(a_connection_that_nobody_tells_of_ends_by_itself),
                 ROW(refuses_certificates_that_are_not_good_enough),
                 ROW(a_lock_ends_what_goes_on_and_refuses_what_comes),
                 ROW(sessions_end_with_their_user_and_their_node),
-                ROW(a_login_that_is_not_allowed_any_more_is_ended_before_it_begins),
+                ROW(a_login_that_lost_its_permission_ends_before_it_begins),
                 ROW(a_kind_that_is_not_there_is_refused),
                 ROW(a_report_is_of_the_kind_that_was_dialled),
                 ROW(a_lock_at_any_moment_of_a_login_ends_it),
-                ROW(a_certificate_ends_with_its_user_whoever_has_the_name_next),
+                ROW(a_certificate_ends_with_its_user_not_with_the_name),
                 ROW(dials_only_for_those_who_may),
-                ROW(a_node_that_is_hidden_is_as_one_that_is_not_there),
+                ROW(a_hidden_node_looks_like_a_missing_one),
                 ROW(one_user_does_not_take_all_places_of_a_node),
                 ROW(a_node_may_speak_of_its_own_connections_only),
                 ROW(a_connection_begins_once_and_soon),
@@ -786,7 +786,7 @@ int main(void)
                 ROW(a_loop_of_refused_dials_becomes_a_number),
                 ROW(a_user_ends_with_the_budget_of_events),
                 ROW(a_loop_spends_the_budget_of_a_day),
-                ROW(a_node_that_goes_on_beyond_the_budget_is_not_heard),
+                ROW(a_node_beyond_twice_the_budget_is_refused),
                 ROW(a_disk_without_room_ends_who_causes_events),
         };
 #undef ROW

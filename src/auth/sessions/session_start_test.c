@@ -36,8 +36,8 @@ static void a_session_is_refused_from_the_lock_on(void **state)
         end_in_order(w, &n);
 }
 
-/* It starts what is acknowledged, unless it was told to end; and it tells the end of what it took for a session. */
-static void an_older_node_is_told_to_end_before_the_acknowledgement(void **state)
+/* It starts an acknowledged session, unless it was ordered to end; and it reports the end of a refused start as that of a session. */
+static void an_older_node_gets_the_order_before_the_acknowledgement(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -130,7 +130,7 @@ static void started_again(struct node_side *n, const char *id)
         SEND(n, START, start, ReportStart, m);
 }
 
-static void a_start_whose_answer_was_lost_is_decided_again_and_told_once(void **state)
+static void a_start_with_a_lost_answer_is_reported_once(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -158,7 +158,7 @@ static void a_start_whose_answer_was_lost_is_decided_again_and_told_once(void **
         end_in_order(w, &n);
 }
 
-static void a_start_that_was_refused_unheard_is_not_told_of(void **state)
+static void a_refused_start_with_a_lost_answer_is_not_reported(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -290,7 +290,7 @@ static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **sta
         leave(&n);
 }
 
-static void a_connection_of_an_earlier_release_gets_no_more_than_roles_allow(void **state)
+static void a_connection_of_an_earlier_release_is_bound_by_roles(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
@@ -335,15 +335,15 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_session_is_refused_from_the_lock_on),
-                ROW(an_older_node_is_told_to_end_before_the_acknowledgement),
+                ROW(an_older_node_gets_the_order_before_the_acknowledgement),
                 ROW(a_session_is_refused_when_the_certificate_has_ended),
                 ROW(a_session_has_the_options_of_its_beginning),
                 ROW(forwarding_that_is_taken_away_ends_the_connection),
-                ROW(a_start_whose_answer_was_lost_is_decided_again_and_told_once),
-                ROW(a_start_that_was_refused_unheard_is_not_told_of),
+                ROW(a_start_with_a_lost_answer_is_reported_once),
+                ROW(a_refused_start_with_a_lost_answer_is_not_reported),
                 ROW(locks_of_a_silent_node_end_what_is_open_there),
                 ROW(a_connection_of_an_earlier_release_keeps_what_roles_allow),
-                ROW(a_connection_of_an_earlier_release_gets_no_more_than_roles_allow),
+                ROW(a_connection_of_an_earlier_release_is_bound_by_roles),
                 ROW(a_session_id_that_is_too_long_is_refused_not_cut),
         };
 #undef ROW

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of sessions: an Auth Service without its door. Calls come over a socketpair from callers that
- * the test makes up; the store, the audit log, people and their certificates are real.
+ * For tests of sessions: an Auth Service without its listener. Calls come over a socketpair from callers that
+ * the test makes up; the store, the audit log, users and their certificates are real.
  */
 #ifndef AUTH_SESSIONS_SESSION_TESTING_H
 #define AUTH_SESSIONS_SESSION_TESTING_H

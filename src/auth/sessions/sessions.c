@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The list of connections: those that are attended, those whose node is silent, and what concerns all of
- * them: people, roles and locks that change, hosts that go, the start and the end of the Auth Service.
+ * The list of connections: those with a report stream, those whose node is silent, and the events that concern all of
+ * them: changes of users, roles and locks, hosts that leave, the start and the end of the Auth Service.
  */
 #include <stdlib.h>
 
@@ -179,7 +179,7 @@ static void check_lost(void *ctx, struct str key, void *value)
                 report_stream_give_up(s, str_of(id), "its node has been silent for too long");
 }
 
-/* A tenth of the patience between looks: nobody waits for the minute. */
+/* Checked at a tenth of the timeout, so that the whole minute never passes unnoticed. */
 static void on_timeout(void *ctx)
 {
         struct sessions *s = ctx;

@@ -29,7 +29,7 @@ bool name_is_session(struct str s);
  * served. ready(ctx, err) once from the loop.
  */
 struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
-/* After the front door is closed, before the directory and the store. NULL is silent. */
+/* After the listener is closed, before the directory and the store. NULL is silent. */
 void sessions_close(struct sessions *s);
 
 /* The names of nodes. */
@@ -46,7 +46,7 @@ void sessions_leave_node(struct sessions *s, struct str connection_id);
 /* Whether a node tells of this connection now. */
 bool session_has_report_stream(const struct sessions *s, struct str connection_id);
 
-/* Ends the audit of a connection that its node says it lost, unless it is attended. NULL is silent. */
+/* Ends the audit of a connection that its node reports as lost, unless it has a report stream. NULL is silent. */
 void session_give_up(struct sessions *s, struct str connection_id);
 
 /* SessionService/Report. */

@@ -96,7 +96,7 @@ struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire
         return NULL;
 }
 
-/* ---- people on nodes ------------------------------------------------------------------------------------------ */
+/* ---- users on nodes ------------------------------------------------------------------------------------------- */
 
 static struct str *role_names(const struct access_user *p, struct arena *arena)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * May this person be here? Asked when a connection is dialled, when sshd shows a certificate, and again
- * whenever people, roles or locks change; answered from what is true now.
+ * Whether a user may have a connection: decided when it is dialled, when sshd is shown a certificate, and again whenever users,
+ * roles or locks change; always from the current state.
  */
 #ifndef AUTH_USERS_DECISION_H
 #define AUTH_USERS_DECISION_H
@@ -26,7 +26,7 @@ struct error *user_cert_check(const struct authorities *cas, struct str cluster,
 struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire, struct str user, struct str login, struct walltime now,
                                   struct arena *arena, struct ssh_cert_info *ret) MUST_USE;
 
-/* ---- people on nodes ------------------------------------------------------------------------------------ */
+/* ---- users on nodes ------------------------------------------------------------------------------------- */
 
 /*
  * Whether the user exists, is not locked out, and may log in to the node; with an empty login, whether they

@@ -145,7 +145,7 @@ static void report(void *ctx)
         d->next_watch = NULL;
 }
 
-/* Several changes of one moment are told once. */
+/* Several changes within a moment are reported once. */
 static void report_soon(struct directory *d)
 {
         if (d->is_reporting)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * People, roles and locks as they are now, in memory: read from the store at the start, kept up by
+ * The current users, roles and locks, in memory: read from the store at the start, kept current by
  * watches, so that every check is a look-up and sees a change as soon as it is committed.
  */
 #ifndef AUTH_USERS_DIRECTORY_H
@@ -32,7 +32,7 @@ const Cteleport__V1__Lock *directory_lock(const struct directory *d, struct str 
 void directory_each_user(const struct directory *d, void (*each)(void *ctx, const Cteleport__V1__User *user), void *ctx);
 
 /*
- * The person with the roles they hold now, in the arena (what it points to: until the next turn). NOT_FOUND: no such user;
+ * The user with the current roles, in the arena (what it points to: until the next turn). NOT_FOUND: no such user;
  * PERMISSION_DENIED: one of the roles is gone, and with it perhaps what it denied.
  */
 struct error *directory_access_user(const struct directory *d, struct str user, struct arena *a, struct access_user *ret) MUST_USE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and accepting (admin_invites.c makes them). Whoever holds the token learns the one-time key with
- * it; what the code proves is that the app has it.
+ * Opening and accepting invites (auth/admin makes them). The holder of the token gets the one-time key with
+ * it; the code proves that the authenticator app has the key.
  */
 #include "auth/users/invites.h"
 
@@ -66,7 +66,7 @@ static void reply(struct opening *o, const ProtobufCMessage *answer)
         opening_free(o);
 }
 
-/* Never was one, was used, ended, or another followed: nobody is told which. */
+/* Unknown, used, expired or replaced: the answer does not say which. */
 static struct error *not_good(void)
 {
         return error_hint(error_new(ERROR_NOT_FOUND, "this link is not good, or not any more"),
@@ -205,7 +205,7 @@ static void on_counted(void *ctx, uint64_t revision, struct error *err)
                              "take the code that the app shows now for this cluster; the clock of the device must be right"));
 }
 
-/* Whoever guesses must not go on for ever: the invite ends with the last code that it has. */
+/* Guessing must have an end: the invite ends with the last code that it allows. */
 static void count_wrong_code(struct opening *o)
 {
         struct store_txn *t = store_txn_new(o->auth->store);

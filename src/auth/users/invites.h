@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Invites: one-time links with which people set their password and one-time key.
+ * Invites: one-time links with which users set their password and one-time key.
  *
- * An administrator makes one (AdminService/CreateInvite), a proxy's page opens and accepts it for whoever
- * holds the link (LoginService). Of a user only the newest is good, once, until it ends.
+ * An administrator makes one (AdminService/CreateInvite), a proxy's page opens and accepts it for the
+ * holder of the link (LoginService). Of a user only the newest is good, once, until it ends.
  */
 #ifndef AUTH_USERS_INVITES_H
 #define AUTH_USERS_INVITES_H

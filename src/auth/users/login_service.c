@@ -87,7 +87,7 @@ static void report_refusal(struct login *l, const struct error *err)
         log_warn("Login refused", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer), LOG_ERR(err));
 }
 
-/* The person's fault, or that of whoever guesses: audited. err is owned. */
+/* A failure by the user, or by guessing: audited. err is owned. */
 static void refuse(struct login *l, struct error *err)
 {
         report_refusal(l, err);
@@ -103,7 +103,7 @@ static void fail(struct login *l, struct error *err)
         finish(l, err);
 }
 
-/* The one answer to whoever cannot show both; why is for the audit. */
+/* The one answer when password or code is wrong; why is for the audit. */
 static struct error *wrong(const char *why)
 {
         return error_because(error_hint(error_new(ERROR_UNAUTHENTICATED, "the user name, the password or the one-time code is wrong"),

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * People log in with a password and a one-time code; the Proxy Service speaks for them (LoginService/Login).
+ * Users log in with a password and a one-time code; the Proxy Service forwards the login (LoginService/Login).
  *
- *      keys good? ─▶ stored password ─▶ heard? (guard) ─▶ argon2 on the pool ─▶ code ─▶ locks, roles
+ *      keys good? ─▶ stored password ─▶ checked? (guard) ─▶ argon2 on the pool ─▶ code ─▶ locks, roles
  *      ─▶ signer ─▶ one transaction: password unchanged and user there, code used, audit ─▶ certificates
  *
- * A user that does not exist takes the same way to the same answer: whoever has not shown a right password
- * and code learns nothing but that.
+ * A user that does not exist takes the same way to the same answer: without a correct password
+ * and code, the client learns only that.
  */
 #ifndef AUTH_USERS_LOGIN_SERVICE_H
 #define AUTH_USERS_LOGIN_SERVICE_H

@@ -179,7 +179,7 @@ static void takes_switches_back_with_no(void **state)
         assert_true(flags_given(f, "debug"));
 }
 
-static void ends_flags_at_two_dashes_and_takes_one_dash_as_an_argument(void **state)
+static void two_dashes_end_flags_one_is_an_argument(void **state)
 {
         (void)state;
         AUTO_PTR(flags) f = PARSE("tokens", "add", "-t", "a", "-", "--", "--force");
@@ -306,7 +306,7 @@ int main(void)
                 cmocka_unit_test(leaves_values_whole_where_commas_mean_something_else),
                 cmocka_unit_test(leaves_a_command_its_own_flags),
                 cmocka_unit_test(takes_switches_back_with_no),
-                cmocka_unit_test(ends_flags_at_two_dashes_and_takes_one_dash_as_an_argument),
+                cmocka_unit_test(two_dashes_end_flags_one_is_an_argument),
                 cmocka_unit_test(prefers_the_flag_then_the_environment_then_the_fallback),
                 cmocka_unit_test(finds_commands_by_their_aliases),
                 cmocka_unit_test(refuses_what_no_row_names_and_suggests_the_nearest),

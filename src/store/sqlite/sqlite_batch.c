@@ -192,7 +192,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
 
 /* ---- writes -------------------------------------------------------------------------------------- */
 
-/* *ret_refusal says what does not hold, for whoever asked; the returned error is the database's. */
+/* *ret_refusal names the requirement that does not hold, for the caller; the returned error is the database's. */
 static struct error *check_requirement(struct run *r, const struct store_step *step, struct error **ret_refusal)
 {
         struct store_item item;

@@ -173,7 +173,7 @@ static void a_failed_write_or_sync_ends_the_process_unacknowledged(void **state)
         assert_int_equal(outcome_of(-1, 0, 1), EXIT_FAILURE);
 }
 
-static void a_sync_that_fails_while_the_log_moves_to_the_database_ends_the_process(void **state)
+static void a_failed_sync_of_a_checkpoint_ends_the_process(void **state)
 {
         enum { FILLS_THE_LOG = LIMIT_STORE_LOG / LIMIT_STORE_VALUE + 4 };
 
@@ -223,7 +223,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 /* These fork, and come first: libuv's threads do not live through it. */
                 cmocka_unit_test(a_failed_write_or_sync_ends_the_process_unacknowledged),
-                cmocka_unit_test(a_sync_that_fails_while_the_log_moves_to_the_database_ends_the_process),
+                cmocka_unit_test(a_failed_sync_of_a_checkpoint_ends_the_process),
                 cmocka_unit_test(a_full_disk_refuses_writes_and_loses_nothing),
                 cmocka_unit_test(items_that_are_deleted_soon_leave_no_gaps),
         };
