@@ -62,7 +62,7 @@ struct error *token_read(struct arena *a, const struct state_record *r, Ctelepor
         return NULL;
 }
 
-static struct walltime expiry_of(const Cteleport__V1__Token *token)
+struct walltime token_record_end(const Cteleport__V1__Token *token)
 {
         struct walltime end = token_expires(token);
 
@@ -93,7 +93,7 @@ void token_put(struct store_txn *t, Cteleport__V1__Token *token)
 
         token_put_id(str_of(token->metadata->name), &id);
         token->metadata->revision = pb_text(""); /* that of the record counts */
-        state_put(t, &token_kind, buf_str(&id), &token->base, expiry_of(token));
+        state_put(t, &token_kind, buf_str(&id), &token->base, token_record_end(token));
 }
 
 void token_delete(struct store_txn *t, struct str name)

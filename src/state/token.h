@@ -28,6 +28,8 @@ void token_require(struct store_txn *t, struct str name, uint64_t revision);
 void token_require_of_host(struct store_txn *t, const Cteleport__State__V1__Host *host, uint64_t revision);
 /* The record stays 24 hours beyond the token's end, so that a refusal can say when it expired. metadata.revision is cleared. */
 void token_put(struct store_txn *t, Cteleport__V1__Token *token);
+/* When the record of the token expires: 0 for never. */
+struct walltime token_record_end(const Cteleport__V1__Token *token);
 void token_delete(struct store_txn *t, struct str name);
 
 #endif

@@ -399,7 +399,7 @@ def test_an_empty_field_over_the_wire_is_refused(auth):
     """As PutToken takes it from any client, not only tctl; absent and empty differ on the wire."""
     api = messages().api
     with grpc.insecure_channel(f"unix:{auth.data_dir}/auth.sock") as channel:
-        put = channel.unary_unary("/cteleport.v1.AdminService/PutToken", lambda m: m.SerializeToString(), api.PutTokenResponse.FromString)
+        put = channel.unary_unary("/cteleport.v1.AdminService/PutToken", lambda m: m.SerializeToString(), api.PutResponse.FromString)
         for field in ("aws_account", "aws_role", "aws_arn"):
             request = api.PutTokenRequest()
             request.token.metadata.name = "wire"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api.pb-c.h"
-#include "auth/admin/admin.h"
-#include "auth/admin/change.h"
+#include "auth/admin/resources.h"
 #include "auth/users/directory.h"
 #include "auth/hosts/nodes.h"
 #include "auth/sessions/sessions.h"
@@ -26,24 +25,11 @@ static struct error *show_lock(struct admin_request *q, const struct state_recor
         return lock_read(q->arena, record, (Cteleport__V1__Lock **)ret);
 }
 
-void admin_list_locks(struct rpc_call *call, const ProtobufCMessage *first)
+static const ProtobufCMessage *find(const struct admin_request *q, struct str name, uint64_t *ret_revision)
 {
-        admin_list(admin_begin(call, first), (struct listing){ &lock_kind, show_lock, &cteleport__v1__list_locks_response__descriptor });
-}
+        const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, name, ret_revision);
 
-void admin_get_lock(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct str name = admin_name(q);
-        const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, name, NULL);
-
-        if (lock == NULL)
-                admin_fail(q, change_not_found("lock", name));
-        else
-                admin_reply(q, &lock->base);
+        return lock == NULL ? NULL : &lock->base;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
@@ -62,41 +48,44 @@ static void name_lock(struct admin_request *q, Cteleport__V1__Lock *lock)
         lock->metadata->name = pb_text(arena_str(q->arena, buf_str(&uuid)).ptr);
 }
 
-static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutLockRequest *m, struct change *c)
+static struct error *check(struct admin_request *q, struct change *c)
 {
-        if (m->lock == NULL)
-                return error_new(ERROR_INVALID_ARGUMENT, "no lock was given");
-        TRY(lock_check(m->lock));
-        TRY(check_not_past(m->lock->spec->expires, loop_wall(&q->auth->loop), "spec.expires"));
-        name_lock(q, m->lock);
-        *c = (struct change){ .state = &lock_kind, .account = ACCOUNT_LOCK, .name = str_of(m->lock->metadata->name), .must_be_new = m->must_be_new };
-        (void)directory_lock(q->auth->directory, c->name, &c->present);
-        return change_check(c, m->if_revision);
+        Cteleport__V1__Lock *lock = (Cteleport__V1__Lock *)c->resource;
+
+        TRY(lock_check(lock));
+        TRY(check_not_past(lock->spec->expires, loop_wall(&q->auth->loop), "spec.expires"));
+        name_lock(q, lock);
+        return NULL;
 }
 
-static void audit_lock(struct admin_request *q, const struct change *c, const Cteleport__V1__Lock *lock, const struct audit_kind *kind,
-                       struct audit_record *r)
+static struct walltime expires(const ProtobufCMessage *resource)
 {
-        AUTO(buf) target = BUF_MAX(2 * KiB);
-        AUTO(buf) expires = BUF_MAX(64);
+        return lock_ends((const Cteleport__V1__Lock *)resource);
+}
 
-        change_audit(q, c, kind, r);
+static void put_audit(const struct change *c, const ProtobufCMessage *resource, struct audit_record *r)
+{
+        const Cteleport__V1__Lock *lock = (const Cteleport__V1__Lock *)resource;
+        AUTO(buf) target = BUF_MAX(2 * KiB);
+        AUTO(buf) end = BUF_MAX(64);
+
+        (void)c;
         lock_put_target(lock, &target);
         audit_str(r, "target", buf_str(&target));
         if (lock->spec->message != NULL)
                 audit_str(r, "message", str_of(lock->spec->message));
         if (lock->spec->expires != NULL) {
-                timestamp_put(&expires, lock->spec->expires->seconds, 0);
-                audit_str(r, "expires", buf_str(&expires));
+                timestamp_put(&end, lock->spec->expires->seconds, 0);
+                audit_str(r, "expires", buf_str(&end));
         }
 }
 
 enum { HOSTS_SHOWN = 10, HOST_ARENA = 64 * KiB };
 
 struct locking {
-        struct change change; /* first: q->state is that of the write as well */
+        struct change *change;
         struct admin_request *admin;
-        const Cteleport__V1__PutLockRequest *request;
+        Cteleport__V1__Lock *lock;
         struct str host_id;                                                /* the target's; empty: it is another kind of target */
         Cteleport__V1__LockHost *identities[LIMIT_LOCK_EARLIER_HOSTS + 1]; /* as whom the host was attested, the newest last */
         size_t identity_count;
@@ -105,37 +94,22 @@ struct locking {
         size_t hit_count;
 };
 
-static void warn(struct change *c, const char *text)
-{
-        c->warnings.texts[c->warnings.count++] = text; /* one for each lock: there is room */
-}
-
 static bool is_role(const struct admin_request *q, struct str name)
 {
         return directory_role(q->auth->directory, name, NULL) != NULL || system_role_find(name) != NULL;
 }
 
-/* A target that is misspelt locks nobody, and nobody would notice. Hosts by ID are looked up in on_host(). */
+/* A misspelt target locks no one, which would go unnoticed. Hosts by ID are looked up in on_host(). */
 static void warn_of_absence(struct admin_request *q, struct change *c, const Cteleport__V1__LockTarget *target)
 {
         struct str id;
 
         if (target->user != NULL && directory_user(q->auth->directory, str_of(target->user), NULL) == NULL)
-                warn(c, "there is no user of this name now; the lock applies to one created later");
+                change_warn(c, "there is no user of this name now; the lock applies to one created later");
         if (target->role != NULL && !is_role(q, str_of(target->role)))
-                warn(c, "there is no role of this name now; the lock applies to one created later");
+                change_warn(c, "there is no role of this name now; the lock applies to one created later");
         if (target->node != NULL && nodes_named(sessions_nodes(q->auth->sessions), str_of(target->node), &id, 1) == 0)
-                warn(c, "no host of this name is listed now; the lock applies to one that joins later");
-}
-
-static void write_lock(struct admin_request *q, struct locking *l)
-{
-        struct audit_record record = { 0 };
-        Cteleport__V1__Lock *lock = l->request->lock;
-        struct store_txn *t = change_begin(q, &l->change);
-
-        audit_lock(q, &l->change, lock, &audit_lock_create, &record);
-        change_put(q, &l->change, t, &lock->base, lock->metadata, lock_ends(lock), &record);
+                change_warn(c, "no host of this name is listed now; the lock applies to one that joins later");
 }
 
 /* ---- who the host was attested as ----------------------------------------------------------------------------- */
@@ -199,7 +173,7 @@ static struct str target_host(struct admin_request *q, const Cteleport__V1__Lock
  */
 static struct error *keep_identities(struct admin_request *q, struct locking *l)
 {
-        Cteleport__V1__Lock *lock = l->request->lock;
+        Cteleport__V1__Lock *lock = l->lock;
         const Cteleport__V1__Lock *before = directory_lock(q->auth->directory, str_of(lock->metadata->name), NULL);
         bool is_rewritten = before != NULL && before->spec != NULL && before->spec->target != NULL;
         ProtobufCMessage *copy = NULL;
@@ -215,7 +189,7 @@ static struct error *keep_identities(struct admin_request *q, struct locking *l)
 
 static void put_identities(struct locking *l)
 {
-        Cteleport__V1__LockSpec *spec = l->request->lock->spec;
+        Cteleport__V1__LockSpec *spec = l->lock->spec;
 
         spec->host = l->identity_count == 0 ? NULL : l->identities[l->identity_count - 1]; /* the newest */
         spec->earlier_hosts = l->identities;
@@ -233,7 +207,7 @@ static struct error *count_host(void *ctx, const struct state_record *record)
         TRY(host_read(arena, record, &host));
         bool is_shared = !str_is_empty(l->shared_arn) && str_equal(str_of(host->aws_arn), l->shared_arn);
         if (str_equal(str_of(host->host_id), l->host_id) ||
-            (!is_shared && !directory_would_lock(l->admin->auth->directory, l->request->lock->spec, host)))
+            (!is_shared && !directory_would_lock(l->admin->auth->directory, l->lock->spec, host)))
                 return NULL;
         if (l->hit_count++ >= HOSTS_SHOWN)
                 return NULL;
@@ -253,24 +227,24 @@ static const char *hosts_text(struct admin_request *q, struct locking *l)
 /* Machines with one AWS identity are one target of a lock; the warning names them. */
 static void warn_of_hits(struct admin_request *q, struct locking *l)
 {
-        const Cteleport__V1__LockTarget *target = l->request->lock->spec->target;
+        const Cteleport__V1__LockTarget *target = l->lock->spec->target;
         const char *plural = l->hit_count == 1 ? "" : "s";
         AUTO_MEM char *arn = escaped(l->shared_arn);
 
         if (!str_is_empty(l->shared_arn) && l->hit_count == 0)
-                warn(&l->change, arena_printf(q->arena, "the AWS identity of this host, %s, is not that of one machine: removed, it may join again under a new ID; "
+                change_warn(l->change, arena_printf(q->arena, "the AWS identity of this host, %s, is not that of one machine: removed, it may join again under a new ID; "
                                                         "--join-arn locks all hosts of this identity", arn));
         else if (!str_is_empty(l->shared_arn))
-                warn(&l->change, arena_printf(q->arena, "the AWS identity of this host, %s, is not that of one machine: removed, it may join again under a new ID; "
+                change_warn(l->change, arena_printf(q->arena, "the AWS identity of this host, %s, is not that of one machine: removed, it may join again under a new ID; "
                                                         "--join-arn locks all hosts of this identity, also %zu other%s: %s", arn, l->hit_count, plural,
                                               hosts_text(q, l)));
         else if (!str_is_empty(l->host_id) && l->hit_count > 0)
-                warn(&l->change, arena_printf(q->arena, "this lock shuts out %zu other host%s of the same AWS identity, too: %s", l->hit_count, plural,
+                change_warn(l->change, arena_printf(q->arena, "this lock shuts out %zu other host%s of the same AWS identity, too: %s", l->hit_count, plural,
                                               hosts_text(q, l)));
         else if (str_is_empty(l->host_id) && l->hit_count == 0)
-                warn(&l->change, "no host of this identity has joined; the lock is in force for each host that joins with it");
+                change_warn(l->change, "no host of this identity has joined; the lock is in force for each host that joins with it");
         else if (target->join_arn != NULL && l->hit_count > 1)
-                warn(&l->change, arena_printf(q->arena, "this lock shuts out %zu hosts: %s", l->hit_count, hosts_text(q, l)));
+                change_warn(l->change, arena_printf(q->arena, "this lock shuts out %zu hosts: %s", l->hit_count, hosts_text(q, l)));
 }
 
 static void on_counted(void *ctx, struct error *err)
@@ -286,7 +260,7 @@ static void on_counted(void *ctx, struct error *err)
         if (err != NULL)
                 admin_fail(q, err);
         else
-                write_lock(q, l);
+                change_write(q, l->change);
 }
 
 static void count_hits(struct admin_request *q, struct locking *l)
@@ -311,60 +285,49 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         }
         put_identities(l);
         if (host == NULL && l->identity_count == 0)
-                warn(&l->change, "there is no host of this ID now; the lock applies to one that joins later");
+                change_warn(l->change, "there is no host of this ID now; the lock applies to one that joins later");
         count_hits(q, l);
 }
 
-void admin_put_lock(struct rpc_call *call, const ProtobufCMessage *first)
+static void prepare(struct admin_request *q, struct change *c)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
         struct locking *l = arena_alloc(q->arena, sizeof *l);
+        Cteleport__V1__Lock *lock = (Cteleport__V1__Lock *)c->resource;
+        const Cteleport__V1__LockTarget *target = lock->spec->target;
 
-        *l = (struct locking){ .admin = q, .request = (const Cteleport__V1__PutLockRequest *)q->message };
-        struct error *err = check_put(q, l->request, &l->change);
-        if (err == NULL) {
-                l->host_id = target_host(q, l->request->lock->spec->target);
-                err = keep_identities(q, l);
-        }
+        *l = (struct locking){ .change = c, .admin = q, .lock = lock, .host_id = target_host(q, target) };
+        struct error *err = keep_identities(q, l);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
         }
-        const Cteleport__V1__LockTarget *target = l->request->lock->spec->target;
         q->state = l;
         put_identities(l);
         if (!str_is_empty(l->host_id)) {
                 host_get(q->auth->store, l->host_id, on_host, q);
                 return;
         }
-        warn_of_absence(q, &l->change, target);
+        warn_of_absence(q, c, target);
         if (target->join_arn != NULL || target->aws_account != NULL)
                 count_hits(q, l);
         else
-                write_lock(q, l);
+                change_write(q, c);
 }
 
-/* ---- removing ------------------------------------------------------------------------------------------------------- */
-
-void admin_delete_lock(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct change *c = arena_alloc(q->arena, sizeof *c);
-        struct audit_record record = { 0 };
-
-        *c = (struct change){ .state = &lock_kind, .name = admin_name(q) };
-        const Cteleport__V1__Lock *lock = directory_lock(q->auth->directory, c->name, &c->present);
-        if (lock == NULL) {
-                admin_fail(q, change_not_found("lock", c->name));
-                return;
-        }
-        struct store_txn *t = change_begin(q, c);
-        audit_lock(q, c, lock, &audit_lock_delete, &record);
-        change_delete(q, c, t, &record);
-}
+const struct admin_kind admin_lock_kind = {
+        .name = "lock",
+        .listed_by = "tctl get locks",
+        .state = &lock_kind,
+        .page = &cteleport__v1__list_locks_response__descriptor,
+        .show = show_lock,
+        .find = find,
+        .put = &cteleport__v1__put_lock_request__descriptor,
+        .check = check,
+        .prepare = prepare,
+        .expires = expires,
+        .account = ACCOUNT_LOCK,
+        .created = &audit_lock_create,
+        .updated = &audit_lock_create,
+        .deleted = &audit_lock_delete,
+        .put_audit = put_audit,
+};

@@ -61,22 +61,17 @@ void admin_fail(struct admin_request *q, struct error *err);
 /* The user of the request with the current roles, in the arena; until the next turn of the loop. */
 struct error *admin_user(const struct admin_request *q, struct access_user *ret) MUST_USE;
 
-/* One page of a listing. */
+/* One page of a List, or the one resource of a Get. */
+struct admin_kind;
 struct listing {
-        const struct state_kind *kind;
-        /* what a record is shown as, in the arena; *ret stays NULL for one that is not shown */
-        struct error *(*show)(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret);
-        const ProtobufCMessageDescriptor *page; /* the answer: the messages come first, then where the next page begins */
-        void (*reply)(struct admin_request *q, struct listing *l); /* NULL: listing_reply */
-        void *ctx; /* of the method */
-        /* filled in for reply */
+        const struct admin_kind *kind;
+        const ProtobufCMessageDescriptor *page; /* the answer; NULL: it is the resource itself */
+        void *ctx; /* of the kind */
         ProtobufCMessage **messages;
         size_t count, room, size;
         char *next;
 };
 
-/* Answers a ListRequest: reads one page after what the request names, shows its items, replies. */
-void admin_list(struct admin_request *q, struct listing l);
 /* Adds a message to the page; false when it is full. */
 bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message);
 /* Ends with the page. */

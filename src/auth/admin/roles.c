@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api.pb-c.h"
-#include "auth/admin/admin.h"
-#include "auth/admin/change.h"
+#include "auth/admin/resources.h"
 #include "auth/users/directory.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -15,62 +14,21 @@ static struct error *show_role(struct admin_request *q, const struct state_recor
         return role_read(q->arena, record, (Cteleport__V1__Role **)ret);
 }
 
-void admin_list_roles(struct rpc_call *call, const ProtobufCMessage *first)
+static const ProtobufCMessage *find(const struct admin_request *q, struct str name, uint64_t *ret_revision)
 {
-        admin_list(admin_begin(call, first), (struct listing){ &role_kind, show_role, &cteleport__v1__list_roles_response__descriptor });
+        const Cteleport__V1__Role *role = directory_role(q->auth->directory, name, ret_revision);
+
+        return role == NULL ? NULL : &role->base;
 }
 
-void admin_get_role(struct rpc_call *call, const ProtobufCMessage *first)
+static struct error *check(struct admin_request *q, struct change *c)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct str name = admin_name(q);
-        const Cteleport__V1__Role *role = directory_role(q->auth->directory, name, NULL);
-
-        if (role == NULL)
-                admin_fail(q, change_not_found("role", name));
-        else
-                admin_reply(q, &role->base);
-}
-
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
-
-static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutRoleRequest *m, struct change *c)
-{
-        if (m->role == NULL)
-                return error_new(ERROR_INVALID_ARGUMENT, "no role was given");
-        *c = (struct change){ .state = &role_kind, .account = ACCOUNT_ADMIN, .must_be_new = m->must_be_new };
-        TRY(access_role_check(m->role, q->arena, &c->warnings));
-        c->name = str_of(m->role->metadata->name);
-        (void)directory_role(q->auth->directory, c->name, &c->present);
-        return change_check(c, m->if_revision);
-}
-
-void admin_put_role(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        const Cteleport__V1__PutRoleRequest *m = (const Cteleport__V1__PutRoleRequest *)q->message;
-        struct change *c = arena_alloc(q->arena, sizeof *c);
-        struct audit_record record = { 0 };
-        struct error *err = check_put(q, m, c);
-
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        struct store_txn *t = change_begin(q, c);
-        change_audit(q, c, c->present == 0 ? &audit_role_create : &audit_role_update, &record);
-        change_put(q, c, t, &m->role->base, m->role->metadata, (struct walltime){ 0 }, &record);
+        return access_role_check((Cteleport__V1__Role *)c->resource, q->arena, &c->warnings);
 }
 
 /* ---- removing ------------------------------------------------------------------------------------------------------- */
 
-/* Those who hold a role: how many, and the first few by name. */
+/* The users with a role: their number, and the names of the first few. */
 enum { HOLDERS_NAMED = 3 };
 struct holders {
         struct str role;
@@ -105,10 +63,8 @@ static struct error *check_not_held(struct admin_request *q, struct str role)
                           "take it from them first: tctl users update NAME --set-roles=…");
 }
 
-static struct error *check_delete(struct admin_request *q, struct change *c)
+static struct error *check_delete(struct admin_request *q, const struct change *c)
 {
-        if (directory_role(q->auth->directory, c->name, &c->present) == NULL && c->present == 0)
-                return change_not_found("role", c->name);
         for (size_t i = 0; access_preset_names[i] != NULL; i++)
                 if (str_equal(c->name, str_of(access_preset_names[i])))
                         return error_hint(error_new(ERROR_FAILED_PRECONDITION, "role \"%s\" comes with every cluster and cannot be removed",
@@ -118,22 +74,18 @@ static struct error *check_delete(struct admin_request *q, struct change *c)
         return check_not_held(q, c->name);
 }
 
-void admin_delete_role(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct change *c = arena_alloc(q->arena, sizeof *c);
-        struct audit_record record = { 0 };
-
-        *c = (struct change){ .state = &role_kind, .name = admin_name(q) };
-        struct error *err = check_delete(q, c);
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        struct store_txn *t = change_begin(q, c);
-        change_audit(q, c, &audit_role_delete, &record);
-        change_delete(q, c, t, &record);
-}
+const struct admin_kind admin_role_kind = {
+        .name = "role",
+        .listed_by = "tctl get roles",
+        .state = &role_kind,
+        .page = &cteleport__v1__list_roles_response__descriptor,
+        .show = show_role,
+        .find = find,
+        .put = &cteleport__v1__put_role_request__descriptor,
+        .check = check,
+        .account = ACCOUNT_ADMIN,
+        .check_delete = check_delete,
+        .created = &audit_role_create,
+        .updated = &audit_role_update,
+        .deleted = &audit_role_delete,
+};

@@ -3,7 +3,7 @@
 
 #include "api.pb-c.h"
 #include "auth/admin/admin.h"
-#include "auth/admin/request.h"
+#include "auth/admin/resources.h"
 #include "auth/join/tokens.h"
 #include "base/bug.h"
 #include "base/log.h"
@@ -17,23 +17,7 @@
 #include "rpc/pb.h"
 #include "schema/schema.h"
 
-static struct error *not_found(struct str name)
-{
-        AUTO_MEM char *shown = escaped(name);
-
-        return error_hint(error_new(ERROR_NOT_FOUND, "token \"%s\" is not found", shown), "`tctl tokens ls` shows what there is");
-}
-
-static bool is_static(const struct auth *a, struct str name)
-{
-        for (size_t i = 0; i < a->static_token_count; i++)
-                if (str_equal(a->static_tokens[i].secret, name))
-                        return true;
-        return false;
-}
-
-/* ---- listing -------------------------------------------------------------------------------------------- */
-
+/* An expired token is as one that is not there. */
 static struct error *show_token(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
         Cteleport__V1__Token *token = NULL;
@@ -44,226 +28,72 @@ static struct error *show_token(struct admin_request *q, const struct state_reco
         return NULL;
 }
 
-/* Static tokens come first; LIMIT_STATIC_TOKENS of them fit on a page. */
-void admin_list_tokens(struct rpc_call *call, const ProtobufCMessage *first)
+static size_t list_static(struct admin_request *q, ProtobufCMessage ***ret)
 {
-        struct admin_request *q = admin_begin(call, first);
+        Cteleport__V1__Token **tokens = NULL;
+        size_t count = static_tokens_list(q->auth, q->arena, &tokens);
 
-        if (q == NULL)
-                return;
-        struct listing l = { &token_kind, show_token, &cteleport__v1__list_tokens_response__descriptor };
-        bool is_first = ((const Cteleport__V1__ListRequest *)q->message)->after[0] == '\0';
-        Cteleport__V1__Token **statics = NULL;
-        size_t count = is_first ? static_tokens_list(q->auth, q->arena, &statics) : 0;
-
-        for (size_t i = 0; i < count; i++)
-                (void)listing_add(q, &l, &statics[i]->base);
-        admin_list(q, l);
+        *ret = (ProtobufCMessage **)tokens;
+        return count;
 }
 
-/* ---- one token ------------------------------------------------------------------------------------------- */
-
-static void on_got(void *ctx, struct token_found *found, struct error *err)
+static struct error *check(struct admin_request *q, struct change *c)
 {
-        struct admin_request *q = ctx;
+        Cteleport__V1__Token *token = (Cteleport__V1__Token *)c->resource;
 
-        if (err == NULL && (found == NULL || found->is_expired))
-                err = not_found(admin_name(q));
-        if (err != NULL)
-                admin_fail(q, err);
-        else
-                admin_reply(q, &found->token->base);
+        TRY(token_check(token, q->arena, &c->warnings));
+        return token_check_end(token, loop_wall(&q->auth->loop));
 }
 
-void admin_get_token(struct rpc_call *call, const ProtobufCMessage *first)
+static struct walltime expires(const ProtobufCMessage *resource)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        token_find(q->auth, admin_name(q), on_got, q);
+        return token_record_end((const Cteleport__V1__Token *)resource);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------- */
-
-struct put {
-        Cteleport__V1__Token *token;
-        struct token_warnings warnings;
-        bool was_there;
-        bool must_be_new;
-        uint64_t if_revision; /* 0: whatever is there */
-};
-
-static void audit_token(struct admin_request *q, struct audit_record *record, const struct audit_kind *kind, const Cteleport__V1__Token *token)
+static void put_safe_name(const ProtobufCMessage *resource, struct buf *out)
 {
-        AUTO(buf) safe = BUF_MAX(4 * KiB);
-        AUTO(buf) expires = BUF_MAX(64);
+        token_safe_name((const Cteleport__V1__Token *)resource, out);
+}
+
+static void put_audit(const struct change *c, const ProtobufCMessage *resource, struct audit_record *record)
+{
+        const Cteleport__V1__Token *token = (const Cteleport__V1__Token *)resource;
+        AUTO(buf) end = BUF_MAX(64);
         struct str roles[LIMIT_TOKEN_ROLES];
         size_t count = 0;
 
-        token_safe_name(token, &safe);
-        auth_audit_begin(q->auth, record, kind);
-        audit_str(record, "user", buf_str(&q->who));
-        audit_str(record, "name", buf_str(&safe));
+        (void)c;
         audit_str(record, "join_method", str_of(token->spec->join_method));
         for (size_t i = 0; i < token->spec->n_roles && count < LIMIT_TOKEN_ROLES; i++)
                 roles[count++] = str_of(token->spec->roles[i]);
         audit_strs(record, "roles", roles, count);
         if (token->metadata->expires != NULL) {
-                timestamp_put(&expires, token->metadata->expires->seconds, 0);
-                audit_str(record, "expires", buf_str(&expires));
+                timestamp_put(&end, token->metadata->expires->seconds, 0);
+                audit_str(record, "expires", buf_str(&end));
         }
 }
 
-static void on_put(void *ctx, uint64_t revision, struct error *err)
-{
-        struct admin_request *q = ctx;
-        struct put *put = q->state;
-        Cteleport__V1__PutTokenResponse response = CTELEPORT__V1__PUT_TOKEN_RESPONSE__INIT;
-        AUTO(buf) safe = BUF_MAX(4 * KiB);
-
-        (void)revision;
-        if (err != NULL && err->code == ERROR_ABORTED && put->must_be_new) {
-                error_free(err);
-                err = error_hint(error_new(ERROR_ALREADY_EXISTS, "a token with this name already exists"), "take another name");
-        } else if (err != NULL && err->code == ERROR_ABORTED) {
-                error_free(err);
-                err = error_hint(error_new(ERROR_ABORTED, "the token was changed by another user meanwhile"), "look at it again and repeat the change");
-        }
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        token_safe_name(put->token, &safe);
-        log_info("Token written", LOG_STR("token_name", buf_str(&safe)), LOG_STR("by", buf_str(&q->who)));
-        response.was_there = put->was_there;
-        response.warnings = arena_alloc(q->arena, (put->warnings.count + 1) * sizeof *response.warnings);
-        for (size_t i = 0; i < put->warnings.count; i++)
-                response.warnings[response.n_warnings++] = pb_text(put->warnings.texts[i]);
-        admin_reply(q, &response.base);
-}
-
-static void write_token(struct admin_request *q, uint64_t present_revision)
-{
-        struct put *put = q->state;
-        struct store_txn *t = store_txn_new(q->auth->store);
-        struct audit_record record = { 0 };
-        struct str name = str_of(put->token->metadata->name);
-
-        if (put->must_be_new)
-                token_require(t, name, present_revision);
-        else if (put->if_revision != 0)
-                token_require(t, name, put->if_revision);
-        token_put(t, put->token);
-        audit_token(q, &record, &audit_token_create, put->token);
-        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
-        store_txn_commit(t, on_put, q);
-}
-
-static void on_present(void *ctx, struct token_found *found, struct error *err)
-{
-        struct admin_request *q = ctx;
-        struct put *put = q->state;
-        bool is_live = found != NULL && !found->is_expired;
-
-        if (err == NULL && is_live && put->must_be_new)
-                err = error_hint(error_new(ERROR_ALREADY_EXISTS, "a token with this name already exists"), "take another name");
-        if (err == NULL)
-                err = admin_check_waited_for(q);
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        put->was_there = is_live;
-        write_token(q, found == NULL ? 0 : found->revision);
-}
-
-static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutTokenRequest *m, struct put *put)
-{
-        int64_t revision = 0;
-
-        if (m->token == NULL)
-                return error_new(ERROR_INVALID_ARGUMENT, "no token was given");
-        put->token = m->token;
-        put->must_be_new = m->must_be_new;
-        TRY(token_check(put->token, q->arena, &put->warnings));
-        TRY(token_check_end(put->token, loop_wall(&q->auth->loop)));
-        if (is_static(q->auth, str_of(put->token->metadata->name)))
-                return error_new(ERROR_ALREADY_EXISTS, "a token with this name stands in auth_service.tokens of teleport.yaml");
-        if (!str_is_empty(str_of(m->if_revision)))
-                TRY(parse_int(str_of(m->if_revision), 1, INT64_MAX, "revision", &revision));
-        put->if_revision = (uint64_t)revision;
-        return NULL;
-}
-
-void admin_put_token(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct put *put = arena_alloc(q->arena, sizeof *put);
-
-        const Cteleport__V1__PutTokenRequest *m = (const Cteleport__V1__PutTokenRequest *)q->message;
-        Cteleport__V1__PutTokenResponse nothing = CTELEPORT__V1__PUT_TOKEN_RESPONSE__INIT;
-
-        q->state = put;
-        struct error *err = check_put(q, m, put);
-        if (err != NULL)
-                admin_fail(q, err);
-        else if (m->check_only)
-                admin_reply(q, &nothing.base);
-        else
-                token_find(q->auth, str_of(put->token->metadata->name), on_present, q);
-}
-
-/* ---- deleting ------------------------------------------------------------------------------------------------- */
-
-static void on_deleted(void *ctx, uint64_t revision, struct error *err)
-{
-        struct admin_request *q = ctx;
-        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
-
-        (void)revision;
-        if (err != NULL)
-                admin_fail(q, err);
-        else
-                admin_reply(q, &empty.base);
-}
-
-static void on_pending_deletion(void *ctx, struct token_found *found, struct error *err)
-{
-        struct admin_request *q = ctx;
-        struct str name = admin_name(q);
-        struct audit_record record = { 0 };
-
-        if (err == NULL && (found == NULL || found->is_expired))
-                err = not_found(name);
-        if (err == NULL && found->revision == 0)
-                err = error_hint(error_new(ERROR_FAILED_PRECONDITION, "a static token cannot be removed"),
-                                 "remove it from auth_service.tokens in teleport.yaml and restart the Auth Service");
-        if (err == NULL)
-                err = admin_check_waited_for(q);
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        struct store_txn *t = store_txn_new(q->auth->store);
-        token_require(t, name, found->revision);
-        token_delete(t, name);
-        audit_token(q, &record, &audit_token_delete, found->token);
-        outbox_add(q->auth->outbox, t, &record); /* it was charged for when it was made */
-        store_txn_commit(t, on_deleted, q);
-}
-
-void admin_delete_token(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        token_find(q->auth, admin_name(q), on_pending_deletion, q);
-}
+const struct admin_kind admin_token_kind = {
+        .name = "token",
+        .listed_by = "tctl tokens ls",
+        .state = &token_kind,
+        .page = &cteleport__v1__list_tokens_response__descriptor,
+        .show = show_token,
+        .put_id = token_put_id,
+        .list_configured = list_static,
+        .configured_in = "auth_service.tokens",
+        .put = &cteleport__v1__put_token_request__descriptor,
+        .check = check,
+        .expires = expires,
+        .account = ACCOUNT_ADMIN,
+        .is_last_write_kept = true,
+        .has_secret_name = true,
+        .created = &audit_token_create,
+        .updated = &audit_token_create,
+        .deleted = &audit_token_delete,
+        .put_shown_name = put_safe_name,
+        .put_audit = put_audit,
+};
 
 /* ---- explaining --------------------------------------------------------------------------------------------------- */
 
@@ -302,7 +132,7 @@ static void explain_rules(struct admin_request *q, const Cteleport__V1__Token *t
         }
 }
 
-/* The same questions in the same order as a join asks them (attempt.c). */
+/* The same checks in the same order as those of a join (attempt.c). */
 static void on_explained(void *ctx, struct token_found *found, struct error *err)
 {
         struct admin_request *q = ctx;
@@ -312,7 +142,7 @@ static void on_explained(void *ctx, struct token_found *found, struct error *err
         const struct system_role *role = system_role_parse(str_is_empty(str_of(m->role)) ? STR("Instance") : str_of(m->role));
 
         if (err == NULL && found == NULL)
-                err = not_found(str_of(m->token));
+                err = resource_not_found(&admin_token_kind, str_of(m->token));
         if (err == NULL && role == NULL)
                 err = system_role_unknown(str_of(m->role));
         if (err != NULL) {

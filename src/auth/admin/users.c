@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api.pb-c.h"
-#include "auth/admin/admin.h"
-#include "auth/admin/change.h"
+#include "auth/admin/resources.h"
 #include "auth/users/directory.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -20,11 +19,11 @@ static struct error *show_user(struct admin_request *q, const struct state_recor
         return user_read(q->arena, record, (Cteleport__V1__User **)ret);
 }
 
-/* What the cluster alone knows of each, which is not kept with them. */
+/* Users of a page, whose state is read from other records and not stored with them. */
 struct describing {
         Cteleport__V1__User **users;
         size_t count, done;
-        struct listing *listing; /* NULL: one user was asked for */
+        struct listing *listing;
 };
 
 static void put_status(struct admin_request *q, Cteleport__V1__User *user, bool has_password)
@@ -63,49 +62,25 @@ static void describe_next(struct admin_request *q)
                 d->done++;
         if (d->done < d->count) {
                 state_get(q->auth->store, &credential_kind, str_of(d->users[d->done]->metadata->name), on_password, q);
-        } else if (d->listing != NULL) {
-                listing_reply(q, d->listing);
         } else {
-                admin_reply(q, &d->users[0]->base);
+                listing_reply(q, d->listing);
         }
 }
 
-static void describe(struct admin_request *q, Cteleport__V1__User **users, size_t count, struct listing *l)
+static void complete(struct admin_request *q, struct listing *l)
 {
         struct describing *d = arena_alloc(q->arena, sizeof *d);
 
-        *d = (struct describing){ .users = users, .count = count, .listing = l };
+        *d = (struct describing){ .users = (Cteleport__V1__User **)l->messages, .count = l->count, .listing = l };
         q->state = d;
         describe_next(q);
 }
 
-static void describe_page(struct admin_request *q, struct listing *l)
+static const ProtobufCMessage *find(const struct admin_request *q, struct str name, uint64_t *ret_revision)
 {
-        describe(q, (Cteleport__V1__User **)l->messages, l->count, l);
-}
+        const Cteleport__V1__User *user = directory_user(q->auth->directory, name, ret_revision);
 
-void admin_list_users(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        admin_list(admin_begin(call, first),
-                   (struct listing){ &user_kind, show_user, &cteleport__v1__list_users_response__descriptor, describe_page });
-}
-
-void admin_get_user(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct str name = admin_name(q);
-        const Cteleport__V1__User *user = directory_user(q->auth->directory, name, NULL);
-
-        ProtobufCMessage **copy = arena_alloc(q->arena, sizeof(ProtobufCMessage *)); /* the directory's own stays as it is */
-        struct error *err = user == NULL ? change_not_found("user", name) : wire_copy(q->arena, &user->base, copy);
-
-        if (err != NULL)
-                admin_fail(q, err);
-        else
-                describe(q, (Cteleport__V1__User **)copy, 1, NULL);
+        return user == NULL ? NULL : &user->base;
 }
 
 /* ---- the last one who may ------------------------------------------------------------------------------------- */
@@ -151,7 +126,7 @@ static struct error *check_roles_exist(struct admin_request *q, const Cteleport_
 {
         for (size_t i = 0; i < spec->n_roles; i++)
                 if (directory_role(q->auth->directory, str_of(spec->roles[i]), NULL) == NULL)
-                        return error_about(change_not_found("role", str_of(spec->roles[i])), "spec.roles[%zu]", i + 1);
+                        return error_about(resource_not_found(&admin_role_kind, str_of(spec->roles[i])), "spec.roles[%zu]", i + 1);
         return NULL;
 }
 
@@ -164,19 +139,20 @@ static bool still_manages(struct admin_request *q, const Cteleport__V1__UserSpec
         return access_may(&(struct access_user){ .roles = roles, .role_count = spec->n_roles }, "user", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL;
 }
 
-static struct error *check_put(struct admin_request *q, const Cteleport__V1__PutUserRequest *m, struct change *c,
-                               const Cteleport__V1__User **ret_present)
+static struct error *check(struct admin_request *q, struct change *c)
 {
-        if (m->user == NULL)
-                return error_new(ERROR_INVALID_ARGUMENT, "no user was given");
-        TRY(user_check(m->user));
-        TRY(check_not_past(m->user->metadata->expires, loop_wall(&q->auth->loop), "metadata.expires"));
-        *c = (struct change){ .state = &user_kind, .account = ACCOUNT_ADMIN, .name = str_of(m->user->metadata->name),
-                               .must_be_new = m->must_be_new };
-        *ret_present = directory_user(q->auth->directory, c->name, &c->present);
-        TRY(change_check(c, m->if_revision));
-        TRY(check_roles_exist(q, m->user->spec));
-        return c->present == 0 || still_manages(q, m->user->spec) ? NULL : check_not_last(q, c->name);
+        Cteleport__V1__User *user = (Cteleport__V1__User *)c->resource;
+
+        TRY(user_check(user));
+        return check_not_past(user->metadata->expires, loop_wall(&q->auth->loop), "metadata.expires");
+}
+
+static struct error *check_write(struct admin_request *q, struct change *c)
+{
+        const Cteleport__V1__UserSpec *spec = ((const Cteleport__V1__User *)c->resource)->spec;
+
+        TRY(check_roles_exist(q, spec));
+        return !c->is_there || still_manages(q, spec) ? NULL : check_not_last(q, c->name);
 }
 
 /* Fields that the cluster sets are not taken from the author of a user. */
@@ -200,65 +176,70 @@ static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *
         spec->created_by = by;
 }
 
-static void audit_user(struct admin_request *q, const struct change *c, const Cteleport__V1__User *user, struct audit_record *r)
+static void prepare(struct admin_request *q, struct change *c)
 {
+        keep_what_is_ours(q, ((Cteleport__V1__User *)c->resource)->spec, (const Cteleport__V1__User *)c->present);
+        change_write(q, c);
+}
+
+/* None of the roles may be removed meanwhile. */
+static void require_roles(const struct change *c, struct store_txn *t)
+{
+        const Cteleport__V1__UserSpec *spec = ((const Cteleport__V1__User *)c->resource)->spec;
+
+        for (size_t i = 0; i < spec->n_roles; i++)
+                state_require(t, &role_kind, str_of(spec->roles[i]), STORE_ANY);
+}
+
+static struct walltime expires(const ProtobufCMessage *resource)
+{
+        return timestamp_end(((const Cteleport__V1__User *)resource)->metadata->expires);
+}
+
+static void put_audit(const struct change *c, const ProtobufCMessage *resource, struct audit_record *r)
+{
+        const Cteleport__V1__User *user = (const Cteleport__V1__User *)resource;
         struct str roles[LIMIT_USER_ROLES];
 
-        change_audit(q, c, c->present == 0 ? &audit_user_create : &audit_user_update, r);
+        if (c->resource == NULL)
+                return;
         for (size_t i = 0; i < user->spec->n_roles; i++)
                 roles[i] = str_of(user->spec->roles[i]);
         audit_strs(r, "roles", roles, user->spec->n_roles);
         audit_str(r, "connector", STR("local"));
 }
 
-void admin_put_user(struct rpc_call *call, const ProtobufCMessage *first)
+/* ---- removing: the user, and the credentials -------------------------------------------------------------------------- */
+
+static struct error *check_delete(struct admin_request *q, const struct change *c)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        const Cteleport__V1__PutUserRequest *m = (const Cteleport__V1__PutUserRequest *)q->message;
-        struct change *c = arena_alloc(q->arena, sizeof *c);
-        const Cteleport__V1__User *present = NULL;
-        struct audit_record record = { 0 };
-        struct error *err = check_put(q, m, c, &present);
-
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        struct store_txn *t = change_begin(q, c);
-        for (size_t i = 0; i < m->user->spec->n_roles; i++) /* none of them may be removed meanwhile */
-                state_require(t, &role_kind, str_of(m->user->spec->roles[i]), STORE_ANY);
-        keep_what_is_ours(q, m->user->spec, present);
-        audit_user(q, c, m->user, &record);
-        change_put(q, c, t, &m->user->base, m->user->metadata, timestamp_end(m->user->metadata->expires), &record);
+        return check_not_last(q, c->name);
 }
 
-/* ---- removing: the user, and what would prove who they are ----------------------------------------------------------- */
-
-void admin_delete_user(struct rpc_call *call, const ProtobufCMessage *first)
+static void delete_credentials(const struct change *c, struct store_txn *t)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        struct change *c = arena_alloc(q->arena, sizeof *c);
-        struct str name = admin_name(q);
-        struct audit_record record = { 0 };
-        struct error *err = NULL;
-
-        *c = (struct change){ .state = &user_kind, .name = name };
-        if (directory_user(q->auth->directory, name, &c->present) == NULL && c->present == 0)
-                err = change_not_found("user", name);
-        if (err == NULL)
-                err = check_not_last(q, name);
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        struct store_txn *t = change_begin(q, c);
-        credentials_delete(t, name);
-        change_audit(q, c, &audit_user_delete, &record);
-        change_delete(q, c, t, &record);
+        credentials_delete(t, c->name);
 }
+
+const struct admin_kind admin_user_kind = {
+        .name = "user",
+        .listed_by = "tctl get users",
+        .state = &user_kind,
+        .page = &cteleport__v1__list_users_response__descriptor,
+        .show = show_user,
+        .find = find,
+        .complete = complete,
+        .put = &cteleport__v1__put_user_request__descriptor,
+        .check = check,
+        .check_write = check_write,
+        .prepare = prepare,
+        .require = require_roles,
+        .expires = expires,
+        .account = ACCOUNT_ADMIN,
+        .check_delete = check_delete,
+        .delete_more = delete_credentials,
+        .created = &audit_user_create,
+        .updated = &audit_user_update,
+        .deleted = &audit_user_delete,
+        .put_audit = put_audit,
+};

@@ -6,6 +6,7 @@
 #include "access/access.h"
 #include "api.pb-c.h"
 #include "auth/admin/admin.h"
+#include "auth/admin/resources.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/host_service.h"
 #include "auth/users/invites.h"
@@ -25,6 +26,14 @@
                 { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
                   NULL },                                                                                              \
                         CALLER_ADMIN | CALLER_USER, __VA_ARGS__                                                        \
+        }
+
+/* The same for List, Get, Put and Delete of resources; subject: the kind in auth/admin/resources.h. */
+#define RESOURCE(name, type, handler, subject, ...)                                                                    \
+        {                                                                                                              \
+                { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
+                  NULL },                                                                                              \
+                        CALLER_ADMIN | CALLER_USER, __VA_ARGS__, .resource = &admin_##subject##_kind                   \
         }
 
 /* A method with which a Proxy Service acts for a user. */
@@ -73,30 +82,30 @@ const struct guarded_method auth_methods[] = {
         LOGIN("OpenInvite", open_invite_request, invite_open),
         LOGIN("AcceptInvite", accept_invite_request, invite_accept),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
-        ADMIN("ListTokens", list_request, admin_list_tokens, "token", SEE),
-        ADMIN("GetToken", name_request, admin_get_token, "token", ACCESS_READ),
-        ADMIN("PutToken", put_token_request, admin_put_token, "token", WRITE),
-        ADMIN("DeleteToken", name_request, admin_delete_token, "token", ACCESS_DELETE),
+        RESOURCE("ListTokens", list_request, admin_list_resources, token, "token", SEE),
+        RESOURCE("GetToken", name_request, admin_get_resource, token, "token", ACCESS_READ),
+        RESOURCE("PutToken", put_token_request, admin_put_resource, token, "token", WRITE),
+        RESOURCE("DeleteToken", name_request, admin_delete_resource, token, "token", ACCESS_DELETE),
         ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
-        ADMIN("ListNodes", list_request, admin_list_nodes, NO_RULE), /* only those that the user sees */
-        ADMIN("DeleteNode", name_request, admin_delete_node, "node", ACCESS_DELETE),
-        ADMIN("ListInstances", list_request, admin_list_instances, "instance", SEE),
-        ADMIN("ListUsers", list_request, admin_list_users, "user", SEE),
-        ADMIN("GetUser", name_request, admin_get_user, "user", ACCESS_READ),
-        ADMIN("PutUser", put_user_request, admin_put_user, "user", WRITE),
-        ADMIN("DeleteUser", name_request, admin_delete_user, "user", ACCESS_DELETE),
+        RESOURCE("ListNodes", list_request, admin_list_resources, node, NO_RULE), /* only those that the user sees */
+        RESOURCE("DeleteNode", name_request, admin_delete_resource, node, "node", ACCESS_DELETE),
+        RESOURCE("ListInstances", list_request, admin_list_resources, instance, "instance", SEE),
+        RESOURCE("ListUsers", list_request, admin_list_resources, user, "user", SEE),
+        RESOURCE("GetUser", name_request, admin_get_resource, user, "user", ACCESS_READ),
+        RESOURCE("PutUser", put_user_request, admin_put_resource, user, "user", WRITE),
+        RESOURCE("DeleteUser", name_request, admin_delete_resource, user, "user", ACCESS_DELETE),
         ADMIN("CreateInvite", create_invite_request, admin_create_invite, "user", WRITE),
-        ADMIN("ListRoles", list_request, admin_list_roles, "role", SEE),
-        ADMIN("GetRole", name_request, admin_get_role, "role", ACCESS_READ),
-        ADMIN("PutRole", put_role_request, admin_put_role, "role", WRITE),
-        ADMIN("DeleteRole", name_request, admin_delete_role, "role", ACCESS_DELETE),
-        ADMIN("ListLocks", list_request, admin_list_locks, "lock", SEE),
-        ADMIN("GetLock", name_request, admin_get_lock, "lock", ACCESS_READ),
-        ADMIN("PutLock", put_lock_request, admin_put_lock, "lock", WRITE),
-        ADMIN("DeleteLock", name_request, admin_delete_lock, "lock", ACCESS_DELETE),
+        RESOURCE("ListRoles", list_request, admin_list_resources, role, "role", SEE),
+        RESOURCE("GetRole", name_request, admin_get_resource, role, "role", ACCESS_READ),
+        RESOURCE("PutRole", put_role_request, admin_put_resource, role, "role", WRITE),
+        RESOURCE("DeleteRole", name_request, admin_delete_resource, role, "role", ACCESS_DELETE),
+        RESOURCE("ListLocks", list_request, admin_list_resources, lock, "lock", SEE),
+        RESOURCE("GetLock", name_request, admin_get_resource, lock, "lock", ACCESS_READ),
+        RESOURCE("PutLock", put_lock_request, admin_put_resource, lock, "lock", WRITE),
+        RESOURCE("DeleteLock", name_request, admin_delete_resource, lock, "lock", ACCESS_DELETE),
         ADMIN("SearchEvents", search_events_request, admin_search_events, "event", SEE),
-        ADMIN("ListRecordings", list_request, admin_list_recordings, "session", ACCESS_LIST, true),
-        ADMIN("GetRecording", get_recording_request, admin_get_recording, "session", ACCESS_READ, true),
+        ADMIN("ListRecordings", list_request, admin_list_recordings, "session", ACCESS_LIST, .serves_owners = true),
+        ADMIN("GetRecording", get_recording_request, admin_get_recording, "session", ACCESS_READ, .serves_owners = true),
 };
 
 const size_t auth_method_count = ARRAY_LEN(auth_methods);

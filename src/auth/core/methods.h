@@ -9,11 +9,14 @@
 
 #include "rpc/rpc.h"
 
+struct admin_kind;
+
 struct guarded_method {
         struct rpc_method method;
         unsigned open_to;   /* CALLER_… groups */
         const char *kind;   /* what the method is about: CALLER_USER needs a rule for it; NULL: none */
         unsigned verbs;     /* ACCESS_…, all of them */
+        const struct admin_kind *resource; /* of List, Get, Put and Delete (auth/admin/resources.h); NULL in other methods */
         bool serves_owners; /* users whose rule reaches only their own resources are accepted: the handler checks further */
 };
 

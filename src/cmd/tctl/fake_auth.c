@@ -164,7 +164,7 @@ KIND(Lock, lock, LOCK, locks, Locks)
 static void put_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__PutTokenRequest *request = (const Cteleport__V1__PutTokenRequest *)first;
-        Cteleport__V1__PutTokenResponse response = CTELEPORT__V1__PUT_TOKEN_RESPONSE__INIT;
+        Cteleport__V1__PutResponse response = CTELEPORT__V1__PUT_RESPONSE__INIT;
         char *warnings[] = { (char[]){ "mind the \x1b[31mgap" } };
         bool was_there = false;
         struct error *err = put(rpc_call_caller(call), &request->token->base, request->must_be_new, request->if_revision,

@@ -182,29 +182,11 @@ static struct error *check_lock(ProtobufCMessage *msg, struct arena *arena)
                 request.if_revision = pb_text(how.if_revision == NULL ? "" : how.if_revision);             \
                 return session_request(s, "Put" #method, &request.base, &cteleport__v1__##response##__descriptor, ret);    \
         }
+PUT(token, TOKEN, Token, put_response)
 PUT(role, ROLE, Role, put_response)
 PUT(user, USER, User, put_response)
 PUT(lock, LOCK, Lock, put_response)
 #undef PUT
-
-static struct error *put_token(struct session *s, ProtobufCMessage *msg, struct kind_put how, ProtobufCMessage **ret)
-{
-        Cteleport__V1__PutTokenRequest request = CTELEPORT__V1__PUT_TOKEN_REQUEST__INIT;
-        Cteleport__V1__PutResponse *response = arena_alloc(s->arena, sizeof *response);
-        ProtobufCMessage *answer = NULL;
-
-        request.token = (Cteleport__V1__Token *)msg;
-        request.must_be_new = how.must_be_new;
-        request.if_revision = pb_text(how.if_revision == NULL ? "" : how.if_revision);
-        TRY(session_request(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer));
-        const Cteleport__V1__PutTokenResponse *reported = (Cteleport__V1__PutTokenResponse *)answer;
-        cteleport__v1__put_response__init(response);
-        response->was_there = reported->was_there;
-        response->warnings = reported->warnings;
-        response->n_warnings = reported->n_warnings;
-        *ret = &response->base;
-        return NULL;
-}
 
 /* ---- the table ------------------------------------------------------------------------------------ */
 

@@ -15,7 +15,7 @@ struct error *token_try(struct session *s, Cteleport__V1__Token *token)
 
         request.token = token;
         request.check_only = true;
-        return session_request(s, "PutToken", &request.base, &cteleport__v1__put_token_response__descriptor, &answer);
+        return session_request(s, "PutToken", &request.base, &cteleport__v1__put_response__descriptor, &answer);
 }
 
 /* Tokens without expiry come last; compared in seconds, because an expiry in the year 3000 exists. */

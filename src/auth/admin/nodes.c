@@ -1,318 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "auth/admin/admin.h"
-
-#include <stdlib.h>
-
 #include "api.pb-c.h"
-#include "auth/admin/request.h"
-#include "auth/users/decision.h"
-#include "auth/users/directory.h"
+#include "auth/admin/resources.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/nodes.h"
 #include "auth/hosts/presence.h"
 #include "auth/hosts/servers.h"
+#include "auth/hosts/tunnels_service.h"
 #include "auth/sessions/session_decision.h"
 #include "auth/sessions/sessions.h"
-#include "auth/hosts/tunnels_service.h"
-#include "base/bug.h"
+#include "auth/users/decision.h"
+#include "auth/users/directory.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "pki/cert.h"
 #include "rpc/pb.h"
-#include "rpc/wire.h"
-
-/* ---- the life of a request ------------------------------------------------------------------------------ */
-
-void admin_init(struct auth *a)
-{
-        a->requests.total = LIMIT_REQUESTS_MEMORY;
-        a->requests.share = LIMIT_REQUESTS_MEMORY_IDENTITY;
-        a->urgent_requests.total = a->urgent_requests.share = LIMIT_REQUESTS_MEMORY_RESERVE;
-}
-
-static void admin_free(struct admin_request *q)
-{
-        if (q->charged > 0)
-                budget_give(q->memory, q->charged);
-        budget_drop(q->memory);
-        buf_release(&q->who);
-        arena_free(q->arena);
-        free(q);
-}
-
-static void release_work(void *ctx)
-{
-        struct admin_request *q = ctx;
-
-        q->work.release(q->work.ctx);
-        admin_free(q);
-}
-
-static void on_gone(void *ctx)
-{
-        struct admin_request *q = ctx;
-
-        q->call = NULL;
-        job_cancel(q->work.job, release_work);
-}
-
-static void do_work(void *ctx)
-{
-        const struct admin_request *q = ctx;
-
-        q->work.work(q->work.ctx);
-}
-
-static void on_worked(void *ctx)
-{
-        struct admin_request *q = ctx;
-
-        q->work.job = NULL;
-        q->work.done(q->work.ctx);
-}
-
-/* ---- what requests hold while they wait ------------------------------------------------------------------------ */
-
-struct error *admin_charge(struct admin_request *q)
-{
-        size_t now = sizeof *q + q->who.len + arena_reserved(q->arena);
-
-        if (q->memory == NULL || now <= q->charged)
-                return NULL;
-        if (!budget_take(q->memory, now - q->charged))
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests are under way"), "try again in a few seconds");
-        q->charged = now;
-        return NULL;
-}
-
-/* Who is shut out, or should be, must not keep that from being done by asking for other things in a loop. */
-static bool is_urgent(const char *path)
-{
-        const char *slash = strrchr(path, '/');
-        struct str name = str_of(slash == NULL ? path : slash + 1);
-
-        return str_starts_with(name, STR("Delete")) || str_contains(name, STR("Lock"));
-}
-
-static struct error *charge_to(struct admin_request *q, struct budget *b, const struct caller *caller)
-{
-        budget_drop(q->memory);
-        q->memory = b->total == 0 ? NULL : budget_hold(b, str_of(caller->identity == NULL ? caller->role : caller->identity));
-        return admin_charge(q);
-}
-
-void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(void *ctx), void (*release)(void *ctx), void *ctx)
-{
-        struct error *err = admin_charge(q);
-
-        if (err != NULL) {
-                release(ctx);
-                admin_fail(q, err);
-                return;
-        }
-        q->work = (struct admin_work){ NULL, work, done, release, ctx };
-        q->work.job = loop_job(&q->auth->loop, do_work, on_worked, q);
-        if (q->call == NULL) /* gone already */
-                job_cancel(q->work.job, release_work);
-}
-
-static const struct rpc_call_events call_events = { .on_gone = on_gone };
-
-struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct caller *caller = rpc_call_caller(call);
-        struct admin_request *q = NEW(struct admin_request);
-        ProtobufCMessage *copy = NULL;
-
-        q->auth = caller->auth;
-        q->call = call;
-        q->arena = arena_new(ADMIN_ARENA);
-        q->who = BUF_MAX(1 * KiB);
-        q->user = arena_str(q->arena, str_of(caller->user));
-        caller_describe(caller, &q->who);
-        /* It was read once, into an arena of LIMIT_RPC_MEMORY_FACTOR times LIMIT_RPC: this one is larger. */
-        struct error *err = wire_copy(q->arena, first, &copy);
-        if (err != NULL)
-                bug("a message that was read once cannot be read again: %s", err->what);
-        q->message = copy;
-        err = charge_to(q, &q->auth->requests, caller);
-        if (err != NULL && is_urgent(rpc_call_method(call)->path)) {
-                error_free(err);
-                err = charge_to(q, &q->auth->urgent_requests, caller);
-        }
-        if (err != NULL) {
-                rpc_call_finish(call, err);
-                admin_free(q);
-                return NULL;
-        }
-        rpc_call_listen(call, &call_events, q);
-        return q;
-}
-
-struct error *admin_user(const struct admin_request *q, struct access_user *ret)
-{
-        return directory_access_user(q->auth->directory, q->user, q->arena, ret);
-}
-
-void admin_reply(struct admin_request *q, const ProtobufCMessage *answer)
-{
-        struct error *err = arena_check(q->arena, "the answer");
-
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        if (q->call != NULL)
-                rpc_call_reply(q->call, answer);
-        admin_free(q);
-}
-
-void admin_fail(struct admin_request *q, struct error *err)
-{
-        if (q->call != NULL)
-                rpc_call_finish(q->call, err);
-        else
-                error_free(err);
-        admin_free(q);
-}
-
-/* ---- listings ---------------------------------------------------------------------------------------------- */
-
-enum {
-        PAGE_ITEMS = 500,
-        PAGE_SIZE = LIMIT_UNREAD_OUTPUT / 2, /* bytes of an answer, whose last message may reach beyond */
-};
-
-bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message)
-{
-        if (l->size >= PAGE_SIZE)
-                return false;
-        if (l->count == l->room) {
-                ProtobufCMessage **old = l->messages;
-
-                l->room = l->room == 0 ? PAGE_ITEMS : l->room * 2;
-                l->messages = arena_alloc(q->arena, l->room * sizeof *l->messages);
-                if (l->count > 0)
-                        memcpy(l->messages, old, l->count * sizeof *old);
-        }
-        l->messages[l->count++] = message;
-        l->size += protobuf_c_message_get_packed_size(message);
-        return true;
-}
-
-void listing_reply(struct admin_request *q, struct listing *l)
-{
-        enum { ITEMS, NEXT };
-        const ProtobufCFieldDescriptor *fields = l->page->fields;
-        ProtobufCMessage *page = arena_alloc(q->arena, l->page->sizeof_message);
-        char *at = (char *)page;
-
-        if (fields[ITEMS].label != PROTOBUF_C_LABEL_REPEATED || fields[ITEMS].type != PROTOBUF_C_TYPE_MESSAGE ||
-            fields[NEXT].label == PROTOBUF_C_LABEL_REPEATED || fields[NEXT].type != PROTOBUF_C_TYPE_STRING)
-                bug("%s is no page of a listing", l->page->name);
-        protobuf_c_message_init(l->page, page);
-        *(ProtobufCMessage ***)(void *)(at + fields[ITEMS].offset) = l->messages;
-        *(size_t *)(void *)(at + fields[ITEMS].quantifier_offset) = l->count;
-        *(char **)(void *)(at + fields[NEXT].offset) = l->next;
-        admin_reply(q, page);
-}
-
-static void on_page(void *ctx, const struct state_page *page, struct error *err)
-{
-        struct admin_request *q = ctx;
-        struct listing *l = q->state;
-        struct str last = { 0 };
-        size_t seen = 0;
-
-        for (; err == NULL && seen < page->count; seen++) {
-                ProtobufCMessage *message = NULL;
-
-                state_log_unreadable(&page->records[seen], l->show(q, &page->records[seen], &message));
-                if (message != NULL && !listing_add(q, l, message))
-                        break;
-                last = page->records[seen].id;
-        }
-        if (err != NULL) {
-                admin_fail(q, err);
-                return;
-        }
-        l->next = pb_text("");
-        if ((seen < page->count || !page->is_last) && last.len > 0)
-                l->next = pb_text(arena_str(q->arena, last).ptr);
-        if (l->reply != NULL)
-                l->reply(q, l);
-        else
-                listing_reply(q, l);
-}
-
-void admin_list(struct admin_request *q, struct listing l)
-{
-        if (q == NULL)
-                return;
-        const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
-        struct listing *kept = arena_alloc(q->arena, sizeof *kept);
-        size_t limit = m->limit == 0 || m->limit > PAGE_ITEMS ? PAGE_ITEMS : m->limit;
-
-        *kept = l;
-        q->state = kept;
-        state_list(q->auth->store, l.kind, str_of(m->after), limit, on_page, q);
-}
-
-/* ---- status ------------------------------------------------------------------------------------------------ */
-
-static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, const Cteleport__Internal__V1__Authority *authority)
-{
-        Cteleport__V1__AuthorityStatus *status = arena_alloc(arena, sizeof *status);
-        size_t count = authority->n_ssh_keys + authority->n_tls_certs;
-
-        cteleport__v1__authority_status__init(status);
-        status->type = authority->type;
-        status->rotation = pb_text("never updated");
-        status->keys = arena_alloc(arena, count * sizeof *status->keys);
-        for (size_t i = 0; i < count; i++) {
-                Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
-                bool is_ssh = i < authority->n_ssh_keys;
-                size_t position = is_ssh ? i : i - authority->n_ssh_keys;
-
-                cteleport__v1__authority_key__init(key);
-                key->protocol = pb_text(is_ssh ? "SSH" : "TLS");
-                key->status = pb_text(position == 0 ? "active" : "trusted");
-                key->algorithm = pb_text(is_ssh ? "Ed25519" : "ECDSA P-256");
-                key->storage = pb_text("software");
-                status->keys[status->n_keys++] = key;
-        }
-        return status;
-}
-
-void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
-        const struct authorities *cas = &q->auth->authorities;
-        Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
-
-        response.cluster = pb_text(q->auth->cluster.ptr);
-        response.version = pb_text(CTELEPORT_VERSION);
-        response.ca_pins = arena_alloc(q->arena, cas->host->n_tls_certs * sizeof *response.ca_pins);
-        for (size_t i = 0; i < cas->host->n_tls_certs; i++) {
-                AUTO(buf) pin = BUF_MAX(128);
-                struct error *err = ca_pin_of_cert(pb_str(cas->host->tls_certs[i]), &pin);
-
-                if (err != NULL) {
-                        admin_fail(q, err);
-                        return;
-                }
-                response.ca_pins[response.n_ca_pins++] = pb_text(arena_str(q->arena, buf_str(&pin)).ptr);
-        }
-        response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
-        for (size_t i = 0; i < cas->all->n_authorities; i++)
-                response.authorities[response.n_authorities++] = describe_authority(q->arena, cas->all->authorities[i]);
-        admin_reply(q, &response.base);
-}
 
 /* ---- nodes and instances --------------------------------------------------------------------------------------- */
 
@@ -401,7 +103,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         return node;
 }
 
-/* Nodes as one who asks may see them. */
+/* Nodes that the user of the request may see. */
 struct node_listing {
         struct access_user user;
         bool is_known; /* user: read once for the page, which is built in one turn */
@@ -523,20 +225,15 @@ static void find_nodes(struct admin_request *q, struct str name)
         check_next(q);
 }
 
-void admin_list_nodes(struct rpc_call *call, const ProtobufCMessage *first)
+static bool begin_list(struct admin_request *q, struct listing *l)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
         const char *node = ((const Cteleport__V1__ListRequest *)q->message)->node;
 
-        if (node[0] != '\0') {
-                find_nodes(q, str_of(node));
-                return;
-        }
-        admin_list(q, (struct listing){ &presence_kind, show_node, &cteleport__v1__list_nodes_response__descriptor,
-                                        .ctx = arena_alloc(q->arena, sizeof(struct node_listing)) });
+        l->ctx = arena_alloc(q->arena, sizeof(struct node_listing));
+        if (node[0] == '\0')
+                return false;
+        find_nodes(q, str_of(node));
+        return true;
 }
 
 static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Cteleport__State__V1__Presence *p)
@@ -578,11 +275,13 @@ static struct error *show_instance(struct admin_request *q, const struct state_r
         return NULL;
 }
 
-void admin_list_instances(struct rpc_call *call, const ProtobufCMessage *first)
-{
-        admin_list(admin_begin(call, first),
-                   (struct listing){ &presence_kind, show_instance, &cteleport__v1__list_instances_response__descriptor });
-}
+const struct admin_kind admin_instance_kind = {
+        .name = "instance",
+        .listed_by = "tctl inventory ls",
+        .state = &presence_kind,
+        .page = &cteleport__v1__list_instances_response__descriptor,
+        .show = show_instance,
+};
 
 /* ---- removing a node: its record, its name, its presence, its connections ------------------------------------------ */
 
@@ -661,12 +360,8 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         name_get(q->auth->store, pending_deletion->host_name, q->auth->cluster, on_name, q);
 }
 
-void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
+static void remove_node(struct admin_request *q)
 {
-        struct admin_request *q = admin_begin(call, first);
-
-        if (q == NULL)
-                return;
         Cteleport__V1__NameRequest *request = (Cteleport__V1__NameRequest *)(uintptr_t)q->message; /* our copy */
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
         struct str host_id = admin_name(q);
@@ -684,3 +379,13 @@ void admin_delete_node(struct rpc_call *call, const ProtobufCMessage *first)
         }
         host_get(q->auth->store, host_id, on_node, q);
 }
+
+const struct admin_kind admin_node_kind = {
+        .name = "node",
+        .listed_by = "tctl nodes ls",
+        .state = &presence_kind,
+        .page = &cteleport__v1__list_nodes_response__descriptor,
+        .show = show_node,
+        .begin_list = begin_list,
+        .remove = remove_node,
+};

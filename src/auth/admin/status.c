@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.pb-c.h"
+#include "auth/admin/admin.h"
+#include "auth/admin/request.h"
+#include "pki/cert.h"
+#include "rpc/pb.h"
+
+static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, const Cteleport__Internal__V1__Authority *authority)
+{
+        Cteleport__V1__AuthorityStatus *status = arena_alloc(arena, sizeof *status);
+        size_t count = authority->n_ssh_keys + authority->n_tls_certs;
+
+        cteleport__v1__authority_status__init(status);
+        status->type = authority->type;
+        status->rotation = pb_text("never updated");
+        status->keys = arena_alloc(arena, count * sizeof *status->keys);
+        for (size_t i = 0; i < count; i++) {
+                Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
+                bool is_ssh = i < authority->n_ssh_keys;
+                size_t position = is_ssh ? i : i - authority->n_ssh_keys;
+
+                cteleport__v1__authority_key__init(key);
+                key->protocol = pb_text(is_ssh ? "SSH" : "TLS");
+                key->status = pb_text(position == 0 ? "active" : "trusted");
+                key->algorithm = pb_text(is_ssh ? "Ed25519" : "ECDSA P-256");
+                key->storage = pb_text("software");
+                status->keys[status->n_keys++] = key;
+        }
+        return status;
+}
+
+void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
+        const struct authorities *cas = &q->auth->authorities;
+        Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
+
+        response.cluster = pb_text(q->auth->cluster.ptr);
+        response.version = pb_text(CTELEPORT_VERSION);
+        response.ca_pins = arena_alloc(q->arena, cas->host->n_tls_certs * sizeof *response.ca_pins);
+        for (size_t i = 0; i < cas->host->n_tls_certs; i++) {
+                AUTO(buf) pin = BUF_MAX(128);
+                struct error *err = ca_pin_of_cert(pb_str(cas->host->tls_certs[i]), &pin);
+
+                if (err != NULL) {
+                        admin_fail(q, err);
+                        return;
+                }
+                response.ca_pins[response.n_ca_pins++] = pb_text(arena_str(q->arena, buf_str(&pin)).ptr);
+        }
+        response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
+        for (size_t i = 0; i < cas->all->n_authorities; i++)
+                response.authorities[response.n_authorities++] = describe_authority(q->arena, cas->all->authorities[i]);
+        admin_reply(q, &response.base);
+}
