@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/core/methods.h"
 
+#include "auth/admin/resources.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,6 +59,42 @@ static void says_for_every_method_who_may_call_it(void **state)
                         assert_null(row->kind);
                         assert_false(row->serves_owners);
                 }
+        }
+}
+
+/* The methods of AdminService that serve the kind; a method about it has the rule of its name, or none. */
+static size_t methods_of(const struct admin_kind *kind, const char *verb)
+{
+        AUTO_MEM char *prefix = mem_printf("%s%s", ADMIN_SERVICE, verb);
+        size_t count = 0;
+
+        for (size_t i = 0; i < auth_method_count; i++) {
+                const struct guarded_method *row = &auth_methods[i];
+
+                if (row->resource != kind || !str_starts_with(str_of(row->method.path), str_of(prefix)))
+                        continue;
+                if (row->kind != NULL)
+                        assert_string_equal(row->kind, kind->name);
+                if (strcmp(verb, "Put") == 0)
+                        assert_ptr_equal(row->method.request, kind->put);
+                count++;
+        }
+        return count;
+}
+
+static void serves_every_kind_of_resource(void **state)
+{
+        (void)state;
+        for (const struct admin_kind *const *k = admin_kinds; *k != NULL; k++) {
+                const struct admin_kind *kind = *k;
+
+                print_message("  %s\n", kind->name);
+                assert_int_equal(methods_of(kind, "List"), 1);
+                assert_int_equal(methods_of(kind, "Put"), kind->put != NULL);
+                assert_int_equal(methods_of(kind, "Delete"), kind->deleted != NULL || kind->remove != NULL);
+                assert_true(methods_of(kind, "Get") == 0 || kind->find != NULL || kind->put_id != NULL);
+                if (kind->put != NULL)
+                        assert_true(kind->check != NULL && kind->created != NULL && kind->updated != NULL && kind->deleted != NULL);
         }
 }
 
@@ -460,6 +498,7 @@ int main(void)
 #define GUARDED(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(says_for_every_method_who_may_call_it),
+                cmocka_unit_test(serves_every_kind_of_resource),
                 cmocka_unit_test(asks_for_words_that_roles_may_hold),
                 GUARDED(lets_each_group_in_where_it_belongs),
                 GUARDED(gives_users_what_their_roles_allow),
