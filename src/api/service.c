@@ -140,6 +140,8 @@ struct error *service_begin(struct service *s)
         s->row = services_process(s->boot->service);
         if (s->row == NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");
+        if (s->boot->uid != 0 && s->boot->gid != 0)
+                sandbox_know_user(&s->row->user, s->boot->uid, s->boot->gid);
         s->fds = mem_array(s->boot->n_fds, sizeof(*s->fds));
         for (size_t i = 0; i < s->boot->n_fds; i++) {
                 s->fds[i] = SERVICE_FD_FIRST + (int)i;

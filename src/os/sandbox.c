@@ -420,7 +420,7 @@ static struct error *drop_capabilities(void)
 
 static char identity[64]; /* which user this process runs as, for sandbox_describe() */
 
-static struct error *look_up_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid)
+struct error *sandbox_look_up_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid)
 {
         const struct passwd *account = getpwnam(user->name);
 
@@ -442,18 +442,25 @@ static struct error *look_up_user(const struct sandbox_user *user, uid_t *ret_ui
         return NULL;
 }
 
-/* Looked up once: what gives files to a user and what becomes that user mean the same, and each look-up takes a start some time. */
+/* A process becomes one user. Looked up once: files are given to the same IDs, and each look-up costs a start some time. */
+static struct {
+        const char *name;
+        uid_t uid;
+        gid_t gid;
+} known;
+
+void sandbox_know_user(const struct sandbox_user *user, uid_t uid, gid_t gid)
+{
+        known.name = user->name;
+        known.uid = uid;
+        known.gid = gid;
+}
+
 static struct error *find_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid)
 {
-        static struct {
-                const char *name;
-                uid_t uid;
-                gid_t gid;
-        } known; /* a process becomes one user */
-
         if (known.name == NULL || strcmp(known.name, user->name) != 0) {
-                TRY(look_up_user(user, &known.uid, &known.gid));
-                known.name = user->name;
+                TRY(sandbox_look_up_user(user, ret_uid, ret_gid));
+                sandbox_know_user(user, *ret_uid, *ret_gid);
         }
         *ret_uid = known.uid;
         *ret_gid = known.gid;

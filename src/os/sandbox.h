@@ -9,6 +9,8 @@
 #ifndef OS_SANDBOX_H
 #define OS_SANDBOX_H
 
+#include <sys/types.h>
+
 #include "base/error.h"
 
 enum sandbox_kind {
@@ -44,6 +46,15 @@ struct sandbox_user {
         const char *name;  /* of the account; NULL: root stays root */
         unsigned fallback; /* user and group ID where that account does not exist, of a reserved range */
 };
+
+/*
+ * The IDs of that user, from the account database (getpwnam(3), which may load libraries and ask other processes). FAILED_PRECONDITION
+ * with a hint when the account is root's, or the fallback ID belongs to another account.
+ */
+struct error *sandbox_look_up_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid) MUST_USE;
+
+/* IDs that another process has looked up: this one uses them and needs no account database. user->name lives with the process. */
+void sandbox_know_user(const struct sandbox_user *user, uid_t uid, gid_t gid);
 
 /*
  * If root: becomes that user. Before sandbox_enter. Not root: stays, for there is no other user to become;

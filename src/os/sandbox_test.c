@@ -425,6 +425,25 @@ static void dies_with_its_parent_after_a_change_of_user(void **state)
         assert_exits(status, 0);
 }
 
+/* The IDs of the supervisor count, not those of the account database or the fallback. */
+static void becomes_the_user_whose_ids_were_passed(void **state)
+{
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        pid_t child = fork();
+        if (child == 0) {
+                uid_t uid = some_user.fallback + 1;
+
+                sandbox_know_user(&some_user, uid, (gid_t)uid);
+                struct error *err = sandbox_become_unprivileged(&some_user);
+                _exit(err == NULL && getuid() == uid && getgid() == (gid_t)uid ? 0 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_exits(status, 0);
+}
+
 /* ---- giving files away ---------------------------------------------------------------------------------- */
 
 struct tree {
@@ -726,6 +745,7 @@ int main(void)
                 cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
                 cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
                 cmocka_unit_test(dies_with_its_parent_after_a_change_of_user),
+                cmocka_unit_test(becomes_the_user_whose_ids_were_passed),
                 cmocka_unit_test(gives_all_that_is_in_a_directory),
                 cmocka_unit_test(gives_no_file_that_has_another_name),
                 cmocka_unit_test(follows_no_link_when_it_gives),

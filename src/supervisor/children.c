@@ -276,6 +276,21 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
         }
 }
 
+/* Looked up here, so that no service loads the libraries of the account database. An error is for the child to report: it looks again. */
+static void fill_user(boot_message *boot, const struct sandbox_user *user)
+{
+        uid_t uid = 0;
+        gid_t gid = 0;
+
+        if (user->name == NULL || geteuid() != 0)
+                return;
+        AUTO_PTR(error) err = sandbox_look_up_user(user, &uid, &gid);
+        if (err != NULL)
+                return;
+        boot->uid = uid;
+        boot->gid = gid;
+}
+
 static void fill_boot(struct boot_parts *parts, const struct child *c, const struct child_fds *fds)
 {
         const struct launch *l = c->sup->launch;
@@ -289,6 +304,7 @@ static void fill_boot(struct boot_parts *parts, const struct child *c, const str
         parts->boot.n_fds = fds->count;
         parts->boot.restarts = c->starts;
         parts->boot.host_id = c->sup->host_id;
+        fill_user(&parts->boot, &c->row->user);
         fill_services(parts, c->sup);
         fill_own(parts, c);
 }
