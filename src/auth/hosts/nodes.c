@@ -167,14 +167,15 @@ static void on_scanned(void *ctx, struct error *err)
 {
         struct nodes *n = ctx;
         void (*ready)(void *ctx, struct error *err) = n->ready;
+        void *ready_ctx = n->ready_ctx;
 
         n->ready = NULL;
         if (n->is_closed) {
-                error_free(err);
                 nodes_free(n);
-        } else {
-                ready(n->ready_ctx, err);
+                if (err == NULL)
+                        err = error_new(ERROR_CANCELLED, "the list of nodes was closed");
         }
+        ready(ready_ctx, err);
 }
 
 struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)

@@ -12,7 +12,7 @@
 
 struct nodes;
 
-/* Reads the names that are there and keeps them up; ready(ctx, err) once from the loop. */
+/* Reads the present names and follows their changes; ready(ctx, err) once from the loop, with CANCELLED when it is closed before. */
 struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
 void nodes_close(struct nodes *n); /* NULL is silent */
 
