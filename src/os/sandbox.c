@@ -665,8 +665,11 @@ void process_hide(void)
 {
         if (!is_sanitized) /* LeakSanitizer attaches to its own process */
                 (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        /* The files of counters are root's; that others cannot write them is not worth a message on a user's terminal. */
-        if (is_counting_coverage && geteuid() != 0)
+        /*
+         * Only root may write the files of counters, and a process that is killed while it writes one leaves it damaged. No
+         * message about that belongs into a log or on a user's terminal.
+         */
+        if (is_counting_coverage)
                 (void)setenv("GCOV_ERROR_FILE", "/dev/null", 0);
 }
 
