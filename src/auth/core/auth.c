@@ -521,7 +521,7 @@ static void audit_unreported(struct auth *a, const struct audit_kind *kind, uint
         struct audit_record record = { 0 };
 
         auth_audit_begin(a, &record, kind);
-        audit_int(&record, "untold", (int64_t)count);
+        audit_int(&record, "suppressed", (int64_t)count);
         audit_bool(&record, "success", false);
         audit_write(a->audit, &record, NULL, NULL);
 }
