@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a user may do: pure decisions over roles, without a store, a clock or a network.
+ * Access decisions: computes from a user's roles what the user may do. Pure functions without a store, a clock
+ * or a network.
  *
- * Deny wins: what any role denies is denied, whatever the others allow. Absence never allows: no roles,
- * no logins, no labels, unknown words give nothing.
+ * A deny rule of any role takes precedence over the allow rules of all roles. Missing roles, logins or labels
+ * and unknown verbs grant nothing.
  */
 #ifndef ACCESS_ACCESS_H
 #define ACCESS_ACCESS_H
@@ -15,7 +16,7 @@
 #include "base/str.h"
 #include "role.pb-c.h"
 
-/* A user with the roles of this moment; everything borrowed. */
+/* A user with the user's current roles; everything is borrowed. */
 struct access_user {
         struct str name;
         const Cteleport__V1__Role *const *roles;
@@ -38,10 +39,10 @@ enum access_verb {
         ACCESS_EVERYTHING = (1 << 5) - 1,
 };
 
-/* "list", "read" and so on; "" for what is not one verb. */
+/* "list", "read" and so on; "" unless `verb` is exactly one verb. */
 const char *access_verb_name(unsigned verb);
 
-/* How far a rule reaches. */
+/* The resources that a rule applies to: none, the user's own, or all. */
 enum access_reach {
         ACCESS_NONE,
         ACCESS_OWN, /* only sessions in which the user took part (where clause of `session`) */
@@ -51,7 +52,7 @@ enum access_reach {
 /* Whether the user may do all of `verbs` (several of enum access_verb) to resources of kind ("token", "user", …). */
 enum access_reach access_may(const struct access_user *p, const char *kind, unsigned verbs);
 
-/* What a session may do, beyond existing. */
+/* The permissions and settings of a session. */
 enum access_record { ACCESS_RECORD_BEST_EFFORT, ACCESS_RECORD_STRICT };
 struct access_session {
         bool port_forwarding, agent_forwarding, file_copy;
@@ -60,25 +61,27 @@ struct access_session {
 };
 
 /*
- * Whether the user may log in as `login` to a node with these labels. PERMISSION_DENIED says which of
- * the two was missing in words fit for the user; the role and field that decided go to the cause.
+ * Whether the user may log in as `login` to a node with these labels. On PERMISSION_DENIED the message, which
+ * may be shown to the user, says whether the login or the node is not allowed; the cause names the role and
+ * field that decided.
  */
 struct error *access_check_login(const struct access_user *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret) MUST_USE;
 
-/* The most that a session of the user may do on any node: the permissions that the certificate gets. */
+/* The union of the permissions that the user's sessions may have on any node; the user's certificate gets these. */
 struct access_session access_most(const struct access_user *p);
 
-/* Whether the node is visible to the user: some role's labels match and none denies it. */
+/* Whether the node is visible to the user: the labels of at least one role match and no role denies it. */
 bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count);
 
 /*
- * All logins that some role grants and none denies, sorted, each once; in the arena. Valid names only. RESOURCE_EXHAUSTED for more
- * than LIMIT_CERT_NAMES: roles times logins times the values of a trait are as many as their authors like.
+ * All valid logins that at least one role grants and no role denies, sorted, without duplicates; in the arena.
+ * RESOURCE_EXHAUSTED for more than LIMIT_CERT_NAMES, as the number of logins in roles and traits is not limited
+ * otherwise.
  */
 struct error *access_logins(const struct access_user *p, struct arena *a, struct str **ret, size_t *ret_count) MUST_USE;
 
-/* The shortest max_session_ttl of the roles; `otherwise` when none says. */
+/* The shortest max_session_ttl of the roles; `otherwise` when no role has one. */
 struct duration access_max_ttl(const struct access_user *p, struct duration otherwise);
 
 /* The preset roles `access`, `editor`, `auditor`; in the arena. NULL for another name. */

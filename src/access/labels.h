@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the labels of a node are those that a role speaks of.
+ * Matches the labels of a node against the label selectors of a role.
  */
 #ifndef ACCESS_LABELS_H
 #define ACCESS_LABELS_H
@@ -8,9 +8,9 @@
 #include "access/access.h"
 
 /*
- * Whether every pair of node_labels matches one of the labels; `*: *` matches every node, no pairs match
- * none. A value that is no regular expression although it looks like one was refused when the role was
- * written; should one be met, `otherwise` says what it does: true where it denies, false where it allows.
+ * Whether every pair of node_labels matches one of the labels; `*: *` matches every node, no pairs match none.
+ * Invalid regular expressions are refused when a role is written. Should a stored role have one, `otherwise` is
+ * its result: true for deny rules, false for allow rules.
  */
 bool labels_match(const Cteleport__V1__RoleConditions *conditions, const struct access_label *labels, size_t count, bool otherwise);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of an agent, for agent.c, instance_link.c and tunnel_keeper.c. The rest of an agent service needs no more than agent.h. */
+/* Private declarations of an agent, shared by agent.c, instance_link.c and tunnel_keeper.c. Other code includes agent.h only. */
 #ifndef AGENT_AGENT_INTERNAL_H
 #define AGENT_AGENT_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #include "internal.pb-c.h"
 #include "services/services.h"
 
-/* An identity that stays as it is while a handshake uses it; replaced, not changed, when it is renewed. */
+/* A reference-counted, immutable identity: a renewal replaces it, while running handshakes use the one they began with. */
 struct held_identity {
         struct host_identity id;
         unsigned holders;
@@ -27,30 +27,33 @@ struct agent {
 /* ---- agent.c ---------------------------------------------------------------------------------------------- */
 struct held_identity *identity_hold(struct held_identity *h);
 void identity_release(struct held_identity *h); /* NULL is silent */
-/* The instance has given a first or a newer identity, owned from now on, and the address of auth, "" when only a proxy reaches it. */
+/*
+ * Uses an identity received from the instance (owned from now on) and the address of the Auth Service, "" when
+ * it is reached through a proxy only.
+ */
 void agent_use_identity(struct agent *a, struct host_identity *id, const char *auth_addr);
 
 /* ---- instance_link.c: identity and proxies, from the instance process ------------------------------------- */
 struct instance_link *instance_link_new(struct agent *a) MUST_USE;
 void instance_link_free(struct instance_link *k); /* NULL is silent */
-/* The link fd (owned), from now on. */
+/* Uses fd (owned from now on) as the link to the instance. */
 void instance_link_use(struct instance_link *k, int fd);
-/* The number of tunnels has changed: the instance is sent it, for the host's status. NULL is silent. */
+/* Sends the changed number of tunnels to the instance, for the host's status. NULL is ignored. */
 void instance_link_report_tunnels(struct instance_link *k);
 
 /* ---- tunnel_keeper.c: a reverse tunnel to each proxy ------------------------------------------------------- */
 struct tunnel_keeper *tunnel_keeper_new(struct agent *a) MUST_USE;
 void tunnel_keeper_free(struct tunnel_keeper *t);
-/* The proxies there are; what is open to others stays until it breaks. */
+/* Sets the list of proxies. Tunnels to proxies that are no longer listed stay open until they break. */
 void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies);
 /*
- * The identity is new: at once a tunnel with it is opened in place of each, in which what is open goes on; one that was
- * opened under another host ID is closed.
+ * The identity was renewed: opens a new tunnel with it in place of each tunnel. Open streams continue in the
+ * old tunnel. A tunnel that was opened under another host ID is closed.
  */
 void tunnel_keeper_renew(struct tunnel_keeper *t);
-/* How many proxies can reach this host now. */
+/* The number of proxies that can reach this host now. */
 size_t tunnel_keeper_count(const struct tunnel_keeper *t);
-/* Opens no more tunnels and accepts no new streams; what is open goes on. */
+/* Opens no more tunnels and accepts no new streams. Open streams continue. */
 void tunnel_keeper_drain(struct tunnel_keeper *t);
 
 #endif

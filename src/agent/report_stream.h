@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The report stream of one connection, SessionService/Report, which outlives the connection to the Auth Service. Events are
- * sent in order and kept until they are durable there; after a loss the next stream begins with the accepted certificate and
- * repeats the events that were not acknowledged.
+ * The report stream of one user's connection to this host (SessionService/Report), which continues after the
+ * connection to the Auth Service was lost. Events are sent in order and kept until the Auth Service has stored
+ * them; after a loss the next stream begins with the accepted certificate and repeats the events that were not
+ * acknowledged.
  */
 #ifndef AGENT_REPORT_STREAM_H
 #define AGENT_REPORT_STREAM_H
@@ -15,34 +16,34 @@ struct agent;
 struct report_events {
         /* The answer to report_stream_request, in the order of the requests; or a later decision on a certificate. Borrowed. */
         void (*on_decision)(void *ctx, const Cteleport__V1__ReportDecision *decision);
-        /* The order to end. Foreign text. */
+        /* The Auth Service orders that the connection be closed. reason is untrusted text. */
         void (*on_terminate)(void *ctx, struct str reason);
         /*
-         * The cluster knows nothing of this connection (any more), or there is more to tell than is kept: end it. err
-         * is owned. At most once; nothing is reported any more.
+         * The service has to close the connection: the cluster does not know it (any more), or too many events
+         * are unacknowledged. err is owned. Called at most once; no events are reported afterwards.
          */
         void (*on_refused)(void *ctx, struct error *err);
-        /* After report_stream_finish: all is acknowledged. */
+        /* After report_stream_finish: all events are acknowledged. */
         void (*on_finished)(void *ctx);
 };
 
 struct report_stream;
 struct report_stream *report_stream_new(struct agent *agent, struct str connection_id, struct str client_addr,
                                         const struct report_events *events, void *ctx) MUST_USE;
-/* Pending acknowledgements end with CANCELLED, now. NULL is silent. */
+/* Frees the stream. Pending acknowledgements end with CANCELLED before this returns. NULL is ignored. */
 void report_stream_free(struct report_stream *a);
 
 /* Requests the decision on a certificate; copied. */
 void report_stream_request(struct report_stream *a, const Cteleport__V1__ReportRequest *request);
 
-/* The connection is that of this certificate (copied): reported now, and with the begin of each stream after a loss. */
+/* Reports the certificate (copied) with which the user logged in: now, and at the begin of each stream after a loss. */
 void report_stream_accepted(struct report_stream *a, const Cteleport__V1__ReportAccepted *accepted);
 
-/* As connection_report. */
+/* Adds an event to the stream, as connection_report() does. */
 void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),
                  void *ctx);
 
-/* There are no further events. */
+/* States that no further events follow. */
 void report_stream_finish(struct report_stream *a);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A recording on its way: written by spool.c, sent by upload.c. Private to the two.
+ * State of one recording in the spool. Private to spool.c, which writes it, and upload.c, which sends it.
  *
- *      begun ──▶ writing, and sending behind ──▶ finished ──▶ all sent ──▶ gone
- *                       │ the disk or the cluster takes no more
+ *      begun ──▶ writing and sending ──▶ finished ──▶ all sent ──▶ removed
+ *                       │ the disk or the cluster accepts no more
  *                       └──▶ failed ──▶ finished …
  *
- * Disk work is done on the pool, one write and one read at a time, on copies: a file that goes cancels its jobs.
+ * Disk work is done on the pool, one write and one read at a time, on copies of the data: freeing a file
+ * cancels its jobs.
  */
 #ifndef AGENT_SPOOL_INTERNAL_H
 #define AGENT_SPOOL_INTERNAL_H
@@ -31,10 +32,10 @@ _Static_assert((int)SPOOL_PIECE <= (int)LIMIT_RECORD_CHUNK && (int)SPOOL_BUDGET 
 
 struct upload {
         struct rpc_client_call *call; /* NULL: none under way */
-        bool is_asking;               /* for a client of auth */
+        bool is_asking;               /* a client of auth is requested */
         struct job *reading;          /* of the next piece; NULL: none */
-        bool has_offset;              /* auth has said where to begin */
-        bool has_finished_sending;     /* RecordFinish went out */
+        bool has_offset;              /* auth has sent the offset to begin at */
+        bool has_finished_sending;     /* RecordFinish was sent */
         uint64_t sent, acked;         /* offsets */
         struct instant sent_at;       /* the last piece */
         size_t reserved;              /* of the spool's budget */
@@ -44,7 +45,7 @@ struct upload {
         struct backoff backoff;
 };
 
-/* What an earlier run's file has lost in the middle, or to its end. */
+/* A range of bytes that is missing in the file of an earlier run, in the middle or at the end. */
 struct spool_hole {
         uint64_t from, to;
         uint32_t next; /* number of the chunk behind it */
@@ -59,27 +60,27 @@ struct spool_file {
         bool is_old;       /* of an earlier run */
         bool is_published; /* may be sent */
         bool is_closed;    /* the producer of the bytes has ended */
-        bool has_failed;   /* takes no more */
-        bool is_aborted;   /* ends without its end */
+        bool has_failed;   /* further data is dropped */
+        bool is_aborted;   /* closed without the record that ends a recording */
         bool is_complete;  /* nothing more will be written: size is final */
-        bool is_unwanted;  /* discarded, or the cluster has it: goes when no job holds it */
-        bool is_damaged;   /* on this disk: kept, under another name, when the cluster has what is left */
+        bool is_unwanted;  /* discarded, or stored in the cluster: removed when no job uses it */
+        bool is_damaged;   /* on this disk: renamed and kept when the cluster has the intact parts */
         struct spool_hole *holes;
         size_t hole_count;
-        bool is_refused;   /* the cluster will not have it: stays where it is, for an operator */
+        bool is_refused;   /* refused by the cluster: the file is left for an operator */
         uint64_t size;     /* on disk, whole chunks */
-        struct budget_holder *user; /* whose recording it is, and what it takes of the spool's room; NULL: of an earlier run */
+        struct budget_holder *user; /* the user's share of the spool's disk space; NULL: a recording of an earlier run */
         size_t taken;
-        uint64_t old_size; /* of an earlier run: what it takes of the room until it goes */
+        uint64_t old_size; /* bytes of disk space that the file of an earlier run uses */
 
         struct recording_writer *writer;
         struct instant begun, synced;
-        struct timer *sync;    /* of what is written and not synced */
-        struct job *looking;   /* at what an earlier run left; NULL: none */
+        struct timer *sync;    /* until the next sync of written data */
+        struct job *looking;   /* the job that reads files of an earlier run; NULL: none */
         struct job *writing;   /* NULL: none */
-        size_t writing_len;    /* bytes that it has */
+        size_t writing_len;    /* bytes that this job writes */
         bool is_dirty;         /* something was written and not synced */
-        size_t counted;        /* bytes of it in memory, as the spool has them */
+        size_t counted;        /* bytes of it in memory that the spool has counted */
         bool wants_drain;
         void (*failed)(void *ctx, struct error *err);
         void (*drained)(void *ctx);
@@ -94,31 +95,31 @@ struct spool {
         int dir;
         struct spool_file *files;
         size_t waiting;      /* bytes of all recordings that are in memory and not on the disk */
-        bool is_full;     /* they have reached LIMIT_SPOOL_WAITING_ALL, and not fallen to half of it since */
-        struct timer *stuck; /* runs while the spool is full: to log it */
+        bool is_full;     /* `waiting` has reached LIMIT_SPOOL_WAITING_ALL and not yet fallen to half of it */
+        struct timer *stuck; /* runs while the spool is full, to log that */
         void (*full)(void *ctx, bool is_full);
         void *full_ctx;
-        struct budget room;  /* of the folder, in bytes */
-        uint64_t disk_free;  /* bytes of the disk that recordings may yet take, when it was last asked */
-        size_t old_uploads;  /* of earlier runs, under way */
-        size_t budget;       /* bytes that may yet be sent without being acknowledged: the connection is everybody's */
-        TAILQ_HEAD(turns, spool_file) turns; /* those that wait for budget, in order */
+        struct budget room;  /* disk space of the folder, in bytes */
+        uint64_t disk_free;  /* bytes of the disk that recordings may still use, as last measured */
+        size_t old_uploads;  /* uploads of files of earlier runs that are running */
+        size_t budget;       /* bytes that may still be sent before an acknowledgement; all recordings share the connection */
+        TAILQ_HEAD(turns, spool_file) turns; /* recordings that wait for budget, in order */
         bool is_closing;
 };
 
-/* spool.c: a file that nobody needs any more goes when no job holds it; the pointer may be dead then. */
+/* spool.c: removes a file that is no longer needed, once no job uses it. f may be freed afterwards. */
 void spool_file_settle(struct spool_file *f);
-/* spool.c: ends the recording as it is, and tells its session (err owned). */
+/* spool.c: ends the recording at this point and reports err (owned) to its session. */
 void spool_file_fail(struct spool_file *f, struct error *err);
-/* spool.c: begins to send what waits of earlier runs. */
+/* spool.c: begins to send files of earlier runs. */
 void spool_send_old(struct spool *sp);
 
 /* upload.c */
 void upload_init(struct spool_file *f);
 void upload_release(struct spool_file *f);
-/* Sends no more, for good. */
+/* Ends the upload for good. */
 void upload_close(struct spool_file *f);
-/* There is more to send, or nothing more will come; the pointer may be dead then. */
+/* Continues the upload: there is more to send, or the recording is complete. f may be freed afterwards. */
 void upload_advance(struct spool_file *f);
 bool upload_is_busy(const struct spool_file *f);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of spool.c and upload.c: the rest of their process, and a cluster that may be away, slow, forgetful or unwilling. Included once in a
- * program.
+ * Fixture for tests of spool.c and upload.c: replaces the rest of their process, and a cluster that can be
+ * unreachable, slow, lose data or refuse recordings. Included once in a program.
  */
 #ifndef AGENT_SPOOL_TESTING_H
 #define AGENT_SPOOL_TESTING_H
@@ -38,7 +38,7 @@ enum { KEPT_MAX = 64 * MiB };
 
 static const char first_id[] = "11111111-1111-4111-8111-111111111111";
 
-/* What the cluster has of one recording. */
+/* The part of one recording that the cluster has received. */
 struct kept {
         struct buf bytes;
         bool is_finished, is_aborted;
@@ -57,11 +57,11 @@ struct agent {
         struct map kept; /* by session, `one` and others */
         struct rpc_client *client;
         struct rpc_server_conn *server;
-        uintptr_t connection;        /* number of the server's */
+        uintptr_t connection;        /* number of the connection on the server's side */
         bool is_away;                /* cannot be reached */
         enum error_code refusal;     /* of every recording; 0: none */
         size_t breaks_after;         /* bytes, then the connection breaks, once; 0: never */
-        bool is_deaf;                /* acknowledges nothing */
+        bool is_deaf;                /* reads, but acknowledges nothing */
         int requested;
 
         struct error *failure;       /* the error that a session got */
@@ -375,7 +375,7 @@ static inline UNUSED void assert_kept(const char *id, struct str expected, bool 
         assert_memory_equal(shown.ptr, expected.ptr, expected.len);
 }
 
-/* Some megabytes that do not repeat: text for the most part, as terminals show it. */
+/* Generates some megabytes of varied terminal output, mostly text. */
 static inline UNUSED struct buf a_flood(size_t len)
 {
         struct buf b = BUF_MAX(KEPT_MAX);
@@ -388,7 +388,7 @@ static inline UNUSED struct buf a_flood(size_t len)
         return b;
 }
 
-/* Gives it piece by piece and waits when asked to. */
+/* Writes the data to the recording in pieces and waits while spool_must_wait(). */
 static inline UNUSED void pour(struct agent *s, struct spool_file *f, struct str bytes)
 {
         for (size_t at = 0; at < bytes.len; at += 50000) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a service sends its supervisor over the control socket: a packet of one fixed layout. The supervisor is root, so
- * nothing is unpacked there that allocates, nests or repeats: the parser borrows from the packet and copies nothing.
+ * Messages that a service process sends to the supervisor over the control socket: packets of one fixed layout.
+ * The supervisor runs as root, so its parser handles no allocation, nesting or repetition: it borrows from the
+ * packet and copies nothing.
  *
  *   offset  size
  *   0       1     kind, one of enum child_message_kind
@@ -12,7 +13,8 @@
  *   8       8     number, little-endian
  *   16      …     name, text, hint, each followed by a NUL byte and without one in it; then the packet ends
  *
- * (What the supervisor sends its services is protobuf, message Control: they do not have its rights.)
+ * (Messages from the supervisor to its services are protobuf, message Control, as the services are
+ * unprivileged.)
  */
 #ifndef API_CHILD_MESSAGE_H
 #define API_CHILD_MESSAGE_H
@@ -26,7 +28,7 @@ enum child_message_kind {
         /* of every service */
         CHILD_SENT_READY = 1,    /* serving */
         CHILD_SENT_FATAL,        /* cannot go on, and starting it again would not help; text says why, hint what to do */
-        CHILD_SENT_RELINK,       /* the link to the sibling process `name` is lost: both shall get a new one */
+        CHILD_SENT_RELINK,       /* the link to the sibling process `name` is lost: both processes are to get a new one */
 
         /* of processes with SERVICE_REQUEST_SSHD */
         CHILD_SENT_SSHD_START,   /* start an sshd for the connection `name` */
@@ -36,7 +38,7 @@ enum child_message_kind {
         /* of a process with SERVICE_REQUEST_AWS_SIGN: start a process that signs for one join; number comes back with its socket */
         CHILD_SENT_AWS_SIGN,
 
-        /* of a process with SERVICE_REQUEST_HOST_ID: this host joined as `name`, which data_dir/host_uuid is to hold */
+        /* of a process with SERVICE_REQUEST_HOST_ID: this host joined with host ID `name`, to be written to data_dir/host_uuid */
         CHILD_SENT_HOST_ID,
         CHILD_MESSAGE_KINDS
 };
@@ -58,7 +60,7 @@ struct child_message {
         const char *name, *text, *hint; /* NUL-terminated; "" when absent, never NULL after parsing; borrowed from the packet */
 };
 
-/* Appends the packet; what is longer than its limit is cut. out: at least CHILD_MESSAGE_MAX. */
+/* Appends the packet; longer texts are cut to their limits. out: at least CHILD_MESSAGE_MAX. */
 void child_message_put(struct buf *out, const struct child_message *m);
 
 /* INVALID_ARGUMENT unless the packet is exactly one message. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Being a child of the supervisor: what a service process was given, and the few words it exchanges
- * with its parent.
+ * The service side of the supervisor: descriptors and settings that a service process receives at its start,
+ * and the messages it exchanges with the supervisor.
  *
- * Descriptor 3 holds the Boot message, descriptor 4 is the control socket, from 5 on come the
- * descriptors that Boot names.
+ * Descriptor 3 holds the Boot message, descriptor 4 is the control socket, and the descriptors from 5 on are
+ * listed in Boot.
  */
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
@@ -18,15 +18,15 @@
 
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
-/* Each is called from the loop; one that is NULL is not of interest (a descriptor is closed then). */
+/* Each callback is called from the loop. A message whose callback is NULL is ignored and its descriptor closed. */
 struct service_events {
-        void (*on_stop)(void *ctx);  /* end now, orderly; also when the supervisor is gone. Called once */
-        void (*on_drain)(void *ctx); /* finish what is open, take nothing new, then end */
+        void (*on_stop)(void *ctx);  /* stop now, cleanly; also called when the supervisor has ended. Called once */
+        void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end */
         /* The sibling process `name` was started again: fd (owned) is the new connection to it. */
         void (*on_link)(void *ctx, const char *name, int fd);
         /*
-         * A message for this service only (control->own): borrowed until it returns, as secrets in it are wiped then. fd is
-         * owned, or -1 when none came.
+         * A message for this service only (control->own): borrowed until the callback returns; secrets in it
+         * are wiped then. fd is owned, or -1 when the message had none.
          */
         void (*on_own)(void *ctx, const Cteleport__Internal__V1__Control *control, int fd);
 };
@@ -48,10 +48,10 @@ struct error *service_begin(struct service *s) MUST_USE;
 /* The inherited descriptor of that name, owned by the caller from now on; -1 when there is none. */
 int service_take_fd(struct service *s, const char *name);
 
-/* Puts fd (owned) in the place of the inherited one of that name, for service_take_fd. */
+/* Replaces the inherited descriptor of that name by fd (owned); service_take_fd() then returns it. */
 void service_put_fd(struct service *s, const char *name, int fd);
 
-/* Listens to the supervisor on the loop, which goes on running until STOP has come or service_end. */
+/* Receives messages of the supervisor on the loop, which runs until STOP was received or service_end() is called. */
 struct error *service_control(struct service *s, struct loop *l, const struct service_events *events,
                               void *ctx) MUST_USE;
 
@@ -59,17 +59,18 @@ struct error *service_control(struct service *s, struct loop *l, const struct se
 void service_ready(struct service *s);
 
 /*
- * Requests a new link to the sibling process `name` from the supervisor; it comes by on_link. The request has no effect while
- * the sibling is dead: its next start brings a link. So repeat it, every PACE_RELINK.
+ * Requests a new link to the sibling process `name` from the supervisor; on_link receives it. The request has
+ * no effect while the sibling is not running, whose next start creates a link anyway. Callers repeat it every
+ * PACE_RELINK.
  */
 void service_relink(struct service *s, const char *name);
 
-/* Tells the supervisor that starting this service again would not help (err is owned), for its own log and exit. */
+/* Reports to the supervisor that restarting this service would not help. err is owned; the supervisor logs it and exits. */
 void service_fatal(struct service *s, struct error *err);
 
 /* Sends a request that the row of this process allows. */
 void service_send(struct service *s, const struct child_message *m);
-/* The same with a copy of fd, unless that is negative. */
+/* The same as service_send(), with a copy of fd unless fd is negative. */
 void service_send_with(struct service *s, const struct child_message *m, int fd);
 
 /* The address at which a service of this host accepts TCP connections; "" when it does not run here. */
@@ -77,11 +78,14 @@ const char *service_listen_addr(const Cteleport__Internal__V1__Boot *boot, const
 /* Whether a service is enabled on this host. */
 bool service_is_here(const Cteleport__Internal__V1__Boot *boot, const char *service);
 
-/* Ends listening, wipes the secrets that came with Boot, and frees. The loop still has to turn once for a handle to
- * close. */
+/* Closes the control socket, wipes the secrets of Boot, and frees. The loop has to run one more turn, to close
+ * a handle. */
 void service_end(struct service *s);
 
-/* Sets the level and format of this process's log from teleport.log, to fd (borrowed). Defaults: INFO, text. */
+/*
+ * Sets the level and format of this process's log from teleport.log; the log is written to fd (borrowed).
+ * Defaults: INFO, text.
+ */
 void service_log_setup(const Cteleport__V1__Config *config, int fd);
 
 /*

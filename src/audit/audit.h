@@ -50,7 +50,7 @@ extern const struct audit_kind audit_session_upload;           /* session.upload
 extern const struct audit_kind audit_session_data;             /* session.data     T2006I */
 extern const struct audit_kind audit_session_connect;          /* session.connect  T2010I */
 extern const struct audit_kind audit_session_recording_access; /* session.recording.access T2012I */
-extern const struct audit_kind audit_session_recording_lost;   /* a recording that cannot be taken, or is not what was begun */
+extern const struct audit_kind audit_session_recording_lost;   /* a recording that could not be stored or was altered */
 extern const struct audit_kind audit_resize;                   /* resize            T2002I */
 extern const struct audit_kind audit_exec;                     /* exec              T3002I */
 extern const struct audit_kind audit_exec_failed;              /* exec              T3002E */
@@ -58,20 +58,24 @@ extern const struct audit_kind audit_port;                     /* port          
 extern const struct audit_kind audit_port_failed;              /* port              T3003E */
 extern const struct audit_kind audit_client_disconnect;        /* client.disconnect T3006I */
 
-/* What was done to files: "open", "rename" … (sftp, TS0nnI), "upload", "download" (scp); others: sftp without a number of its own. */
+/*
+ * The event of a file operation: "open", "rename" … (sftp, TS0nnI), "upload", "download" (scp); other
+ * operations: sftp without a code of its own.
+ */
 const struct audit_kind *audit_file_kind(struct str action, bool is_failure);
 
 enum { AUDIT_UID_LEN = 36 }; /* a UUID */
 
 /*
- * One event being written down: fields in the order they are added. time, uid, event, code,
- * cluster_name and ei come first, success last (true unless said otherwise). The line never passes LIMIT_AUDIT_RECORD: fields that
- * do not fit are left out and "truncated":true says so. Owner may look at uid and touch nothing else.
+ * Builder of one event: fields appear in the order in which they are added. time, uid, event, code,
+ * cluster_name and ei come first, success last (true unless said otherwise). The line never passes
+ * LIMIT_AUDIT_RECORD: fields that do not fit are left out and "truncated":true says so. The owner may read uid
+ * and must not access other fields.
  */
 struct audit_record {
         struct buf json;
         unsigned depth;   /* open objects */
-        unsigned skipped; /* open objects there was no room for */
+        unsigned skipped; /* open objects that did not fit */
         char uid[AUDIT_UID_LEN + 1]; /* random (UUIDv4), with a NUL */
         bool is_truncated;
         bool is_failure;
@@ -79,15 +83,15 @@ struct audit_record {
 };
 void audit_begin(struct audit_record *r, const struct audit_kind *kind, struct walltime at, struct str cluster);
 void audit_str(struct audit_record *r, const char *key, struct str value);      /* clipped, escaped by JSON */
-/* The same for commands and paths: as much of its begin, LIMIT_AUDIT_TEXT at most, as there is room for; a cut sets "truncated". */
+/* The same for commands and paths: stores as much of the beginning as fits, LIMIT_AUDIT_TEXT at most; a cut sets "truncated". */
 void audit_text(struct audit_record *r, const char *key, struct str value);
 void audit_int(struct audit_record *r, const char *key, int64_t value);
-void audit_bool(struct audit_record *r, const char *key, bool value);           /* "success" is kept for the end */
+void audit_bool(struct audit_record *r, const char *key, bool value);           /* "success" is written at the end */
 void audit_strs(struct audit_record *r, const char *key, const struct str *values, size_t count);
 void audit_open(struct audit_record *r, const char *key); /* a nested object */
 void audit_close(struct audit_record *r);
 void audit_error(struct audit_record *r, const struct error *err); /* success:false, error:what, and causes */
-/* The finished line with its newline; nothing can be added any more. Borrowed until the release. */
+/* Finishes the record and returns its line with the newline, borrowed until the release. Fields cannot be added afterwards. */
 struct str audit_record_text(struct audit_record *r);
 void audit_record_release(struct audit_record *r);
 
@@ -98,25 +102,29 @@ void audit_record_release(struct audit_record *r);
  * a full disk refuses records until there is room again.
  */
 struct audit_log;
-/* Blocks. Makes dir with mode 0750. */
+/* Opens the log and creates dir with mode 0750. Blocks. */
 struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log **ret) MUST_USE;
-/* Takes the record; done once from the loop when it is durable, or with an error (disk full): then refuse. done may be NULL. */
+/*
+ * Writes the record, which is owned from now on. done is called once from the loop: without an error when the
+ * record is durable; with one (disk full), the caller must refuse the audited operation. done may be NULL.
+ */
 void audit_write(struct audit_log *log, struct audit_record *r, void (*done)(void *ctx, struct error *err), void *ctx);
-/* The same for a line that audit_record_text() gave earlier, which audit_is_line() tells from what is none; copied. */
+/* The same for a line that audit_record_text() returned earlier; copied. audit_is_line() checks that `line` has this form. */
 bool audit_is_line(struct str line);
 void audit_append_text(struct audit_log *log, struct str line, void (*done)(void *ctx, struct error *err), void *ctx);
 /*
- * Bytes of lines that are not on the disk yet. Never more than LIMIT_AUDIT_WAITING: a further line is refused: done gets
- * RESOURCE_EXHAUSTED; without done the line is counted, and the count logged. Callers that can wait check this first.
+ * The number of bytes that are not on the disk yet, LIMIT_AUDIT_WAITING at most. A line that exceeds it is
+ * refused: done gets RESOURCE_EXHAUSTED; without done the line is counted, and the count logged. Callers that
+ * can wait check this first.
  */
 size_t audit_log_waiting(const struct audit_log *log);
-/* Finishes what was asked. */
+/* Finishes pending writes, then closes the log and calls closed. */
 void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx);
 
 /*
- * Adds the uids of the last LIMIT_AUDIT_TAIL bytes to ret (values are not NULL): those of events.log and of the files
- * that it was moved away as, in its directory, not packed. For the start, to tell what is there already; it is durable
- * then. Blocks.
+ * Adds to ret the uids of the events in the last LIMIT_AUDIT_TAIL bytes of events.log and of its uncompressed
+ * rotated files (values are not NULL). At the start it shows which events of the outbox are in the log already;
+ * these are durable then. Blocks.
  */
 struct error *audit_log_uids(const struct audit_log *log, struct map *ret) MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a container gets its role's credentials: ECS, EKS pod identity, Greengrass and their like.
+ * Finds the URL from which a container gets the credentials of its role: ECS, EKS pod identity, Greengrass and similar.
  */
 #ifndef AWS_CONTAINER_H
 #define AWS_CONTAINER_H
@@ -9,9 +9,9 @@
 #include "base/error.h"
 
 /*
- * Writes the URL that the two variables (empty when unset) name; RELATIVE wins. Plain http goes only to this
- * machine and to the link-local addresses of ECS and EKS, since the answer is a secret; https goes anywhere.
- * INVALID_ARGUMENT says which variable is wrong, and why.
+ * Writes the URL that the two variables (empty when unset) name; RELATIVE wins. Plain http is accepted only for this
+ * machine and for the link-local addresses of ECS and EKS, since the answer is a secret; https is accepted for every
+ * host. INVALID_ARGUMENT names the wrong variable and the reason.
  */
 struct error *container_url(struct str relative, struct str full, struct buf *out) MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose AWS identity this process has: the chain of credential sources that AWS's SDKs walk.
+ * Finds the AWS credentials of this process in the same chain of sources as AWS's SDKs.
  *
  *   environment                AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
  *   web identity               AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN
@@ -9,8 +9,8 @@
  *   container                  AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI
  *   instance metadata          IMDSv2; v1 where the SDKs fall back to it
  *
- * The first source that is configured decides: if it is broken, that is the error, and no later source
- * is asked. Nothing is cached: each resolution starts afresh.
+ * The first configured source is used: if it fails, resolution fails without trying later sources. Nothing is cached
+ * between resolutions.
  */
 #ifndef AWS_CREDENTIALS_H
 #define AWS_CREDENTIALS_H
@@ -31,7 +31,7 @@ struct aws_credentials {
 };
 void aws_credentials_release(struct aws_credentials *c);
 
-/* A source that was looked at, in order. */
+/* One source that was tried; sources are listed in order. */
 struct aws_attempt {
         const char *source; /* "environment", "web identity", "profile", "container", "instance metadata" */
         char *outcome;      /* a sentence: "AWS_ACCESS_KEY_ID is not set", "gave keys that expire at …" */
@@ -52,7 +52,7 @@ struct aws_resolution {
 void aws_resolution_release(struct aws_resolution *r);
 
 struct aws_resolve_options {
-        /* Reads a variable of the environment, NULL when unset; NULL: getenv(3). */
+        /* Returns a variable of the environment, NULL when unset. If this pointer is NULL, getenv(3) is used. */
         const char *(*getenv)(void *ctx, const char *name);
         void *getenv_ctx;
         const char *home; /* instead of $HOME, or NULL */
@@ -60,19 +60,19 @@ struct aws_resolve_options {
 };
 
 /*
- * Resolves credentials and region. done comes exactly once, from the loop, and gets
- *  - r       in either case, what was found and tried; borrowed until done returns: to keep it, copy the
+ * Resolves credentials and region. done is called exactly once, from the loop, with - r in either case, what was found
+ * and tried; borrowed until done returns: to keep it, copy the
  *            struct and zero the original (`mine = *r; *r = (struct aws_resolution){0};`)
  *  - err     NULL, or why there are no credentials (owned): UNAUTHENTICATED when no source has any,
  *            FAILED_PRECONDITION, UNAVAILABLE … when a configured one is broken. Never holds a secret.
- * Takes at most a few seconds unless a credential_process or STS is slow (a minute at most).
+ * Takes a few seconds at most, or a minute with a slow credential_process or STS.
  */
 struct aws_resolve;
 struct aws_resolve *aws_resolve_start(struct loop *l, const struct aws_resolve_options *options,
                                       void (*done)(void *ctx, struct aws_resolution *r, struct error *err),
                                       void *ctx) MUST_USE;
 
-/* done comes with CANCELLED unless it already has. */
+/* Calls done with CANCELLED unless it was called already. */
 void aws_resolve_cancel(struct aws_resolve *r);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files that AWS's tools share: ~/.aws/config and ~/.aws/credentials, read line by line by the rules
- * of the cross-SDK standard ("Shared config and credentials files" of the AWS SDKs and Tools reference).
+ * Parser of AWS's configuration files ~/.aws/config and ~/.aws/credentials, line by line by the rules of the cross-SDK
+ * standard ("Shared config and credentials files" of the AWS SDKs and Tools reference).
  *
- * Values may be secrets: they are wiped when the set is released, and are in no error or warning.
+ * Values may be secrets: they are wiped when the set is released, and never appear in errors or warnings.
  */
 #ifndef AWS_PROFILE_FILE_H
 #define AWS_PROFILE_FILE_H
@@ -32,9 +32,9 @@ struct profile_set {
 void profile_set_release(struct profile_set *s);
 
 /*
- * Adds a file's text. INVALID_ARGUMENT "NAME:LINE: …" for text the standard refuses, RESOURCE_EXHAUSTED
- * past the ceilings above; the set is then only good for release. Sections with names that the standard
- * ignores are ignored with a warning.
+ * Adds a file's text. INVALID_ARGUMENT "NAME:LINE: …" for text the standard refuses, RESOURCE_EXHAUSTED beyond the
+ * limits above; the set can then only be released. Sections with names that the standard ignores are ignored with a
+ * warning.
  */
 struct error *profile_set_add(struct profile_set *s, enum profile_file file, const char *name, struct str text) MUST_USE;
 
@@ -49,7 +49,7 @@ struct str profile_text(const struct profile_section *p, const char *key);
 /* The same in one file only. */
 struct str profile_text_in(const struct profile_section *p, enum profile_file file, const char *key);
 
-/* Whether the key is there, even if empty. */
+/* Whether the key is present, even if empty. */
 bool profile_has(const struct profile_section *p, const char *key);
 
 /* The value of `name` among the sub-properties that make up a value ("\nname = value\n…"); empty when absent. */

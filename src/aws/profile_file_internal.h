@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a parsed section is made of; for profile_file.c and its fuzz target only.
+ * Fields of a parsed section. Private to profile_file.c and its fuzz target.
  */
 #ifndef AWS_PROFILE_FILE_INTERNAL_H
 #define AWS_PROFILE_FILE_INTERNAL_H
@@ -17,7 +17,7 @@ struct property {
 struct profile_section {
         enum profile_kind kind;
         char *name;
-        bool is_bare; /* [default] of the config file, which [profile default] outdoes wherever it stands */
+        bool is_bare; /* [default] of the config file; [profile default] takes precedence, in any order */
         struct property *properties;
         size_t count;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a profile to credentials: which source to ask first, and which roles to assume with what it gives.
+ * Plans how to obtain the credentials of a profile: the source of the first credentials and the roles to assume with
+ * them.
  */
 #ifndef AWS_PROFILE_PLAN_H
 #define AWS_PROFILE_PLAN_H
@@ -8,7 +9,7 @@
 #include "aws/profile_file.h"
 
 enum profile_base {
-        PROFILE_BASE_NONE,         /* the profile holds settings only: the chain goes on */
+        PROFILE_BASE_NONE,         /* the profile has settings only: the next source of the chain is tried */
         PROFILE_BASE_KEYS,         /* aws_access_key_id … in `keys_from` */
         PROFILE_BASE_ENVIRONMENT,  /* credential_source */
         PROFILE_BASE_INSTANCE,     /* credential_source */
@@ -21,16 +22,16 @@ enum { PROFILE_ROLES_MAX = 8 };
 
 struct profile_plan {
         enum profile_base base;
-        const struct profile_section *section; /* where the base is described */
+        const struct profile_section *section; /* the section with the settings of the base */
         enum profile_file keys_from;
         const struct profile_section *roles[PROFILE_ROLES_MAX]; /* to assume in this order */
         size_t role_count;
 };
 
 /*
- * Follows source_profile from the profile `name`. A profile that is not there gives PROFILE_BASE_NONE: the
- * caller knows whether it was asked for. FAILED_PRECONDITION for settings that contradict each other, lack
- * a half, form a loop, or need what an unattended host does not have (SSO, login, MFA).
+ * Follows source_profile from the profile `name`. A profile that does not exist gives PROFILE_BASE_NONE; the caller
+ * knows whether it was requested. FAILED_PRECONDITION for settings that are contradictory, incomplete or circular, or
+ * that need a user (SSO, login, MFA).
  */
 struct error *profile_plan_make(const struct profile_set *s, struct str name, struct profile_plan *ret) MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A resolution under way; for credentials.c and the sources that need requests of their own.
+ * State of a running resolution of credentials. Private to credentials.c and the sources that send requests.
  */
 #ifndef AWS_RESOLVE_INTERNAL_H
 #define AWS_RESOLVE_INTERNAL_H
@@ -22,9 +22,9 @@ struct aws_resolve {
         struct imds *imds;
         struct profile_plan plan;
         enum source source;
-        char *described;  /* what gives the credentials, for r.source and messages */
+        char *described;  /* description of the source, for r.source and messages */
         size_t next_role; /* of the plan */
-        /* what is under way, at most one */
+        /* the running operations, at most one */
         bool is_reading_imds, is_cancelled;
         struct http_call *call;
         struct process_source *process;
@@ -36,21 +36,21 @@ struct aws_resolve {
         void *ctx;
 };
 
-/* The source in hand has none (outcome is owned): the next one's turn. */
+/* The current source has no credentials (outcome is owned): tries the next one. */
 void resolve_go_on(struct aws_resolve *a, char *outcome);
 
-/* The source in hand is broken (err is owned): the end. */
+/* The current source failed (err is owned): ends the resolution. */
 void resolve_fail(struct aws_resolve *a, struct error *err);
 
-/* The source in hand gave credentials, which are in r.credentials now. */
+/* The current source has stored credentials in r.credentials: ends the resolution. */
 void resolve_succeed(struct aws_resolve *a, const char *what);
 
-/* Calls done; a is gone afterwards. */
+/* Calls done and frees a. */
 void resolve_finish(struct aws_resolve *a, struct error *err);
 
 /* source_container.c */
 void resolve_try_container(struct aws_resolve *a);
-void resolve_request_container(void *ctx); /* also when the pause between tries is over */
+void resolve_request_container(void *ctx); /* also called after the pause between tries */
 
 /* source_instance.c */
 void resolve_try_instance(struct aws_resolve *a);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is asked of the process that holds AWS credentials, and what it answers.
+ * Messages between a join client and the process that has the AWS credentials: a request to sign, and its answer.
  *
- * The request is one packet of a fixed size. It names what is signed and nothing that steers how: no host, no
- * region, no path, no header; those come from the configuration of the process that signs.
+ * The request is one packet of a fixed size. It contains only the challenge and binding to sign. Host, region, path and
+ * headers come from the configuration of the signing process.
  *
  *   offset  size
  *   0       1     1, the version
- *   1       43    the challenge, of the one form of aws_check_challenge()
+ *   1       43    the challenge, as checked by aws_check_challenge()
  *   44      64    the binding, lower-case hex (join/binding.h)
  *
- * The answer: 1 byte version, 1 byte error code (0: signed), 1 byte number of warnings, then texts, each two bytes
- * of length (big-endian) and that many bytes without a NUL: request, source, region, region source, STS host, error,
- * hint, cause, warnings. Then the packet ends. With code 0 there is a request and no error, otherwise an error and no
- * request. A whole answer fits the send buffer that the kernel gives a socket.
+ * The answer: 1 byte version, 1 byte error code (0: signed), 1 byte number of warnings, then texts, each two bytes of
+ * length (big-endian) and that many bytes without a NUL: request, source, region, region source, STS host, error, hint,
+ * cause, warnings. Then the packet ends. With code 0 there is a request and no error, otherwise an error and no
+ * request. A whole answer fits the default send buffer of a socket.
  */
 #ifndef AWS_SIGN_MESSAGE_H
 #define AWS_SIGN_MESSAGE_H
@@ -46,7 +46,7 @@ struct aws_sign_answer {
         size_t warning_count;
 }; /* all borrowed from the packet */
 
-/* INVALID_ARGUMENT unless both are of their forms. out: at least AWS_SIGN_REQUEST_SIZE. */
+/* Writes the packet. INVALID_ARGUMENT when challenge or binding is malformed. out: at least AWS_SIGN_REQUEST_SIZE. */
 struct error *aws_sign_request_put(struct buf *out, struct str challenge, struct str binding) MUST_USE;
 
 /* INVALID_ARGUMENT unless the packet is exactly one request. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signs for the process at the other end of a socket, which is to see no credentials: one request of
- * aws/sign_message.h is answered, and that is all.
+ * Serves one signing request (aws/sign_message.h) over a socket, so that the client process does not need AWS
+ * credentials.
  */
 #ifndef AWS_SIGN_SERVICE_H
 #define AWS_SIGN_SERVICE_H
@@ -9,14 +9,14 @@
 #include "aws/credentials.h"
 
 /*
- * Waits for one request, TIMEOUT_AWS_SIGN_REQUEST at most, resolves credentials, signs, answers; returns when that is
- * done, the client is gone, TIMEOUT_AWS_SIGN has passed since the request or SIGTERM has come. A credential_process
- * that runs then is killed with all that it has started.
+ * Waits for one request, TIMEOUT_AWS_SIGN_REQUEST at most, resolves credentials, signs, answers; returns when the
+ * answer is sent, the client has closed the socket, TIMEOUT_AWS_SIGN has passed since the request, or on SIGTERM. A
+ * credential_process that runs then is killed with its child processes.
  *
  * fd  SOCK_SEQPACKET; borrowed
  *
- * INVALID_ARGUMENT: what came is no request; it gets no answer. DEADLINE_EXCEEDED: nothing came. Why credentials could
- * not be resolved is an answer, not an error.
+ * INVALID_ARGUMENT: the packet is not a request; it gets no answer. DEADLINE_EXCEEDED: no request was received. A
+ * failure to resolve credentials is sent as an answer and is not an error here.
  */
 struct error *aws_sign_serve(int fd, const struct aws_resolve_options *options) MUST_USE;
 

@@ -2,8 +2,8 @@
 /*
  * AWS Signature Version 4, header form: canonical request, string to sign, Authorization.
  *
- * Pure functions over borrowed bytes. Every header that is passed in is signed; the caller leaves out
- * what proxies may change (User-Agent, Connection …) and puts in Host and X-Amz-Date.
+ * Pure functions over borrowed bytes. Every header that is passed in is signed; the caller omits headers that proxies
+ * may change (User-Agent, Connection …) and includes Host and X-Amz-Date.
  */
 #ifndef AWS_SIGV4_H
 #define AWS_SIGV4_H
@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
-/* SHA-256 of nothing, for requests without a body. */
+/* SHA-256 of the empty string, for requests without a body. */
 #define SIGV4_EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 enum {
@@ -51,7 +51,7 @@ struct sigv4_scope {
  */
 struct error *sigv4_canonical_request(const struct sigv4_request *r, struct buf *out, struct buf *ret_names) MUST_USE;
 
-/* The four lines that are signed. */
+/* Writes the four lines that are signed. */
 struct error *sigv4_string_to_sign(const struct sigv4_scope *scope, struct str canonical, struct buf *out) MUST_USE;
 
 /* Lower-case hex signature (64 characters) of a string to sign. Derived keys are wiped. */

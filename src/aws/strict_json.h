@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON objects from AWS: one document, no duplicate keys, no NULs, shallow. What is read may hold
- * secrets, so its memory is wiped when it is given back.
+ * Strict parser of JSON objects from AWS: one document, no duplicate keys, no NULs, limited depth. The document may
+ * contain secrets, so its memory is wiped when it is freed.
  */
 #ifndef AWS_STRICT_JSON_H
 #define AWS_STRICT_JSON_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which host names are AWS STS: a closed table, compared byte by byte.
+ * The table of host names of AWS STS; names are compared byte by byte.
  *
- * A signed GetCallerIdentity proves something only to the real STS, so the host is never taken from a
- * pattern: under the suffixes of AWS lie names that AWS's customers choose.
+ * A signed GetCallerIdentity is proof only when the real STS verifies it, so hosts are not matched by pattern: AWS's
+ * customers can choose names under AWS's domain suffixes.
  */
 #ifndef AWS_STS_HOSTS_H
 #define AWS_STS_HOSTS_H
@@ -32,16 +32,16 @@ struct sts_host_options {
 bool sts_host_find(struct str host, const struct sts_host_options *options, struct sts_host *ret) MUST_USE;
 
 /*
- * Why sts_host_find refused `host`, for its sender: PERMISSION_DENIED. Tells an unknown but well-formed
- * region (hint: extra_regions) from a name that is not STS at all.
+ * The error for a `host` that sts_host_find() refused: PERMISSION_DENIED. It distinguishes an unknown but well-formed
+ * region (hint: extra_regions) from a name that is not of STS.
  */
 struct error *sts_host_explain(struct str host, const struct sts_host_options *options) MUST_USE;
 
 /*
- * The host a client in `region` asks. A region outside the table but of a partition's form gives the
- * name AWS would give it, with is_guessed set: the server decides. aws-global gives the global host
- * (us-east-1's under FIPS). Under FIPS, a commercial region without a FIPS host gives us-east-1's.
- * INVALID_ARGUMENT: no region has this form. FAILED_PRECONDITION: no FIPS host in this partition.
+ * The STS host for a client in `region`. For a well-formed region outside the table, the name is derived by AWS's
+ * scheme and is_guessed is set: the server decides whether to accept it. aws-global gives the global host (us-east-1's
+ * under FIPS). Under FIPS, a commercial region without a FIPS host gives us-east-1's. INVALID_ARGUMENT: no region has
+ * this form. FAILED_PRECONDITION: no FIPS host in this partition.
  */
 struct error *sts_host_for_region(struct str region, const struct sts_host_options *options,
                                   struct sts_host *ret) MUST_USE;

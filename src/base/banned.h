@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls this project does not make, as compile errors. Included on the command line for every source
- * (meson.build), after which the library headers may still declare them but a call does not compile.
+ * Makes calls of unsafe library functions compile errors. Included on the command line for every source (meson.build),
+ * after which the library headers may still declare them but a call does not compile.
  */
 #ifndef BASE_BANNED_H
 #define BASE_BANNED_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory that a process holds on behalf of its peers: a total, of which one holder has at most a share. Windows of flow control are
- * granted from it, so that limits that multiply (connections, streams, bytes of each) have a bound together.
+ * Budget for the memory that a process uses on behalf of its peers: a total, of which each holder may reserve a share
+ * at most. Windows of flow control are granted from it, so that limits that multiply (connections, streams, bytes of
+ * each) have a bound together.
  *
  * Counts promises: a holder that takes may be sent as much, and gives it back when nothing can come any more.
  */
@@ -12,21 +13,21 @@
 #include "base/map.h"
 #include "base/str.h"
 
-/* A zeroed struct with total and share set is ready. The owner may read `used`, and touch nothing. */
+/* A zeroed struct with total and share set is ready for use. The owner may read `used` and must not access other fields. */
 struct budget {
         size_t total, share;
         size_t used;
         struct map holders; /* name -> struct budget_holder */
 };
-/* No holder takes or gives any more. */
+/* Frees the budget; holders must not be used afterwards. */
 void budget_release(struct budget *b);
 
-/* What one holder has; several may hold it. */
+/* The reservations of one holder, counted by reference. */
 struct budget_holder;
 struct budget_holder *budget_hold(struct budget *b, struct str name) MUST_USE;
-void budget_drop(struct budget_holder *h); /* what it took was given back; NULL is silent */
+void budget_drop(struct budget_holder *h); /* drops a reference; all its bytes must be released before. NULL is ignored */
 
-/* Whether there were so many bytes left, which are the holder's now. */
+/* Reserves bytes for the holder; false when the budget or the holder's share has not enough left. */
 bool budget_take(struct budget_holder *h, size_t bytes) MUST_USE;
 void budget_give(struct budget_holder *h, size_t bytes);
 size_t budget_held(const struct budget_holder *h);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing run of bytes, born with a ceiling.
+ * Growing byte buffer with a maximum size.
  *
- * Writers never fail on the spot: what would pass the ceiling is dropped, the buffer remembers it, and
- * buf_finish() reports it once. `AUTO(buf) b = BUF_MAX(4 * KiB);`
+ * Writing functions do not return errors: bytes beyond the maximum are dropped, and buf_finish() reports it. `AUTO(buf)
+ * b = BUF_MAX(4 * KiB);`
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
@@ -16,7 +16,7 @@ struct buf {
         char *ptr;
         size_t len;
         size_t room; /* allocated */
-        size_t max;  /* ceiling */
+        size_t max;  /* maximum size */
         bool overflowed;
 };
 
@@ -24,19 +24,19 @@ struct buf {
 
 void buf_release(struct buf *b);
 
-/* Empties, keeps the memory and the ceiling, forgets an overflow. */
+/* Empties the buffer and clears an overflow; keeps the memory and the maximum. */
 void buf_clear(struct buf *b);
 
-/* What is in it; valid until the next change. */
+/* The contents; valid until the next change. */
 static inline struct str buf_str(const struct buf *b)
 {
         return (struct str){ b->ptr, b->len };
 }
 
-/* The bytes as a C string (adds a NUL behind, not counted); valid until the next change. */
+/* The bytes as a C string (followed by a NUL that is not counted); valid until the next change. */
 const char *buf_c(struct buf *b);
 
-/* Hands the memory over, NUL behind it; b is empty afterwards. The caller frees. */
+/* Transfers the memory, NUL-terminated, to the caller, who frees it; b is empty afterwards. */
 char *buf_take(struct buf *b) MUST_USE;
 
 void buf_put(struct buf *b, struct str s);
@@ -54,8 +54,8 @@ void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_ssh_string(struct buf *b, struct str s);
 
 /*
- * Makes room for len more bytes and returns where to write them; they count as written. NULL when
- * that would pass the ceiling.
+ * Makes room for len more bytes and returns where to write them; they count as written. NULL when that would exceed the
+ * maximum.
  */
 void *buf_extend(struct buf *b, size_t len);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time is three types that do not mix: instant (monotonic, for deadlines), walltime (UTC, for
- * certificates and audit) and duration. The clock is handed in, so that a test can move an hour.
+ * Time: the types instant (monotonic, for deadlines), walltime (UTC, for certificates and audit) and duration, and a
+ * clock that is passed in, so that tests can set it.
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -48,7 +48,7 @@ static inline struct walltime clock_wall(const struct clock *c)
 
 /* A clock that moves only when it is set. */
 struct fake_clock {
-        struct clock clock; /* hand in &fake.clock */
+        struct clock clock; /* pass &fake.clock */
         struct instant instant;
         struct walltime walltime;
 };
@@ -107,7 +107,7 @@ struct civil walltime_civil(struct walltime t);
 /* The walltime of a valid calendar date; fields out of range give INVALID_ARGUMENT. */
 struct error *walltime_of_civil(struct civil c, struct walltime *ret) MUST_USE;
 
-/* "1h30m", "10s", "500ms" as Go writes durations; and "1h0m0s" the other way round. */
+/* "1h30m", "10s", "500ms" as Go writes durations; duration_put() writes "1h0m0s". */
 struct error *duration_parse(struct str text, struct duration *ret) MUST_USE;
 void duration_put(struct buf *out, struct duration d);
 

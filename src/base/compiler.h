@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What we ask of the compiler: attributes with names that read well.
+ * Macros for compiler attributes.
  */
 #ifndef BASE_COMPILER_H
 #define BASE_COMPILER_H
@@ -34,7 +34,7 @@
         }                                                                                          \
         struct name
 
-/* `AUTO_MEM char *p` gives p back with free(). */
+/* `AUTO_MEM char *p` frees p with free(). */
 #define AUTO_MEM __attribute__((unused, cleanup(mem_free_at)))
 
 /* `AUTO_FD int fd` closes fd unless it is negative. */

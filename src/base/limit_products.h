@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of limits: the limit of one peer, connection or request times the number of them. Each row is the largest memory of one
- * process that its peers can cause together, and a bound in MiB that limit_products.c checks at compile time. docs/reference/limits.md
- * has these rows too. Add a row for each new limit that another limit multiplies; where the product is too large, add a
- * budget (base/budget.h) that all share.
+ * Products of limits: the limit of one peer, connection or request times the number of them. Each row is the largest
+ * amount of memory that the peers of one process can cause together, and a bound in MiB that limit_products.c checks at
+ * compile time. docs/reference/limits.md has these rows too. Add a row for each new limit that another limit
+ * multiplies; where the product is too large, add a budget (base/budget.h) that all share.
  *
  *      LIMIT_PRODUCT(process, memory, bytes, bound in MiB)
  */

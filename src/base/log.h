@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One event, one line: an event name and fields, as text or JSON, to stderr or a file.
+ * Logging: each event is one line with a name and fields, as text or JSON, on stderr or in a file.
  *
- * Each kind of line has a rate (base/log_rate.h), so that no peer fills a disk by what is logged of it; a line that comes after some
- * that were left out says how many, in the field left_out.
+ * Each kind of line has a rate (base/log_rate.h), so that no peer can fill a disk with log lines; the next line after
+ * suppressed ones has their number in the field left_out.
  *
- * Only the services log; everything below them returns errors. Foreign text goes in as a field value:
- * it is clipped, escaped and quoted here.
+ * Only the services log; libraries return errors. Untrusted text is passed as a field value, which is clipped, escaped
+ * and quoted here.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -24,7 +24,7 @@ struct log_options {
         int fd; /* borrowed; 2 for stderr */
 };
 
-/* Sets how and where this process logs. Without it: INFO, text, stderr. */
+/* Sets the level, format and destination of this process's log. Default: INFO, text, stderr. */
 void log_setup(struct log_options options);
 
 /* Names the part of the system for all lines of this process: "auth", "proxy", "instance" … Static text. */
@@ -41,17 +41,17 @@ struct log_field {
 #define LOG_STR(k, s) ((struct log_field){ .key = (k), .kind = LOG_KIND_STR, .str = (s) })
 #define LOG_C(k, c) ((struct log_field){ .key = (k), .kind = LOG_KIND_STR, .str = str_of(c) })
 #define LOG_INT(k, n) ((struct log_field){ .key = (k), .kind = LOG_KIND_INT, .number = (int64_t)(n) })
-/* The whole chain: what, hint and causes. */
+/* An error with its message, hint and causes. */
 #define LOG_ERR(e) ((struct log_field){ .key = "error", .kind = LOG_KIND_ERROR, .error = (e) })
 
-/* One place in the code that logs; zeroed at first. base/log_rate.h's. */
+/* State of one log statement in the code, initially zeroed; used by base/log_rate.h. */
 struct log_site {
         struct log_allowance {
                 struct instant at;
-                int64_t spent_ns; /* and not recovered at that time */
+                int64_t spent_ns; /* rate budget spent at that time */
         } all;
-        uint64_t left_out; /* lines since the last that was written */
-        uint64_t id;       /* 0: it has none yet */
+        uint64_t left_out; /* suppressed lines since the last written one */
+        uint64_t id;       /* 0: not assigned yet */
 };
 
 #define log_debug(event, ...) log_write(LOG_DEBUG, event, __VA_ARGS__)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hash map from bytes to a pointer, for tables that live as long as a process: connections by
- * source, agents by host ID. The map owns copies of the keys, never the values.
+ * Hash map from byte strings to pointers, for tables of a long-running process: connections by source, agents by host
+ * ID. The map owns copies of the keys, never the values.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
@@ -14,7 +14,7 @@ struct map {
         struct map_entry **buckets;
         size_t bucket_count;
         size_t count;
-        uint64_t seed; /* against keys chosen to collide */
+        uint64_t seed; /* random, so that peers cannot choose colliding keys */
 };
 
 /* A zeroed map is a valid empty one. */
@@ -29,7 +29,7 @@ void *map_put(struct map *m, struct str key, void *value);
 /* Removes key and returns its value, or NULL. */
 void *map_remove(struct map *m, struct str key);
 
-/* Calls each for every entry, in no order; it may remove the entry it is given, and only that. */
+/* Calls each() for every entry, in no particular order. each() may remove the entry that it was passed, but no other. */
 void map_each(struct map *m, void (*each)(void *ctx, struct str key, void *value), void *ctx);
 
 #endif

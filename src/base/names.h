@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The alphabets of names: checked at every entrance, by these functions only, on counted bytes.
+ * Validation of names. All names received from outside are checked with these functions.
  */
 #ifndef BASE_NAMES_H
 #define BASE_NAMES_H
@@ -10,8 +10,8 @@
 #include "base/str.h"
 
 /*
- * Host, cluster and DNS names: letters, digits, '.', '-'; begins with a letter or digit; at most 256
- * bytes; no empty labels. Nothing a shell, a terminal, ssh or a certificate pattern would interpret.
+ * Host, cluster and DNS names: letters, digits, '.', '-'; begins with a letter or digit; at most 256 bytes; no empty
+ * labels. No characters with a meaning for a shell, a terminal, ssh or a certificate pattern.
  */
 bool name_is_host(struct str s);
 
@@ -22,8 +22,8 @@ bool name_is_token(struct str s);
 bool name_is_user(struct str s);
 
 /*
- * Accounts on nodes: letters, digits, '.', '_', '-', beginning with a letter, digit or '_'; accounts of a directory have
- * '@' and its domain behind, of the same form. At most LIMIT_LOGIN_NAME.
+ * Accounts on nodes: letters, digits, '.', '_', '-', beginning with a letter, digit or '_'; accounts of a directory
+ * service may end in '@' and a domain of the same form. At most LIMIT_LOGIN_NAME.
  */
 bool name_is_login(struct str s);
 
@@ -42,15 +42,15 @@ bool name_is_aws_account(struct str s);
 /* The same with an error that names the field and shows the (escaped) value. */
 struct error *name_check_host(struct str s, const char *field) MUST_USE;
 struct error *name_check_token(struct str s, const char *field) MUST_USE;
-struct error *name_check_login(struct str s) MUST_USE; /* "the login 'a b' is not …": the list is the caller's to name */
+struct error *name_check_login(struct str s) MUST_USE; /* "the login 'a b' is not …"; the caller adds the field's name */
 
-/* host:port of an address that was copied from a browser: without https:// in front and what follows the port. */
+/* host:port of an address that was copied from a browser: without the leading https:// and any text after the port. */
 struct str name_of_url(struct str address);
 
 /*
- * The one form in which names of hosts and host IDs are compared and kept, appended to out: lower case, no dot at the
- * end, no ".<cluster>" behind; an address as inet_ntop writes it, one of IPv4 without "::ffff:". It is its own canonical
- * form; two spellings of one name have the same.
+ * Appends the canonical form of a host name or host ID, which is used to compare and store them: lower case, without a
+ * trailing dot and ".<cluster>" suffix; addresses as inet_ntop writes them, IPv4 addresses without "::ffff:". All
+ * spellings of a name have the same canonical form.
  */
 void name_put_canonical(struct buf *out, struct str name, struct str cluster_name);
 
@@ -61,13 +61,17 @@ bool name_is_same(struct str a, struct str b, struct str cluster_name);
 bool name_is_under_host_id(struct str name, struct str cluster_name, struct buf *ret_id);
 
 /*
- * Names no joining host may ask for, in any spelling: localhost and its usual other names, loopback addresses,
- * teleport.cluster.local, what is below these two, and the cluster's own name. (Our own certificates for Auth and Proxy may hold them.)
- * A short name is reserved when it is one of the cluster's inner ones with the cluster's name behind it.
+ * Whether a name, in any spelling, must not be given to joining hosts: localhost and its usual synonyms, loopback
+ * addresses, teleport.cluster.local, subdomains of these two, and the cluster's own name. (Certificates of the Auth and
+ * Proxy Service may contain them.) A short name is reserved when it is an internal name of the cluster once the
+ * cluster's name is appended.
  */
 bool name_is_reserved(struct str s, struct str cluster_name);
 
-/* The name of a cluster: that of a host, and neither teleport.cluster.local nor below it, for then those of all its hosts would be. */
+/*
+ * Checks the name of a cluster: it must be a valid host name and neither teleport.cluster.local nor a subdomain of it,
+ * as the names of all its hosts would then be reserved.
+ */
 struct error *name_check_cluster(struct str s, const char *field) MUST_USE;
 
 #endif

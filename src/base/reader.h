@@ -13,7 +13,7 @@
 struct reader {
         struct str rest;
         size_t offset;     /* bytes read so far, for messages */
-        const char *fault; /* first reason, or NULL */
+        const char *fault; /* the first error, or NULL */
 };
 
 static inline struct reader reader_over(struct str bytes)
@@ -34,7 +34,7 @@ uint64_t reader_u64(struct reader *r);
 /* OpenSSH string (RFC 4251 section 5): u32 length and that many bytes, at most max. */
 struct str reader_ssh_string(struct reader *r, size_t max);
 
-/* Records a fault found by the caller (a static sentence); the first one stays. */
+/* Records an error found by the caller (a static sentence) unless there is one already. */
 void reader_fail(struct reader *r, const char *fault);
 
 static inline bool reader_ok(const struct reader *r)
@@ -42,7 +42,7 @@ static inline bool reader_ok(const struct reader *r)
         return r->fault == NULL;
 }
 
-/* INVALID_ARGUMENT naming `what` if there was a fault or bytes are left. */
+/* INVALID_ARGUMENT naming `what` if there was an error or bytes are left. */
 struct error *reader_finish(const struct reader *r, const char *what) MUST_USE;
 
 #endif

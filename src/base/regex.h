@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Regular expressions that administrators write into roles, matched in linear time.
+ * Regular expressions in roles, matched in linear time.
  *
  * The regcomp(3) of the system takes memory and time that grow exponentially with some patterns, so
  * this is a simulation of all states at once (K. Thompson, CACM 11(6), 1968): at most code * text
@@ -19,8 +19,8 @@
 
 enum {
         REGEX_PATTERN_MAX = 512, /* bytes of a pattern */
-        REGEX_CODE_MAX = 1000,   /* its steps, repetitions counted out */
-        REGEX_SETS_MAX = 64,     /* its [classes] */
+        REGEX_CODE_MAX = 1000,   /* steps of the compiled pattern, with repetitions expanded */
+        REGEX_SETS_MAX = 64,     /* [classes] in a pattern */
 };
 
 /* One step; jumps are relative to it. */
@@ -38,7 +38,7 @@ struct regex {
         size_t set_count;
 };
 
-/* INVALID_ARGUMENT says what is wrong with the pattern. */
+/* INVALID_ARGUMENT with the error in the pattern. */
 struct error *regex_compile(struct str pattern, struct regex *ret) MUST_USE;
 
 /* Whether the whole text matches. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes that must not outlive their use: wiped on release, never printed, compared in constant time.
+ * Secret bytes: wiped on release, never printed, compared in constant time.
  */
 #ifndef BASE_SECRET_H
 #define BASE_SECRET_H
@@ -16,10 +16,10 @@ struct secret {
 /* Copies bytes into a secret of its own. */
 struct secret secret_of(struct str bytes) MUST_USE;
 
-/* Wipes and frees; a zeroed secret is fine. */
+/* Wipes and frees; a zeroed secret is allowed. */
 void secret_release(struct secret *s);
 
-/* Lends the bytes to the one call that needs them. */
+/* The bytes, borrowed for a single call. */
 static inline struct str secret_str(const struct secret *s)
 {
         return (struct str){ s->ptr, s->len };
@@ -28,7 +28,7 @@ static inline struct str secret_str(const struct secret *s)
 /* Time depends on the lengths only, not on the content. */
 bool secret_equal(struct str a, struct str b);
 
-/* Overwrites memory in a way the compiler keeps. */
+/* Overwrites memory; the compiler does not optimise it away. */
 void wipe(void *mem, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A number of places that many holders share, so that none takes them all: each may have so many, and the last places
- * are reserved for holders that have few.
+ * Divides a limited number of units among holders so that none can use all: each holder has a maximum, and the last
+ * units are reserved for holders that have few.
  */
 #ifndef BASE_SHARES_H
 #define BASE_SHARES_H
@@ -10,13 +10,13 @@
 #include "base/map.h"
 
 struct share_limits {
-        size_t total;    /* places there are */
-        size_t each;     /* one holder's, at most */
-        size_t reserve;  /* the last places, for holders … */
+        size_t total;    /* number of units */
+        size_t each;     /* maximum of one holder */
+        size_t reserve;  /* the last units, for holders … */
         size_t reserved; /* … that have fewer than this */
 };
 
-/* A zeroed struct with its limits set is ready. The owner may touch nothing else. */
+/* A zeroed struct with its limits set is ready for use. The owner must not access other fields. */
 struct shares {
         struct share_limits limits;
         size_t total;
@@ -27,13 +27,13 @@ void shares_release(struct shares *s);
 /* Whether the holder may have one more. */
 bool shares_have_room(const struct shares *s, struct str holder);
 
-/* Counts one more, whether there is room or not. Pair with shares_drop(). */
+/* Counts one unit, even beyond the limits. To be undone with shares_drop(). */
 void shares_take(struct shares *s, struct str holder);
 
-/* One less of those that were taken. */
+/* Releases one unit of shares_take(). */
 void shares_drop(struct shares *s, struct str holder);
 
-/* How many the holder has. */
+/* The number of units of the holder. */
 size_t shares_count(const struct shares *s, struct str holder);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * Text and bytes with a length: a borrowed view, passed by value.
  *
- * A str never owns; the lender says until when it may be read. It need not end in NUL and
- * may hold NULs. The zero value is the empty string.
+ * A str never owns its bytes; the lender documents how long it is valid. It need not end in NUL and may contain NULs.
+ * The zero value is the empty string.
  */
 #ifndef BASE_STR_H
 #define BASE_STR_H
@@ -68,22 +68,22 @@ size_t str_find_char(struct str s, char c);
 /* Whether part occurs in s. */
 bool str_contains(struct str s, struct str part);
 
-/* The part of s from start on, at most len bytes; out of range gives what there is. */
+/* The part of s from start on, at most len bytes; clipped to s when out of range. */
 struct str str_slice(struct str s, size_t start, size_t len);
 
-/* Without the ASCII blanks, tabs, CRs and LFs around it. */
+/* Removes surrounding ASCII blanks, tabs, CRs and LFs. */
 struct str str_trim(struct str s);
 
 /*
- * Cuts s at the first c: returns what is before it and leaves in *s what is behind it. Without c
- * the whole is returned and *s becomes empty. Use `while (!str_is_empty(rest))`.
+ * Splits s at the first c: returns the part before it and sets *s to the part after it. Without c the whole is returned
+ * and *s becomes empty. Use `while (!str_is_empty(rest))`.
  */
 struct str str_split(struct str *s, char c);
 
-/* Copies into fresh memory with a NUL behind; the caller frees. Inner NULs stay. */
+/* Copies into new memory, NUL-terminated; the caller frees. Inner NULs are kept. */
 char *str_dup(struct str s) MUST_USE;
 
-/* ASCII classes, locale-free. */
+/* ASCII classes, independent of the locale. */
 bool char_is_digit(char c);
 bool char_is_alpha(char c);
 bool char_is_alnum(char c);

@@ -15,10 +15,10 @@ void base64_encode(struct buf *out, struct str bytes);
 /* The same without padding ("raw standard"), as join challenges are written. */
 void base64_encode_raw(struct buf *out, struct str bytes);
 
-/* Strict: padded, canonical, no blanks. INVALID_ARGUMENT otherwise; out is a mix then. */
+/* Strict: padded, canonical, no blanks. INVALID_ARGUMENT otherwise; the contents of out are then undefined. */
 struct error *base64_decode(struct buf *out, struct str text) MUST_USE;
 
-/* The value of one hex digit in either case; -1: it is none. */
+/* The value of one hex digit in either case; -1 for other characters. */
 int hex_digit(char c);
 
 /* Lower-case hex. */
@@ -31,18 +31,17 @@ struct error *hex_decode(struct buf *out, struct str text) MUST_USE;
 struct error *parse_int(struct str text, int64_t min, int64_t max, const char *what, int64_t *ret) MUST_USE;
 
 /*
- * Writes at most `limit` bytes of foreign text so that it cannot harm a terminal, a log line or a
- * reader: invalid UTF-8, C0, C1, DEL, bidirectional controls and line separators become \xNN or
- * \u{NNNN}; a cut is marked with "...".
+ * Writes at most `limit` bytes of untrusted text, made safe for terminals, log lines and readers: invalid UTF-8, C0,
+ * C1, DEL, bidirectional controls and line separators become \xNN or \u{NNNN}; a cut is marked with "...".
  */
 void escape_text(struct buf *out, struct str foreign, size_t limit);
 
-/* Bytes of foreign text kept in one log value or error sentence. */
+/* Maximum bytes of untrusted text in one log value or error sentence. */
 enum { ESCAPE_LIMIT = 512 };
 
 /*
- * escape_text into fresh memory, ESCAPE_LIMIT bytes at most, for error sentences. The caller frees:
- * `AUTO_MEM char *shown = escaped(name);`
+ * escape_text into new memory, ESCAPE_LIMIT bytes at most, for error sentences. The caller frees: `AUTO_MEM char *shown
+ * = escaped(name);`
  */
 char *escaped(struct str foreign) MUST_USE;
 
@@ -52,13 +51,13 @@ bool text_is_utf8(struct str s);
 /* JSON string literal of s with the quotes; invalid UTF-8 becomes U+FFFD (RFC 8259 section 7). */
 void json_put_string(struct buf *out, struct str s);
 
-/* How many edits (insert, delete, replace, swap) lie between two words; case is ignored. For "did you mean". */
+/* The number of edits (insert, delete, replace, swap) between two words; case is ignored. For "did you mean". */
 size_t text_distance(struct str a, struct str b);
 
-/* The nearest of several words: nearest_to(written, 2), nearest_offer for each, then .word, NULL if none is near. */
+/* Finds the nearest of several words: nearest_to(written, 2), nearest_offer() for each word, then .word, NULL if none is near. */
 struct nearest {
         struct str written;
-        size_t most; /* edits that lie between what was written and the next word to be better */
+        size_t most; /* maximum number of edits for the next word to be nearer */
         const char *word;
 };
 struct nearest nearest_to(struct str written, size_t most);

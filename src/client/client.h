@@ -95,7 +95,7 @@ struct profile_login {
  */
 struct error *profile_check_trust(const struct profile_login *login, const char *const *pins) MUST_USE;
 
-/* Fills inner. */
+/* Sets p->inner. */
 struct error *profile_find_inner(struct profile *p) MUST_USE;
 /* INVALID_ARGUMENT if the name belongs to a cluster of another profile whose name ends in this cluster's. */
 struct error *profile_check_host(const struct profile *p, struct str host) MUST_USE;
@@ -118,7 +118,7 @@ struct error *profile_tls_key(const struct profile *p, struct secret *ret) MUST_
 /* Whether a word may be part of a file's name in the profile: printable, no '/', no dot or dash in front. */
 bool profile_is_file_name(struct str s);
 
-/* ---- ways; done exactly once from the loop; everything pointed to is borrowed until then ------------------ */
+/* ---- connections; done is called exactly once from the loop; pointers are borrowed until then ------------- */
 
 /* gRPC to the Auth Service with the user's certificate, end to end: through the proxy, which forwards TLS unchanged. */
 struct client_dial;

@@ -9,8 +9,8 @@
 #include "base/error.h"
 
 /*
- * "host:port" for "host" or "host:port". Without a port 3080 is tried and, TIMEOUT_CONNECT_NEXT later, 443
- * beside it; the first that answers wins. Blocks. The result lives in the arena.
+ * "host:port" for "host" or "host:port". Without a port 3080 is tried and, TIMEOUT_CONNECT_NEXT later, 443 beside it;
+ * the first that answers is used. Blocks. The result lives in the arena.
  *
  * FAILED_PRECONDITION when a proxy of Teleport itself answers GET /webapi/ping (base/interop.h), so that the user types no
  * password. Any other answer, or none, is no error here: the login reports it.

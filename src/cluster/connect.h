@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ways to the cluster: which address to dial (through an HTTP proxy, where the environment names one),
- * what to say in TLS, and how the server proves itself.
+ * Connections from a host to the cluster. A way (struct connect_way) defines the address to dial (perhaps through an
+ * HTTP proxy of the environment), the TLS parameters, and the verification of the server.
  */
 #ifndef CLUSTER_CONNECT_H
 #define CLUSTER_CONNECT_H
@@ -19,14 +19,14 @@ enum connect_route {
         ROUTE_PROXY_WEB,     /* a proxy by its public name and web certificate, to join */
         ROUTE_PROXY_CLUSTER, /* a proxy by its certificate of the cluster, to join */
         ROUTE_AUTH,          /* the Auth Service, to join */
-        ROUTE_MEMBER,        /* the Auth Service with our certificate; a proxy passes this through untouched */
-        ROUTE_TUNNEL,        /* a proxy with our certificate, to be reached through it (tunnel/tunnel.h) */
+        ROUTE_MEMBER,        /* the Auth Service, with our certificate; a proxy forwards the TLS bytes unchanged */
+        ROUTE_TUNNEL,        /* a proxy, with our certificate, for a reverse tunnel (tunnel/tunnel.h) */
 };
 
 enum connect_proof {
         PROOF_SYSTEM,    /* the system's CAs */
         PROOF_CA_FILE,   /* data_dir/ca.cert */
-        PROOF_STORED,    /* the CAs that came with an identity of this host */
+        PROOF_STORED,    /* the CAs stored with an identity of this host */
         PROOF_PIN,       /* teleport.ca_pin */
         PROOF_FIRST_USE, /* none: the operator configured nothing */
         PROOF_INSECURE,  /* none: --insecure */
@@ -41,21 +41,20 @@ struct connect_way {
 
 enum { CONNECT_WAYS_MAX = 8 };
 
-/* What this host knows that can prove a server; everything borrowed. */
+/* The CAs, pins and settings by which this host verifies a server; everything borrowed. */
 struct connect_trust {
         struct ca_pins pins;
         struct str ca_file_pem;
-        struct str roots_pem; /* of the system, beside those that this process can open; may be empty */
+        struct str roots_pem; /* CAs of the system, beside those that this process can read; may be empty */
         const struct host_identity *stored; /* NULL or empty: none */
         bool is_insecure;
 };
 
 /*
- * The ways to join, best first: those with the strongest proof, and for auth_server the likelier kind
- * of service by its port (facts of the surface: 3080 and 443 look like a proxy). Where a pin is configured, every
- * way has it for a proof, whatever else is known and also with --insecure. One of proxy_server
- * and auth_server is given, the other empty. INVALID_ARGUMENT for an address that is none, or an
- * HTTP proxy that is.
+ * The ways to join, best first: those with the strongest verification, and for auth_server the likelier kind of service
+ * by its port (3080 and 443 are typical of a proxy). With a pin every way verifies the pin, whatever else is known and
+ * also with --insecure. Either proxy_server or auth_server is given, the other is empty. INVALID_ARGUMENT for a
+ * malformed address of the server or the HTTP proxy.
  */
 struct error *connect_ways_to_join(struct str proxy_server, struct str auth_server, const struct connect_trust *trust,
                                    struct connect_way ways[CONNECT_WAYS_MAX], size_t *ret_count) MUST_USE;
@@ -72,25 +71,25 @@ enum join_trust connect_way_trust(const struct connect_way *w);
 
 /*
  * The role that a server of the cluster must have in its certificate ("Auth", "Proxy"), and whether the certificate is
- * good now. Every joined host has a certificate by the cluster's CA: a name in it makes no server. Whether it is by
- * that CA, the handshake has checked. UNAUTHENTICATED otherwise.
+ * good now. A certificate of the cluster's CA does not suffice, as every joined host has one. The handshake has
+ * verified the CA. UNAUTHENTICATED otherwise.
  */
 struct error *connect_check_role(struct str leaf_der, const char *role, struct walltime now) MUST_USE;
 
 /*
- * The same for a proxy that shows a web certificate: whatever trust made the handshake accept it (ca.cert, the
- * system's CAs), a certificate of the cluster is a proxy's or it is refused.
+ * The same for a proxy with a web certificate: whichever CAs verified it in the handshake (ca.cert, the system's), a
+ * certificate issued by the cluster is refused unless it has role Proxy.
  */
 struct error *connect_check_web_certificate(struct str leaf_der, struct walltime now) MUST_USE;
 
 /*
- * Dials, shakes hands and checks the proof. done comes exactly once, from the loop, with the stream
- * (owned) or an error: UNAUTHENTICATED when the server proved nothing or refused us, ABORTED when its CA is
- * not one that is pinned: no other way may be tried. All that is pointed to is borrowed until then.
+ * Dials, does the TLS handshake and verifies the server. done is called exactly once, from the loop, with the stream
+ * (owned) or an error: UNAUTHENTICATED when the server is not verified or refused us; ABORTED when its CA is not
+ * pinned: no other way may be tried then. Pointers are borrowed until then.
  */
 struct connect;
 struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
                               void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
-void connect_cancel(struct connect *c); /* done comes with CANCELLED unless it already has */
+void connect_cancel(struct connect *c); /* calls done with CANCELLED unless it was called already */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Identities at rest: data_dir/proc/ids/<role>.json, one file a role. `dir` is data_dir/proc, whatever it is called by.
+ * Files with the identities of this host: data_dir/proc/ids/<role>.json, one for each role. `dir` is data_dir/proc.
  *
  *   {"kind": "identity", "version": "v2", "spec": {
  *     "tls_key": "<PEM>", "ssh_key": "<PEM>",
@@ -9,28 +9,28 @@
  *     "tls_user_ca_certs": ["…"], "ssh_user_ca_keys": ["…"],       (absent: none)
  *     "join_proof": "<base64 of SHA-256>"}}                        (absent: not of a join by proof)
  *
- * Files are private, written atomically, and verified as a whole when read: a file that was cut, mixed
- * or tampered with is an error, never half an identity.
+ * Files are private, written atomically, and verified as a whole when read: a truncated, inconsistent or altered file
+ * is an error.
  */
 #ifndef INSTANCE_IDENTITY_FILE_H
 #define INSTANCE_IDENTITY_FILE_H
 
 #include "join/host_identity.h"
 
-/* A buffer that never moves its bytes while it grows, so that wiping it once is enough. */
+/* A buffer for an identity file that never reallocates, so that wiping it once is enough. */
 struct buf identity_buf(void);
 
-/* The bytes of a file. `out` should be wiped after use. */
+/* Writes the contents of a file. `out` should be wiped after use. */
 void identity_put_json(struct buf *out, const struct host_identity *id);
 
-/* INVALID_ARGUMENT when it is not such a file; else as host_identity_make. */
+/* INVALID_ARGUMENT when it is malformed; other errors as host_identity_make(). */
 struct error *identity_read_json(struct str json, struct host_expectation expected, struct host_identity *ret) MUST_USE;
 
-/* NOT_FOUND when this host has none for that role. */
+/* NOT_FOUND when this host has no identity for that role. */
 struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins,
                             struct host_identity *ret) MUST_USE;
 
-/* Writes the bytes that identity_put_json made. Touches nothing but the file: may run on the pool. */
+/* Writes the output of identity_put_json() to the file. Uses no other state, so it may run on the thread pool. */
 struct error *identity_write(const char *dir, const char *role, struct str json) MUST_USE;
 
 #endif

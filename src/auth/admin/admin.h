@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The methods of administrators that are about no single kind of resource, or special ones of a kind; resources.h has the others.
+ * Administrative RPC methods that are specific to one kind of resource or to none. The methods common to all kinds are
+ * in resources.h.
  */
 #ifndef AUTH_ADMIN_ADMIN_H
 #define AUTH_ADMIN_ADMIN_H
@@ -9,7 +10,7 @@
 
 struct auth;
 
-/* Sets the bounds of what requests hold together. */
+/* Sets the limits on the memory that waiting requests hold together. */
 void admin_init(struct auth *a);
 
 void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first);

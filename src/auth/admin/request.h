@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One administrator's request under way; shared by the files of auth/admin, included by nobody else.
+ * State of one administrative request. Private to auth/admin.
  */
 #ifndef AUTH_ADMIN_REQUEST_H
 #define AUTH_ADMIN_REQUEST_H
@@ -11,17 +11,17 @@
 #include "rpc/rpc.h"
 #include "state/state.h"
 
-/* A page and what is made of it, or one resource; nothing of it outlives the answer. */
+/* Size of the arena of a request: it holds a page of resources, or one resource, until the answer is sent. */
 enum { ADMIN_ARENA = LIMIT_REQUEST_ARENA };
 
 struct admin_request {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: the administrator is gone */
+        struct rpc_call *call; /* NULL: the administrator's connection has ended */
         struct arena *arena;
         const ProtobufCMessage *message; /* in arena */
-        struct budget_holder *memory;    /* the caller's share of what requests that wait may hold; NULL: not counted */
+        struct budget_holder *memory;    /* the caller's share of the memory of waiting requests; NULL: not counted */
         size_t charged;                  /* to it */
-        struct buf who;                  /* for the audit */
+        struct buf who;                  /* the client's description, for the audit */
         struct str user;                 /* the user of the request, in arena; empty: an administrator on this machine, who may do everything */
         void *state;                     /* of the method, in arena */
         struct admin_work {
@@ -31,27 +31,33 @@ struct admin_request {
         } work;
 };
 
-/* Begins: copies the message, watches for the end of the call. NULL: refused, as those under way hold too much. */
+/*
+ * Begins a request: copies the message and watches for the end of the call. NULL: refused, as running requests hold too
+ * much memory.
+ */
 struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage *first) MUST_USE;
 /* The name in a NameRequest. */
 static inline struct str admin_name(const struct admin_request *q)
 {
         return str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
 }
-/* Ends a request before it has written anything when nobody waits for it any more; the service may be ending. */
+/*
+ * Returns an error when the client has ended the call, or the service is stopping, so that the request ends before it
+ * writes anything.
+ */
 static inline struct error *admin_check_waited_for(const struct admin_request *q)
 {
         return q->call != NULL ? NULL : error_new(ERROR_CANCELLED, "the administrator went away");
 }
 /*
- * Counts what the request has allocated so far among what all hold that wait: to be called before it waits again with a page of
- * the store in its arena. RESOURCE_EXHAUSTED: too much is held.
+ * Charges the memory that the request has allocated to the budget of waiting requests. To be called before the request
+ * waits again while its arena holds a page of the store. RESOURCE_EXHAUSTED: the budget is spent.
  */
 struct error *admin_charge(struct admin_request *q) MUST_USE;
 /*
- * Blocking work for the request, as loop_job(), one at a time. When the administrator goes away meanwhile, it is cancelled:
- * release(ctx), which frees what is not in the arena, comes instead of done(ctx), and q is gone. So it is, at once, when requests
- * that wait hold too much.
+ * Blocking work for the request, as loop_job(), one at a time. When the client ends the call meanwhile, the job is
+ * cancelled: release(ctx), which frees memory outside the arena, is called instead of done(ctx), and q is freed. The
+ * same happens at once when waiting requests hold too much memory.
  */
 void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(void *ctx), void (*release)(void *ctx), void *ctx);
 /* Ends with an answer, or with an error (owned). Frees q. */
@@ -65,7 +71,7 @@ struct error *admin_user(const struct admin_request *q, struct access_user *ret)
 struct admin_kind;
 struct listing {
         const struct admin_kind *kind;
-        const ProtobufCMessageDescriptor *page; /* the answer; NULL: it is the resource itself */
+        const ProtobufCMessageDescriptor *page; /* the answer; NULL: the answer is the resource itself */
         void *ctx; /* of the kind */
         ProtobufCMessage **messages;
         size_t count, room, size;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kinds of resources that administrators manage: a row each (struct admin_kind), in the file of that kind. List, Get, Put and
- * Delete are implemented once, in resources.c; a row has the differences of its kind.
+ * The kinds of resources that administrators manage: one row (struct admin_kind) per kind, in the file of that kind.
+ * List, Get, Put and Delete are implemented once, in resources.c; the row holds what is specific to the kind.
  *
  *      Put:     check ─▶ present read ─▶ conditions ─▶ check_write ─▶ prepare ─▶ transaction: require, resource, audit ─▶ PutResponse
  *      Delete:  present read ─▶ check_delete ─▶ transaction: resource, delete_more, audit ─▶ Empty
@@ -19,15 +19,15 @@ struct change;
 
 struct admin_kind {
         const char *name;                       /* "user": in errors, and in the rules of roles */
-        const char *listed_by;                  /* the command that lists them: a hint */
+        const char *listed_by;                  /* the command that lists them, for hints */
         const struct state_kind *state;         /* its record; listings are in the order of its IDs */
-        const ProtobufCMessageDescriptor *page; /* answer of List: first the resources, then where the next page begins */
+        const ProtobufCMessageDescriptor *page; /* answer of List: field 1 the resources, field 2 the start of the next page */
 
         /* Reads a record, in the arena, as the resource that is shown to this client; *ret stays NULL for one that is not shown. */
         struct error *(*show)(struct admin_request *q, const struct state_record *r, ProtobufCMessage **ret);
         /*
-         * The resource from memory, borrowed until the next turn of the loop; NULL with a revision: its record cannot be read. Hook
-         * NULL: resources are read from the store, with the ID that put_id makes of the name.
+         * Finds the resource in memory, borrowed until the next turn of the loop; NULL with a revision: its record
+         * cannot be read. Hook NULL: resources are read from the store, with the ID that put_id makes of the name.
          */
         const ProtobufCMessage *(*find)(const struct admin_request *q, struct str name, uint64_t *ret_revision);
         void (*put_id)(struct str name, struct buf *out);
@@ -36,7 +36,7 @@ struct admin_kind {
         size_t (*list_configured)(struct admin_request *q, ProtobufCMessage ***ret);
         const char *configured_in; /* the key of teleport.yaml */
 
-        /* Prepares a List; true: it has taken over the request, which is a special one. May be NULL. */
+        /* Prepares a List. Returns true when it handles the whole request itself, such as a special query. May be NULL. */
         bool (*begin_list)(struct admin_request *q, struct listing *l);
         /* Adds fields that are not stored to the resources of a page, or to one; ends with listing_reply(). NULL: there are none. */
         void (*complete)(struct admin_request *q, struct listing *l);
@@ -49,13 +49,13 @@ struct admin_kind {
         void (*require)(const struct change *c, struct store_txn *t);            /* other requirements of the transaction; may be NULL */
         struct walltime (*expires)(const ProtobufCMessage *resource);            /* of the record; NULL: never */
         enum audit_account account;                                              /* that a write is charged to */
-        bool is_last_write_kept; /* of two writes without a condition at the same time; else the later one is ABORTED */
+        bool is_last_write_kept; /* of two concurrent writes without a condition the later wins; otherwise it is ABORTED */
         bool has_secret_name;    /* the name is a secret, or may be: errors do not quote it */
 
         /* ---- Delete; NULL in kinds that are not removed */
-        void (*remove)(struct admin_request *q); /* instead of the fields below; ends the request. NULL: as drawn above */
+        void (*remove)(struct admin_request *q); /* replaces the fields below and ends the request; NULL: Delete as drawn above */
         struct error *(*check_delete)(struct admin_request *q, const struct change *c); /* may be NULL */
-        void (*delete_more)(const struct change *c, struct store_txn *t); /* records that go with it; may be NULL */
+        void (*delete_more)(const struct change *c, struct store_txn *t); /* deletes related records; may be NULL */
 
         /* ---- audit */
         const struct audit_kind *created, *updated, *deleted;
@@ -68,13 +68,13 @@ struct admin_kind {
 extern const struct admin_kind *const admin_kinds[];
 extern const struct admin_kind admin_token_kind, admin_node_kind, admin_instance_kind, admin_user_kind, admin_role_kind, admin_lock_kind;
 
-/* A resource being written or removed, in the arena of its request. */
+/* A write or removal of a resource, in the arena of its request. */
 struct change {
         const struct admin_kind *kind;
         struct str name;
         ProtobufCMessage *resource;      /* that is written; of a Delete NULL */
         const ProtobufCMessage *present; /* the one that is stored, in the arena; NULL: none that can be read */
-        bool is_there;                   /* one is stored */
+        bool is_there;                   /* whether one is stored */
         uint64_t revision;               /* of its record; 0: none */
         bool must_be_new;
         const char *if_revision;

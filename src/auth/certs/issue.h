@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificates for hosts: asks the signer, and shapes what it gives as the join services carry it.
+ * Issues certificates for hosts: requests them from the signer and converts them to the messages of the join services.
  */
 #ifndef AUTH_CERTS_ISSUE_H
 #define AUTH_CERTS_ISSUE_H
@@ -9,7 +9,7 @@
 #include "join.pb-c.h"
 #include "pki/cert.h"
 
-/* What one host shall have certified; all texts are checked already and borrowed until issue() returns. */
+/* The contents of one host's certificates; all texts are validated by the caller and borrowed until issue() returns. */
 struct issue_request {
         struct str host_id, host_name, role;
         char *const *system_roles; /* Instance only */
@@ -23,39 +23,42 @@ struct issue_request {
         const char *reason;        /* "join", "renew", "local": for the signer's log */
 };
 
-/* done exactly once from the loop; certs borrowed until it returns. */
+/* Requests the certificates. done is called exactly once, from the loop; certs are borrowed until it returns. */
 void issue(struct auth *a, const struct issue_request *request,
            void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err), void *ctx);
 
-/* The error for the client: a refusal stays a refusal; any other error may pass with a later try. */
+/*
+ * Converts an error of the signer to the client's error: a refusal stays a refusal; any other error becomes one that
+ * may be retried.
+ */
 struct error *issue_failed(struct error *err) MUST_USE;
 
-/* Asks the signer for the CAs (creating them at the very first start) and keeps them in a->authorities. */
+/* Requests the CAs from the signer, which creates them at the first start, and stores them in a->authorities. */
 void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx);
 
 /* The certificates of a CA (a->authorities.host or .user) as PEM, for TLS contexts. */
 void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out);
 
 /*
- * Whether a certificate that TLS has verified was issued by this CA, by the issuer it names: each CA has a
- * random serial number in its name, and TLS has checked the signature with the CA of that name.
+ * Whether a certificate that TLS has verified was issued by this CA. Comparing the issuer's name suffices: each CA has
+ * a random serial number in its name, and TLS has verified the signature with the CA of that name.
  */
 bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, const struct cert_info *cert);
 
 /*
- * Certificates as join.proto carries them: certs' bytes and the CAs, all borrowed from certs and from
- * a->authorities, arrays in the arena.
+ * Fills the Certificates message of join.proto. The bytes are borrowed from certs and a->authorities, the arrays are in
+ * the arena.
  */
 void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1__HostCerts *certs, struct arena *arena,
                              Teleport__Join__V1__Certificates *ret);
 
 /*
- * Whether a host called host_name with host_id, seen at remote_ip, may ask for this additional name:
- * its own name or ID in any spelling, and the address it is seen at.
+ * Whether a host called host_name with host_id, seen at remote_ip, may request this additional name: only its own name
+ * or ID in any spelling, or its own address.
  */
 bool issue_name_is_own(struct str name, struct str host_id, struct str host_name, struct str cluster, struct str remote_ip);
 
-/* Whether a joining host may be called by this well-formed name: no address in any spelling, not reserved, short enough. */
+/* Whether a joining host may have this well-formed name: it must not be an address in any spelling, reserved, or too long. */
 struct error *issue_check_host_name(struct str name, struct str cluster) MUST_USE;
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Users' certificates: requests them from the signer.
+ * Issues certificates for users: requests them from the signer.
  */
 #ifndef AUTH_CERTS_ISSUE_USER_H
 #define AUTH_CERTS_ISSUE_USER_H
 
 #include "auth/core/auth.h"
 
-/* The facts of one user's certificates; all of them are checked already and borrowed until issue_user() returns. */
+/* The contents of one user's certificates; all of them are validated by the caller and borrowed until issue_user() returns. */
 struct issue_user_request {
         struct str user;
         const struct str *roles, *logins;
@@ -19,7 +19,10 @@ struct issue_user_request {
         const char *reason; /* "login": for the signer's log */
 };
 
-/* done exactly once from the loop; certs borrowed until it returns. issue_failed() makes the client's error of err. */
+/*
+ * Requests the certificates. done is called exactly once, from the loop; certs are borrowed until it returns.
+ * issue_failed() converts err to the client's error.
+ */
 void issue_user(struct auth *a, const struct issue_user_request *request,
                 void (*done)(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err), void *ctx);
 

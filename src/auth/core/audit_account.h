@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the audit may take of the disk. Nothing that was done is left out of it: what would cause more is refused before it is
- * done. Two bounds hold for that:
+ * Limits the disk space of the audit log. No completed action is left out of the log: an action is refused beforehand
+ * when its events would exceed a limit. There are two limits:
  *
- * - each peer has a budget of bytes a day (event_budget.h), in accounts of its own for what it does. Removals need none: what is
- *   removed was made before, by somebody who had a budget for it;
+ * - each peer has a budget of bytes a day (event_budget.h), in accounts of its own for what it does. Removals are not
+ *   charged: the removed was made before, by somebody who had a budget for it;
  * - below LIMIT_EVENTS_FREE_MIB of free disk (LIMIT_EVENTS_FREE_PERCENT of a small one) no host joins and no SSH connection
  *   begins, and refusals are only counted; below half of that, open connections end with their next event. What is left is
  *   for administrators, for renewals and logins, and for events that tell how things ended.
@@ -28,22 +28,31 @@ enum audit_account {
         ACCOUNT_COUNT,
 };
 
-/* Sets the limits of all budgets of the Auth Service, those of connections and recordings too. */
+/* Sets the limits of all budgets of the Auth Service, including those of connections and recordings. */
 void audit_budgets_init(struct auth *a);
 void audit_budgets_release(struct auth *a);
 
-/* RESOURCE_EXHAUSTED when the account is spent. To be called before anything is done that cannot be taken back. */
+/* RESOURCE_EXHAUSTED when the account is spent. To be called before any step that cannot be undone. */
 struct error *audit_account_check(struct auth *a, enum audit_account account, struct str name) MUST_USE;
 void audit_account_charge(struct auth *a, enum audit_account account, struct str name, size_t bytes);
 
-/* outbox_add() on an account: when it is spent, the transaction writes nothing and reports so. */
+/*
+ * Adds an audit event as outbox_add() does and charges it to an account. When the account is spent, the transaction
+ * writes nothing and its commit reports that.
+ */
 void audit_account_add(struct auth *a, enum audit_account account, struct str name, struct store_txn *t, struct audit_record *r);
 
-/* RESOURCE_EXHAUSTED while there is too little room on the disk of the audit for what is new, or for what is open. */
+/*
+ * RESOURCE_EXHAUSTED while the disk of the audit log has too little free space for new connections and joins
+ * (ROOM_FOR_NEW) or for open connections (ROOM_FOR_OPEN).
+ */
 enum audit_room { ROOM_FOR_NEW, ROOM_FOR_OPEN };
 struct error *audit_check_room(struct auth *a, enum audit_room what) MUST_USE;
 
-/* refusal_log_may_report(), but only counts while there is too little room for what is new. A log that is NULL tells nothing. */
+/*
+ * Works as refusal_log_may_report(), but only counts the refusal while there is too little free space (ROOM_FOR_NEW).
+ * False when log is NULL.
+ */
 bool audit_may_report(struct auth *a, struct refusal_log *log, struct str source) MUST_USE;
 
 #endif

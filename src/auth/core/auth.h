@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Auth Service's process: what its parts share.
+ * State of the Auth Service process that its modules share.
  *
- * It decides who joins, owns the store and the audit log, and asks the signer for certificates; the
- * CA keys are not here.
+ * The process decides on joins, owns the store and the audit log, and requests certificates from the signer. It has no
+ * CA keys.
  */
 #ifndef AUTH_CORE_AUTH_H
 #define AUTH_CORE_AUTH_H
@@ -33,14 +33,14 @@ struct servers;
 struct sources;
 struct tls_context;
 
-/* Somebody who reads a recording, piece by piece. */
+/* One user's reading of one recording, which takes many requests but is audited once. */
 enum { RECORDING_ACCESSES = 64 };
 struct recording_access {
-        uint8_t digest[32]; /* of who and which */
+        uint8_t digest[32]; /* of the user and the recording */
         struct instant at;
 };
 
-/* The CAs as everybody may know them. */
+/* The certificates and public keys of the CAs. */
 struct authorities {
         struct arena *arena;
         const Cteleport__Internal__V1__Authorities *all;
@@ -51,7 +51,7 @@ struct authorities {
 struct auth {
         struct loop loop;
         struct service *service;
-        struct str cluster;            /* lives with the process */
+        struct str cluster;            /* valid as long as the process */
         struct duration host_cert_ttl;
         struct duration heartbeat_ttl;
         struct join_settings join_settings;
@@ -61,9 +61,9 @@ struct auth {
         struct store *store;
         struct audit_log *audit;
         struct outbox *outbox;
-        struct directory *directory;   /* users, roles and locks; complete before the listener opens */
+        struct directory *directory;   /* users, roles and locks; read completely before the listener opens */
         struct proxies *proxies;       /* the same */
-        struct servers *servers;       /* the same; names and keys of the cluster's own */
+        struct servers *servers;       /* the same; names and keys of the cluster's servers */
         struct link *signer;
         struct link *sts;
         struct authorities authorities;
@@ -76,45 +76,45 @@ struct auth {
         struct caller *callers;
         struct budget unauthenticated_memory; /* of connections whose peers are not known, by source */
         struct budget peers_memory;     /* of those of hosts and users, by their identity */
-        struct budget requests;         /* what requests of users and administrators hold while they wait, by identity; total 0: no bound */
-        struct budget urgent_requests;  /* the same of locks and removals, when there is no room in the other */
-        struct shares identities;       /* how many connections each of those has */
+        struct budget requests;         /* memory of waiting requests of users and administrators, by identity; total 0: no limit */
+        struct budget urgent_requests;  /* the same for locks and removals, used when `requests` is spent */
+        struct shares identities;       /* number of connections of each identity */
         struct map live;               /* host ID -> struct presence with a connection */
-        size_t presence_held, presence_held_max; /* streams of hosts that could poll as well; and their maximum */
-        struct tunnels_stream *tunnels; /* of each proxy that says which nodes have a tunnel to it */
+        size_t presence_held, presence_held_max; /* open streams of hosts that support polling; and their maximum */
+        struct tunnels_stream *tunnels; /* one for each proxy that reports its tunnels */
         bool is_rechecking_tunnels, recheck_tunnels_again;
-        struct sources *sources;       /* connections and joins under way, by the source of their peers; the listener's */
+        struct sources *sources;       /* running connections and joins, by the peers' source addresses; owned by the listener */
         struct admission joins;        /* attempts in progress */
-        struct budget unstored;        /* what nodes have sent and is not on the disk, by host: unstored.h */
-        struct shares dials;           /* questions of proxies under way, by user */
+        struct budget unstored;        /* data received from nodes that is not on the disk yet, by host: unstored.h */
+        struct shares dials;           /* running Dial requests, by user */
         struct auth_listener *listener;
         struct refusal_log *refusal_log;
         struct refusal_log *login_refusals;
-        struct refusal_log *session_refusals; /* of dials and logins at nodes; by user, or by host where that tells */
-        struct refusal_log *recording_refusals; /* recordings that are none; by host */
+        struct refusal_log *session_refusals; /* of dials and of logins to nodes; by user, or by host for reports of hosts */
+        struct refusal_log *recording_refusals; /* malformed recordings, by host */
         struct user_budget user_events, user_recordings;  /* bytes a day */
         struct event_budget host_events, host_recordings; /* the same */
-        struct event_budget accounts[ACCOUNT_COUNT]; /* the same, of what else is audited */
-        struct disk_watch *disk;       /* of the audit log; NULL: there is room, for tests */
+        struct event_budget accounts[ACCOUNT_COUNT]; /* the same, for other audited actions */
+        struct disk_watch *disk;       /* of the audit log; NULL in tests: the disk has space */
         struct guard guard;            /* against guessing passwords */
-        struct passwords *passwords;   /* the work of checking them */
-        struct sessions *sessions;     /* connections to nodes that are going on */
-        struct record_disk *record_disk; /* the threads that write them */
-        struct map uploads;            /* session ID -> struct upload: recordings that come in now */
-        struct recording_access accesses[RECORDING_ACCESSES]; /* that were audited lately */
-        struct record_stamps record_stamps; /* of recordings that lists have compared */
-        uid_t started_as;              /* the owner of the data directory, who may administer beside root */
-        const char *log_dir;           /* events.log and its siblings; lives with the process */
+        struct passwords *passwords;   /* the queue of password checks */
+        struct sessions *sessions;     /* running connections to nodes */
+        struct record_disk *record_disk; /* the threads that write recordings */
+        struct map uploads;            /* session ID -> struct upload: recordings being received */
+        struct recording_access accesses[RECORDING_ACCESSES]; /* recently audited */
+        struct record_stamps record_stamps; /* versions of records of recordings that listings have compared with their files */
+        uid_t started_as;              /* the owner of the data directory, an administrator beside root */
+        const char *log_dir;           /* directory of events.log and its rotated files; valid as long as the process */
         const char *records_dir;       /* recordings, below log_dir */
-        bool is_log_new;               /* this start made log_dir */
+        bool is_log_new;               /* this start created log_dir */
 
         bool is_stopping;
 };
 
-/* Begins a record with what every event of this cluster says. */
+/* Begins a record with the fields that all events of this cluster have. */
 void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind);
 
-/* link_request, or UNAVAILABLE from the loop while that process is away (k NULL). */
+/* Sends a request with link_request(). While the process is not connected (k is NULL), done gets UNAVAILABLE from the loop. */
 void auth_request(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,
               const ProtobufCMessageDescriptor *answer_type, struct duration within,
               void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);

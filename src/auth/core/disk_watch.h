@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much of the audit log's disk is free: looked up every PACE_DISK_CHECK, on the pool, for a disk that does not answer (a dead
- * NFS server, a dying device) must not stop the loop. Until the first answer, and while there is none, the last one counts: what is
- * written there does not end either, and nothing is acknowledged without it.
+ * Measures the free space of the audit log's disk every PACE_DISK_CHECK, on the thread pool, as a disk that does not
+ * respond (a dead NFS server, a failing device) must not block the loop. Until a measurement completes, the result of
+ * the last one is used: writes to such a disk do not complete either, and nothing is acknowledged before its write.
  *
- * Free bytes, and those that are to stay so: LIMIT_EVENTS_FREE_MIB, or LIMIT_EVENTS_FREE_PERCENT of a small disk.
+ * The result has the free bytes and the number of bytes to keep free: LIMIT_EVENTS_FREE_MIB, or
+ * LIMIT_EVENTS_FREE_PERCENT of a small disk.
  */
 #ifndef AUTH_CORE_DISK_WATCH_H
 #define AUTH_CORE_DISK_WATCH_H
@@ -17,14 +18,14 @@
 struct loop;
 
 struct disk_watch;
-struct disk_watch *disk_watch_new(struct loop *l, const char *path) MUST_USE; /* path is copied; the first look begins */
+struct disk_watch *disk_watch_new(struct loop *l, const char *path) MUST_USE; /* path is copied; begins the first measurement */
 void disk_watch_free(struct disk_watch *d); /* at any moment; NULL is silent */
 
-/* Of a watch that is NULL, or has had no answer yet: both 0. */
+/* Both are 0 when the watch is NULL or has no measurement yet. */
 struct disk_room {
         uint64_t free, least; /* bytes */
 };
 struct disk_room disk_watch_room(const struct disk_watch *d);
-bool disk_watch_has_looked(const struct disk_watch *d); /* since the last turn of PACE_DISK_CHECK, for tests */
+bool disk_watch_has_looked(const struct disk_watch *d); /* whether the last measurement has completed, for tests */
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one user, or one host, may have written on the disk of auth: a number of bytes at once, which comes back evenly within a
- * day. Beyond it nothing is left out of the audit log: what would cause more of it is refused, or ended.
+ * Limits the bytes of audit events that one user or one host may cause on the disk of the Auth Service: a budget that
+ * refills evenly within a day. When it is spent, no event is left out of the audit log: actions that would cause more
+ * events are refused, and connections ended.
  */
 #ifndef AUTH_CORE_EVENT_BUDGET_H
 #define AUTH_CORE_EVENT_BUDGET_H
@@ -10,33 +11,34 @@
 #include "base/error.h"
 #include "base/map.h"
 
-/* A zeroed struct with its limits set is ready. The owner may touch nothing else. */
+/* A zeroed struct with its limits set is ready for use. The owner must not access other fields. */
 struct event_budget {
         int64_t bytes_per_day;
-        const char *what;   /* "audit events", for the sentence that refuses */
-        struct map spent;   /* subject -> struct spending; those who have recovered are forgotten */
-        size_t sweep_at;    /* subjects, until those are looked for */
+        const char *what;   /* "audit events", for the error text */
+        struct map spent;   /* subject -> struct spending; subjects with a full budget are removed */
+        size_t sweep_at;    /* number of subjects at which those are searched */
 };
 void event_budget_release(struct event_budget *b);
 
-/* So many bytes are written on behalf of the subject ("user alice", "host 1234-…"). */
+/* Charges `bytes` to the subject ("user alice", "host 1234-…"). */
 void event_budget_charge(struct event_budget *b, struct str subject, size_t bytes, struct instant now);
 
-/* RESOURCE_EXHAUSTED when the subject has spent what it may. */
+/* RESOURCE_EXHAUSTED when the budget of the subject is spent. */
 struct error *event_budget_check(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
 
 /*
- * The subject has spent twice what it may: it goes on although it was ordered to end, which no agent of ours does. Its events are
- * refused from then on.
+ * Whether the subject has spent twice its budget. It then continues although it was ordered to end, which our agents
+ * never do, so its events are refused from then on.
  */
 bool event_budget_is_overdrawn(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
 
 /* ---- one user on many nodes ------------------------------------------------------------------------------------ */
 
 /*
- * A user's events are reported by nodes, and a captured node can invent events of a user who has connected to it. So each node spends
- * a budget of its own for each user, and adds no more than that to what the user has spent everywhere; and when that is spent, the
- * user may still go where they have spent little. A node shuts users out of itself, and of no other.
+ * A user's events are reported by nodes, and a captured node can invent events of a user who has connected to it. So
+ * each node has a budget of its own for each user, and charges at most that to the user's total. When the total is
+ * spent, the user may still use nodes on which they have spent little. A node can thereby exclude users from itself
+ * only.
  *
  * A zeroed struct checks and charges nothing.
  */
@@ -49,7 +51,7 @@ void user_budget_release(struct user_budget *b);
 
 void user_budget_charge(struct user_budget *b, struct str user, struct str host_id, size_t bytes, struct instant now);
 
-/* RESOURCE_EXHAUSTED when the user has spent what they may on this node. */
+/* RESOURCE_EXHAUSTED when the user's budget on this node is spent. */
 struct error *user_budget_check(struct user_budget *b, struct str user, struct str host_id, struct instant now) MUST_USE;
 
 /* The same as event_budget_is_overdrawn(), on this node. */

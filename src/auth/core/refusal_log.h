@@ -14,16 +14,19 @@
 struct loop;
 struct refusal_log;
 
-/* reported(ctx, count) comes at most every TIMEOUT_REFUSALS_UNREPORTED, with the number of refusals that were only counted. */
+/*
+ * reported(ctx, count) is called at most every TIMEOUT_REFUSALS_UNREPORTED, with the number of refusals that were only
+ * counted.
+ */
 struct refusal_log *refusal_log_new(struct loop *l, void (*reported)(void *ctx, uint64_t count), void *ctx) MUST_USE;
 
-/* Whether a refusal of this address (without port) is to be reported; else it is counted here. */
+/* Whether to report a refusal of this address (without port); otherwise it is counted. */
 bool refusal_log_may_report(struct refusal_log *r, struct str address) MUST_USE;
 
 /* Counts a refusal that is not to be reported by itself. */
 void refusal_log_count(struct refusal_log *r);
 
-/* Tells the count that is left. NULL is silent. */
+/* Reports the remaining count and frees. NULL is ignored. */
 void refusal_log_free(struct refusal_log *r);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What joined hosts ask beside presence: certificates for their services, and renewal. And what anybody
- * may ask: which cluster this is.
+ * RPC methods for joined hosts other than presence: certificates for their services and their renewal. Also the
+ * unauthenticated method that describes the cluster.
  */
 #ifndef AUTH_HOSTS_HOST_SERVICE_H
 #define AUTH_HOSTS_HOST_SERVICE_H

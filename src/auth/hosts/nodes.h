@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hosts that announce themselves, found by host name, and the state of each.
+ * Index of the announced hosts by host name, and the data that each one announces.
  */
 #ifndef AUTH_HOSTS_NODES_H
 #define AUTH_HOSTS_NODES_H
@@ -12,15 +12,21 @@
 
 struct nodes;
 
-/* Reads the present names and follows their changes; ready(ctx, err) once from the loop, with CANCELLED when it is closed before. */
+/*
+ * Reads the names from the store and watches their changes; ready(ctx, err) once from the loop, with CANCELLED when it
+ * is closed before.
+ */
 struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
 void nodes_close(struct nodes *n); /* NULL is silent */
 
-/* Host IDs of up to `room` hosts that announce the name in any spelling; borrowed until the next turn. Returns how many there are. */
+/*
+ * Writes the IDs of up to `room` hosts that announce the name in any spelling; borrowed until the next turn of the
+ * loop. Returns the number of all such hosts.
+ */
 size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room);
 
 /*
- * The hosts that a dial of `target` may mean, a name or an ID in any spelling: at most LIMIT_DIAL_CANDIDATES. An ID cannot
+ * The hosts that match `target` of a Dial, a name or an ID in any spelling: at most LIMIT_DIAL_CANDIDATES. An ID cannot
  * be taken by a name. Borrowed until the next turn.
  */
 size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
@@ -28,18 +34,18 @@ size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_id
 /* A host that announces itself. */
 struct node {
         struct str host_id, hostname;
-        struct access_label *labels; /* static ones and what commands said last */
+        struct access_label *labels; /* static labels and the last results of label commands */
         size_t label_count;
         bool has_ssh; /* it runs the SSH Service */
-        struct str aws_account, aws_arn; /* it joined as; may be empty */
-        char *const *system_roles;       /* it joined as, announced or not */
+        struct str aws_account, aws_arn; /* attested at its join; may be empty */
+        char *const *system_roles;       /* of its join, announced or not */
         size_t system_role_count;
 };
 
-/* Reads it from the store. node borrowed until done returns; NULL without err: it does not announce itself. err owned. */
+/* Reads it from the store. node borrowed until done returns; NULL without err: the host is not announced. err owned. */
 void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx);
 
-/* What a presence record says, in the arena; borrows from p. */
+/* Converts a presence record, in the arena; borrows from p. */
 struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One presence stream, as presence.c (the stream), presence_record.c (what is written down of it) and
- * presence_duplicates.c (others with the same host ID) share it.
+ * State of one presence stream, shared by presence.c (the stream), presence_record.c (its stored record) and
+ * presence_duplicates.c (other streams with the same host ID).
  */
 #ifndef AUTH_HOSTS_PRESENCE_INTERNAL_H
 #define AUTH_HOSTS_PRESENCE_INTERNAL_H
@@ -11,67 +11,66 @@
 
 struct presence {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: the stream is gone, an answer of the store is under way */
+        struct rpc_call *call; /* NULL: the stream has ended, an operation of the store is running */
         struct arena *arena;   /* of `record` */
         Cteleport__State__V1__Presence *record; /* NULL before the host was found */
         const Cteleport__V1__PresenceUp__Hello *hello; /* in arena */
-        struct arena *commands; /* of the labels that came after the hello; NULL: none did */
+        struct arena *commands; /* of the labels received after the hello; NULL: none */
         struct walltime sent_hello;
         struct str nonce; /* of the agent's process */
         bool is_finding;
-        bool has_reserved_labels; /* announced some, which were dropped */
-        bool is_here;    /* has been let in, and is on the list of those with its host ID */
+        bool has_reserved_labels; /* it announced reserved labels, which were dropped */
+        bool is_here;    /* accepted, and on the list of streams with its host ID */
         bool is_held;    /* counted in auth->presence_held */
-        bool is_poll;   /* is welcomed, and ends, when its record is written and its duplicate has answered */
-        bool is_regular; /* a poll that was due */
+        bool is_poll;   /* a poll: gets the welcome and ends once its record is written and its duplicate has answered */
+        bool is_regular; /* a poll on schedule */
         bool is_written; /* once at least */
         bool is_writing, is_dirty; /* a write is under way; something changed since */
-        /* Those with the same host ID: the next younger and the next elder. auth->live has the youngest. */
+        /* The next newer and next older stream with the same host ID. auth->live has the newest. */
         struct presence *above, *below;
-        char ping[40]; /* not empty while we wait whether this one still lives, now that one is above it */
+        char ping[40]; /* not empty while the answer to a ping is awaited, which shows whether this older stream is alive */
         struct timer *ping_deadline;
 };
 
 /* ---- presence.c -------------------------------------------------------------------------------------- */
 
 void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down);
-/* Something for the host's operator. */
+/* Sends a notice for the operator of the host. */
 void presence_notice(struct presence *p, const char *kind, const char *text);
-/* Ends the stream (err is owned); p may be gone afterwards. */
+/* Ends the stream (err is owned); p may be freed afterwards. */
 void presence_finish(struct presence *p, struct error *err);
-/* Ends a poll for which nothing is awaited any more; p may be gone afterwards. */
+/* Ends a poll when nothing is pending for it; p may be freed afterwards. */
 void presence_settle(struct presence *p);
 
 /* ---- presence_record.c ----------------------------------------------------------------------------------- */
 
-/* Whether the hello says only what such a host may say. */
+/* Checks that the hello contains only claims that this host may make. */
 struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello, const Cteleport__State__V1__Host *host) MUST_USE;
 struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *commands, size_t count) MUST_USE;
-/* Keeps, in place, the labels that a host may set; how many they are. */
+/* Removes, in place, the labels that a host may not set. Returns the number of the others. */
 size_t presence_keep_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry **labels, size_t count) MUST_USE;
 size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t count) MUST_USE;
 bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello);
-/* Makes p->record of the host's and of the hello. */
+/* Fills p->record from the host's record and the hello. */
 void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host);
 
 /* ---- presence_duplicates.c ------------------------------------------------------------------------------------ */
 
 /*
- * Lets p in beside those with its host ID: an earlier stream of the same agent ends, another agent is asked
- * whether it still lives.
+ * Adds p to the list of streams with its host ID: an earlier stream of the same agent is ended, another agent is
+ * pinged.
  */
 void duplicates_enter(struct presence *p);
 void duplicates_leave(struct presence *p);
 void duplicates_on_pong(struct presence *p, struct str nonce);
 
 /*
- * Notes in `record` (what it keeps is in the arena) which agent this is, and which ones were here before by
- * what the store has, `known` (NULL: nothing). True when this agent was replaced by another and came back:
- * both live.
+ * Stores in `record` (in the arena) the nonce of this agent and those of earlier agents, from the stored record `known`
+ * (NULL: none). Returns true when this agent had been replaced by another one and has returned: both are running.
  */
 bool duplicates_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known,
                      Cteleport__State__V1__Presence *record) MUST_USE;
-/* Tells of p, which came back, and of the one that was here in between. */
+/* Reports the duplicate p, which has returned, and the agent that had replaced it. */
 void duplicates_report_returned(struct presence *p, const Cteleport__State__V1__Presence *known);
 
 #endif

@@ -28,31 +28,37 @@ struct attempt_result {
 };
 
 struct attempt_events {
-        /* The token exists and fits; method is the token's. */
+        /* The token exists and may be used; method is the token's. */
         void (*on_token)(void *ctx, const struct join_method *method);
         /* The challenge of a round, to be sent (borrowed); attempt_proof() takes the answer. */
         void (*on_challenge)(void *ctx, Teleport__Join__V1__Challenge *challenge);
-        /* Exactly once unless cancelled: the result (borrowed) or an error (owned), audited either way. */
+        /* Called exactly once unless released before: the result (borrowed) or an error (owned), both audited. */
         void (*on_done)(void *ctx, const struct attempt_result *result, struct error *err);
 };
 
 /*
- * caller: of the connection; client_version: as the client sent it, or "". Overload (too many joins under way) is reported through
- * on_done, from the loop.
+ * Begins an attempt. caller: of the connection; client_version: as the client sent it, or "". Overload (too many
+ * running joins) is reported through on_done, from the loop.
  */
 struct attempt *attempt_new(const struct caller *caller, struct str client_version, const struct attempt_events *events,
                             void *ctx) MUST_USE;
 
-/* The connection is gone: no event follows, and the abort is audited. Also frees after on_done; NULL is silent. */
+/*
+ * Releases an attempt whose connection has ended: no callback follows, and the abort is audited. Also frees the attempt
+ * after on_done. NULL is ignored.
+ */
 void attempt_release(struct attempt *at);
 
 /*
- * What a Proxy Service has sent about the connection that it forwards; only for callers that are one. Without a channel_binding no
- * proof fits that is bound to a connection.
+ * Sets the client's address and channel binding as sent by the Proxy Service that forwards the connection; only for
+ * callers that are proxies. Without a channel_binding every proof that is bound to a connection is refused.
  */
 void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version, struct str channel_binding);
 
-/* The older service, whose challenge leaves first: begins the proof by this method before the token is known. Before attempt_init(). */
+/*
+ * For the older join service, which sends the challenge first: begins the proof by this method before the token is
+ * known. To be called before attempt_init().
+ */
 void attempt_offer(struct attempt *at, const struct join_method *method);
 
 /* claimed_method may be empty; claimed_host_id is for the older service, else empty. */
@@ -67,24 +73,24 @@ struct attempt_params {
         size_t principal_count;
         char *const *dns_names;
         size_t dns_name_count;
-        const char *method;         /* the name of the method of the message that carried them */
+        const char *method;         /* the method's name, from the type of the message */
 };
 void attempt_params(struct attempt *at, const struct attempt_params *params);
 
 /* The method of the token; NULL until the token is known. */
 const struct join_method *attempt_method(const struct attempt *at);
 
-/* Whether a challenge is to be answered; whether a message of the client is to come. */
+/* Whether the client has to answer a challenge; whether any message of the client is expected. */
 bool attempt_wants_proof(const struct attempt *at);
 bool attempt_wants_anything(const struct attempt *at);
 
 /* The answer to the challenge of a round. */
 void attempt_proof(struct attempt *at, const Teleport__Join__V1__ChallengeSolution *solution);
 
-/* The client gave up; reason is a static text, message the client's own. */
+/* Ends the attempt as the client has given up; reason is a static text, message is the client's. */
 void attempt_give_up(struct attempt *at, const char *reason, struct str message);
 
-/* A message that does not fit this step, or an end of the stream too early; what: a static text that names it. */
+/* Fails the attempt because of an unexpected message or an early end of the stream; what: a static text that names it. */
 void attempt_out_of_turn(struct attempt *at, const char *what);
 
 #endif

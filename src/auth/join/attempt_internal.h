@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of a join attempt, for the files attempt*.c. The steps stand in order in attempt.c.
+ * State of a join attempt, private to the files attempt*.c. attempt.c lists the steps in order.
  */
 #ifndef AUTH_JOIN_ATTEMPT_INTERNAL_H
 #define AUTH_JOIN_ATTEMPT_INTERNAL_H
@@ -29,40 +29,40 @@ struct attempt {
         struct timer *deadline;
         struct instant started;
         struct error *failure; /* on its way to on_done */
-        bool is_waiting;       /* a callback is to come */
+        bool is_waiting;       /* a callback is pending */
         bool is_released;      /* the owner is gone */
-        bool is_expired;       /* the deadline passed while a callback was to come */
-        const char *out_of_turn; /* a message that came at the wrong time then */
+        bool is_expired;       /* the deadline passed while a callback was pending */
+        const char *out_of_turn; /* the unexpected message that was received while a callback was pending */
         struct admitted admitted; /* counted by its source (SOURCE_JOINS), in auth->joins */
-        struct timer *penalty; /* holds back the refusal of a source that keeps failing */
+        struct timer *penalty; /* delays the refusal of a source that fails repeatedly */
         bool is_legacy;
         bool is_forwarded;
-        bool has_bad_peer;     /* the address that the proxy sent of it is none */
-        bool is_decided;       /* the host has sent and proven everything */
+        bool has_bad_peer;     /* the client address that the proxy sent is malformed */
+        bool is_decided;       /* all parameters were received and the proof was verified */
 
-        /* Claimed by the caller, proven by nothing. */
+        /* Claimed by the client, not verified. */
         char peer[ADDRESS_TEXT_MAX];
         struct str client_version, token_name, role, claimed_method, claimed_host_id, host_name;
         struct str principals[2 * LIMIT_CERT_NAMES];
         size_t principal_count;
         struct str tls_public_key, ssh_public_key; /* checked, in our own encoding */
 
-        /* Ours. */
+        /* Set by the Auth Service. */
         char request_id[20];
-        struct str channel_binding;             /* of the host's connection, as we or a proxy saw it */
-        char proof_binding[JOIN_BINDING_SIZE + 1]; /* what a proof for this attempt is bound to */
+        struct str channel_binding;             /* of the host's connection, as observed here or by a proxy */
+        char proof_binding[JOIN_BINDING_SIZE + 1]; /* the value to which proofs of this attempt are bound */
         struct token_found token;
         const struct join_method *method; /* of the token; NULL until it is known */
         struct str host_id, binding;
         uint64_t host_revision, name_revision;
-        struct cert_issue member_since; /* of the host that had the ID; zero: there is none */
+        struct cert_issue member_since; /* when the earlier host with this ID joined; zero: there is none */
         char *system_roles[ATTEMPT_SYSTEM_ROLES];
         size_t system_role_count;
         int rule;
         int commit_tries;
         const Cteleport__Internal__V1__HostCerts *certs;
 
-        /* Attested by the method. */
+        /* Attributes attested by the method. */
         struct join_verifier verifier;
         unsigned rounds;                        /* challenges so far */
         char source_text[SOURCE_TEXT_MAX];
@@ -74,13 +74,13 @@ struct attempt {
 /* The name of the present step, for logs and refusals. */
 const char *attempt_step_name(const struct attempt *at);
 
-/* Ends the attempt with a refusal (err is owned); no callback may be to come. check names what failed (static). */
+/* Ends the attempt with a refusal (err is owned); no callback may be pending. check (static) names the failed check. */
 void attempt_fail(struct attempt *at, const char *check, struct error *err);
 
-/* Begins every callback: false when the attempt ended meanwhile. */
+/* To be called first in every callback; false when the attempt ended meanwhile. */
 bool attempt_resume(struct attempt *at);
 
-/* Whether there was a place among the joins under way; else the attempt has failed. */
+/* Admits the attempt to the limited number of running joins; false: the attempt has failed. */
 bool attempt_take_place(struct attempt *at);
 
 /* ---- up to the host's parameters: attempt_request.c ---- */
@@ -91,7 +91,7 @@ struct error *attempt_token_ended(const struct attempt *at) MUST_USE;
 /* ---- the proof: attempt_proof.c ---- */
 
 void attempt_proof_init(struct attempt *at);
-/* The host's parameters are checked: the first round, or the decision when the method has none. */
+/* Begins the first round of the proof once the host's parameters are checked, or decides when the method has no proof. */
 void attempt_begin_proof(struct attempt *at);
 
 /* ---- the decision and what follows: attempt_decision.c ---- */
@@ -103,11 +103,11 @@ struct server_claim attempt_claim(const struct attempt *at);
 /* ---- how many at once: attempt_places.c ---- */
 
 /*
- * Counts the attempt for its source. When the total is reached, another one whose host owes a message is ended for it
- * (net/admission.h). RESOURCE_EXHAUSTED: the source, or the Auth Service, has as many as it may have.
+ * Counts the attempt for its source. When the total is reached, another attempt that waits for its host is ended
+ * instead (net/admission.h). RESOURCE_EXHAUSTED: the maximum of the source or of the Auth Service is reached.
  */
 struct error *attempt_enter(struct attempt *at) MUST_USE;
-/* In attempt.c: refuses an attempt that is ended for another one. */
+/* In attempt.c: refuses an attempt to make room for another one. */
 void attempt_end_for_another(struct attempt *at);
 
 /* ---- records: attempt_report.c ---- */
@@ -128,16 +128,20 @@ void attempt_write_records(struct attempt *at, struct store_txn *t);
 struct error *attempt_keep_certs(struct attempt *at, const Cteleport__Internal__V1__HostCerts *certs) MUST_USE;
 
 /*
- * The ID for a host of the newer service, which sends none: of its identity, name and both keys. So a host that did not get as far as
- * its certificates (its clock is off, the connection broke) and tries again with the same keys is the same host, and leaves no
- * other record behind. A join proves neither key, and each is public: a host with another key of its own is another host.
+ * Computes the ID of a host of the newer service, which sends no ID, from its identity, name and both keys. So a host
+ * that did not receive its certificates (its clock is wrong, the connection broke) and tries again with the same keys
+ * gets the same ID and leaves no second record. Both keys take part, because a join proves possession of neither and
+ * both are public.
  */
 void attempt_put_id_of_key(const struct attempt *at, struct buf *out);
 
-/* The host of an earlier try, or NULL; when the ID is another host's (chosen at the older service) also a new ID and no revision. */
+/*
+ * The record of the host from an earlier try, or NULL. When the ID belongs to another host (it was chosen with the
+ * older service), also sets a new ID and no revision.
+ */
 const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Cteleport__State__V1__Host *host, uint64_t *revision) MUST_USE;
 
-/* Adds a role once. */
+/* Adds a system role unless it is present. */
 void attempt_add_system_role(struct attempt *at, struct str role);
 
 #endif

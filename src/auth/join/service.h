@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two join services, thin shells over one attempt: teleport.join.v1.JoinService/Join, and
+ * The two gRPC join services, both implemented over join/attempt.h: teleport.join.v1.JoinService/Join, and
  * proto.JoinService/RegisterUsingIAMMethod with the messages of Teleport 8 to 18.
  */
 #ifndef AUTH_JOIN_SERVICE_H

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Join tokens as the Auth Service finds and keeps them: static ones from teleport.yaml, dynamic ones in
- * the store.
+ * Looks up join tokens: static ones from teleport.yaml and dynamic ones in the store.
  */
 #ifndef AUTH_JOIN_TOKENS_H
 #define AUTH_JOIN_TOKENS_H
@@ -20,15 +19,15 @@ struct token_found {
 void token_found_release(struct token_found *f);
 
 /*
- * Looks for a token by name; done exactly once from the loop. found is borrowed and may be taken over by
+ * Looks up a token by name; done is called exactly once, from the loop. found is borrowed and may be taken over by
  * copying the struct and zeroing *found; NULL without err: there is none.
  */
 void token_find(struct auth *a, struct str name, void (*done)(void *ctx, struct token_found *found, struct error *err),
                 void *ctx);
 
 /*
- * The same for the token that a host has joined with: the one that has its name now. NOT_FOUND never; a host that
- * joined with none ("local") has none.
+ * The same for the token with which a host has joined, by its name. A host that joined without a token ("local") has
+ * none. Never NOT_FOUND.
  */
 void token_find_of_host(struct auth *a, const Cteleport__State__V1__Host *host,
                         void (*done)(void *ctx, struct token_found *found, struct error *err), void *ctx);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fields that only connections to one kind of resource have; those of other kinds are empty. Texts are borrowed. */
+/* Fields of a connection that are specific to one kind of resource. Fields of other kinds are empty; texts are borrowed. */
 #ifndef AUTH_SESSIONS_KIND_FIELDS_H
 #define AUTH_SESSIONS_KIND_FIELDS_H
 
@@ -12,7 +12,7 @@ struct kind_fields {
         } node;
 };
 
-/* As a message has them; NULL: it has none of that kind. */
+/* Reads the fields from a message; NULL: the message has none. */
 static inline struct kind_fields kind_fields_of(const Cteleport__V1__NodeLogin *node)
 {
         return (struct kind_fields){ .node.login = node == NULL ? STR("") : str_of(node->login) };

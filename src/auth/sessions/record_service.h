@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recordings on their way from nodes.
+ * Receives recordings from nodes (SessionService/Record) and stores them.
  */
 #ifndef AUTH_SESSIONS_RECORD_SERVICE_H
 #define AUTH_SESSIONS_RECORD_SERVICE_H
@@ -14,7 +14,7 @@
 /* SessionService/Record. */
 void record_serve(struct rpc_call *call, const ProtobufCMessage *first);
 
-/* How far a recording is durable, and its chain there. */
+/* The durable length of a recording and its hash chain at that point. */
 struct record_progress {
         uint64_t size, whole;
         uint32_t chunks, missing_chunks;
@@ -22,10 +22,10 @@ struct record_progress {
         uint8_t link[RECORDING_LINK_LEN], first[RECORDING_LINK_LEN];
 };
 
-/* NULL unless a node sends this recording now. Borrowed for the turn. */
+/* The progress of an upload; NULL unless a node is sending this recording now. Borrowed until the next turn of the loop. */
 const struct record_progress *record_is_coming(const struct auth *a, struct str session_id);
 
-/* What the store noted of a recording; borrowed from it. */
+/* Converts the stored record of a recording; borrowed from it. */
 struct record_mark record_mark_of(const Cteleport__State__V1__Recording *m);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recordings as files: data_dir/log/records/<session id>.rec. All of it blocks, for the pool.
+ * Files of session recordings, data_dir/log/records/<session id>.rec. All functions block and run on the thread pool.
  *
- * A file is a prefix of the container that the node has, checked chunk by chunk as it grows. What was
- * acknowledged is durable; what a crash leaves behind the last whole chunk, a part of the next one or zeros, is cut at the next
- * open, and the node sends it again. Anything else that is not as it came is damage: then nothing is cut, the file is
- * set aside as <session id>.damaged-1 (2, 3 …), and the node sends all of it again into a new one.
+ * A file is a prefix of the container that the node has, checked chunk by chunk as it grows. Acknowledged bytes are
+ * durable. After a crash, the bytes behind the last whole chunk (a part of the next one, or zeros) are cut at the next
+ * open, and the node sends them again. Any other change is damage: nothing is cut, the file is renamed to <session
+ * id>.damaged-1 (2, 3 …), and the node sends the whole recording again, into a new file.
  */
 #ifndef AUTH_SESSIONS_RECORDS_H
 #define AUTH_SESSIONS_RECORDS_H
@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "recording/recording.h"
 
-/* A recording that grows. Owner may look. */
+/* A recording that is being received. The owner may read the fields. */
 struct record_file {
         int fd; /* -1: not open */
         uint64_t size; /* durable bytes */
@@ -22,40 +22,41 @@ struct record_file {
         struct recording_check written_check; /* of what is written and not synced */
 };
 
-/* How a recording stood when it was last noted in the store. */
+/* The state of a recording as last written to the store. */
 struct record_mark {
-        uint64_t size;     /* of whole chunks where digest is known */
+        uint64_t size;     /* if digest is known: bytes of whole chunks */
         struct str digest; /* link of the chain at `size`; empty: not known */
         struct str first;  /* link of chunk 0; empty: not known */
 };
 
 /*
- * Opens or makes it, in dir (made too), and reads what is there. session_id has passed name_is_session().
- * What is there must go on from what the store noted, in sound chunks: otherwise it is set aside, *ret_was_altered says so, and
- * the node, which keeps a recording until it is finished, sends all of it again. RESOURCE_EXHAUSTED when the disk is full, or when
- * LIMIT_RECORDINGS_SET_ASIDE of this session were set aside before.
+ * Opens or creates the file in dir, which is created too, and reads it. session_id has passed name_is_session(). The
+ * file must agree with the state in the store and consist of valid chunks: otherwise it is set aside, *ret_was_altered
+ * is set, and the node, which keeps a recording until it is finished, sends all of it again. RESOURCE_EXHAUSTED when
+ * the disk is full, or when LIMIT_RECORDINGS_SET_ASIDE of this session were set aside before.
  */
 struct error *record_file_open(const char *dir, struct str session_id, const struct record_mark *noted, struct record_file *ret,
                                bool *ret_was_altered) MUST_USE;
 
-/* How many files of this session were set aside as damaged. */
+/* The number of files of this session that were set aside as damaged. */
 unsigned record_file_count_set_aside(const char *dir, struct str session_id);
 
 /*
- * Appends in two steps, so that many files can be written before the first is synced: the bytes are durable, and count, when
- * record_file_sync() has returned for the same bytes. DATA_LOSS when they are not how a recording goes on, RESOURCE_EXHAUSTED
- * beyond LIMIT_RECORDING_MIB or when the disk has less than LIMIT_RECORDS_FREE_MIB left: nothing was appended then.
+ * Appends in two steps, so that many files can be written before the first is synced: the bytes are durable, and count,
+ * when record_file_sync() has returned for the same bytes. DATA_LOSS when they are not a valid continuation of the
+ * recording, RESOURCE_EXHAUSTED beyond LIMIT_RECORDING_MIB or when the disk has less than LIMIT_RECORDS_FREE_MIB left:
+ * nothing was appended then.
  */
 struct error *record_file_write(struct record_file *f, struct str bytes) MUST_USE;
 struct error *record_file_sync(struct record_file *f, struct str bytes) MUST_USE;
 
-/* Cuts what is behind the last whole chunk: no more of it comes. */
+/* Cuts the bytes behind the last whole chunk; to be called when no further bytes follow. */
 struct error *record_file_cut(struct record_file *f) MUST_USE;
 
 void record_file_release(struct record_file *f);
 
 /*
- * Up to `most` bytes from offset on into out; *ret_size is how many there are in all. NOT_FOUND: no such recording here.
+ * Up to `most` bytes from offset on into out; *ret_size is the size of the file. NOT_FOUND: the recording has no file.
  * set_aside 0 means the recording, 1 and more a file that was set aside.
  */
 struct error *record_file_read(const char *dir, struct str session_id, unsigned set_aside, uint64_t offset, size_t most, struct buf *out,
@@ -68,29 +69,32 @@ enum record_state {
         RECORD_LONG,
         RECORD_ALTERED,
         RECORD_UNREADABLE, /* a link, no file, or one that the process may not read */
-        RECORD_UNREAD,     /* sound as far as was looked */
+        RECORD_UNREAD,     /* no damage found, but not read completely */
 };
 
-/* How a file was when all of it was compared; zeros: never. A file with the same stamp has the same bytes. */
+/* Attributes of a file when all of it was last compared; zeros: never. A file with the same stamp has the same bytes. */
 struct record_stamp {
         uint64_t device, inode, size;
         int64_t modified, changed; /* nanoseconds since 1970 */
 };
 
 /*
- * Compares a file with what the store noted of it: its size and its first chunk. is_growing: it may be longer.
+ * Compares the size and first chunk of a file with the state in the store. is_growing: the file may be longer.
  */
 enum record_state record_file_compare(const char *dir, struct str session_id, const struct record_mark *noted, bool is_growing);
 
 /*
- * The same of a finished recording, and then all of it with noted->digest, unless its stamp is *stamp. Reads nothing of a file of more
- * than `most` bytes: RECORD_UNREAD. *stamp becomes that of a sound file, or zeros (also for one that was changed within a second);
- * *ret_read is how many bytes were read.
+ * The same for a finished recording; then compares the whole file with noted->digest, unless its stamp is *stamp. Reads
+ * nothing of a file of more than `most` bytes: RECORD_UNREAD. *stamp is set to the stamp of an undamaged file, or to
+ * zeros (also for a file changed within the last second). *ret_read is the number of bytes read.
  */
 enum record_state record_file_compare_all(const char *dir, struct str session_id, const struct record_mark *noted, uint64_t most,
                                           struct record_stamp *stamp, uint64_t *ret_read);
 
-/* Stamps of recordings that were found sound, for LIMIT_RECORDINGS_COMPARED of them. Zeroed is empty; record_stamps_release frees. */
+/*
+ * Cache of stamps of undamaged recordings, with LIMIT_RECORDINGS_COMPARED entries. Zeroed is empty;
+ * record_stamps_release frees.
+ */
 struct record_stamps {
         struct record_stamp_slot *slots;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is decided of logins and sessions, as session_service.c tells it to nodes: options, permits, and the form on the wire.
+ * Decisions on logins and sessions, in the form that session_service.c sends to nodes: session options, permits, and
+ * the wire message.
  */
 #ifndef AUTH_SESSIONS_SESSION_DECISION_H
 #define AUTH_SESSIONS_SESSION_DECISION_H
@@ -10,28 +11,34 @@
 #include "base/limits.h"
 #include "pki/login_permit.h"
 
-/* LOGIN_PERMIT_* of what sshd is permitted by the answer. */
+/* The LOGIN_PERMIT_* flags that the answer grants to sshd. */
 unsigned session_permits(const struct answer *answer);
-/* What the roles allow, of a certificate that permits all. */
+/* The flags that the roles allow for a certificate with all permissions. */
 unsigned session_permits_of_roles(const struct answer *answer);
-/* Sets what the answer permits to what sshd was permitted at the login, as far as the roles of now leave it. */
+/* Reduces the permissions of the answer to those that sshd was granted at the login and the current roles still allow. */
 void session_keep_permits(unsigned permits, struct answer *answer);
-/* Why sshd, which keeps to what it was permitted at the login, must go: the answer leaves less. Static; NULL: it does not. */
+/*
+ * The reason why the running sshd must be ended: its permissions, fixed at the login, exceed those of the answer.
+ * Static text; NULL: they do not.
+ */
 const char *session_permits_taken(unsigned permits, const struct answer *answer);
 
 #define SESSION_NO_COPY "copying files is not allowed: ssh_file_copy of your roles forbids it"
 
-/* A session that wants to begin. */
+/* The features that a beginning session requests. */
 struct session_wishes {
         bool is_copy, has_pty, is_recorded;
 };
-/* PERMISSION_DENIED: what the options of the answer forbid. */
+/* PERMISSION_DENIED when the options of the answer forbid a requested feature. */
 struct error *session_check_options(const struct session_wishes *w, const struct answer *answer) MUST_USE;
 
-/* Everything that d says of the answer, which it borrows from; roles, node: room for it. */
+/* Fills the wire message d from the answer, from which it borrows; roles, node: storage for parts of the message. */
 void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
                            Cteleport__V1__NodePermits *node);
-/* Adds auth's signature, in the buffer, for sshd's own program, who believes nobody in between: without it that refuses. */
+/*
+ * Adds the Auth Service's signature, stored in the buffer. The program that sshd runs on the node verifies it, as it
+ * does not trust the processes in between, and refuses unsigned decisions.
+ */
 void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__ReportDecision *d, struct buf *signature);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of session_service.c: the proxy that dials, and the node that reports a connection.
+ * Fixture for tests of session_service.c: a proxy that dials, and a node that reports a connection.
  */
 #ifndef AUTH_SESSIONS_SESSION_NODE_TESTING_H
 #define AUTH_SESSIONS_SESSION_NODE_TESTING_H
@@ -74,8 +74,8 @@ struct node_side {
         struct rpc_client *client;
         struct rpc_client_call *call; /* NULL: done */
         struct error *err;
-        uint64_t acked, acked_at_end, seq; /* acked_at_end: when the order to end came */
-        bool is_older; /* of a release that waits for no decision on a session */
+        uint64_t acked, acked_at_end, seq; /* acked_at_end: value when the order to end was received */
+        bool is_older; /* acts as a release that does not wait for decisions on sessions */
         int decisions;
         bool is_allowed, permits_pty, permits_port_forwarding;
         char reason[256], terminated[256], record[32];
@@ -154,7 +154,7 @@ static inline UNUSED void report_stream(struct world *w, struct node_side *n, co
         SEND(n, BEGIN, begin, ReportBegin, m);
 }
 
-/* The stream is lost, however it stood. */
+/* Breaks the stream, whatever its state. */
 static inline UNUSED void leave(struct node_side *n)
 {
         rpc_client_close(n->client);
@@ -222,7 +222,7 @@ static inline UNUSED void over(struct node_side *n)
 
 #define AWAIT_ACK(n, number) AWAIT((n)->w, (n)->acked == (number) || (n)->call == NULL)
 
-/* Alice has come in to web-1 as root, and her shell runs. */
+/* Logs alice in to web-1 as root and starts her shell. */
 static inline UNUSED struct dialled given_shell(struct world *w, struct node_side *n)
 {
         struct dialled d = dial(w, "alice", "web-1", "root");
@@ -239,7 +239,7 @@ static inline UNUSED struct dialled given_shell(struct world *w, struct node_sid
         return d;
 }
 
-/* The connection is over, which the cluster takes without an error. */
+/* Ends the connection; the cluster accepts this without an error. */
 static inline UNUSED void end_in_order(struct world *w, struct node_side *n)
 {
         over(n);

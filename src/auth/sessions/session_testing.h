@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of sessions: an Auth Service without its listener. Calls come over a socketpair from callers that
- * the test makes up; the store, the audit log, users and their certificates are real.
+ * Fixture for tests of sessions: an Auth Service without its listener. Calls arrive over a socketpair from callers that
+ * the test defines; the store, the audit log, users and their certificates are real.
  */
 #ifndef AUTH_SESSIONS_SESSION_TESTING_H
 #define AUTH_SESSIONS_SESSION_TESTING_H
@@ -33,7 +33,7 @@
 #define CLUSTER "example.com"
 enum { NOW = 1700000000, SESSIONS_OF_ONE = 16 };
 
-/* A CA of users and what it signs. */
+/* A user CA with the certificates that it signs. */
 struct user_ca {
         struct key tls_key, ssh_key;
         struct x509_ca *x509;
@@ -47,8 +47,8 @@ struct world {
         struct auth a;
         struct user_ca ca;
         char *dir;
-        int waiting; /* answers that are to come */
-        struct error *err; /* of the last */
+        int waiting; /* number of pending answers */
+        struct error *err; /* error of the last answer */
 };
 
 /* Runs until the condition holds; a test that hangs is killed by its harness. */
@@ -151,7 +151,7 @@ static inline UNUSED void given_node(struct world *w, const char *id, const char
         put_message(w, presence_at, &p.base);
 }
 
-/* With the preset role "access" and the logins root and deploy; created in that second, or nobody knows when. */
+/* With the preset role "access" and the logins root and deploy; created in that second; 0: at an unknown time. */
 static inline UNUSED void given_user_since(struct world *w, const char *name, int64_t created)
 {
         Cteleport__V1__CreatedBy by = CTELEPORT__V1__CREATED_BY__INIT;
@@ -229,7 +229,7 @@ static inline UNUSED void user_ca_release(struct user_ca *ca)
         buf_release(&ca->public_key);
 }
 
-/* What sshd is shown: a certificate of the user for one login, in force until so many seconds from now. */
+/* An SSH certificate of the user for one login, valid for `seconds` from now. */
 static inline UNUSED struct buf ssh_cert(struct user_ca *ca, const char *user, const char *login, int64_t until)
 {
         struct buf cert = BUF_MAX(CERT_MAX);
@@ -344,7 +344,7 @@ static inline UNUSED int world_close(void **state)
         return 0;
 }
 
-/* How often the audit log says it; what is on its way gets there first. */
+/* Counts the occurrences of a text in the audit log, after pending events were written. */
 static inline UNUSED size_t count_events(struct world *w, const char *text)
 {
         AUTO_MEM char *path = mem_printf("%s/events.log", w->a.log_dir);
@@ -409,7 +409,7 @@ static inline UNUSED void on_let_go(void *ctx)
         ++*(int *)ctx;
 }
 
-/* Work that is given to the pool from now on waits. */
+/* Occupies all threads of the pool, so that further jobs wait. */
 static inline UNUSED void given_busy_pool(struct world *w, int *let_go)
 {
         *let_go = 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the streams about connections (session_service.c) and the list of them (sessions.c); included by
- * nobody else.
+ * Private declarations shared by the report streams (session_service.c) and the list of connections (sessions.c).
  */
 #ifndef AUTH_SESSIONS_SESSIONS_INTERNAL_H
 #define AUTH_SESSIONS_SESSIONS_INTERNAL_H
@@ -17,32 +16,35 @@ struct sessions {
         struct map reporting; /* connection ID -> struct report_stream */
         struct map lost;     /* connection ID -> struct lost, owned */
         struct map open;     /* connection ID -> struct place, owned: all that are in the store, or on their way there */
-        struct map shares_by_host;   /* host ID -> struct shares, owned: how many of them each user has there */
+        struct map shares_by_host;   /* host ID -> struct shares, owned: number of connections of each user there */
         struct timer *timeout;
         struct timer *recheck;
         struct directory_watch *users;
         struct state_watch *hosts, *connections;
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
-        size_t pending; /* our operations, and report streams: nothing is freed while there are any */
+        size_t pending; /* running operations and report streams; nothing is freed while it is above 0 */
         bool is_closing;
 };
 
-/* One is over: frees s if it was the last that a close waits for. */
+/* Ends one pending operation. Frees s if it was the last one that a close waits for. */
 void sessions_leave(struct sessions *s);
 
-/* The node of this connection is silent from now on; it has not given it up. */
+/* Marks a connection as lost: its node has stopped reporting without ending it. */
 void sessions_note_lost(struct sessions *s, struct str id);
-/* It reports again, or is over. */
+/* Removes the mark: the node reports again, or the connection has ended. */
 void sessions_forget_lost(struct sessions *s, struct str id);
 
-/* What somebody may do could not be looked at: all are looked at again, soon. */
+/* Schedules a new check of all connections, after a check could not be completed. */
 void sessions_recheck_later(struct sessions *s);
 
-/* Closes the audit and the record of a connection without its node; it must have no report stream. reason is static. */
+/*
+ * Writes the final audit events and removes the record of a connection whose node does not report; it must have no
+ * report stream. reason is static.
+ */
 void report_stream_give_up(struct sessions *s, struct str id, const char *reason);
 
-/* Asks anew whether who is in may be in. */
+/* Checks again whether the user of this connection may be connected. */
 void report_stream_recheck(struct report_stream *t);
 
 /* Ends the connection if it is on this host. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a user may have a connection: decided when it is dialled, when sshd is shown a certificate, and again whenever users,
- * roles or locks change; always from the current state.
+ * Decides whether a user may have a connection: when it is dialled, when the user presents a certificate to sshd, and
+ * again whenever users, roles or locks change. Decisions use the current state.
  */
 #ifndef AUTH_USERS_DECISION_H
 #define AUTH_USERS_DECISION_H
@@ -16,27 +16,30 @@ struct resource_kind;
 /* ---- certificates ------------------------------------------------------------------------------------- */
 
 /*
- * Whose X.509 certificate this is: signed by the user CA of this cluster, of a user, and in force. Strings
- * of ret live in the arena. UNAUTHENTICATED otherwise.
+ * Verifies a user's X.509 certificate, which must be signed by the user CA of this cluster and valid now, and returns
+ * its user. Strings of ret are in the arena. UNAUTHENTICATED otherwise.
  */
 struct error *user_cert_check(const struct authorities *cas, struct str cluster, struct str der, struct walltime now, struct arena *arena,
                               struct cert_info *ret) MUST_USE;
 
-/* The same for an SSH certificate, which must also name `login` among its principals and `user` as whose it is. */
+/* The same for an SSH certificate, which must also have `login` among its principals and be issued to `user`. */
 struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire, struct str user, struct str login, struct walltime now,
                                   struct arena *arena, struct ssh_cert_info *ret) MUST_USE;
 
 /* ---- users on nodes ------------------------------------------------------------------------------------- */
 
 /*
- * Whether the user exists, is not locked out, and may log in to the node; with an empty login, whether they
- * see the node at all. *ret_user (in the arena, what it points to until the next turn) is set once the
- * user is found. may is not touched without a login.
+ * Whether the user exists, is not locked out, and may log in to the node; with an empty login, whether the node is
+ * visible to the user. *ret_user (in the arena; what it points to is valid until the next turn of the loop) is set once
+ * the user is found. may is not set without a login.
  */
 struct error *decision_check(const struct directory *d, struct str user, struct str login, const struct node *node, struct arena *arena,
                            struct access_user *ret_user, struct access_session *ret_may) MUST_USE;
 
-/* What of it does not depend on the node: whether the user exists, has their roles and is not locked out, nor the login. */
+/*
+ * The part of the check that does not depend on the node: whether the user exists, all roles exist, and neither user
+ * nor login is locked.
+ */
 struct error *decision_check_anywhere(const struct directory *d, struct str user, struct str login, struct arena *arena,
                                     struct access_user *ret_user) MUST_USE;
 
@@ -45,13 +48,13 @@ struct query {
         const struct resource_kind *kind;
         struct kind_fields fields;
         struct str user, host_id;
-        struct str certificate; /* SSH, wire form; empty: looked at earlier, the question is whether it still may be */
-        const Cteleport__State__V1__Connection *known; /* of a node that is silent now its labels count, with what the host was attested as; may be NULL */
-        bool is_beginning; /* with `known`: of a session on it; the certificate that opened the connection must not have ended */
+        struct str certificate; /* SSH, wire form; empty: verified earlier, this checks whether the connection may continue */
+        const Cteleport__State__V1__Connection *known; /* labels and attributes of a node that does not report now; may be NULL */
+        bool is_beginning; /* with `known`: a session begins; the connection's certificate must not have expired */
 };
 
 struct answer {
-        struct error *refusal; /* NULL: allowed; UNAVAILABLE: nobody knows now; owned by the answer */
+        struct error *refusal; /* NULL: allowed; UNAVAILABLE: cannot be decided now; owned by the answer */
         struct str user, hostname;
         struct kind_fields fields; /* of the query */
         const struct access_label *labels;
@@ -59,10 +62,10 @@ struct answer {
         struct str *roles;
         size_t role_count;
         struct access_session may;
-        bool permits_pty, permits_port_forwarding, permits_agent_forwarding; /* role and certificate say so */
-        unsigned permits; /* LOGIN_PERMIT_*; not set by decide: what sshd was permitted for the connection, where that is known */
+        bool permits_pty, permits_port_forwarding, permits_agent_forwarding; /* roles and certificate allow it */
+        unsigned permits; /* LOGIN_PERMIT_* that sshd was granted at the login, if known; not set by decide */
         uint64_t serial;
-        int64_t ends; /* Unix seconds; of the certificate */
+        int64_t ends; /* end of the certificate's validity, Unix seconds */
 };
 
 /* done exactly once from the loop; the answer is borrowed until it returns. */

@@ -2,8 +2,8 @@
 /*
  * Invites: one-time links with which users set their password and one-time key.
  *
- * An administrator makes one (AdminService/CreateInvite), a proxy's page opens and accepts it for the
- * holder of the link (LoginService). Of a user only the newest is good, once, until it ends.
+ * An administrator creates an invite (AdminService/CreateInvite); the web page of a proxy opens and accepts it for the
+ * user (LoginService). Only the newest invite of a user is valid, once, until it expires.
  */
 #ifndef AUTH_USERS_INVITES_H
 #define AUTH_USERS_INVITES_H

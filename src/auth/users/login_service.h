@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Users log in with a password and a one-time code; the Proxy Service forwards the login (LoginService/Login).
+ * Logins of users with a password and a one-time code, which the Proxy Service forwards (LoginService/Login).
  *
  *      keys good? ─▶ stored password ─▶ checked? (guard) ─▶ argon2 on the pool ─▶ code ─▶ locks, roles
  *      ─▶ signer ─▶ one transaction: password unchanged and user there, code used, audit ─▶ certificates
  *
- * A user that does not exist takes the same way to the same answer: without a correct password
- * and code, the client learns only that.
+ * A login of a user that does not exist takes the same steps and gets the same answer: without a correct password and
+ * code, a client learns only that the login was refused.
  */
 #ifndef AUTH_USERS_LOGIN_SERVICE_H
 #define AUTH_USERS_LOGIN_SERVICE_H

@@ -15,7 +15,7 @@
 struct error *config_file_find(struct arena *arena, const struct flags *given, const char **ret_path,
                                const char **ret_ignored, Cteleport__V1__Config **ret) MUST_USE;
 
-/* One warning on standard error that lists keys without effect, if there are any; the log has it as IGNORED_KEYS. */
+/* Prints one warning on standard error that lists keys without effect, if there are any; in the log it is IGNORED_KEYS. */
 void ignored_keys_print(const char *keys);
 
 #endif

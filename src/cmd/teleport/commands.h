@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands of `teleport`, a source each; the rows are in teleport.c. */
+/* The commands of `teleport`, one source file each; the table is in teleport.c. */
 #ifndef CMD_TELEPORT_COMMANDS_H
 #define CMD_TELEPORT_COMMANDS_H
 
@@ -27,7 +27,7 @@ struct error *aws_identity_run(void *ctx, const struct flags *given) MUST_USE;
 struct service;
 int aws_sign_main(struct service *s);
 
-/* service_command.c: the inside of `start`; exits with the service's code. */
+/* service_command.c: the hidden command that `start` runs for each service; exits with the service's code. */
 extern const struct argument service_arguments[];
 struct error *service_run(void *ctx, const struct flags *given) MUST_USE;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the flags of `teleport start` to what the supervisor runs: finds and reads the configuration file, lays the command line
- * over it, checks it, and reads what it names (token file, pin files).
+ * Prepares the settings of `teleport start` for the supervisor: finds and reads the configuration file, applies the
+ * command line, checks the result, and reads the files that it names (token file, pin files).
  */
 #ifndef CMD_TELEPORT_LAUNCH_H
 #define CMD_TELEPORT_LAUNCH_H
@@ -15,8 +15,8 @@ extern const struct flag launch_flags[];
 struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST_USE;
 
 /*
- * Reads and checks one file as `start` would, without what it names: for `configure --test`. *ret_ignored lists the
- * keys without effect; the caller frees it. It is NULL after an error.
+ * Reads and checks one file as `start` would, without the files that it names: for `configure --test`. *ret_ignored
+ * lists the keys without effect; the caller frees it. It is NULL after an error.
  */
 struct error *launch_check_file(const char *path, char **ret_ignored) MUST_USE;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flags of `teleport start` over a configuration: used by launch.c, and by configure.c, which has some of them. */
+/* Applies flags of `teleport start` to a configuration. Used by launch.c, and by configure.c, which has some of these flags. */
 #ifndef CMD_TELEPORT_LAUNCH_FLAGS_H
 #define CMD_TELEPORT_LAUNCH_FLAGS_H
 
@@ -8,15 +8,15 @@
 #include "config.pb-c.h"
 #include "services/services.h"
 
-/* Puts what was given into config, where it beats what is there. New texts live in the arena or belong to `given`. */
+/* Writes the given flags to config, where they replace values of the file. New texts live in the arena or belong to `given`. */
 struct error *launch_overlay(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config) MUST_USE;
 
-/* The service that --roles names so; NULL when there is none. It may be one that this release does not have. */
+/* The service with this name in --roles; NULL when there is none. It may be a service that this release does not implement. */
 const struct service_row *launch_find_role(struct str flag);
-/* INVALID_ARGUMENT that names those --roles takes. */
+/* INVALID_ARGUMENT with the names that --roles accepts. */
 struct error *launch_unknown_role(struct str flag) MUST_USE;
 
-/* Refuses --ca-pin without a value: it would stand for no pin. */
+/* Refuses --ca-pin without a value, which would mean no pin. */
 struct error *launch_check_pins(const struct flags *given) MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where `-o` of configure and install puts what they made. */
+/* Writes the output of `configure` and `install` to the destination of `-o`. */
 #ifndef CMD_TELEPORT_OUTPUT_H
 #define CMD_TELEPORT_OUTPUT_H
 
@@ -12,10 +12,10 @@
  */
 struct error *output_path(const char *destination, const char **ret_path) MUST_USE;
 
-/* Creates the file (0600, directories above it 0755). ALREADY_EXISTS rather than overwriting. */
+/* Creates the file with mode 0600, and parent directories with mode 0755. ALREADY_EXISTS when it exists. */
 struct error *output_create(const char *path, struct str text) MUST_USE;
 
-/* Writes the file with that mode, atomically in the place of one that is there; directories above it 0755. */
+/* Writes the file with that mode, atomically replacing an existing one; creates parent directories with mode 0755. */
 struct error *output_write(const char *path, struct str text, unsigned mode) MUST_USE;
 
 #endif

@@ -8,7 +8,7 @@
 #include "client/openssh.h"
 #include "client/target.h"
 
-/* Adds our defaults of ssh's options; earlier options of the user take precedence. */
+/* Adds this project's defaults for ssh's options; earlier options of the user take precedence. */
 void programs_add_manners(struct words *w);
 
 /* A connection to a node that commands share; socket NULL: none. Pointers live as long as the profile. */
