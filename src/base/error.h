@@ -46,10 +46,10 @@ enum error_reason {
         REASON_REFUSED,  /* the cluster has refused the request: other routes to it would give the same result */
         /* Reasons that are only set locally and never sent; these have no name. */
         REASON_ANSWER,   /* this host refuses the cluster's answer */
-        REASON_CONNECTION, /* the server could not be reached, was lost, did not answer, or is not a server of a cluster: nothing was decided */
+        REASON_CONNECTION, /* the server was not reached, was lost, did not answer or is no cluster's: nothing was decided */
         REASON_PIN,      /* the server's CA does not match this host's pin; no other route may be tried */
         REASON_OTHER_CA, /* the server's certificate is of an Auth Service with an unknown CA: of another or a new cluster */
-        REASON_AWS,      /* a failure of this host's AWS credentials or signature; the cluster and the route to it are not concerned */
+        REASON_AWS,      /* this host's AWS credentials or signature failed; the cluster is not concerned */
         REASON_SIBLING,  /* another process of this host is not running (yet); it reports its own errors to the supervisor */
         REASON_COUNT,
 };

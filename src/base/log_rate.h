@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rate limit of log lines. A peer causes lines by its requests, and may do it in a loop; lines without end fill the
- * disk that the audit log is on. So each kind of line, which is a place in the code, has a rate for each peer, and one
- * for all peers together; what is beyond is counted, and the next line of the kind says how many were left out.
+ * Rate limit of log lines. A peer may cause log lines in a loop, and these would fill the disk that also has the audit
+ * log. So each log statement in the code has a rate for each peer and one for all peers together; lines beyond it are
+ * counted, and the next line of the statement has their number.
  *
- * Who the peer is, the fields of the line say: see log_rate_peer(). Memory is a fixed table; one process, one thread.
+ * The peer is found from the fields of the line: see log_rate_peer(). The state is a fixed table of the process, for
+ * one thread.
  */
 #ifndef BASE_LOG_RATE_H
 #define BASE_LOG_RATE_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A cursor over foreign bytes that remembers its first fault.
+ * Cursor for parsing untrusted bytes, which stores its first error.
  *
- * After a fault every read yields zero or nothing; nothing read is believed before reader_finish().
+ * After an error every read returns zero or the empty string. Values may be used only after reader_finish() has
+ * succeeded.
  */
 #ifndef BASE_READER_H
 #define BASE_READER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process that makes this host a member of the cluster: what its parts share. Private to src/instance.
+ * State of the instance process, which makes this host a member of the cluster. Private to src/instance.
  *
  *                  ┌──────────── refused, ended ────────────┐
  *   START ──► CONNECT_TO_JOIN ──► JOIN ──► CONNECT ──► CERTIFY ──► PRESENT
@@ -10,7 +10,7 @@
  *
  * A cluster of many hosts requests polls: PRESENT ──► AWAY, without a connection, and CONNECT when the next is due.
  *
- * On the machine of the Auth Service there is no join and no CONNECT: the link to auth says who we are.
+ * On the machine of the Auth Service there is no join and no CONNECT: auth identifies the process by its link.
  */
 #ifndef INSTANCE_INSTANCE_H
 #define INSTANCE_INSTANCE_H
@@ -28,8 +28,8 @@
 #include "net/tls.h"
 
 /*
- * The roles that this host can have certificates of: its own, then those of the services that join, in the order of the table
- * of services. A slot without a role is unused.
+ * The roles that this host can have certificates of: its own, then those of the services that join, in the order of the
+ * table of services. An element without a role is unused.
  */
 enum slot_index { SLOT_INSTANCE, SLOT_NODE, SLOT_PROXY, SLOT_COUNT = 8 };
 
@@ -42,11 +42,11 @@ struct slot {
         struct walltime renew_at;
         bool is_fresh;         /* certified since this process began */
         struct job *storing;   /* a write is under way; NULL: none is */
-        bool is_stale;         /* and it is of an older identity already */
-        bool is_in_place;      /* its service may use it: what sshd reads of it is on the disk */
-        bool is_unstored;      /* the last write failed: once more when the timer says so */
+        bool is_stale;         /* and the identity has been replaced since it began */
+        bool is_in_place;      /* its service may use it: the files for sshd are on the disk */
+        bool is_unstored;      /* the last write failed and is repeated by a timer */
         bool is_reported_stored, is_reported_unstored;
-        char *refusal;         /* why the cluster does not give it, as last logged; owned */
+        char *refusal;         /* the cluster's reason for refusing it, as last logged; owned */
 };
 
 enum instance_state {
@@ -68,8 +68,8 @@ struct instance {
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         struct str proxy_server, auth_server;        /* one of them, or neither on the machine of auth */
         bool is_local;                               /* auth runs on this machine, as a sibling process */
-        bool is_stopping;                            /* may still take leave of the cluster */
-        bool has_stopped;                            /* and asks nobody any more */
+        bool is_stopping;                            /* stopping; the host may still leave the cluster */
+        bool has_stopped;                            /* stopped; no further requests are sent */
 
         struct slot slots[SLOT_COUNT];
         struct status status;
@@ -81,9 +81,9 @@ struct instance {
         struct backoff backoff;
         struct walltime joined_before; /* the age of data_dir/host_uuid when we started: it is written once a membership; 0: none */
         struct buf ca_file;      /* data_dir/ca.cert, empty when there is none */
-        struct buf roots;        /* of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them itself */
+        struct buf roots;        /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
         struct connect_trust trust;
-        char *reported[2];           /* the failures last reported, of connecting and of joining: retries are silent */
+        char *reported[2];           /* the last logged errors of connecting and of joining, so that retries do not repeat them */
 
         /* joining */
         struct connect_way ways[CONNECT_WAYS_MAX];
@@ -93,65 +93,68 @@ struct instance {
         struct rpc_client *join_rpc; /* the connection to join on */
         struct join_client *join;
         struct join_client_options join_options;
-        struct host_keys join_keys; /* of joins that failed, until one succeeds */
-        char *own_host_id; /* for the older join service, until the cluster has taken this host; NULL: none yet */
+        struct host_keys join_keys; /* keys of failed joins, kept until one succeeds */
+        char *own_host_id; /* ID chosen for the older join service, until the host has joined; NULL: none yet */
         int64_t helper_number;   /* of the last helper that was requested; its client is join_options.helper */
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the connection to join on */
-        size_t legacy_slot;      /* the older service gives one role at a time */
+        size_t legacy_slot;      /* role being joined with the older service, which issues one role at a time */
         bool is_suspect;         /* the cluster refused our identity: try joining again */
-        bool has_joined;         /* in this process, and was not seen listed since */
+        bool has_joined;         /* this process has joined, and the host was not welcomed since */
 
         /* connected */
         struct auth_client *auth; /* NULL: this process ends */
         bool is_requesting_auth;  /* waits for a link to a local auth */
         size_t certify_slot;
         struct host_keys certify_keys;
-        bool must_reconnect;     /* the Instance certificate is new: use it */
+        bool must_reconnect;     /* the Instance certificate is new and to be used */
         struct presence *presence;
         bool is_listed;
-        bool has_tunnel;         /* to a proxy at least, under the ID that this host has now */
-        bool is_locked;          /* the last refusal was that of a lock */
-        bool is_clock_off;       /* and it has been logged */
+        bool has_tunnel;         /* to at least one proxy, under the current host ID */
+        bool is_locked;          /* the last refusal was because of a lock */
+        bool is_clock_off;       /* this was logged */
         char process_nonce[33];
 
-        struct sibling *siblings[SLOT_COUNT]; /* who asks for the identity of a slot; NULL when there is none */
+        struct sibling *siblings[SLOT_COUNT]; /* the process that requests the identity of this index; NULL: none */
         struct proxy_list *proxies;
-        char *local_proxy;       /* where the proxy beside our own auth listens; NULL: there is none */
+        char *local_proxy;       /* address of the proxy on the machine of auth; NULL: there is none */
         struct label_values *labels; /* NULL when none are configured */
-        bool has_unreported_labels;  /* one has changed since they were last reported */
+        bool has_unreported_labels;  /* a value has changed since the last report */
 };
 
 /* ---- instance.c ------------------------------------------------------------------------------------ */
 
-/* Does what is next from rest: joins, connects or asks for certificates. */
+/* Begins the next step when idle: joins, connects or requests certificates. */
 void instance_go_on(struct instance *i);
-/* The present try failed (err is owned): tells it once, then tries again after a pause. */
+/* The current attempt failed (err is owned): logs the error once and tries again after a pause. */
 void instance_failed(struct instance *i, struct error *err);
-/* How long to wait after err before the next try. */
+/* The pause after err before the next attempt. */
 struct duration instance_pause_after(struct instance *i, const struct error *err);
-/* What went well: forgets failures. */
+/* The current attempt succeeded: resets the pause and the logged errors. */
 void instance_succeeded(struct instance *i);
-/* Closes the connections, to join on and to auth, and ends what runs on them. */
+/* Closes the connections for the join and to auth, and ends the operations on them. */
 void instance_hang_up(struct instance *i);
 void instance_on_rpc_closed(void *ctx, struct error *err);
 /* The connection to auth; NULL: there is none now. */
 struct rpc_client *instance_auth(const struct instance *i);
-/* Notes how far the cluster's clock is ahead of ours; tells the operator when that begins or stops to matter. */
+/*
+ * Stores by how much the cluster's clock is ahead of this host's, and logs when the difference becomes too large or
+ * acceptable again.
+ */
 void instance_report_skew(struct instance *i, struct duration skew);
-/* Notes in the status whether this host is connected, as far as a user who dials it is concerned. */
+/* Sets the status to whether users can connect to this host. */
 void instance_show_state(struct instance *i);
 
 /* ---- identity_store.c: the identities of this host ---------------------------------------------------------- */
 
-/* Lets go of writes that are under way, which are done all the same. Before the rest of the instance goes. */
+/* Detaches running writes, which are completed in the background. To be called before the rest of the instance is freed. */
 void identity_store_release(struct instance *i);
-/* Loads what is on disk. */
+/* Loads the identities from the disk. */
 void identity_store_load(struct instance *i);
-/* Stores those identities that the disk did not take before. */
+/* Stores identities again whose last write failed. */
 void identity_store_store_again(struct instance *i);
-/* Takes a new identity (moved in): stores it soon, tells who waits for it, plans its renewal. */
+/* Takes over a new identity (moved): stores it, sends it to the waiting process, and schedules its renewal. */
 void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity);
-/* The older service was joined once more, by another proof: notes that in the Instance identity. */
+/* Updates the proof in the Instance identity after another join with the older service. */
 void identity_store_note_proof(struct instance *i, const struct host_identity *joined);
 /* Starts the timer for the first certificate that is due. */
 void instance_plan_renewal(struct instance *i);
@@ -159,17 +162,20 @@ void instance_plan_renewal(struct instance *i);
 /* ---- member.c: joining and connecting ------------------------------------------------------------------ */
 
 void member_join(struct instance *i);
-/* The helper of the join method runs (fd is owned), or will not, and why. */
+/* Reports the helper process of the join method: started (fd is owned), or failed with an error. */
 void member_connect_helper(struct instance *i, int64_t number, int fd, const char *why);
-/* Lets go of it, whether it is used or not. */
+/* Drops the helper, whether it was used or not. */
 void member_drop_helper(struct instance *i);
 void member_connect(struct instance *i);
 
 /* ---- certify.c: certificates of the roles, then presence --------------------------------------------------- */
 
-/* Asks for what is missing or due, one after the other; then presence, or CONNECT if the Instance certificate is new. */
+/*
+ * Requests missing and expiring certificates, one after the other; then begins presence, or CONNECT if the Instance
+ * certificate is new.
+ */
 void certify_begin(struct instance *i);
-/* Reports the values of command labels to the cluster, if a stream is open; while AWAY, at an early poll. */
+/* Reports the values of command labels to the cluster if a stream is open; while AWAY, schedules an early poll. */
 void instance_report_labels(struct instance *i);
 
 #endif

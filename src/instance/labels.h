@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Labels whose values are the output of commands (ssh_service.commands): each runs at its own pace, one at a time
- * of each, with an environment that tells it nothing of ours.
+ * Runs the commands of labels (ssh_service.commands), whose output is the label's value. Each command has its own
+ * period, runs once at a time, and gets a minimal environment.
  */
 #ifndef INSTANCE_LABELS_H
 #define INSTANCE_LABELS_H
@@ -14,17 +14,17 @@ struct loop;
 
 enum { LABEL_RESULT_MAX = 4 * LIMIT_LABEL_VALUE }; /* escaped */
 
-/* Runs the commands of config (borrowed for its life) from now on; changed comes when a value is another than before. */
+/* Runs the commands of config (borrowed until labels_free()); changed is called when a value has changed. */
 struct labels;
 struct labels *labels_new(struct loop *l, const Cteleport__V1__SSHConfig *config,
                           void (*changed)(void *ctx, const Cteleport__V1__CommandLabel *label), void *ctx) MUST_USE;
-/* Ends them; their memory goes when the programs have ended. NULL is silent. */
+/* Ends the programs; memory is freed when they have ended. NULL is ignored. */
 void labels_free(struct labels *l);
 
-/* All that have a value by now; the array and what it points to are borrowed until the loop turns. */
+/* Lists the labels that have a value; the array and what it points to are borrowed until the next turn of the loop. */
 size_t labels_list(const struct labels *l, Cteleport__V1__CommandLabel ***ret);
 
-/* What is known of a label before it has a value; texts are borrowed from the configuration, period is referred to. */
+/* Describes a label that has no value yet; texts and period are borrowed from the configuration. */
 void label_describe(const Cteleport__V1__CommandLabelConfig *config, Cteleport__V1__CommandLabel *ret,
                     Cteleport__V1__Duration *period);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's presence in the cluster: one stream that begins with a hello, then sends a heartbeat at
- * the server's pace and answers the server's pings. A server that has many hosts requests polls instead:
- * a hello each time, and no stream in between.
+ * The host's presence in the cluster: one stream that begins with a hello, then sends heartbeats at the server's
+ * interval and answers the server's pings. A server that has many hosts requests polls instead: a hello each time, and
+ * no stream in between.
  */
 #ifndef INSTANCE_PRESENCE_H
 #define INSTANCE_PRESENCE_H
@@ -14,19 +14,22 @@
 struct loop;
 
 struct presence_events {
-        /* The server took the hello: this host is listed. skew: the server's clock minus ours. */
+        /* The server accepted the hello, and this host is listed. skew: the server's clock minus this host's. */
         void (*on_welcome)(void *ctx, struct str cluster, struct duration skew);
-        /* After that, for a host that may poll: there is no stream. To be closed; the next hello is due after `pause`. */
+        /*
+         * Called afterwards for a host that is to poll: the stream has ended and is to be closed; the next hello is due
+         * after `pause`.
+         */
         void (*on_polled)(void *ctx, struct duration pause);
-        /* Something for the operator. Foreign text. */
+        /* A notice for the operator; untrusted text. */
         void (*on_notice)(void *ctx, struct str kind, struct str text);
-        /* The Proxy Services there are; borrowed until it returns. */
+        /* The list of Proxy Services; borrowed until the callback returns. */
         void (*on_proxies)(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies);
-        /* The stream ended; err is owned and never NULL. Exactly once unless closed before. */
+        /* The stream ended; err is owned and never NULL. Called exactly once unless closed before. */
         void (*on_end)(void *ctx, struct error *err);
 };
 
-/* Begins with `hello` (only looked at now; its `now` is filled in). `client` is borrowed until the end. */
+/* Begins with `hello` (read during the call only; its `now` is filled in). `client` is borrowed until the end. */
 struct presence;
 struct presence *presence_open(struct loop *l, struct rpc_client *client, Cteleport__V1__PresenceUp__Hello *hello,
                                const struct presence_events *events, void *ctx) MUST_USE;
@@ -34,7 +37,7 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
 /* Sends the values of labels. False when nothing is sent: before the welcome, and in a poll. */
 bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
 
-/* Ends it; no event comes any more. NULL is silent. */
+/* Ends the stream; no callback follows. NULL is ignored. */
 void presence_close(struct presence *p);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Proxy Services of the cluster and where this host dials them: what the SSH Service keeps tunnels to.
+ * List of the cluster's Proxy Services, to each of which the SSH Service keeps a tunnel, with the addresses at which
+ * this host dials them.
  */
 #ifndef INSTANCE_PROXY_LIST_H
 #define INSTANCE_PROXY_LIST_H
@@ -13,21 +14,24 @@
 
 enum { PROXY_LIST_MAX = 64 };
 
-/* What this host knows without asking; everything borrowed for the list's life, "" when not so. */
+/* Facts known without the cluster; borrowed as long as the list exists, "" when unknown. */
 struct proxy_list_host {
         const char *proxy_server;  /* configured */
-        const char *local_proxy;   /* where the proxy of this machine listens */
-        const char *host_id;       /* ours */
+        const char *local_proxy;   /* address of the proxy on this machine */
+        const char *host_id;       /* of this host */
 };
 
 struct proxy_list;
-struct proxy_list *proxy_list_new(struct proxy_list_host host) MUST_USE; /* with what is known without asking */
+struct proxy_list *proxy_list_new(struct proxy_list_host host) MUST_USE; /* with the proxies known without the cluster */
 void proxy_list_free(struct proxy_list *l);
 
-/* What the cluster says; false when nothing has changed by it. Those without a usable address are left out. */
+/* Sets the cluster's list; false when nothing has changed. Proxies without a usable address are left out. */
 bool proxy_list_set(struct proxy_list *l, const Cteleport__V1__PresenceDown__Proxies *sent);
 
-/* As it is now; borrowed until it changes. Its revision differs from all before, also of earlier processes. */
+/*
+ * The current list as a message; borrowed until it changes. Its revision differs from all earlier ones, also of earlier
+ * processes.
+ */
 const Cteleport__Internal__V1__Proxies *proxy_list_message(const struct proxy_list *l);
 
 #endif

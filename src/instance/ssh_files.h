@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Node identity as sshd reads it: data_dir/proc/ssh/{host_key, host_key-cert.pub, user_ca.pub}; and whose word counts for
- * ssh-authorize, in authority: "host <host ID>", then "ca <pin>" for each CA that certifies Auth Services, a line each.
+ * Files of the Node identity for sshd, data_dir/proc/ssh/{host_key, host_key-cert.pub, user_ca.pub}, and the file
+ * `authority` for ssh-authorize, by which it verifies decisions: "host <host ID>", then "ca <pin>" for each CA that
+ * certifies Auth Services, a line each.
  *
- * Each file is replaced as a whole; an sshd that starts between two of them shows a key without a certificate,
- * which its caller refuses, and the next one is right.
+ * Each file is replaced as a whole; an sshd that starts between two replacements presents a key without its
+ * certificate, which the client refuses; the next connection succeeds.
  */
 #ifndef INSTANCE_SSH_FILES_H
 #define INSTANCE_SSH_FILES_H
@@ -22,7 +23,7 @@ struct ssh_files {
 struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *ret) MUST_USE;
 void ssh_files_release(struct ssh_files *f);
 
-/* Writes those that differ from what is there, below dir: data_dir/proc. Touches nothing but the files: may run on the pool. */
+/* Writes the changed files below dir, data_dir/proc. Uses no other state, so it may run on the thread pool. */
 struct error *ssh_files_write(const char *dir, const struct ssh_files *f) MUST_USE;
 
 #endif

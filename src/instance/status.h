@@ -13,12 +13,12 @@ struct loop;
 
 enum status_state {
         STATUS_STARTING,
-        STATUS_JOINING,    /* has no identity (any more), is getting one */
+        STATUS_JOINING,    /* has no identity (any more), and is joining */
         STATUS_CONNECTING, /* has one, has no connection to the Auth Service */
-        STATUS_CONNECTED,  /* announced, heartbeats are taken; a node: it has a tunnel as well */
+        STATUS_CONNECTED,  /* announced, with heartbeats; a node also has a tunnel */
         STATUS_UNREACHABLE, /* announced, but no proxy has a tunnel to this node yet or any more */
         STATUS_LOCKED,     /* a lock of the cluster is in force against this host */
-        STATUS_STOPPED,    /* the process ended in order */
+        STATUS_STOPPED,    /* the process has ended normally */
 };
 
 enum { STATUS_NOTICES_MAX = 8 };
@@ -33,8 +33,8 @@ struct status {
         struct walltime cert_not_after;
         char *last_error, *last_error_hint;
         struct walltime last_error_at;
-        int64_t clock_skew_ms;      /* the cluster's clock minus ours */
-        char *notices[STATUS_NOTICES_MAX]; /* the newest; of one kind there is only one */
+        int64_t clock_skew_ms;      /* the cluster's clock minus this host's */
+        char *notices[STATUS_NOTICES_MAX]; /* the newest notices, one of each kind */
         char *notice_kinds[STATUS_NOTICES_MAX];
         struct timer *soon;  /* runs from the first change of a turn of the loop to its end */
         struct job *writing; /* NULL: no write is under way */
@@ -43,22 +43,25 @@ struct status {
         void *finished_ctx;
 };
 
-/* dir: data_dir/proc, whatever it is called by. */
+/* dir: data_dir/proc. */
 void status_init(struct status *s, struct loop *l, const char *dir);
-/* At any moment: a write that is under way is done all the same, and `done` of status_finish is not called any more. */
+/* May be called at any time: a running write is completed, and `done` of status_finish() is not called any more. */
 void status_release(struct status *s);
 
-/* The last news: STATUS_STOPPED. done comes once from the loop when that is written; nothing is noted afterwards. */
+/* Writes STATUS_STOPPED as the last state. done is called once, from the loop, when it is written; later changes are ignored. */
 void status_finish(struct status *s, void (*done)(void *ctx), void *ctx);
 
-/* Each of these notes a change and has the file written soon. Text is copied; escape_text has been applied to foreign text. */
-void status_set_state(struct status *s, enum status_state state); /* true news only; no change, no write */
+/*
+ * Each of these functions stores a change and schedules a write of the file. Text is copied; untrusted text must be
+ * escaped with escape_text().
+ */
+void status_set_state(struct status *s, enum status_state state); /* the file is written only if the state has changed */
 void status_set_identity(struct status *s, struct str host_id, struct str cluster, struct walltime joined,
                          struct walltime not_after);
 void status_set_server(struct status *s, const char *server);
-void status_set_error(struct status *s, const struct error *err); /* NULL: all is well */
+void status_set_error(struct status *s, const struct error *err); /* NULL: no error */
 void status_set_skew(struct status *s, struct duration skew);
-void status_set_notice(struct status *s, const char *kind, const char *text); /* text NULL: it is over */
+void status_set_notice(struct status *s, const char *kind, const char *text); /* text NULL: removes the notice */
 
 /* "connected" … as written to the file. */
 const char *status_state_name(enum status_state state);

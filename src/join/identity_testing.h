@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests: a cluster that consists of its CAs and certifies every request. Everything lives in an arena.
+ * Fixture for tests: the CAs of a cluster, which certify every request. Everything is in an arena.
  */
 #ifndef JOIN_IDENTITY_TESTING_H
 #define JOIN_IDENTITY_TESTING_H
@@ -63,7 +63,7 @@ static inline void fake_cluster_release(struct fake_cluster *c)
         *c = (struct fake_cluster){ 0 };
 }
 
-/* Certificates as auth would give them, for public keys in the forms of a join. */
+/* Certificates as auth issues them, for public keys in the forms of a join. */
 static inline struct host_certificates fake_certify(struct fake_cluster *c, const char *role, struct str tls_public_der,
                                                     struct str ssh_public_wire, struct cert_times times)
 {
@@ -97,7 +97,7 @@ static inline struct cert_times fake_times(const struct fake_cluster *c)
         return (struct cert_times){ walltime_sub(c->now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)), walltime_add(c->now, HOURS(1)) };
 }
 
-/* The same for whole keys. */
+/* The same for key pairs. */
 static inline struct host_certificates fake_certify_keys(struct fake_cluster *c, const char *role,
                                                          const struct host_keys *keys)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The RPC of the older join service, for those that call, serve or forward it. It has one join method, in its own message forms.
+ * Name and messages of the older join service's RPC, for its client, server and forwarder. The service has one join
+ * method, with its own messages.
  */
 #ifndef JOIN_LEGACY_H
 #define JOIN_LEGACY_H

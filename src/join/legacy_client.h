@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The older join service (proto.JoinService), which has one join method: its call, and its message forms (PEM, authorized_keys
- * lines, a host ID chosen by the host), translated from and to those that join_client works with.
+ * Client of the older join service (proto.JoinService), which has one join method. Translates its message forms (PEM,
+ * authorized_keys lines, a host ID chosen by the host) from and to those of join_client.
  */
 #ifndef JOIN_LEGACY_CLIENT_H
 #define JOIN_LEGACY_CLIENT_H
@@ -21,7 +21,7 @@ static inline size_t join_count_names(const char *const *names)
 /* The method of the older service. */
 const struct join_method *legacy_method(void);
 
-/* Opens the stream; the server sends the challenge without being asked. */
+/* Opens the stream; the server sends the challenge first. */
 struct rpc_client_call *legacy_call(struct rpc_client *client, const struct rpc_client_events *events, void *ctx) MUST_USE;
 
 /* The challenge of an answer (borrowed from it) in the form of the newer service, in the arena; NULL: there is none. */

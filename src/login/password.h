@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Passwords as argon2id hashes (RFC 9106), worked out on the pool: a few at a time, a bounded number
- * waiting, none of it on the loop.
+ * Password hashes with argon2id (RFC 9106), computed on the thread pool: a few at a time, with a bounded queue.
  */
 #ifndef LOGIN_PASSWORD_H
 #define LOGIN_PASSWORD_H
@@ -14,12 +13,12 @@ struct loop;
 enum { PASSWORD_SALT_SIZE = 16 };
 
 /*
- * Whether a new password will do: UTF-8, LIMIT_PASSWORD_MIN characters, LIMIT_PASSWORD bytes at most, no
- * control characters, not all the same, not the user's name. INVALID_ARGUMENT with a hint.
+ * Checks a new password: UTF-8, LIMIT_PASSWORD_MIN characters, LIMIT_PASSWORD bytes at most, no control characters, not
+ * all the same, not the user's name. INVALID_ARGUMENT with a hint.
  */
 struct error *password_check_new(struct str password, struct str user) MUST_USE;
 
-/* What one hash costs: memory in KiB and passes over it. */
+/* The cost of one hash: memory in KiB and passes over it. */
 struct password_cost {
         uint32_t memory, passes;
 };
@@ -28,22 +27,23 @@ extern const struct password_cost password_cost_usual;
 
 struct passwords;
 
-/* The work of one process. l must outlive it, and what is under way. */
+/* Creates the queue of a process. l must outlive it and its running jobs. */
 struct passwords *passwords_new(struct loop *l, struct password_cost cost) MUST_USE;
-/* Waiting requests are answered with CANCELLED, from this call. Work under way on the pool ends by itself. */
+/* Frees the queue. Waiting requests end with CANCELLED before this returns; running jobs are completed in the background. */
 void passwords_free(struct passwords *p);
 
 /*
- * Hashes a password: done exactly once from the loop, with the encoded form ("$argon2id$…"; borrowed until
- * done returns). salt is fresh and random. source names who asked: of each only LIMIT_PASSWORD_WAITING_SOURCE
- * wait, of all LIMIT_PASSWORD_WAITING; beyond that RESOURCE_EXHAUSTED. Inputs are copied, and wiped.
+ * Hashes a password: done is called exactly once, from the loop, with the encoded form ("$argon2id$…"; borrowed until
+ * done returns). salt must be new and random. source is the client's source: at most LIMIT_PASSWORD_WAITING_SOURCE
+ * requests of one source wait, and LIMIT_PASSWORD_WAITING in all; beyond that RESOURCE_EXHAUSTED. Inputs are copied,
+ * and wiped.
  */
 void password_hash(struct passwords *p, struct str source, struct str password, const uint8_t salt[PASSWORD_SALT_SIZE],
                    void (*done)(void *ctx, struct str encoded, struct error *err), void *ctx);
 
 /*
- * Whether the password is that of the encoded form. With an empty one (there is no such user) the work is the same
- * and the answer false.
+ * Verifies the password against the encoded form. With an empty form (the user does not exist) the work is the same and
+ * the result false.
  */
 void password_verify(struct passwords *p, struct str source, struct str password, struct str encoded,
                      void (*done)(void *ctx, bool is_right, struct error *err), void *ctx);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state of a conversation: named states from a table, each with a deadline and its successors, so
- * that no wait lacks an end and no message is taken out of turn.
+ * State machine of a conversation: named states from a table, each with a deadline and its permitted successors, so
+ * that every wait has an end and unexpected messages are detected.
  */
 #ifndef LOOP_CONVERSATION_H
 #define LOOP_CONVERSATION_H
@@ -29,7 +29,7 @@ struct conversation {
 void conversation_init(struct conversation *c, struct loop *l, const struct conversation_state *table,
                        unsigned first, void (*expired)(void *ctx), void *ctx);
 
-/* Moves on; a move the table does not name is a bug of ours and ends the process. Restarts the deadline. */
+/* Enters a state and restarts the deadline. A transition that is not in the table is a bug and ends the process. */
 void conversation_enter(struct conversation *c, unsigned state);
 
 const char *conversation_state_name(const struct conversation *c);

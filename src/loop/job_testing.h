@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of how owners of jobs end: holds the next job of a loop in one of three moments, in which the owner is then ended.
+ * For tests that free the owner of a running job: holds the next job of a loop at one of three points, at which the
+ * test frees the owner.
  *
  *      job_hold(&f->loop, moment);
  *      (the owner starts its job)
@@ -9,7 +10,7 @@
  *      job_let_go();
  *      (the loop runs on, or is released)
  *
- * Under a sanitizer, a job that touches its owner afterwards is found. One source of each test program includes this.
+ * A sanitizer then reports a job that accesses its owner afterwards. One source of each test program includes this.
  */
 #ifndef LOOP_JOB_TESTING_H
 #define LOOP_JOB_TESTING_H
@@ -24,8 +25,8 @@
 
 enum job_moment {
         JOB_QUEUED,  /* no thread of the pool has it yet */
-        JOB_RUNNING, /* a thread has it, and all of its work is still to be done */
-        JOB_RAN,     /* its work has been done, and its callback is still to come */
+        JOB_RUNNING, /* a thread has taken it and has not begun its work */
+        JOB_RAN,     /* its work is done, and its callback was not called yet */
         JOB_MOMENTS,
 };
 
@@ -33,7 +34,7 @@ static struct {
         atomic_bool is_armed, is_given;
         enum job_moment moment;
         uv_work_t blocker;
-        uv_work_cb work; /* of the job that is held */
+        uv_work_cb work; /* work of the held job */
         uv_sem_t reached, go;
 } job_held;
 
@@ -63,7 +64,7 @@ static int job_held_give(uv_loop_t *l, uv_work_t *req, uv_work_cb work, uv_after
         return give(l, req, work, after);
 }
 
-/* In place of libuv's. */
+/* Replaces libuv's function. */
 int uv_queue_work(uv_loop_t *l, uv_work_t *req, uv_work_cb work, uv_after_work_cb after)
 {
         if (!job_held.is_armed || job_held.is_given)
@@ -73,7 +74,7 @@ int uv_queue_work(uv_loop_t *l, uv_work_t *req, uv_work_cb work, uv_after_work_c
         return job_held_give(l, req, job_held_work, after);
 }
 
-/* In place of that of worker.c: a job of a worker is held by its own thread, which has no other. */
+/* Replaces the function of worker.c: a job of a worker is held on the worker's own thread. */
 void worker_call(void (*work)(void *ctx), void *ctx)
 {
         if (!job_held.is_armed || atomic_exchange(&job_held.is_given, true)) {
@@ -89,7 +90,7 @@ void worker_call(void (*work)(void *ctx), void *ctx)
                 uv_sem_post(&job_held.reached);
 }
 
-/* Before the first job of the process: with one thread, a job that waits for it keeps all others in the queue. */
+/* To be called before the first job of the process: with one thread, a job that is held keeps all others in the queue. */
 static inline UNUSED void job_use_one_thread(void)
 {
         setenv("UV_THREADPOOL_SIZE", "1", 1);
@@ -106,7 +107,7 @@ static inline UNUSED void job_hold(struct loop *l, enum job_moment moment)
                 bug("the pool takes no work");
 }
 
-/* Keeps the one thread of the pool busy, as a disk that is stuck does, until job_free_pool(). */
+/* Occupies the only thread of the pool, as a blocked disk does, until job_free_pool(). */
 static inline UNUSED void job_block_pool(struct loop *l)
 {
         uv_sem_init(&job_held.go, 0);

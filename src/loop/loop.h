@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop of a process: libuv with a clock, timers that own themselves, deferred calls and
- * blocking work on the pool.
+ * The event loop of a process: libuv with a clock, timers, deferred calls and blocking work on the thread pool.
  *
- * One loop, one thread, no locks. A callback never runs inside the call that registered it.
+ * One loop, one thread, no locks. A callback is never called from within the function that registered it.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
@@ -22,8 +21,8 @@ struct loop_call {
 };
 
 /*
- * Something that outlives its owner's interest for a while, such as a closed socket that still sends:
- * loop_release() calls its hook, which ends it at once. Embedded in such an object.
+ * Hook of an object that continues after its owner has closed it, such as a socket that still sends: loop_release()
+ * calls the hook, which ends the object at once. Embedded in such objects.
  */
 struct loop_hook {
         struct loop_hook *next, **at;
@@ -32,31 +31,31 @@ struct loop_hook {
 
 struct loop {
         uv_loop_t uv;
-        const struct clock *clock; /* given to everything that needs the time */
+        const struct clock *clock; /* used by everything that needs the time */
 
-        /* The rest is the loop's own. */
+        /* The following fields are private. */
         uv_idle_t deferring;     /* active while calls wait */
         struct loop_call *calls; /* deferred, in order */
         size_t call_count, call_room;
         struct loop_call *spare_calls; /* the other half of a double buffer */
         size_t spare_call_room;
-        struct timer *timers; /* those that run */
+        struct timer *timers; /* running timers */
         struct worker *workers; /* worker.h */
         struct loop_hook *hooks;
         void *free_buffers;
         size_t free_buffer_count;
 };
 
-/* Prepares an empty loop; clock NULL means the machine's. SIGPIPE is ignored from here on. */
+/* Initialises an empty loop; clock NULL means the system clock. The process ignores SIGPIPE from now on. */
 struct error *loop_init(struct loop *l, const struct clock *clock) MUST_USE;
 
-/* Runs until loop_stop() or until nothing is left to wait for. */
+/* Runs until loop_stop() is called or no handle is active. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
 /*
- * Runs the hooks, waits for jobs on the pool, closes what is left and frees the loop; everything on it
- * must have been closed by its owner.
+ * Calls the hooks, waits for jobs on the pool, and frees the loop; all objects on it must have been closed by their
+ * owners.
  */
 void loop_release(struct loop *l);
 
@@ -69,44 +68,45 @@ static inline struct walltime loop_wall(const struct loop *l)
         return clock_wall(l->clock);
 }
 
-/* Calls fn(ctx) once, soon, from the loop, never from inside this call. Cannot be taken back. */
+/* Calls fn(ctx) once, in a later turn of the loop. Cannot be cancelled. */
 void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
 /*
- * A buffer of LOOP_BUFFER bytes for the length of one callback, or as a piece of a queue while it moves,
- * shared by all connections of the loop so that an idle one holds none. Nested takes get different buffers; every take is followed by a give.
+ * A buffer of LOOP_BUFFER bytes for the length of one callback, or as a piece of a queue while it moves, shared by all
+ * connections of the loop so that an idle one holds none. Nested calls get different buffers; each buffer is returned
+ * with loop_buffer_give().
  */
 char *loop_buffer_take(struct loop *l) MUST_USE;
 void loop_buffer_give(struct loop *l, char *buffer);
 
 void loop_hook_add(struct loop *l, struct loop_hook *g, void (*run)(struct loop_hook *g));
-void loop_hook_remove(struct loop_hook *g); /* harmless for one that never entered */
+void loop_hook_remove(struct loop_hook *g); /* does nothing for a hook that was not added */
 
-/* A timer: one shot unless restarted. Opaque, so that freeing may finish later. */
+/* A timer that fires once unless restarted. Opaque, so that it can be freed later than timer_free(). */
 struct timer;
 struct timer *timer_new(struct loop *l, void (*fired)(void *ctx), void *ctx) MUST_USE;
 void timer_start(struct timer *t, struct duration after); /* restarts if running */
 void timer_stop(struct timer *t);
 bool timer_is_running(const struct timer *t);
-void timer_unref(struct timer *t); /* from now on its running alone does not keep the loop running */
+void timer_unref(struct timer *t); /* the timer alone does not keep the loop running from now on */
 void timer_free(struct timer *t); /* fired is not called any more; NULL is silent */
 
 /* For tests: moves the loop's fake clock; timers that are due then fire when the loop runs next. */
 void loop_advance(struct loop *l, struct fake_clock *f, struct duration by);
 
 /*
- * Blocking work on libuv's pool. `work` runs on another thread and touches only ctx, which holds its
- * own copies; `done` runs on the loop exactly once afterwards, and the job is gone when it begins.
+ * Blocking work on libuv's pool. `work` runs on another thread and accesses only ctx, which holds its own copies;
+ * `done` runs on the loop exactly once afterwards, and the job is freed before it.
  *
  * An owner that may end before its job keeps the job and cancels it when it ends: `done` is never called then, and
- * release(ctx), which frees ctx and touches nothing else, runs on the loop once the work has returned, at the latest in
- * loop_release(). The work itself is done all the same, unless it looks at job_is_cancelled() and returns. An owner that outlives the loop,
- * or that ends in `done`, need not keep it.
+ * release(ctx), which frees ctx and accesses nothing else, runs on the loop once the work has returned, at the latest
+ * in loop_release(). The work is completed nevertheless, unless it checks job_is_cancelled() and returns. An owner that
+ * outlives the loop, or that ends in `done`, need not keep it.
  */
 struct job;
 struct job *loop_job(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
 void job_cancel(struct job *j, void (*release)(void *ctx)); /* NULL is silent */
-bool job_is_cancelled(void); /* for long work, on its own thread: whether anybody still waits for it */
+bool job_is_cancelled(void); /* for long work, on its own thread: whether its job was cancelled */
 
 /* Calls fn(ctx, signum) from the loop for each signal; until signal_watch_free. */
 struct signal_watch;

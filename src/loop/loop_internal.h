@@ -11,9 +11,9 @@
 
 struct job {
         uv_work_t uv;     /* of a job of the pool */
-        struct job *next; /* in a queue of a worker */
+        struct job *next; /* next in a queue of a worker */
         void (*work)(void *ctx);
-        void (*done)(void *ctx); /* or the release of a cancelled one */
+        void (*done)(void *ctx); /* or the release function of a cancelled job */
         void *ctx;
         atomic_bool is_cancelled;
 };
@@ -24,12 +24,12 @@ void job_work(struct job *j);
 void job_finish(struct job *j);
 
 /*
- * Calls work(ctx), on the thread of a worker. job_testing.h has its own, which stops before or after the work; so this is a
- * weak symbol.
+ * Calls work(ctx) on the thread of a worker. A weak symbol, as job_testing.h replaces it by a function that stops
+ * before or after the work.
  */
 void worker_call(void (*work)(void *ctx), void *ctx);
 
-/* Whether this handle wakes the loop for a worker: loop_release() leaves those open until no job is under way. */
+/* Whether this handle wakes the loop for a worker: loop_release() leaves such handles open while jobs are running. */
 bool workers_own(const struct loop *l, const uv_handle_t *handle);
 /* Ends all workers of the loop; none has a job. */
 void workers_end(struct loop *l);

@@ -7,8 +7,9 @@
  *
  *      worker_job ─▶ queue ─▶ [thread] work(ctx) ─▶ finished ─▶ [loop] done(ctx)
  *
- * Jobs behave as those of the pool: `work` touches only ctx; `done` is called from the loop, exactly once; job_cancel() applies.
- * The thread exists from worker_new() on, so a process that enters a sandbox makes its workers afterwards.
+ * Jobs behave as those of the pool: `work` accesses only ctx; `done` is called from the loop, exactly once;
+ * job_cancel() applies. The thread exists from worker_new() on, so a process that enters a sandbox creates its workers
+ * afterwards.
  */
 #ifndef LOOP_WORKER_H
 #define LOOP_WORKER_H
@@ -17,14 +18,14 @@
 
 struct worker;
 
-/* Starts the thread. `name` is what ps and debuggers show, at most 15 bytes. */
+/* Starts the thread. `name` is shown by ps and debuggers, at most 15 bytes. */
 struct worker *worker_new(struct loop *l, const char *name) MUST_USE;
 
 struct job *worker_job(struct worker *w, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
 
 /*
- * Returns at once; the worker ends by itself when the callbacks of the jobs it was given have returned. No job may be given
- * afterwards. loop_release() waits for that. NULL is silent.
+ * Returns at once; the worker ends when the callbacks of its jobs have returned. No job may be added afterwards.
+ * loop_release() waits for the end. NULL is ignored.
  */
 void worker_free(struct worker *w);
 

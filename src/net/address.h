@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Socket addresses to and from text, for the sources of net/socket.h only.
+ * Conversion of socket addresses from and to text. Private to the sources of net/socket.h.
  */
 #ifndef NET_ADDRESS_H
 #define NET_ADDRESS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl as a table of functions, loaded by the processes that speak with AWS and by no other: the library and what it
- * pulls in (LDAP, Kerberos, two TLS libraries …) cost several megabytes, and enlarge the attack surface.
+ * libcurl as a table of functions, loaded only by processes that use AWS: the library and its dependencies (LDAP,
+ * Kerberos, two TLS libraries …) use several megabytes and enlarge the attack surface.
  */
 #ifndef NET_CURL_API_H
 #define NET_CURL_API_H
@@ -35,7 +35,7 @@ struct curl_api {
 #undef CURL_MEMBER
 };
 
-/* Loads the library the first time; it stays. FAILED_PRECONDITION when it is missing or too old. */
+/* Loads the library at the first call. FAILED_PRECONDITION when it is missing or too old. */
 struct error *curl_api_load(const struct curl_api **ret) MUST_USE;
 
 #endif

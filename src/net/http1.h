@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the heads of HTTP/1 requests and responses (RFC 9112). It works on bytes in memory: sockets and timeouts are the
- * caller's (http_server.h, http_connect.h). What it accepts of a request is strict, since others may have read it before.
+ * Parser of the heads of HTTP/1 requests and responses (RFC 9112). It works on bytes in memory: sockets and timeouts
+ * are the caller's (http_server.h, http_connect.h). Requests are parsed strictly, since a proxy in front may have
+ * parsed them differently.
  *
- * Strict means: CRLF line ends, one blank between the parts of the request line, an origin-form target of
- * visible ASCII (host:port with CONNECT), no folded lines, no blank before a colon, no control bytes in values, exactly one Host with
- * HTTP/1.1, none of the fields below twice, but Connection. A body comes with POST only and has a Content-Length:
- * Transfer-Encoding is refused, so that nobody takes the end of a request for the beginning of another.
+ * Strict means: CRLF line ends, one blank between the parts of the request line, an origin-form target of visible ASCII
+ * (host:port with CONNECT), no folded lines, no blank before a colon, no control bytes in values, exactly one Host with
+ * HTTP/1.1, none of the fields below twice except Connection. Only POST may have a body, with a Content-Length:
+ * Transfer-Encoding is refused, which prevents request smuggling.
  */
 #ifndef NET_HTTP1_H
 #define NET_HTTP1_H
@@ -28,34 +29,34 @@ struct http1_request {
         struct str host;   /* "" when none (HTTP/1.0) */
         struct str content_type, origin, fetch_site, login, kind; /* "" when none; login, kind: X-Teleport-Login, -Kind */
         struct str upgrade, websocket_key, websocket_version, websocket_protocol; /* "" when none; the last three: Sec-WebSocket-… */
-        size_t body;       /* bytes of it, behind the head */
+        size_t body;       /* length of the body, which follows the head */
         bool is_close;     /* Connection has "close" */
         bool is_upgrade;   /* Connection has "upgrade" */
         int minor;         /* HTTP/1.<minor> */
 };
 
 /*
- * Reads the head of a request. *ret_head is its length with the blank line, 0 while more bytes are
- * needed. INVALID_ARGUMENT: this is no request (400). RESOURCE_EXHAUSTED: the head is longer than
- * LIMIT_HTTP1_HEADER or has too many fields (431). UNIMPLEMENTED: it has a body that is longer than body_max or of no
- * known length, or where none belongs (413). Once an input is refused, every input that begins with it is.
+ * Reads the head of a request. *ret_head is its length with the blank line, 0 while more bytes are needed.
+ * INVALID_ARGUMENT: not a valid request (400). RESOURCE_EXHAUSTED: the head is longer than LIMIT_HTTP1_HEADER or has
+ * too many fields (431). UNIMPLEMENTED: it has a body that is longer than body_max, of unknown length or not allowed
+ * (413). If an input is refused, every continuation of it is refused as well.
  */
 struct error *http1_parse(struct str bytes, size_t body_max, struct http1_request *ret, size_t *ret_head) MUST_USE;
 
 /*
- * Reads the status line of a response and finds the end of its head; the fields are not looked at. *ret_head is the head's
- * length with the blank line, 0 while more bytes are needed; *ret_reason borrows. INVALID_ARGUMENT: this is no HTTP.
- * RESOURCE_EXHAUSTED: longer than LIMIT_HTTP1_HEADER.
+ * Reads the status line of a response and finds the end of its head; the fields are not parsed. *ret_head is the head's
+ * length with the blank line, 0 while more bytes are needed; *ret_reason borrows. INVALID_ARGUMENT: not an HTTP
+ * response. RESOURCE_EXHAUSTED: longer than LIMIT_HTTP1_HEADER.
  */
 struct error *http1_response_parse(struct str bytes, int *ret_status, struct str *ret_reason, size_t *ret_head) MUST_USE;
 
-/* The first field of that name in a response's head, trimmed; borrowed. {NULL, 0}: there is none. */
+/* The value of the first field of that name in a response's head, trimmed; borrowed. {NULL, 0}: there is none. */
 struct str http1_response_field(struct str head, const char *name);
 
 /* Whether a list of tokens, "a, b", has this one; case does not matter. */
 bool http1_list_has(struct str list, struct str token);
 
-/* "Not Found" for 404; "Unknown" for what is not sent here. */
+/* "Not Found" for 404; "Unknown" for statuses that this server does not send. */
 const char *http1_reason(int status);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server's side of an HTTP/1.1 connection (RFC 9112): requests one after another, each sent to the handler of its route.
+ * Server side of an HTTP/1.1 connection (RFC 9112): reads requests one after another and passes each to the handler of
+ * its route.
  *
  *     IDLE ──first byte──► REQUEST ──head, collected body──► RESPOND ──response──► FLUSH ──► IDLE
  *                             └─────head, streamed body────► BODY ──last byte──► RESPOND
  *
- * One request is served at a time; bytes that follow it wait, up to LIMIT_HTTP1_AHEAD. The connection stays open for the next
- * request unless the client wants it closed, speaks HTTP/1.0, has sent something that cannot be read, or had
- * LIMIT_HTTP1_REQUESTS. It runs on any stream. Parsing is http1.h's, with its strictness.
+ * One request is served at a time; bytes that follow it wait, up to LIMIT_HTTP1_AHEAD. The connection stays open for
+ * the next request unless the client wants it closed, speaks HTTP/1.0, has sent a malformed request, or has sent
+ * LIMIT_HTTP1_REQUESTS. It works on any stream and uses the strict parser of http1.h.
  */
 #ifndef NET_HTTP_SERVER_H
 #define NET_HTTP_SERVER_H
@@ -25,10 +26,10 @@ struct http_exchange;
  * 405, otherwise 404.
  */
 struct http_route {
-        const char *method;    /* "GET" serves HEAD, too: the body is left out. NULL: any method */
-        const char *path;      /* "/a": this path; a final "*" stands for anything, also nothing */
+        const char *method;    /* "GET" serves HEAD, too: without the body. NULL: any method */
+        const char *path;      /* "/a": this path; a final "*" matches any suffix, also the empty one */
         size_t body_max;       /* the longest body of a request in bytes; 0: a request has none */
-        bool is_body_streamed; /* open() comes before the body, which http_exchange_listen() delivers; otherwise after it */
+        bool is_body_streamed; /* open() is called before the body, which http_exchange_listen() delivers; otherwise after it */
         void (*open)(void *ctx, struct http_exchange *x);
 };
 
@@ -37,11 +38,11 @@ struct http_server_options {
         const struct http_route *routes; /* must outlive the connection */
         size_t route_count;
         /*
-         * Responds at once, with http_respond(), to a request that cannot be served: 400, 404, 405, 413 or 431, and why. The
-         * request is empty when it could not be read.
+         * Responds at once, with http_respond(), to a request that cannot be served: status 400, 404, 405, 413 or 431,
+         * and the reason. The request is empty when it could not be read.
          */
         void (*refuse)(void *ctx, struct http_exchange *x, int status, const struct error *err);
-        /* Once, from the loop: the connection has ended or was upgraded, and the http_server is gone. */
+        /* Called once, from the loop: the connection has ended or was upgraded, and the http_server is freed. */
         void (*on_closed)(void *ctx);
         void *ctx; /* of all callbacks and handlers */
 };
@@ -50,9 +51,9 @@ struct http_server_options {
 struct http_server;
 struct http_server *http_serve(struct stream *s, struct http_server_options options) MUST_USE;
 
-/* Ends it once the open request, if there is one, was answered. */
+/* Closes the connection once the open request, if any, was answered. */
 void http_server_drain(struct http_server *h);
-/* Ends it now: on_gone of an open request, then on_closed from the loop. */
+/* Closes the connection now: calls on_gone of an open request, then on_closed from the loop. */
 void http_server_close(struct http_server *h);
 
 /* ---- requests -------------------------------------------------------------------------------------------- */
@@ -64,14 +65,17 @@ struct str http_exchange_body(const struct http_exchange *x);
 
 struct http_exchange_events {
         void (*on_body)(void *ctx, struct str bytes); /* a piece of a streamed body */
-        void (*on_body_end)(void *ctx);               /* that was all of it */
-        void (*on_drain)(void *ctx);                  /* what was written of a streamed response has left; may be NULL */
-        void (*on_gone)(void *ctx);                   /* the connection ended first; the exchange is gone */
+        void (*on_body_end)(void *ctx);               /* the body is complete */
+        void (*on_drain)(void *ctx);                  /* all written bytes of a streamed response were sent; may be NULL */
+        void (*on_gone)(void *ctx);                   /* the connection ended before the response; the exchange is freed */
 };
 /* Handlers that do not respond within open() must call this there. Members for a streamed body may be NULL without one. */
 void http_exchange_listen(struct http_exchange *x, const struct http_exchange_events *events, void *ctx);
 
-/* Pauses or resumes the delivery of a streamed body, which is on at first; what was read already, LOOP_BUFFER at most, still comes. */
+/*
+ * Pauses or resumes the delivery of a streamed body, which is on at first. Bytes that were read already, LOOP_BUFFER at
+ * most, are still delivered.
+ */
 void http_exchange_read(struct http_exchange *x, bool wanted);
 
 /* ---- responses ------------------------------------------------------------------------------------------- */
@@ -83,24 +87,25 @@ struct http_response {
         struct str body;
 };
 
-/* The whole response; ends the exchange. HEAD gets the head alone. A streamed body that was not read to its end is dropped. */
+/* Sends the whole response and ends the exchange. HEAD gets the head only. The rest of a streamed request body is dropped. */
 void http_respond(struct http_exchange *x, struct http_response response);
 
 /*
- * The same in pieces: the head, then any number of writes, then the end. response.body is not used. With HTTP_LENGTH_UNKNOWN
- * the body is chunked, or with HTTP/1.0 ends with the connection; otherwise exactly `length` bytes must be written.
+ * Sends a response in pieces: the head, then any number of writes, then the end. response.body is not used. With
+ * HTTP_LENGTH_UNKNOWN the body is chunked, or with HTTP/1.0 ends with the connection; otherwise exactly `length` bytes
+ * must be written.
  */
 #define HTTP_LENGTH_UNKNOWN SIZE_MAX
 void http_respond_begin(struct http_exchange *x, struct http_response response, size_t length);
 void http_respond_write(struct http_exchange *x, struct str bytes);
 void http_respond_end(struct http_exchange *x);
-/* Bytes of the response that the connection has not taken yet. */
+/* The number of bytes of the response that wait to be sent. */
 size_t http_exchange_pending(const struct http_exchange *x);
 
 /*
- * Switches protocols (RFC 9110 section 7.8): sends 101 with this Upgrade and these field lines, and hands over the connection,
- * with whatever the client has sent ahead. The exchange and the http_server end. NULL, and nothing was done: the client
- * has not asked for this protocol, or has sent too much ahead; respond otherwise then.
+ * Switches protocols (RFC 9110 section 7.8): sends 101 with this Upgrade and these field lines, and returns the
+ * connection, including bytes that the client has sent ahead. The exchange and the http_server end. NULL without any
+ * effect: the client has not requested this protocol, or has sent too much ahead; the caller then responds otherwise.
  */
 struct stream *http_exchange_upgrade(struct http_exchange *x, const char *protocol, const char *fields) MUST_USE;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests: an HTTP/1.1 server on 127.0.0.1 on the loop of the client, whose answers a function makes up.
+ * Fixture for tests: an HTTP/1.1 server on 127.0.0.1, on the client's loop, whose answers are made by a function of the
+ * test.
  */
 #ifndef NET_HTTP_TESTING_H
 #define NET_HTTP_TESTING_H
@@ -15,12 +16,12 @@ struct http_peer {
         uv_tcp_t listener;
         struct http_peer_connection *peers;
         /*
-         * Writes the whole answer, status line included, to `out`; leaves it empty to say nothing at all.
-         * Returns false to close the connection after it. `request` is head and body.
+         * Writes the whole answer, status line included, to `out`; leaves it empty to send no answer. Returns false to
+         * close the connection after it. `request` is head and body.
          */
         bool (*answer)(void *ctx, struct str request, struct buf *out);
         void *ctx;
-        char url[64]; /* "http://127.0.0.1:PORT", no slash behind */
+        char url[64]; /* "http://127.0.0.1:PORT", no trailing slash */
         char address[32];
         unsigned requests, connections;
 };
@@ -28,10 +29,10 @@ struct http_peer {
 void http_peer_start(struct http_peer *s, struct loop *l,
                      bool (*answer)(void *ctx, struct str request, struct buf *out), void *ctx);
 
-/* Sends bytes that nobody asked for on every open connection. */
+/* Sends unsolicited bytes on every open connection. */
 void http_peer_babble(struct http_peer *s, const char *bytes);
 
-/* Closes everything; the loop must run once more before s goes away. */
+/* Closes everything; the loop must run once more before s is freed. */
 void http_peer_stop(struct http_peer *s);
 
 /* Writes "HTTP/1.1 STATUS x" with Content-Length and the body. */

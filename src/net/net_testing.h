@@ -23,7 +23,7 @@ struct ear {
         struct buf received;
         int drains, ends;
         struct error *err;     /* of on_end */
-        bool close_on_read;    /* let go of the stream inside the callback */
+        bool close_on_read;    /* close the stream inside the callback */
         bool close_on_end;
         bool pause_on_read;
         bool in_call;          /* set by a test around calls that must not call back */
@@ -98,7 +98,7 @@ static inline void ear_release(struct ear *e)
                 }                                                                                                     \
         } while (0)
 
-/* Lets everything that is already decided happen. */
+/* Runs the loop until pending events are handled. */
 static inline void run_a_while(struct loop *l)
 {
         for (int i = 0; i < 50; i++)

@@ -16,13 +16,13 @@ struct loop;
 enum { ADDRESS_TEXT_MAX = 80 };
 
 /*
- * Opens a listening TCP socket without a loop (the supervisor does, and hands it on). `address` is
- * "host:port" or "[v6]:port"; the host is a literal, "localhost" or empty/0.0.0.0/:: for all; port 0
- * lets the kernel pick. CLOEXEC, REUSEADDR. `*ret_address` (ADDRESS_TEXT_MAX bytes) gets what was bound.
+ * Opens a listening TCP socket without a loop, as the supervisor does for its children. `address` is "host:port" or
+ * "[v6]:port"; the host is a literal, "localhost" or empty/0.0.0.0/:: for all; port 0 lets the kernel pick. CLOEXEC,
+ * REUSEADDR. `*ret_address` (ADDRESS_TEXT_MAX bytes) gets the bound address.
  */
 struct error *socket_listen_tcp(struct str address, int *ret_fd, char *ret_address) MUST_USE;
 
-/* The same for a Unix socket, mode 0600, replacing a dead one; ALREADY_EXISTS if somebody answers there. */
+/* The same for a Unix socket, mode 0600, replacing a stale one; ALREADY_EXISTS if a process accepts connections on it. */
 struct error *socket_listen_unix(const char *path, int *ret_fd) MUST_USE;
 
 /* A connected pair of stream sockets, CLOEXEC. */
@@ -30,7 +30,7 @@ struct error *socket_pair(int *ret_a, int *ret_b) MUST_USE;
 
 /* A stream over a connected socket, owned from now on. Works for TCP, Unix and socketpairs. */
 struct stream *socket_stream(struct loop *l, int fd) MUST_USE;
-/* on_read of a stream made by socket_stream() brings at most so many bytes at once, instead of LOOP_BUFFER. */
+/* Limits the bytes that on_read of a stream of socket_stream() gets at once; otherwise LOOP_BUFFER. */
 void socket_stream_limit_reads(struct stream *s, size_t most);
 
 /* Address of the peer in ADDRESS_TEXT_MAX bytes, "" for Unix sockets. */
@@ -40,14 +40,14 @@ void socket_peer_address(int fd, char *ret_text);
 struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid) MUST_USE;
 
 /*
- * A descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5; owned by the caller), which its number is not: numbers
- * are given again. *ret_fd -1: this kernel has none. UNAVAILABLE: the process is gone.
+ * A pidfd of the process that connected (SO_PEERPIDFD, Linux 6.5; owned by the caller); unlike process IDs it is never
+ * reused. *ret_fd -1: not supported by this kernel. UNAVAILABLE: the process has ended.
  */
 struct error *socket_peer_pidfd(int fd, int *ret_fd) MUST_USE;
 
 /*
- * Accepts on a listening socket (owned) until listener_close. Under EMFILE it backs off and uses a
- * spare descriptor to drop the caller. `accepted` owns fd: non-blocking, CLOEXEC, TCP_NODELAY.
+ * Accepts on a listening socket (owned) until listener_close. On EMFILE it closes the new connection, using a spare
+ * descriptor, and pauses. `accepted` owns fd: non-blocking, CLOEXEC, TCP_NODELAY.
  */
 struct listener;
 struct listener *listener_new(struct loop *l, int fd, void (*accepted)(void *ctx, int fd, const char *peer),
@@ -55,26 +55,26 @@ struct listener *listener_new(struct loop *l, int fd, void (*accepted)(void *ctx
 void listener_close(struct listener *li);
 
 /*
- * Connects to "host:port": resolves on the pool, tries the addresses in order, within `within`. done
- * comes exactly once from the loop, with a connected fd (owned by it; non-blocking, CLOEXEC,
- * TCP_NODELAY) or an error (fd -1). Addresses of both families take turns, the next one starts after
- * TIMEOUT_CONNECT_NEXT without an answer, and the first to connect wins (RFC 8305).
+ * Connects to "host:port": resolves on the pool, tries the addresses in order, within `within`. done is called exactly
+ * once, from the loop, with a connected fd (owned by it; non-blocking, CLOEXEC, TCP_NODELAY) or an error (fd -1).
+ * Addresses of both families alternate, the next one starts after TIMEOUT_CONNECT_NEXT without an answer, and the first
+ * connection is used (RFC 8305).
  */
 struct dial;
 struct dial *dial_start(struct loop *l, struct str address, struct duration within,
                         void (*done)(void *ctx, int fd, struct error *err), void *ctx) MUST_USE;
-/* done comes with CANCELLED unless it already has. */
+/* Calls done with CANCELLED unless it was called already. */
 void dial_cancel(struct dial *d);
 
 /*
- * Splits "host:port", "[v6]:port", or "host", "v6", "[v6]" (default_port then; -1: a port is required).
- * The host is a name or a literal as names.h has it, the port 0 to 65535. host borrows from address.
+ * Splits "host:port", "[v6]:port", or "host", "v6", "[v6]" (default_port then; -1: a port is required). The host must
+ * be a valid name or literal (names.h), the port 0 to 65535. host borrows from address.
  */
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port) MUST_USE;
 
 /*
- * Where this machine dials what listens on listen_addr: what listens everywhere listens on the loopback, too. NULL
- * when it is no address; the caller frees.
+ * The address at which this machine dials a local listener on listen_addr: the loopback address for a wildcard address.
+ * NULL when listen_addr is malformed; the caller frees.
  */
 char *address_to_dial(struct str listen_addr, int default_port) MUST_USE;
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WebSocket (RFC 6455) as a stream: the bytes of binary messages, whose boundaries mean nothing, in both directions.
- * Framing is libwslay's; messages of text are refused.
+ * WebSocket connection (RFC 6455) as a stream: transfers bytes as binary messages, whose boundaries have no meaning.
+ * libwslay does the framing; text messages are refused.
  *
  * Beyond the rules of stream.h:
  *  - A close frame ends both directions (section 5.5.1). stream_shutdown() sends one; bytes of the peer still come until its own.
  *    After on_end what is written is dropped.
- *  - on_end has an error if the connection ended without a close frame, as somebody else may have cut it, if the peer broke
+ * - on_end has an error if the connection ended without a close frame, since it may have been truncated, if the peer
+ * violated
  *    the protocol, or if the status of its close frame reports a failure.
  *  - Pings are answered. After TIMEOUT_KEEPALIVE without a byte from the peer one is sent, so that load balancers do not take
  *    the connection for idle; without an answer within TIMEOUT_KEEPALIVE_ANSWER the stream breaks. A paused stream sends
@@ -24,34 +25,35 @@ struct loop;
 
 enum websocket_role { WEBSOCKET_CLIENT, WEBSOCKET_SERVER };
 
-/* Frames over `lower` (owned from now on), on which the handshake was made. Clients mask what they send. */
+/* Creates the stream over `lower` (owned from now on), on which the handshake was done. Clients mask their frames. */
 struct stream *websocket_stream(struct loop *l, struct stream *lower, enum websocket_role role) MUST_USE;
 
 /* ---- websocket_handshake.c ------------------------------------------------------------------------------- */
 
 /*
- * Accepts the handshake of a request (section 4.2) and ends the exchange. `protocol` is the subprotocol that the client must
- * offer, or NULL. NULL is returned for what is no handshake of version 13 with that subprotocol: it was answered with 400, or
- * with 426 if another version was wanted. Whether the request's Origin may connect is for the caller to check before.
+ * Accepts the handshake of a request (section 4.2) and ends the exchange. `protocol` is the subprotocol that the client
+ * must offer, or NULL. Returns NULL if the request is not a handshake of version 13 with that subprotocol; it was then
+ * answered with 400, or with 426 for another version. The caller must check the request's Origin before.
  */
 struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const char *protocol) MUST_USE;
 
 struct websocket_request {
         const char *host;     /* of the Host field */
         const char *path;     /* "/webapi/…" */
-        const char *protocol; /* subprotocol that is offered, and must be chosen; NULL: none */
+        const char *protocol; /* offered subprotocol, which the server must choose; NULL: none */
         const char *fields;   /* further field lines of the request, each with its CRLF; NULL: none */
         struct duration within;
 };
 
 /*
- * Makes the client's handshake (section 4.1) on `s`, owned from now on. done comes exactly once, from the loop, with the
- * stream of messages or an error: UNAVAILABLE when the server refuses, breaks off or makes no sense, DEADLINE_EXCEEDED.
+ * Makes the client's handshake (section 4.1) on `s`, owned from now on. done is called exactly once, from the loop,
+ * with the stream or an error: UNAVAILABLE when the server refuses, closes the connection or sends an invalid answer;
+ * DEADLINE_EXCEEDED.
  */
 struct websocket_connect;
 struct websocket_connect *websocket_connect_start(struct loop *l, struct stream *s, const struct websocket_request *request,
                                                   void (*done)(void *ctx, struct stream *ws, struct error *err),
                                                   void *ctx) MUST_USE;
-void websocket_connect_cancel(struct websocket_connect *c); /* done comes with CANCELLED unless it already has */
+void websocket_connect_cancel(struct websocket_connect *c); /* calls done with CANCELLED unless it was called already */
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control groups of our own for what users run, cgroups(7): where systemd has delegated the service's group to it (Delegate=,
- * systemd.resource-control(5)), sessions get groups beside that of the service's processes, with a limit on the number of tasks:
+ * Control groups (cgroups(7)) for the sessions of users: where systemd has delegated the service's group to the service
+ * (Delegate=, systemd.resource-control(5)), each session gets a group beside that of the service's processes, with a
+ * limit on its number of tasks:
  *
  *      …/teleport.service/agent            the processes of the service
- *      …/teleport.service/sessions/NAME    a session's
+ *      …/teleport.service/sessions/NAME    the processes of a session
  *
- * in the unified hierarchy (version 2) and in that of the controller `pids` of version 1, whichever there are. Where nothing is
- * delegated (no systemd, a unit of another's, a container) there are no groups, and everything stays where it is.
+ * Groups are created in the unified hierarchy (version 2) and in that of the controller `pids` of version 1, as
+ * available. Without delegation (no systemd, another unit, a container) there are no groups, and processes are not
+ * moved.
  */
 #ifndef OS_CGROUP_H
 #define OS_CGROUP_H
@@ -20,27 +22,27 @@ enum { CGROUP_TREES = 2 };
 
 struct cgroups {
         char *sessions[CGROUP_TREES]; /* directories of the groups of sessions; owned */
-        size_t count;                 /* 0: there are none */
-        long session_tasks;           /* that one session may have */
+        size_t count;                 /* 0: none */
+        long session_tasks;           /* maximum of tasks of one session */
 };
 
-/* A session's group: descriptors by which a process enters it. */
+/* The group of one session: descriptors with which a process enters it. */
 struct cgroup_leaf {
         int procs[CGROUP_TREES];
         size_t count;
 };
 
 /*
- * Moves this process to `agent` and makes `sessions`. To be called before others are started, which stay with it. Without delegation
- * ret->count is 0 and nothing was changed; an error says what could not be made, and leaves ret empty.
+ * Moves this process to `agent` and creates `sessions`. To be called before child processes are started, which inherit
+ * the group. Without delegation ret->count is 0 and nothing was changed. On an error ret is empty.
  */
 struct error *cgroups_prepare(struct cgroups *ret) MUST_USE;
 void cgroups_release(struct cgroups *c);
 
-/* Makes a group for a session. name: letters, digits and '-'. Where there are none the leaf is empty. */
+/* Creates a group for a session. name: letters, digits and '-'. Without delegation the leaf is empty. */
 struct error *cgroups_make_leaf(const struct cgroups *c, const char *name, struct cgroup_leaf *ret) MUST_USE;
 
-/* Moves this process, which may have just been forked, there. Whether it is. */
+/* Moves this process, which may have just been forked, to the group. False on failure. */
 bool cgroup_leaf_enter(const struct cgroup_leaf *leaf);
 void cgroup_leaf_release(struct cgroup_leaf *leaf);
 

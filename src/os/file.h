@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files that must be whole or not there: bounded reads, atomic private writes.
+ * File access: bounded reads, atomic writes and private files.
  */
 #ifndef OS_FILE_H
 #define OS_FILE_H
@@ -9,16 +9,16 @@
 #include "base/error.h"
 
 /*
- * A sandboxed process knows a directory by its descriptor, as /proc/self/fd/N, which tells a user nothing. From this call on
- * path_shown(), and so every message of this module, has `shown` in place of `path`, also at the head of a longer path. Both are
- * copied, for the life of the process. Before other threads begin.
+ * A sandboxed process uses a directory by its descriptor, as /proc/self/fd/N, which is meaningless to users. After this
+ * call path_shown(), and so every error of this module, shows `shown` instead of `path`, also as a prefix of a longer
+ * path. Both are copied and never freed. To be called before other threads are started.
  */
 void path_show_as(const char *path, const char *shown);
 
-/* What a message calls this path, escaped; heap. Every message with a path in it uses this. */
+/* The path as shown in messages, escaped; the caller frees it. Every message with a path uses this. */
 char *path_shown(const char *path) MUST_USE;
 
-/* Reads a whole regular file, at most out's ceiling. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
+/* Reads a whole regular file, at most the maximum size of out. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED. */
 struct error *file_read(const char *path, struct buf *out) MUST_USE;
 
 /*
@@ -28,9 +28,9 @@ struct error *file_read(const char *path, struct buf *out) MUST_USE;
 void file_open_standard(void);
 
 /*
- * Reads what a user named on a command line until its end: a file, a pipe such as `<(command)`, `-` or /dev/stdin.
- * Waits for a pipe's writer: not for a loop. NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (a directory),
- * RESOURCE_EXHAUSTED past out's ceiling.
+ * Reads the input that a user has named on a command line: a file, a pipe such as `<(command)`, `-` or /dev/stdin.
+ * Waits for a pipe's writer, so it must not be called from a loop. NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (a
+ * directory), RESOURCE_EXHAUSTED beyond the maximum size of out.
  */
 struct error *file_read_input(const char *path, struct buf *out) MUST_USE;
 
@@ -43,12 +43,12 @@ struct error *file_read_private(const char *path, struct buf *out) MUST_USE;
  */
 struct error *file_write_atomic(const char *path, struct str bytes, unsigned mode) MUST_USE;
 
-/* Makes a directory and those above it; the last with `mode`. An existing one is fine if it is ours. */
+/* Creates a directory with `mode`, and missing parents. An existing directory is accepted if this user owns it. */
 struct error *dir_make(const char *path, unsigned mode) MUST_USE;
 
 /*
- * Makes one directory with exactly this mode, whatever the umask; an existing one keeps its own. By its descriptor: a name that
- * is a link, or a directory that others own or may write, is refused.
+ * Creates one directory with exactly this mode, whatever the umask; an existing one keeps its mode. Checked by
+ * descriptor: a symbolic link, or a directory that others own or may write, is refused.
  */
 struct error *dir_make_exact(const char *path, unsigned mode) MUST_USE;
 
@@ -58,7 +58,7 @@ struct error *dir_sync(const char *path) MUST_USE;
 /* Takes an exclusive lock on dir/lock until the process ends; FAILED_PRECONDITION names the holder's PID. */
 struct error *dir_lock(const char *dir, int *ret_fd) MUST_USE;
 
-/* Whether a process holds that lock now; looks without taking it. */
+/* Whether a process holds that lock now; does not take it. */
 bool dir_is_locked(const char *dir);
 
 #endif

@@ -7,9 +7,10 @@
 #include "base/compiler.h"
 
 /*
- * fork(2) for a process that handles signals, such as one with a loop (libuv's handlers write to a pipe that both processes
- * have: a signal for the child, before it executes its program, would count as one for the parent). In the child no handler
- * runs: what was handled has its default action, what was ignored stays so. The mask is the parent's in both. -1 as fork.
+ * fork(2) for a process with signal handlers, such as one with a loop: libuv's handlers write to a pipe that both
+ * processes share, so a signal to the child before its exec would be delivered to the parent. In the child, handled
+ * signals have their default action, and ignored ones stay ignored. The mask is unchanged in both. Returns -1 as fork()
+ * does.
  */
 pid_t process_fork(void) MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel says of a process in /proc/PID/stat (proc(5)).
+ * Parser of /proc/PID/stat (proc(5)).
  */
 #ifndef OS_PROCESS_STAT_H
 #define OS_PROCESS_STAT_H
@@ -11,14 +11,14 @@
 
 struct process_stat {
         pid_t parent;     /* 0: none, or in another namespace */
-        uint64_t started; /* clock ticks after the boot */
-        uint64_t arguments, arguments_end; /* addresses of the command line; 0 where we may not look */
+        uint64_t started; /* start time in clock ticks after the boot */
+        uint64_t arguments, arguments_end; /* addresses of the command line; 0 without permission */
 };
 
 /* pid 0: this process. False: there is no such process, or it cannot be read. */
 bool process_stat_read(pid_t pid, struct process_stat *ret);
 
-/* The text of the file; false for one that is not whole. The name in it may hold anything. */
+/* Parses the text of the file; false when it is incomplete. The process name in it may contain any characters. */
 bool process_stat_parse(struct str text, struct process_stat *ret);
 
 #endif

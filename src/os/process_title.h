@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ps and ss call this process, in place of the words that it was started with.
+ * Sets the name and command line of this process as shown by ps and ss.
  */
 #ifndef OS_PROCESS_TITLE_H
 #define OS_PROCESS_TITLE_H
 
 /*
- * Sets the name (15 bytes of it: comm of proc(5)), and writes it over the command line, as far as that has room, so that nothing
- * of the arguments is shown any more. argv must not be read afterwards.
+ * Sets the name (15 bytes of it: comm of proc(5)) and overwrites the command line with it, as far as it fits, so that
+ * no arguments are shown any more. argv must not be read afterwards.
  */
 void process_set_title(const char *title);
 
-/* The name alone; the command line stays. */
+/* Sets the name only; the command line stays. */
 void process_set_name(const char *name);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Landlock (kernel 5.13 and later): which files a process may still reach. For sandbox.c only.
+ * Restricts the files that a process may access, with Landlock (kernel 5.13 and later). Private to sandbox.c.
  */
 #ifndef OS_SANDBOX_LANDLOCK_H
 #define OS_SANDBOX_LANDLOCK_H
@@ -8,12 +8,12 @@
 #include "base/error.h"
 
 struct landlock_wish {
-        const char *const *reads[2]; /* NULL-terminated lists, or NULL; what is not there is skipped */
-        const char *const *writes;   /* must be there */
-        bool may_execute;            /* what it may read; and such a program may look for abstract sockets */
+        const char *const *reads[2]; /* NULL-terminated lists, or NULL; missing files are skipped */
+        const char *const *writes;   /* must exist */
+        bool may_execute;            /* may execute readable files; such programs may connect to abstract sockets */
 };
 
-/* Restricts this thread and its children. *ret_abi is 0 when the kernel has no Landlock: nothing happened then. */
+/* Restricts this thread and its children. *ret_abi is 0 when the kernel has no Landlock: nothing is restricted then. */
 struct error *landlock_enter(const struct landlock_wish *wish, int *ret_abi) MUST_USE;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the maker (x509.c) and the reader (cert_read.c) of our certificates agree on: numbers of
- * algorithms, subject attributes and extensions.
+ * Object identifiers of algorithms, subject attributes and extensions, shared by the encoder (x509.c) and the parser
+ * (cert_read.c) of certificates.
  */
 #ifndef PKI_CERT_PROFILE_H
 #define PKI_CERT_PROFILE_H
@@ -11,7 +11,7 @@
 /* RFC 5758 section 3.2; without parameters. */
 #define OID_ECDSA_SHA256 OID(1, 2, 840, 10045, 4, 3, 2)
 
-/* RFC 5280 appendix A; the last two are Teleport's own, so that its tools show the same. */
+/* RFC 5280 appendix A; the last two are defined by Teleport, so that its tools show the same. */
 #define OID_COMMON_NAME   OID(2, 5, 4, 3)
 #define OID_SERIAL_NUMBER OID(2, 5, 4, 5)
 #define OID_LOCALITY      OID(2, 5, 4, 7)
@@ -27,7 +27,7 @@
 #define OID_AUTHORITY_KEY_ID   OID(2, 5, 29, 35)
 #define OID_EXTENDED_KEY_USAGE OID(2, 5, 29, 37)
 
-/* What an extended key usage names (section 4.2.1.12). */
+/* Purposes in an extended key usage (section 4.2.1.12). */
 #define OID_SERVER_AUTH OID(1, 3, 6, 1, 5, 5, 7, 3, 1)
 #define OID_CLIENT_AUTH OID(1, 3, 6, 1, 5, 5, 7, 3, 2)
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the Auth Service says to an sshd: this certificate may log in to this account, on this connection to this host, and
- * have this. Signed with the key of its own TLS certificate (ECDSA, P-256, SHA-256), so that who carries the words from
- * one to the other (the node's ssh process, which meets the network) can neither make nor change them.
+ * Login permit: a signed message of the Auth Service to an sshd, which allows a certificate to log in to an account, on
+ * one connection to one host, with given permissions. It is signed with the key of the Auth Service's TLS certificate
+ * (ECDSA, P-256, SHA-256), so that the node's ssh process, which forwards it and is exposed to the network, can neither
+ * forge nor change it.
  *
- * What is signed: LOGIN_PERMIT_CONTEXT with its NUL, connection ID, host ID and login (each as an SSH string, RFC 4251
- * section 5), SHA-256 of the certificate, permits (uint32), nonce. The nonce is of who asked, for this one question: an
- * answer is good once and needs no end. The context is longer than what a peer chooses of the bytes that TLS signs with
- * the same key (32 bytes in TLS 1.2), and unlike those of TLS 1.3, which begin with spaces.
+ * Signed are: LOGIN_PERMIT_CONTEXT with its NUL, connection ID, host ID and login (each as an SSH string, RFC 4251
+ * section 5), SHA-256 of the certificate, permits (uint32), nonce. The client generates the nonce for each request: a
+ * permit is valid once and needs no expiry. The context is longer than the peer's part of the messages that TLS 1.2
+ * signs with the same key (32 bytes), and unlike those of TLS 1.3 does not begin with spaces.
  */
 #ifndef PKI_LOGIN_PERMIT_H
 #define PKI_LOGIN_PERMIT_H
@@ -20,7 +21,7 @@
 
 enum { LOGIN_PERMIT_NONCE = 32, LOGIN_PERMIT_SIGNATURE_MAX = 80 };
 
-/* What the session may have, beside running commands. */
+/* Permissions of the session, beside running commands. */
 enum {
         LOGIN_PERMIT_PTY = 1,
         LOGIN_PERMIT_PORT_FORWARDING = 2,
@@ -36,19 +37,19 @@ struct login_permit {
         uint32_t permits;
 };
 
-/* key: of the Auth Service's certificate. Appends the signature (DER). INVALID_ARGUMENT for a nonce of another length. */
+/* Appends the signature (DER). key: of the Auth Service's certificate. INVALID_ARGUMENT for a nonce of another length. */
 struct error *login_permit_sign(const struct login_permit *p, const struct key *key, struct buf *out) MUST_USE;
 
 /*
- * Verifies all of it: `ca` (DER) is one that the pins name, `certificate` (DER) is by it, of the role Auth and in force, the
- * signature is by its key. UNAUTHENTICATED says what failed; INVALID_ARGUMENT for what does not parse.
+ * Verifies a permit: `ca` (DER) matches a pin, `certificate` (DER) is issued by it, has the role Auth and is valid now,
+ * and the signature is by its key. UNAUTHENTICATED names the failed check; INVALID_ARGUMENT for malformed input.
  */
 struct error *login_permit_check(const struct login_permit *p, struct str signature, struct str certificate, struct str ca,
                                  const struct ca_pins *pins, struct walltime now) MUST_USE;
 
 /*
- * Before a sandbox without files, and while an answer is awaited: OpenSSL sets itself and each algorithm up when it is first
- * used. Reads no configuration of the host.
+ * Initialises OpenSSL and the algorithms, which it otherwise does at first use: to be called before entering a sandbox
+ * without files, or while waiting for an answer. Reads no configuration of the host.
  */
 struct error *login_permit_prepare(void) MUST_USE;
 

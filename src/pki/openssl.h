@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where OpenSSL's way of failing becomes ours.
+ * Converts OpenSSL's errors to struct error.
  */
 #ifndef PKI_OPENSSL_H
 #define PKI_OPENSSL_H
@@ -8,8 +8,8 @@
 #include "base/error.h"
 
 /*
- * An error with OpenSSL's first reason as its cause, and an empty error queue: nothing may be left
- * there for the next call to find. Its texts are OpenSSL's own, never a peer's.
+ * Makes an error with OpenSSL's first reason as its cause, and empties OpenSSL's error queue for the next call. The
+ * texts are OpenSSL's, never a peer's.
  */
 #define openssl_error(code, ...) openssl_error_at(error_new(code, __VA_ARGS__))
 struct error *openssl_error_at(struct error *err) MUST_USE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the tests of pki/ and signer/: keys, and what a refusal must say.
+ * Helpers for the tests of pki/ and signer/: keys, and checks of errors.
  */
 #ifndef PKI_PKI_TESTING_H
 #define PKI_PKI_TESTING_H

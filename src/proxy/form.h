@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads what a browser sends for a form: application/x-www-form-urlencoded (URL Standard section 5.1), strict
- * and bounded. The values may be passwords, so that they are wiped.
+ * Strict, bounded parser of HTML form data, application/x-www-form-urlencoded (URL Standard section 5.1). Values may be
+ * passwords, so they are wiped.
  */
 #ifndef PROXY_FORM_H
 #define PROXY_FORM_H
@@ -13,7 +13,7 @@
 enum { FORM_FIELDS_MAX = 8, FORM_NAME_MAX = 64, FORM_VALUE_MAX = 1 * KiB };
 
 struct form {
-        /* nothing below is for others */
+        /* the following fields are private */
         struct form_field {
                 struct secret name, value;
         } fields[FORM_FIELDS_MAX];
@@ -21,15 +21,15 @@ struct form {
 };
 
 /*
- * Takes a body apart. INVALID_ARGUMENT: an escape that is none, bytes that are no text (UTF-8 without NUL), a name twice,
- * more than FORM_FIELDS_MAX fields, or longer names and values than above. *ret is empty then.
+ * Parses a body. INVALID_ARGUMENT: a malformed escape, bytes that are not UTF-8 or contain NUL, a duplicate name, more
+ * than FORM_FIELDS_MAX fields, or names and values beyond the limits above. *ret is empty then.
  */
 struct error *form_parse(struct str body, struct form *ret) MUST_USE;
 
-/* Wipes it. */
+/* Wipes and frees the form. */
 void form_release(struct form *f);
 
-/* The value of a field, "" when there is none of that name; borrowed from the form, a NUL stands behind it. */
+/* The value of a field, "" when there is none of that name; borrowed from the form, NUL-terminated. */
 struct str form_value(const struct form *f, const char *name);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joins on their way through the proxy, message by message (docs/protocols/join.md, P1), and logins: the
- * only methods that an unauthenticated peer reaches here.
+ * Forwards joins, message by message (docs/protocols/join.md, P1), and logins to the Auth Service: the only gRPC
+ * methods of the proxy, open to unauthenticated peers.
  */
 #ifndef PROXY_FORWARD_H
 #define PROXY_FORWARD_H
@@ -11,10 +11,10 @@
 
 struct proxy;
 
-/* Who is at the other end of a gRPC connection: rpc_call_caller() of every call on it. */
+/* The client of a gRPC connection, returned by rpc_call_caller() of every call on it. */
 struct forward_peer {
         struct proxy *proxy;
-        bool has_channel_binding; /* of the TLS connection on which it speaks */
+        bool has_channel_binding; /* of its TLS connection */
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE];
 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process on the public port: what its parts share. Private to src/proxy.
+ * State of the Proxy Service process, which serves the public port. Private to src/proxy.
  *
  *   accept ─► listener: counts the source, reads the ClientHello
  *               ├─ teleport-auth@…  ─────────► passes the bytes through to auth, TLS untouched
- *               ├─ cteleport-reversetunnel ──► mutual TLS (host CA): tunnels, the nodes that wait to be reached
+ *               ├─ cteleport-reversetunnel ──► mutual TLS (host CA): tunnels, the nodes that can be reached
  *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a user's connection to a node
  *               └─ else: TLS here, which asks for no certificate
  *                    ├─ teleport-proxy-grpc, h2 ─► forward: the join services and Ping, nothing else
@@ -34,25 +34,25 @@ struct proxy {
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
-        struct admission joins; /* and logins, on their way to auth */
+        struct admission joins; /* joins and logins being forwarded to auth */
         struct shares users; /* connections to nodes, by user */
-        struct budget memory; /* of what is on its way in them, by user */
+        struct budget memory; /* of their buffered bytes, by user */
         struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */
         struct upstream *upstream;
         struct listener *listener;
         struct tunnels tunnels;
-        struct tls_context *tls;       /* NULL until there is a certificate to show */
+        struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
         struct buf user_cas;           /* PEM */
         struct host_identity identity; /* of role Proxy; empty until the instance has it */
-        char *auth_address;            /* where to pass connections through to; NULL: not known yet */
+        char *auth_address;            /* address to which connections are passed through; NULL: not known yet */
         struct link *instance;
-        struct timer *request_again;       /* for the identity, after the instance was away */
+        struct timer *request_again;       /* repeats the request for the identity after the instance was not reachable */
         Cteleport__Internal__V1__HttpsKeyPair **keypairs; /* the latest; owned copies after a reload */
         size_t keypair_count;
         struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */
-        bool is_asking;                /* a question to the instance is open */
-        bool is_ready; /* said so to the supervisor */
+        bool is_asking;                /* a request to the instance is pending */
+        bool is_ready; /* readiness was reported to the supervisor */
         bool is_draining, is_stopping;
 };
 
@@ -62,7 +62,7 @@ static inline struct str proxy_cluster(const struct proxy *p)
         return p->identity.cluster;
 }
 
-/* The listener or the tunnels have no connection any more, while draining or stopping. */
+/* Called while draining or stopping when the listener or the tunnels have no connection any more. */
 void proxy_is_empty(struct proxy *p);
 
 #endif

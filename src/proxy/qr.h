@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QR codes as pictures that stand in a page itself: no file, no script, no style attribute.
+ * QR codes as inline SVG for web pages: without files, scripts and style attributes.
  */
 #ifndef PROXY_QR_H
 #define PROXY_QR_H
@@ -10,9 +10,8 @@
 enum { QR_TEXT_MAX = 1 * KiB };
 
 /*
- * Writes an <svg> of the text, black on white with its quiet zone whatever the colours of the page, with `label` for
- * screen readers (plain words: it is not escaped). INVALID_ARGUMENT, and nothing is written, when the text is
- * empty or longer than QR_TEXT_MAX.
+ * Writes an <svg> of the text, black on white with its quiet zone, with `label` for screen readers (it is not escaped).
+ * INVALID_ARGUMENT, and nothing is written, when the text is empty or longer than QR_TEXT_MAX.
  */
 struct error *qr_put_svg(struct buf *out, struct str text, const char *label) MUST_USE;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A user's connection to a node: on TLS with the ALPN "cteleport-ssh" and a certificate by the user CA, one
- * HTTP/1.1 CONNECT; auth decides, the node's tunnel gives a stream, and then bytes go both
- * ways.
+ * Serves a user's connection to a node: over TLS with the ALPN "cteleport-ssh" and a user certificate, the client sends
+ * one HTTP/1.1 CONNECT; auth decides, the proxy opens a stream in the node's tunnel, and then forwards bytes in both
+ * directions.
  *
  *     CONNECT <host name or host ID>:0 HTTP/1.1          HTTP/1.1 200 OK
  *     Host: <the same>                                   X-Teleport-Host-Id: <host ID>
@@ -23,17 +23,17 @@ struct stream;
 #define SSH_DIAL_ALPN "cteleport-ssh"
 
 /*
- * Serves tls (owned), whose peer has shown a certificate that the user CA made. done comes exactly once,
- * from the loop, when it is over.
+ * Serves tls (owned), whose client has presented a certificate issued by the user CA. done is called exactly once, from
+ * the loop, when the connection has ended.
  */
 struct ssh_dial;
 struct ssh_dial *ssh_dial_start(struct proxy *p, struct stream *tls, const char *peer, void (*done)(void *ctx),
                                 void *ctx) MUST_USE;
 
-/* Nothing new is begun; a connection that stands may go on. */
+/* Refuses a connection that is not established yet; an established one continues. */
 void ssh_dial_drain(struct ssh_dial *d);
 
-/* Ends it; done follows. */
+/* Closes the connection; done is called afterwards. */
 void ssh_dial_cancel(struct ssh_dial *d);
 
 #endif

@@ -2,10 +2,11 @@
 /*
  * The reverse tunnels of the nodes that are connected to this proxy, by host ID.
  *
- * A node that comes back before its old tunnel is known to be dead has two for a while: the newest serves.
+ * A node that reconnects before its old tunnel has failed has two for a while: the newest is used.
  *
- * A tunnel ends with the certificate that opened it, unless the node has proven itself again by opening another with a newer
- * one: then the old one gets no new connections, and those in it go on for as long as the newest certificate is good.
+ * A tunnel is closed when the certificate that opened it expires, unless the node has opened another one with a newer
+ * certificate: then the old tunnel gets no new connections, and the connections in it continue until the newest
+ * certificate expires.
  */
 #ifndef PROXY_TUNNELS_H
 #define PROXY_TUNNELS_H
@@ -18,41 +19,44 @@
 struct node_tunnel;
 struct sources;
 
-/* A zeroed struct with loop and sources set is ready; the owner may touch nothing else. */
+/* A zeroed struct with loop and sources set is ready for use; the owner must not access other fields. */
 struct tunnels {
         struct loop *loop;
-        struct sources *sources;     /* counts them (SOURCE_TUNNELS), and limits how many there are */
+        struct sources *sources;     /* counts tunnels (SOURCE_TUNNELS) and limits their number */
         struct tunnel_guard *guard;  /* gets every agent that connects; may be NULL */
-        void (*on_empty)(void *ctx); /* when the last one is gone, from the loop; may be NULL */
+        void (*on_empty)(void *ctx); /* called from the loop when the last tunnel has closed; may be NULL */
         void *ctx;
         struct node_tunnel *list;
         struct timer *expiry;
         struct walltime next_expiry;
         struct map by_host; /* host ID -> the newest tunnel, which knows the older ones */
         size_t count;
-        bool is_closing; /* no more are taken */
+        bool is_closing; /* no more tunnels are accepted */
 };
 
 /*
- * Takes in the tunnel of a node that has proven with this certificate to be cert->host_id; tls is owned. Beyond the limit of sources, or
- * while closing, it is closed at once; the oldest of a host goes beyond LIMIT_TUNNELS_PER_HOST.
+ * Adds the tunnel of node cert->host_id, which has authenticated with this certificate; tls is owned. Beyond the limit
+ * of sources, or while closing, it is closed at once; beyond LIMIT_TUNNELS_PER_HOST the oldest of the host is closed.
  */
 void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *cert, const char *peer);
 
-/* Ends the tunnels of a host, and the connections in them: those by certificates earlier than `before`, unless that is zero; then all. */
+/*
+ * Closes the tunnels of a host and the connections in them: those opened with certificates issued before `before`, or
+ * all if that is zero.
+ */
 void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason);
 
-/* Calls each for every tunnel, with the certificate that opened it; host_id borrowed. */
+/* Calls each() for every tunnel, with the certificate that opened it; host_id is borrowed. */
 void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx);
 
-/* Asks the node host_id for a stream, see tunnel_connect. NULL: it has no tunnel to this proxy. */
+/* Opens a stream to the node host_id, see tunnel_connect(). NULL: it has no tunnel to this proxy. */
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 
-/* Takes no more, and tells all nodes to go; SSH connections that are open may go on. */
+/* Accepts no more tunnels and asks all nodes to leave; open SSH connections continue. */
 void tunnels_drain(struct tunnels *t);
 
-/* Takes no more and ends all. */
+/* Accepts no more tunnels and closes all. */
 void tunnels_shut(struct tunnels *t);
 
 static inline bool tunnels_are_empty(const struct tunnels *t)
@@ -60,7 +64,7 @@ static inline bool tunnels_are_empty(const struct tunnels *t)
         return t->list == NULL;
 }
 
-/* When they are empty. */
+/* To be called when there are no tunnels. */
 void tunnels_release(struct tunnels *t);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The proxy's web server: the routing table of its pages, and a connection that is served by it.
+ * The proxy's web server: serves its pages on a connection, by a routing table.
  *
  *     GET  /, /web                        how to log in to the cluster
  *     GET  /web/invite/<32 hex>           the form (also /web/reset/…)      OpenInvite
  *     POST /web/invite/<32 hex>           password, again, otp              OpenInvite, AcceptInvite
  *     GET  /webapi/find, ping, motd       for agents and clients (webapi.h)
  *
- * The Auth Service decides; nothing is stored here. An invitation is valid for everyone who has its address, so there is no
- * cookie that another site could make use of; requests that come from another site by the browser's word are refused all the same.
+ * The Auth Service decides; nothing is stored here. An invitation is valid for everyone who has its address, so there
+ * is no cookie that another site could misuse; requests that the browser marks as coming from another site are refused
+ * nevertheless.
  */
 #ifndef PROXY_WEB_H
 #define PROXY_WEB_H
@@ -19,8 +20,8 @@
 struct web_options {
         struct loop *loop;
         struct upstream *upstream; /* must live as long as the loop runs */
-        struct webapi_facts (*facts)(void *ctx); /* what the pages say now; borrowed for a moment */
-        void (*on_closed)(void *ctx); /* once, from the loop: the connection has ended, and the web is gone */
+        struct webapi_facts (*facts)(void *ctx); /* current values for the pages; borrowed during the call */
+        void (*on_closed)(void *ctx); /* called once, from the loop: the connection has ended, and the struct web is freed */
         void *ctx;
         const char *peer; /* address text of the browser, for auth's guard and its audit; borrowed until on_closed */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of the web pages: a browser that is joined to them in memory, sends one request and keeps the response.
+ * Fixture for tests of the web pages: a browser, connected in memory, that sends one request and stores the response.
  */
 #ifndef PROXY_WEB_TESTING_H
 #define PROXY_WEB_TESTING_H

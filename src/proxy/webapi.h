@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The few pages of the web port: what an agent or a client asks before it knows anything.
+ * The unauthenticated web API that agents and clients use to discover the cluster: find, ping and motd.
  */
 #ifndef PROXY_WEBAPI_H
 #define PROXY_WEBAPI_H
@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "net/http_server.h"
 
-/* What the pages say. Everything borrowed. */
+/* The values in the answers; everything is borrowed. */
 struct webapi_facts {
         struct str cluster;     /* "" while unknown: pages that need it answer 503 */
         struct str listen_addr; /* "0.0.0.0:3080" */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What writer, reader and checker of recordings share. Private to src/recording.
+ * Declarations shared by the writer, reader and checker of recordings. Private to src/recording.
  */
 #ifndef RECORDING_RECORDING_INTERNAL_H
 #define RECORDING_RECORDING_INTERNAL_H
@@ -12,13 +12,13 @@
 enum {
         MAGIC_LEN = sizeof RECORDING_MAGIC - 1,
         CHUNK_HEADER = 13,           /* length, CRC-32C, number, kind */
-        CHUNK_SUMMED = 5,            /* the end of it that the CRC covers: number, kind */
+        CHUNK_SUMMED = 5,            /* the part of the header that the CRC covers: number, kind */
         CHUNK_END_LEN = 32 + 8,      /* SHA-256, microseconds */
         DIGEST_LEN = 32,
-        EVENT_BYTES_MAX = 8 * KiB,   /* of a terminal in one line: six times that and the rest fit a chunk */
+        EVENT_BYTES_MAX = 8 * KiB,   /* of output in one line: escaped, up to six times as long, it fits a chunk */
         EVENT_LINE_MAX = 6 * EVENT_BYTES_MAX + 128,
         HEADER_LINE_MAX = 4 * KiB,
-        SIZE_MAX_CELLS = 65535,      /* columns or rows: what TIOCSWINSZ can say */
+        SIZE_MAX_CELLS = 65535,      /* maximum of columns or rows, that of TIOCSWINSZ */
 };
 
 enum chunk_kind { CHUNK_DATA = 'd', CHUNK_END = 'e', CHUNK_HOLE = 'h' };
@@ -29,8 +29,8 @@ struct chunk_header {
 };
 
 /*
- * Reads a chunk's header and checks it against what may come next; DATA_LOSS names the chunk. A hole's number is that of
- * the chunk behind it: `expected` or more.
+ * Reads a chunk's header and checks that it may come next; DATA_LOSS names the chunk. A hole's number is that of the
+ * chunk behind it: `expected` or more.
  */
 struct error *chunk_header_read(const uint8_t *head, uint32_t expected, struct chunk_header *ret) MUST_USE;
 
@@ -39,17 +39,17 @@ uint32_t crc32c(uint32_t crc, struct str bytes);
 
 /* ---- lines ------------------------------------------------------------------------------------------- */
 
-/* How the bytes begin: a character of so many bytes (RFC 3629), one that is cut off (0), or a byte that is none (-1). */
+/* The length of the first character in bytes (RFC 3629), 0 if it is incomplete, or -1 for an invalid byte. */
 int utf8_first(struct str s);
 
 void line_put_header(struct buf *out, const struct recording_header *h);
-/* At most EVENT_BYTES_MAX bytes, none of them a character that is cut off: those are written as bytes. */
+/* Writes at most EVENT_BYTES_MAX bytes; an incomplete character is written as single bytes. */
 void line_put_output(struct buf *out, struct duration at, struct str bytes);
 void line_put_resize(struct buf *out, struct duration at, uint32_t columns, uint32_t rows);
 
 /*
- * Reads what the functions above write, nothing else: DATA_LOSS. The line comes without its newline; `bytes` receives what
- * an OUTPUT showed.
+ * Reads the output of the functions above and nothing else: DATA_LOSS. The line has no newline; `bytes` receives the
+ * output of an OUTPUT event.
  */
 struct error *line_read_header(struct str line, struct recording_event *ret) MUST_USE;
 struct error *line_read_event(struct str line, struct buf *bytes, struct recording_event *ret) MUST_USE;

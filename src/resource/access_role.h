@@ -14,12 +14,12 @@
 #define ROLE_WHERE_OWN "contains(session.participants, user.metadata.name)"
 
 /*
- * Checks a role and fills in kind and version, in place. INVALID_ARGUMENT says what is wrong, of which
- * field, and what would be right. warnings (texts in the arena) may be NULL.
+ * Checks a role and fills in kind and version, in place. INVALID_ARGUMENT names the field, the problem and the valid
+ * values. warnings (texts in the arena) may be NULL.
  */
 struct error *access_role_check(Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings) MUST_USE;
 
-/* Names of roles: as tokens', but without ':' and '='; no blanks, so that lists of them can be written with commas. */
+/* Whether s is a valid role name: as for tokens, but without ':' and '='. */
 bool name_is_role(struct str s);
 
 /* Whether an entry of `logins` stands for the logins of the user: {{internal.logins}} or {{external.logins}}. */

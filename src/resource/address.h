@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses as users write them: host, host:port, [v6]:port. Only the form is checked; nothing is resolved.
+ * Parser of addresses in configuration and flags: host, host:port, [v6]:port. Only the form is checked; names are not
+ * resolved.
  */
 #ifndef RESOURCE_ADDRESS_H
 #define RESOURCE_ADDRESS_H
@@ -10,7 +11,7 @@
 
 enum { AUTH_PORT = 3025, WEB_PORT = 3080, SSH_PORT = 3022, HTTPS_PORT = 443 };
 
-/* PORT_REQUIRED: the text must name one itself. */
+/* PORT_REQUIRED: the text must include a port. */
 enum { PORT_REQUIRED = -1 };
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * teleport.yaml: what it may say, and what it means.
+ * Validation of teleport.yaml, and access to its values.
  */
 #ifndef RESOURCE_CONFIG_H
 #define RESOURCE_CONFIG_H
@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "config.pb-c.h"
 
-#define CONFIG_DATA_DIR "/var/lib/teleport" /* unless data_dir says otherwise */
+#define CONFIG_DATA_DIR "/var/lib/teleport" /* default of data_dir */
 
 enum { CONFIG_WARNINGS_MAX = 8 };
 struct config_warnings {
@@ -19,19 +19,19 @@ struct config_warnings {
 };
 
 /*
- * Checks a whole configuration after command line flags were laid over it, and fills in defaults in
- * place (data_dir, listen_addr, join method, ports of auth_server and proxy_server). New texts live in
- * the arena. INVALID_ARGUMENT names the key. warnings may be NULL.
+ * Checks a whole configuration after command line flags were applied, and fills in defaults in place (data_dir,
+ * listen_addr, join method, ports of auth_server and proxy_server). New texts live in the arena. INVALID_ARGUMENT names
+ * the key. warnings may be NULL.
  */
 struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, struct config_warnings *warnings) MUST_USE;
 
 /* Whether a host can join under this name: a host name that is no IP address. INVALID_ARGUMENT names `field`. */
 struct error *config_check_nodename(struct str name, const char *field) MUST_USE;
 
-/* Whether a service of the table (services/services.h) is on: "auth". */
+/* Whether a service of the table (services/services.h), such as "auth", is enabled. */
 bool config_service_enabled(const Cteleport__V1__Config *config, const char *service);
 
-/* Whether it is "sha256:" and 64 hex digits. */
+/* Whether a pin is "sha256:" and 64 hex digits. */
 bool config_is_pin(struct str pin);
 
 /* A static token of auth_service.tokens: `node,proxy:SECRET`, or a file with one secret a line. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * teleport.yaml as a message: read from a file or a text, not checked yet (resource/config.h does that).
+ * Loads teleport.yaml from a file or a text into a message; resource/config.h validates it.
  */
 #ifndef RESOURCE_CONFIG_FILE_H
 #define RESOURCE_CONFIG_FILE_H
@@ -11,17 +11,17 @@
 
 #define CONFIG_FILE_DEFAULT "/etc/teleport.yaml"
 
-/* What the log and standard error say before the keys that have no effect here. */
+/* The text of the log and standard error before a list of keys without effect. */
 #define IGNORED_KEYS "keys of Teleport that change nothing here are ignored"
 
 /*
- * Reads one file. INVALID_ARGUMENT with the place of each mistake, NOT_FOUND, PERMISSION_DENIED. *ret_ignored (may be NULL)
- * lists the keys without effect, see schema_notes. Both results live in the arena.
+ * Reads one file. INVALID_ARGUMENT with the position of each mistake, NOT_FOUND, PERMISSION_DENIED. *ret_ignored (may
+ * be NULL) lists the keys without effect, see schema_notes. Both results live in the arena.
  */
 struct error *config_file_load(struct arena *arena, const char *path, const char **ret_ignored,
                                Cteleport__V1__Config **ret) MUST_USE;
 
-/* The same for a text; name stands in errors for the path. */
+/* The same for a text; errors show name instead of a path. */
 struct error *config_text_load(struct arena *arena, const char *name, struct str text, const char **ret_ignored,
                                Cteleport__V1__Config **ret) MUST_USE;
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by config.c (what all services share) and config_services.c (each of them); not included elsewhere. */
+/*
+ * Declarations shared by config.c (settings of all services) and config_services.c (settings of each service). Private
+ * to these.
+ */
 #ifndef RESOURCE_CONFIG_INTERNAL_H
 #define RESOURCE_CONFIG_INTERNAL_H
 
 #include "resource/config.h"
 
-/* A check under way. */
+/* State of a running check. */
 struct config_checker {
         Cteleport__V1__Config *config;
         struct arena *arena;
@@ -14,7 +17,7 @@ struct config_checker {
 
 void config_warn(struct config_checker *c, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* protobuf-c's structs have no const; what the arena lends is not written to. */
+/* Removes const for a field of protobuf-c's structs, which have none; the text is not written to. */
 static inline char *config_text(const char *text)
 {
         return (char *)(uintptr_t)text;

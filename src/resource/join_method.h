@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The join methods of this release: the one table of their names, as tokens and configuration files write them.
+ * The table of names of the join methods, as used in tokens and configuration files.
  *
  * A method is one name here and one file src/join/methods/NAME.c, which defines join_method_NAME (join/method.h).
  */
@@ -24,7 +24,7 @@ extern const char *const join_method_names[];
 
 /*
  * NULL for a method of this release; else INVALID_ARGUMENT, which distinguishes a method that only Teleport has from an
- * unknown one. `field` names where it stood.
+ * unknown one. `field` is its path, for the error.
  */
 struct error *join_method_check(struct str method, const char *field) MUST_USE;
 

@@ -11,18 +11,18 @@
 #include "role.pb-c.h"
 
 /*
- * Checks a lock and fills in kind and version, in place. A lock may come without a name; the cluster gives
- * it one. INVALID_ARGUMENT says what is wrong and of which field.
+ * Checks a lock and fills in kind and version, in place. A lock without a name gets one from the cluster.
+ * INVALID_ARGUMENT names the field and the problem.
  */
 struct error *lock_check(Cteleport__V1__Lock *lock) MUST_USE;
 
-/* When it ends, for the store; 0: never. */
+/* The expiry of a lock, for the store; 0: never. */
 struct walltime lock_ends(const Cteleport__V1__Lock *lock);
 
-/* Whether spec.target.join_arn stands for this ARN, which STS reported. */
+/* Whether the pattern of spec.target.join_arn matches this ARN, which STS reported. */
 bool lock_arn_matches(struct str pattern, struct str arn);
 
-/* "user alice", "node web-1": what is locked. */
+/* Writes the target of a lock: "user alice", "node web-1". */
 void lock_put_target(const Cteleport__V1__Lock *lock, struct buf *out);
 
 #endif

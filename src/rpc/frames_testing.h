@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/2 frames written and read by hand, for tests of what no library would send. Header blocks are
- * literals without Huffman (RFC 7541 section 6.2.2), frames as in RFC 9113 section 4.1.
+ * Helpers for tests that write and read HTTP/2 frames by hand, to send frames that no library would send. Header blocks
+ * are literals without Huffman (RFC 7541 section 6.2.2), frames as in RFC 9113 section 4.1.
  */
 #ifndef RPC_FRAMES_TESTING_H
 #define RPC_FRAMES_TESTING_H
@@ -62,7 +62,7 @@ static inline void put_header(struct buf *block, const char *name, const char *v
         buf_put_c(block, value);
 }
 
-/* A gRPC message that holds only text. */
+/* A gRPC message with one text field. */
 static inline void put_message(struct buf *out, const char *text)
 {
         Everything msg = everything_of(text);
@@ -96,7 +96,7 @@ static inline bool next_frame(struct str *rest, struct frame *ret)
         return true;
 }
 
-/* The grpc-status in a header block; the server keeps no dynamic table, so each block stands alone. */
+/* The grpc-status in a header block; the server uses no dynamic table, so each block is independent. */
 static inline void find_status(struct str block, int *ret_status)
 {
         nghttp2_hd_inflater *inflater = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An HTTP/2 connection over a stream, as server and client of gRPC and both ends of a reverse tunnel need
- * it: nghttp2 fed and drained, output of one turn of the loop in one write, limits on what nghttp2 does
- * not limit, a keepalive, one timer. Inside rpc and tunnel only.
+ * An HTTP/2 connection over a stream, for gRPC servers and clients and both ends of a reverse tunnel. It passes bytes
+ * to and from nghttp2, writes the output of one turn of the loop at once, adds limits that nghttp2 lacks, sends
+ * keepalives, and has one timer. Private to rpc and tunnel.
  *
  *     stream ──on_read──▶ nghttp2_session_mem_recv ──▶ h2_events ──▶ server.c, client.c, tunnel
  *            ◀──write──── nghttp2_session_mem_send ◀── nghttp2_submit_…, then h2_wants()
@@ -30,39 +30,39 @@ struct h2_events {
         void (*on_header)(struct h2 *h, int32_t stream, struct str name, struct str value);
         void (*on_headers)(struct h2 *h, int32_t stream);                 /* a header block is complete; clients: may be NULL */
         void (*on_data)(struct h2 *h, int32_t stream, struct str bytes);
-        void (*on_last)(struct h2 *h, int32_t stream);                    /* the peer sends no more on it */
-        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it went out */
+        void (*on_last)(struct h2 *h, int32_t stream);                    /* the peer has ended its direction of the stream */
+        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it was sent */
         void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
-        void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never go out */
-        void (*on_turn)(struct h2 *h);                                    /* the turn that h2_request_turn() requested; may be NULL */
-        void (*on_received)(struct h2 *h);                                /* nghttp2 has seen all of a read; may be NULL */
-        void (*on_goaway)(struct h2 *h);                                  /* the peer wants no new streams; may be NULL */
-        /* The next len bytes of a data source that said NGHTTP2_DATA_FLAG_NO_COPY; NULL: none says so. */
+        void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never be sent */
+        void (*on_turn)(struct h2 *h);                                    /* the turn after h2_request_turn(); may be NULL */
+        void (*on_received)(struct h2 *h);                                /* nghttp2 has processed a read; may be NULL */
+        void (*on_goaway)(struct h2 *h);                                  /* the peer accepts no new streams; may be NULL */
+        /* Writes the next len bytes of a data source with NGHTTP2_DATA_FLAG_NO_COPY; NULL: there are none. */
         void (*put_data)(struct h2 *h, int32_t stream, char *out, size_t len);
-        /* The owner's own deadlines: acts on those that have passed, returns the next one or NEVER. */
+        /* Handles the owner's deadlines that have passed, and returns the next one or NEVER. */
         struct instant (*on_time)(struct h2 *h, struct instant now);
-        /* The connection is gone, h->why says why. Again in each turn asked for afterwards. */
+        /* The connection has ended; h->why is the reason. Called again in each turn that is requested afterwards. */
         void (*on_end)(struct h2 *h);
 };
 
-/* A rate with a burst: tokens that come back with time. per_second 0: no limit. */
+/* A rate limit with a burst (token bucket). per_second 0: no limit. */
 struct h2_budget {
         int64_t per_second, burst;
-        int64_t spent_ns; /* tokens that have not come back yet, in nanoseconds of the rate */
+        int64_t spent_ns; /* spent tokens that are not restored yet, in nanoseconds of the rate */
         struct instant at;
 };
 
 struct h2_options {
         bool is_server;
-        uint32_t max_streams;        /* announced; 0: push and all else from the peer is off */
+        uint32_t max_streams;        /* announced limit; 0: the peer may open none */
         struct h2_budget resets;     /* streams reset by either side, header blocks refused */
-        struct h2_budget noise;      /* frames that carry nothing */
+        struct h2_budget noise;      /* frames that transfer no data (see h2.c) */
         struct duration idle;        /* close after this long without a stream; 0: never */
-        bool is_brief;               /* as many connections come as go: memory and settings are spared, see h2_init() */
-        bool is_kept_alive;          /* the keepalive runs also while there is no stream */
+        bool is_brief;               /* short-lived connections: saves memory and frames, see h2_init() */
+        bool is_kept_alive;          /* keepalives are sent also without open streams */
         /*
-         * Bytes that may be under way on each stream until the owner has consumed them
-         * (nghttp2_session_consume_stream); all streams together have no window. 0: nghttp2 does it all.
+         * Flow-control window of each stream; the owner returns consumed bytes with nghttp2_session_consume_stream().
+         * The connection has no common window. 0: nghttp2 manages the windows.
          */
         int32_t stream_window;
 };
@@ -76,15 +76,15 @@ struct h2 {
         struct h2_options options;
         struct timer *timer;
         struct instant timer_due;
-        struct instant received;      /* when bytes last came */
-        struct instant pinged;     /* our ping that nothing answered yet; 0: none */
-        struct instant idle_since; /* when the last stream ended */
-        size_t open;               /* streams the owner counts as open */
-        size_t queued;             /* bytes of messages that wait for the peer's window; the owner counts */
+        struct instant received;      /* time of the last received bytes */
+        struct instant pinged;     /* time of our unanswered ping; 0: none */
+        struct instant idle_since; /* time when the last stream ended */
+        size_t open;               /* number of open streams, counted by the owner */
+        size_t queued;             /* bytes of messages that wait for the peer's window, counted by the owner */
         char *batch;               /* a buffer of the loop while output is gathered */
         size_t batch_len;
-        struct error *why;         /* reason of the end, NULL when the owner asked for it */
-        bool is_busy;              /* inside nghttp2: submitted frames go out by themselves */
+        struct error *why;         /* reason of the end, NULL when the owner requested it */
+        bool is_busy;              /* inside nghttp2: submitted frames are sent afterwards */
         bool has_output;           /* the owner has submitted something while nghttp2 read */
         bool is_settings_due;      /* ours are not sent yet */
         bool is_turn_due;
@@ -96,21 +96,22 @@ struct h2 {
 #define NEVER ((struct instant){ INT64_MAX })
 
 /*
- * Starts on s, owned from now on; the settings go out in the next turn, of a brief server with the answer to the client's first
- * request, or with that to its settings if no request came with them (RFC 9113 section 3.4). The session of a brief connection lies in malloc's memory instead of pages of its own.
+ * Starts on s, owned from now on. The settings are sent in the next turn; a brief server sends them with the answer to
+ * the client's first request or, if no request came with the client's settings, with the answer to these (RFC 9113
+ * section 3.4). The session of a brief connection is allocated with malloc instead of separate pages.
  */
 void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_events *events, struct h2_options options);
 
-/* After on_end. */
+/* To be called after on_end. */
 void h2_release(struct h2 *h);
 
-/* Something was submitted: it goes out at the end of this turn, or of the next. */
+/* Sends submitted frames at the end of this turn or the next. */
 void h2_wants(struct h2 *h);
 
-/* Asks for a turn of its own in any case: on_turn, or on_end when the connection is over. */
+/* Requests a separate turn: on_turn is called, or on_end when the connection has ended. */
 void h2_request_turn(struct h2 *h);
 
-/* Ends the connection; err (owned) says why, NULL for an end of our own wish. Repeats are ignored. */
+/* Ends the connection; err (owned) is the reason, NULL for a normal end. Further calls are ignored. */
 void h2_end(struct h2 *h, struct error *err);
 
 /* GOAWAY: open streams may finish, then the connection ends. */
@@ -119,11 +120,14 @@ void h2_go_away(struct h2 *h);
 /* The timer fires by then at the latest. */
 void h2_wake_by(struct h2 *h, struct instant by);
 
-/* Counts streams of the owner; the keepalive runs while there are some (or always), the idle time while there are none. */
+/*
+ * Counts open streams of the owner; keepalives are sent while there are some (or always), the idle timeout runs while
+ * there are none.
+ */
 void h2_opened(struct h2 *h);
 void h2_closed(struct h2 *h);
 
-/* A reset or a refusal that the peer caused. */
+/* Counts a reset or refusal caused by the peer against its rate limit. */
 void h2_spend_reset(struct h2 *h);
 
 /* Whether more output may be queued: ends the connection when the peer left LIMIT_UNREAD_OUTPUT unread. */

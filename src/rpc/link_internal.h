@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames of a link, as both ends write and read them:
+ * The frame format of a link, shared by both ends:
  *
  *     u32  bytes that follow
  *     u32  id, chosen by the client; an answer has the id of its request
@@ -17,7 +17,7 @@ enum {
         LINK_PREFIX = 4,
         LINK_HEADER = LINK_PREFIX + 4 + 2,
         LINK_FRAME_MAX = LINK_HEADER + LINK_MESSAGE_MAX,
-        LINK_OUT_MARK = 64 * KiB, /* frames are gathered up to here and then written together */
+        LINK_OUT_MARK = 64 * KiB, /* frames are collected up to this size and then written together */
         LINK_OUT_MAX = LINK_OUT_MARK + LINK_FRAME_MAX,
 };
 
@@ -27,7 +27,7 @@ struct link_frame {
         struct str body; /* borrowed from the input */
 };
 
-/* The first frame of `in`: *ret_size is what it takes up there, 0 when more bytes are needed. INVALID_ARGUMENT: no frame. */
+/* Parses the first frame of `in`: *ret_size is its size, 0 when more bytes are needed. INVALID_ARGUMENT: malformed. */
 struct error *link_frame_read(struct str in, struct link_frame *ret, size_t *ret_size) MUST_USE;
 
 /* Appends a frame; msg NULL: without body. RESOURCE_EXHAUSTED and nothing appended when msg is too large. */
@@ -36,7 +36,7 @@ struct error *link_frame_put(struct buf *out, uint32_t id, uint16_t code, const 
 /* Appends the frame of an error. */
 void link_frame_put_error(struct buf *out, uint32_t id, const struct error *err);
 
-/* Appends the frame of an answer, or of the error that it is too large. */
+/* Appends the frame of an answer, or of an error when the answer is too large. */
 void link_frame_put_answer(struct buf *out, uint32_t id, const ProtobufCMessage *answer);
 
 #endif

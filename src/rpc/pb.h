@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fields of protobuf messages that are only read: protobuf-c declares text as char * and bytes as uint8_t *, without const, and
- * does not write to a message that it packs. These are the only places where const is taken away for it. Nothing is copied: the
- * text and bytes must live as long as the message.
+ * Sets fields of protobuf messages that are only read. protobuf-c declares text as char * and bytes as uint8_t *,
+ * without const, but does not write to a message that it packs. Only these functions remove const for that. Nothing is
+ * copied: text and bytes must be valid as long as the message.
  */
 #ifndef RPC_PB_H
 #define RPC_PB_H

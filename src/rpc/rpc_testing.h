@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of gRPC: a service that echoes, streams and remembers, on a loop whose clock the test moves.
+ * Fixture for tests of gRPC: a service that echoes, streams and records its calls, on a loop whose clock the test sets.
  */
 #ifndef RPC_RPC_TESTING_H
 #define RPC_RPC_TESTING_H
@@ -25,19 +25,19 @@ typedef Cteleport__Test__Everything Everything;
 
 enum { ECHO_MAX = 64 * KiB };
 
-/* The service and what it saw. Its methods find it as the caller of the connection. */
+/* The service and its recorded calls. Its methods get it with rpc_call_caller(). */
 struct service {
         struct fake_clock clock;
         struct loop loop;
         struct rpc_server_conn *conn; /* NULL once closed */
         bool is_open_to_unauthenticated;
-        struct error *refusal; /* what the guard says, or NULL */
+        struct error *refusal; /* the error that the guard returns, or NULL */
         int guarded, opened, messages, half_closes, gone, closed;
         char last_text[64];
         char metadata[64];            /* "version" of the last call */
         struct rpc_call *call;        /* the last one opened and not finished */
-        bool is_slow;                 /* does not answer by itself */
-        bool closes_on_message;       /* ends the connection from inside */
+        bool is_slow;                 /* does not answer automatically */
+        bool closes_on_message;       /* closes the connection in a callback */
         struct budget memory;         /* total 0: none */
         struct budget_holder *holder;
 };
@@ -172,7 +172,7 @@ static inline void service_init(struct service *s)
         assert_null(loop_init(&s->loop, &s->clock.clock));
 }
 
-/* Serves at one end of a socketpair and gives back the other. */
+/* Serves at one end of a socketpair and returns the other. */
 static inline struct stream *service_serve(struct service *s)
 {
         struct stream *ours, *theirs;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What sftp-server(8) tells on its standard error with `-e -l VERBOSE`, a line for each request, taken apart for the audit.
+ * Parser of the log of sftp-server(8) with `-e -l VERBOSE`: one line on its standard error for each request, converted
+ * to audit events.
  *
- * File names come from the user and OpenSSH writes them between quotes that it does not escape, nor newlines. So a name
- * may look like the rest of its line, or like a line: nothing here is proof against the account of the session, but no
- * operation goes unreported. A line that begins like one and does not end like one is reported with the part that was read.
+ * File names come from the user, and OpenSSH writes them in quotes without escaping quotes and newlines. So a name may
+ * imitate the rest of its line, or a whole line: the events are not proof against the session's account, but no
+ * operation is unreported. A line with a valid beginning and an invalid end is reported with the part that was parsed.
  */
 #ifndef SESSION_SFTP_LOG_H
 #define SESSION_SFTP_LOG_H
@@ -13,15 +14,15 @@
 #include "base/str.h"
 
 enum {
-        SFTP_LINE_MAX = 8 * KiB, /* OpenSSH cuts its own at 1 KiB, before it escapes them */
-        SFTP_PATH_MAX = 2 * KiB, /* as it is reported */
+        SFTP_LINE_MAX = 8 * KiB, /* OpenSSH cuts lines at 1 KiB, before escaping */
+        SFTP_PATH_MAX = 2 * KiB, /* in reports */
 };
 
 enum sftp_line_kind {
-        SFTP_LINE_FOREIGN,   /* not a line of the log that we know: for the user */
-        SFTP_LINE_NOTE,      /* of the log, and of no interest */
+        SFTP_LINE_FOREIGN,   /* not a known log line: forwarded to the user */
+        SFTP_LINE_NOTE,      /* a log line that is ignored */
         SFTP_LINE_OPERATION,
-        SFTP_LINE_STATUS,    /* the request reported last has failed */
+        SFTP_LINE_STATUS,    /* the last reported request has failed */
 };
 
 struct sftp_operation {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the signer is willing to certify. Pure: a request and what is known go in, an order comes out,
- * in which every name, time and key has been judged here, whatever auth says about it.
+ * The signer's policy: decides which certificates are issued. Pure functions: from a request and the signer's own facts
+ * they make an order, in which every name, time and key was checked here, independently of auth.
  */
 #ifndef SIGNER_POLICY_H
 #define SIGNER_POLICY_H
@@ -10,16 +10,16 @@
 #include "pki/cert.h"
 #include "pki/public_key.h"
 
-/* What the signer knows by itself. */
+/* Facts that the signer does not take from the request. */
 struct policy_facts {
         struct str cluster;
         struct walltime now;
         struct cert_times ca_times;        /* of the CA that would sign */
-        const struct public_key *own_keys; /* of all our CAs: never subjects */
+        const struct public_key *own_keys; /* of all CAs of the cluster, which are never certified */
         size_t own_key_count;
 };
 
-/* What to certify of a host. Strings live as long as the request and the arena. */
+/* The contents of a host's certificates. Strings are valid as long as the request and the arena. */
 struct policy_order {
         struct x509_subject x509;
         struct ssh_host_subject ssh;
@@ -29,14 +29,14 @@ struct policy_order {
 };
 
 /*
- * INVALID_ARGUMENT when the request is not well formed, PERMISSION_DENIED when it asks for what its role
- * may not have, FAILED_PRECONDITION when the CA has ended. Names a host may not bear are refused when
- * they were asked for, and left out when they are merely the host's own node name.
+ * INVALID_ARGUMENT when the request is not well formed, PERMISSION_DENIED when it requests contents that its role may
+ * not have, FAILED_PRECONDITION when the CA has expired. Names that the host may not have are refused if they were
+ * requested explicitly, and left out if they are the host's own node name.
  */
 struct error *policy_check(struct arena *a, const struct policy_facts *facts,
                            const Cteleport__Internal__V1__HostCertRequest *request, struct policy_order *ret) MUST_USE;
 
-/* The facts of a user's certificate. */
+/* The contents of a user's certificates. */
 struct user_order {
         struct x509_user_subject x509;
         struct ssh_user_subject ssh;
@@ -45,9 +45,9 @@ struct user_order {
 };
 
 /*
- * The same for a user, whose CA's times are in facts: a name, roles and logins of their alphabets, both
- * keys, LIMIT_USER_CERT_SECONDS at most. A user without logins gets a principal that fits no account. A
- * name that could be taken for a host's is refused.
+ * The same for a user, whose CA's times are in facts: valid name, roles and logins, both keys, LIMIT_USER_CERT_SECONDS
+ * at most. A user without logins gets a principal that matches no account. A name that could be mistaken for that of a
+ * host is refused.
  */
 struct error *policy_check_user(struct arena *a, const struct policy_facts *facts,
                                 const Cteleport__Internal__V1__UserCertRequest *request,

@@ -8,15 +8,15 @@
 #include "session.pb-c.h"
 
 void helper_send(struct stream *s, const Cteleport__Session__V1__HelperDown *down);
-/* is_unknown: it is no program of sshd's, as far as is known. */
+/* Refuses a program. is_unknown: it could not be identified as a program started by sshd. */
 void helper_send_refusal(struct stream *s, const char *why, bool is_unknown);
 void helper_send_end(struct stream *s, const char *why);
-/* It goes on, and nothing is recorded from here on. */
+/* Reports that the session continues and is no longer recorded. */
 void helper_send_unrecorded(struct stream *s, const char *why);
-/* As it was signed: what this node forbids on top, ssh-authorize knows from its own arguments. */
+/* Sends the signed permit unchanged; ssh-authorize knows further restrictions of this node from its own arguments. */
 void helper_send_permit(struct stream *s, const Cteleport__V1__ReportDecision *decision);
 void helper_send_go(struct stream *s, Cteleport__Session__V1__Go *go);
-/* To the cluster: a session did not begin. */
+/* Reports to the cluster that a session did not begin. */
 struct connection;
 void helper_report_rejected(struct connection *c, const char *why);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node itself has to say of a session that wants to begin; the rest is the cluster's to decide.
+ * Checks of a beginning session that the node itself makes; all others are made by the cluster.
  */
 #ifndef SSH_HELPER_POLICY_H
 #define SSH_HELPER_POLICY_H
@@ -9,15 +9,16 @@
 #include "config.pb-c.h"
 #include "session.pb-c.h"
 
-/* What the decision permits on this node; of one without, nothing. */
+/* The permissions of the decision on this node; none if the decision has none. */
 const Cteleport__V1__NodePermits *helper_permits(const Cteleport__V1__ReportDecision *d);
 
-/* The kind as one of ours, static; NULL: there is no such kind. */
+/* The kind as a static text; NULL: unknown kind. */
 const char *helper_kind(const char *kind);
 
 /*
- * Why the session may not begin, static or of the decision, which is the one that sshd has acted on; NULL: it may. sshd has enforced the certificate's options
- * already. What the roles' options say of a session the cluster decides when it begins, where it is of a release that does.
+ * The reason why the session may not begin, static or from the decision by which sshd accepted the login; NULL: it may.
+ * sshd has already enforced the certificate's options. Clusters of recent releases decide by the options of the roles
+ * when a session begins.
  */
 const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
                              const Cteleport__V1__ReportDecision *d);

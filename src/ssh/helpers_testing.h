@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of helpers.c: the helpers' socket with everything around it played: sshd's programs, the supervisor, the cluster. The
- * spool is real. Included once in a program.
+ * Fixture for tests of helpers.c: the helpers' socket, with fakes of sshd's programs, the supervisor and the cluster.
+ * The spool is real. Included once in a program.
  */
 #ifndef SSH_HELPERS_TESTING_H
 #define SSH_HELPERS_TESTING_H
@@ -40,7 +40,7 @@ static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
 
 struct connection {
         bool is_gone;
-        int helpers; /* that count themselves to it */
+        int helpers; /* number of helpers of the connection */
         struct helper *last;
         const decision_message *decision;
         const char *why_ending;
@@ -467,7 +467,7 @@ static inline UNUSED void check_passes(struct ssh_service *s)
         turns(s, 5);
 }
 
-static Cteleport__V1__NodePermits permits; /* of the decision that was made last */
+static Cteleport__V1__NodePermits permits; /* of the last decision */
 
 static inline UNUSED decision_message a_decision(void)
 {
@@ -492,7 +492,7 @@ static inline UNUSED void decide(struct ssh_service *s, const decision_message *
         decided(s->decide_ctx, d, NULL);
 }
 
-/* A session on a terminal that runs. */
+/* A running session on a terminal. */
 static inline UNUSED void given_a_session(struct ssh_service *s, const decision_message *d)
 {
         s->connection.decision = d;

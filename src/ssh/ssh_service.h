@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of the SSH Service's process, for ssh.c, connection.c and helper_check.c. The other files need no more than ssh.h.
+ * State of the SSH Service process, shared by ssh.c, connection.c and helper_check.c. Other files include ssh.h only.
  */
 #ifndef SSH_SSH_SERVICE_H
 #define SSH_SSH_SERVICE_H
@@ -19,12 +19,12 @@ struct ssh_service {
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         const Cteleport__V1__SSHConfig *ssh_config;  /* never NULL */
         bool is_stopping, is_draining;
-        struct budget memory;   /* of what is on its way in connections */
-        struct timer *end;      /* running: all that is left is to go */
-        unsigned turns_left;    /* of the loop, at the very end */
+        struct budget memory;   /* of bytes buffered in connections */
+        struct timer *end;      /* running: the process is about to end */
+        unsigned turns_left;    /* turns of the loop before the end */
 
         struct agent *agent;
-        struct shares places; /* of connections, by user */
+        struct shares places; /* number of connections, by user */
         struct map connections; /* by ID */
         struct helper_check *checks;
         struct helpers *helpers;
@@ -32,19 +32,19 @@ struct ssh_service {
 };
 
 /* ---- ssh.c ---------------------------------------------------------------------------------------------- */
-/* A connection is gone: while draining, the last one ends the process. */
+/* Called when a connection has been freed: while draining, the last one ends the process. */
 void ssh_connection_gone(struct ssh_service *s);
 
 /* ---- connection.c --------------------------------------------------------------------------------------------------- */
-/* A CONNECT has come through a tunnel. */
+/* Handles a CONNECT received through a tunnel. */
 void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const struct tunnel_request *request);
 /* The incoming stream of a connection that was not answered yet has ended. */
 void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v);
-/* The supervisor reports about an sshd (proto/internal.proto); fd is owned, or -1 when none came. */
+/* Handles a report of the supervisor about an sshd (proto/internal.proto); fd is owned, or -1 if the message has none. */
 void connection_on_sshd(struct ssh_service *s, const Cteleport__Internal__V1__SshControl *report, int fd);
-/* Ends all of them, saying why on their terminals. */
+/* Ends all connections and shows the reason on their terminals. */
 void connections_end(struct ssh_service *s, const char *why);
-/* What is left of them, at the very end: nobody is called back any more. After helpers_close. */
+/* Frees the remaining connections at the end of the process, without callbacks. To be called after helpers_close(). */
 void connections_free(struct ssh_service *s);
 
 #endif

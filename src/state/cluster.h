@@ -7,10 +7,13 @@
 
 #include "state/state.h"
 
-/* name borrowed until done returns; "" without err: the cluster has not been started yet. done exactly once from the loop; err owned. */
+/*
+ * Reads the name, borrowed until done returns; "" without err: the cluster was never started. done is called exactly
+ * once, from the loop; err is owned.
+ */
 void cluster_name_get(struct store *s, void (*done)(void *ctx, struct str name, struct error *err), void *ctx);
 
-/* The transaction is ABORTED if there is a name already. */
+/* Adds the creation of the name to t, which is ABORTED if there is a name already. */
 void cluster_name_create(struct store_txn *t, struct str name);
 
 #endif

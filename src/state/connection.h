@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /connections/<connection ID>: an SSH connection that was dialled and is not over.
+ * /connections/<connection ID>: an SSH connection that was dialled and has not ended.
  */
 #ifndef STATE_CONNECTION_H
 #define STATE_CONNECTION_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /passwords/<user>: what a login is compared with, the hash of a password and a one-time key. The only record that holds secrets
- * of users.
+ * /passwords/<user>: the credentials of a user: the hash of the password and the one-time key. The only record with
+ * secrets of users.
  */
 #ifndef STATE_CREDENTIAL_H
 #define STATE_CREDENTIAL_H
@@ -13,15 +13,15 @@
 
 extern const struct state_kind credential_kind;
 
-/* A user's password and one-time key in memory. A zeroed one is that of a user who has none. */
+/* A user's password and one-time key in memory. A zeroed struct means that the user has none. */
 struct credential {
         struct str hash; /* owned; "": none */
         struct secret totp_key;
-        int64_t last_step; /* of the one-time code; steps up to it are used */
+        int64_t last_step; /* last used time step of the one-time code; codes up to it are refused */
         int64_t changed;   /* Unix seconds */
         char sources[LIMIT_LOGIN_SOURCES][SOURCE_TEXT_MAX]; /* of successful logins, newest last */
         size_t source_count;
-        uint64_t revision; /* 0: there is none in the store */
+        uint64_t revision; /* 0: no stored record */
 };
 void credential_release(struct credential *c);
 
@@ -30,7 +30,7 @@ struct error *credential_read(const struct state_record *r, struct credential *r
 void credential_put(struct store_txn *t, struct str user, const struct credential *c);
 
 bool credential_knows(const struct credential *c, const char *source);
-/* Makes the source the newest of those known; the oldest is dropped when there are too many. */
+/* Adds the source as the newest one; the oldest is dropped when there are too many. */
 void credential_add_source(struct credential *c, const char *source);
 
 /* Deletes password, one-time key and invite of a user: with the user, or before a reset. */

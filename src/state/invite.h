@@ -17,8 +17,8 @@ void invite_put_id(struct str token, struct buf *out);
 struct error *invite_read(struct arena *a, const struct state_record *r, Cteleport__State__V1__Invite **ret) MUST_USE;
 
 /*
- * The ID of the user's newest invite, borrowed until done returns, and the revision of this entry. Both empty without err: the
- * user has none. done exactly once from the loop; err owned.
+ * Reads the ID of the user's newest invite, borrowed until done returns, and the revision of this entry. Both are empty
+ * without err when the user has none. done is called exactly once, from the loop; err is owned.
  */
 void invite_newest_get(struct store *s, struct str user, void (*done)(void *ctx, struct str id, uint64_t revision, struct error *err),
                        void *ctx);

@@ -10,7 +10,7 @@
 
 extern const struct state_kind lock_kind;
 
-/* In the arena, with metadata.revision. DATA_LOSS also when its name is not the one it is kept under. */
+/* Reads a lock, in the arena, with metadata.revision. DATA_LOSS also when its name differs from the key of its record. */
 struct error *lock_read(struct arena *a, const struct state_record *r, Cteleport__V1__Lock **ret) MUST_USE;
 
 #endif

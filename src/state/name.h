@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /names/<host name, canonical form>: the host that has a name, and the binding (host.h) of those who may take it over.
+ * /names/<host name, canonical form>: the host that has a name, and the binding (host.h) of hosts that may take it
+ * over.
  *
- * Of the binding a digest is stored: there is a record for each host, and the binding itself is never shown.
+ * Only a digest of the binding is stored, to save space: there is a record for each host, and the binding itself is
+ * never shown.
  */
 #ifndef STATE_NAME_H
 #define STATE_NAME_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /audit/outbox/<uid>: an audit event between the commit of what it reports and its line in events.log.
+ * /audit/outbox/<uid>: an audit event that was committed and is not in events.log yet.
  */
 #ifndef STATE_OUTBOX_EVENT_H
 #define STATE_OUTBOX_EVENT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /recordings/<session ID>: how much of a recorded session is here.
+ * /recordings/<session ID>: the stored size and digest of a session's recording.
  */
 #ifndef STATE_RECORDING_H
 #define STATE_RECORDING_H

@@ -10,7 +10,7 @@
 
 extern const struct state_kind role_kind;
 
-/* In the arena, with metadata.revision. DATA_LOSS also when its name is not the one it is kept under. */
+/* Reads a role, in the arena, with metadata.revision. DATA_LOSS also when its name differs from the key of its record. */
 struct error *role_read(struct arena *a, const struct state_record *r, Cteleport__V1__Role **ret) MUST_USE;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /servers/<host ID>: the public names and keys of a Proxy Service, as long as its newest certificate lasts.
+ * /servers/<host ID>: the public names and keys of a Proxy Service, valid as long as its newest certificate.
  * /servers/<host ID>/web: the keys that it serves HTTPS with, without names, as long.
  */
 #ifndef STATE_SERVER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /sessions/<session ID>: a shell, command or file transfer while it runs; the records of recorded ones stay.
+ * /sessions/<session ID>: a running shell, command or file transfer; records of recorded sessions are kept afterwards.
  */
 #ifndef STATE_SESSION_H
 #define STATE_SESSION_H

@@ -10,7 +10,7 @@
 
 extern const struct state_kind user_kind;
 
-/* In the arena, with metadata.revision. DATA_LOSS also when its name is not the one it is kept under. */
+/* Reads a user, in the arena, with metadata.revision. DATA_LOSS also when its name differs from the key of its record. */
 struct error *user_read(struct arena *a, const struct state_record *r, Cteleport__V1__User **ret) MUST_USE;
 
 #endif

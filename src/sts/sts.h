@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The STS client: asks AWS STS for the signer of a request. It has the network and the system's root certificates only; it
- * gets checked fields from auth and gives back two bounded strings or a reason.
+ * The STS client process: sends the signed request of a joining host to AWS STS to get the identity that signed it. It
+ * has access to the network and the system's root certificates only. It receives checked fields from auth and returns
+ * two bounded strings or an error.
  */
 #ifndef STS_STS_H
 #define STS_STS_H
@@ -17,14 +18,15 @@ struct sts_options {
 };
 
 /*
- * Before the process gives up its rights: loads libcurl, whose libraries are out of reach afterwards, and
- * reads AWS_CA_BUNDLE, which may be readable by the starting user only. FAILED_PRECONDITION with a hint
- * when libcurl is not installed; NOT_FOUND and others for the bundle.
+ * To be called before the process drops its privileges: loads libcurl, whose libraries cannot be opened afterwards, and
+ * reads AWS_CA_BUNDLE, which may be readable by the starting user only. FAILED_PRECONDITION with a hint when libcurl is
+ * not installed; NOT_FOUND and others for the bundle.
  */
 struct error *sts_prepare(struct buf *ret_ca_pem) MUST_USE;
 
 /*
- * What sts_main needs to read inside its sandbox, NULL-terminated: the system's CA certificates and the resolver's files, whose name service modules are libraries.
+ * The paths that sts_main() reads inside its sandbox, NULL-terminated: the system's CA certificates, and the files and
+ * name service modules of the resolver.
  */
 const char *const *sts_sandbox_read_paths(void);
 

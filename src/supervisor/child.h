@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting one service process: its row of the table of services, what it is given, and how it ended.
+ * Starts a service process by its row of the table of services, with its Boot message and descriptors, and describes
+ * how it ended.
  */
 #ifndef SUPERVISOR_CHILD_H
 #define SUPERVISOR_CHILD_H
@@ -11,7 +12,7 @@
 #include "internal.pb-c.h"
 #include "services/services.h"
 
-/* Descriptors for a new process: beyond the two that all get. Borrowed; the child has copies. */
+/* Descriptors for a new process in addition to the two that every child gets. Borrowed; the child gets copies. */
 enum { CHILD_FDS_MAX = 8 };
 struct child_fds {
         const char *names[CHILD_FDS_MAX];
@@ -20,9 +21,8 @@ struct child_fds {
 };
 
 /*
- * Starts /proc/self/exe as `teleport service NAME`, with Boot and its descriptors, and our end of the
- * control socket in *ret_control (owned by the caller). stderr_fd becomes its standard error. It dies
- * when this process does.
+ * Starts /proc/self/exe as `teleport service NAME`, with Boot and its descriptors, and our end of the control socket in
+ * *ret_control (owned by the caller). stderr_fd becomes its standard error. The kernel kills it when this process ends.
  */
 struct error *child_spawn(const struct service_process *process, const Cteleport__Internal__V1__Boot *boot,
                           const struct child_fds *fds, int stderr_fd, pid_t *ret_pid, int *ret_control) MUST_USE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel says of a process that speaks to the SSH Service as a helper: whether sshd started it, which program it
- * runs, and whether another process has a hold on it. Who asks sees to it that the number is still that process's afterwards.
+ * Checks a process that connects to the SSH Service as a helper, from the kernel's data: whether sshd started it, which
+ * program it runs, and whether another process can control it. The caller must make sure that the process ID was not
+ * reused meanwhile.
  */
 #ifndef SUPERVISOR_HELPER_CHECK_H
 #define SUPERVISOR_HELPER_CHECK_H
@@ -13,14 +14,14 @@
 
 /* This program, as it was started. */
 struct own_program {
-        char *path; /* where it lies, or lay before it was replaced; owned */
+        char *path; /* its path, or its path before it was replaced; owned */
         struct stat stat;
 };
 
 struct error *own_program_find(struct own_program *ret) MUST_USE;
 void own_program_release(struct own_program *own);
 
-/* Why the process is no helper of that sshd, or not one to be trusted; NULL: it is. What cannot be looked at is refused. */
+/* The reason why the process is not a trusted helper of that sshd; NULL: it is. A process that cannot be inspected is refused. */
 const char *helper_check_process(const struct own_program *own, pid_t sshd, pid_t pid) MUST_USE;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the supervisor runs: the checked configuration with the command line laid over it, and the contents of the files that
- * it names (token file, pin files).
+ * The settings with which the supervisor runs: the validated configuration with the command line applied, and the
+ * contents of the files that it names (token file, pin files).
  */
 #ifndef SUPERVISOR_LAUNCH_H
 #define SUPERVISOR_LAUNCH_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For supervisor_test.c: what it becomes when the supervisor executes it as `service NAME`. What a stand-in is to do
- * lies in data_dir/NAME.do.
+ * Fake service process for supervisor_test.c: the test program acts as this when the supervisor executes it as `service
+ * NAME`. The file data_dir/NAME.do contains its instructions.
  */
 #ifndef SUPERVISOR_STAND_IN_H
 #define SUPERVISOR_STAND_IN_H
 
-/* The connection that the stand-in of ssh speaks of. */
+/* The connection ID that the fake service ssh uses. */
 #define CONNECTION "11111111-2222-4333-8444-555555555555"
 
 /* Returns the exit code. */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parent of the services: opens files and listening sockets, starts the processes of the services, restarts one
- * that dies, passes signals on, and stops them in order.
+ * The supervisor, parent process of all services: opens files and listening sockets, starts the processes of the
+ * services, restarts a process that ends, forwards signals, and stops the processes in order.
  *
  *   absent      this host does not run it
- *   pausing     it died; a timer brings it back
- *   stopped     a dependent (signer, sts) whose auth is gone: it is started with auth
- *   starting    runs, has not said READY yet
+ *   pausing     it ended; a timer will restart it
+ *   stopped     a dependent (signer, sts) whose auth has ended: it is started with auth
+ *   starting    runs, has not reported READY yet
  *   ready       serves
- *   gone        ended while we stop
+ *   gone        ended during the stop
  *
- * Until all have been ready once, a death, or a service that says it cannot go on, is our own failure: an operator watching
- * `teleport start` or a service manager is to see it, with the reason. Afterwards it costs that one service for a moment, but for
- * auth and signer that say so: without these there is no cluster.
+ * Until all services have been ready once, the end of a process or a fatal error of a service ends the supervisor with
+ * that error, so that the operator or the service manager sees the reason. Afterwards only that service is restarted,
+ * except after a fatal error of auth or signer, without which there is no cluster.
  */
 #ifndef SUPERVISOR_SUPERVISOR_H
 #define SUPERVISOR_SUPERVISOR_H
@@ -20,8 +20,8 @@
 #include "supervisor/launch.h"
 
 /*
- * Runs the services until a signal ends them (NULL then) or they cannot run (why). Logs from the moment
- * on that it has prepared its log.
+ * Runs the services until a signal ends them (returns NULL) or they cannot run (returns the reason). Errors before its
+ * log is set up are only returned.
  */
 struct error *supervisor_run(const struct launch *l) MUST_USE;
 

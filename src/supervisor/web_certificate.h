@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The certificates the proxy shows on the web: those of https_keypairs, or one of our own making that
- * browsers do not trust but that stays the same from start to start.
+ * Loads the certificates with which the proxy serves HTTPS: those of https_keypairs, or a self-signed one, which
+ * browsers do not trust but which is the same at every start.
  */
 #ifndef SUPERVISOR_WEB_CERTIFICATE_H
 #define SUPERVISOR_WEB_CERTIFICATE_H
@@ -10,7 +10,7 @@
 #include "supervisor/launch.h"
 #include "internal.pb-c.h"
 
-enum { WEB_KEYPAIRS_MAX = 8 }; /* one a public name; all of them must fit one control message */
+enum { WEB_KEYPAIRS_MAX = 8 }; /* one for each public name; all of them must fit one control message */
 
 struct web_keypairs {
         Cteleport__Internal__V1__HttpsKeyPair *pairs[WEB_KEYPAIRS_MAX]; /* owned */
@@ -21,9 +21,9 @@ struct web_keypairs {
 void web_keypairs_release(struct web_keypairs *k);
 
 /*
- * Reads the files of https_keypairs, or data_dir/webproxy_{key,cert}.pem when none are configured, which
- * are made anew if they are missing, do not belong together or have expired. Files are bounded and keys
- * must be private to us; whether a configured certificate is fit for TLS is for the proxy to find.
+ * Reads the files of https_keypairs, or data_dir/webproxy_{key,cert}.pem when none are configured, which are created
+ * again if they are missing, do not match or have expired. File sizes are limited, and keys must not be readable by
+ * other users. The proxy itself checks that a configured certificate is usable for TLS.
  */
 struct error *web_keypairs_load(const struct launch *l, struct walltime now, struct web_keypairs *ret) MUST_USE;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of tunnels: both ends of one on a loop whose clock the test moves, with an agent that answers
- * as it is set.
+ * Fixture for tests of tunnels: both ends of a tunnel on a loop whose clock the test sets, with an agent whose answer
+ * the test chooses.
  */
 #ifndef TUNNEL_TUNNEL_TESTING_H
 #define TUNNEL_TUNNEL_TESTING_H
@@ -15,7 +15,7 @@ enum { INCOMING_STREAMS_MAX = 2000 };
 /* What the agent does with an incoming stream. */
 enum manner { ACCEPTS, REFUSES, WAITS };
 
-/* A tunnel and what its ends saw. */
+/* A tunnel and the recorded events of its ends. */
 struct rig {
         struct fake_clock clock;
         struct loop loop;
@@ -24,7 +24,7 @@ struct rig {
         enum manner manner;
         int connects, gone, drains, server_ends, client_ends;
         char host_id[64], connection_id[64], client_addr[64]; /* of the last incoming stream */
-        struct tunnel_incoming *poll;                           /* that waits */
+        struct tunnel_incoming *poll;                           /* the pending incoming stream */
         struct stream *accepted[INCOMING_STREAMS_MAX];
         size_t accepted_count;
 };
@@ -106,7 +106,7 @@ static inline void rig_release(struct rig *r)
         loop_release(&r->loop);
 }
 
-/* A dial, and what became of it. */
+/* A dial and its result. */
 struct call {
         struct tunnel_dial *dial;
         struct stream *stream;

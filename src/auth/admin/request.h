@@ -42,8 +42,7 @@ static inline struct str admin_name(const struct admin_request *q)
         return str_of(((const Cteleport__V1__NameRequest *)q->message)->name);
 }
 /*
- * Returns an error when the client has ended the call, or the service is stopping, so that the request ends before it
- * writes anything.
+ * CANCELLED when the client has ended the call, so that the request ends before it writes anything.
  */
 static inline struct error *admin_check_waited_for(const struct admin_request *q)
 {

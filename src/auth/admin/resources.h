@@ -49,7 +49,7 @@ struct admin_kind {
         void (*require)(const struct change *c, struct store_txn *t);            /* other requirements of the transaction; may be NULL */
         struct walltime (*expires)(const ProtobufCMessage *resource);            /* of the record; NULL: never */
         enum audit_account account;                                              /* that a write is charged to */
-        bool is_last_write_kept; /* of two concurrent writes without a condition the later wins; otherwise it is ABORTED */
+        bool is_last_write_kept; /* of two concurrent unconditional writes the later wins; else it is ABORTED */
         bool has_secret_name;    /* the name is a secret, or may be: errors do not quote it */
 
         /* ---- Delete; NULL in kinds that are not removed */

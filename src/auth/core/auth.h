@@ -76,7 +76,7 @@ struct auth {
         struct caller *callers;
         struct budget unauthenticated_memory; /* of connections whose peers are not known, by source */
         struct budget peers_memory;     /* of those of hosts and users, by their identity */
-        struct budget requests;         /* memory of waiting requests of users and administrators, by identity; total 0: no limit */
+        struct budget requests;         /* memory of waiting requests of users and administrators, by identity; total 0: none */
         struct budget urgent_requests;  /* the same for locks and removals, used when `requests` is spent */
         struct shares identities;       /* number of connections of each identity */
         struct map live;               /* host ID -> struct presence with a connection */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where callers come in: the TCP port with TLS, the administrators' Unix socket, the links to local
- * services; and how it is known who they are.
+ * Accepts and identifies the clients of the Auth Service: on the TCP port with TLS, on the administrators' Unix socket,
+ * and on links of local services.
  */
 #ifndef AUTH_CORE_LISTENER_H
 #define AUTH_CORE_LISTENER_H
@@ -20,7 +20,7 @@ void auth_listener_local(struct auth *a, const char *name, int fd);
 /* Connections that proxies have announced. */
 struct passes *auth_listener_passes(struct auth_listener *d);
 
-/* Takes nothing new, finishes what is open. drained comes once from the loop when the last caller is gone. */
+/* Accepts no new connections and finishes open ones. drained is called once, from the loop, when the last caller has gone. */
 void auth_listener_drain(struct auth_listener *d, void (*drained)(void *ctx), void *ctx);
 void auth_listener_close(struct auth_listener *d);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the join method iam, for its test.
+ * Private functions of the join method iam, declared for its test.
  */
 #ifndef JOIN_METHODS_IAM_H
 #define JOIN_METHODS_IAM_H
@@ -9,8 +9,8 @@
 #include "internal.pb-c.h"
 
 /*
- * Whether the answer of the process sts is an identity of the partition that was asked, whatever has become of that process: account
- * and ARN decide who joins. PERMISSION_DENIED otherwise.
+ * Checks that the answer of the process sts is an identity of the requested partition. The process is not trusted here,
+ * as account and ARN decide on the join. PERMISSION_DENIED otherwise.
  */
 struct error *iam_check_identity(const Cteleport__Internal__V1__StsAnswer *answer, const char *sts_host, const char *partition) MUST_USE;
 

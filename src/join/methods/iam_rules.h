@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The allow rules of an IAM join token against what STS said: one single rule must match wholly.
+ * Matches the identity attested by STS against the allow rules of an IAM join token: all fields of at least one rule
+ * must match.
  */
 #ifndef JOIN_METHODS_IAM_RULES_H
 #define JOIN_METHODS_IAM_RULES_H
@@ -9,7 +10,7 @@
 #include "base/str.h"
 #include "resource.pb-c.h"
 
-/* An identity as STS attested it, and as nothing else can. */
+/* An AWS identity as attested by STS. */
 struct aws_identity {
         struct str account; /* twelve digits */
         struct str arn;
@@ -17,9 +18,8 @@ struct aws_identity {
 };
 
 /*
- * Whether rule admits who. A rule without an account (neither aws_account nor a literal one in the
- * ARN pattern) admits nobody, as does one with fields of other join methods: absence never permits.
- * With why (may be NULL) says in a sentence what decided.
+ * Whether the rule admits the identity. A rule without an account (neither aws_account nor a literal one in the ARN
+ * pattern), or with fields of other join methods, admits none. why (may be NULL) gets the reason as a sentence.
  */
 bool iam_rule_matches(const Cteleport__V1__TokenRule *rule, const struct aws_identity *who, struct buf *why);
 
