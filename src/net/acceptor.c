@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/acceptor.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "loop/loop.h"
+
+/* ---- the list ------------------------------------------------------------------------------------------- */
+
+static void list(struct acceptor *ac, struct accepted *a)
+{
+        a->acceptor = ac;
+        a->next = ac->newest;
+        a->at = &ac->newest;
+        if (a->next != NULL)
+                a->next->at = &a->next;
+        ac->newest = a;
+}
+
+/* Of a record that may still be in BEGIN: what it holds of the acceptor's. */
+static void release_begin(struct accepted *a)
+{
+        timer_free(a->deadline);
+        a->deadline = NULL;
+        buf_release(&a->begin);
+}
+
+void accepted_uncount(struct accepted *a)
+{
+        admission_leave(&a->admitted);
+}
+
+static void report_if_empty(struct acceptor *ac)
+{
+        if (ac->is_draining && ac->newest == NULL)
+                loop_defer(ac->loop, ac->events->empty, ac->ctx);
+}
+
+void accepted_release(struct accepted *a)
+{
+        struct acceptor *ac = a->acceptor;
+
+        accepted_uncount(a);
+        release_begin(a);
+        stream_close(a->stream);
+        a->stream = NULL;
+        if (ac == NULL)
+                return;
+        *a->at = a->next;
+        if (a->next != NULL)
+                a->next->at = a->at;
+        a->acceptor = NULL;
+        report_if_empty(ac);
+}
+
+bool acceptor_is_empty(const struct acceptor *ac)
+{
+        return ac->newest == NULL;
+}
+
+/* ---- ends ----------------------------------------------------------------------------------------------- */
+
+void accepted_end(struct accepted *a, struct error *err)
+{
+        if (a->handshake == NULL) {
+                a->acceptor->events->failed(a, err);
+                return;
+        }
+        error_free(err);
+        tls_cancel(a->handshake);
+}
+
+static void end(struct accepted *a, enum error_code code, const char *why)
+{
+        if (a->step == ACCEPTED_SERVED)
+                a->acceptor->events->end(a);
+        else
+                accepted_end(a, error_new(code, "%s", why));
+}
+
+/* ---- counting ------------------------------------------------------------------------------------------- */
+
+static void end_for_another(void *ctx, struct admitted *admitted)
+{
+        (void)ctx;
+        end(CONTAINER_OF(admitted, struct accepted, admitted), ERROR_RESOURCE_EXHAUSTED, "it made room for another");
+}
+
+static bool may_end(void *ctx, const struct admitted *admitted)
+{
+        (void)ctx;
+        return !admitted->is_fixed;
+}
+
+static struct error *count(struct acceptor *ac, struct accepted *a, const char *peer)
+{
+        ac->admission.loop = ac->loop;
+        ac->admission.sources = ac->sources;
+        ac->admission.counter = SOURCE_CONNECTIONS;
+        ac->admission.end = end_for_another;
+        ac->admission.may_end = may_end;
+        snprintf(a->peer, sizeof a->peer, "%s", peer);
+        if (admission_enter(&ac->admission, &a->admitted, a->peer) == ADMISSION_GRANTED)
+                return NULL;
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections are open");
+}
+
+struct error *accepted_move(struct accepted *a, const char *peer)
+{
+        accepted_uncount(a);
+        return count(a->acceptor, a, peer);
+}
+
+/* ---- the handshake -------------------------------------------------------------------------------------- */
+
+static void on_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct accepted *a = ctx;
+        const struct acceptor_events *events = a->acceptor->events;
+
+        a->handshake = NULL;
+        if (err != NULL) {
+                events->failed(a, err);
+                return;
+        }
+        a->step = ACCEPTED_SERVED;
+        events->served(a, tls);
+}
+
+void accepted_start_tls(struct accepted *a, struct tls_context *tls, size_t skip)
+{
+        struct acceptor *ac = a->acceptor;
+        struct stream *lower = accepted_take_stream(a, skip);
+
+        a->step = ACCEPTED_HANDSHAKE;
+        accepted_limit_reads(a, LOOP_BUFFER);
+        a->handshake = tls_start(ac->loop, tls, lower, NULL, ac->timeout, on_tls, a);
+}
+
+/* ---- the first bytes ------------------------------------------------------------------------------------ */
+
+struct stream *accepted_take_stream(struct accepted *a, size_t skip)
+{
+        struct stream *s = a->stream;
+        struct str rest = str_slice(buf_str(&a->begin), skip, a->begin.len);
+
+        stream_read(s, false);
+        if (!str_is_empty(rest))
+                s = stream_with_prefix(a->acceptor->loop, s, rest);
+        a->stream = NULL;
+        a->step = ACCEPTED_SERVED;
+        release_begin(a);
+        return s;
+}
+
+void accepted_limit_reads(struct accepted *a, size_t most)
+{
+        if (a->socket != NULL)
+                socket_stream_limit_reads(a->socket, most);
+}
+
+static void on_begin(void *ctx, struct str bytes)
+{
+        struct accepted *a = ctx;
+
+        if (a->begin.len >= a->acceptor->begin_max) {
+                accepted_end(a, error_new(ERROR_INVALID_ARGUMENT, "the first %zu bytes do not say what the connection is for", a->begin.len));
+                return;
+        }
+        buf_put(&a->begin, bytes);
+        a->acceptor->events->begun(a, buf_str(&a->begin));
+}
+
+static void on_begin_end(void *ctx, struct error *err)
+{
+        accepted_end(ctx, err == NULL ? error_new(ERROR_UNAVAILABLE, "the connection ended") : err);
+}
+
+static void on_silence(void *ctx)
+{
+        accepted_end(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "nothing came"));
+}
+
+static const struct stream_events begin_events = { .on_read = on_begin, .on_end = on_begin_end };
+
+static void begin(struct accepted *a, struct stream *s)
+{
+        struct acceptor *ac = a->acceptor;
+
+        a->step = ACCEPTED_BEGIN;
+        a->stream = s;
+        a->begin = BUF_MAX(ac->begin_max + LOOP_BUFFER);
+        a->deadline = timer_new(ac->loop, on_silence, a);
+        timer_start(a->deadline, ac->timeout);
+        stream_listen(s, &begin_events, a);
+        stream_read(s, true);
+}
+
+/* ---- accepting ------------------------------------------------------------------------------------------ */
+
+/* A record of a connection of `peer`, counted and listed; NULL: refused. */
+static struct accepted *admit(struct acceptor *ac, const char *peer)
+{
+        if (ac->is_draining)
+                return NULL;
+        struct accepted *a = ac->events->open(ac->ctx);
+        struct error *err = count(ac, a, peer);
+        if (err != NULL) {
+                ac->events->failed(a, err);
+                return NULL;
+        }
+        list(ac, a);
+        return a;
+}
+
+static void on_accepted(void *ctx, int fd, const char *peer)
+{
+        struct acceptor *ac = ctx;
+        struct accepted *a = admit(ac, peer);
+
+        if (a == NULL) {
+                close(fd);
+                return;
+        }
+        a->socket = socket_stream(ac->loop, fd);
+        if (ac->begin_read > 0)
+                accepted_limit_reads(a, ac->begin_read);
+        begin(a, a->socket);
+}
+
+bool acceptor_give(struct acceptor *ac, struct stream *s, const char *peer)
+{
+        struct accepted *a = admit(ac, peer);
+
+        if (a == NULL)
+                stream_close(s);
+        else
+                begin(a, s);
+        return a != NULL;
+}
+
+void acceptor_adopt(struct acceptor *ac, struct accepted *a, const char *peer)
+{
+        snprintf(a->peer, sizeof a->peer, "%s", peer);
+        a->step = ACCEPTED_SERVED;
+        list(ac, a);
+}
+
+void acceptor_listen(struct acceptor *ac, int fd)
+{
+        ac->listener = listener_new(ac->loop, fd, on_accepted, ac);
+}
+
+/* ---- draining ------------------------------------------------------------------------------------------- */
+
+void acceptor_stop_listening(struct acceptor *ac)
+{
+        listener_close(ac->listener);
+        ac->listener = NULL;
+}
+
+/* Ends or drains each; the last one to be released reports that there is none. */
+static void finish(struct acceptor *ac, bool is_drain)
+{
+        struct accepted *next;
+
+        ac->is_draining = true;
+        report_if_empty(ac);
+        for (struct accepted *a = ac->newest; a != NULL; a = next) {
+                next = a->next;
+                if (is_drain && a->step == ACCEPTED_SERVED)
+                        ac->events->drain(a);
+                else
+                        end(a, ERROR_UNAVAILABLE, "stopping");
+        }
+}
+
+void acceptor_drain(struct acceptor *ac)
+{
+        finish(ac, true);
+}
+
+void acceptor_stop(struct acceptor *ac)
+{
+        finish(ac, false);
+}
