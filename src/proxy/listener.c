@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/listener.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "loop/conversation.h"
+#include "net/acceptor.h"
 #include "net/pass.h"
 #include "pki/cert.h"
 #include "proxy/forward.h"
@@ -26,15 +26,14 @@
 enum { PASS_WINDOW = 1, HELLO_READ = 4 * KiB };
 _Static_assert((int)CLIENT_HELLO_MAX + (int)HELLO_READ == (int)LIMIT_PASSED_HELLO, "the product of connections that are passed through holds");
 
-enum state { HELLO, ANNOUNCE, DIAL, PASS_THROUGH, HANDSHAKE, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, CLOSING };
+enum state { ACCEPT, ANNOUNCE, DIAL, PASS_THROUGH, SERVE_GRPC, SERVE_HTTP, SERVE_SSH, REFUSE_SSH, CLOSING };
 
 static const struct conversation_state states[] = {
-        [HELLO] = { "hello", MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), TO(ANNOUNCE) | TO(DIAL) | TO(HANDSHAKE) | TO(REFUSE_SSH) | TO(CLOSING) },
+        [ACCEPT] = { "accept", SECONDS(0), /* the acceptor has its own deadlines */
+                     TO(ANNOUNCE) | TO(DIAL) | TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(CLOSING) },
         [ANNOUNCE] = { "announce", SECONDS(0), TO(DIAL) | TO(CLOSING) }, /* the call to auth has its own deadline */
         [DIAL] = { "dial", SECONDS(0), TO(PASS_THROUGH) | TO(CLOSING) }, /* the dial has its own deadline */
         [PASS_THROUGH] = { "pass through", SECONDS(0), TO(CLOSING) },    /* auth's limits count from here on */
-        [HANDSHAKE] = { "handshake", SECONDS(0), /* so has TLS */
-                        TO(SERVE_GRPC) | TO(SERVE_HTTP) | TO(SERVE_SSH) | TO(REFUSE_SSH) | TO(CLOSING) },
         [SERVE_GRPC] = { "serve gRPC", SECONDS(0), TO(CLOSING) },        /* and rpc */
         [SERVE_HTTP] = { "serve HTTP", SECONDS(0), TO(CLOSING) },         /* and http_server */
         [SERVE_SSH] = { "serve SSH", SECONDS(0), TO(CLOSING) },          /* and ssh_dial */
@@ -43,26 +42,19 @@ static const struct conversation_state states[] = {
 };
 
 struct client {
-        struct listener *listener;
-        struct client *next, **at;
+        struct proxy *proxy;
+        struct accepted accepted;
         struct conversation talk;
-        bool is_counted; /* as an unauthenticated peer, by the limits on those; then `source` is set */
-        bool is_passed;  /* counted among the connections that are passed through */
-        const struct source *source;
-        struct instant since;
-        bool is_user;  /* counted by the limits on those */
-        char *user;      /* whose place it has taken, or NULL */
-        char peer[ADDRESS_TEXT_MAX];
+        bool is_passed; /* counted among the connections that are passed through */
+        bool is_user;   /* counted by the limits on those */
+        char *user;     /* whose place it has taken, or NULL */
 
-        struct stream *stream; /* TCP, then TLS; NULL while another owns it */
-        struct stream *tcp;    /* below it, until the ClientHello has decided what it is; not owned */
-        struct buf input;      /* the ClientHello */
-        size_t unreceived;        /* bytes that came after a refusal */
+        struct stream *stream; /* NULL while another owns it */
+        size_t unreceived;     /* bytes that came after a refusal */
         struct announcement *announcement; /* under way */
         uint8_t ticket[PASS_TICKET_SIZE];  /* of auth, for this connection */
         bool has_ticket;
         struct dial *dial;
-        struct tls_handshake *handshake;
         struct splice *splice;
         struct rpc_server_conn *grpc;
         struct budget_holder *memory; /* of grpc */
@@ -76,53 +68,42 @@ struct announcement {
         struct client *client; /* NULL: gone */
 };
 
-struct listener {
-        struct proxy *proxy;
-        struct listener *listener;
-        struct client *clients;
-        bool is_closing;
+struct proxy_listener {
+        struct acceptor acceptor;
 };
+
+static struct client *client_of(struct accepted *a)
+{
+        return CONTAINER_OF(a, struct client, accepted);
+}
 
 /* ---- the end --------------------------------------------------------------------------------------- */
 
 static void uncount(struct client *v)
 {
-        if (v->is_counted)
-                sources_leave(&v->listener->proxy->sources, SOURCE_CONNECTIONS, v->peer);
-        v->is_counted = false;
+        accepted_uncount(&v->accepted);
         if (v->is_passed)
-                sources_leave(&v->listener->proxy->sources, SOURCE_PASSED, v->peer);
+                sources_leave(&v->proxy->sources, SOURCE_PASSED, v->accepted.peer);
         v->is_passed = false;
         if (v->is_user)
-                sources_leave(&v->listener->proxy->sources, SOURCE_SSH, v->peer);
+                sources_leave(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
         v->is_user = false;
         if (v->user != NULL)
-                shares_drop(&v->listener->proxy->users, str_of(v->user));
+                shares_drop(&v->proxy->users, str_of(v->user));
         free(v->user);
         v->user = NULL;
-}
-
-static void report_empty(void *ctx)
-{
-        proxy_is_empty(ctx);
 }
 
 /* Nothing runs for the client any more. */
 static void client_free(struct client *v)
 {
-        struct listener *d = v->listener;
-        *v->at = v->next;
-        if (v->next != NULL)
-                v->next->at = v->at;
         uncount(v);
         if (v->announcement != NULL)
                 v->announcement->client = NULL;
         conversation_release(&v->talk);
         stream_close(v->stream);
-        buf_release(&v->input);
+        accepted_release(&v->accepted);
         free(v);
-        if (d->is_closing && d->clients == NULL)
-                loop_defer(&d->proxy->loop, report_empty, d->proxy);
 }
 
 /* Ends everything that runs; the client is freed when that has answered. */
@@ -130,8 +111,6 @@ static void client_dismiss(struct client *v)
 {
         if (v->dial != NULL)
                 dial_cancel(v->dial);
-        else if (v->handshake != NULL)
-                tls_cancel(v->handshake);
         else if (v->splice != NULL)
                 splice_cancel(v->splice);
         else if (v->grpc != NULL)
@@ -154,7 +133,7 @@ static void on_expired(void *ctx)
 static struct webapi_facts facts_of(void *ctx)
 {
         const struct client *v = ctx;
-        const struct proxy *p = v->listener->proxy;
+        const struct proxy *p = v->proxy;
         const Cteleport__V1__Config *config = p->boot->config;
         const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
         return (struct webapi_facts){
@@ -174,12 +153,12 @@ static void on_web_closed(void *ctx)
 
 static void serve_http(struct client *v)
 {
-        struct proxy *p = v->listener->proxy;
+        struct proxy *p = v->proxy;
         struct stream *s = v->stream;
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_HTTP);
         v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .facts = facts_of, .on_closed = on_web_closed,
-                                                     .ctx = v, .peer = v->peer });
+                                                     .ctx = v, .peer = v->accepted.peer });
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -198,19 +177,19 @@ static void serve_grpc(struct client *v)
         struct stream *s = v->stream;
         char source[SOURCE_TEXT_MAX];
 
-        source_of(str_of(v->peer), source);
+        source_of(str_of(v->accepted.peer), source);
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_GRPC);
-        v->as_peer = (struct forward_peer){ .proxy = v->listener->proxy };
+        v->as_peer = (struct forward_peer){ .proxy = v->proxy };
         v->as_peer.has_channel_binding = tls_channel_binding(s, v->as_peer.channel_binding);
-        v->memory = budget_hold(&v->listener->proxy->unauthenticated_memory, str_of(source));
-        v->grpc = rpc_serve(&v->listener->proxy->loop, s,
+        v->memory = budget_hold(&v->proxy->unauthenticated_memory, str_of(source));
+        v->grpc = rpc_serve(&v->proxy->loop, s,
                             (struct rpc_server_options){
                                     .methods = forward_methods,
                                     .guard = forward_guard,
                                     .caller = &v->as_peer,
                                     .on_closed = on_grpc_closed,
-                                    .peer = v->peer,
+                                    .peer = v->accepted.peer,
                                     .is_open_to_unauthenticated = true,
                                     .memory = v->memory,
                             });
@@ -268,7 +247,7 @@ static void refuse_ssh(struct client *v, const char *where)
         AUTO(buf) closing = BUF_MAX(2 * KiB);
 
         put_ssh_disconnect(&closing);
-        log_debug("An agent or client of Teleport itself was refused", LOG_C("peer", v->peer), LOG_C("speaks", "SSH"), LOG_C("in", where));
+        log_debug("An agent or client of Teleport itself was refused", LOG_C("peer", v->accepted.peer), LOG_C("speaks", "SSH"), LOG_C("in", where));
         conversation_enter(&v->talk, REFUSE_SSH);
         stream_listen(v->stream, &refused_events, v);
         stream_write(v->stream, buf_str(&closing));
@@ -287,7 +266,7 @@ static void on_ssh_over(void *ctx)
 /* A place among all connections to nodes, of which no user takes all. TLS has verified the certificate. */
 static struct error *take_place(struct client *v, struct str cert)
 {
-        struct shares *users = &v->listener->proxy->users;
+        struct shares *users = &v->proxy->users;
         AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
         struct cert_info info;
 
@@ -305,22 +284,22 @@ static void serve_ssh(struct client *v)
 {
         struct stream *s = v->stream;
         uncount(v);
-        v->is_user = sources_enter(&v->listener->proxy->sources, SOURCE_SSH, v->peer);
+        v->is_user = sources_enter(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
         if (!v->is_user) {
-                log_warn("A user's connection was refused: too many are open", LOG_C("peer", v->peer));
+                log_warn("A user's connection was refused: too many are open", LOG_C("peer", v->accepted.peer));
                 client_free(v);
                 return;
         }
         AUTO_PTR(error) err = take_place(v, tls_peer_cert_der(s));
         if (err != NULL) {
-                log_warn("A user's connection was turned away: too many are open", LOG_C("peer", v->peer), LOG_ERR(err));
+                log_warn("A user's connection was turned away: too many are open", LOG_C("peer", v->accepted.peer), LOG_ERR(err));
                 client_free(v);
                 return;
         }
-        sources_note_authenticated(&v->listener->proxy->sources, v->peer);
+        sources_note_authenticated(&v->proxy->sources, v->accepted.peer);
         v->stream = NULL;
         conversation_enter(&v->talk, SERVE_SSH);
-        v->ssh = ssh_dial_start(v->listener->proxy, s, v->peer, on_ssh_over, v);
+        v->ssh = ssh_dial_start(v->proxy, s, v->accepted.peer, on_ssh_over, v);
 }
 
 /* Every host has a certificate by the host CA; only nodes wait to be reached, each as itself. */
@@ -337,17 +316,17 @@ static struct error *check_node(const struct proxy *p, struct arena *a, struct s
 
 static void take_tunnel(struct client *v)
 {
-        struct proxy *p = v->listener->proxy;
+        struct proxy *p = v->proxy;
         AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
         struct cert_info cert;
         struct error *err = check_node(p, a, tls_peer_cert_der(v->stream), &cert);
         if (err != NULL) {
-                log_warn("A tunnel was refused", LOG_C("peer", v->peer), LOG_ERR(err));
+                log_warn("A tunnel was refused", LOG_C("peer", v->accepted.peer), LOG_ERR(err));
                 error_free(err);
         } else {
-                sources_note_authenticated(&p->sources, v->peer);
+                sources_note_authenticated(&p->sources, v->accepted.peer);
                 tls_forget_peer(v->stream); /* what was read of it is a copy */
-                tunnels_add(&p->tunnels, v->stream, &cert, v->peer);
+                tunnels_add(&p->tunnels, v->stream, &cert, v->accepted.peer);
                 v->stream = NULL;
         }
         client_free(v);
@@ -355,18 +334,12 @@ static void take_tunnel(struct client *v)
 
 /* ---- TLS ------------------------------------------------------------------------------------------- */
 
-static void on_handshake(void *ctx, struct stream *tls, struct error *err)
+static void on_tls(struct accepted *a, struct stream *tls)
 {
-        struct client *v = ctx;
-        v->handshake = NULL;
-        if (err != NULL) {
-                log_debug("A TLS handshake failed", LOG_C("peer", v->peer), LOG_ERR(err));
-                error_free(err);
-                client_free(v);
-                return;
-        }
-        v->stream = tls;
+        struct client *v = client_of(a);
         struct str protocol = tls_alpn(tls);
+
+        v->stream = tls;
         if (interop_is_ssh_alpn(protocol))
                 refuse_ssh(v, "TLS");
         else if (str_equal(protocol, STR(TUNNEL_ALPN)))
@@ -377,14 +350,6 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
                 serve_http(v);
         else
                 serve_grpc(v);
-}
-
-static void shake_hands(struct client *v, struct stream *s, struct tls_context *tls)
-{
-        struct proxy *p = v->listener->proxy;
-        conversation_enter(&v->talk, HANDSHAKE);
-        socket_stream_limit_reads(v->tcp, LOOP_BUFFER);
-        v->handshake = tls_start(&p->loop, tls, s, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, v);
 }
 
 /* ---- passing through to auth ------------------------------------------------------------------------- */
@@ -401,10 +366,10 @@ static void on_passed(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
 static void on_dialled(void *ctx, int fd, struct error *err)
 {
         struct client *v = ctx;
-        struct loop *l = &v->listener->proxy->loop;
+        struct loop *l = &v->proxy->loop;
         v->dial = NULL;
         if (err != NULL) {
-                log_debug("A connection could not be passed to the Auth Service", LOG_C("peer", v->peer), LOG_ERR(err));
+                log_debug("A connection could not be passed to the Auth Service", LOG_C("peer", v->accepted.peer), LOG_ERR(err));
                 error_free(err);
                 client_free(v);
                 return;
@@ -412,7 +377,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         conversation_enter(&v->talk, PASS_THROUGH);
         struct stream *outside = v->stream, *inside = socket_stream(l, fd);
         v->stream = NULL;
-        socket_stream_limit_reads(v->tcp, LIMIT_PASSED_READ);
+        accepted_limit_reads(&v->accepted, LIMIT_PASSED_READ);
         socket_stream_limit_reads(inside, LIMIT_PASSED_READ);
         if (v->has_ticket) {
                 stream_write(inside, STR(PASS_MAGIC));
@@ -423,7 +388,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
 
 static void dial_auth(struct client *v)
 {
-        struct proxy *p = v->listener->proxy;
+        struct proxy *p = v->proxy;
         conversation_enter(&v->talk, DIAL);
         v->dial = dial_start(&p->loop, str_of(p->auth_address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, v);
 }
@@ -441,7 +406,7 @@ static void on_announced(void *ctx, const ProtobufCMessage *msg, struct error *e
         }
         v->announcement = NULL;
         if (err != NULL && err->code != ERROR_UNIMPLEMENTED && err->code != ERROR_UNAVAILABLE) {
-                log_debug("A connection could not be announced to the Auth Service", LOG_C("peer", v->peer), LOG_ERR(err));
+                log_debug("A connection could not be announced to the Auth Service", LOG_C("peer", v->accepted.peer), LOG_ERR(err));
                 error_free(err);
                 client_free(v);
                 return;
@@ -459,7 +424,7 @@ static void announce(struct client *v, struct rpc_client *auth)
         conversation_enter(&v->talk, ANNOUNCE);
         v->announcement = NEW(struct announcement);
         v->announcement->client = v;
-        request.remote_addr = v->peer;
+        request.remote_addr = v->accepted.peer;
         rpc_client_unary(auth,
                          (struct rpc_client_call_options){ .path = "/cteleport.v1.PassService/Announce",
                                                            .response = &cteleport__v1__pass_response__descriptor,
@@ -469,17 +434,17 @@ static void announce(struct client *v, struct rpc_client *auth)
 
 static void pass_through(struct client *v)
 {
-        struct proxy *p = v->listener->proxy;
+        struct proxy *p = v->proxy;
         if (p->auth_address == NULL) {
                 client_free(v);
                 return;
         }
         /* Agents stay connected; auth finds out whether they are authenticated, within its own limits. */
         uncount(v);
-        v->is_passed = sources_enter(&p->sources, SOURCE_PASSED, v->peer);
+        v->is_passed = sources_enter(&p->sources, SOURCE_PASSED, v->accepted.peer);
         struct rpc_client *auth = p->upstream == NULL ? NULL : upstream_client(p->upstream);
         if (!v->is_passed) {
-                log_debug("A connection was not passed to the Auth Service: too many are open", LOG_C("peer", v->peer));
+                log_debug("A connection was not passed to the Auth Service: too many are open", LOG_C("peer", v->accepted.peer));
                 client_free(v);
         } else if (auth == NULL) {
                 dial_auth(v);
@@ -537,160 +502,138 @@ static bool is_plain_http(struct str bytes)
                str_starts_with(bytes, STR("POST "));
 }
 
-static void refuse_hello(struct client *v, struct error *err)
+static void refuse_hello(struct client *v, struct str bytes, struct error *err)
 {
-        if (str_starts_with(buf_str(&v->input), STR("SSH-2.0-"))) {
+        bool is_http = is_plain_http(bytes), is_ssh = str_starts_with(bytes, STR("SSH-2.0-"));
+
+        if (is_ssh || is_http)
+                v->stream = accepted_take_stream(&v->accepted, bytes.len);
+        if (is_ssh) {
                 error_free(err);
                 refuse_ssh(v, "TCP");
                 return;
         }
-        if (is_plain_http(buf_str(&v->input)))
+        if (is_http)
                 stream_write(v->stream, STR("HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n"
                                             "This port speaks TLS: use https.\n"));
-        log_debug("A connection did not begin with TLS", LOG_C("peer", v->peer), LOG_ERR(err));
+        log_debug("A connection did not begin with TLS", LOG_C("peer", v->accepted.peer), LOG_ERR(err));
         error_free(err);
         client_free(v);
 }
 
-static void on_hello_read(void *ctx, struct str bytes)
+static void on_begun(struct accepted *a, struct str bytes)
 {
-        struct client *v = ctx;
-        struct proxy *p = v->listener->proxy;
+        struct client *v = client_of(a);
         struct client_hello hello;
         bool is_complete = false;
+        struct error *err = client_hello_parse(bytes, &hello, &is_complete);
 
-        buf_put(&v->input, bytes);
-        struct error *err = buf_finish(&v->input, "a ClientHello");
-        if (err == NULL)
-                err = client_hello_parse(buf_str(&v->input), &hello, &is_complete);
         if (err != NULL) {
-                refuse_hello(v, err);
+                refuse_hello(v, bytes, err);
                 return;
         }
         if (!is_complete)
                 return;
-        stream_read(v->stream, false);
-        struct stream *whole = stream_with_prefix(&p->loop, v->stream, buf_str(&v->input));
-        v->stream = NULL;
-        buf_release(&v->input);
+        struct tls_context *tls = context_for(v->proxy, &hello);
         if (is_for_auth(&hello)) {
-                v->stream = whole;
+                v->stream = accepted_take_stream(a, 0);
                 pass_through(v);
-        } else if (context_for(p, &hello) != NULL) {
-                shake_hands(v, whole, context_for(p, &hello));
+        } else if (tls != NULL) {
+                accepted_start_tls(a, tls, 0);
         } else {
-                v->stream = whole;
                 client_free(v);
         }
 }
 
-static const struct stream_events hello_events = { .on_read = on_hello_read, .on_end = on_unauthenticated_end };
-
-/* As at auth: the oldest connection of the source that has most goes, unless that is the newcomer's own. */
-static bool make_room(struct listener *d, const char *peer)
+static void on_failed(struct accepted *a, struct error *err)
 {
-        struct source_pick pick = source_pick_begin(&d->proxy->sources, SOURCE_CONNECTIONS, peer, loop_now(&d->proxy->loop));
-        for (struct client *v = d->clients; v != NULL; v = v->next) {
-                if (v->is_counted)
-                        source_pick_consider(&pick, v->source, v->since, v);
-        }
-        if (pick.who == NULL)
-                return false;
-        uncount(pick.who);
-        client_dismiss(pick.who);
-        return true;
-}
-
-static bool count_connection(struct listener *d, const char *peer)
-{
-        struct sources *s = &d->proxy->sources;
-        if (sources_enter(s, SOURCE_CONNECTIONS, peer))
-                return true;
-        return sources_is_full(s, SOURCE_CONNECTIONS, peer) && make_room(d, peer) && sources_enter(s, SOURCE_CONNECTIONS, peer);
-}
-
-static void on_accepted(void *ctx, int fd, const char *peer)
-{
-        struct listener *d = ctx;
-        if (!count_connection(d, peer)) {
-                log_debug("A connection was turned away: too many are open", LOG_C("peer", peer));
-                fd_close_at(&fd);
-                return;
-        }
-        struct client *v = NEW(struct client);
-        *v = (struct client){
-                .listener = d,
-                .next = d->clients,
-                .at = &d->clients,
-                .is_counted = true,
-                .source = sources_find(&d->proxy->sources, peer),
-                .since = loop_now(&d->proxy->loop),
-                .stream = socket_stream(&d->proxy->loop, fd),
-                /* A read may bring what follows the hello, too. */
-                .input = BUF_MAX(CLIENT_HELLO_MAX + HELLO_READ),
-        };
-        v->tcp = v->stream;
-        socket_stream_limit_reads(v->tcp, HELLO_READ);
-        if (v->next != NULL)
-                v->next->at = &v->next;
-        d->clients = v;
-        snprintf(v->peer, sizeof v->peer, "%s", peer);
-        conversation_init(&v->talk, &d->proxy->loop, states, HELLO, on_expired, v);
-        stream_listen(v->stream, &hello_events, v);
-        stream_read(v->stream, true);
+        if (a->step == ACCEPTED_NEW)
+                log_debug("A connection was turned away: too many are open", LOG_C("peer", a->peer));
+        else if (a->step == ACCEPTED_HANDSHAKE)
+                log_debug("A TLS handshake failed", LOG_C("peer", a->peer), LOG_ERR(err));
+        error_free(err);
+        client_free(client_of(a));
 }
 
 /* ---- the listener ------------------------------------------------------------------------------------ */
 
-struct listener *proxy_listener_open(struct proxy *p, int listen_fd)
+static struct accepted *on_open(void *ctx)
 {
-        struct listener *d = NEW(struct listener);
-        d->proxy = p;
-        d->listener = listener_new(&p->loop, listen_fd, on_accepted, d);
+        struct proxy *p = ctx;
+        struct client *v = NEW(struct client);
+
+        v->proxy = p;
+        conversation_init(&v->talk, &p->loop, states, ACCEPT, on_expired, v);
+        return &v->accepted;
+}
+
+static void on_drain(struct accepted *a)
+{
+        struct client *v = client_of(a);
+
+        if (v->grpc != NULL)
+                rpc_server_drain(v->grpc);
+        else if (v->ssh != NULL)
+                ssh_dial_drain(v->ssh);
+        else
+                client_dismiss(v);
+}
+
+static void on_end(struct accepted *a)
+{
+        client_dismiss(client_of(a));
+}
+
+static void on_empty(void *ctx)
+{
+        proxy_is_empty(ctx);
+}
+
+static const struct acceptor_events events = {
+        .open = on_open,
+        .begun = on_begun,
+        .served = on_tls,
+        .failed = on_failed,
+        .drain = on_drain,
+        .end = on_end,
+        .empty = on_empty,
+};
+
+struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd)
+{
+        struct proxy_listener *d = NEW(struct proxy_listener);
+
+        d->acceptor = (struct acceptor){
+                .loop = &p->loop,
+                .sources = &p->sources,
+                .events = &events,
+                .ctx = p,
+                .timeout = MILLISECONDS(TIMEOUT_TLS_HANDSHAKE),
+                .begin_max = CLIENT_HELLO_MAX + HELLO_READ,
+                .begin_read = HELLO_READ, /* may bring what follows the hello, too */
+        };
+        acceptor_listen(&d->acceptor, listen_fd);
         return d;
 }
 
-static void stop_accepting(struct listener *d)
+void proxy_listener_drain(struct proxy_listener *d)
 {
-        if (d->listener != NULL)
-                listener_close(d->listener);
-        d->listener = NULL;
-        d->is_closing = true;
-        if (d->clients == NULL)
-                loop_defer(&d->proxy->loop, report_empty, d->proxy);
+        acceptor_stop_listening(&d->acceptor);
+        acceptor_drain(&d->acceptor);
 }
 
-void proxy_listener_drain(struct listener *d)
+void proxy_listener_shut(struct proxy_listener *d)
 {
-        stop_accepting(d);
-        struct client *next;
-        for (struct client *v = d->clients; v != NULL; v = next) {
-                next = v->next;
-                if (v->grpc != NULL)
-                        rpc_server_drain(v->grpc);
-                else if (v->ssh != NULL)
-                        ssh_dial_drain(v->ssh);
-                else
-                        client_dismiss(v);
-        }
+        acceptor_stop_listening(&d->acceptor);
+        acceptor_stop(&d->acceptor);
 }
 
-void proxy_listener_shut(struct listener *d)
+bool proxy_listener_is_empty(const struct proxy_listener *d)
 {
-        stop_accepting(d);
-        struct client *next;
-        for (struct client *v = d->clients; v != NULL; v = next) {
-                next = v->next;
-                client_dismiss(v);
-        }
+        return acceptor_is_empty(&d->acceptor);
 }
 
-bool proxy_listener_is_empty(const struct listener *d)
-{
-        return d->clients == NULL;
-}
-
-void proxy_listener_free(struct listener *d)
+void proxy_listener_free(struct proxy_listener *d)
 {
         free(d);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every connection to the public port, from accept to its end: counted, looked at, sent to where it
- * belongs. A failure costs that connection only.
+ * Every connection to the public port: the acceptor (net/acceptor.h) brings it through its ClientHello and handshake, and its
+ * ALPN decides where it belongs. A failure costs that connection only.
  *
- *     HELLO ──► DIAL ──► PASS_THROUGH          (ALPN teleport-auth@…, or a name of the Auth Service)
- *       └─────► HANDSHAKE ──► SERVE_GRPC
+ *     ClientHello ──► DIAL ──► PASS_THROUGH     (ALPN teleport-auth@…, or a name of the Auth Service)
+ *       └─────► handshake ──► SERVE_GRPC
  *                     ├─────► SERVE_SSH         (ALPN cteleport-ssh, certificate by the user CA)
  *                     ├─────► proxy's tunnels   (ALPN cteleport-reversetunnel, certificate of role Node)
  *                     └─────► SERVE_HTTP        (the web pages)
@@ -16,19 +16,20 @@
 
 struct proxy;
 
-/* listen_fd is owned. */
-struct listener;
-struct listener *proxy_listener_open(struct proxy *p, int listen_fd);
+struct proxy_listener;
+
+/* Listens on listen_fd, which is owned. */
+struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd);
 
 /* Accepts no more; joins under way may finish, what only waits or is passed through ends. */
-void proxy_listener_drain(struct listener *d);
+void proxy_listener_drain(struct proxy_listener *d);
 
 /* Accepts no more and ends every connection; proxy_is_empty() follows from the loop. */
-void proxy_listener_shut(struct listener *d);
+void proxy_listener_shut(struct proxy_listener *d);
 
-bool proxy_listener_is_empty(const struct listener *d);
+bool proxy_listener_is_empty(const struct proxy_listener *d);
 
 /* After proxy_is_empty(). NULL is silent. */
-void proxy_listener_free(struct listener *d);
+void proxy_listener_free(struct proxy_listener *d);
 
 #endif

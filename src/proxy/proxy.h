@@ -27,7 +27,7 @@
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
 
-struct listener;
+struct proxy_listener;
 
 struct proxy {
         struct loop loop;
@@ -39,7 +39,7 @@ struct proxy {
         struct budget memory; /* of their buffered bytes, by user */
         struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */
         struct upstream *upstream;
-        struct listener *listener;
+        struct proxy_listener *listener;
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
