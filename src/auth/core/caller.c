@@ -46,7 +46,6 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
         struct caller *c = NEW(struct caller);
 
         c->auth = a;
-        c->since = loop_now(&a->loop);
         c->groups = groups | CALLER_UNAUTHENTICATED;
         c->host_id = str_dup(host_id);
         c->user = str_dup(STR(""));

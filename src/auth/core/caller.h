@@ -44,12 +44,10 @@ struct caller {
         struct walltime cert_not_before, cert_not_after; /* not_before: of users only */
         bool is_forgotten;  /* unauthenticated, with the certificate of a host that was removed */
         bool has_lost_role; /* unauthenticated, with a certificate for a role that its host has no more */
-        struct instant since;
-        bool is_counted;    /* an unauthenticated connection counted against the limits of `source` */
-        const struct source *source;
         uint32_t uid;       /* admin: the user ID of the client's process */
         char peer[ADDRESS_TEXT_MAX];
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the TLS connection; all zero: there is none */
+        struct auth_connection *connection; /* the listener's; NULL: served without it */
         struct rpc_server_conn *conn;
         char *identity;               /* key in auth->identities; NULL: not counted there */
         struct budget_holder *memory; /* memory of the connection; NULL before it is served */

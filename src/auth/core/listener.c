@@ -14,70 +14,69 @@
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/socket.h"
+#include "net/acceptor.h"
 #include "net/sources.h"
 #include "net/tls.h"
 #include "pki/cert.h"
 
 struct auth_listener {
         struct auth *auth;
-        struct listener *tcp;
+        struct acceptor acceptor;
         struct listener *admin;
         struct sources sources;
         struct passes passes;
-        struct arrival *arrivals; /* newest first */
         struct directory_watch *watch;
         struct timer *locked_nodes; /* until they are cut off */
         struct timer *locked_tunnels; /* the same for their tunnels */
         struct instant locked_tunnels_since;
         struct timer *expiry;       /* until a certificate that opened a connection ends, or sooner */
         struct walltime next_expiry;
-        bool is_draining;
         bool has_local_proxy;
         void (*drained)(void *ctx); /* auth_listener_drain's; NULL once it was called */
         void *drained_ctx;
 };
 
-/* A connection on its way from accept to a known caller. */
-struct arrival {
+/* A connection, from accept to its end. */
+struct auth_connection {
+        struct accepted accepted;
         struct auth_listener *listener;
-        struct arrival *next, **at;
-        struct instant since;
-        bool is_counted; /* by the limits of its source; then `source` is there */
-        const struct source *source;
-        struct stream *tcp; /* until it is known whether a proxy passes it through */
-        struct timer *silence; /* the same */
-        struct buf begin;
-        struct tls_handshake *handshake;
-        struct stream *tls;
+        struct stream *tls; /* until the caller is known */
         struct arena *arena;
-        struct cert_info cert;
-        char peer[ADDRESS_TEXT_MAX];
+        struct cert_info *cert; /* in the arena */
+        struct caller *caller;  /* NULL until it is known */
 };
 
-static void check_drained(struct auth_listener *d)
+static struct auth_connection *connection_of(struct accepted *a)
 {
-        void (*drained)(void *ctx) = d->drained;
+        return CONTAINER_OF(a, struct auth_connection, accepted);
+}
 
-        if (drained == NULL || d->auth->callers != NULL)
-                return;
-        d->drained = NULL;
-        loop_defer(&d->auth->loop, drained, d->drained_ctx);
+static struct auth_connection *connection_new(struct auth_listener *d)
+{
+        struct auth_connection *v = NEW(struct auth_connection);
+
+        v->listener = d;
+        return v;
+}
+
+static void connection_free(struct auth_connection *v)
+{
+        stream_close(v->tls);
+        arena_free(v->arena);
+        accepted_release(&v->accepted);
+        free(v);
 }
 
 static void on_closed(void *ctx)
 {
         struct caller *c = ctx;
-        struct auth_listener *d = c->auth->listener;
+        struct auth_connection *v = c->connection;
 
-        if (c->is_counted && d != NULL)
-                sources_leave(&d->sources, SOURCE_CONNECTIONS, c->peer);
         if (c->identity != NULL)
                 shares_drop(&c->auth->identities, str_of(c->identity));
         budget_drop(c->memory);
         caller_free(c);
-        if (d != NULL)
-                check_drained(d);
+        connection_free(v);
 }
 
 static bool is_of(struct str source, const char *address)
@@ -179,8 +178,14 @@ static struct budget_holder *memory_of(const struct caller *c)
         return budget_hold(&a->peers_memory, str_of(c->identity == NULL ? c->role : c->identity));
 }
 
-static void serve(struct stream *s, struct caller *c)
+/* The connection is the caller's from now on. */
+static void serve(struct auth_connection *v, struct stream *s, struct caller *c)
 {
+        arena_free(v->arena);
+        v->arena = NULL;
+        v->tls = NULL;
+        v->caller = c;
+        c->connection = v;
         c->memory = memory_of(c);
         struct rpc_server_options options = {
                 .methods = auth_method_list(),
@@ -199,296 +204,236 @@ static void serve(struct stream *s, struct caller *c)
 
 /* ---- the TCP port ----------------------------------------------------------------------------------------- */
 
-static void arrival_free(struct arrival *v)
+static void refuse(struct auth_connection *v, struct error *err)
 {
-        *v->at = v->next;
-        if (v->next != NULL)
-                v->next->at = v->at;
-        timer_free(v->silence);
-        buf_release(&v->begin);
-        arena_free(v->arena);
-        free(v);
-}
-
-/* Takes it off the counts; the places of authenticated peers are counted elsewhere. */
-static void uncount(struct arrival *v)
-{
-        if (v->is_counted)
-                sources_leave(&v->listener->sources, SOURCE_CONNECTIONS, v->peer);
-        v->is_counted = false;
-}
-
-/* Somebody who has proven who they are. */
-static void note_authenticated(struct arrival *v)
-{
-        uncount(v);
-        sources_note_authenticated(&v->listener->sources, v->peer);
-}
-
-/* The caller is counted instead of the arrival. */
-static void hand_over_count(struct arrival *v, struct caller *c)
-{
-        c->is_counted = v->is_counted;
-        c->source = v->source;
-        v->is_counted = false;
-}
-
-static void arrival_refuse(struct arrival *v, struct error *err)
-{
-        log_debug("Connection refused", LOG_C("remote_addr", v->peer), LOG_ERR(err));
-        uncount(v);
-        stream_close(v->tcp);
-        stream_close(v->tls);
+        log_debug("Connection refused", LOG_C("remote_addr", v->accepted.peer), LOG_ERR(err));
         error_free(err);
-        arrival_free(v);
+        connection_free(v);
 }
 
-/* Serves somebody who has proven who they are, unless they have too many connections. */
-static void welcome(struct arrival *v, struct caller *c)
+/* Authenticated peers are counted elsewhere. */
+static void note_authenticated(struct auth_connection *v)
+{
+        accepted_uncount(&v->accepted);
+        sources_note_authenticated(&v->listener->sources, v->accepted.peer);
+}
+
+/* Serves a peer with a certificate, unless its identity has too many connections. */
+static void serve_certified(struct auth_connection *v, struct caller *c)
 {
         struct error *err = count_identity(c);
 
         if (err != NULL) {
-                log_warn("Connection refused", LOG_C("host_id", c->host_id), LOG_C("user", c->user), LOG_C("remote_addr", v->peer), LOG_ERR(err));
+                log_warn("Connection refused", LOG_C("host_id", c->host_id), LOG_C("user", c->user), LOG_C("remote_addr", c->peer), LOG_ERR(err));
                 caller_free(c);
-                arrival_refuse(v, err);
+                refuse(v, err);
                 return;
         }
-        serve(v->tls, c);
-        arrival_free(v);
+        serve(v, v->tls, c);
 }
 
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
-        struct arrival *v = ctx;
+        struct auth_connection *v = ctx;
         struct auth *a = v->listener->auth;
+        const struct cert_info *cert = v->cert;
         unsigned groups = 0;
 
         (void)revision;
+        if (err == NULL && v->listener->acceptor.is_draining)
+                err = error_new(ERROR_UNAVAILABLE, "stopping");
         if (err != NULL) {
-                arrival_refuse(v, err);
+                refuse(v, err);
                 return;
         }
-        if (host != NULL && host_is_later_than(host, cert_issue_of(walltime_unix(v->cert.times.not_before), v->cert.serial_hex)))
+        if (host != NULL && host_is_later_than(host, cert_issue_of(walltime_unix(cert->times.not_before), cert->serial_hex)))
                 host = NULL;
         /*
          * A removed or forgotten host is unauthenticated again: it may join, nothing else. So is one in a role that its record
          * has no more, whatever the certificate of then says.
          */
-        bool has_role = host != NULL && host_has_role(host, v->cert.role);
+        bool has_role = host != NULL && host_has_role(host, cert->role);
         if (has_role)
-                groups = caller_groups_of(services_of_role(v->cert.role));
-        struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : v->cert.host_id, groups == 0 ? STR("") : v->cert.role, v->peer);
-        c->cert_not_after = v->cert.times.not_after;
+                groups = caller_groups_of(services_of_role(cert->role));
+        struct caller *c = caller_new(a, groups, groups == 0 ? STR("") : cert->host_id, groups == 0 ? STR("") : cert->role, v->accepted.peer);
+        c->cert_not_after = cert->times.not_after;
         c->is_forgotten = host == NULL;
         c->has_lost_role = host != NULL && !has_role;
         (void)tls_channel_binding(v->tls, c->channel_binding);
-        if (groups != 0)
+        if (groups != 0) {
                 caller_set_host(c, host);
-        if (groups != 0)
                 note_authenticated(v);
-        hand_over_count(v, c);
-        welcome(v, c);
+        }
+        v->accepted.admitted.is_fixed = false;
+        serve_certified(v, c);
 }
 
 /* A user. Permissions are checked at each call, which can report the refusal. */
-static void welcome_user(struct arrival *v)
+static void serve_user(struct auth_connection *v)
 {
-        struct caller *c = caller_new(v->listener->auth, CALLER_USER, STR(""), STR("User"), v->peer);
+        struct caller *c = caller_new(v->listener->auth, CALLER_USER, STR(""), STR("User"), v->accepted.peer);
 
         free(c->user);
-        c->user = str_dup(v->cert.common_name);
-        c->cert_not_before = v->cert.times.not_before;
-        c->cert_not_after = v->cert.times.not_after;
+        c->user = str_dup(v->cert->common_name);
+        c->cert_not_before = v->cert->times.not_before;
+        c->cert_not_after = v->cert->times.not_after;
         note_authenticated(v);
-        welcome(v, c);
+        serve_certified(v, c);
+}
+
+/* The record of the host decides; the connection does not make room for others meanwhile. */
+static void serve_host(struct auth_connection *v)
+{
+        v->accepted.admitted.is_fixed = true;
+        host_get(v->listener->auth->store, v->cert->host_id, on_host, v);
+}
+
+static void serve_unauthenticated(struct auth_connection *v)
+{
+        struct caller *c = caller_new(v->listener->auth, 0, STR(""), STR(""), v->accepted.peer);
+
+        (void)tls_channel_binding(v->tls, c->channel_binding);
+        serve(v, v->tls, c);
 }
 
 /*
  * The CA that issued a certificate decides what it may be: one of the user CA is a user and never a host,
  * whatever else it says, nor the other way round.
  */
-static struct error *read_cert(struct arrival *v)
+static struct error *read_cert(struct auth_connection *v)
 {
         struct auth *a = v->listener->auth;
         const struct authorities *cas = &a->authorities;
 
-        v->arena = arena_new(CERT_READ_ARENA);
-        TRY(cert_read(v->arena, tls_peer_cert_der(v->tls), &v->cert));
+        v->arena = arena_new(CERT_READ_ARENA + sizeof *v->cert);
+        v->cert = arena_alloc(v->arena, sizeof *v->cert);
+        TRY(cert_read(v->arena, tls_peer_cert_der(v->tls), v->cert));
         tls_forget_peer(v->tls); /* an agent stays for days */
-        if (v->cert.is_user && authority_is_issuer(cas->user, &v->cert) && name_is_user(v->cert.common_name))
+        if (v->cert->is_user && authority_is_issuer(cas->user, v->cert) && name_is_user(v->cert->common_name))
                 return NULL;
-        if (!v->cert.is_user && !v->cert.is_ca && authority_is_issuer(cas->host, &v->cert) && str_equal(v->cert.cluster, a->cluster) &&
-            !str_is_empty(v->cert.host_id))
+        if (!v->cert->is_user && !v->cert->is_ca && authority_is_issuer(cas->host, v->cert) && str_equal(v->cert->cluster, a->cluster) &&
+            !str_is_empty(v->cert->host_id))
                 return NULL;
         return error_new(ERROR_UNAUTHENTICATED, "the client certificate is not one of a host or user of this cluster");
 }
 
-static void on_tls(void *ctx, struct stream *tls, struct error *err)
+static void on_tls(struct accepted *a, struct stream *tls)
 {
-        struct arrival *v = ctx;
+        struct auth_connection *v = connection_of(a);
 
-        v->handshake = NULL;
         v->tls = tls;
-        if (err != NULL) {
-                arrival_refuse(v, err);
-                return;
-        }
         if (str_is_empty(tls_peer_cert_der(tls))) {
-                struct caller *c = caller_new(v->listener->auth, 0, STR(""), STR(""), v->peer);
-                (void)tls_channel_binding(tls, c->channel_binding);
-                hand_over_count(v, c);
-                serve(tls, c);
-                arrival_free(v);
+                serve_unauthenticated(v);
                 return;
         }
-        err = read_cert(v);
+        struct error *err = read_cert(v);
         if (err != NULL)
-                arrival_refuse(v, err);
-        else if (v->cert.is_user)
-                welcome_user(v);
+                refuse(v, err);
+        else if (v->cert->is_user)
+                serve_user(v);
         else
-                host_get(v->listener->auth->store, v->cert.host_id, on_host, v);
+                serve_host(v);
 }
 
-/*
- * Unauthenticated peers must not keep out clients that are about to authenticate: when all places are taken, the oldest
- * connection of the source that has most goes, unless that is the newcomer's own. True: there is room now.
- */
-static bool make_room(struct auth_listener *d, const char *peer)
+/* ---- clients that come through a proxy ---------------------------------------------------------------------- */
+
+/* Counts the connection for its client from now on. */
+static struct error *move_to_client(struct auth_connection *v, struct str ticket)
 {
-        struct source_pick pick = source_pick_begin(&d->sources, SOURCE_CONNECTIONS, peer, loop_now(&d->auth->loop));
-        struct arrival *arrival;
-        struct caller *caller;
-
-        for (struct arrival *v = d->arrivals; v != NULL; v = v->next)
-                if ((v->tcp != NULL || v->handshake != NULL) && v->is_counted)
-                        source_pick_consider(&pick, v->source, v->since, v);
-        arrival = pick.who;
-        for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
-                if (c->is_counted)
-                        source_pick_consider(&pick, c->source, c->since, c);
-        if (pick.who == NULL)
-                return false;
-        if (pick.who != arrival) {
-                caller = pick.who;
-                sources_leave(&d->sources, SOURCE_CONNECTIONS, caller->peer);
-                caller->is_counted = false;
-                rpc_server_close(caller->conn);
-        } else if (arrival->handshake != NULL) {
-                uncount(arrival);
-                tls_cancel(arrival->handshake);
-        } else {
-                arrival_refuse(arrival, error_new(ERROR_RESOURCE_EXHAUSTED, "it made room for another"));
-        }
-        return true;
-}
-
-static bool count_connection(struct auth_listener *d, const char *peer)
-{
-        if (sources_enter(&d->sources, SOURCE_CONNECTIONS, peer))
-                return true;
-        return sources_is_full(&d->sources, SOURCE_CONNECTIONS, peer) && make_room(d, peer) &&
-               sources_enter(&d->sources, SOURCE_CONNECTIONS, peer);
-}
-
-/* ---- who comes through a proxy ------------------------------------------------------------------------------ */
-
-static void shake_hands(struct arrival *v)
-{
-        struct auth *a = v->listener->auth;
-        struct stream *tcp = v->tcp;
-
-        v->tcp = NULL;
-        timer_free(v->silence);
-        v->silence = NULL;
-        if (v->begin.len > 0)
-                tcp = stream_with_prefix(&a->loop, tcp, buf_str(&v->begin));
-        buf_release(&v->begin);
-        v->handshake = tls_start(&a->loop, a->tls, tcp, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, v);
-}
-
-/* It counts where its client is from now on. */
-static struct error *move_to_client(struct arrival *v, struct str ticket)
-{
-        struct auth_listener *d = v->listener;
         char client[ADDRESS_TEXT_MAX];
 
-        if (!passes_redeem(&d->passes, ticket, client))
+        if (!passes_redeem(&v->listener->passes, ticket, client))
                 return error_new(ERROR_UNAUTHENTICATED, "the ticket of a connection through a proxy is none, or has expired");
-        uncount(v);
-        memcpy(v->peer, client, sizeof v->peer);
-        v->is_counted = count_connection(d, v->peer);
-        if (!v->is_counted)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections are open");
-        v->source = sources_find(&d->sources, v->peer);
-        return NULL;
+        return accepted_move(&v->accepted, client);
 }
 
-static void on_begin(void *ctx, struct str bytes)
+static void on_begun(struct accepted *a, struct str bytes)
 {
-        struct arrival *v = ctx;
+        struct auth_connection *v = connection_of(a);
+        struct error *err = NULL;
         struct str ticket;
+        size_t skip = 0;
 
-        buf_put(&v->begin, bytes);
-        stream_read(v->tcp, false);
-        switch (pass_parse(buf_str(&v->begin), &ticket)) {
+        switch (pass_parse(bytes, &ticket)) {
         case PASS_PARTIAL:
-                stream_read(v->tcp, true);
                 return;
-        case PASS_WHOLE: {
-                struct error *err = move_to_client(v, ticket);
-                if (err != NULL) {
-                        arrival_refuse(v, err);
-                        return;
-                }
-                buf_consume(&v->begin, PASS_PREAMBLE_SIZE);
+        case PASS_WHOLE:
+                err = move_to_client(v, ticket);
+                skip = PASS_PREAMBLE_SIZE;
                 break;
-        }
         case PASS_NONE:
                 break;
         }
-        shake_hands(v);
+        if (err != NULL)
+                accepted_end(a, err);
+        else
+                accepted_start_tls(a, v->listener->auth->tls, skip);
 }
 
-static void on_begin_end(void *ctx, struct error *err)
+/* ---- the acceptor's other events ---------------------------------------------------------------------------- */
+
+static struct accepted *on_open(void *ctx)
 {
-        arrival_refuse(ctx, err == NULL ? error_new(ERROR_UNAVAILABLE, "the connection ended") : err);
+        return &connection_new(ctx)->accepted;
 }
 
-static void on_silence(void *ctx)
+static void on_failed(struct accepted *a, struct error *err)
 {
-        arrival_refuse(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "nothing came"));
-}
+        struct auth_connection *v = connection_of(a);
 
-static const struct stream_events begin_events = { .on_read = on_begin, .on_end = on_begin_end };
-
-static void on_accept(void *ctx, int fd, const char *peer)
-{
-        struct auth_listener *d = ctx;
-        struct auth *a = d->auth;
-
-        if (d->is_draining || !count_connection(d, peer)) {
-                close(fd);
+        if (a->step != ACCEPTED_NEW) {
+                refuse(v, err);
                 return;
         }
-        struct arrival *v = NEW(struct arrival);
-        v->listener = d;
-        v->since = loop_now(&a->loop);
-        v->is_counted = true;
-        v->source = sources_find(&d->sources, peer);
-        v->next = d->arrivals;
-        v->at = &d->arrivals;
-        if (v->next != NULL)
-                v->next->at = &v->next;
-        d->arrivals = v;
-        memcpy(v->peer, peer, strlen(peer) + 1);
-        v->begin = BUF_MAX(LOOP_BUFFER + PASS_PREAMBLE_SIZE);
-        v->silence = timer_new(&a->loop, on_silence, v);
-        timer_start(v->silence, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE));
-        v->tcp = socket_stream(&a->loop, fd);
-        stream_listen(v->tcp, &begin_events, v);
-        stream_read(v->tcp, true);
+        error_free(err);
+        connection_free(v);
+}
+
+static void on_drain(struct accepted *a)
+{
+        const struct auth_connection *v = connection_of(a);
+
+        if (v->caller != NULL)
+                rpc_server_drain(v->caller->conn);
+}
+
+static void on_end(struct accepted *a)
+{
+        const struct auth_connection *v = connection_of(a);
+
+        if (v->caller != NULL)
+                rpc_server_close(v->caller->conn);
+}
+
+static void on_empty(void *ctx)
+{
+        struct auth_listener *d = ctx;
+        void (*drained)(void *ctx) = d->drained;
+
+        d->drained = NULL;
+        if (drained != NULL)
+                drained(d->drained_ctx);
+}
+
+static const struct acceptor_events events = {
+        .open = on_open,
+        .begun = on_begun,
+        .served = on_tls,
+        .failed = on_failed,
+        .drain = on_drain,
+        .end = on_end,
+        .empty = on_empty,
+};
+
+/* ---- connections of this machine ---------------------------------------------------------------------------- */
+
+/* The kernel or the supervisor says what the caller is. */
+static void serve_local(struct stream *s, struct caller *c)
+{
+        struct auth_connection *v = connection_new(c->auth->listener);
+
+        acceptor_adopt(&v->listener->acceptor, &v->accepted, c->peer);
+        serve(v, s, c);
 }
 
 /* ---- the administrators' socket ------------------------------------------------------------------------------ */
@@ -508,7 +453,7 @@ static void on_admin(void *ctx, int fd, const char *peer)
 {
         struct auth_listener *d = ctx;
         uid_t uid = 0;
-        struct error *err = d->is_draining ? error_new(ERROR_UNAVAILABLE, "stopping") : check_admin(d->auth, fd, &uid);
+        struct error *err = d->acceptor.is_draining ? error_new(ERROR_UNAVAILABLE, "stopping") : check_admin(d->auth, fd, &uid);
 
         (void)peer;
         if (err != NULL) {
@@ -519,7 +464,7 @@ static void on_admin(void *ctx, int fd, const char *peer)
         }
         struct caller *c = caller_new(d->auth, CALLER_ADMIN, STR(""), STR("Admin"), "auth.sock");
         c->uid = uid;
-        serve(socket_stream(&d->auth->loop, fd), c);
+        serve_local(socket_stream(&d->auth->loop, fd), c);
 }
 
 /* ---- local services -------------------------------------------------------------------------------------------- */
@@ -532,7 +477,7 @@ void auth_listener_local(struct auth *a, const char *name, int fd)
         if (row == NULL)
                 bug("a link from '%s', which is no service", name);
         a->listener->has_local_proxy = a->listener->has_local_proxy || groups == CALLER_PROXY;
-        serve(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
+        serve_local(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
 }
 
 /* ---- users without permission --------------------------------------------------------------------------------------- */
@@ -587,8 +532,16 @@ struct auth_listener *auth_listener_open(struct auth *a)
         d->locked_tunnels = timer_new(&a->loop, on_locked_tunnels, d);
         d->locked_nodes = timer_new(&a->loop, on_locked_nodes, d);
         d->watch = directory_watch(a->directory, on_directory_changed, d);
+        d->acceptor = (struct acceptor){
+                .loop = &a->loop,
+                .sources = &d->sources,
+                .events = &events,
+                .ctx = d,
+                .timeout = MILLISECONDS(TIMEOUT_TLS_HANDSHAKE),
+                .begin_max = PASS_PREAMBLE_SIZE,
+        };
         if (tcp >= 0)
-                d->tcp = listener_new(&a->loop, tcp, on_accept, d);
+                acceptor_listen(&d->acceptor, tcp);
         if (admin >= 0)
                 d->admin = listener_new(&a->loop, admin, on_admin, d);
         return d;
@@ -601,23 +554,18 @@ struct passes *auth_listener_passes(struct auth_listener *d)
 
 void auth_listener_drain(struct auth_listener *d, void (*drained)(void *ctx), void *ctx)
 {
-        d->is_draining = true;
         d->drained = drained;
         d->drained_ctx = ctx;
-        for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
-                if (c->conn != NULL)
-                        rpc_server_drain(c->conn);
-        check_drained(d);
+        acceptor_drain(&d->acceptor);
 }
 
 void auth_listener_close(struct auth_listener *d)
 {
         if (d == NULL)
                 return;
-        listener_close(d->tcp);
+        acceptor_stop_listening(&d->acceptor);
         listener_close(d->admin);
-        d->tcp = d->admin = NULL;
-        d->is_draining = true;
+        d->admin = NULL;
         directory_unwatch(d->watch);
         d->watch = NULL;
         timer_free(d->locked_nodes);
@@ -626,14 +574,6 @@ void auth_listener_close(struct auth_listener *d)
         d->locked_tunnels = NULL;
         timer_free(d->expiry);
         d->expiry = NULL;
-        struct arrival *next;
-        for (struct arrival *v = d->arrivals; v != NULL; v = next) {
-                next = v->next;
-                if (v->tcp != NULL)
-                        arrival_refuse(v, error_new(ERROR_UNAVAILABLE, "stopping"));
-        }
         passes_release(&d->passes);
-        for (struct caller *c = d->auth->callers; c != NULL; c = c->next)
-                if (c->conn != NULL)
-                        rpc_server_close(c->conn);
+        acceptor_stop(&d->acceptor);
 }
