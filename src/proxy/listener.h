@@ -3,11 +3,12 @@
  * Every connection to the public port: the acceptor (net/acceptor.h) brings it through its ClientHello and handshake, and its
  * ALPN decides where it belongs. A failure costs that connection only.
  *
- *     ClientHello ──► DIAL ──► PASS_THROUGH     (ALPN teleport-auth@…, or a name of the Auth Service)
- *       └─────► handshake ──► SERVE_GRPC
- *                     ├─────► SERVE_SSH         (ALPN cteleport-ssh, certificate by the user CA)
- *                     ├─────► proxy's tunnels   (ALPN cteleport-reversetunnel, certificate of role Node)
- *                     └─────► SERVE_HTTP        (the web pages)
+ *     ClientHello ──► pass_through             (ALPN teleport-auth@…, or a name of the Auth Service)
+ *       └─────► handshake ──► gRPC
+ *                     ├─────► ssh_dial          (ALPN cteleport-ssh, certificate by the user CA)
+ *                     ├─────► tunnels           (ALPN cteleport-reversetunnel, certificate of role Node)
+ *                     ├─────► ssh_refusal       (protocols of Teleport's own agents and clients)
+ *                     └─────► web               (the pages)
  */
 #ifndef PROXY_LISTENER_H
 #define PROXY_LISTENER_H

@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include "auth/core/caller.h"
-#include "auth/users/directory.h"
+#include "auth/core/caller_watch.h"
 #include "auth/hosts/hosts.h"
 #include "auth/certs/issue.h"
 #include "auth/core/methods.h"
 #include "auth/core/passes.h"
-#include "auth/hosts/tunnels_service.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -25,12 +24,7 @@ struct auth_listener {
         struct listener *admin;
         struct sources sources;
         struct passes passes;
-        struct directory_watch *watch;
-        struct timer *locked_nodes; /* until they are cut off */
-        struct timer *locked_tunnels; /* the same for their tunnels */
-        struct instant locked_tunnels_since;
-        struct timer *expiry;       /* until a certificate that opened a connection ends, or sooner */
-        struct walltime next_expiry;
+        struct caller_watch *watch;
         bool has_local_proxy;
         void (*drained)(void *ctx); /* auth_listener_drain's; NULL once it was called */
         void *drained_ctx;
@@ -104,43 +98,7 @@ static bool is_proxy_source(void *ctx, struct str source)
         return false;
 }
 
-/* ---- certificates that end ------------------------------------------------------------------------------- */
-
-/* Clocks are set: what is far away is looked at again before. */
-static void plan_expiry(struct auth_listener *d, struct walltime end)
-{
-        struct duration wait = walltime_since(end, loop_wall(&d->auth->loop));
-
-        if (timer_is_running(d->expiry) && end.ns >= d->next_expiry.ns)
-                return;
-        d->next_expiry = end;
-        if (wait.ns > MILLISECONDS(PACE_EXPIRY_CHECK).ns)
-                wait = MILLISECONDS(PACE_EXPIRY_CHECK);
-        timer_start(d->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
-}
-
-/* A connection lasts as long as the certificate that opened it: a client with a newer one connects again. */
-static void on_expiry(void *ctx)
-{
-        struct auth_listener *d = ctx;
-        struct walltime now = loop_wall(&d->auth->loop), next = { 0 };
-
-        for (struct caller *c = d->auth->callers; c != NULL; c = c->next) {
-                if (c->conn == NULL || c->cert_not_after.ns == 0)
-                        continue;
-                if (c->cert_not_after.ns > now.ns) {
-                        if (next.ns == 0 || c->cert_not_after.ns < next.ns)
-                                next = c->cert_not_after;
-                        continue;
-                }
-                log_info("The certificate that opened a connection has ended, the connection is closed", LOG_C("host_id", c->host_id),
-                         LOG_C("user", c->user), LOG_C("role", c->role), LOG_C("remote_addr", c->peer));
-                rpc_server_close(c->conn);
-                c->cert_not_after.ns = 0; /* once is enough */
-        }
-        if (next.ns != 0)
-                plan_expiry(d, next);
-}
+/* ---- serving ---------------------------------------------------------------------------------------------- */
 
 /* Counts a connection of a host or user; those of this machine have no limit. */
 static struct error *count_identity(struct caller *c)
@@ -199,7 +157,7 @@ static void serve(struct auth_connection *v, struct stream *s, struct caller *c)
 
         c->conn = rpc_serve(&c->auth->loop, s, options);
         if (c->cert_not_after.ns != 0)
-                plan_expiry(c->auth->listener, c->cert_not_after);
+                caller_watch_expiry(v->listener->watch, c->cert_not_after);
 }
 
 /* ---- the TCP port ----------------------------------------------------------------------------------------- */
@@ -480,36 +438,6 @@ void auth_listener_local(struct auth *a, const char *name, int fd)
         serve_local(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
 }
 
-/* ---- users without permission --------------------------------------------------------------------------------------- */
-
-static void on_locked_nodes(void *ctx)
-{
-        bool has_nodes;
-
-        callers_drop_refused(((struct auth_listener *)ctx)->auth, true, &has_nodes);
-}
-
-/* Messages for users' terminals come through the tunnel, and a lock by mistake is removed soon. */
-static void on_locked_tunnels(void *ctx)
-{
-        tunnels_recheck(((struct auth_listener *)ctx)->auth);
-}
-
-static void on_directory_changed(void *ctx)
-{
-        struct auth_listener *d = ctx;
-        bool has_nodes = false;
-
-        callers_drop_refused(d->auth, false, &has_nodes);
-        if (has_nodes && !timer_is_running(d->locked_nodes))
-                timer_start(d->locked_nodes, MILLISECONDS(PACE_LOCKED_NODE));
-        struct instant now = loop_now(&d->auth->loop);
-        if (!timer_is_running(d->locked_tunnels))
-                d->locked_tunnels_since = now;
-        if (instant_since(now, d->locked_tunnels_since).ns < MILLISECONDS(PACE_LOCKED_TUNNEL_MOST).ns)
-                timer_start(d->locked_tunnels, MILLISECONDS(PACE_LOCKED_TUNNEL));
-}
-
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
 struct auth_listener *auth_listener_open(struct auth *a)
@@ -528,10 +456,7 @@ struct auth_listener *auth_listener_open(struct auth *a)
                 LIMIT_CONNECTIONS_RESERVE };
         d->sources.limits[SOURCE_JOINS] = (struct source_limit){ LIMIT_PENDING_JOINS, LIMIT_PENDING_JOINS_PER_SOURCE, 0,
                                                                  LIMIT_PENDING_JOINS_RESERVE };
-        d->expiry = timer_new(&a->loop, on_expiry, d);
-        d->locked_tunnels = timer_new(&a->loop, on_locked_tunnels, d);
-        d->locked_nodes = timer_new(&a->loop, on_locked_nodes, d);
-        d->watch = directory_watch(a->directory, on_directory_changed, d);
+        d->watch = caller_watch_new(a);
         d->acceptor = (struct acceptor){
                 .loop = &a->loop,
                 .sources = &d->sources,
@@ -566,14 +491,8 @@ void auth_listener_close(struct auth_listener *d)
         acceptor_stop_listening(&d->acceptor);
         listener_close(d->admin);
         d->admin = NULL;
-        directory_unwatch(d->watch);
+        caller_watch_free(d->watch);
         d->watch = NULL;
-        timer_free(d->locked_nodes);
-        d->locked_nodes = NULL;
-        timer_free(d->locked_tunnels);
-        d->locked_tunnels = NULL;
-        timer_free(d->expiry);
-        d->expiry = NULL;
         passes_release(&d->passes);
         acceptor_stop(&d->acceptor);
 }
