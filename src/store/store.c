@@ -2,24 +2,13 @@
 #include "store/store.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/bug.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "loop/batch_pace.h"
-#include "loop/worker.h"
-#include "store/store_internal.h"
+#include "store/backend.h"
 
-static const struct {
-        const char *type;
-        const struct store_backend *backend;
-} backends[] = {
-        { "sqlite", &store_sqlite },
-        { "dir", &store_sqlite }, /* Teleport's word for its embedded store */
-        { "memory", &store_sqlite_memory },
-};
+const struct store_backend *const store_backends[] = { &store_sqlite, &store_memory, NULL };
 
 struct store_watch {
         struct store_watch *next;
@@ -32,25 +21,13 @@ struct store_watch {
 };
 
 struct store {
-        struct loop *loop;
         const struct store_backend *backend;
         void *impl;
-        struct worker *worker;
-
-        struct store_op *waiting, **waiting_end;
-        size_t waiting_count;
-        struct batch_pace pace;
-        struct store_batch batch; /* away on the pool, or being answered, while is_busy */
-        bool is_busy;
-        bool is_advancing; /* advance() is on its way */
+        uint64_t revision; /* of the last reported change */
 
         struct store_watch *watches;
         unsigned reporting; /* > 0: the watches are being walked */
-
-        struct timer *purge_timer;
-        struct walltime next_expiry;
-        bool purge_is_due; /* the timer said so */
-        bool purge_failed; /* wait for the timer instead of riding with the next write */
+        bool has_freed;     /* one of them was freed meanwhile */
 
         bool is_closing;
         void (*closed)(void *ctx);
@@ -59,19 +36,17 @@ struct store {
 
 /* ---- operations ---------------------------------------------------------------------------------- */
 
-/* arena_cap: what a peer can make us hold. Keys of deleted items are ours, so that has no cap. */
-static struct store_op *op_new(enum store_op_kind kind, size_t arena_cap, void *ctx)
+struct store_op *store_op_new(enum store_op_kind kind, size_t arena_cap)
 {
         struct store_op *op = NEW(struct store_op);
 
         op->kind = kind;
         op->arena = arena_new(arena_cap);
         op->steps_end = &op->steps;
-        op->ctx = ctx;
         return op;
 }
 
-static void op_free(struct store_op *op)
+void store_op_free(struct store_op *op)
 {
         error_free(op->err);
         free(op->items);
@@ -119,70 +94,11 @@ static struct error *check_key(struct str key)
         return error_new(ERROR_INVALID_ARGUMENT, "store key '%s' is longer than %d bytes", shown, LIMIT_STORE_KEY);
 }
 
-/* ---- from the queue to the pool and back --------------------------------------------------------- */
-
-static void advance(void *ctx);
-
-static void advance_soon(struct store *s)
-{
-        if (s->is_advancing || s->is_busy)
-                return;
-        s->is_advancing = true;
-        loop_defer(s->loop, advance, s); /* not at once: what this turn of the loop asks goes together */
-}
-
-static void on_pace(void *ctx)
-{
-        advance_soon(ctx);
-}
-
-static void enqueue(struct store *s, struct store_op *op)
-{
-        *s->waiting_end = op;
-        s->waiting_end = &op->next;
-        s->waiting_count++;
-        advance_soon(s);
-}
-
-static void on_purge_timer(void *ctx)
-{
-        struct store *s = ctx;
-
-        s->purge_is_due = true;
-        s->purge_failed = false;
-        advance_soon(s);
-}
-
-/* Asleep while nothing expires; a busy store purges along with its writes. */
-static void arm_purge_timer(struct store *s)
-{
-        if (s->is_closing || s->next_expiry.ns == 0) {
-                timer_stop(s->purge_timer);
-                return;
-        }
-        struct duration wait = walltime_since(s->next_expiry, loop_wall(s->loop));
-        struct duration least = MILLISECONDS(s->purge_failed ? TIMEOUT_STORE_PURGE_RETRY : TIMEOUT_STORE_PURGE);
-        struct duration most = MINUTES(1); /* the machine's clock may be set meanwhile */
-
-        timer_start(s->purge_timer, wait.ns < least.ns ? least : wait.ns > most.ns ? most : wait);
-}
-
-static void report_watches(struct store *s, const struct store_op *op)
-{
-        for (size_t i = 0; i < op->change_count; i++) {
-                const struct store_change *c = &op->changes[i];
-
-                for (struct store_watch *w = s->watches; w != NULL; w = w->next) {
-                        struct str prefix = { w->prefix, w->prefix_len };
-
-                        if (!w->is_freed && str_starts_with(c->item.key, prefix))
-                                w->changed(w->ctx, &c->item, c->deleted);
-                }
-        }
-}
+/* ---- what the backend reports ------------------------------------------------------------------------ */
 
 static void unlink_freed_watches(struct store *s)
 {
+        s->has_freed = false;
         for (struct store_watch **at = &s->watches; *at != NULL;) {
                 struct store_watch *w = *at;
 
@@ -196,7 +112,30 @@ static void unlink_freed_watches(struct store *s)
         }
 }
 
-static void answer(struct store *s, struct store_op *op)
+static void report_change(struct store *s, const struct store_change *c)
+{
+        for (struct store_watch *w = s->watches; w != NULL; w = w->next) {
+                struct str prefix = { w->prefix, w->prefix_len };
+
+                if (!w->is_freed && str_starts_with(c->item.key, prefix))
+                        w->changed(w->ctx, &c->item, c->deleted);
+        }
+}
+
+void store_report(struct store *s, struct store_op *op)
+{
+        if (op->change_count == 0)
+                return;
+        s->revision = op->revision;
+        s->reporting++;
+        for (size_t i = 0; i < op->change_count; i++)
+                report_change(s, &op->changes[i]);
+        s->reporting--;
+        if (s->reporting == 0 && s->has_freed)
+                unlink_freed_watches(s);
+}
+
+void store_answer(struct store_op *op)
 {
         struct error *err = op->err; /* from here on the callback's */
         struct store_page page = { op->items, op->item_count, op->is_last };
@@ -212,83 +151,45 @@ static void answer(struct store *s, struct store_op *op)
         case OP_TXN:
                 op->done.txn(op->ctx, op->revision, err);
                 break;
-        case OP_PURGE:
-                s->purge_failed = err != NULL; /* the disk is full; the next write reports it */
-                error_free(err);
-                break;
         }
+        store_op_free(op);
 }
 
-static void work_batch(void *ctx)
-{
-        struct store *s = ctx;
+/* ---- open and close ------------------------------------------------------------------------------ */
 
-        s->backend->run(s->impl, &s->batch);
+static bool is_named(const struct store_backend *b, const char *type)
+{
+        return strcmp(type, b->type) == 0 || (b->alias != NULL && strcmp(type, b->alias) == 0);
 }
 
-/* Nobody knows any more what is on the disk: no answer may leave, and only a fresh start can tell. */
-static NO_RETURN void die(const struct error *err)
+static const struct store_backend *find_backend(const char *type)
 {
-        log_error("the store failed; the process ends so that the next start can check it", LOG_ERR(err));
-        _exit(EXIT_FAILURE);
-}
-
-static void on_batch_done(void *ctx)
-{
-        struct store *s = ctx;
-        struct store_op *op = s->batch.first;
-
-        if (s->batch.broken != NULL)
-                die(s->batch.broken);
-        s->next_expiry = s->batch.next_expiry;
-        while (op != NULL) {
-                struct store_op *next = op->next;
-
-                s->reporting++;
-                report_watches(s, op);
-                s->reporting--;
-                answer(s, op);
-                op_free(op);
-                op = next;
+        if (type == NULL)
+                return store_backends[0];
+        for (size_t i = 0; store_backends[i] != NULL; i++) {
+                if (is_named(store_backends[i], type))
+                        return store_backends[i];
         }
-        unlink_freed_watches(s);
-        s->is_busy = false;
-        arm_purge_timer(s);
-        if (s->waiting != NULL || s->is_closing)
-                advance_soon(s);
+        return NULL;
 }
 
-/* Moves what waits into the batch, in order, up to the batch's limit; returns whether there is a write. */
-static bool fill_batch(struct store *s)
+struct error *store_open(struct loop *l, struct store_options options, struct store **ret)
 {
-        struct store_op **end = &s->batch.first;
-        bool writes = false;
-        size_t reads = 0;
+        const struct store_backend *backend = find_backend(options.type);
+        AUTO_MEM char *shown = escaped(str_of(options.type));
 
-        size_t count = 0;
-        for (; s->waiting != NULL && count < LIMIT_STORE_BATCH && reads < LIMIT_STORE_BATCH_READS; count++) {
-                struct store_op *op = s->waiting;
-
-                reads += op->kind == OP_RANGE;
-                s->waiting = op->next;
-                op->next = NULL;
-                *end = op;
-                end = &op->next;
-                writes |= store_op_writes(op);
+        if (backend == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "there is no store of type '%s'", shown),
+                                  "teleport.storage.type can be 'sqlite' or 'dir'");
+        struct store *s = NEW(struct store);
+        s->backend = backend;
+        struct error *err = backend->open(s, l, &options, &s->impl, &s->revision);
+        if (err != NULL) {
+                free(s);
+                return err;
         }
-        if (s->waiting == NULL)
-                s->waiting_end = &s->waiting;
-        s->waiting_count -= count;
-        if (count > 0)
-                batch_pace_began(&s->pace, count);
-        return writes;
-}
-
-static void work_close(void *ctx)
-{
-        struct store *s = ctx;
-
-        s->backend->close(s->impl);
+        *ret = s;
+        return NULL;
 }
 
 static void on_closed(void *ctx)
@@ -299,89 +200,9 @@ static void on_closed(void *ctx)
 
         if (s->watches != NULL)
                 bug("a watch outlives its store");
-        if (s->waiting != NULL)
-                bug("a closed store was asked");
-        worker_free(s->worker);
         free(s);
         if (closed != NULL)
                 closed(closed_ctx);
-}
-
-static void advance(void *ctx)
-{
-        struct store *s = ctx;
-
-        s->is_advancing = false;
-        if (s->waiting != NULL && !s->is_closing && !batch_pace_may_begin(&s->pace, s->waiting_count))
-                return;
-        s->batch = (struct store_batch){
-                .now = loop_wall(s->loop),
-                .at = loop_now(s->loop),
-                .is_watched = s->watches != NULL,
-        };
-        bool writes = fill_batch(s);
-        bool expired = s->next_expiry.ns != 0 && s->next_expiry.ns <= s->batch.now.ns;
-        if (!s->is_closing && expired && !s->purge_failed && (writes || s->purge_is_due)) {
-                struct store_op *purge = op_new(OP_PURGE, SIZE_MAX, NULL);
-
-                purge->next = s->batch.first;
-                s->batch.first = purge;
-        }
-        s->purge_is_due = false;
-        if (s->batch.first != NULL) {
-                s->is_busy = true;
-                worker_job(s->worker, work_batch, on_batch_done, s);
-        } else if (s->is_closing) {
-                s->is_busy = true;
-                timer_free(s->purge_timer);
-                batch_pace_release(&s->pace);
-                worker_job(s->worker, work_close, on_closed, s);
-        } else {
-                arm_purge_timer(s);
-        }
-}
-
-/* ---- open and close ------------------------------------------------------------------------------ */
-
-static const struct store_backend *find_backend(const char *type)
-{
-        if (type == NULL)
-                return backends[0].backend;
-        for (size_t i = 0; i < ARRAY_LEN(backends); i++) {
-                if (str_equal(str_of(type), str_of(backends[i].type)))
-                        return backends[i].backend;
-        }
-        return NULL;
-}
-
-struct error *store_open(struct loop *l, struct store_options options, struct store **ret)
-{
-        const struct store_backend *backend = find_backend(options.type);
-        AUTO_MEM char *shown = escaped(str_of(options.type));
-        void *impl = NULL;
-
-        if (backend == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "there is no store of type '%s'", shown),
-                                  "teleport.storage.type can be 'sqlite' or 'dir'");
-        TRY(backend->open(options.path, options.shown, &impl));
-        struct store *s = NEW(struct store);
-        s->loop = l;
-        s->backend = backend;
-        s->impl = impl;
-        s->worker = worker_new(l, "store");
-        s->waiting_end = &s->waiting;
-        batch_pace_init(&s->pace, l,
-                        (struct batch_pace_options){
-                                .pace = MILLISECONDS(PACE_STORE_BATCH),
-                                .busy = LIMIT_STORE_BATCH_BUSY,
-                                .full = LIMIT_STORE_BATCH_FULL,
-                        },
-                        on_pace, s);
-        s->purge_timer = timer_new(l, on_purge_timer, s);
-        s->next_expiry = (struct walltime){ 1 }; /* not known yet: the first batch tells */
-        arm_purge_timer(s);
-        *ret = s;
-        return NULL;
 }
 
 void store_close(struct store *s, void (*closed)(void *ctx), void *ctx)
@@ -391,8 +212,7 @@ void store_close(struct store *s, void (*closed)(void *ctx), void *ctx)
         s->is_closing = true;
         s->closed = closed;
         s->closed_ctx = ctx;
-        timer_stop(s->purge_timer);
-        advance_soon(s);
+        s->backend->close(s->impl, on_closed, s);
 }
 
 /* ---- reads --------------------------------------------------------------------------------------- */
@@ -400,20 +220,22 @@ void store_close(struct store *s, void (*closed)(void *ctx), void *ctx)
 void store_get(struct store *s, struct str key, void (*done)(void *ctx, const struct store_item *item, struct error *err),
                void *ctx)
 {
-        struct store_op *op = op_new(OP_GET, LIMIT_STORE_TXN, ctx);
+        struct store_op *op = store_op_new(OP_GET, LIMIT_STORE_TXN);
 
+        op->ctx = ctx;
         op->done.get = done;
         op->err = check_key(key);
         if (op->err == NULL)
                 op->key = arena_str(op->arena, key);
-        enqueue(s, op);
+        s->backend->submit(s->impl, op);
 }
 
 void store_range(struct store *s, struct str prefix, struct str after, size_t limit,
                  void (*done)(void *ctx, const struct store_page *page, struct error *err), void *ctx)
 {
-        struct store_op *op = op_new(OP_RANGE, LIMIT_STORE_TXN, ctx);
+        struct store_op *op = store_op_new(OP_RANGE, LIMIT_STORE_TXN);
 
+        op->ctx = ctx;
         op->done.range = done;
         op->limit = limit < LIMIT_STORE_RANGE ? limit : LIMIT_STORE_RANGE;
         op->err = check_key(prefix);
@@ -425,7 +247,7 @@ void store_range(struct store *s, struct str prefix, struct str after, size_t li
                 op->key = arena_str(op->arena, prefix);
                 op->after = arena_str(op->arena, after);
         }
-        enqueue(s, op);
+        s->backend->submit(s->impl, op);
 }
 
 /* ---- transactions -------------------------------------------------------------------------------- */
@@ -441,7 +263,7 @@ struct store_txn *store_txn_new(struct store *s)
         struct store_txn *t = NEW(struct store_txn);
 
         t->store = s;
-        t->op = op_new(OP_TXN, SIZE_MAX, NULL);
+        t->op = store_op_new(OP_TXN, SIZE_MAX);
         return t;
 }
 
@@ -513,7 +335,7 @@ void store_txn_commit(struct store_txn *t, void (*done)(void *ctx, uint64_t revi
 {
         t->op->done.txn = done != NULL ? done : nobody_waits;
         t->op->ctx = ctx;
-        enqueue(t->store, t->op);
+        t->store->backend->submit(t->store->impl, t->op);
         free(t);
 }
 
@@ -521,7 +343,7 @@ void store_txn_cancel(struct store_txn *t)
 {
         if (t == NULL)
                 return;
-        op_free(t->op);
+        store_op_free(t->op);
         free(t);
 }
 
@@ -556,6 +378,7 @@ void store_watch_free(struct store_watch *w)
         if (w == NULL)
                 return;
         w->is_freed = true;
+        w->store->has_freed = true;
         if (w->store->reporting == 0)
                 unlink_freed_watches(w->store);
 }

@@ -180,7 +180,7 @@ def test_aborting_allocators_get_no_size_from_outside():
 
 
 # Files that start jobs without keeping them for a cancellation, because the owner waits for the end of its jobs: number of calls.
-FINISHED = {"audit/audit_log.c": 1, "auth/sessions/record_disk.c": 1, "store/store.c": 2}
+FINISHED = {"audit/audit_log.c": 1, "auth/sessions/record_disk.c": 1, "store/sqlite/sqlite_queue.c": 2}
 
 
 def test_pool_jobs_are_cancelled_by_job_cancel_only():

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/file.h"
-#include "store/store_internal.h"
+#include "store/sqlite/sqlite.h"
 
 enum { MARKER_MAX = 1 * KiB };
 

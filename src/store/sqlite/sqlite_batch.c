@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SQLite backend: a batch is one transaction, so any number of writers share one fsync.
+ * Batches of the SQLite backend: a batch is one transaction, so any number of writers share one fsync.
  *
  * Requirements are checked before the first write of their transaction; one that does not hold
  * therefore leaves nothing to undo, and the others of the batch go on.
@@ -38,7 +38,7 @@ _Static_assert((int)LIMIT_STORE_SHRINK == 64, "the text of SQL_SHRINK says the n
 /* One batch on its way: the revision counts up here and becomes the store's when it is committed. */
 struct run {
         struct sqlite_store *s;
-        struct store_batch *batch;
+        struct sqlite_batch *batch;
         uint64_t revision;
 };
 
@@ -77,7 +77,7 @@ static struct error *run_to_end(struct sqlite_store *s, sqlite3_stmt *q)
         return code == SQLITE_DONE ? NULL : sqlite_store_error(s, code);
 }
 
-static struct error *prepare_statements(struct sqlite_store *s)
+struct error *sqlite_store_prepare(struct sqlite_store *s)
 {
         for (size_t i = 0; i < SQL_COUNT; i++) {
                 int code = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
@@ -184,6 +184,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
                 bytes += item.key.len + item.value.len;
         }
         op->is_last = code == SQLITE_DONE;
+        op->revision = r->revision;
         if (err == NULL && code != SQLITE_DONE && code != SQLITE_ROW)
                 err = sqlite_store_error(s, code);
         sqlite3_reset(q);
@@ -210,10 +211,9 @@ static struct error *check_requirement(struct run *r, const struct store_step *s
         return NULL;
 }
 
-static void note_change(struct run *r, struct store_op *op, struct store_item item, bool deleted)
+static void note_change(struct store_op *op, struct store_item item, bool deleted)
 {
-        if (r->batch->is_watched)
-                *store_op_add_change(op) = (struct store_change){ item, deleted };
+        *store_op_add_change(op) = (struct store_change){ item, deleted };
 }
 
 static struct error *run_put(struct run *r, struct store_op *op, const struct store_step *step)
@@ -228,7 +228,7 @@ static struct error *run_put(struct run *r, struct store_op *op, const struct st
         bind_number(q, 5, sqlite_store_checksum(&item));
         bind_number(q, 6, step->is_brief ? r->s->next_brief_id++ : r->s->next_id++);
         TRY(run_to_end(r->s, q));
-        note_change(r, op, item, false);
+        note_change(op, item, false);
         return NULL;
 }
 
@@ -239,7 +239,7 @@ static struct error *run_delete(struct run *r, struct store_op *op, const struct
         bind_bytes(q, 1, step->key);
         TRY(run_to_end(r->s, q));
         if (sqlite3_changes(r->s->db) > 0)
-                note_change(r, op, (struct store_item){ .key = step->key, .revision = r->revision }, true);
+                note_change(op, (struct store_item){ .key = step->key, .revision = r->revision }, true);
         return NULL;
 }
 
@@ -251,8 +251,7 @@ static struct error *run_deletes(struct run *r, struct store_op *op, sqlite3_stm
         while ((code = sqlite3_step(q)) == SQLITE_ROW) {
                 struct str key = str_of_bytes(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
 
-                if (r->batch->is_watched)
-                        note_change(r, op, (struct store_item){ arena_str(op->arena, key), .revision = r->revision }, true);
+                note_change(op, (struct store_item){ arena_str(op->arena, key), .revision = r->revision }, true);
         }
         struct error *err = code == SQLITE_DONE ? NULL : sqlite_store_error(r->s, code);
         sqlite3_reset(q);
@@ -279,6 +278,7 @@ static struct error *run_purge(struct run *r, struct store_op *op)
         TRY(run_deletes(r, op, q));
         if (sqlite3_changes(r->s->db) == 0)
                 r->revision--;
+        op->revision = r->revision;
         return NULL;
 }
 
@@ -329,8 +329,6 @@ static struct error *run_op(struct run *r, struct store_op *op)
                 return run_range(r, op);
         case OP_TXN:
                 return run_txn(r, op);
-        case OP_PURGE:
-                return run_purge(r, op);
         }
         bug("store operation %d", (int)op->kind);
 }
@@ -351,6 +349,8 @@ static struct error *run_all(struct run *r)
 
         r->revision = s->revision;
         TRY(run_to_end(s, statement(s, SQL_BEGIN)));
+        if (r->batch->purge != NULL && r->batch->purge->err == NULL)
+                TRY(run_purge(r, r->batch->purge));
         for (struct store_op *op = r->batch->first; op != NULL; op = op->next) {
                 if (op->err == NULL)
                         TRY(run_op(r, op));
@@ -376,13 +376,17 @@ static struct error *run_reads_only(struct run *r, const struct error *why)
                 sqlite3_reset(s->statements[i]);
         if (sqlite3_get_autocommit(s->db) == 0)
                 TRY(run_to_end(s, statement(s, SQL_ROLLBACK)));
+        if (r->batch->purge != NULL) {
+                store_op_clear(r->batch->purge);
+                r->batch->purge->err = error_copy(why);
+        }
         for (struct store_op *op = r->batch->first; op != NULL; op = op->next) {
                 store_op_clear(op);
                 if (op->err != NULL && op->err->code == ERROR_ABORTED) {
                         error_free(op->err); /* judged by writes that did not happen */
                         op->err = NULL;
                 }
-                if (store_op_writes(op) && op->err == NULL)
+                if (op->kind == OP_TXN && op->err == NULL)
                         op->err = error_copy(why);
         }
         return run_all(r);
@@ -455,9 +459,8 @@ static void mark_when_due(struct sqlite_store *s, struct instant now)
         s->marked_at = now;
 }
 
-static void run(void *impl, struct store_batch *batch)
+void sqlite_store_run(struct sqlite_store *s, struct sqlite_batch *batch)
 {
-        struct sqlite_store *s = impl;
         struct run r = { .s = s, .batch = batch };
         uint64_t before = s->revision;
 
@@ -476,47 +479,3 @@ static void run(void *impl, struct store_batch *batch)
                 mark_when_due(s, batch->at);
         batch->broken = err; /* the disk's fault, or a second failure in a row, without a write */
 }
-
-/* ---- open and close ------------------------------------------------------------------------------ */
-
-static void close_sqlite(void *impl)
-{
-        struct sqlite_store *s = impl;
-
-        error_free(sqlite_store_mark(s)); /* as in mark_when_due() */
-        sqlite_store_close(s);
-        free(s);
-}
-
-static struct error *open_at(const char *path, const char *shown, void **ret)
-{
-        struct sqlite_store *s = NEW(struct sqlite_store);
-        struct error *err = sqlite_store_open(path, shown, s);
-
-        if (err == NULL)
-                err = prepare_statements(s);
-        if (err != NULL) {
-                sqlite_store_close(s);
-                free(s);
-                return err;
-        }
-        *ret = s;
-        return NULL;
-}
-
-static struct error *open_file(const char *path, const char *shown, void **ret)
-{
-        if (path == NULL || *path == '\0')
-                return error_new(ERROR_INVALID_ARGUMENT, "the store has no directory");
-        return open_at(path, shown, ret);
-}
-
-static struct error *open_memory(const char *path, const char *shown, void **ret)
-{
-        (void)path;
-        (void)shown;
-        return open_at(NULL, NULL, ret);
-}
-
-const struct store_backend store_sqlite = { open_file, run, close_sqlite };
-const struct store_backend store_sqlite_memory = { open_memory, run, close_sqlite };
