@@ -305,6 +305,8 @@ enum {
         LIMIT_STORE_FREE_PERCENT = 25, /* percent: The store's file keeps this share of free space, if it is more than LIMIT_STORE_FREE; the rest is returned to the file system. */
         LIMIT_STORE_SHRINK = 64, /* pages: Each commit returns at most this number of free pages to the file system. */
         LIMIT_STORE_LOG = 8 * MiB, /* bytes: The write-ahead log of the store has at most this size between checkpoints. */
+        LIMIT_STORE_HISTORY = 1024, /* changes: A store that has watches keeps at most this number of recent changes, from which a watch can begin. */
+        LIMIT_STORE_HISTORY_BYTES = 1 * MiB, /* bytes: The recent changes that a store keeps have at most this size. */
         LIMIT_AUDIT_FIELD = 512, /* bytes: A text field of an audit event has at most this length. */
         LIMIT_AUDIT_TEXT = 4 * KiB, /* bytes: A command or path in an audit event has at most this length, because its end may matter. */
         LIMIT_AUDIT_VALUES = 100, /* values: A list in an audit event has at most this number of values. */

@@ -10,6 +10,7 @@
 #include "resource.pb-c.h"
 #include "rpc/pb.h"
 #include "rpc/wire.h"
+#include "state/state_internal.h"
 
 /* ---- keys ---------------------------------------------------------------------------------------------- */
 
@@ -20,17 +21,6 @@ static struct str put_key(const struct state_kind *kind, struct str id, struct b
         buf_put(out, id);
         AUTO_PTR(error) err = buf_finish(out, "a key of the store");
         return err == NULL ? buf_str(out) : STR("");
-}
-
-static struct state_record record_of(const struct state_kind *kind, const struct store_item *item)
-{
-        return (struct state_record){
-                .kind = kind,
-                .id = str_slice(item->key, kind->prefix.len, item->key.len),
-                .value = item->value,
-                .revision = item->revision,
-                .expires = item->expires,
-        };
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -97,7 +87,7 @@ static void on_item(void *ctx, const struct store_item *item, struct error *err)
         struct get *g = ctx;
 
         if (err == NULL && item != NULL) {
-                const struct state_record record = record_of(g->kind, item);
+                const struct state_record record = state_record_of(g->kind, item);
 
                 g->done(g->ctx, &record, NULL);
         } else {
@@ -130,8 +120,8 @@ static void on_page(void *ctx, const struct store_page *page, struct error *err)
                 AUTO_MEM struct state_record *records = mem_array(page->count + 1, sizeof *records);
 
                 for (size_t i = 0; i < page->count; i++)
-                        records[i] = record_of(l->kind, &page->items[i]);
-                l->done(l->ctx, &(struct state_page){ records, page->count, page->is_last }, NULL);
+                        records[i] = state_record_of(l->kind, &page->items[i]);
+                l->done(l->ctx, &(struct state_page){ records, page->count, page->is_last, page->revision }, NULL);
         } else {
                 l->done(l->ctx, NULL, err);
         }
@@ -190,41 +180,6 @@ void state_scan(struct store *s, const struct state_kind *kind, const bool *is_s
 
         *scan = (struct scan){ s, kind, is_stopped, each, done, ctx };
         state_list(s, kind, STR(""), LIMIT_STORE_RANGE, on_scanned, scan);
-}
-
-/* ---- watches ------------------------------------------------------------------------------------------- */
-
-struct state_watch {
-        const struct state_kind *kind;
-        struct store_watch *watch;
-        void (*changed)(void *ctx, const struct state_record *record, bool is_deleted);
-        void *ctx;
-};
-
-static void on_change(void *ctx, const struct store_item *item, bool deleted)
-{
-        struct state_watch *w = ctx;
-        const struct state_record record = record_of(w->kind, item);
-
-        w->changed(w->ctx, &record, deleted);
-}
-
-struct state_watch *state_watch_new(struct store *s, const struct state_kind *kind,
-                                    void (*changed)(void *ctx, const struct state_record *record, bool is_deleted), void *ctx)
-{
-        struct state_watch *w = NEW(struct state_watch);
-
-        *w = (struct state_watch){ .kind = kind, .changed = changed, .ctx = ctx };
-        w->watch = store_watch_new(s, kind->prefix, on_change, w);
-        return w;
-}
-
-void state_watch_free(struct state_watch *w)
-{
-        if (w == NULL)
-                return;
-        store_watch_free(w->watch);
-        free(w);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */

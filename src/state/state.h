@@ -42,6 +42,7 @@ struct state_page {
         const struct state_record *records;
         size_t count;
         bool is_last;
+        uint64_t revision; /* of the store at the read */
 };
 
 /* Decodes the message of a record of this kind, with memory of the arena. DATA_LOSS, naming the kind, when it cannot be read. */
@@ -76,13 +77,6 @@ void state_list(struct store *s, const struct state_kind *kind, struct str after
 void state_scan(struct store *s, const struct state_kind *kind, const bool *is_stopped,
                 struct error *(*each)(void *ctx, const struct state_record *record), void (*done)(void *ctx, struct error *err),
                 void *ctx);
-
-/* Follows the changes of a kind, after their commit and in order; value is empty for a record that was deleted or has expired. */
-struct state_watch;
-struct state_watch *state_watch_new(struct store *s, const struct state_kind *kind,
-                                    void (*changed)(void *ctx, const struct state_record *record, bool is_deleted),
-                                    void *ctx) MUST_USE;
-void state_watch_free(struct state_watch *w); /* NULL is silent */
 
 /* Parts of a transaction. Requirements: revision 0: there is no such record; STORE_ANY: there is one; else: it is at this revision. */
 void state_require(struct store_txn *t, const struct state_kind *kind, struct str id, uint64_t revision);

@@ -26,6 +26,7 @@
 #include "state/role.h"
 #include "state/server.h"
 #include "state/session.h"
+#include "state/state_watch.h"
 #include "state/token.h"
 #include "state/user.h"
 #include "store/store_testing.h"
@@ -343,10 +344,12 @@ static void on_change(void *ctx, const struct state_record *r, bool is_deleted)
         assert_int_equal(r->kind == &session_kind, true);
 }
 
+static const struct state_watch_events only_changes = { .changed = on_change };
+
 static void reports_changes_by_id(void **state)
 {
         struct fixture *f = *state;
-        struct state_watch *w = state_watch_new(f->bench.store, &session_kind, on_change, f);
+        struct state_watch *w = state_watch_new(f->bench.store, &session_kind, &only_changes, f);
 
         put_sessions(f, 1);
         struct store_txn *t = begin(f);

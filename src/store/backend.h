@@ -84,9 +84,12 @@ void store_op_clear(struct store_op *op);
 
 /*
  * Reports the changes that an operation made, in its `changes`, with the operation's revision; takes the changes and the arena. Silent
- * when there are none.
+ * when there are none. A change that another process made is reported by an operation that was made for it (OP_TXN), and then freed.
  */
 void store_report(struct store *s, struct store_op *op);
+
+/* Reports that changes up to this revision may have been missed, such as during a loss of the connection: all watches are lost. */
+void store_report_lost(struct store *s, uint64_t revision);
 
 /* Calls back with the operation's answer and frees the operation. */
 void store_answer(struct store_op *op);

@@ -6,7 +6,9 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "loop/loop.h"
 #include "store/backend.h"
+#include "store/history.h"
 
 const struct store_backend *const store_backends[] = { &store_sqlite, &store_memory, NULL };
 
@@ -15,12 +17,16 @@ struct store_watch {
         struct store *store;
         char *prefix; /* owned */
         size_t prefix_len;
-        void (*changed)(void *ctx, const struct store_item *item, bool deleted);
+        uint64_t from; /* changes of older revisions are not reported */
+        const struct store_watch_events *events;
         void *ctx;
-        bool is_freed; /* while the list is being walked: unlinked afterwards */
+        bool is_pending; /* begins with the history, in begin_pending() */
+        bool is_lost;    /* gets nothing more */
+        bool is_freed;   /* while the list is being walked: unlinked afterwards */
 };
 
 struct store {
+        struct loop *loop;
         const struct store_backend *backend;
         void *impl;
         uint64_t revision; /* of the last reported change */
@@ -28,6 +34,10 @@ struct store {
         struct store_watch *watches;
         unsigned reporting; /* > 0: the watches are being walked */
         bool has_freed;     /* one of them was freed meanwhile */
+        bool is_beginning;  /* begin_pending() is on its way */
+
+        struct history history;
+        bool keeps_history; /* from the first watch on */
 
         bool is_closing;
         void (*closed)(void *ctx);
@@ -112,14 +122,43 @@ static void unlink_freed_watches(struct store *s)
         }
 }
 
+static bool concerns(const struct store_watch *w, const struct store_change *c)
+{
+        struct str prefix = { w->prefix, w->prefix_len };
+
+        return !w->is_freed && !w->is_lost && c->item.revision >= w->from && str_starts_with(c->item.key, prefix);
+}
+
 static void report_change(struct store *s, const struct store_change *c)
 {
-        for (struct store_watch *w = s->watches; w != NULL; w = w->next) {
-                struct str prefix = { w->prefix, w->prefix_len };
+        for (struct store_watch *w = s->watches; w != NULL; w = w->next)
+                if (!w->is_pending && concerns(w, c))
+                        w->events->changed(w->ctx, &c->item, c->deleted);
+}
 
-                if (!w->is_freed && str_starts_with(c->item.key, prefix))
-                        w->changed(w->ctx, &c->item, c->deleted);
+static void begin_reporting(struct store *s)
+{
+        s->reporting++;
+}
+
+static void end_reporting(struct store *s)
+{
+        s->reporting--;
+        if (s->reporting == 0 && s->has_freed)
+                unlink_freed_watches(s);
+}
+
+/* Moves the changes of an operation, with the arena that they lie in, into the history. */
+static void keep_changes(struct store *s, struct store_op *op)
+{
+        if (!s->keeps_history) {
+                history_forget(&s->history, op->revision);
+                return;
         }
+        history_add(&s->history, op->revision, op->changes, op->change_count, op->arena);
+        op->changes = NULL;
+        op->change_count = op->change_room = 0;
+        op->arena = NULL;
 }
 
 void store_report(struct store *s, struct store_op *op)
@@ -127,18 +166,34 @@ void store_report(struct store *s, struct store_op *op)
         if (op->change_count == 0)
                 return;
         s->revision = op->revision;
-        s->reporting++;
+        begin_reporting(s);
         for (size_t i = 0; i < op->change_count; i++)
                 report_change(s, &op->changes[i]);
-        s->reporting--;
-        if (s->reporting == 0 && s->has_freed)
-                unlink_freed_watches(s);
+        end_reporting(s);
+        keep_changes(s, op);
+}
+
+static void lose(struct store_watch *w)
+{
+        w->is_lost = true;
+        w->events->lost(w->ctx);
+}
+
+void store_report_lost(struct store *s, uint64_t revision)
+{
+        s->revision = revision;
+        history_forget(&s->history, revision);
+        begin_reporting(s);
+        for (struct store_watch *w = s->watches; w != NULL; w = w->next)
+                if (!w->is_freed && !w->is_lost && !w->is_pending && w->from <= revision)
+                        lose(w);
+        end_reporting(s);
 }
 
 void store_answer(struct store_op *op)
 {
         struct error *err = op->err; /* from here on the callback's */
-        struct store_page page = { op->items, op->item_count, op->is_last };
+        struct store_page page = { op->items, op->item_count, op->is_last, op->revision };
 
         op->err = NULL;
         switch (op->kind) {
@@ -182,12 +237,14 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "there is no store of type '%s'", shown),
                                   "teleport.storage.type can be 'sqlite' or 'dir'");
         struct store *s = NEW(struct store);
+        s->loop = l;
         s->backend = backend;
         struct error *err = backend->open(s, l, &options, &s->impl, &s->revision);
         if (err != NULL) {
                 free(s);
                 return err;
         }
+        history_init(&s->history, s->revision);
         *ret = s;
         return NULL;
 }
@@ -200,6 +257,7 @@ static void on_closed(void *ctx)
 
         if (s->watches != NULL)
                 bug("a watch outlives its store");
+        history_release(&s->history);
         free(s);
         if (closed != NULL)
                 closed(closed_ctx);
@@ -358,18 +416,50 @@ void store_put(struct store *s, struct str key, struct str value, struct walltim
 
 /* ---- watches ------------------------------------------------------------------------------------- */
 
-struct store_watch *store_watch_new(struct store *s, struct str prefix,
-                                    void (*changed)(void *ctx, const struct store_item *item, bool deleted), void *ctx)
+static bool replay_change(void *ctx, const struct store_change *c)
+{
+        struct store_watch *w = ctx;
+
+        if (concerns(w, c))
+                w->events->changed(w->ctx, &c->item, c->deleted);
+        return !w->is_freed;
+}
+
+/* The changes that came since the watch was made are in the history too. */
+static void begin_watch(struct store *s, struct store_watch *w)
+{
+        w->is_pending = false;
+        if (history_has(&s->history, w->from))
+                history_each(&s->history, w->from, replay_change, w);
+        else
+                lose(w);
+}
+
+static void begin_pending(void *ctx)
+{
+        struct store *s = ctx;
+
+        s->is_beginning = false;
+        begin_reporting(s);
+        for (struct store_watch *w = s->watches; w != NULL; w = w->next)
+                if (w->is_pending && !w->is_freed)
+                        begin_watch(s, w);
+        end_reporting(s);
+}
+
+struct store_watch *store_watch_new(struct store *s, struct str prefix, uint64_t from, const struct store_watch_events *events, void *ctx)
 {
         struct store_watch *w = NEW(struct store_watch);
 
-        w->store = s;
-        w->prefix = str_dup(prefix);
-        w->prefix_len = prefix.len;
-        w->changed = changed;
-        w->ctx = ctx;
-        w->next = s->watches;
+        *w = (struct store_watch){ .next = s->watches, .store = s, .prefix = str_dup(prefix), .prefix_len = prefix.len, .from = from,
+                                   .events = events, .ctx = ctx };
         s->watches = w;
+        s->keeps_history = true;
+        w->is_pending = from != 0 && from <= s->revision;
+        if (w->is_pending && !s->is_beginning) {
+                s->is_beginning = true;
+                loop_defer(s->loop, begin_pending, s);
+        }
         return w;
 }
 

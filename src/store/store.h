@@ -61,6 +61,7 @@ struct store_page {
         const struct store_item *items;
         size_t count;
         bool is_last;
+        uint64_t revision; /* of the store at the read: the page shows every change up to it, and none after it */
 };
 void store_range(struct store *s, struct str prefix, struct str after, size_t limit,
                  void (*done)(void *ctx, const struct store_page *page, struct error *err), void *ctx);
@@ -107,13 +108,27 @@ void store_put(struct store *s, struct str key, struct str value, struct walltim
                void (*done)(void *ctx, uint64_t revision, struct error *err), void *ctx);
 
 /*
- * Changes under a prefix, after they are committed, in order; the watches get a transaction before its
- * own `done`. deleted covers expiry too (value empty then); an expired item is reported within a
- * second or so, though no longer found from its instant on. item borrowed until the callback returns.
+ * Changes under a prefix, after they are committed, in the order of their revisions: those of this process, of others that write to the
+ * same store, and of expiry. Watches get a transaction before its own `done`, and before an answer that shows it.
+ *
+ * from: the first revision of interest; 0: only changes that are reported after this call. A copy of the items under a prefix is read
+ * with store_range(), and followed by a watch from the page's revision + 1. A watch from an older revision first gets the changes
+ * that are kept (LIMIT_STORE_HISTORY, LIMIT_STORE_HISTORY_BYTES; none from before the first watch of the store).
+ *
+ * When changes from `from` on are not kept any more, or the backend has missed some, `lost` is called once instead, and the watch gets
+ * nothing more: the owner frees it, reads again and watches from there.
  */
+struct store_watch_events {
+        /* deleted covers expiry too (value empty then); an expired item is reported within a second or so, though no longer found
+           from its instant on. item borrowed until the callback returns. */
+        void (*changed)(void *ctx, const struct store_item *item, bool deleted);
+        void (*lost)(void *ctx);
+};
+
+/* events live as long as the watch. The callbacks come from the loop, not inside this call; they may free the watch. */
 struct store_watch;
-struct store_watch *store_watch_new(struct store *s, struct str prefix,
-                                    void (*changed)(void *ctx, const struct store_item *item, bool deleted), void *ctx) MUST_USE;
+struct store_watch *store_watch_new(struct store *s, struct str prefix, uint64_t from, const struct store_watch_events *events,
+                                    void *ctx) MUST_USE;
 void store_watch_free(struct store_watch *w);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every store keeps, whatever it is made of. A new backend is a row in main().
+ * What every backend of the table (backend.h) keeps.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "store/backend.h"
 #include "store/store_testing.h"
 
 struct fixture {
@@ -158,6 +159,14 @@ static void note_change(void *ctx, const struct store_item *item, bool deleted)
         }
         assert_true(item->revision != 0);
 }
+
+static void must_not_be_lost(void *ctx)
+{
+        (void)ctx;
+        fail_msg("a watch was lost");
+}
+
+static const struct store_watch_events note_changes = { note_change, must_not_be_lost };
 
 /* ---- keys and values --------------------------------------------------------------------------------- */
 
@@ -488,14 +497,16 @@ static void stop_when_received(void *ctx, const struct store_item *item, bool de
         loop_stop(&f->b.loop);
 }
 
+static const struct store_watch_events stops_when_received = { stop_when_received, must_not_be_lost };
+
 static void a_watch_gets_expiry_without_a_request(void **state)
 {
         struct fixture *f = *state;
-        struct store_watch *w = store_watch_new(f->b.store, STR("/short"), stop_when_received, f);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/short"), 0, &stops_when_received, f);
 
         store_watch_free(w); /* the put itself is not of interest */
         put_for(f, "/short", "v", SECONDS(10));
-        w = store_watch_new(f->b.store, STR("/short"), stop_when_received, f);
+        w = store_watch_new(f->b.store, STR("/short"), 0, &stops_when_received, f);
         loop_advance(&f->b.loop, &f->b.clock, SECONDS(11));
         loop_run(&f->b.loop);
         store_watch_free(w);
@@ -514,7 +525,7 @@ static void many_expired_items_are_removed_in_small_steps(void **state)
                 store_txn_put(t, str_of(key), STR("v"), walltime_add(f->b.clock.walltime, SECONDS(1)));
         }
         assert_null(store_bench_commit(&f->b, t, NULL));
-        struct store_watch *w = store_watch_new(f->b.store, STR("/e/"), note_change, &received);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/e/"), 0, &note_changes, &received);
         fake_clock_advance(&f->b.clock, SECONDS(2));
         for (int i = 0; i < 3; i++) { /* each write takes some along */
                 AUTO_MEM char *key = mem_printf("/w/%d", i);
@@ -534,7 +545,7 @@ static void a_watch_gets_the_changes_under_its_prefix_in_order(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) received = BUF_MAX(1 * KiB);
-        struct store_watch *w = store_watch_new(f->b.store, STR("/n/"), note_change, &received);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/n/"), 0, &note_changes, &received);
 
         put(f, "/n/a", "1");
         put(f, "/m/a", "1");
@@ -569,6 +580,8 @@ static void reported(void *ctx, const struct store_item *item, bool deleted)
         o->reported = true;
 }
 
+static const struct store_watch_events reports = { reported, must_not_be_lost };
+
 static void answered(void *ctx, uint64_t revision, struct error *err)
 {
         struct order *o = ctx;
@@ -583,7 +596,7 @@ static void a_watch_gets_a_change_before_the_writer(void **state)
 {
         struct fixture *f = *state;
         struct order o = { .b = &f->b };
-        struct store_watch *w = store_watch_new(f->b.store, STR("/"), reported, &o);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/"), 0, &reports, &o);
 
         store_put(f->b.store, STR("/a"), STR("v"), never, answered, &o);
         loop_run(&f->b.loop);
@@ -606,19 +619,198 @@ static void leave(void *ctx, const struct store_item *item, bool deleted)
         store_watch_free(l->self);
 }
 
+static const struct store_watch_events leaves = { leave, must_not_be_lost };
+
 static void a_watch_may_end_itself_in_its_callback(void **state)
 {
         struct fixture *f = *state;
         struct leaver first = { 0 }, second = { 0 };
 
-        first.self = store_watch_new(f->b.store, STR("/"), leave, &first);
-        second.self = store_watch_new(f->b.store, STR("/"), leave, &second);
+        first.self = store_watch_new(f->b.store, STR("/"), 0, &leaves, &first);
+        second.self = store_watch_new(f->b.store, STR("/"), 0, &leaves, &second);
         struct store_txn *t = store_txn_new(f->b.store);
         store_txn_put(t, STR("/a"), STR("v"), never);
         store_txn_put(t, STR("/b"), STR("v"), never);
         assert_null(store_bench_commit(&f->b, t, NULL));
         assert_int_equal(first.received, 1);
         assert_int_equal(second.received, 1);
+}
+
+/* ---- watches from a revision --------------------------------------------------------------------------- */
+
+/* The events of a watch that may be lost, as "+key=value -key lost". */
+static void note_lost(void *ctx)
+{
+        buf_put_c(ctx, " lost");
+}
+
+static const struct store_watch_events note_all = { note_change, note_lost };
+
+/* Lets the loop make the calls that are due. */
+static void turn(struct fixture *f)
+{
+        assert_absent(f, "/turn");
+}
+
+static void a_watch_resumes_from_a_revision(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) first = BUF_MAX(1 * KiB), second = BUF_MAX(1 * KiB);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/n/"), 0, &note_all, &first);
+
+        put(f, "/n/a", "1");
+        uint64_t seen = revision_of(f, "/n/a");
+        store_watch_free(w);
+        put(f, "/n/b", "2");
+        put(f, "/m", "x");
+        struct store_txn *t = store_txn_new(f->b.store);
+        store_txn_delete(t, STR("/n/a"));
+        store_txn_put(t, STR("/n/c"), STR("3"), never);
+        assert_null(store_bench_commit(&f->b, t, NULL));
+        w = store_watch_new(f->b.store, STR("/n/"), seen + 1, &note_all, &second);
+        assert_int_equal(second.len, 0); /* not inside the call */
+        put(f, "/n/d", "4");
+        assert_string_equal(buf_c(&first), "+/n/a=1");
+        assert_string_equal(buf_c(&second), "+/n/b=2 -/n/a +/n/c=3 +/n/d=4");
+        store_watch_free(w);
+}
+
+static void a_watch_from_a_later_revision_waits_for_it(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) received = BUF_MAX(1 * KiB);
+
+        put(f, "/a", "1");
+        struct store_watch *w = store_watch_new(f->b.store, STR("/"), revision_of(f, "/a") + 2, &note_all, &received);
+        put(f, "/b", "2");
+        put(f, "/c", "3");
+        assert_string_equal(buf_c(&received), "+/c=3");
+        store_watch_free(w);
+}
+
+struct reader {
+        struct fixture *f;
+        struct buf *received;
+        struct store_watch *watch;
+        uint64_t revision;
+};
+
+static void follow_page(void *ctx, const struct store_page *page, struct error *err)
+{
+        struct reader *r = ctx;
+
+        assert_null(err);
+        r->revision = page->revision;
+        for (size_t i = 0; i < page->count; i++)
+                note_change(r->received, &page->items[i], false);
+        buf_put_c(r->received, ";");
+        r->watch = store_watch_new(r->f->b.store, STR("/n/"), page->revision + 1, &note_all, r->received);
+}
+
+static void a_page_and_its_watch_miss_nothing(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) received = BUF_MAX(1 * KiB);
+        struct reader r = { .f = f, .received = &received };
+        struct outcome o = { .loop = &f->b.loop };
+
+        store_put(f->b.store, STR("/n/a"), STR("1"), never, note_outcome, &o); /* all asked in one turn of the loop */
+        store_put(f->b.store, STR("/n/b"), STR("1"), never, note_outcome, &o);
+        store_range(f->b.store, STR("/n/"), STR(""), 10, follow_page, &r);
+        store_put(f->b.store, STR("/n/a"), STR("2"), never, note_outcome, &o);
+        loop_run(&f->b.loop);
+        assert_string_equal(buf_c(&received), "+/n/a=1 +/n/b=1; +/n/a=2");
+        assert_int_equal(revision_of(f, "/n/a"), r.revision + 1);
+        store_watch_free(r.watch);
+}
+
+static void a_watch_is_lost_when_its_changes_are_forgotten(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) old = BUF_MAX(1 * KiB), kept = BUF_MAX(1 * KiB), other = BUF_MAX(1 * KiB);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/other"), 0, &note_all, &other);
+
+        put(f, "/n/a", "1");
+        uint64_t seen = revision_of(f, "/n/a");
+        struct store_txn *t = store_txn_new(f->b.store);
+        for (int i = 0; i < LIMIT_STORE_HISTORY; i++) {
+                AUTO_MEM char *key = mem_printf("/many/%d", i);
+
+                store_txn_put(t, str_of(key), STR(""), never);
+        }
+        assert_null(store_bench_commit(&f->b, t, NULL));
+        struct store_watch *late = store_watch_new(f->b.store, STR("/n/"), seen, &note_all, &old);
+        struct store_watch *early = store_watch_new(f->b.store, STR("/n/"), seen + 2, &note_all, &kept);
+        put(f, "/n/b", "2");
+        put(f, "/n/c", "3");
+        assert_string_equal(buf_c(&old), " lost"); /* once, and nothing afterwards */
+        assert_string_equal(buf_c(&kept), "+/n/b=2 +/n/c=3");
+        assert_string_equal(buf_c(&other), "");
+        store_watch_free(late);
+        store_watch_free(early);
+        store_watch_free(w);
+}
+
+static void keeps_no_changes_before_the_first_watch(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) received = BUF_MAX(1 * KiB), again = BUF_MAX(1 * KiB);
+
+        put(f, "/a", "1");
+        uint64_t seen = revision_of(f, "/a");
+        struct store_watch *w = store_watch_new(f->b.store, STR("/"), seen, &note_all, &received);
+        turn(f);
+        assert_string_equal(buf_c(&received), " lost");
+        store_watch_free(w);
+        put(f, "/b", "2");
+        w = store_watch_new(f->b.store, STR("/"), seen + 1, &note_all, &again);
+        turn(f);
+        assert_string_equal(buf_c(&again), "+/b=2");
+        store_watch_free(w);
+}
+
+static void a_watch_freed_before_it_begins_gets_nothing(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) received = BUF_MAX(1 * KiB);
+
+        put(f, "/a", "1");
+        store_watch_free(store_watch_new(f->b.store, STR("/"), 1, &note_all, &received));
+        turn(f);
+        assert_string_equal(buf_c(&received), "");
+}
+
+static void a_watch_that_resumes_may_end_itself(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) received = BUF_MAX(1 * KiB);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/"), 0, &note_all, &received);
+        struct leaver l = { 0 };
+
+        put(f, "/a", "1");
+        put(f, "/b", "2");
+        l.self = store_watch_new(f->b.store, STR("/"), revision_of(f, "/a"), &leaves, &l);
+        turn(f);
+        assert_int_equal(l.received, 1);
+        store_watch_free(w);
+}
+
+static void all_watches_are_lost_when_changes_were_missed(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) received = BUF_MAX(1 * KiB), again = BUF_MAX(1 * KiB);
+        struct store_watch *w = store_watch_new(f->b.store, STR("/"), 0, &note_all, &received);
+
+        put(f, "/a", "1");
+        uint64_t seen = revision_of(f, "/a");
+        store_report_lost(f->b.store, seen);
+        put(f, "/b", "2");
+        assert_string_equal(buf_c(&received), "+/a=1 lost");
+        store_watch_free(w);
+        w = store_watch_new(f->b.store, STR("/"), seen + 1, &note_all, &again);
+        turn(f);
+        assert_string_equal(buf_c(&again), "+/b=2");
+        store_watch_free(w);
 }
 
 /* ---- closing ----------------------------------------------------------------------------------------- */
@@ -664,6 +856,14 @@ static int run_group(const char *type)
                 ROW(a_watch_gets_the_changes_under_its_prefix_in_order),
                 ROW(a_watch_gets_a_change_before_the_writer),
                 ROW(a_watch_may_end_itself_in_its_callback),
+                ROW(a_watch_resumes_from_a_revision),
+                ROW(a_watch_from_a_later_revision_waits_for_it),
+                ROW(a_page_and_its_watch_miss_nothing),
+                ROW(a_watch_is_lost_when_its_changes_are_forgotten),
+                ROW(keeps_no_changes_before_the_first_watch),
+                ROW(a_watch_freed_before_it_begins_gets_nothing),
+                ROW(a_watch_that_resumes_may_end_itself),
+                ROW(all_watches_are_lost_when_changes_were_missed),
                 ROW(closing_finishes_what_was_asked),
         };
 #undef ROW
@@ -674,10 +874,9 @@ static int run_group(const char *type)
 
 int main(void)
 {
-        static const char *const types[] = { "sqlite", "memory" };
         int failed = 0;
 
-        for (size_t i = 0; i < ARRAY_LEN(types); i++)
-                failed += run_group(types[i]);
+        for (size_t i = 0; store_backends[i] != NULL; i++)
+                failed += run_group(store_backends[i]->type);
         return failed;
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "state/outbox_event.h"
+#include "state/state_watch.h"
 
 /* An event between its commit and its removal from the store. */
 struct event {
@@ -194,6 +195,9 @@ static void on_retry(void *ctx)
         request_leftovers(o, STR(""));
 }
 
+/* Events that were missed lie in the store, as those that events.log did not take. */
+static const struct state_watch_events watch_events = { .changed = on_change, .lost = on_retry };
+
 /* ---- out of the store ------------------------------------------------------------------------------- */
 
 static void on_swept(void *ctx, uint64_t revision, struct error *err)
@@ -299,7 +303,7 @@ struct outbox *outbox_open(struct loop *l, struct store *s, struct audit_log *lo
         o->ready_ctx = ctx;
         o->sweep_timer = timer_new(l, on_sweep_timer, o);
         o->retry_timer = timer_new(l, on_retry, o);
-        o->watch = state_watch_new(s, &outbox_event_kind, on_change, o);
+        o->watch = state_watch_new(s, &outbox_event_kind, &watch_events, o);
         request_leftovers(o, STR(""));
         return o;
 }

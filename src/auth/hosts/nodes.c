@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "rpc/rpc.h"
+#include "state/state_watch.h"
 
 enum { PRESENCE_ARENA = LIMIT_STORE_VALUE * 4 };
 
@@ -163,7 +164,14 @@ static void nodes_free(struct nodes *n)
         free(n);
 }
 
-static void on_scanned(void *ctx, struct error *err)
+static void each_id(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)
+{
+        state_each_key(&((struct nodes *)ctx)->by_id, fn, fn_ctx);
+}
+
+static const struct state_watch_events watch_events = { .changed = on_change, .found = note_record, .each_id = each_id };
+
+static void on_read(void *ctx, struct error *err)
 {
         struct nodes *n = ctx;
         void (*ready)(void *ctx, struct error *err) = n->ready;
@@ -185,8 +193,7 @@ struct nodes *nodes_open(struct auth *a, void (*ready)(void *ctx, struct error *
         n->auth = a;
         n->ready = ready;
         n->ready_ctx = ctx;
-        n->watch = state_watch_new(a->store, &presence_kind, on_change, n);
-        state_scan(a->store, &presence_kind, &n->is_closed, note_record, on_scanned, n);
+        n->watch = state_copy_new(a->store, &presence_kind, &n->is_closed, &watch_events, on_read, n);
         return n;
 }
 

@@ -9,6 +9,7 @@
 #include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/presence.h"
+#include "state/state_watch.h"
 
 /* One presence record, unpacked. */
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
@@ -135,10 +136,16 @@ static struct error *note_record(void *ctx, const struct state_record *record)
         TRY(presence_read(arena, record, &presence));
         for (size_t i = 0; i < presence->n_services; i++)
                 is_proxy = is_proxy || strcmp(presence->services[i], "Proxy") == 0;
-        if (is_proxy)
-                proxies_note(p, record->id, true, str_of(presence->proxy_addr));
+        proxies_note(p, record->id, is_proxy, str_of(presence->proxy_addr));
         return NULL;
 }
+
+static void each_id(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)
+{
+        state_each_key(&((struct proxies *)ctx)->by_id, fn, fn_ctx);
+}
+
+static const struct state_watch_events watch_events = { .changed = on_change, .found = note_record, .each_id = each_id };
 
 static void finish(void *ctx, struct error *err)
 {
@@ -154,8 +161,7 @@ struct proxies *proxies_open(struct auth *a, void (*ready)(void *ctx, struct err
         struct proxies *p = NEW(struct proxies);
 
         *p = (struct proxies){ .auth = a, .ready = ready, .changed = changed, .ctx = ctx };
-        p->watch = state_watch_new(a->store, &presence_kind, on_change, p);
-        state_scan(a->store, &presence_kind, &a->is_stopping, note_record, finish, p);
+        p->watch = state_copy_new(a->store, &presence_kind, &a->is_stopping, &watch_events, finish, p);
         return p;
 }
 

@@ -15,6 +15,7 @@
 #include "pki/public_key.h"
 #include "rpc/pb.h"
 #include "state/server.h"
+#include "state/state_watch.h"
 
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, KEYS_KEPT = 8, DIGEST_SIZE = 32 };
 
@@ -72,6 +73,13 @@ static void on_change(void *ctx, const struct state_record *stored, bool is_dele
                 state_log_unreadable(stored, take(s, stored));
 }
 
+static void each_id(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)
+{
+        state_each_key(&((struct servers *)ctx)->by_id, fn, fn_ctx);
+}
+
+static const struct state_watch_events watch_events = { .changed = on_change, .found = take, .each_id = each_id };
+
 static void on_all(void *ctx, struct error *err)
 {
         struct servers *s = ctx;
@@ -84,8 +92,7 @@ struct servers *servers_open(struct auth *a, void (*ready)(void *ctx, struct err
         struct servers *s = NEW(struct servers);
 
         *s = (struct servers){ .auth = a, .ready = ready, .ctx = ctx };
-        s->watch = state_watch_new(a->store, &server_kind, on_change, s);
-        state_scan(a->store, &server_kind, &a->is_stopping, take, on_all, s);
+        s->watch = state_copy_new(a->store, &server_kind, &a->is_stopping, &watch_events, on_all, s);
         return s;
 }
 

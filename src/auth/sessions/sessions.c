@@ -9,6 +9,7 @@
 #include "auth/sessions/sessions_internal.h"
 #include "base/mem.h"
 #include "state/host.h"
+#include "state/state_watch.h"
 
 /* A connection whose node is silent. */
 struct lost {
@@ -232,6 +233,13 @@ static void on_host_changed(void *ctx, const struct state_record *record, bool i
                 map_each(&s->reporting, end_on_host, &host);
 }
 
+static void each_host(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)
+{
+        state_each_key(&((struct sessions *)ctx)->shares_by_host, fn, fn_ctx);
+}
+
+static const struct state_watch_events host_events = { .changed = on_host_changed, .each_id = each_host };
+
 /* ---- life -------------------------------------------------------------------------------------------------------------------- */
 
 static void report_ready(struct sessions *s, struct error *err)
@@ -246,6 +254,12 @@ static void report_ready(struct sessions *s, struct error *err)
         sessions_leave(s);
 }
 
+/* Whether a connection has a report stream, or the time of its silence is being measured. */
+static bool is_followed(const struct sessions *s, struct str connection_id)
+{
+        return session_has_report_stream(s, connection_id) || map_get(&s->lost, connection_id) != NULL;
+}
+
 static struct error *note_connection(void *ctx, const struct state_record *record)
 {
         struct sessions *s = ctx;
@@ -254,13 +268,20 @@ static struct error *note_connection(void *ctx, const struct state_record *recor
 
         if (err == NULL)
                 take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
-        if (err == NULL && c.record->is_begun)
+        if (err == NULL && c.record->is_begun && !is_followed(s, str_of(c.record->connection_id)))
                 sessions_note_lost(s, str_of(c.record->connection_id));
         connection_release(&c);
         return err;
 }
 
-static void on_scanned(void *ctx, struct error *err)
+static void each_connection(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)
+{
+        state_each_key(&((struct sessions *)ctx)->open, fn, fn_ctx);
+}
+
+static const struct state_watch_events connection_events = { .changed = on_connection_changed, .found = note_connection, .each_id = each_connection };
+
+static void on_connections(void *ctx, struct error *err)
 {
         report_ready(ctx, err);
 }
@@ -272,7 +293,7 @@ static void on_nodes(void *ctx, struct error *err)
         if (err != NULL)
                 report_ready(s, err);
         else
-                state_scan(s->auth->store, &connection_kind, &s->is_closing, note_connection, on_scanned, s);
+                s->connections = state_copy_new(s->auth->store, &connection_kind, &s->is_closing, &connection_events, on_connections, s);
 }
 
 struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
@@ -286,8 +307,7 @@ struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct e
         s->timeout = timer_new(&a->loop, on_timeout, s);
         s->recheck = timer_new(&a->loop, recheck_all, s);
         s->users = directory_watch(a->directory, recheck_all, s);
-        s->hosts = state_watch_new(a->store, &host_kind, on_host_changed, s);
-        s->connections = state_watch_new(a->store, &connection_kind, on_connection_changed, s);
+        s->hosts = state_watch_new(a->store, &host_kind, &host_events, s);
         s->nodes = nodes_open(a, on_nodes, s);
         return s;
 }

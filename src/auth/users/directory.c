@@ -12,6 +12,7 @@
 #include "resource/user.h"
 #include "state/lock.h"
 #include "state/role.h"
+#include "state/state_watch.h"
 #include "state/user.h"
 
 /* A stored resource is bounded by LIMIT_STORE_VALUE; unpacked it takes a few times that. */
@@ -99,7 +100,7 @@ static void take_or_skip(struct section *s, const struct state_record *stored)
         state_log_unreadable(stored, err);
 }
 
-static struct error *take_scanned(void *ctx, const struct state_record *stored)
+static struct error *take_found(void *ctx, const struct state_record *stored)
 {
         take_or_skip(ctx, stored);
         return NULL;
@@ -221,7 +222,7 @@ static void write_presets(struct directory *d)
         store_txn_commit(t, on_presets, d);
 }
 
-static void scan_next(struct directory *d);
+static void read_next(struct directory *d);
 
 static void on_section(void *ctx, struct error *err)
 {
@@ -233,14 +234,24 @@ static void on_section(void *ctx, struct error *err)
         else if (d->loading == SECTIONS)
                 write_presets(d);
         else
-                scan_next(d);
+                read_next(d);
 }
 
-static void scan_next(struct directory *d)
+static void each_name(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)
+{
+        struct section *s = ctx;
+
+        state_each_key(&s->records, fn, fn_ctx);
+        state_each_key(&s->unreadable, fn, fn_ctx);
+}
+
+static const struct state_watch_events section_events = { .changed = on_change, .found = take_found, .each_id = each_name };
+
+static void read_next(struct directory *d)
 {
         struct section *s = &d->sections[d->loading];
 
-        state_scan(d->auth->store, s->kind, &d->auth->is_stopping, take_scanned, on_section, s);
+        s->watch = state_copy_new(d->auth->store, s->kind, &d->auth->is_stopping, &section_events, on_section, s);
 }
 
 struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx)
@@ -255,9 +266,8 @@ struct directory *directory_open(struct auth *a, void (*ready)(void *ctx, struct
 
                 s->directory = d;
                 s->kind = section_kinds[i];
-                s->watch = state_watch_new(a->store, s->kind, on_change, s);
         }
-        scan_next(d);
+        read_next(d);
         return d;
 }
 
