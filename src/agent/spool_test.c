@@ -4,6 +4,7 @@
  * the end is compared with what the terminal showed.
  */
 #include "agent/spool_testing.h"
+#include "base/error_testing.h"
 
 /* ---- to the cluster ------------------------------------------------------------------------------------------------- */
 
@@ -400,8 +401,7 @@ static void says_at_once_when_nothing_can_be_begun(void **state)
         assert_non_null(err);
         assert_int_equal(files_in(s->dir, false), 0);
         f = begin(s, first_id);
-        AUTO_PTR(error) twice = spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f);
-        assert_non_null(twice);
+        assert_failed(spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f));
 }
 
 static void on_drained(void *ctx)

@@ -188,10 +188,10 @@ static struct stream *stream_of_proxy(struct fixture *f, const char *proxy_id)
         AUTO_MEM char *name = mem_printf("%s." CLUSTER, proxy_id);
         struct x509_subject subject = { .common_name = str_of(name), .role = STR("Proxy"), .cluster = STR(CLUSTER) };
 
-        must(key_generate(&key, KEY_ECDSA_P256));
-        must(key_public_der(&key, &public));
-        must(x509_ca_load(f->cluster.ca_cert, &f->cluster.tls_key, &ca));
-        must(x509_issue_host(ca, &subject, buf_str(&public), fake_times(&f->cluster), &cert, NULL));
+        assert_done(key_generate(&key, KEY_ECDSA_P256));
+        assert_done(key_public_der(&key, &public));
+        assert_done(x509_ca_load(f->cluster.ca_cert, &f->cluster.tls_key, &ca));
+        assert_done(x509_issue_host(ca, &subject, buf_str(&public), fake_times(&f->cluster), &cert, NULL));
         x509_ca_free(ca);
         *s = (struct fake_stream){ .stream = { .ops = &fake_ops }, .cert = arena_str(f->cluster.arena, buf_str(&cert)), .fixture = f };
         return &s->stream;

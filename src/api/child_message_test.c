@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/child_message.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 
 static struct buf message(const struct child_message *m)
@@ -50,13 +46,11 @@ static void cuts_what_is_too_long(void **state)
         assert_int_equal(strlen(read.hint), CHILD_MESSAGE_HINT);
 }
 
-static void assert_refused(struct str packet)
+static void assert_malformed(struct str packet)
 {
         struct child_message read;
-        AUTO_PTR(error) err = child_message_parse(packet, &read);
 
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        assert_code(child_message_parse(packet, &read), ERROR_INVALID_ARGUMENT);
 }
 
 static void refuses_every_prefix_and_what_follows(void **state)
@@ -65,11 +59,11 @@ static void refuses_every_prefix_and_what_follows(void **state)
 
         (void)state;
         for (size_t len = 0; len < packet.len; len++)
-                assert_refused(str_of_bytes(packet.ptr, len));
+                assert_malformed(str_of_bytes(packet.ptr, len));
         AUTO(buf) more = BUF_MAX(CHILD_MESSAGE_MAX);
         buf_put(&more, buf_str(&packet));
         buf_put(&more, STR("x"));
-        assert_refused(buf_str(&more));
+        assert_malformed(buf_str(&more));
 }
 
 static void refuses_each_of_the_table(void **state)
@@ -92,7 +86,7 @@ static void refuses_each_of_the_table(void **state)
                 AUTO(buf) packet = message(&(struct child_message){ CHILD_SENT_SSHD_START, 0, "name", NULL, NULL });
 
                 packet.ptr[table[i].offset] = table[i].byte;
-                assert_refused(buf_str(&packet));
+                assert_malformed(buf_str(&packet));
         }
 }
 

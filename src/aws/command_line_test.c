@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "aws/command_line.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "base/buf.h"
+#include "base/error_testing.h"
 
 static void splits_words_as_a_shell_does_and_does_nothing_else(void **state)
 {
@@ -64,10 +61,8 @@ static void takes_so_many_words_and_no_more(void **state)
         (void)state;
         for (int i = 0; i <= COMMAND_WORDS_MAX; i++)
                 buf_put_c(&line, "x ");
-        AUTO_PTR(error) err = command_words(buf_str(&line), &words);
-        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
-        AUTO_PTR(error) nul = command_words(STR("a\0b"), &words);
-        assert_int_equal(nul->code, ERROR_INVALID_ARGUMENT);
+        assert_code(command_words(buf_str(&line), &words), ERROR_INVALID_ARGUMENT);
+        assert_code(command_words(STR("a\0b"), &words), ERROR_INVALID_ARGUMENT);
 }
 
 int main(void)

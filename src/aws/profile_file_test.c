@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "aws/profile_file.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "base/buf.h"
+#include "base/error_testing.h"
 
 /* What is expected of one profile: "name: key=value, key=value"; "-name" means there is no such profile. */
 struct file_case {
@@ -238,13 +235,11 @@ static void has_room_for_so_many_sections_and_keys_and_no_more(void **state)
         buf_put_c(&text, "[default]\n");
         for (int i = 0; i <= PROFILE_PROPERTIES_MAX; i++)
                 buf_printf(&text, "k%d = v\n", i);
-        AUTO_PTR(error) keys = profile_set_add(&s, PROFILE_FILE_CONFIG, "f", buf_str(&text));
-        assert_int_equal(keys->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_code(profile_set_add(&s, PROFILE_FILE_CONFIG, "f", buf_str(&text)), ERROR_RESOURCE_EXHAUSTED);
         buf_clear(&text);
         for (int i = 0; i <= PROFILE_SECTIONS_MAX; i++)
                 buf_printf(&text, "[profile p%d]\n", i);
-        AUTO_PTR(error) sections = profile_set_add(&s, PROFILE_FILE_CONFIG, "f", buf_str(&text));
-        assert_int_equal(sections->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_code(profile_set_add(&s, PROFILE_FILE_CONFIG, "f", buf_str(&text)), ERROR_RESOURCE_EXHAUSTED);
 }
 
 int main(void)

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "base/error_testing.h"
 
 static void is_overdrawn_and_says_so(void **state)
 {
@@ -21,9 +17,7 @@ static void is_overdrawn_and_says_so(void **state)
         assert_int_equal(arena_str(a, STR("and this")).len, 8);
         assert_string_equal(arena_printf(a, "%d", 7), "7");
         assert_null(arena_try_alloc(a, 1));
-        AUTO_PTR(error) err = arena_check(a, "the answer");
-        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
-        assert_non_null(strstr(err->what, "the answer"));
+        assert_refused(arena_check(a, "the answer"), ERROR_RESOURCE_EXHAUSTED, "the answer");
 }
 
 int main(void)

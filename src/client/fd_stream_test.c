@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/error_testing.h"
 #include "net/net_testing.h"
 
 struct ends {
@@ -157,9 +158,7 @@ static void refuses_files_which_cannot_be_waited_for(void **state)
 
         (void)state;
         assert_null(loop_init(&loop, NULL));
-        AUTO_PTR(error) err = fd_stream_new(&loop, null, null, &s);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_FAILED_PRECONDITION);
+        assert_code(fd_stream_new(&loop, null, null, &s), ERROR_FAILED_PRECONDITION);
         close(null);
         loop_release(&loop);
 }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
+#include "base/error_testing.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/openssh.h"
@@ -114,9 +111,7 @@ static void writes_configuration_for_the_nodes_of_the_cluster(void **state)
                 if (!str_contains(buf_str(&out), str_of(lines[i])))
                         fail_msg("no line %s in\n%s", lines[i], buf_c(&out));
         buf_clear(&out);
-        AUTO_PTR(error) err = openssh_put_config(&out, &alice, "/opt/new\nline/tsh", NULL);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+        assert_code(openssh_put_config(&out, &alice, "/opt/new\nline/tsh", NULL), ERROR_INVALID_ARGUMENT);
         assert_int_equal(out.len, 0);
 }
 

@@ -652,9 +652,7 @@ static void refuses_damaged_files_with_a_hint(void **state)
         assert_done(log_in(f, PROXY ":3080", "alice"));
         for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
                 assert_done(file_write_atomic(arena_printf(a, "%s/" PROXY ".yaml", f->home), str_of(damaged[i]), 0600));
-                AUTO_PTR(error) err = profile_load(&p, NULL, NULL);
-                assert_non_null(err);
-                assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+                assert_code(profile_load(&p, NULL, NULL), ERROR_INVALID_ARGUMENT);
         }
         assert_done(file_write_atomic(arena_printf(a, "%s/current-profile", f->home), STR("../../etc/x\n"), 0600));
         assert_refused(profile_load(&p, NULL, NULL), ERROR_INVALID_ARGUMENT, "does not name a profile");

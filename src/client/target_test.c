@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
+#include "base/error_testing.h"
 #include "client/target.h"
 
 #define CLUSTER "example.com"
@@ -88,11 +85,8 @@ static void takes_a_port_that_means_nothing_from_ssh(void **state)
         assert_string_equal(t.login, "root");
         assert_string_equal(t.node, "web-1");
         const char *const wrong[] = { "web-1:", "web-1:x", "web-1:70000", "web-1:22:22", "env=prod", "env=prod:22" };
-        for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-                AUTO_PTR(error) err = target_parse_address(a, str_of(wrong[i]), CLUSTER, &t);
-
-                assert_non_null(err);
-        }
+        for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+                assert_failed(target_parse_address(a, str_of(wrong[i]), CLUSTER, &t));
 }
 
 static const struct {

@@ -49,7 +49,7 @@ static void store(struct fixture *f)
 {
         AUTO(buf) text = identity_buf();
         identity_put_json(&text, &f->id);
-        must(identity_write(f->dir, "Node", buf_str(&text)));
+        assert_done(identity_write(f->dir, "Node", buf_str(&text)));
 }
 
 static unsigned mode_of(const struct fixture *f, const char *name)
@@ -69,7 +69,7 @@ static void comes_back_as_it_was_stored(void **state)
         f->id.has_join_proof = true;
         memset(f->id.join_proof, 7, sizeof f->id.join_proof);
         store(f);
-        must(identity_load(f->dir, "Node", &no_pins, &back));
+        assert_done(identity_load(f->dir, "Node", &no_pins, &back));
         assert_true(back.has_join_proof);
         identity_put_json(&before, &f->id);
         identity_put_json(&after, &back);
@@ -83,7 +83,8 @@ static void tells_that_there_is_none(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
-        must_fail(identity_load(f->dir, "Node", &no_pins, &id), ERROR_NOT_FOUND);
+
+        assert_code(identity_load(f->dir, "Node", &no_pins, &id), ERROR_NOT_FOUND);
 }
 
 static void refuses_a_file_that_others_may_read(void **state)
@@ -121,7 +122,7 @@ static void refuses_parts_of_two_identities(void **state)
         AUTO(buf) text = BUF_MAX(FILE_MAX);
         f->id.certs.tls_cert = other.certs.tls_cert;
         identity_put_json(&text, &f->id);
-        must_fail(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Node") }, &id), ERROR_UNAUTHENTICATED);
+        assert_code(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Node") }, &id), ERROR_UNAUTHENTICATED);
 }
 
 static void refuses_the_identity_of_another_role(void **state)
@@ -130,7 +131,7 @@ static void refuses_the_identity_of_another_role(void **state)
         AUTO(host_identity) id = { 0 };
         AUTO(buf) text = BUF_MAX(FILE_MAX);
         identity_put_json(&text, &f->id);
-        must_fail(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Proxy") }, &id), ERROR_UNAUTHENTICATED);
+        assert_code(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Proxy") }, &id), ERROR_UNAUTHENTICATED);
 }
 
 static void refuses_what_is_not_an_identity(void **state)
@@ -144,7 +145,8 @@ static void refuses_what_is_not_an_identity(void **state)
         };
         for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
                 AUTO(host_identity) id = { 0 };
-                must_fail(identity_read_json(str_of(texts[i]), (struct host_expectation){ .role = STR("Node") }, &id), ERROR_INVALID_ARGUMENT);
+
+                assert_code(identity_read_json(str_of(texts[i]), (struct host_expectation){ .role = STR("Node") }, &id), ERROR_INVALID_ARGUMENT);
         }
 }
 
@@ -153,11 +155,11 @@ static void refuses_a_ca_that_no_pin_names(void **state)
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
         AUTO(buf) pin = BUF_MAX(128);
-        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
         const char *ours[] = { buf_c(&pin) }, *others[] = { "sha256:00" };
         store(f);
-        must_fail(identity_load(f->dir, "Node", &(struct ca_pins){ others, 1 }, &id), ERROR_UNAUTHENTICATED);
-        must(identity_load(f->dir, "Node", &(struct ca_pins){ ours, 1 }, &id));
+        assert_code(identity_load(f->dir, "Node", &(struct ca_pins){ others, 1 }, &id), ERROR_UNAUTHENTICATED);
+        assert_done(identity_load(f->dir, "Node", &(struct ca_pins){ ours, 1 }, &id));
 }
 
 static void keeps_an_identity_without_an_ssh_certificate(void **state)
@@ -166,7 +168,7 @@ static void keeps_an_identity_without_an_ssh_certificate(void **state)
         AUTO(host_identity) back = { 0 };
         host_certificates_drop_ssh(&f->id.certs);
         store(f);
-        must(identity_load(f->dir, "Node", &no_pins, &back));
+        assert_done(identity_load(f->dir, "Node", &no_pins, &back));
         assert_true(str_is_empty(back.certs.ssh_cert));
         assert_int_equal(back.certs.ssh_ca_count, 0);
 }

@@ -50,8 +50,8 @@ static void store(struct fixture *f)
 {
         AUTO(ssh_files) files = { 0 };
 
-        must(ssh_files_make(&f->id, &files));
-        must(ssh_files_write(f->dir, &files));
+        assert_done(ssh_files_make(&f->id, &files));
+        assert_done(ssh_files_write(f->dir, &files));
 }
 
 static struct stat stat_of(const struct fixture *f, const char *name)
@@ -113,10 +113,7 @@ static void writes_nothing_without_the_user_ca(void **state)
         AUTO(ssh_files) files = { 0 };
 
         f->id.certs.ssh_user_ca_count = 0;
-        struct error *err = ssh_files_make(&f->id, &files);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_FAILED_PRECONDITION);
-        error_free(err);
+        assert_code(ssh_files_make(&f->id, &files), ERROR_FAILED_PRECONDITION);
         assert_null(files.host_cert);
 }
 

@@ -49,7 +49,7 @@ static void reply_certs(struct fixture *f)
         AUTO(host_keys) others = { 0 };
         struct host_certificates certs;
         if (f->steals_keys) {
-                must(host_keys_generate(&others));
+                assert_done(host_keys_generate(&others));
                 certs = fake_certify_keys(&f->cluster, f->role, &others);
         } else {
                 certs = fake_certify(&f->cluster, f->role, f->tls_key, f->ssh_key, fake_times(&f->cluster));
@@ -181,14 +181,14 @@ static void on_legacy_message(void *ctx, const ProtobufCMessage *msg)
 
         assert_string_equal(t->role, f->role);
         assert_string_equal(t->hostid, HOST_ID);
-        must(public_key_check_pem(pb_str(t->publictlskey), &tls));
-        must(public_key_check_ssh_line(str_trim(pb_str(t->publicsshkey)), &ssh));
+        assert_done(public_key_check_pem(pb_str(t->publictlskey), &tls));
+        assert_done(public_key_check_ssh_line(str_trim(pb_str(t->publicsshkey)), &ssh));
         struct host_certificates certs = fake_certify(&f->cluster, f->role, buf_str(&tls), buf_str(&ssh),
                                                       fake_times(&f->cluster));
         cert_der_to_pem(certs.tls_cert, &cert);
         cert_der_to_pem(certs.tls_ca_certs[0], &ca);
-        must(ssh_wire_to_line(certs.ssh_cert, &ssh_cert));
-        must(ssh_wire_to_line(certs.ssh_ca_keys[0], &ssh_ca));
+        assert_done(ssh_wire_to_line(certs.ssh_cert, &ssh_cert));
+        assert_done(ssh_wire_to_line(certs.ssh_ca_keys[0], &ssh_ca));
 
         ProtobufCBinaryData ca_bytes = bytes_of(&ca), ssh_ca_bytes = bytes_of(&ssh_ca);
         Proto__Certs c = PROTO__CERTS__INIT;
@@ -266,7 +266,7 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
         *state = the = f;
-        must(loop_init(&f->loop, NULL));
+        assert_done(loop_init(&f->loop, NULL));
         fake_cluster_init(&f->cluster, loop_wall(&f->loop));
         f->method = "iam";
         f->challenge = CHALLENGE;
@@ -318,7 +318,7 @@ static struct join_client *begin(struct fixture *f)
 {
         start_signer(f);
         int a, b;
-        must(socket_pair(&a, &b));
+        assert_done(socket_pair(&a, &b));
         f->server = rpc_serve(&f->loop, socket_stream(&f->loop, a),
                               (struct rpc_server_options){ .methods = f->is_legacy ? old_methods : new_methods,
                                                            .on_closed = on_server_closed, .peer = "test" });
@@ -339,7 +339,7 @@ static void joins_with_its_aws_identity(void **state)
 {
         struct fixture *f = *state;
         join(f);
-        must(f->err);
+        assert_done(f->err);
         assert_string_equal(f->sent_method, "iam");
         assert_true(str_starts_with(str_of(f->sent_proof), STR("POST / HTTP/1.1\r\nHost: sts.eu-west-1.amazonaws.com")));
         assert_true(str_equal(f->outcome.identity.host_id, STR(HOST_ID)));
@@ -353,7 +353,7 @@ static void joins_with_a_secret_token(void **state)
         struct fixture *f = *state;
         f->method = f->options.method = "token";
         join(f);
-        must(f->err);
+        assert_done(f->err);
         assert_int_equal(f->messages, 2);
 }
 
@@ -362,7 +362,7 @@ static void signs_nothing_for_a_server_that_nobody_vouches_for(void **state)
         struct fixture *f = *state;
         f->options.trust = JOIN_TRUST_NONE;
         join(f);
-        must_fail(f->err, ERROR_UNAUTHENTICATED);
+        assert_code(f->err, ERROR_UNAUTHENTICATED);
         f->err = NULL;
         assert_int_equal(f->messages, 0);
 }
@@ -372,7 +372,7 @@ static void does_not_fall_back_to_a_bare_secret(void **state)
         struct fixture *f = *state;
         f->method = "token";
         join(f);
-        must_fail(f->err, ERROR_FAILED_PRECONDITION);
+        assert_code(f->err, ERROR_FAILED_PRECONDITION);
         f->err = NULL;
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD);
 }
@@ -383,7 +383,7 @@ static void tells_the_server_that_it_has_no_credentials(void **state)
         unsetenv("AWS_ACCESS_KEY_ID");
         unsetenv("AWS_SECRET_ACCESS_KEY");
         join(f);
-        must_fail(f->err, ERROR_FAILED_PRECONDITION);
+        assert_code(f->err, ERROR_FAILED_PRECONDITION);
         f->err = NULL;
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
 }
@@ -404,7 +404,7 @@ static void tells_a_fault_of_its_own_from_the_clusters(void **state)
                 loop_run(&f->loop);
                 assert_true(f->is_done);
                 assert_non_null(strstr(f->err->what, "this host cannot prove its AWS identity: "));
-                must_fail(f->err, ERROR_FAILED_PRECONDITION);
+                assert_code(f->err, ERROR_FAILED_PRECONDITION);
                 f->err = NULL;
                 assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
         }
@@ -415,7 +415,7 @@ static void refuses_a_result_for_another_host(void **state)
         struct fixture *f = *state;
         f->host_id = STR("00000000-1234-4234-8234-123456789abc");
         join(f);
-        must_fail(f->err, ERROR_UNAUTHENTICATED);
+        assert_code(f->err, ERROR_UNAUTHENTICATED);
         f->err = NULL;
 }
 
@@ -424,7 +424,7 @@ static void refuses_a_result_for_other_keys(void **state)
         struct fixture *f = *state;
         f->steals_keys = true;
         join(f);
-        must_fail(f->err, ERROR_UNAUTHENTICATED);
+        assert_code(f->err, ERROR_UNAUTHENTICATED);
         f->err = NULL;
 }
 
@@ -433,7 +433,7 @@ static void refuses_a_result_of_another_role(void **state)
         struct fixture *f = *state;
         f->role = "Proxy";
         join(f);
-        must_fail(f->err, ERROR_UNAUTHENTICATED);
+        assert_code(f->err, ERROR_UNAUTHENTICATED);
         f->err = NULL;
 }
 
@@ -443,7 +443,7 @@ static void joins_through_the_older_service_where_there_is_no_other(void **state
         f->is_legacy = true;
         f->options.legacy_host_id = HOST_ID;
         join(f);
-        must(f->err);
+        assert_done(f->err);
         assert_true(f->outcome.was_legacy);
         assert_true(str_equal(f->outcome.identity.host_id, STR(HOST_ID)));
 }
@@ -454,7 +454,7 @@ static void takes_one_role_at_a_time_from_the_older_service(void **state)
         f->role = f->options.legacy_role = "Node";
         f->options.legacy_host_id = HOST_ID;
         join(f);
-        must(f->err);
+        assert_done(f->err);
         assert_true(str_equal(f->outcome.identity.role, STR("Node")));
 }
 
@@ -464,7 +464,7 @@ static void sends_no_secret_to_the_older_service(void **state)
         f->is_legacy = true;
         f->options.method = "token";
         join(f);
-        must_fail(f->err, ERROR_UNIMPLEMENTED);
+        assert_code(f->err, ERROR_UNIMPLEMENTED);
         f->err = NULL;
 }
 
@@ -473,7 +473,7 @@ static void signs_no_challenge_of_another_form(void **state)
         struct fixture *f = *state;
         f->challenge = CHALLENGE "=";
         join(f);
-        must_fail(f->err, ERROR_INVALID_ARGUMENT);
+        assert_code(f->err, ERROR_INVALID_ARGUMENT);
         f->err = NULL;
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
         assert_int_equal(f->sent_proof[0], '\0');
@@ -485,7 +485,7 @@ static void signs_no_challenge_of_another_form_for_the_older_service(void **stat
         f->is_legacy = true;
         f->challenge = "c2VjcmV0IGNoYWxsZW5nZQ";
         join(f);
-        must_fail(f->err, ERROR_INVALID_ARGUMENT);
+        assert_code(f->err, ERROR_INVALID_ARGUMENT);
         f->err = NULL;
 }
 
@@ -495,11 +495,11 @@ static void keeps_what_a_pin_proves_of_a_proxys_answer(void **state)
         f->role = f->options.legacy_role = "Node"; /* the role that has an SSH certificate */
         f->options.legacy_host_id = HOST_ID;
         AUTO(buf) pin = BUF_MAX(128);
-        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
         const char *pins[] = { buf_c(&pin) };
         f->options.pins = (struct ca_pins){ pins, 1 };
         join(f);
-        must(f->err);
+        assert_done(f->err);
         assert_int_equal(f->outcome.identity.certs.tls_ca_count, 1);
         assert_int_equal(f->outcome.identity.certs.ssh_ca_count, 0);
 }
@@ -510,12 +510,12 @@ static void trusts_the_ssh_cas_of_a_pinned_auth_service(void **state)
         f->role = f->options.legacy_role = "Node";
         f->options.legacy_host_id = HOST_ID;
         AUTO(buf) pin = BUF_MAX(128);
-        must(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
         const char *pins[] = { buf_c(&pin) };
         f->options.pins = (struct ca_pins){ pins, 1 };
         f->options.is_auth = true;
         join(f);
-        must(f->err);
+        assert_done(f->err);
         assert_int_equal(f->outcome.identity.certs.ssh_ca_count, 1);
 }
 
@@ -525,7 +525,7 @@ static void refuses_an_answer_by_a_ca_that_no_pin_names(void **state)
         const char *pins[] = { "sha256:00" };
         f->options.pins = (struct ca_pins){ pins, 1 };
         join(f);
-        must_fail(f->err, ERROR_UNAUTHENTICATED);
+        assert_code(f->err, ERROR_UNAUTHENTICATED);
         f->err = NULL;
 }
 
@@ -535,7 +535,7 @@ static void ends_once_when_it_is_cancelled(void **state)
         join_client_cancel(begin(f));
         loop_run(&f->loop);
         assert_true(f->is_done);
-        must_fail(f->err, ERROR_CANCELLED);
+        assert_code(f->err, ERROR_CANCELLED);
         f->err = NULL;
 }
 

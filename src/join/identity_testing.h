@@ -5,13 +5,9 @@
 #ifndef JOIN_IDENTITY_TESTING_H
 #define JOIN_IDENTITY_TESTING_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 #include "join/host_identity.h"
 
@@ -26,31 +22,16 @@ struct fake_cluster {
         struct walltime now;
 };
 
-static inline void must(struct error *err)
-{
-        if (err != NULL)
-                fail_msg("%s:%d: %s", err->file, err->line, err->what);
-}
-
-static inline void must_fail(struct error *err, enum error_code code)
-{
-        if (err == NULL)
-                fail_msg("no error instead of %s", error_code_name(code));
-        else if (err->code != code)
-                fail_msg("%s (%s) instead of %s", error_code_name(err->code), err->what, error_code_name(code));
-        error_free(err);
-}
-
 static inline void fake_cluster_init(struct fake_cluster *c, struct walltime now)
 {
         AUTO(buf) der = BUF_MAX(CERT_MAX);
         AUTO(buf) wire = BUF_MAX(4 * KiB);
         *c = (struct fake_cluster){ .arena = arena_new(1 * MiB), .now = now };
-        must(key_generate(&c->tls_key, KEY_ECDSA_P256));
-        must(key_generate(&c->ssh_key, KEY_ED25519));
+        assert_done(key_generate(&c->tls_key, KEY_ECDSA_P256));
+        assert_done(key_generate(&c->ssh_key, KEY_ED25519));
         struct cert_times times = { walltime_sub(now, HOURS(1)), walltime_add(now, HOURS(24 * 365)) };
-        must(x509_ca_create(&c->tls_key, STR(CLUSTER), times, &der));
-        must(key_public_ssh(&c->ssh_key, &wire));
+        assert_done(x509_ca_create(&c->tls_key, STR(CLUSTER), times, &der));
+        assert_done(key_public_ssh(&c->ssh_key, &wire));
         c->ca_cert = arena_str(c->arena, buf_str(&der));
         c->ssh_ca_key = arena_str(c->arena, buf_str(&wire));
 }
@@ -76,10 +57,10 @@ static inline struct host_certificates fake_certify(struct fake_cluster *c, cons
                                         .dns_names = names, .dns_name_count = 1 };
         struct ssh_host_subject ssh_subject = { .key_id = STR(HOST_ID), .principals = names, .principal_count = 1 };
 
-        must(x509_ca_load(c->ca_cert, &c->tls_key, &x509));
-        must(ssh_ca_load(&c->ssh_key, &ssh));
-        must(x509_issue_host(x509, &subject, tls_public_der, times, &cert, NULL));
-        must(ssh_issue_host(ssh, &ssh_subject, ssh_public_wire, 1, times, &ssh_cert));
+        assert_done(x509_ca_load(c->ca_cert, &c->tls_key, &x509));
+        assert_done(ssh_ca_load(&c->ssh_key, &ssh));
+        assert_done(x509_issue_host(x509, &subject, tls_public_der, times, &cert, NULL));
+        assert_done(ssh_issue_host(ssh, &ssh_subject, ssh_public_wire, 1, times, &ssh_cert));
         x509_ca_free(x509);
         ssh_ca_free(ssh);
         return (struct host_certificates){
@@ -103,8 +84,8 @@ static inline struct host_certificates fake_certify_keys(struct fake_cluster *c,
 {
         AUTO(buf) tls = BUF_MAX(4 * KiB);
         AUTO(buf) ssh = BUF_MAX(4 * KiB);
-        must(key_public_der(&keys->tls, &tls));
-        must(key_public_ssh(&keys->ssh, &ssh));
+        assert_done(key_public_der(&keys->tls, &tls));
+        assert_done(key_public_ssh(&keys->ssh, &ssh));
         return fake_certify(c, role, buf_str(&tls), buf_str(&ssh), fake_times(c));
 }
 
@@ -113,9 +94,9 @@ static inline struct host_identity fake_identity(struct fake_cluster *c, const c
 {
         AUTO(host_keys) keys = { 0 };
         struct host_identity id = { 0 };
-        must(host_keys_generate(&keys));
+        assert_done(host_keys_generate(&keys));
         struct host_certificates certs = fake_certify_keys(c, role, &keys);
-        must(host_identity_make(&id, &keys, &certs, (struct host_expectation){ 0 }));
+        assert_done(host_identity_make(&id, &keys, &certs, (struct host_expectation){ 0 }));
         return id;
 }
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "join/sts_request.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
+#include "base/error_testing.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -296,9 +293,8 @@ static void refuses_every_prefix_of_a_good_request(void **state)
         for (size_t len = 0; len < sizeof good - 1; len++) {
                 struct sts_request r;
                 const char *failed;
-                AUTO_PTR(error) err = check(str_of_bytes(good, len), &r, &failed);
 
-                assert_non_null(err);
+                assert_failed(check(str_of_bytes(good, len), &r, &failed));
         }
 }
 
@@ -311,8 +307,7 @@ static void refuses_a_nul_anywhere(void **state)
                 const char *failed;
 
                 bytes[at] = '\0';
-                AUTO_PTR(error) err = check(str_of_bytes(bytes, sizeof good - 1), &r, &failed);
-                assert_non_null(err);
+                assert_failed(check(str_of_bytes(bytes, sizeof good - 1), &r, &failed));
         }
 }
 
@@ -327,8 +322,7 @@ static void refuses_a_request_over_the_limit(void **state)
         while (agent.len < LIMIT_STS_REQUEST)
                 buf_put_char(&agent, 'x');
         AUTO_MEM char *bytes = with("User-Agent: cteleport", buf_c(&agent));
-        AUTO_PTR(error) err = check(str_of(bytes), &r, &failed);
-        assert_non_null(err);
+        assert_failed(check(str_of(bytes), &r, &failed));
         assert_string_equal(failed, "request-line");
 }
 

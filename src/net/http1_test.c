@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/http1.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
 #include "base/buf.h"
+#include "base/error_testing.h"
 
 #define OK 0
 #define MORE (-1)
@@ -117,10 +113,8 @@ static void asserts_code(struct str input, enum error_code code)
 {
         struct http1_request r;
         size_t head;
-        struct error *err = http1_parse(input, BODY_MAX, &r, &head);
-        assert_non_null(err);
-        assert_int_equal(err->code, code);
-        error_free(err);
+
+        assert_code(http1_parse(input, BODY_MAX, &r, &head), code);
 }
 
 static void refuses_a_head_that_never_ends(void **state)

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/fdpass.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 
 struct pair {
@@ -34,13 +30,6 @@ static int tear_down(void **state)
         close(p->there);
         free(p);
         return 0;
-}
-
-static void assert_code(struct error *err, enum error_code code)
-{
-        assert_non_null(err);
-        assert_int_equal(err->code, code);
-        error_free(err);
 }
 
 static void keeps_the_bounds_of_messages(void **state)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/file.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,8 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 
 struct fixture {
@@ -43,13 +39,6 @@ static int tear_down(void **state)
         rmdir(f->dir);
         free(f);
         return 0;
-}
-
-static void assert_code(struct error *err, enum error_code code)
-{
-        assert_non_null(err);
-        assert_int_equal(err->code, code);
-        error_free(err);
 }
 
 static unsigned mode_of(const char *path)
@@ -103,8 +92,7 @@ static void leaves_nothing_beside_the_file(void **state)
         /* A directory cannot be replaced by a file: the write fails at its last step. */
         AUTO_MEM char *occupied = mem_printf("%s/occupied", f->dir);
         assert_int_equal(mkdir(occupied, 0700), 0);
-        AUTO_PTR(error) err = file_write_atomic(occupied, STR("x"), 0600);
-        assert_non_null(err);
+        assert_failed(file_write_atomic(occupied, STR("x"), 0600));
         assert_int_equal(count_entries(f->dir), 2);
         rmdir(occupied);
 }
@@ -158,12 +146,8 @@ static void refuses_what_is_not_a_regular_file(void **state)
 static void names_the_missing_file(void **state)
 {
         AUTO(buf) out = BUF_MAX(100);
-        AUTO_PTR(error) err = file_read("/nonexistent/identity", &out);
-
         (void)state;
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_NOT_FOUND);
-        assert_non_null(strstr(err->what, "/nonexistent/identity"));
+        assert_refused(file_read("/nonexistent/identity", &out), ERROR_NOT_FOUND, "/nonexistent/identity");
 }
 
 static void refuses_a_secret_that_others_may_read_or_write(void **state)
@@ -227,9 +211,7 @@ static void makes_a_directory_with_its_mode_and_follows_no_link(void **state)
 
         assert_int_equal(mkdir(other, 0700), 0);
         assert_int_equal(symlink(other, f->path), 0);
-        struct error *err = dir_make_exact(f->path, 0755);
-        assert_non_null(err);
-        error_free(err);
+        assert_failed(dir_make_exact(f->path, 0755));
         assert_int_equal(mode_of(other), 0700);
         assert_int_equal(rmdir(other), 0);
         umask(before);
@@ -253,10 +235,7 @@ static void locks_a_directory_for_one_process_and_names_it(void **state)
         assert_false(dir_is_locked(f->dir));
         assert_null(dir_lock(f->dir, &first));
         assert_true(dir_is_locked(f->dir));
-        AUTO_PTR(error) err = dir_lock(f->dir, &second);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_FAILED_PRECONDITION);
-        assert_non_null(strstr(err->what, pid));
+        assert_refused(dir_lock(f->dir, &second), ERROR_FAILED_PRECONDITION, pid);
         close(first);
         first = -1;
         assert_false(dir_is_locked(f->dir));

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/sandbox.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -22,8 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 #include "os/file.h"
 
@@ -526,9 +522,7 @@ static void gives_no_file_that_has_another_name(void **state)
                 skip();
         given_tree(&t);
         assert_int_equal(link(t.outside, t.link), 0);
-        AUTO_PTR(error) err = give(&t);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
+        assert_code(give(&t), ERROR_PERMISSION_DENIED);
         assert_int_equal(owner_of(t.outside), 0);
         remove_tree(&t);
 }
@@ -556,9 +550,7 @@ static void gives_no_file_of_another_user(void **state)
                 skip();
         given_tree(&t);
         assert_int_equal(chown(t.deep, 12345, 12345), 0);
-        AUTO_PTR(error) err = give(&t);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
+        assert_code(give(&t), ERROR_PERMISSION_DENIED);
         assert_int_equal(owner_of(t.deep), 12345);
         remove_tree(&t);
 }

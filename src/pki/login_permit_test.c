@@ -66,12 +66,6 @@ static struct error *check(const struct login_permit *p, struct str signature, c
         return login_permit_check(p, signature, buf_str(&i->certificate), buf_str(&i->ca), &pins, walltime_of_unix(now));
 }
 
-static void must_fail(struct error *err)
-{
-        assert_non_null(err);
-        error_free(err);
-}
-
 static void is_good_for_what_was_signed_and_nothing_else(void **state)
 {
         struct issuer auth;
@@ -90,12 +84,12 @@ static void is_good_for_what_was_signed_and_nothing_else(void **state)
         changed[4].nonce = str_of_bytes("0123456789abcdef0123456789abcdeF", LOGIN_PERMIT_NONCE);
         changed[5].permits = LOGIN_PERMITS_ALL;
         for (size_t i = 0; i < ARRAY_LEN(changed); i++)
-                must_fail(check(&changed[i], buf_str(&signature), &auth, &auth, NOW));
+                assert_failed(check(&changed[i], buf_str(&signature), &auth, &auth, NOW));
         for (size_t i = 0; i < signature.len; i++) {
                 signature.ptr[i] ^= 1;
-                must_fail(check(&good, buf_str(&signature), &auth, &auth, NOW));
+                assert_failed(check(&good, buf_str(&signature), &auth, &auth, NOW));
                 signature.ptr[i] ^= 1;
-                must_fail(check(&good, str_slice(buf_str(&signature), 0, i), &auth, &auth, NOW));
+                assert_failed(check(&good, str_slice(buf_str(&signature), 0, i), &auth, &auth, NOW));
         }
         issuer_release(&auth);
 }
@@ -113,7 +107,7 @@ static void takes_no_text_across_the_border_of_two_fields(void **state)
         assert_done(login_permit_sign(&p, &auth.key, &signature));
         p.host_id = STR("hos");
         p.login = STR("troot");
-        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW));
+        assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW));
         issuer_release(&auth);
 }
 
@@ -129,23 +123,23 @@ static void believes_the_auth_service_of_the_cluster_alone(void **state)
         issuer_init(&auth, "Auth");
         issuer_init(&unauthenticated, "Auth");
         assert_done(login_permit_sign(&p, &unauthenticated.key, &signature));
-        must_fail(check(&p, buf_str(&signature), &unauthenticated, &auth, NOW));
-        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&unauthenticated.ca), &none,
+        assert_failed(check(&p, buf_str(&signature), &unauthenticated, &auth, NOW));
+        assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&unauthenticated.ca), &none,
                                           walltime_of_unix(NOW)));
-        must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&auth.ca),
+        assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&auth.ca),
                                           &(struct ca_pins){ (const char *const[]){ buf_c(&auth.pin) }, 1 }, walltime_of_unix(NOW)));
         issuer_release(&unauthenticated);
         for (size_t i = 0; i < ARRAY_LEN(others); i++) {
                 issuer_init(&unauthenticated, others[i]);
                 buf_clear(&signature);
                 assert_done(login_permit_sign(&p, &unauthenticated.key, &signature));
-                must_fail(check(&p, buf_str(&signature), &unauthenticated, &unauthenticated, NOW));
+                assert_failed(check(&p, buf_str(&signature), &unauthenticated, &unauthenticated, NOW));
                 issuer_release(&unauthenticated);
         }
         buf_clear(&signature);
         assert_done(login_permit_sign(&p, &auth.key, &signature));
-        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW - 200));
-        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW + 1000));
+        assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW - 200));
+        assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW + 1000));
         issuer_release(&auth);
 }
 
@@ -162,14 +156,14 @@ static void refuses_what_does_not_parse(void **state)
         const struct ca_pins pins = { list, 1 };
         assert_done(login_permit_sign(&p, &auth.key, &signature));
         for (size_t i = 0; i < auth.certificate.len && i < auth.ca.len; i += 7) {
-                must_fail(login_permit_check(&p, buf_str(&signature), str_slice(buf_str(&auth.certificate), 0, i),
+                assert_failed(login_permit_check(&p, buf_str(&signature), str_slice(buf_str(&auth.certificate), 0, i),
                                                   buf_str(&auth.ca), &pins, walltime_of_unix(NOW)));
-                must_fail(login_permit_check(&p, buf_str(&signature), buf_str(&auth.certificate),
+                assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&auth.certificate),
                                                   str_slice(buf_str(&auth.ca), 0, i), &pins, walltime_of_unix(NOW)));
         }
         p.nonce = STR("short");
-        must_fail(login_permit_sign(&p, &auth.key, &signature));
-        must_fail(check(&p, buf_str(&signature), &auth, &auth, NOW));
+        assert_failed(login_permit_sign(&p, &auth.key, &signature));
+        assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW));
         issuer_release(&auth);
 }
 

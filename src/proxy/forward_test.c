@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/forward.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "api.pb-c.h"
+#include "base/error_testing.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -213,16 +210,10 @@ static void on_host_closed(void *ctx, struct error *err)
         error_free(err);
 }
 
-static void must(struct error *err)
-{
-        if (err != NULL)
-                fail_msg("%s", err->what);
-}
-
 static void connect_auth(struct stage *s)
 {
         int a, b;
-        must(socket_pair(&a, &b));
+        assert_done(socket_pair(&a, &b));
         s->auth = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, a),
                             (struct rpc_server_options){ .methods = auth_methods, .on_closed = on_auth_closed, .peer = "local" });
         upstream_use_link(s->proxy.upstream, b);
@@ -241,13 +232,13 @@ static int set_up(void **state)
         struct stage *s = NEW(struct stage);
         int a, b;
         *state = the = s;
-        must(loop_init(&s->proxy.loop, NULL));
+        assert_done(loop_init(&s->proxy.loop, NULL));
         s->proxy.upstream = upstream_new(&s->proxy.loop, relink, s);
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 s->proxy.sources.limits[i] = (struct source_limit){ 2, 2 };
         connect_auth(s);
         s->peer = (struct forward_peer){ .proxy = &s->proxy, .has_channel_binding = true, .channel_binding = { 4, 7, 1, 1 } };
-        must(socket_pair(&a, &b));
+        assert_done(socket_pair(&a, &b));
         s->listener = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, a),
                             (struct rpc_server_options){ .methods = forward_methods, .guard = forward_guard,
                                                          .caller = &s->peer, .on_closed = on_listener_closed,
@@ -334,7 +325,7 @@ static void adds_what_the_proxy_alone_knows(void **state)
         assert_string_equal(s->host_method, "iam");
         rpc_client_half_close(s->join);
         RUN_UNTIL(s, s->is_done);
-        must(s->err);
+        assert_done(s->err);
 }
 
 static void refuses_a_host_that_speaks_for_a_proxy(void **state)
@@ -513,7 +504,7 @@ static void takes_no_more_joins_than_a_source_may_have(void **state)
 static void on_pong(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct stage *s = ctx;
-        must(err);
+        assert_done(err);
         assert_string_equal(((const Cteleport__V1__PingResponse *)answer)->cluster, "example.com");
         s->is_done = true;
 }
@@ -532,7 +523,7 @@ static void passes_a_ping_on(void **state)
 static void on_logged_in(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct stage *s = ctx;
-        must(err);
+        assert_done(err);
         const Cteleport__V1__LoginResponse *response = (const Cteleport__V1__LoginResponse *)answer;
         assert_string_equal(response->user, "alice");
         assert_string_equal(response->cluster, "192.0.2.7:4711");

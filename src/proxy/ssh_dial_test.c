@@ -118,7 +118,7 @@ static void on_auth_closed(void *caller)
 static void open_auth(struct stage *s)
 {
         int ours, theirs;
-        must(socket_pair(&ours, &theirs));
+        assert_done(socket_pair(&ours, &theirs));
         s->auth = rpc_serve(&s->proxy.loop, socket_stream(&s->proxy.loop, theirs),
                             (struct rpc_server_options){ .methods = auth_methods, .caller = s, .on_closed = on_auth_closed,
                                                          .peer = "" });
@@ -218,7 +218,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         struct client *v = ctx;
         struct loop *l = &v->stage->proxy.loop;
         v->dial = NULL;
-        must(err);
+        assert_done(err);
         v->handshake = tls_start(l, v->tls, socket_stream(l, fd), "teleport.cluster.local", SECONDS(5), on_shaken, v);
 }
 
@@ -226,8 +226,8 @@ static void knock(struct stage *s, struct client *v, const char *protocol, struc
 {
         const char *const alpn[] = { protocol, NULL };
         *v = (struct client){ .stage = s, .saw = BUF_MAX(1 * MiB) };
-        must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn, .is_internal = true }, &v->tls));
-        must(tls_context_add(v->tls, NULL, id));
+        assert_done(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn, .is_internal = true }, &v->tls));
+        assert_done(tls_context_add(v->tls, NULL, id));
         v->dial = dial_start(&s->proxy.loop, str_of(s->address), SECONDS(5), on_dialled, v);
         RUN_UNTIL(s, v->dial == NULL);
         RUN_UNTIL(s, v->handshake == NULL);
@@ -266,11 +266,11 @@ static struct client *user_connects(struct stage *s, struct fake_cluster *ca, co
         struct str roles[] = { STR_INIT("access") }, logins[] = { STR_INIT("root") };
         struct x509_user_subject subject = { .user = STR("alice"), .cluster = STR(CLUSTER), .roles = roles, .role_count = 1,
                                              .logins = logins, .login_count = 1 };
-        must(key_generate(&key, KEY_ECDSA_P256));
-        must(key_public_der(&key, &public));
-        must(key_to_pem(&key, &key_pem));
-        must(x509_ca_load(ca->ca_cert, &ca->tls_key, &x509));
-        must(x509_issue_user(x509, &subject, buf_str(&public), fake_times(ca), &der, NULL));
+        assert_done(key_generate(&key, KEY_ECDSA_P256));
+        assert_done(key_public_der(&key, &public));
+        assert_done(key_to_pem(&key, &key_pem));
+        assert_done(x509_ca_load(ca->ca_cert, &ca->tls_key, &x509));
+        assert_done(x509_issue_user(x509, &subject, buf_str(&public), fake_times(ca), &der, NULL));
         x509_ca_free(x509);
         cert_der_to_pem(buf_str(&der), &pem);
         knock(s, v, protocol, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) });
@@ -301,10 +301,10 @@ static void make_context(struct stage *s, const char *protocol, struct str ca_ce
         AUTO(buf) chain = BUF_MAX(64 * KiB);
         cert_der_to_pem(ca_cert, &trust);
         host_identity_chain_pem(&s->identity, &chain);
-        must(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&trust),
+        assert_done(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&trust),
                                                    .alpn = alpn, .is_internal = true },
                              ret));
-        must(tls_context_add(*ret, NULL,
+        assert_done(tls_context_add(*ret, NULL,
                              (struct tls_identity){ .cert_chain_pem = buf_str(&chain),
                                                     .key_pem = secret_str(&s->identity.tls_key_pem) }));
 }
@@ -314,7 +314,7 @@ static int set_up(void **state)
         struct stage *s = NEW(struct stage);
         int fd;
         *state = the = s;
-        must(loop_init(&s->proxy.loop, NULL));
+        assert_done(loop_init(&s->proxy.loop, NULL));
         cteleport__internal__v1__boot__init(&s->boot);
         s->proxy.boot = &s->boot;
         s->proxy.identity.cluster = STR(CLUSTER);
@@ -332,7 +332,7 @@ static int set_up(void **state)
         make_context(s, TUNNEL_ALPN, s->hosts.ca_cert, &s->proxy.tls_nodes);
         make_context(s, SSH_DIAL_ALPN, s->users.ca_cert, &s->proxy.tls_users);
         open_auth(s);
-        must(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
+        assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
         s->proxy.listener = proxy_listener_open(&s->proxy, fd);
         return 0;
 }

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recording/recording.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "recording/recording_internal.h"
@@ -393,8 +389,7 @@ static void refuses_what_comes_behind_the_end(void **state)
 
         (void)state;
         buf_put_char(&container, 'x');
-        AUTO_PTR(error) err = recording_check_feed(&check, buf_str(&container));
-        assert_non_null(err);
+        assert_failed(recording_check_feed(&check, buf_str(&container)));
         AUTO(replay) p = replay_of(buf_str(&container), 9);
         assert_non_null(p.fault);
 }

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session/refusal.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "base/error_testing.h"
 #include "base/mem.h"
 
 #define SENTENCE "not allowed"
@@ -79,11 +75,8 @@ static void refuses_what_is_not_sftp(void **state)
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 AUTO(buf) answer = BUF_MAX(1 * KiB);
-                struct error *err = feed(rows[i], 1, &answer);
 
-                assert_non_null(err);
-                assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
-                error_free(err);
+                assert_code(feed(rows[i], 1, &answer), ERROR_INVALID_ARGUMENT);
         }
 }
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/sshd_log.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "base/error_testing.h"
 
 #define KEY "SHA256:w345hlfTOx2PyeU62ZvQR+lc+e4alqnW3mnUqqAoPJg"
 #define CA "SHA256:9wsdy+B5eApu9/Pcz890UccstVMzIQv+zXVGji6jHb4"
@@ -19,12 +15,6 @@ static struct sshd_log_event read_line(const char *line)
         log = (struct sshd_log){ 0 };
         sshd_log_read(&log, str_of(line), &e);
         return e;
-}
-
-static void assert_str(struct str is, const char *expected)
-{
-        assert_int_equal(is.len, strlen(expected));
-        assert_memory_equal(is.ptr, expected, is.len);
 }
 
 /* OpenSSH 9.2 wrote these. */

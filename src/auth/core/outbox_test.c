@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <cmocka.h>
-
 #include "auth/core/outbox.h"
+#include "base/error_testing.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
@@ -159,9 +156,7 @@ static void a_refused_transaction_writes_no_event(void **state)
         struct fixture *f = *state;
 
         open_outbox(f);
-        struct error *err = commit_audited(f, "web-1", STORE_ANY);
-        assert_int_equal(err->code, ERROR_ABORTED);
-        error_free(err);
+        assert_code(commit_audited(f, "web-1", STORE_ANY), ERROR_ABORTED);
         close_outbox(f);
         assert_int_equal(count_in_log(f, "web-1"), 0);
 }
@@ -262,10 +257,7 @@ static void nothing_is_begun_while_the_log_is_behind(void **state)
         line[LIMIT_AUDIT_RECORD - 1] = '\n';
         while (audit_log_waiting(f->log) <= LIMIT_AUDIT_WAITING / 2)
                 audit_append_text(f->log, str_of_bytes(line, LIMIT_AUDIT_RECORD), NULL, NULL);
-        struct error *err = commit_audited(f, "web-1", 0);
-        assert_non_null(err);
-        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
-        error_free(err);
+        assert_code(commit_audited(f, "web-1", 0), ERROR_RESOURCE_EXHAUSTED);
         while (audit_log_waiting(f->log) > 0)
                 uv_run(&f->b.loop.uv, UV_RUN_ONCE);
         assert_null(commit_audited(f, "web-2", 0));

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -10,9 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "auth/sessions/records.h"
+#include "base/error_testing.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "store/store_testing.h"
@@ -210,8 +207,7 @@ static void sets_aside_what_is_damaged_and_cuts_nothing(void **state)
         uint64_t size = 0;
         assert_null(record_file_read(f->records, STR(SESSION), 1, 0, MiB, &text, &size));
         assert_int_equal(size, f->whole.len);
-        AUTO_PTR(error) err = record_file_read(f->records, STR(SESSION), 2, 0, MiB, &text, &size);
-        assert_int_equal(err->code, ERROR_NOT_FOUND);
+        assert_code(record_file_read(f->records, STR(SESSION), 2, 0, MiB, &text, &size), ERROR_NOT_FOUND);
 }
 
 static void keeps_no_more_than_some_damaged_files(void **state)
@@ -235,8 +231,7 @@ static void keeps_no_more_than_some_damaged_files(void **state)
                         reopen(f);
         }
         record_file_release(&f->file);
-        AUTO_PTR(error) err = record_file_open(f->records, STR(SESSION), &f->noted, &f->file, &was_altered);
-        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_code(record_file_open(f->records, STR(SESSION), &f->noted, &f->file, &was_altered), ERROR_RESOURCE_EXHAUSTED);
         assert_int_equal(size_of(f->path), 36);
 }
 
@@ -322,8 +317,7 @@ static void finds_what_is_no_file_in_the_place_of_one(void **state)
                 assert_int_equal(way == 0 ? symlink(moved, f->path) : way == 1 ? mkdir(f->path, 0700) : mkfifo(f->path, 0600), 0);
                 assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_UNREADABLE);
                 assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_UNREADABLE);
-                AUTO_PTR(error) err = record_file_read(f->records, STR(SESSION), 0, 0, 100, &out, &count);
-                assert_int_equal(err->code, ERROR_DATA_LOSS);
+                assert_code(record_file_read(f->records, STR(SESSION), 0, 0, 100, &out, &count), ERROR_DATA_LOSS);
                 assert_int_equal(remove(f->path), 0);
         }
 }
