@@ -107,7 +107,7 @@ static void sizes_of_a_terminal_wait_like_its_bytes(void **state)
 /* A file of an earlier run that leaves so much room; it takes none of the disk. */
 static void given_room_left(struct agent *s, off_t room)
 {
-        AUTO_MEM char *path = mem_printf("%s/22222222-2222-4222-8222-222222222222.damaged", s->dir);
+        AUTO_MEM char *path = path_in(s->dir, "22222222-2222-4222-8222-222222222222.damaged");
         int fd = open(path, O_WRONLY | O_CREAT, 0600);
 
         assert_int_equal(ftruncate(fd, (off_t)LIMIT_SPOOL_MIB * MiB - room), 0);
@@ -126,7 +126,7 @@ static void begins_nothing_in_a_folder_that_is_full(void **state)
         AUTO_PTR(error) err = spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f);
         assert_non_null(err);
         assert_non_null(strstr(err->what, "recordings that the cluster does not have, and no more"));
-        assert_int_equal(files_in(s->dir, false), 1);
+        assert_int_equal(files_in(s->dir), 1);
 }
 
 static void ends_a_recording_that_fills_the_folder(void **state)

@@ -4,7 +4,6 @@
  * the end is compared with what the terminal showed.
  */
 #include "agent/spool_testing.h"
-#include "base/error_testing.h"
 
 /* ---- to the cluster ------------------------------------------------------------------------------------------------- */
 
@@ -18,7 +17,7 @@ static void sends_a_recording_and_forgets_it(void **state)
         spool_resize(f, 100, 40);
         spool_output(f, STR("file\r\n"));
         spool_finish(f);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_kept(first_id, STR("$ ls\r\nfile\r\n"), true);
 }
 
@@ -50,7 +49,7 @@ static void tells_the_cluster_nothing_before_it_may(void **state)
                 turn(s, 10);
         assert_int_equal(s->requested, 0);
         spool_discard(f);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_int_equal(s->requested, 0);
 }
 
@@ -69,7 +68,7 @@ static void loses_nothing_when_connections_break(void **state)
                 await(s, s->breaks_after == 0);
         }
         spool_finish(f);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_kept(first_id, buf_str(&flood), true);
         assert_true(kept_of(str_of(first_id))->streams > 7);
 }
@@ -86,9 +85,9 @@ static void waits_for_a_cluster_that_is_away(void **state)
         for (int i = 0; i < 1000; i++)
                 turn(s, 100);
         assert_in_range(s->requested, 3, 20); /* with growing pauses */
-        assert_int_equal(files_in(s->dir, false), 1);
+        assert_int_equal(files_in(s->dir), 1);
         s->is_away = false;
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_kept(first_id, STR("alone"), true);
         assert_null(s->failure);
 }
@@ -114,7 +113,7 @@ static void sends_no_more_than_is_acknowledged(void **state)
         break_connection();
         spool_finish(f);
         spool_finish(g);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_kept(first_id, buf_str(&flood), true);
         assert_kept("22222222-2222-4222-8222-222222222222", buf_str(&flood), true);
 }
@@ -134,7 +133,7 @@ static void keeps_what_the_cluster_refuses(void **state)
         for (int i = 0; i < 1000; i++)
                 turn(s, 100);
         assert_int_equal(s->requested, requested);
-        assert_int_equal(files_in(s->dir, false), 1);
+        assert_int_equal(files_in(s->dir), 1);
 }
 
 /* ---- earlier runs -------------------------------------------------------------------------------------------------------- */
@@ -178,7 +177,7 @@ static void sends_what_a_killed_run_left(void **state)
 
         s->is_away = false;
         s->spool = spool_open(s, s->dir);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_kept(first_id, STR("whole "), false);
 }
 
@@ -241,20 +240,17 @@ static void sends_what_stands_around_a_damaged_chunk(void **state)
         for (size_t i = 0; i < ARRAY_LEN(table); i++) {
                 struct agent *s = *state;
                 char path[128], kept[128];
-                struct stat st;
                 AUTO(buf) flood = leave_one(s, path);
                 struct kept *k = kept_of(str_of(first_id));
+                off_t size = size_of(path);
 
-                assert_int_equal(stat(path, &st), 0);
                 k->is_finished = false;
                 k->bytes.len = 0;
                 if (table[i].has_part) {
                         struct recording_check check = { 0 };
                         AUTO(buf) all = BUF_MAX(KEPT_MAX);
-                        int fd = open(path, O_RDONLY);
 
-                        assert_int_equal(read(fd, buf_extend(&all, (size_t)st.st_size), (size_t)st.st_size), st.st_size);
-                        close(fd);
+                        assert_done(file_read(path, &all));
                         assert_null(recording_check_feed(&check, str_slice(buf_str(&all), 0, 300000)));
                         assert_true(check.whole > 200000 + RECORDING_CHUNK_MAX / 2);
                         buf_put(&k->bytes, str_slice(buf_str(&all), 0, (size_t)check.whole));
@@ -265,7 +261,7 @@ static void sends_what_stands_around_a_damaged_chunk(void **state)
                 snprintf(kept, sizeof kept, "%s/%s.damaged", s->dir, first_id);
                 await(s, access(kept, F_OK) == 0);
                 assert_int_equal(access(path, F_OK), -1);
-                assert_around(buf_str(&flood), table[i].len > 1 ? 1000 : 1, table[i].most_lost, st.st_size);
+                assert_around(buf_str(&flood), table[i].len > 1 ? 1000 : 1, table[i].most_lost, size);
                 unlink(kept);
                 end_spool(s);
                 s->spool = spool_open(s, s->dir);
@@ -293,7 +289,7 @@ static void ends_while_it_looks_at_what_an_earlier_run_left(void **state)
         AUTO(buf) flood = leave_one(s, path);
         s->is_away = false;
         s->spool = spool_open(s, s->dir);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         assert_kept(first_id, buf_str(&flood), true);
 }
 
@@ -301,13 +297,12 @@ static void keeps_a_recording_whose_end_is_damaged(void **state)
 {
         struct agent *s = *state;
         char path[128], kept[128];
-        struct stat st;
         AUTO(buf) flood = leave_one(s, path);
         AUTO(buf) shown = BUF_MAX(KEPT_MAX);
+        off_t size = size_of(path);
         bool has_ended;
 
-        assert_int_equal(stat(path, &st), 0);
-        damage(path, st.st_size - 30, 1); /* in the body of the end, which is there as a whole: no crash leaves that */
+        damage(path, size - 30, 1); /* in the body of the end, which is there as a whole: no crash leaves that */
         s->is_away = false;
         s->spool = spool_open(s, s->dir);
         snprintf(kept, sizeof kept, "%s/%s.damaged", s->dir, first_id);
@@ -316,9 +311,7 @@ static void keeps_a_recording_whose_end_is_damaged(void **state)
         assert_true(k->is_finished && k->is_aborted);
         assert_true(shown_in(buf_str(&k->bytes), &shown, &has_ended));
         assert_int_equal(shown.len, flood.len);
-        struct stat after;
-        assert_int_equal(stat(kept, &after), 0);
-        assert_int_equal(after.st_size, st.st_size);
+        assert_int_equal(size_of(kept), size);
 }
 
 static void sends_many_of_an_earlier_run_and_no_other_files(void **state)
@@ -343,7 +336,7 @@ static void sends_many_of_an_earlier_run_and_no_other_files(void **state)
 
         s->is_away = false;
         s->spool = spool_open(s, s->dir);
-        await(s, files_in(s->dir, false) == 1);
+        await(s, files_in(s->dir) == 1);
         for (int i = 0; i < MANY; i++) {
                 snprintf(path, sizeof path, "%08d-1111-4111-8111-111111111111", i);
                 assert_kept(path, STR("left"), true);
@@ -351,15 +344,6 @@ static void sends_many_of_an_earlier_run_and_no_other_files(void **state)
 }
 
 /* ---- the disk -------------------------------------------------------------------------------------------------------------- */
-
-static void limit_files(rlim_t bytes)
-{
-        struct rlimit limit;
-
-        getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = bytes;
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
 
 static void tells_when_the_disk_takes_no_more(void **state)
 {
@@ -369,16 +353,15 @@ static void tells_when_the_disk_takes_no_more(void **state)
         bool has_ended;
         struct spool_file *f = begin(s, first_id);
 
-        signal(SIGXFSZ, SIG_IGN);
-        limit_files(300000);
+        limit_file_size(300000);
         spool_publish(f);
         spool_output(f, buf_str(&flood));
         await(s, s->failure != NULL);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_int_equal(spool_pending(f), 0);
         spool_output(f, STR("dropped"));
         spool_finish(f);
-        await(s, files_in(s->dir, false) == 0);
+        await(s, files_in(s->dir) == 0);
         /* What was whole before is there, and known not to be all. */
         const struct kept *k = kept_of(str_of(first_id));
         assert_true(k->is_aborted);
@@ -394,12 +377,11 @@ static void says_at_once_when_nothing_can_be_begun(void **state)
         const struct recording_header header = { .columns = 80, .rows = 24 };
         struct spool_file *f = NULL;
 
-        signal(SIGXFSZ, SIG_IGN);
-        limit_files(0);
+        limit_file_size(0);
         AUTO_PTR(error) err = spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_non_null(err);
-        assert_int_equal(files_in(s->dir, false), 0);
+        assert_int_equal(files_in(s->dir), 0);
         f = begin(s, first_id);
         assert_failed(spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f));
 }

@@ -6,20 +6,8 @@
 #ifndef AGENT_SPOOL_TESTING_H
 #define AGENT_SPOOL_TESTING_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <fcntl.h>
 #include <semaphore.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -28,8 +16,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "base/mem.h"
 #include "net/net_testing.h"
+#include "os/file_testing.h"
 #include "recording/recording.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
@@ -49,7 +37,7 @@ struct agent {
         struct loop loop;
         struct fake_clock clock;
         struct instant real_end;
-        char dir[64];
+        char *dir;
         struct spool *spool;
 
         /* the cluster */
@@ -241,8 +229,7 @@ static inline UNUSED int set_up(void **state)
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         fake_clock_init(&s->clock, 1700000000);
         assert_null(loop_init(&s->loop, &s->clock.clock));
-        snprintf(s->dir, sizeof s->dir, "/tmp/spool-test-XXXXXX");
-        assert_non_null(mkdtemp(s->dir));
+        s->dir = test_dir_new();
         s->spool = spool_open(s, s->dir);
         *state = s;
         return 0;
@@ -267,19 +254,15 @@ static inline UNUSED void turn(struct agent *s, int ms)
                 }                                                                                  \
         } while (0)
 
-static inline UNUSED size_t files_in(const char *dir, bool remove)
+/* Those whose names do not begin with a dot. */
+static inline UNUSED size_t files_in(const char *dir)
 {
         DIR *all = opendir(dir);
         const struct dirent *entry;
         size_t n = 0;
 
-        while ((entry = readdir(all)) != NULL) {
-                if (entry->d_name[0] == '.')
-                        continue;
-                n++;
-                if (remove)
-                        unlinkat(dirfd(all), entry->d_name, 0);
-        }
+        while ((entry = readdir(all)) != NULL)
+                n += entry->d_name[0] != '.';
         closedir(all);
         return n;
 }
@@ -310,8 +293,7 @@ static inline UNUSED int tear_down(void **state)
                 rpc_server_close(s->server);
         rpc_client_close(s->client);
         loop_release(&s->loop);
-        files_in(s->dir, true);
-        rmdir(s->dir);
+        test_dir_free(s->dir);
         map_each(&s->kept, free_kept, NULL);
         map_release(&s->kept);
         error_free(s->failure);

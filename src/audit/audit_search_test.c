@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "audit/audit_search.h"
-#include "base/error_testing.h"
 #include "base/limits.h"
-#include "base/mem.h"
+#include "os/file_testing.h"
 
 enum { NOON = 1700000000 };
 
@@ -19,18 +17,9 @@ static int open_fixture(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        f->dir = mem_printf("/tmp/search.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         *state = f;
         return 0;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-        (void)st;
-        (void)type;
-        (void)at;
-        return remove(path);
 }
 
 static int close_fixture(void **state)
@@ -38,8 +27,7 @@ static int close_fixture(void **state)
         struct fixture *f = *state;
 
         audit_page_release(&f->page);
-        nftw(f->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-        free(f->dir);
+        test_dir_free(f->dir);
         free(f);
         return 0;
 }
@@ -137,8 +125,8 @@ static void goes_through_rotated_files_from_the_oldest_on(void **state)
 static void pages_lose_and_repeat_nothing_while_the_log_is_rotated(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *now = mem_printf("%s/events.log", f->dir);
-        AUTO_MEM char *then = mem_printf("%s/events.log.1", f->dir);
+        AUTO_MEM char *now = path_in(f->dir, "events.log");
+        AUTO_MEM char *then = path_in(f->dir, "events.log.1");
         struct audit_query q = everything();
         char next[AUDIT_CURSOR_SIZE] = "";
         size_t count = 0;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,15 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "audit/audit.h"
 #include "base/limits.h"
 #include "base/map.h"
-#include "base/mem.h"
 #include "loop/job_testing.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 
 /* ---- a disk that fails on request -------------------------------------------------------------------- */
 
@@ -50,10 +45,9 @@ static int open_fixture(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        f->dir = mem_printf("/tmp/audit.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
-        f->path = mem_printf("%s/log/events.log", f->dir);
-        AUTO_MEM char *log_dir = mem_printf("%s/log", f->dir);
+        f->dir = test_dir_new();
+        f->path = path_in(f->dir, "log/events.log");
+        AUTO_MEM char *log_dir = path_in(f->dir, "log");
         assert_null(loop_init(&f->loop, NULL));
         assert_null(audit_log_open(&f->loop, log_dir, &f->log));
         *state = f;
@@ -76,19 +70,11 @@ static void close_log(struct fixture *f)
 
 static void reopen(struct fixture *f)
 {
-        AUTO_MEM char *log_dir = mem_printf("%s/log", f->dir);
+        AUTO_MEM char *log_dir = path_in(f->dir, "log");
 
         if (f->log != NULL)
                 close_log(f);
         assert_null(audit_log_open(&f->loop, log_dir, &f->log));
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-        (void)st;
-        (void)type;
-        (void)at;
-        return remove(path);
 }
 
 static int close_fixture(void **state)
@@ -98,8 +84,7 @@ static int close_fixture(void **state)
         if (f->log != NULL)
                 close_log(f);
         loop_release(&f->loop);
-        nftw(f->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-        free(f->dir);
+        test_dir_free(f->dir);
         free(f->path);
         free(f);
         return 0;
@@ -352,15 +337,13 @@ static void a_record_that_grows_too_large_stays_valid_and_says_so(void **state)
 static void writes_lines_in_the_order_they_were_asked(void **state)
 {
         struct fixture *f = *state;
-        struct stat st;
 
         write_one(f, "a");
         write_one(f, "b");
         wait_all(f);
         assert_int_equal(write_and_wait(f, "c"), 0);
         assert_nodes(f, "a b c");
-        assert_int_equal(stat(f->path, &st), 0);
-        assert_int_equal(st.st_mode & 0777 & ~0640u, 0);
+        assert_int_equal(mode_of(f->path) & ~0640u, 0);
 }
 
 static void closing_finishes_what_was_asked(void **state)
@@ -386,7 +369,7 @@ static void goes_on_behind_what_was_there(void **state)
 static void keeps_a_torn_line_apart(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *torn_path = mem_printf("%s/log/events.torn", f->dir);
+        AUTO_MEM char *torn_path = path_in(f->dir, "log/events.torn");
 
         write_and_wait(f, "a");
         close_log(f);
@@ -446,17 +429,11 @@ static void tells_which_events_are_in_the_file(void **state)
 static void refuses_when_the_disk_is_full_and_goes_on_afterwards(void **state)
 {
         struct fixture *f = *state;
-        struct rlimit old, tight;
-        struct stat st;
 
         write_and_wait(f, "a");
-        assert_int_equal(stat(f->path, &st), 0);
-        getrlimit(RLIMIT_FSIZE, &old);
-        tight = (struct rlimit){ (rlim_t)st.st_size + 40, old.rlim_max }; /* the next line fits in part */
-        signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &tight);
+        limit_file_size((rlim_t)size_of(f->path) + 40); /* the next line fits in part */
         enum error_code full = write_and_wait(f, "b");
-        setrlimit(RLIMIT_FSIZE, &old);
+        limit_file_size(RLIM_INFINITY);
         assert_int_equal(full, ERROR_RESOURCE_EXHAUSTED);
         assert_nodes(f, "a");
         assert_int_equal(write_and_wait(f, "c"), 0);
@@ -468,7 +445,7 @@ static void names_the_directory_that_an_administrator_knows(void **state)
 {
         static const char *const broken[] = { "events.log", "events.torn" };
         struct fixture *f = *state;
-        AUTO_MEM char *log_dir = mem_printf("%s/log", f->dir);
+        AUTO_MEM char *log_dir = path_in(f->dir, "log");
         AUTO_FD int fd = open(log_dir, O_RDONLY | O_DIRECTORY);
         AUTO_MEM char *by_descriptor = mem_printf("/proc/self/fd/%d", fd);
 

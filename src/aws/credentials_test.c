@@ -5,19 +5,14 @@
  */
 #include "aws/credentials.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/mem.h"
 #include "net/http_client.h"
 #include "net/http_testing.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 
 /* What the server answers to a request that begins with `request` and holds `holds` (NULL: anything). Status 0: nothing. */
 struct served {
@@ -41,7 +36,7 @@ struct fixture {
         struct loop loop;
         struct http_peer peer;
         const struct chain_case *c;
-        char home[64];
+        char *home;
         char *env_text[8];
         bool done;
         struct aws_resolution r;
@@ -257,24 +252,16 @@ static void on_done(void *ctx, struct aws_resolution *r, struct error *err)
         f->err = err;
 }
 
-static void write_home_file(const struct fixture *f, const char *name, const char *text)
-{
-        AUTO_MEM char *path = mem_printf("%s/%s", f->home, name);
-
-        assert_null(file_write_atomic(path, str_of(text), 0600));
-}
-
 static void set_up(struct fixture *f, const struct chain_case *c)
 {
-        *f = (struct fixture){ .c = c, .home = "/tmp/cteleport-aws-XXXXXX" };
+        *f = (struct fixture){ .c = c, .home = test_dir_new() };
         assert_null(loop_init(&f->loop, NULL));
         http_peer_start(&f->peer, &f->loop, serve, f);
-        assert_non_null(mkdtemp(f->home));
-        AUTO_MEM char *folder = mem_printf("%s/.aws", f->home);
+        AUTO_MEM char *folder = path_in(f->home, ".aws");
         assert_int_equal(mkdir(folder, 0700), 0);
-        write_home_file(f, ".aws/config", c->config);
-        write_home_file(f, ".aws/credentials", c->credentials);
-        write_home_file(f, "token", "j.w.t\n");
+        given_file(f->home, ".aws/config", c->config);
+        given_file(f->home, ".aws/credentials", c->credentials);
+        given_file(f->home, "token", "j.w.t\n");
         for (size_t i = 0; i < ARRAY_LEN(c->env) && c->env[i] != NULL; i++)
                 f->env_text[i] = expand(f, c->env[i]);
 }
@@ -294,9 +281,10 @@ static void tear_down(struct fixture *f)
         loop_run(&f->loop);
         loop_release(&f->loop);
         for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-                AUTO_MEM char *path = mem_printf("%s/%s", f->home, files[i]);
+                AUTO_MEM char *path = path_in(f->home, files[i]);
                 assert_int_equal(remove(path), 0);
         }
+        free(f->home);
         for (size_t i = 0; i < ARRAY_LEN(f->env_text); i++)
                 free(f->env_text[i]);
         aws_resolution_release(&f->r);
@@ -399,7 +387,7 @@ static void warns_of_what_is_not_as_it_seems(void **state)
 
         (void)state;
         set_up(&f, &warned);
-        AUTO_MEM char *path = mem_printf("%s/.aws/credentials", f.home);
+        AUTO_MEM char *path = path_in(f.home, ".aws/credentials");
         assert_int_equal(chmod(path, 0644), 0);
         (void)!begin(&f);
         while (!f.done)

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/text.h"
 #include "client/client.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 #include "pki/cert.h"
 #include "pki/pki_testing.h"
 
@@ -21,7 +17,7 @@ enum { NOW = 1700000000, LIFE = 3600 };
 
 /* A directory, and a cluster that certifies alice. */
 struct fixture {
-        char home[64];
+        char *home;
         struct arena *arena;
         struct key tls_ca, ssh_ca, tls, ssh;
         struct secret tls_pem, ssh_text;
@@ -71,8 +67,7 @@ static int set_up(void **state)
 
         *state = f;
         f->arena = arena_new(1 * MiB);
-        memcpy(f->home, "/tmp/profile_test.XXXXXX", sizeof "/tmp/profile_test.XXXXXX");
-        assert_non_null(mkdtemp(f->home));
+        f->home = test_dir_new();
         setenv("TELEPORT_HOME", f->home, 1);
         f->tls_ca = given_key(KEY_ECDSA_P256);
         f->ssh_ca = given_key(KEY_ED25519);
@@ -90,7 +85,8 @@ static int tear_down(void **state)
         bool any;
 
         assert_done(profile_remove_all(&any));
-        assert_int_equal(rmdir(f->home), 0); /* nothing is left behind */
+        assert_int_equal(count_entries(f->home), 0); /* nothing is left behind */
+        test_dir_free(f->home);
         key_release(&f->tls_ca);
         key_release(&f->ssh_ca);
         key_release(&f->tls);
@@ -133,11 +129,6 @@ static mode_t mode_with_type(const char *path)
 
         assert_int_equal(stat(path, &st), 0);
         return st.st_mode;
-}
-
-static mode_t mode_of(const char *path)
-{
-        return mode_with_type(path) & 07777;
 }
 
 static void reads_back_what_a_login_wrote(void **state)

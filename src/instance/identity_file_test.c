@@ -3,12 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "join/identity_testing.h"
 #include "os/file.h"
+#include "os/file_testing.h"
 
 enum { FILE_MAX = 64 * KiB };
 
@@ -17,7 +17,7 @@ static const struct ca_pins no_pins;
 struct fixture {
         struct fake_cluster cluster;
         struct host_identity id;
-        char dir[64];
+        char *dir;
 };
 
 static int set_up(void **state)
@@ -26,19 +26,15 @@ static int set_up(void **state)
         *state = f;
         fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
         f->id = fake_identity(&f->cluster, "Node");
-        snprintf(f->dir, sizeof f->dir, "/tmp/identity_file_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         return 0;
 }
 
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        static const char *const leftovers[] = { "ids/node.json", "ids", "" };
-        for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
-                AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
-                (void)remove(path);
-        }
+
+        test_dir_free(f->dir);
         host_identity_release(&f->id);
         fake_cluster_release(&f->cluster);
         free(f);
@@ -50,14 +46,6 @@ static void store(struct fixture *f)
         AUTO(buf) text = identity_buf();
         identity_put_json(&text, &f->id);
         assert_done(identity_write(f->dir, "Node", buf_str(&text)));
-}
-
-static unsigned mode_of(const struct fixture *f, const char *name)
-{
-        struct stat st;
-        AUTO_MEM char *path = mem_printf("%s/%s", f->dir, name);
-        assert_int_equal(stat(path, &st), 0);
-        return st.st_mode & 07777u;
 }
 
 static void comes_back_as_it_was_stored(void **state)
@@ -75,8 +63,9 @@ static void comes_back_as_it_was_stored(void **state)
         identity_put_json(&after, &back);
         assert_true(str_equal(buf_str(&before), buf_str(&after)));
         assert_true(str_equal(back.serial, f->id.serial));
-        assert_int_equal(mode_of(f, "ids/node.json"), 0600);
-        assert_int_equal(mode_of(f, "ids"), 0700);
+        AUTO_MEM char *ids = path_in(f->dir, "ids"), *file = path_in(f->dir, "ids/node.json");
+        assert_int_equal(mode_of(file), 0600);
+        assert_int_equal(mode_of(ids), 0700);
 }
 
 static void tells_that_there_is_none(void **state)
@@ -91,7 +80,7 @@ static void refuses_a_file_that_others_may_read(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
-        AUTO_MEM char *path = mem_printf("%s/ids/node.json", f->dir);
+        AUTO_MEM char *path = path_in(f->dir, "ids/node.json");
         store(f);
         assert_int_equal(chmod(path, 0640), 0);
         struct error *err = identity_load(f->dir, "Node", &no_pins, &id);

@@ -10,6 +10,7 @@
 #include "instance/identity_file.h"
 #include "join/identity_testing.h"
 #include "loop/job_testing.h"
+#include "os/file_testing.h"
 #include "rpc/pb.h"
 
 static const struct ca_pins no_pins;
@@ -18,7 +19,7 @@ struct fixture {
         struct fake_cluster cluster;
         Cteleport__Internal__V1__Boot boot;
         struct instance *i;
-        char dir[64];
+        char *dir;
 };
 
 /* Of its own memory, so that a look at it after its end is found. */
@@ -43,8 +44,7 @@ static int set_up(void **state)
         fake_cluster_init(&f->cluster, walltime_of_unix(1800000000));
         cteleport__internal__v1__boot__init(&f->boot);
         f->boot.data_dir = pb_text("/var/lib/teleport");
-        snprintf(f->dir, sizeof f->dir, "/tmp/holding_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         assert_int_equal(chdir(f->dir), 0);
         return 0;
 }
@@ -52,12 +52,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        static const char *const leftovers[] = { "ids/proxy.json", "ids", "status.json", "" };
 
-        for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
-                AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
-                (void)remove(path);
-        }
+        test_dir_free(f->dir);
         fake_cluster_release(&f->cluster);
         free(f);
         return 0;

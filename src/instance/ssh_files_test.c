@@ -9,11 +9,12 @@
 #include "base/text.h"
 #include "join/identity_testing.h"
 #include "os/file.h"
+#include "os/file_testing.h"
 
 struct fixture {
         struct fake_cluster cluster;
         struct host_identity id;
-        char dir[64];
+        char *dir;
 };
 
 static int set_up(void **state)
@@ -24,8 +25,7 @@ static int set_up(void **state)
         f->id = fake_identity(&f->cluster, "Node");
         f->id.certs.ssh_user_ca_keys[0] = f->id.certs.ssh_ca_keys[0]; /* any key will do */
         f->id.certs.ssh_user_ca_count = 1;
-        snprintf(f->dir, sizeof(f->dir), "/tmp/ssh_files_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         *state = f;
         return 0;
 }
@@ -33,13 +33,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        static const char *const leftovers[] = { "ssh/host_key", "ssh/host_key-cert.pub", "ssh/user_ca.pub", "ssh/authority",
-                                                 "ssh", "" };
 
-        for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
-                AUTO_MEM char *path = mem_printf("%s/%s", f->dir, leftovers[i]);
-                (void)remove(path);
-        }
+        test_dir_free(f->dir);
         host_identity_release(&f->id);
         fake_cluster_release(&f->cluster);
         free(f);

@@ -6,21 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 #include <jansson.h>
 
-#include "base/mem.h"
 #include "loop/job_testing.h"
+#include "os/file_testing.h"
 
 struct fixture {
         struct loop loop;
         struct fake_clock clock;
         struct status status;
-        char dir[64];
-        char *file;
+        char *dir, *file;
 };
 
 static int set_up(void **state)
@@ -29,9 +24,8 @@ static int set_up(void **state)
         *state = f;
         fake_clock_init(&f->clock, 1800000000);
         assert_null(loop_init(&f->loop, &f->clock.clock));
-        snprintf(f->dir, sizeof f->dir, "/tmp/status_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
-        f->file = mem_printf("%s/status.json", f->dir);
+        f->dir = test_dir_new();
+        f->file = path_in(f->dir, "status.json");
         status_init(&f->status, &f->loop, f->dir);
         return 0;
 }
@@ -41,8 +35,7 @@ static int tear_down(void **state)
         struct fixture *f = *state;
         status_release(&f->status);
         loop_release(&f->loop);
-        (void)unlink(f->file);
-        (void)rmdir(f->dir);
+        test_dir_free(f->dir);
         free(f->file);
         free(f);
         return 0;

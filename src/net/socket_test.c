@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "os/file_testing.h"
 
 struct fixture {
         struct loop loop;
@@ -553,34 +554,25 @@ static void a_listener_without_descriptors_hangs_up_and_recovers(void **state)
 
 static void a_unix_socket_is_private_and_replaces_a_dead_one(void **state)
 {
-        struct fixture *f = *state;
-        char folder[] = "/tmp/socket-test-XXXXXX";
-        struct stat st;
         int fd, second;
         uid_t uid;
         gid_t gid;
         pid_t pid;
 
-        (void)f;
-        assert_non_null(mkdtemp(folder));
-        AUTO_MEM char *path = mem_printf("%s/auth.sock", folder);
+        (void)state;
+        char *folder = test_dir_new();
+        AUTO_MEM char *path = path_in(folder, "auth.sock");
         assert_null(socket_listen_unix(path, &fd));
-        assert_int_equal(stat(path, &st), 0);
-        assert_int_equal(st.st_mode & 0777, 0600);
-        struct error *err = socket_listen_unix(path, &second);
-        assert_int_equal(err->code, ERROR_ALREADY_EXISTS);
-        error_free(err);
+        assert_int_equal(mode_of(path), 0600);
+        assert_code(socket_listen_unix(path, &second), ERROR_ALREADY_EXISTS);
         close(fd);
         assert_null(socket_listen_unix(path, &fd));
         close(fd);
         unlink(path);
         fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
         close(fd);
-        err = socket_listen_unix(path, &fd);
-        assert_int_equal(err->code, ERROR_ALREADY_EXISTS);
-        error_free(err);
-        unlink(path);
-        rmdir(folder);
+        assert_code(socket_listen_unix(path, &fd), ERROR_ALREADY_EXISTS);
+        test_dir_free(folder);
         assert_null(socket_pair(&fd, &second));
         assert_null(socket_peer_cred(fd, &uid, &gid, &pid));
         assert_int_equal(uid, getuid());

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/file.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/error_testing.h"
-#include "base/mem.h"
+#include "os/file_testing.h"
 
 struct fixture {
-        char dir[64];
+        char *dir;
         char path[128];
 };
 
@@ -21,8 +16,7 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        snprintf(f->dir, sizeof(f->dir), "/tmp/file_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         snprintf(f->path, sizeof(f->path), "%s/identity", f->dir);
         *state = f;
         return 0;
@@ -31,33 +25,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        DIR *dir = opendir(f->dir);
 
-        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-                unlinkat(dirfd(dir), e->d_name, 0);
-        closedir(dir);
-        rmdir(f->dir);
+        test_dir_free(f->dir);
         free(f);
         return 0;
-}
-
-static unsigned mode_of(const char *path)
-{
-        struct stat st;
-
-        assert_int_equal(stat(path, &st), 0);
-        return st.st_mode & 07777;
-}
-
-static size_t count_entries(const char *path)
-{
-        DIR *dir = opendir(path);
-        size_t count = 0;
-
-        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-                count += e->d_name[0] != '.' || e->d_name[1] != '\0';
-        closedir(dir);
-        return count - 1; /* ".." */
 }
 
 static void reads_back_what_it_wrote(void **state)
@@ -90,7 +61,7 @@ static void leaves_nothing_beside_the_file(void **state)
         assert_null(file_write_atomic(f->path, STR("x"), 0600));
         assert_int_equal(count_entries(f->dir), 1);
         /* A directory cannot be replaced by a file: the write fails at its last step. */
-        AUTO_MEM char *occupied = mem_printf("%s/occupied", f->dir);
+        AUTO_MEM char *occupied = path_in(f->dir, "occupied");
         assert_int_equal(mkdir(occupied, 0700), 0);
         assert_failed(file_write_atomic(occupied, STR("x"), 0600));
         assert_int_equal(count_entries(f->dir), 2);
@@ -100,7 +71,7 @@ static void leaves_nothing_beside_the_file(void **state)
 static void replaces_a_symbolic_link_instead_of_following_it(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *elsewhere = mem_printf("%s/elsewhere", f->dir);
+        AUTO_MEM char *elsewhere = path_in(f->dir, "elsewhere");
         AUTO(buf) out = BUF_MAX(100);
 
         assert_null(file_write_atomic(elsewhere, STR("untouched"), 0600));
@@ -182,8 +153,8 @@ static void refuses_a_secret_of_another_user(void **state)
 static void makes_a_directory_and_those_above_it(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *above = mem_printf("%s/a", f->dir);
-        AUTO_MEM char *last = mem_printf("%s/a/b", f->dir);
+        AUTO_MEM char *above = path_in(f->dir, "a");
+        AUTO_MEM char *last = path_in(f->dir, "a/b");
 
         assert_null(dir_make(last, 0700));
         assert_null(dir_make(last, 0700));
@@ -197,7 +168,7 @@ static void makes_a_directory_and_those_above_it(void **state)
 static void makes_a_directory_with_its_mode_and_follows_no_link(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *other = mem_printf("%s/other", f->dir);
+        AUTO_MEM char *other = path_in(f->dir, "other");
         mode_t before = umask(0077);
 
         assert_null(dir_make_exact(f->path, 0755));

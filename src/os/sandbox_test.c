@@ -19,9 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/error_testing.h"
-#include "base/mem.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 
 #ifdef CTELEPORT_SANITIZED
 static const bool has_seccomp = false;
@@ -289,11 +287,11 @@ static void lets_the_pool_start_its_threads(void **state)
         assert_exits(in_sandbox(SANDBOX_PROXY, no_paths, act_thread), 0);
 }
 
-static char test_dir[64] = "/tmp/sandbox_test.XXXXXX";
+static char *test_dir;
 
 static int act_write_inside(void)
 {
-        AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
+        AUTO_MEM char *path = path_in(test_dir, "identity");
         AUTO(buf) out = BUF_MAX(100);
 
         if (file_write_atomic(path, STR("x"), 0600) != NULL)
@@ -308,11 +306,9 @@ static int act_open_passwd(void)
 
 static void confines_files_to_the_named_trees(void **state)
 {
-        const char *const trees[] = { test_dir, NULL };
-        const struct sandbox_paths inside = { .write = trees };
-
         (void)state;
-        assert_non_null(mkdtemp(test_dir));
+        test_dir = test_dir_new();
+        const struct sandbox_paths inside = { .write = (const char *const[]){ test_dir, NULL } };
         assert_exits(in_sandbox(SANDBOX_INSTANCE_LOCAL, inside, act_write_inside), 0);
         assert_exits(in_sandbox(SANDBOX_AUTH, inside, act_write_inside), 0);
         assert_exits(in_sandbox(SANDBOX_INSTANCE, inside, act_write_inside), 0);
@@ -320,28 +316,26 @@ static void confines_files_to_the_named_trees(void **state)
                 assert_exits(in_sandbox(kind, inside, act_open_passwd), kernel_has_landlock() ? 1 : 0);
         assert_killed(in_sandbox(SANDBOX_SIGNER, inside, act_open_passwd));
         assert_killed(in_sandbox(SANDBOX_AUTHORIZE, inside, act_open_passwd));
-        AUTO_MEM char *path = mem_printf("%s/identity", test_dir);
-        unlink(path);
-        rmdir(test_dir);
+        test_dir_free(test_dir);
 }
 
 static int act_make_file(void)
 {
-        AUTO_MEM char *path = mem_printf("%s/planted", test_dir);
+        AUTO_MEM char *path = path_in(test_dir, "planted");
 
         return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0;
 }
 
 static int act_change_file(void)
 {
-        AUTO_MEM char *path = mem_printf("%s/kept", test_dir);
+        AUTO_MEM char *path = path_in(test_dir, "kept");
 
         return open(path, O_WRONLY | O_APPEND | O_CLOEXEC) < 0;
 }
 
 static int act_remove_file(void)
 {
-        AUTO_MEM char *path = mem_printf("%s/kept", test_dir);
+        AUTO_MEM char *path = path_in(test_dir, "kept");
 
         return unlink(path) < 0;
 }
@@ -352,10 +346,9 @@ static void a_service_without_own_files_may_write_none(void **state)
         static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY };
 
         (void)state;
-        snprintf(test_dir, sizeof(test_dir), "/tmp/sandbox_test.XXXXXX");
-        assert_non_null(mkdtemp(test_dir));
+        test_dir = test_dir_new();
         assert_int_equal(chmod(test_dir, 0777), 0);
-        AUTO_MEM char *kept = mem_printf("%s/kept", test_dir);
+        AUTO_MEM char *kept = path_in(test_dir, "kept");
         assert_null(file_write_atomic(kept, STR("kept"), 0666));
         assert_int_equal(chmod(kept, 0666), 0);
         const struct sandbox_paths outside = { .read = (const char *const[]){ kept, NULL } };
@@ -364,8 +357,8 @@ static void a_service_without_own_files_may_write_none(void **state)
                 assert_exits(in_sandbox(kinds[i], outside, act_change_file), 1);
                 assert_killed(in_sandbox(kinds[i], outside, act_remove_file));
         }
-        assert_int_equal(unlink(kept), 0);
-        assert_int_equal(rmdir(test_dir), 0);
+        assert_int_equal(count_entries(test_dir), 1);
+        test_dir_free(test_dir);
 }
 
 static void refuses_to_go_on_without_a_tree_it_must_write(void **state)
@@ -443,22 +436,20 @@ static void becomes_the_user_whose_ids_were_passed(void **state)
 /* ---- giving files away ---------------------------------------------------------------------------------- */
 
 struct tree {
-        char dir[64];
-        char *file, *deep, *outside, *link;
+        char *dir, *file, *deep, *outside, *link;
 };
 
 static void given_tree(struct tree *t)
 {
-        snprintf(t->dir, sizeof(t->dir), "/tmp/sandbox_test.XXXXXX");
-        assert_non_null(mkdtemp(t->dir));
-        AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
-        AUTO_MEM char *below = mem_printf("%s/ours/below", t->dir);
+        t->dir = test_dir_new();
+        AUTO_MEM char *ours = path_in(t->dir, "ours");
+        AUTO_MEM char *below = path_in(t->dir, "ours/below");
         assert_int_equal(mkdir(ours, 0700), 0);
         assert_int_equal(mkdir(below, 0700), 0);
-        t->file = mem_printf("%s/ours/file", t->dir);
-        t->deep = mem_printf("%s/ours/below/file", t->dir);
-        t->outside = mem_printf("%s/outside", t->dir);
-        t->link = mem_printf("%s/ours/link", t->dir);
+        t->file = path_in(t->dir, "ours/file");
+        t->deep = path_in(t->dir, "ours/below/file");
+        t->outside = path_in(t->dir, "outside");
+        t->link = path_in(t->dir, "ours/link");
         assert_null(file_write_atomic(t->file, STR("x"), 0600));
         assert_null(file_write_atomic(t->deep, STR("x"), 0600));
         assert_null(file_write_atomic(t->outside, STR("secret"), 0600));
@@ -466,7 +457,7 @@ static void given_tree(struct tree *t)
 
 static struct error *give(const struct tree *t)
 {
-        AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
+        AUTO_MEM char *ours = path_in(t->dir, "ours");
 
         return sandbox_give(&some_user, ours);
 }
@@ -481,16 +472,7 @@ static uid_t owner_of(const char *path)
 
 static void remove_tree(struct tree *t)
 {
-        AUTO_MEM char *below = mem_printf("%s/ours/below", t->dir);
-        AUTO_MEM char *ours = mem_printf("%s/ours", t->dir);
-
-        unlink(t->link);
-        unlink(t->deep);
-        unlink(t->file);
-        unlink(t->outside);
-        rmdir(below);
-        rmdir(ours);
-        assert_int_equal(rmdir(t->dir), 0);
+        test_dir_free(t->dir);
         free(t->file);
         free(t->deep);
         free(t->outside);

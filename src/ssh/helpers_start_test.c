@@ -200,10 +200,10 @@ static void takes_the_options_of_now(void **state)
         acknowledge_all(s, 0);
         assert_string_equal(received(s), "go alice from 192.0.2.7:50122 recorded;");
         buf_clear(&s->received);
-        limit_files(0);
+        limit_file_size(0);
         send_output(s, STR("shown"));
         await_words(s);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_true(str_starts_with(str_of(received(s)), STR("end: recording stopped")));
 }
 

@@ -132,10 +132,10 @@ static void refuses_a_session_that_must_be_recorded_and_cannot(void **state)
 
         permits.record = "strict";
         s->connection.decision = &d;
-        limit_files(0);
+        limit_file_size(0);
         send_start(s, "shell", true);
         check_passes(s);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_string_equal(reported(s), "rejected 'this session must be recorded, and this node cannot record it now';");
         assert_string_equal(received(s), "refusal: this session must be recorded, and this node cannot record it now;closed");
 }
@@ -146,10 +146,10 @@ static void says_when_a_session_is_not_recorded(void **state)
         decision_message d = a_decision();
 
         s->connection.decision = &d;
-        limit_files(0);
+        limit_file_size(0);
         send_start(s, "shell", true);
         check_passes(s);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_string_equal(reported(s), "start shell '';");
         acknowledge_all(s, 0);
         assert_string_equal(received(s), "go alice from 192.0.2.7:50122;notice: this session is not recorded: this node cannot record it now;");
@@ -162,10 +162,10 @@ static void ends_a_strict_session_whose_recording_fails(void **state)
 
         permits.record = "strict";
         given_a_session(s, &d);
-        limit_files(10);
+        limit_file_size(10);
         send_output(s, STR("shown"));
         await_words(s);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_true(str_starts_with(str_of(received(s)), STR("end: recording stopped: ")));
         send_exit(s, 255);
         assert_true(str_starts_with(str_of(reported(s)), STR("exit 255  out 5 in 3 'recording stopped: ")));
@@ -177,10 +177,10 @@ static void goes_on_in_best_effort_and_says_so(void **state)
         decision_message d = a_decision();
 
         given_a_session(s, &d);
-        limit_files(10);
+        limit_file_size(10);
         send_output(s, STR("shown"));
         await_words(s);
-        limit_files(RLIM_INFINITY);
+        limit_file_size(RLIM_INFINITY);
         assert_true(str_starts_with(str_of(received(s)), STR("notice: recording stopped: ")));
         send_exit(s, 0);
         assert_string_equal(reported(s), "exit 0  out 5 in 3 '';");

@@ -6,19 +6,8 @@
 #ifndef SSH_HELPERS_TESTING_H
 #define SSH_HELPERS_TESTING_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include <dirent.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,7 +16,7 @@
 #include "agent/spool.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "os/file_testing.h"
 #include "rpc/pb.h"
 #include "session/wire.h"
 #include "ssh/ssh.h"
@@ -57,7 +46,7 @@ struct ssh_service {
         struct connection connection;
         struct helpers *helpers;
         struct spool *spool;
-        char dir[64];
+        char *dir;
         char name[64];
 
         /* the supervisor */
@@ -256,8 +245,7 @@ static inline UNUSED int set_up(void **state)
         assert_null(loop_init(&s->loop, &s->clock.clock));
         s->config = (Cteleport__V1__SSHConfig)CTELEPORT__V1__SSHCONFIG__INIT;
         s->identity = (struct host_identity){ .host_id = STR("the-host"), .cluster = STR("example.com") };
-        snprintf(s->dir, sizeof s->dir, "/tmp/helpers-test-XXXXXX");
-        assert_non_null(mkdtemp(s->dir));
+        s->dir = test_dir_new();
         s->spool = spool_open((struct agent *)&helper_check, s->dir);
         s->reported = s->received = BUF_MAX(MiB);
         s->frames = BUF_MAX(MiB);
@@ -297,18 +285,6 @@ static inline UNUSED void acknowledge_all(struct ssh_service *s, enum error_code
                 s->acks[i].acknowledged(s->acks[i].ctx, code == 0 ? NULL : error_new(code, "the connection is over"));
 }
 
-static inline UNUSED void remove_files(const char *dir)
-{
-        DIR *all = opendir(dir);
-        const struct dirent *entry;
-
-        while ((entry = readdir(all)) != NULL)
-                if (entry->d_name[0] != '.')
-                        unlinkat(dirfd(all), entry->d_name, 0);
-        closedir(all);
-        rmdir(dir);
-}
-
 static inline UNUSED int tear_down(void **state)
 {
         struct ssh_service *s = *state;
@@ -324,7 +300,7 @@ static inline UNUSED int tear_down(void **state)
         turns(s, 20);
         loop_release(&s->loop);
         assert_int_equal(s->connection.helpers, 0);
-        remove_files(s->dir);
+        test_dir_free(s->dir);
         for (struct buf *const bufs[] = { &s->reported, &s->received, &s->frames }, *const *b = bufs; b < bufs + ARRAY_LEN(bufs); b++)
                 buf_release(*b);
         free(s);
@@ -508,16 +484,6 @@ static inline UNUSED const char *reported(struct ssh_service *s)
 {
         turns(s, 5);
         return buf_c(&s->reported);
-}
-
-static inline UNUSED void limit_files(rlim_t bytes)
-{
-        struct rlimit limit;
-
-        signal(SIGXFSZ, SIG_IGN);
-        getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = bytes;
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 static inline UNUSED void await_words(struct ssh_service *s)

@@ -5,26 +5,18 @@
  */
 #include "supervisor/supervisor.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/limits.h"
-#include "base/mem.h"
+#include "os/file_testing.h"
 #include "resource/config_file.h"
 #include "supervisor/stand_in.h"
-#include "os/file.h"
 
 enum { TIMEOUT_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
 
@@ -38,7 +30,7 @@ struct event {
 };
 
 struct fixture {
-        char dir[64];
+        char *dir;
         struct launch launch;
         pid_t pid;
         FILE *events;
@@ -60,18 +52,6 @@ static const char agent_config[] = "version: v3\n"
                                    "proxy_service: {enabled: no}\n"
                                    "ssh_service: {enabled: yes}\n";
 
-static char *path_in(const struct fixture *f, const char *name)
-{
-        return mem_printf("%s/%s", f->dir, name);
-}
-
-static void write_in(const struct fixture *f, const char *name, const char *text)
-{
-        AUTO_MEM char *path = path_in(f, name);
-
-        assert_null(file_write_atomic(path, str_of(text), 0600));
-}
-
 static void timeout_is_over(int signum)
 {
         (void)signum;
@@ -87,9 +67,8 @@ static int set_up(void **state)
 
         signal(SIGALRM, timeout_is_over);
         alarm(TIMEOUT_SECONDS);
-        snprintf(f->dir, sizeof(f->dir), "/tmp/supervisor_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
-        AUTO_MEM char *fifo = path_in(f, "events");
+        f->dir = test_dir_new();
+        AUTO_MEM char *fifo = path_in(f->dir, "events");
         assert_int_equal(mkfifo(fifo, 0600), 0);
         *state = f;
         return 0;
@@ -98,7 +77,6 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        DIR *dir = opendir(f->dir);
 
         alarm(0);
         if (f->pid > 0) {
@@ -109,10 +87,7 @@ static int tear_down(void **state)
                 fclose(f->events);
         for (size_t i = 0; i < f->event_count; i++)
                 free(f->seen[i].line);
-        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-                unlinkat(dirfd(dir), e->d_name, 0);
-        closedir(dir);
-        rmdir(f->dir);
+        test_dir_free(f->dir);
         launch_release(&f->launch);
         free(f);
         return 0;
@@ -121,10 +96,10 @@ static int tear_down(void **state)
 /* Runs it in a process of its own; its log and its last words go to data_dir/log. */
 static void start_with(struct fixture *f, const char *config)
 {
-        AUTO_MEM char *config_path = path_in(f, "teleport.yaml"), *log_path = path_in(f, "log");
-        AUTO_MEM char *fifo = path_in(f, "events"), *pid_path = path_in(f, "pid");
+        AUTO_MEM char *config_path = path_in(f->dir, "teleport.yaml"), *log_path = path_in(f->dir, "log");
+        AUTO_MEM char *fifo = path_in(f->dir, "events"), *pid_path = path_in(f->dir, "pid");
 
-        write_in(f, "teleport.yaml", config);
+        given_file(f->dir, "teleport.yaml", config);
         f->launch.arena = arena_new(8 * MiB);
         assert_null(config_file_load(f->launch.arena, config_path, NULL, &f->launch.config));
         f->launch.config->teleport->data_dir = f->dir;
@@ -181,7 +156,7 @@ static struct event *find_event(struct fixture *f, const char *prefix)
 
 static void fail_with_log(const struct fixture *f, const char *prefix)
 {
-        AUTO_MEM char *path = path_in(f, "log");
+        AUTO_MEM char *path = path_in(f->dir, "log");
         AUTO(buf) log = BUF_MAX(64 * KiB);
         AUTO_PTR(error) err = file_read(path, &log);
 
@@ -228,7 +203,7 @@ static void await_all_linked(struct fixture *f)
 /* All are ready, and it knows: a death before that is another story. */
 static void await_started(const struct fixture *f)
 {
-        AUTO_MEM char *pid_path = path_in(f, "pid");
+        AUTO_MEM char *pid_path = path_in(f->dir, "pid");
 
         while (access(pid_path, F_OK) < 0)
                 sched_yield();
@@ -236,7 +211,7 @@ static void await_started(const struct fixture *f)
 
 static void assert_log(const struct fixture *f, const char *part)
 {
-        AUTO_MEM char *path = path_in(f, "log");
+        AUTO_MEM char *path = path_in(f->dir, "log");
         AUTO(buf) log = BUF_MAX(64 * KiB);
 
         assert_null(file_read(path, &log));
@@ -296,7 +271,7 @@ static void gives_secrets_only_to_those_who_need_them(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "instance.do", "sign");
+        given_file(f->dir, "instance.do", "sign");
         start(f);
         AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no http_proxy=no",
               "sts was given token= static=0 keypairs=0 aws=no http_proxy=no", "auth was given token= static=1 keypairs=0 aws=no",
@@ -309,7 +284,7 @@ static void gives_each_service_its_own_sections(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "instance.do", "sign");
+        given_file(f->dir, "instance.do", "sign");
         start(f);
         AWAIT(f, "signer receives teleport\n", "sts receives teleport auth_service\n", "auth receives teleport auth_service proxy_service\n",
               "proxy receives teleport proxy_service\n", "instance receives teleport proxy_service ssh_service\n",
@@ -329,7 +304,7 @@ static void starts_a_process_that_signs_when_instance_asks(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "instance.do", "sign");
+        given_file(f->dir, "instance.do", "sign");
         start(f);
         AWAIT(f, "aws-sign starts pid=", "instance gets signer 1", "aws-sign ends");
         assert_null(find_event(f, "ssh gets signer"));
@@ -358,14 +333,14 @@ static void starts_one_process_that_signs_at_a_time(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "instance.do", "keep a signer");
+        given_file(f->dir, "instance.do", "keep a signer");
         start(f);
         AWAIT(f, "instance starts");
         pid_t instance = pid_of_last_line(f);
         AWAIT(f, "instance gets signer 1");
         while (count_events(f, "aws-sign starts") == 0)
                 assert_true(read_event(f));
-        write_in(f, "instance.do", "");
+        given_file(f->dir, "instance.do", "");
         await_all_linked(f);
         await_started(f);
         assert_int_equal(count_events(f, "aws-sign starts"), 1);
@@ -379,26 +354,26 @@ static void slows_down_who_asks_for_signers_without_end(void **state)
         struct fixture *f = *state;
         AUTO_MEM char *after_burst = mem_printf("instance gets signer %d ", LIMIT_AWS_SIGN_BURST + 1);
 
-        write_in(f, "instance.do", "sign without end");
+        given_file(f->dir, "instance.do", "sign without end");
         start(f);
         AWAIT(f, "instance gets signer 1 ");
         struct instant first = clock_now(clock_system());
         AWAIT(f, after_burst);
         assert_true(duration_ms(instant_since(clock_now(clock_system()), first)) >= PACE_AWS_SIGN / 2);
-        write_in(f, "instance.do", "");
+        given_file(f->dir, "instance.do", "");
 }
 
 static void ends_the_process_that_signs_with_instance(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "instance.do", "keep a signer");
-        write_in(f, "aws-sign.do", "stay");
+        given_file(f->dir, "instance.do", "keep a signer");
+        given_file(f->dir, "aws-sign.do", "stay");
         start(f);
         AWAIT(f, "instance starts");
         pid_t instance = pid_of_last_line(f);
         AWAIT(f, "instance gets signer 1", "aws-sign starts");
-        write_in(f, "instance.do", "");
+        given_file(f->dir, "instance.do", "");
         await_started(f);
         kill(instance, SIGKILL);
         AWAIT(f, "aws-sign is ordered to end");
@@ -409,8 +384,8 @@ static void starts_nothing_that_signs_for_other_services(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "ssh.do", "sign");
-        write_in(f, "proxy.do", "sign");
+        given_file(f->dir, "ssh.do", "sign");
+        given_file(f->dir, "proxy.do", "sign");
         start(f);
         await_all_linked(f);
         assert_int_equal(count_events(f, "aws-sign starts"), 0);
@@ -463,7 +438,7 @@ static void links_those_again_that_lost_touch(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "proxy.do", "lose auth");
+        given_file(f->dir, "proxy.do", "lose auth");
         start(f);
         AWAIT(f, "proxy starts", "proxy gets a link to auth", "auth gets a link to proxy");
 }
@@ -472,7 +447,7 @@ static void fails_with_the_sentence_of_a_service_that_gives_up(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "auth.do", "give up");
+        given_file(f->dir, "auth.do", "give up");
         start(f);
         AWAIT(f, "auth starts");
         assert_int_equal(await_end(f), 1);
@@ -487,10 +462,10 @@ static void assert_costs_that_service_only(struct fixture *f, const char *act, c
         pid_t proxy = pid_of_last_line(f);
         await_all_linked(f);
         await_started(f);
-        write_in(f, "proxy.do", act);
+        given_file(f->dir, "proxy.do", act);
         kill(proxy, SIGKILL);
         AWAIT(f, "proxy starts");
-        write_in(f, "proxy.do", "");
+        given_file(f->dir, "proxy.do", "");
         AWAIT(f, "proxy starts", "proxy receives auth", "auth receives proxy");
         assert_log(f, line);
         assert_null(find_event(f, "auth starts"));
@@ -510,14 +485,14 @@ static void serves_the_others_while_one_floods_it(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "instance.do", "flood");
+        given_file(f->dir, "instance.do", "flood");
         start(f);
         AWAIT(f, "proxy starts");
         pid_t proxy = pid_of_last_line(f);
         await_started(f);
         kill(proxy, SIGKILL);
         AWAIT(f, "proxy starts");
-        write_in(f, "instance.do", "");
+        given_file(f->dir, "instance.do", "");
 }
 
 /*
@@ -528,13 +503,13 @@ static void reads_others_before_the_end_of_a_flood(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "ssh.do", "flood and relink");
-        write_in(f, "instance.do", "ask behind the flood");
+        given_file(f->dir, "ssh.do", "flood and relink");
+        given_file(f->dir, "instance.do", "ask behind the flood");
         start(f);
         await_started(f);
         kill(f->pid, SIGSTOP);
         AWAIT(f, "ssh has flooded");
-        write_in(f, "flooded", "");
+        given_file(f->dir, "flooded", "");
         AWAIT(f, "instance has asked");
         kill(f->pid, SIGCONT);
         AWAIT(f, "instance gets signer 1");
@@ -548,7 +523,7 @@ static void fails_with_the_sentence_of_any_service_before_all_are_ready(void **s
 {
         struct fixture *f = *state;
 
-        write_in(f, "ssh.do", "give up");
+        given_file(f->dir, "ssh.do", "give up");
         start(f);
         AWAIT(f, "ssh starts");
         assert_int_equal(await_end(f), 1);
@@ -559,7 +534,7 @@ static void fails_when_a_service_dies_before_all_are_ready(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "sts.do", "die");
+        given_file(f->dir, "sts.do", "die");
         start(f);
         AWAIT(f, "sts starts");
         assert_int_equal(await_end(f), 1);
@@ -582,7 +557,7 @@ static void runs_only_instance_and_ssh_on_an_agent(void **state)
                 assert_true(strncmp(line, "instance", strlen("instance")) == 0 || strncmp(line, "ssh", strlen("ssh")) == 0);
         }
         assert_int_equal(await_end(f), 0);
-        AUTO_MEM char *host_uuid = path_in(f, "host_uuid");
+        AUTO_MEM char *host_uuid = path_in(f->dir, "host_uuid");
         assert_int_not_equal(access(host_uuid, F_OK), 0); /* the cluster gives it one */
 }
 
@@ -609,7 +584,7 @@ static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
 
         if (geteuid() != 0)
                 skip();
-        write_in(f, "ssh.do", "start sshd");
+        given_file(f->dir, "ssh.do", "start sshd");
         start(f);
         AWAIT(f, "sshd says Unable to load host key", "ssh gets the stream of " CONNECTION,
               "ssh receives that " CONNECTION " ended with status 1");
@@ -617,7 +592,7 @@ static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
 
 static void await_log(const struct fixture *f, const char *part)
 {
-        AUTO_MEM char *path = path_in(f, "log");
+        AUTO_MEM char *path = path_in(f->dir, "log");
 
         for (;;) {
                 AUTO(buf) log = BUF_MAX(64 * KiB);
@@ -630,19 +605,11 @@ static void await_log(const struct fixture *f, const char *part)
 
 static void make_host_key(const struct fixture *f)
 {
-        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
+        AUTO_MEM char *proc = path_in(f->dir, "proc"), *dir = path_in(f->dir, "proc/ssh");
         AUTO_MEM char *command = mem_printf("ssh-keygen -q -t ed25519 -N '' -f %s/host_key", dir);
 
         assert_true(mkdir(proc, 0700) == 0 && mkdir(dir, 0700) == 0);
         assert_int_equal(system(command), 0);
-}
-
-static void remove_host_key(const struct fixture *f)
-{
-        AUTO_MEM char *proc = path_in(f, "proc"), *dir = path_in(f, "proc/ssh");
-        AUTO_MEM char *key = path_in(f, "proc/ssh/host_key"), *public = path_in(f, "proc/ssh/host_key.pub");
-
-        assert_true(unlink(key) == 0 && unlink(public) == 0 && rmdir(dir) == 0 && rmdir(proc) == 0);
 }
 
 /* With a key it waits for its client, so that the first lives when the second is asked for. */
@@ -653,14 +620,13 @@ static void starts_no_second_sshd_for_a_connection(void **state)
         if (geteuid() != 0)
                 skip();
         make_host_key(f);
-        write_in(f, "ssh.do", "start sshd twice");
+        given_file(f->dir, "ssh.do", "start sshd twice");
         start(f);
         AWAIT(f, "ssh receives of helper"); /* asked last, answered last */
         size_t streams = 0;
         for (size_t i = 0; i < f->event_count; i++)
                 streams += strstr(f->seen[i].line, "ssh gets the stream of " CONNECTION) != NULL;
         assert_int_equal(streams, 1);
-        remove_host_key(f);
 }
 
 /* Its log, by which it is watched, cannot be handed over: then its connection is not either, and it ends. */
@@ -671,7 +637,7 @@ static void ends_an_sshd_that_could_not_be_handed_over(void **state)
         if (geteuid() != 0)
                 skip();
         make_host_key(f);
-        write_in(f, "ssh.do", "start sshd and receive nothing");
+        given_file(f->dir, "ssh.do", "start sshd and receive nothing");
         start_with(f, "version: v3\n"
                       "teleport: {auth_server: 127.0.0.1, join_params: {token_name: t, method: iam}, log: {severity: DEBUG}}\n"
                       "auth_service: {enabled: no}\n"
@@ -679,14 +645,13 @@ static void ends_an_sshd_that_could_not_be_handed_over(void **state)
                       "ssh_service: {enabled: yes}\n");
         await_log(f, "sshd is ended: its connection could not be handed over connection:" CONNECTION);
         await_log(f, "sshd ended connection:" CONNECTION);
-        remove_host_key(f);
 }
 
 static void starts_nothing_under_a_name_that_is_no_connection(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "ssh.do", "start nonsense");
+        given_file(f->dir, "ssh.do", "start nonsense");
         start(f);
         AWAIT(f, "ssh receives that " CONNECTION " there is none"); /* asked last, answered first */
 }
@@ -695,7 +660,7 @@ static void knows_helpers_by_the_sshd_that_started_them(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "ssh.do", "check helper");
+        given_file(f->dir, "ssh.do", "check helper");
         start(f);
         AWAIT(f, "ssh receives of helper");
         assert_non_null(strstr(f->last->line, "it was not started by the sshd of this connection"));
@@ -705,7 +670,7 @@ static void knows_a_helper_by_its_process_and_not_by_its_number(void **state)
 {
         struct fixture *f = *state;
 
-        write_in(f, "ssh.do", "check dead helper");
+        given_file(f->dir, "ssh.do", "check dead helper");
         start(f);
         AWAIT(f, "ssh receives of helper");
         assert_non_null(strstr(f->last->line, "it is gone"));
@@ -717,7 +682,7 @@ static void refuses_a_data_directory_in_use(void **state)
         int lock;
 
         assert_null(dir_lock(f->dir, &lock));
-        AUTO_MEM char *fifo = path_in(f, "events");
+        AUTO_MEM char *fifo = path_in(f->dir, "events");
         AUTO_FD int keep_fifo_open = open(fifo, O_RDWR | O_CLOEXEC); /* nobody else will */
         start(f);
         assert_int_equal(await_end(f), 1);
@@ -729,7 +694,7 @@ static void refuses_a_data_directory_in_use(void **state)
 static void hands_new_certificates_to_the_proxy_on_hangup(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *cert = path_in(f, "webproxy_cert.pem");
+        AUTO_MEM char *cert = path_in(f->dir, "webproxy_cert.pem");
 
         start(f);
         await_all_linked(f);
@@ -755,45 +720,41 @@ static void takes_the_services_with_it_when_killed(void **state)
 static void gives_an_auth_machine_its_host_id_and_keeps_it(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO_MEM char *path = path_in(f->dir, "host_uuid");
         AUTO(buf) first = BUF_MAX(64);
-        struct stat st;
 
-        write_in(f, "host_uuid", " \n"); /* blank counts as missing */
+        given_file(f->dir, "host_uuid", " \n"); /* blank counts as missing */
         start(f);
         await_all_linked(f);
         assert_null(file_read(path, &first));
         assert_int_equal(first.len, 36);
-        assert_int_equal(stat(path, &st), 0);
-        assert_int_equal(st.st_mode & 07777, 0400);
+        assert_int_equal(mode_of(path), 0400);
 }
 
 static void keeps_the_host_id_that_instance_was_given(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO_MEM char *path = path_in(f->dir, "host_uuid");
         AUTO(buf) text = BUF_MAX(64);
-        struct stat st;
 
-        write_in(f, "instance.do", "join");
+        given_file(f->dir, "instance.do", "join");
         start_with(f, agent_config);
         AWAIT(f, "instance gets signer 1");
         assert_null(file_read(path, &text));
         assert_string_equal(buf_c(&text), CONNECTION);
-        assert_int_equal(stat(path, &st), 0);
-        assert_int_equal(st.st_mode & 07777, 0400);
+        assert_int_equal(mode_of(path), 0400);
 }
 
 /* Of another service, and on the machine of auth, where the ID is auth's. */
 static void takes_no_host_id_where_none_is_given(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = path_in(f, "host_uuid");
+        AUTO_MEM char *path = path_in(f->dir, "host_uuid");
         AUTO(buf) text = BUF_MAX(64);
 
-        write_in(f, "host_uuid", "22222222-2222-4333-8444-555555555555");
-        write_in(f, "ssh.do", "join");
-        write_in(f, "instance.do", "join");
+        given_file(f->dir, "host_uuid", "22222222-2222-4333-8444-555555555555");
+        given_file(f->dir, "ssh.do", "join");
+        given_file(f->dir, "instance.do", "join");
         start(f);
         AWAIT(f, "instance gets signer 1");
         assert_null(file_read(path, &text));

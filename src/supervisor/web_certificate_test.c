@@ -2,27 +2,20 @@
 #include "rpc/pb.h"
 #include "supervisor/web_certificate.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/mem.h"
-#include "resource/config_file.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 #include "pki/cert_check.h"
+#include "resource/config_file.h"
 
 static const struct walltime now = { 1800000000LL * 1000000000 };
 
 struct fixture {
-        char dir[64];
+        char *dir;
         struct launch launch;
         struct web_keypairs pairs;
 };
@@ -31,8 +24,7 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        snprintf(f->dir, sizeof(f->dir), "/tmp/web_certificate_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         f->launch.arena = arena_new(1 * MiB);
         f->launch.config = config_file_empty(f->launch.arena);
         f->launch.config->proxy_service = arena_alloc(f->launch.arena, sizeof(Cteleport__V1__ProxyConfig));
@@ -46,21 +38,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        DIR *dir = opendir(f->dir);
 
-        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-                unlinkat(dirfd(dir), e->d_name, 0);
-        closedir(dir);
-        rmdir(f->dir);
+        test_dir_free(f->dir);
         web_keypairs_release(&f->pairs);
         launch_release(&f->launch);
         free(f);
         return 0;
-}
-
-static char *path_in(const struct fixture *f, const char *name)
-{
-        return mem_printf("%s/%s", f->dir, name);
 }
 
 /* What a start at this time would show; the former pairs are released. */
@@ -108,14 +91,12 @@ static void makes_a_pair_with_the_names_of_the_proxy(void **state)
 static void keeps_the_pair_from_start_to_start(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *key_path = path_in(f, "webproxy_key.pem");
-        struct stat st;
+        AUTO_MEM char *key_path = path_in(f->dir, "webproxy_key.pem");
 
         load(f, now);
         assert_true(is_kept(f, now));
         assert_true(is_kept(f, walltime_add(now, HOURS(24 * 364))));
-        assert_int_equal(stat(key_path, &st), 0);
-        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(mode_of(key_path), 0600);
 }
 
 static void makes_a_new_pair_when_the_old_one_has_expired(void **state)
@@ -129,7 +110,7 @@ static void makes_a_new_pair_when_the_old_one_has_expired(void **state)
 static void makes_a_new_pair_when_key_and_certificate_differ(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *key_path = path_in(f, "webproxy_key.pem");
+        AUTO_MEM char *key_path = path_in(f->dir, "webproxy_key.pem");
         AUTO(key) other = { 0 };
         AUTO(secret) pem = { 0 };
 
@@ -143,7 +124,7 @@ static void makes_a_new_pair_when_key_and_certificate_differ(void **state)
 static void reads_the_configured_files_as_they_are(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *cert = path_in(f, "cert.pem"), *key = path_in(f, "key.pem");
+        AUTO_MEM char *cert = path_in(f->dir, "cert.pem"), *key = path_in(f->dir, "key.pem");
         Cteleport__V1__KeyPair files = CTELEPORT__V1__KEY_PAIR__INIT;
         Cteleport__V1__KeyPair *list[] = { &files };
 
@@ -162,7 +143,7 @@ static void reads_the_configured_files_as_they_are(void **state)
 static void refuses_a_configured_key_that_others_may_read(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *cert = path_in(f, "cert.pem"), *key = path_in(f, "key.pem");
+        AUTO_MEM char *cert = path_in(f->dir, "cert.pem"), *key = path_in(f->dir, "key.pem");
         Cteleport__V1__KeyPair files = CTELEPORT__V1__KEY_PAIR__INIT;
         Cteleport__V1__KeyPair *list[] = { &files };
 

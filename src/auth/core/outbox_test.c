@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "auth/core/outbox.h"
-#include "base/error_testing.h"
 #include "base/limits.h"
-#include "base/mem.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 #include "store/store_testing.h"
 
 struct fixture {
@@ -44,7 +40,7 @@ static int open_fixture(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        f->dir = store_bench_dir();
+        f->dir = test_dir_new();
         assert_null(store_bench_open(&f->b, (struct store_options){ .type = "memory" }));
         *state = f;
         return 0;
@@ -81,8 +77,7 @@ static int close_fixture(void **state)
         if (f->outbox != NULL)
                 close_outbox(f);
         store_bench_close(&f->b);
-        store_bench_remove(f->dir);
-        free(f->dir);
+        test_dir_free(f->dir);
         free(f);
         return 0;
 }
@@ -103,7 +98,7 @@ static struct error *commit_audited(struct fixture *f, const char *node, uint64_
 
 static size_t count_in_log(struct fixture *f, const char *node)
 {
-        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *path = path_in(f->dir, "events.log");
         AUTO_MEM char *mark = mem_printf("\"node_name\":\"%s\"", node);
         AUTO(buf) text = BUF_MAX(1 * MiB);
         size_t count = 0;
@@ -164,7 +159,7 @@ static void a_refused_transaction_writes_no_event(void **state)
 /* As a crash leaves it: committed, and perhaps in the log already. */
 static void leave_behind(struct fixture *f, const char *node, bool is_in_log)
 {
-        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *path = path_in(f->dir, "events.log");
         struct audit_record r;
 
         audit_begin(&r, &audit_instance_join, f->b.clock.walltime, STR("example.com"));
@@ -195,9 +190,9 @@ static void what_a_crash_left_reaches_the_log_once(void **state)
 static void finds_events_in_files_that_were_rotated_away(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *path = path_in(f->dir, "events.log");
         AUTO_MEM char *first = mem_printf("%s.1", path);
-        AUTO_MEM char *second = mem_printf("%s/events-20261128.log", f->dir);
+        AUTO_MEM char *second = path_in(f->dir, "events-20261128.log");
 
         leave_behind(f, "moved", true);
         assert_int_equal(rename(path, first), 0);
@@ -228,9 +223,8 @@ static void reads_no_more_left_events_than_the_log_takes(void **state)
 {
         enum { COUNT = LIMIT_AUDIT_WAITING / LIMIT_AUDIT_RECORD + 300 };
         struct fixture *f = *state;
-        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *path = path_in(f->dir, "events.log");
         AUTO_MEM char *line = mem_alloc(LIMIT_AUDIT_RECORD);
-        struct stat st;
 
         memset(line, 'x', LIMIT_AUDIT_RECORD);
         line[0] = '{';
@@ -242,8 +236,7 @@ static void reads_no_more_left_events_than_the_log_takes(void **state)
         }
         open_outbox(f);
         assert_null(f->ready_err);
-        assert_int_equal(stat(path, &st), 0);
-        assert_int_equal(st.st_size, (off_t)COUNT * LIMIT_AUDIT_RECORD);
+        assert_int_equal(size_of(path), (off_t)COUNT * LIMIT_AUDIT_RECORD);
 }
 
 static void nothing_is_begun_while_the_log_is_behind(void **state)
@@ -261,16 +254,6 @@ static void nothing_is_begun_while_the_log_is_behind(void **state)
         while (audit_log_waiting(f->log) > 0)
                 uv_run(&f->b.loop.uv, UV_RUN_ONCE);
         assert_null(commit_audited(f, "web-2", 0));
-}
-
-static void limit_file_size(rlim_t size)
-{
-        struct rlimit limit;
-
-        signal(SIGXFSZ, SIG_IGN);
-        getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = size;
-        setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 static void nothing_happens_unaudited_while_the_log_is_full(void **state)

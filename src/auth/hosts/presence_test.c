@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Agents on socketpairs, and the Auth Service's end of their presence over a store in memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/presence_internal.h"
 #include "auth/hosts/proxies.h"
-#include "base/mem.h"
 #include "net/net_testing.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 #include "rpc/pb.h"
-#include "store/store_testing.h"
 #include "state/host.h"
+#include "store/store_testing.h"
 
 enum { HELD_MAX = 2, TTL_SECONDS = 600, ARENA_CAP = 1 * MiB };
 
@@ -84,7 +78,7 @@ static int open_fixture(void **state)
         struct fixture *f = NEW(struct fixture);
 
         fake_clock_init(&f->clock, 1700000000);
-        f->dir = store_bench_dir();
+        f->dir = test_dir_new();
         assert_null(loop_init(&f->auth.loop, &f->clock.clock));
         assert_null(store_open(&f->auth.loop, (struct store_options){ .type = "memory" }, &f->auth.store));
         assert_null(audit_log_open(&f->auth.loop, f->dir, &f->auth.audit));
@@ -119,8 +113,7 @@ static int close_fixture(void **state)
         proxies_close(f->auth.proxies);
         map_release(&f->auth.live);
         loop_release(&f->auth.loop);
-        store_bench_remove(f->dir);
-        free(f->dir);
+        test_dir_free(f->dir);
         free(f);
         return 0;
 }
@@ -335,7 +328,7 @@ static struct check check(struct fixture *f, const char *host_id)
 
 static size_t duplicates_audited(struct fixture *f)
 {
-        AUTO_MEM char *path = mem_printf("%s/events.log", f->dir);
+        AUTO_MEM char *path = path_in(f->dir, "events.log");
         AUTO(buf) text = BUF_MAX(1 * MiB);
         size_t count = 0;
 

@@ -2,17 +2,12 @@
 #include "auth/sessions/record_disk.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/mem.h"
 #include "loop/loop.h"
-#include "store/store_testing.h"
+#include "os/file_testing.h"
 
 enum { FILES = 6 };
 
@@ -84,7 +79,7 @@ static int set_up(void **state)
         buf_put(&f->whole, recording_drain(w));
         recording_writer_free(w);
         assert_null(loop_init(&f->loop, NULL));
-        f->dir = store_bench_dir();
+        f->dir = test_dir_new();
         f->disk = record_disk_new(&f->loop);
         for (int i = 0; i < FILES; i++) {
                 struct record_mark noted = { 0 };
@@ -108,9 +103,8 @@ static int tear_down(void **state)
         loop_release(&f->loop);
         for (int i = 0; i < FILES; i++)
                 record_file_release(&f->recordings[i].file);
-        store_bench_remove(f->dir);
+        test_dir_free(f->dir);
         buf_release(&f->whole);
-        free(f->dir);
         free(f);
         return 0;
 }

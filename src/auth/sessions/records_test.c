@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "auth/sessions/records.h"
-#include "base/error_testing.h"
 #include "base/limits.h"
-#include "base/mem.h"
-#include "store/store_testing.h"
+#include "os/file_testing.h"
 
 #define SESSION "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 
@@ -38,8 +34,8 @@ static int open_fixture(void **state)
         f->whole = BUF_MAX(MiB);
         buf_put(&f->whole, recording_drain(w));
         recording_writer_free(w);
-        f->dir = store_bench_dir();
-        f->records = mem_printf("%s/records", f->dir);
+        f->dir = test_dir_new();
+        f->records = path_in(f->dir, "records");
         f->path = mem_printf("%s/" SESSION ".rec", f->records);
         f->file.fd = -1;
         *state = f;
@@ -51,11 +47,10 @@ static int close_fixture(void **state)
         struct fixture *f = *state;
 
         record_file_release(&f->file);
-        store_bench_remove(f->dir);
+        test_dir_free(f->dir);
         buf_release(&f->whole);
         free(f->path);
         free(f->records);
-        free(f->dir);
         free(f);
         return 0;
 }
@@ -174,15 +169,6 @@ static void discards_what_does_not_go_on_from_the_note(void **state)
         append(f, 0, 100);
         reopen(f);
         assert_int_equal(f->file.size, 0); /* shorter than noted */
-}
-
-static size_t size_of(const char *path)
-{
-        int fd = open(path, O_RDONLY);
-        off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-
-        close(fd);
-        return (size_t)size;
 }
 
 static void sets_aside_what_is_damaged_and_cuts_nothing(void **state)
@@ -322,16 +308,6 @@ static void finds_what_is_no_file_in_the_place_of_one(void **state)
         }
 }
 
-static void limit_file_size(rlim_t size)
-{
-        struct rlimit limit;
-
-        signal(SIGXFSZ, SIG_IGN);
-        getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = size;
-        setrlimit(RLIMIT_FSIZE, &limit);
-}
-
 static void takes_back_what_did_not_fit_on_the_disk(void **state)
 {
         struct fixture *f = *state;
@@ -362,7 +338,7 @@ static void a_recording_given_up_ends_with_its_last_whole_chunk(void **state)
 static void does_not_follow_links(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *elsewhere = mem_printf("%s/elsewhere", f->dir);
+        AUTO_MEM char *elsewhere = path_in(f->dir, "elsewhere");
         AUTO(buf) text = BUF_MAX(MiB);
         uint64_t size;
 

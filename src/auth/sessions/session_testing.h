@@ -6,24 +6,19 @@
 #ifndef AUTH_SESSIONS_SESSION_TESTING_H
 #define AUTH_SESSIONS_SESSION_TESTING_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
-#include "auth/users/directory.h"
 #include "auth/core/disk_watch.h"
-#include "auth/hosts/hosts.h"
 #include "auth/core/methods.h"
+#include "auth/hosts/hosts.h"
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
-#include "base/mem.h"
+#include "auth/users/directory.h"
 #include "net/net_testing.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 #include "pki/pki_testing.h"
 #include "rpc/pb.h"
 #include "store/store_testing.h"
@@ -287,12 +282,12 @@ static inline UNUSED int world_open(void **state)
         struct world *w = NEW(struct world);
         struct auth *a = &w->a;
 
-        w->dir = store_bench_dir();
+        w->dir = test_dir_new();
         fake_clock_init(&w->clock, NOW);
         assert_done(loop_init(&a->loop, &w->clock.clock));
         a->cluster = STR(CLUSTER);
-        a->log_dir = mem_printf("%s/log", w->dir);
-        a->records_dir = mem_printf("%s/log/records", w->dir);
+        a->log_dir = path_in(w->dir, "log");
+        a->records_dir = path_in(w->dir, "log/records");
         user_ca_init(&w->ca);
         world_trust(w);
         assert_done(store_open(&a->loop, (struct store_options){ .type = "memory" }, &a->store));
@@ -336,10 +331,9 @@ static inline UNUSED int world_close(void **state)
         map_release(&a->uploads);
         record_stamps_release(&a->record_stamps);
         user_ca_release(&w->ca);
-        store_bench_remove(w->dir);
+        test_dir_free(w->dir);
         free((char *)(uintptr_t)a->log_dir);
         free((char *)(uintptr_t)a->records_dir);
-        free(w->dir);
         free(w);
         return 0;
 }
@@ -347,7 +341,7 @@ static inline UNUSED int world_close(void **state)
 /* Counts the occurrences of a text in the audit log, after pending events were written. */
 static inline UNUSED size_t count_events(struct world *w, const char *text)
 {
-        AUTO_MEM char *path = mem_printf("%s/events.log", w->a.log_dir);
+        AUTO_MEM char *path = path_in(w->a.log_dir, "events.log");
         AUTO(buf) log = BUF_MAX(8 * MiB);
         size_t count = 0;
 

@@ -1,54 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program itself against a small Auth Service; its path is the test's argument. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "cmd/tctl/fake_auth.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 
 enum { WORDS_MAX = 16, OUTPUT_MAX = 64 * KiB };
 
 static const char *tctl_path;
 
 struct fixture {
-        char dir[32];
+        char *dir;
         char *config;
         pid_t auth;
         struct buf out, err;
         int exit_code;
 };
 
-static char *path_in(const struct fixture *f, const char *name)
-{
-        return mem_printf("%s/%s", f->dir, name);
-}
-
-static void given_file(const struct fixture *f, const char *name, const char *text)
-{
-        AUTO_MEM char *path = path_in(f, name);
-
-        assert_null(file_write_atomic(path, str_of(text), 0600));
-}
-
 static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        *f = (struct fixture){ .dir = "/tmp/tctl-test-XXXXXX", .out = BUF_MAX(OUTPUT_MAX), .err = BUF_MAX(OUTPUT_MAX) };
-        assert_non_null(mkdtemp(f->dir));
-        f->config = path_in(f, "teleport.yaml");
+        *f = (struct fixture){ .dir = test_dir_new(), .out = BUF_MAX(OUTPUT_MAX), .err = BUF_MAX(OUTPUT_MAX) };
+        f->config = path_in(f->dir, "teleport.yaml");
         AUTO_MEM char *text = mem_printf("version: v3\nteleport: {data_dir: \"%s\", nodename: auth.example.com}\n", f->dir);
-        given_file(f, "teleport.yaml", text);
+        given_file(f->dir, "teleport.yaml", text);
         f->auth = fake_auth_start(f->dir);
         *state = f;
         return 0;
@@ -57,15 +39,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        char *argv[] = { "rm", "-r", "-f", f->dir, NULL };
 
         fake_auth_stop(f->auth);
-        pid_t child = fork();
-        if (child == 0) {
-                execvp(argv[0], argv);
-                _exit(127);
-        }
-        waitpid(child, NULL, 0);
+        test_dir_free(f->dir);
         buf_release(&f->out);
         buf_release(&f->err);
         free(f->config);
@@ -75,7 +51,7 @@ static int tear_down(void **state)
 
 static void take_output(const struct fixture *f, const char *name, struct buf *ret)
 {
-        AUTO_MEM char *path = path_in(f, name);
+        AUTO_MEM char *path = path_in(f->dir, name);
 
         buf_clear(ret);
         assert_null(file_read(path, ret));
@@ -83,7 +59,7 @@ static void take_output(const struct fixture *f, const char *name, struct buf *r
 
 static void redirect(const struct fixture *f, const char *name, int fd, int flags)
 {
-        AUTO_MEM char *path = path_in(f, name);
+        AUTO_MEM char *path = path_in(f->dir, name);
         int opened = open(path, flags, 0600);
 
         if (opened < 0 || dup2(opened, fd) < 0)
@@ -132,9 +108,9 @@ static void assert_fails(struct fixture *f, const char *expected)
 
 static void given_iam_token(struct fixture *f)
 {
-        AUTO_MEM char *path = path_in(f, "token.yaml");
+        AUTO_MEM char *path = path_in(f->dir, "token.yaml");
 
-        given_file(f, "token.yaml", IAM_TOKEN);
+        given_file(f->dir, "token.yaml", IAM_TOKEN);
         TCTL(f, "create", "-f", path);
         assert_int_equal(f->exit_code, 0);
 }
@@ -209,7 +185,7 @@ static void reads_back_what_it_prints_from_standard_input(void **state)
 
         given_iam_token(f);
         TCTL(f, "get", "tokens", "--format=json");
-        given_file(f, "in", buf_c(&f->out));
+        given_file(f->dir, "in", buf_c(&f->out));
         TCTL(f, "create");
         assert_prints(f, "provision_token \"iam-token\" has been updated\n");
 }
@@ -218,7 +194,7 @@ static void writes_nothing_when_one_resource_of_a_file_is_wrong(void **state)
 {
         struct fixture *f = *state;
 
-        given_file(f, "in", IAM_TOKEN "---\nkind: token\nmetadata: {name: x}\nspec: {roles: [Nod]}\n");
+        given_file(f->dir, "in", IAM_TOKEN "---\nkind: token\nmetadata: {name: x}\nspec: {roles: [Nod]}\n");
         TCTL(f, "create", "-f", "-");
         assert_fails(f, "ERROR: stdin:14:16: invalid role \"Nod\"\nhint:  did you mean Node\n\n");
         TCTL(f, "tokens", "ls");
@@ -229,11 +205,11 @@ static void refuses_empty_input_and_kinds_it_does_not_create(void **state)
 {
         struct fixture *f = *state;
 
-        given_file(f, "in", "# nothing\n");
+        given_file(f->dir, "in", "# nothing\n");
         TCTL(f, "create");
         assert_fails(f, "ERROR: no resources found, empty input?\n"
                         "hint:  give a file that begins with a line like: kind: token\n\n");
-        given_file(f, "in", "kind: app\n");
+        given_file(f->dir, "in", "kind: app\n");
         TCTL(f, "create");
         assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"app\" is not supported\n"
                         "hint:  the types are token, role, user and lock\n\n");
@@ -243,7 +219,7 @@ static void prints_warnings_of_the_server_escaped(void **state)
 {
         struct fixture *f = *state;
 
-        given_file(f, "in", "kind: token\nmetadata: {name: warned}\nspec: {roles: [Node]}\n");
+        given_file(f->dir, "in", "kind: token\nmetadata: {name: warned}\nspec: {roles: [Node]}\n");
         TCTL(f, "create");
         assert_prints(f, "provision_token \"******\" has been created\n");
         assert_string_equal(buf_c(&f->err), "WARNING: mind the \\x1b[31mgap\n");
@@ -280,7 +256,7 @@ static void hides_secrets_in_lists_unless_asked(void **state)
         struct fixture *f = *state;
 
         given_iam_token(f);
-        given_file(f, "in", "kind: token\nmetadata: {name: 0123456789abcdefgh, labels: {a: b}, expires: 3000-01-01T00:00:00Z}\n"
+        given_file(f->dir, "in", "kind: token\nmetadata: {name: 0123456789abcdefgh, labels: {a: b}, expires: 3000-01-01T00:00:00Z}\n"
                             "spec: {roles: [Proxy]}\n");
         TCTL(f, "create");
         TCTL(f, "tokens", "ls");
@@ -379,7 +355,7 @@ static void explains_who_gets_in(void **state)
 /* An editor that replaces what it finds. */
 static void given_editor(struct fixture *f, const char *script)
 {
-        AUTO_MEM char *path = path_in(f, "editor");
+        AUTO_MEM char *path = path_in(f->dir, "editor");
         AUTO_MEM char *text = mem_printf("#!/bin/sh\n%s\n", script);
 
         assert_null(file_write_atomic(path, str_of(text), 0700));
@@ -499,7 +475,7 @@ static void overwrites_roles_and_users_only_when_forced(void **state)
 {
         struct fixture *f = *state;
 
-        given_file(f, "in", ROLE "---\nkind: user\nversion: v2\nmetadata: {name: bob}\nspec: {roles: [ops]}\n");
+        given_file(f->dir, "in", ROLE "---\nkind: user\nversion: v2\nmetadata: {name: bob}\nspec: {roles: [ops]}\n");
         TCTL(f, "create");
         assert_prints(f, "role 'ops' has been created\nuser \"bob\" has been created\n");
         TCTL(f, "create");
@@ -516,7 +492,7 @@ static void overwrites_roles_and_users_only_when_forced(void **state)
         assert_true(str_contains(buf_str(&f->out), STR("---\nkind: user\n")));
         TCTL(f, "rm", "role/ops");
         assert_prints(f, "role \"ops\" has been deleted\n");
-        given_file(f, "in", "kind: role\nversion: v7\nmetadata: {name: x}\nspec: {options: {require_session_mfa: yes}}\n");
+        given_file(f->dir, "in", "kind: role\nversion: v7\nmetadata: {name: x}\nspec: {options: {require_session_mfa: yes}}\n");
         TCTL(f, "create");
         assert_int_equal(f->exit_code, 1);
 }
@@ -525,7 +501,7 @@ static void edits_a_role(void **state)
 {
         struct fixture *f = *state;
 
-        given_file(f, "in", ROLE);
+        given_file(f->dir, "in", ROLE);
         TCTL(f, "create");
         given_editor(f, "sed -i 's/- root/- admin/' \"$1\"");
         TCTL(f, "edit", "role/ops");
@@ -615,11 +591,11 @@ static void lists_recordings_by_time_and_fails_for_a_damaged_one(void **state)
 static void asks_users_to_log_in_without_an_auth_service(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *home = path_in(f, "home"), *path = path_in(f, "agent.yaml");
+        AUTO_MEM char *home = path_in(f->dir, "home"), *path = path_in(f->dir, "agent.yaml");
         AUTO_MEM char *text = mem_printf("teleport: {data_dir: %s/none}\nauth_service: {enabled: no}\n", f->dir);
 
         setenv("TELEPORT_HOME", home, 1);
-        given_file(f, "agent.yaml", text);
+        given_file(f->dir, "agent.yaml", text);
         TCTL(f, "status", "-c", path);
         assert_fails(f, "ERROR: no Auth Service runs on this host, and no user is logged in\n"
                         "hint:  log in first: tsh login --proxy=HOST --user=NAME; or run tctl where the Auth Service runs\n\n");
@@ -644,13 +620,13 @@ static void takes_no_answer_for_a_lost_connection(void **state)
 static void says_where_it_looked_when_nobody_answers(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = path_in(f, "other.yaml");
+        AUTO_MEM char *path = path_in(f->dir, "other.yaml");
         AUTO_MEM char *expected = mem_printf(
                 "ERROR: Cannot connect to the auth server: %s/none/auth.sock: No such file or directory\n"
                 "hint:  is the Auth Service running on this host, with the configuration that tctl reads (-c)\n\n", f->dir);
         AUTO_MEM char *text = mem_printf("teleport: {data_dir: %s/none}\n", f->dir);
 
-        given_file(f, "other.yaml", text);
+        given_file(f->dir, "other.yaml", text);
         TCTL(f, "status", "-c", path);
         assert_fails(f, expected);
         fake_auth_stop(f->auth);

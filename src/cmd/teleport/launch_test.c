@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/teleport/launch.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/error_testing.h"
-#include "base/mem.h"
 #include "base/text.h"
-#include "os/file.h"
+#include "os/file_testing.h"
 
 #define PIN "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -23,7 +20,7 @@ static const char agent[] = "version: v3\n"
                             "ssh_service: {enabled: yes}\n";
 
 struct fixture {
-        char dir[64];
+        char *dir;
         struct launch launch;
 };
 
@@ -31,8 +28,7 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        snprintf(f->dir, sizeof(f->dir), "/tmp/launch_test.XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        f->dir = test_dir_new();
         unsetenv("TELEPORT_CONFIG");
         *state = f;
         return 0;
@@ -41,24 +37,18 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
-        DIR *dir = opendir(f->dir);
 
-        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-                unlinkat(dirfd(dir), e->d_name, 0);
-        closedir(dir);
-        rmdir(f->dir);
+        test_dir_free(f->dir);
         launch_release(&f->launch);
         free(f);
         return 0;
 }
 
 /* The path of a file in the fixture's directory, written there; the caller frees. */
-static char *given_file(const struct fixture *f, const char *name, const char *text)
+static char *path_of_given(const struct fixture *f, const char *name, const char *text)
 {
-        char *path = mem_printf("%s/%s", f->dir, name);
-
-        assert_null(file_write_atomic(path, str_of(text), 0600));
-        return path;
+        given_file(f->dir, name, text);
+        return path_in(f->dir, name);
 }
 
 static const struct command commands[] = { { "start", .flags = launch_flags, .help = "start" }, { 0 } };
@@ -92,7 +82,7 @@ static bool enabled(const struct fixture *f, const char *service)
 static void reads_the_named_file(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", agent);
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", agent);
 
         assert_null(PREPARE(f, "-c", path));
         assert_string_equal(f->launch.config_path, path);
@@ -112,7 +102,7 @@ static void refuses_a_named_file_that_is_missing(void **state)
 static void names_the_place_of_a_mistake(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", "version: v3\nteleport:\n  nodenam: x\n");
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", "version: v3\nteleport:\n  nodenam: x\n");
 
         assert_refused(PREPARE(f, "-c", path), ERROR_INVALID_ARGUMENT, "teleport.yaml:3");
 }
@@ -138,7 +128,7 @@ static void reads_a_whole_file_from_base64(void **state)
 static void lets_flags_beat_the_file(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", agent);
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", agent);
 
         assert_null(PREPARE(f, "-c", path, "--nodename=web-1", "--data-dir=/srv/t", "--token=other",
                             "--pid-file=/run/p", "-d", "--insecure"));
@@ -153,7 +143,7 @@ static void lets_flags_beat_the_file(void **state)
 static void runs_the_roles_that_are_named_and_no_others(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", "version: v3\n");
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", "version: v3\n");
 
         assert_null(PREPARE(f, "-c", path, "--roles=auth,proxy"));
         assert_true(enabled(f, "auth"));
@@ -166,7 +156,7 @@ static void runs_the_roles_that_are_named_and_no_others(void **state)
 static void turns_the_local_auth_off_for_a_remote_one(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", "version: v3\n");
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", "version: v3\n");
 
         assert_null(PREPARE(f, "-c", path, "--roles=node", "--auth-server=auth.example.com", "--token=t"));
         assert_false(enabled(f, "auth"));
@@ -177,7 +167,7 @@ static void turns_the_local_auth_off_for_a_remote_one(void **state)
 static void reads_labels_with_quotes(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *path = given_file(f, "teleport.yaml", agent);
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", agent);
 
         assert_null(PREPARE(f, "-c", path, "--labels=env=prod,note=\"a, b=c\""));
         assert_int_equal(f->launch.config->ssh_service->n_labels, 2);
@@ -191,7 +181,7 @@ static void puts_the_listening_address_before_the_ports(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *path =
-                given_file(f, "teleport.yaml", "version: v3\nauth_service: {listen_addr: \"0.0.0.0:4025\"}\n");
+                path_of_given(f, "teleport.yaml", "version: v3\nauth_service: {listen_addr: \"0.0.0.0:4025\"}\n");
 
         assert_null(PREPARE(f, "-c", path, "-l", "127.0.0.1"));
         assert_string_equal(f->launch.config->auth_service->listen_addr, "127.0.0.1:4025");
@@ -206,9 +196,9 @@ static void puts_the_listening_address_before_the_ports(void **state)
 static void reads_a_token_from_its_file(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *config = given_file(f, "teleport.yaml", agent);
-        AUTO_MEM char *token = given_file(f, "token", "from-a-file\n");
-        AUTO_MEM char *empty = given_file(f, "empty", " \n");
+        AUTO_MEM char *config = path_of_given(f, "teleport.yaml", agent);
+        AUTO_MEM char *token = path_of_given(f, "token", "from-a-file\n");
+        AUTO_MEM char *empty = path_of_given(f, "empty", " \n");
 
         assert_null(PREPARE(f, "-c", config, "--token", token));
         assert_true(str_equal(secret_str(&f->launch.token), STR("from-a-file")));
@@ -221,11 +211,11 @@ static void reads_a_token_from_its_file(void **state)
 static void resolves_pins_and_refuses_what_is_none(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *config = given_file(f, "teleport.yaml", agent);
-        AUTO_MEM char *two = given_file(f, "two",
+        AUTO_MEM char *config = path_of_given(f, "teleport.yaml", agent);
+        AUTO_MEM char *two = path_of_given(f, "two",
                                         PIN "\n\n  sha256:AB"
                                             "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
-        AUTO_MEM char *empty = given_file(f, "empty", "\n");
+        AUTO_MEM char *empty = path_of_given(f, "empty", "\n");
         static const char *const wrong[] = {
                 "md5:00", "sha256:00", "0123", PIN "0",
                 "sha256:zz23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -248,7 +238,7 @@ static void resolves_pins_and_refuses_what_is_none(void **state)
 static void finds_a_name_for_this_host(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *config = given_file(f, "teleport.yaml", agent);
+        AUTO_MEM char *config = path_of_given(f, "teleport.yaml", agent);
 
         assert_null(PREPARE(f, "-c", config));
         assert_true(f->launch.nodename[0] != '\0');
@@ -258,7 +248,7 @@ static void finds_a_name_for_this_host(void **state)
 static void says_what_is_not_part_of_this_release(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *config = given_file(f, "teleport.yaml", "version: v3\nteleport: {diag_addr: \"\"}\n");
+        AUTO_MEM char *config = path_of_given(f, "teleport.yaml", "version: v3\nteleport: {diag_addr: \"\"}\n");
 
         assert_null(PREPARE(f, "-c", config));
         assert_refused(PREPARE(f, "-c", config, "--diag-addr=127.0.0.1:3000"), ERROR_UNIMPLEMENTED, "diag-addr");
