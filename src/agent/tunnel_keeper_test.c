@@ -181,18 +181,14 @@ void identity_release(struct held_identity *h)
 static struct stream *stream_of_proxy(struct fixture *f, const char *proxy_id)
 {
         struct fake_stream *s = NEW(struct fake_stream);
-        struct x509_ca *ca = NULL;
-        AUTO(key) key = { 0 };
+        AUTO(key) key = given_key(KEY_ECDSA_P256);
         AUTO(buf) public = BUF_MAX(4 * KiB);
         AUTO(buf) cert = BUF_MAX(CERT_MAX);
         AUTO_MEM char *name = mem_printf("%s." CLUSTER, proxy_id);
         struct x509_subject subject = { .common_name = str_of(name), .role = STR("Proxy"), .cluster = STR(CLUSTER) };
 
-        assert_done(key_generate(&key, KEY_ECDSA_P256));
         assert_done(key_public_der(&key, &public));
-        assert_done(x509_ca_load(f->cluster.ca_cert, &f->cluster.tls_key, &ca));
-        assert_done(x509_issue_host(ca, &subject, buf_str(&public), fake_times(&f->cluster), &cert, NULL));
-        x509_ca_free(ca);
+        assert_done(x509_issue_host(f->cluster.ca.x509, &subject, buf_str(&public), fake_times(&f->cluster), &cert, NULL));
         *s = (struct fake_stream){ .stream = { .ops = &fake_ops }, .cert = arena_str(f->cluster.arena, buf_str(&cert)), .fixture = f };
         return &s->stream;
 }

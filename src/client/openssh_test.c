@@ -5,13 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/error_testing.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/openssh.h"
 #include "os/file.h"
-#include "pki/cert.h"
-#include "pki/key.h"
+#include "pki/pki_testing.h"
 
 #define HOST_ID "12345678-1234-4234-8234-123456789abc"
 
@@ -219,21 +217,16 @@ static void is_understood_by_the_ssh_of_this_system(void **state)
 /* A certificate for the names, by a fresh CA, in base64 as ssh hands it over. */
 static char *given_certificate(const struct str *names, size_t count, struct buf *ca_line)
 {
-        AUTO(key) ca_key = { 0 };
-        AUTO(key) host_key = { 0 };
-        AUTO(buf) wire = BUF_MAX(CERT_MAX), public_key = BUF_MAX(4 * KiB), ca_wire = BUF_MAX(4 * KiB), text = BUF_MAX(2 * CERT_MAX);
-        struct ssh_ca *ca = NULL;
+        AUTO(test_ca) ca = { 0 };
+        AUTO(test_keys) host = { 0 };
+        AUTO(buf) wire = BUF_MAX(CERT_MAX), text = BUF_MAX(2 * CERT_MAX);
         struct ssh_host_subject subject = { .key_id = STR(HOST_ID), .principals = names, .principal_count = count };
-        struct cert_times times = { walltime_of_unix(1700000000), walltime_of_unix(1700003600) };
+        struct cert_times times = times_of(1700000000, 1700003600);
 
-        assert_null(key_generate(&ca_key, KEY_ED25519));
-        assert_null(key_generate(&host_key, KEY_ED25519));
-        assert_null(key_public_ssh(&host_key, &public_key));
-        assert_null(key_public_ssh(&ca_key, &ca_wire));
-        assert_null(ssh_wire_to_line(buf_str(&ca_wire), ca_line));
-        assert_null(ssh_ca_load(&ca_key, &ca));
-        assert_null(ssh_issue_host(ca, &subject, buf_str(&public_key), 1, times, &wire));
-        ssh_ca_free(ca);
+        test_ca_init(&ca, times);
+        test_keys_init(&host);
+        assert_done(ssh_wire_to_line(buf_str(&ca.keys.ssh_public), ca_line));
+        assert_done(ssh_issue_host(ca.ssh, &subject, buf_str(&host.ssh_public), 1, times, &wire));
         base64_encode(&text, buf_str(&wire));
         return buf_take(&text);
 }

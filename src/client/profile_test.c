@@ -19,9 +19,11 @@ enum { NOW = 1700000000, LIFE = 3600 };
 struct fixture {
         char *home;
         struct arena *arena;
-        struct key tls_ca, ssh_ca, tls, ssh;
+        struct test_ca ca;
+        struct test_keys keys;
         struct secret tls_pem, ssh_text;
-        struct str ca_cert, ca_key, tls_cert, ssh_cert, ssh_public;
+        struct str ca_cert, ca_key;
+        struct buf tls_cert, ssh_cert;
 };
 
 static struct str taken(struct fixture *f, struct buf *b)
@@ -36,29 +38,15 @@ static void certify(struct fixture *f)
 {
         static const struct str roles[] = { STR_INIT("access"), STR_INIT("editor") };
         static const struct str logins[] = { STR_INIT("root"), STR_INIT("ubuntu") };
-        const struct cert_times ca_times = times_of(NOW - LIFE, NOW + 100 * LIFE), times = times_of(NOW, NOW + LIFE);
-        AUTO(buf) out = BUF_MAX(CERT_MAX), public = BUF_MAX(4 * KiB);
-        AUTO_PTR(x509_ca) x509 = NULL;
-        AUTO_PTR(ssh_ca) ssh = NULL;
+        const struct cert_times times = times_of(NOW, NOW + LIFE);
+        const struct x509_user_subject subject = { STR("alice"), STR(CLUSTER), roles, ARRAY_LEN(roles), logins, ARRAY_LEN(logins) };
+        const struct ssh_user_subject ssh_subject = { .user = STR("alice"), .principals = logins, .principal_count = ARRAY_LEN(logins),
+                                                      .roles = roles, .role_count = ARRAY_LEN(roles), .permit_pty = true,
+                                                      .permit_port_forwarding = true };
 
-        assert_done(x509_ca_create(&f->tls_ca, STR(CLUSTER), ca_times, &out));
-        f->ca_cert = taken(f, &out);
-        assert_done(key_public_ssh(&f->ssh_ca, &out));
-        f->ca_key = taken(f, &out);
-        assert_done(x509_ca_load(f->ca_cert, &f->tls_ca, &x509));
-        assert_done(ssh_ca_load(&f->ssh_ca, &ssh));
-        assert_done(key_public_der(&f->tls, &public));
-        struct x509_user_subject subject = { STR("alice"), STR(CLUSTER), roles, ARRAY_LEN(roles), logins, ARRAY_LEN(logins) };
-        assert_done(x509_issue_user(x509, &subject, buf_str(&public), times, &out, NULL));
-        f->tls_cert = taken(f, &out);
-        buf_clear(&public);
-        assert_done(key_public_ssh(&f->ssh, &public));
-        f->ssh_public = taken(f, &public);
-        struct ssh_user_subject ssh_subject = { .user = STR("alice"), .principals = logins, .principal_count = ARRAY_LEN(logins),
-                                                .roles = roles, .role_count = ARRAY_LEN(roles), .permit_pty = true,
-                                                .permit_port_forwarding = true };
-        assert_done(ssh_issue_user(ssh, &ssh_subject, f->ssh_public, 1, times, &out));
-        f->ssh_cert = taken(f, &out);
+        f->tls_cert = f->ssh_cert = BUF_MAX(CERT_MAX);
+        assert_done(x509_issue_user(f->ca.x509, &subject, buf_str(&f->keys.tls_public), times, &f->tls_cert, NULL));
+        assert_done(ssh_issue_user(f->ca.ssh, &ssh_subject, buf_str(&f->keys.ssh_public), 1, times, &f->ssh_cert));
 }
 
 static int set_up(void **state)
@@ -69,12 +57,12 @@ static int set_up(void **state)
         f->arena = arena_new(1 * MiB);
         f->home = test_dir_new();
         setenv("TELEPORT_HOME", f->home, 1);
-        f->tls_ca = given_key(KEY_ECDSA_P256);
-        f->ssh_ca = given_key(KEY_ED25519);
-        f->tls = given_key(KEY_ECDSA_P256);
-        f->ssh = given_key(KEY_ED25519);
-        assert_done(key_to_pem(&f->tls, &f->tls_pem));
-        assert_done(key_to_openssh(&f->ssh, STR("alice"), &f->ssh_text));
+        test_ca_init(&f->ca, times_of(NOW - LIFE, NOW + 100 * LIFE));
+        f->ca_cert = buf_str(&f->ca.cert);
+        f->ca_key = buf_str(&f->ca.keys.ssh_public);
+        test_keys_init(&f->keys);
+        assert_done(key_to_pem(&f->keys.tls, &f->tls_pem));
+        assert_done(key_to_openssh(&f->keys.ssh, STR("alice"), &f->ssh_text));
         certify(f);
         return 0;
 }
@@ -87,10 +75,10 @@ static int tear_down(void **state)
         assert_done(profile_remove_all(&any));
         assert_int_equal(count_entries(f->home), 0); /* nothing is left behind */
         test_dir_free(f->home);
-        key_release(&f->tls_ca);
-        key_release(&f->ssh_ca);
-        key_release(&f->tls);
-        key_release(&f->ssh);
+        test_ca_release(&f->ca);
+        test_keys_release(&f->keys);
+        buf_release(&f->tls_cert);
+        buf_release(&f->ssh_cert);
         secret_release(&f->tls_pem);
         secret_release(&f->ssh_text);
         arena_free(f->arena);
@@ -106,9 +94,9 @@ static struct profile_login a_login(struct fixture *f, const char *web_addr, con
                 .cluster = cluster,
                 .ssh_key = &f->ssh_text,
                 .tls_key = &f->tls_pem,
-                .ssh_public = f->ssh_public,
-                .ssh_cert = f->ssh_cert,
-                .tls_cert = f->tls_cert,
+                .ssh_public = buf_str(&f->keys.ssh_public),
+                .ssh_cert = buf_str(&f->ssh_cert),
+                .tls_cert = buf_str(&f->tls_cert),
                 .tls_cas = &f->ca_cert,
                 .tls_ca_count = 1,
                 .ssh_cas = &f->ca_key,

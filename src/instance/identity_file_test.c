@@ -144,7 +144,7 @@ static void refuses_a_ca_that_no_pin_names(void **state)
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
         AUTO(buf) pin = BUF_MAX(128);
-        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(buf_str(&f->cluster.ca.cert), &pin));
         const char *ours[] = { buf_c(&pin) }, *others[] = { "sha256:00" };
         store(f);
         assert_code(identity_load(f->dir, "Node", &(struct ca_pins){ others, 1 }, &id), ERROR_UNAUTHENTICATED);

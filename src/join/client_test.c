@@ -495,7 +495,7 @@ static void keeps_what_a_pin_proves_of_a_proxys_answer(void **state)
         f->role = f->options.legacy_role = "Node"; /* the role that has an SSH certificate */
         f->options.legacy_host_id = HOST_ID;
         AUTO(buf) pin = BUF_MAX(128);
-        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(buf_str(&f->cluster.ca.cert), &pin));
         const char *pins[] = { buf_c(&pin) };
         f->options.pins = (struct ca_pins){ pins, 1 };
         join(f);
@@ -510,7 +510,7 @@ static void trusts_the_ssh_cas_of_a_pinned_auth_service(void **state)
         f->role = f->options.legacy_role = "Node";
         f->options.legacy_host_id = HOST_ID;
         AUTO(buf) pin = BUF_MAX(128);
-        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(buf_str(&f->cluster.ca.cert), &pin));
         const char *pins[] = { buf_c(&pin) };
         f->options.pins = (struct ca_pins){ pins, 1 };
         f->options.is_auth = true;

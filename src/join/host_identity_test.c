@@ -90,10 +90,10 @@ static void refuses_certificates_by_another_ca(void **state)
         struct fixture *f = *state;
         struct host_certificates mine = f->certs;
 
-        f->certs.tls_ca_certs[0] = f->other.ca_cert;
+        f->certs.tls_ca_certs[0] = buf_str(&f->other.ca.cert);
         assert_code(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
         f->certs = mine;
-        f->certs.ssh_ca_keys[0] = f->other.ssh_ca_key;
+        f->certs.ssh_ca_keys[0] = buf_str(&f->other.ca.keys.ssh_public);
         assert_code(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
         f->certs = mine;
         f->certs.tls_ca_count = 0;
@@ -103,8 +103,8 @@ static void refuses_certificates_by_another_ca(void **state)
 static void takes_the_old_and_the_new_ca_of_a_rotation(void **state)
 {
         struct fixture *f = *state;
-        f->certs.tls_ca_certs[0] = f->other.ca_cert;
-        f->certs.tls_ca_certs[1] = f->cluster.ca_cert;
+        f->certs.tls_ca_certs[0] = buf_str(&f->other.ca.cert);
+        f->certs.tls_ca_certs[1] = buf_str(&f->cluster.ca.cert);
         f->certs.tls_ca_count = 2;
         assert_done(make(f, (struct host_expectation){ 0 }));
 }
@@ -113,12 +113,12 @@ static void refuses_an_answer_with_a_ca_that_no_pin_names(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) pin = BUF_MAX(128);
-        assert_done(ca_pin_of_cert(f->cluster.ca_cert, &pin));
+        assert_done(ca_pin_of_cert(buf_str(&f->cluster.ca.cert), &pin));
         const char *pins[] = { buf_c(&pin) };
         struct host_expectation expected = { .pins = { pins, 1 } };
 
         assert_done(make(f, expected));
-        f->certs.tls_ca_certs[f->certs.tls_ca_count++] = f->other.ca_cert;
+        f->certs.tls_ca_certs[f->certs.tls_ca_count++] = buf_str(&f->other.ca.cert);
         assert_code(make(f, expected), ERROR_UNAUTHENTICATED);
 }
 
@@ -149,7 +149,7 @@ static void keeps_no_ssh_ca_without_a_certificate_by_it(void **state)
 static void refuses_a_ca_certificate_as_its_own(void **state)
 {
         struct fixture *f = *state;
-        f->certs.tls_cert = f->cluster.ca_cert;
+        f->certs.tls_cert = buf_str(&f->cluster.ca.cert);
         assert_code(make(f, (struct host_expectation){ 0 }), ERROR_UNAUTHENTICATED);
 }
 

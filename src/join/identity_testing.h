@@ -1,45 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixture for tests: the CAs of a cluster, which certify every request. Everything is in an arena.
+ * Fixture for tests: the CAs of a cluster, which certify every request. What they issue is in an arena.
  */
 #ifndef JOIN_IDENTITY_TESTING_H
 #define JOIN_IDENTITY_TESTING_H
 
 #include <stdlib.h>
 
-#include "base/error_testing.h"
 #include "base/mem.h"
 #include "join/host_identity.h"
+#include "pki/pki_testing.h"
 
 #define HOST_ID "12345678-1234-4234-8234-123456789abc"
 #define CLUSTER "example.com"
 
 struct fake_cluster {
         struct arena *arena;
-        struct key tls_key, ssh_key;
-        struct str ca_cert;
-        struct str ssh_ca_key;
+        struct test_ca ca;
         struct walltime now;
 };
 
 static inline void fake_cluster_init(struct fake_cluster *c, struct walltime now)
 {
-        AUTO(buf) der = BUF_MAX(CERT_MAX);
-        AUTO(buf) wire = BUF_MAX(4 * KiB);
         *c = (struct fake_cluster){ .arena = arena_new(1 * MiB), .now = now };
-        assert_done(key_generate(&c->tls_key, KEY_ECDSA_P256));
-        assert_done(key_generate(&c->ssh_key, KEY_ED25519));
-        struct cert_times times = { walltime_sub(now, HOURS(1)), walltime_add(now, HOURS(24 * 365)) };
-        assert_done(x509_ca_create(&c->tls_key, STR(CLUSTER), times, &der));
-        assert_done(key_public_ssh(&c->ssh_key, &wire));
-        c->ca_cert = arena_str(c->arena, buf_str(&der));
-        c->ssh_ca_key = arena_str(c->arena, buf_str(&wire));
+        test_ca_init(&c->ca, (struct cert_times){ walltime_sub(now, HOURS(1)), walltime_add(now, HOURS(24 * 365)) });
 }
 
 static inline void fake_cluster_release(struct fake_cluster *c)
 {
-        key_release(&c->tls_key);
-        key_release(&c->ssh_key);
+        test_ca_release(&c->ca);
         arena_free(c->arena);
         *c = (struct fake_cluster){ 0 };
 }
@@ -48,8 +37,6 @@ static inline void fake_cluster_release(struct fake_cluster *c)
 static inline struct host_certificates fake_certify(struct fake_cluster *c, const char *role, struct str tls_public_der,
                                                     struct str ssh_public_wire, struct cert_times times)
 {
-        struct x509_ca *x509 = NULL;
-        struct ssh_ca *ssh = NULL;
         AUTO(buf) cert = BUF_MAX(CERT_MAX);
         AUTO(buf) ssh_cert = BUF_MAX(CERT_MAX);
         struct str names[] = { STR_INIT("node-1") };
@@ -57,18 +44,14 @@ static inline struct host_certificates fake_certify(struct fake_cluster *c, cons
                                         .dns_names = names, .dns_name_count = 1 };
         struct ssh_host_subject ssh_subject = { .key_id = STR(HOST_ID), .principals = names, .principal_count = 1 };
 
-        assert_done(x509_ca_load(c->ca_cert, &c->tls_key, &x509));
-        assert_done(ssh_ca_load(&c->ssh_key, &ssh));
-        assert_done(x509_issue_host(x509, &subject, tls_public_der, times, &cert, NULL));
-        assert_done(ssh_issue_host(ssh, &ssh_subject, ssh_public_wire, 1, times, &ssh_cert));
-        x509_ca_free(x509);
-        ssh_ca_free(ssh);
+        assert_done(x509_issue_host(c->ca.x509, &subject, tls_public_der, times, &cert, NULL));
+        assert_done(ssh_issue_host(c->ca.ssh, &ssh_subject, ssh_public_wire, 1, times, &ssh_cert));
         return (struct host_certificates){
                 .tls_cert = arena_str(c->arena, buf_str(&cert)),
-                .tls_ca_certs = { c->ca_cert },
+                .tls_ca_certs = { buf_str(&c->ca.cert) },
                 .tls_ca_count = 1,
                 .ssh_cert = arena_str(c->arena, buf_str(&ssh_cert)),
-                .ssh_ca_keys = { c->ssh_ca_key },
+                .ssh_ca_keys = { buf_str(&c->ca.keys.ssh_public) },
                 .ssh_ca_count = 1,
         };
 }

@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/error_testing.h"
-#include "pki/cert.h"
-#include "pki/key.h"
+#include "pki/pki_testing.h"
 
 #define OTHER_PIN "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
@@ -16,13 +14,11 @@ struct ca {
 
 static struct ca make_ca(void)
 {
-        AUTO(key) key = { 0 };
+        AUTO(key) key = given_key(KEY_ECDSA_P256);
         struct ca ca = { BUF_MAX(CERT_MAX), BUF_MAX(128) };
-        struct cert_times times = { walltime_of_unix(1800000000), walltime_of_unix(1900000000) };
 
-        assert_null(key_generate(&key, KEY_ECDSA_P256));
-        assert_null(x509_ca_create(&key, STR("example.com"), times, &ca.der));
-        assert_null(ca_pin_of_cert(buf_str(&ca.der), &ca.pin));
+        assert_done(x509_ca_create(&key, STR("example.com"), times_of(1800000000, 1900000000), &ca.der));
+        assert_done(ca_pin_of_cert(buf_str(&ca.der), &ca.pin));
         return ca;
 }
 

@@ -16,33 +16,27 @@ enum { NOW = 1700000000 };
 
 /* A host CA, and a certificate that it issued for a role. */
 struct issuer {
-        struct key ca_key, key;
-        struct x509_ca *x509;
-        struct buf ca, certificate, pin;
+        struct test_ca ca;
+        struct test_keys keys;
+        struct buf certificate, pin;
 };
 
 static void issuer_init(struct issuer *i, const char *role)
 {
-        AUTO(buf) public_key = BUF_MAX(2 * KiB);
         const struct x509_subject subject = { .common_name = STR("11111111-1111-4111-8111-111111111111.example.com"),
                                               .role = str_of(role), .cluster = STR("example.com") };
 
-        *i = (struct issuer){ .ca = BUF_MAX(8 * KiB), .certificate = BUF_MAX(8 * KiB), .pin = BUF_MAX(128) };
-        i->ca_key = given_key(KEY_ECDSA_P256);
-        i->key = given_key(KEY_ECDSA_P256);
-        assert_done(x509_ca_create(&i->ca_key, STR("example.com"), times_of(NOW - 1000, NOW + 100000), &i->ca));
-        assert_done(x509_ca_load(buf_str(&i->ca), &i->ca_key, &i->x509));
-        assert_done(key_public_der(&i->key, &public_key));
-        assert_done(x509_issue_host(i->x509, &subject, buf_str(&public_key), times_of(NOW - 100, NOW + 1000), &i->certificate, NULL));
-        assert_done(ca_pin_of_cert(buf_str(&i->ca), &i->pin));
+        *i = (struct issuer){ .certificate = BUF_MAX(CERT_MAX), .pin = BUF_MAX(128) };
+        test_ca_init(&i->ca, times_of(NOW - 1000, NOW + 100000));
+        test_keys_init(&i->keys);
+        assert_done(x509_issue_host(i->ca.x509, &subject, buf_str(&i->keys.tls_public), times_of(NOW - 100, NOW + 1000), &i->certificate, NULL));
+        assert_done(ca_pin_of_cert(buf_str(&i->ca.cert), &i->pin));
 }
 
 static void issuer_release(struct issuer *i)
 {
-        x509_ca_free(i->x509);
-        key_release(&i->ca_key);
-        key_release(&i->key);
-        buf_release(&i->ca);
+        test_ca_release(&i->ca);
+        test_keys_release(&i->keys);
         buf_release(&i->certificate);
         buf_release(&i->pin);
 }
@@ -63,7 +57,7 @@ static struct error *check(const struct login_permit *p, struct str signature, c
         const char *const list[] = { pin };
         const struct ca_pins pins = { list, 1 };
 
-        return login_permit_check(p, signature, buf_str(&i->certificate), buf_str(&i->ca), &pins, walltime_of_unix(now));
+        return login_permit_check(p, signature, buf_str(&i->certificate), buf_str(&i->ca.cert), &pins, walltime_of_unix(now));
 }
 
 static void is_good_for_what_was_signed_and_nothing_else(void **state)
@@ -75,7 +69,7 @@ static void is_good_for_what_was_signed_and_nothing_else(void **state)
 
         (void)state;
         issuer_init(&auth, "Auth");
-        assert_done(login_permit_sign(&good, &auth.key, &signature));
+        assert_done(login_permit_sign(&good, &auth.keys.tls, &signature));
         assert_done(check(&good, buf_str(&signature), &auth, &auth, NOW));
         changed[0].connection_id = STR("99999999-9999-4999-8999-999999999998");
         changed[1].host_id = STR("the-hosu");
@@ -104,7 +98,7 @@ static void takes_no_text_across_the_border_of_two_fields(void **state)
         issuer_init(&auth, "Auth");
         p.host_id = STR("host");
         p.login = STR("root");
-        assert_done(login_permit_sign(&p, &auth.key, &signature));
+        assert_done(login_permit_sign(&p, &auth.keys.tls, &signature));
         p.host_id = STR("hos");
         p.login = STR("troot");
         assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW));
@@ -122,22 +116,22 @@ static void believes_the_auth_service_of_the_cluster_alone(void **state)
         (void)state;
         issuer_init(&auth, "Auth");
         issuer_init(&unauthenticated, "Auth");
-        assert_done(login_permit_sign(&p, &unauthenticated.key, &signature));
+        assert_done(login_permit_sign(&p, &unauthenticated.keys.tls, &signature));
         assert_failed(check(&p, buf_str(&signature), &unauthenticated, &auth, NOW));
-        assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&unauthenticated.ca), &none,
+        assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&unauthenticated.ca.cert), &none,
                                           walltime_of_unix(NOW)));
-        assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&auth.ca),
+        assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&unauthenticated.certificate), buf_str(&auth.ca.cert),
                                           &(struct ca_pins){ (const char *const[]){ buf_c(&auth.pin) }, 1 }, walltime_of_unix(NOW)));
         issuer_release(&unauthenticated);
         for (size_t i = 0; i < ARRAY_LEN(others); i++) {
                 issuer_init(&unauthenticated, others[i]);
                 buf_clear(&signature);
-                assert_done(login_permit_sign(&p, &unauthenticated.key, &signature));
+                assert_done(login_permit_sign(&p, &unauthenticated.keys.tls, &signature));
                 assert_failed(check(&p, buf_str(&signature), &unauthenticated, &unauthenticated, NOW));
                 issuer_release(&unauthenticated);
         }
         buf_clear(&signature);
-        assert_done(login_permit_sign(&p, &auth.key, &signature));
+        assert_done(login_permit_sign(&p, &auth.keys.tls, &signature));
         assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW - 200));
         assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW + 1000));
         issuer_release(&auth);
@@ -154,15 +148,15 @@ static void refuses_what_does_not_parse(void **state)
         AUTO_MEM char *pin = str_dup(buf_str(&auth.pin));
         const char *const list[] = { pin };
         const struct ca_pins pins = { list, 1 };
-        assert_done(login_permit_sign(&p, &auth.key, &signature));
-        for (size_t i = 0; i < auth.certificate.len && i < auth.ca.len; i += 7) {
+        assert_done(login_permit_sign(&p, &auth.keys.tls, &signature));
+        for (size_t i = 0; i < auth.certificate.len && i < auth.ca.cert.len; i += 7) {
                 assert_failed(login_permit_check(&p, buf_str(&signature), str_slice(buf_str(&auth.certificate), 0, i),
-                                                  buf_str(&auth.ca), &pins, walltime_of_unix(NOW)));
+                                                  buf_str(&auth.ca.cert), &pins, walltime_of_unix(NOW)));
                 assert_failed(login_permit_check(&p, buf_str(&signature), buf_str(&auth.certificate),
-                                                  str_slice(buf_str(&auth.ca), 0, i), &pins, walltime_of_unix(NOW)));
+                                                  str_slice(buf_str(&auth.ca.cert), 0, i), &pins, walltime_of_unix(NOW)));
         }
         p.nonce = STR("short");
-        assert_failed(login_permit_sign(&p, &auth.key, &signature));
+        assert_failed(login_permit_sign(&p, &auth.keys.tls, &signature));
         assert_failed(check(&p, buf_str(&signature), &auth, &auth, NOW));
         issuer_release(&auth);
 }

@@ -257,21 +257,17 @@ static struct client *node_knocks(struct stage *s)
 static struct client *user_connects(struct stage *s, struct fake_cluster *ca, const char *protocol)
 {
         struct client *v = &s->user_clients[s->user_count++];
-        AUTO(key) key = { 0 };
+        AUTO(key) key = given_key(KEY_ECDSA_P256);
         AUTO(buf) public = BUF_MAX(4 * KiB);
         AUTO(buf) der = BUF_MAX(CERT_MAX);
         AUTO(buf) pem = BUF_MAX(2 * CERT_MAX);
         AUTO(secret) key_pem = { 0 };
-        struct x509_ca *x509 = NULL;
         struct str roles[] = { STR_INIT("access") }, logins[] = { STR_INIT("root") };
         struct x509_user_subject subject = { .user = STR("alice"), .cluster = STR(CLUSTER), .roles = roles, .role_count = 1,
                                              .logins = logins, .login_count = 1 };
-        assert_done(key_generate(&key, KEY_ECDSA_P256));
         assert_done(key_public_der(&key, &public));
         assert_done(key_to_pem(&key, &key_pem));
-        assert_done(x509_ca_load(ca->ca_cert, &ca->tls_key, &x509));
-        assert_done(x509_issue_user(x509, &subject, buf_str(&public), fake_times(ca), &der, NULL));
-        x509_ca_free(x509);
+        assert_done(x509_issue_user(ca->ca.x509, &subject, buf_str(&public), fake_times(ca), &der, NULL));
         cert_der_to_pem(buf_str(&der), &pem);
         knock(s, v, protocol, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) });
         return v;
@@ -329,8 +325,8 @@ static int set_up(void **state)
         fake_cluster_init(&s->hosts, loop_wall(&s->proxy.loop));
         fake_cluster_init(&s->users, loop_wall(&s->proxy.loop));
         s->identity = fake_identity(&s->hosts, "Proxy");
-        make_context(s, TUNNEL_ALPN, s->hosts.ca_cert, &s->proxy.tls_nodes);
-        make_context(s, SSH_DIAL_ALPN, s->users.ca_cert, &s->proxy.tls_users);
+        make_context(s, TUNNEL_ALPN, buf_str(&s->hosts.ca.cert), &s->proxy.tls_nodes);
+        make_context(s, SSH_DIAL_ALPN, buf_str(&s->users.ca.cert), &s->proxy.tls_users);
         open_auth(s);
         assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
         s->proxy.listener = proxy_listener_open(&s->proxy, fd);

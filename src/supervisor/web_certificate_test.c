@@ -10,6 +10,7 @@
 
 #include "os/file_testing.h"
 #include "pki/cert_check.h"
+#include "pki/pki_testing.h"
 #include "resource/config_file.h"
 
 static const struct walltime now = { 1800000000LL * 1000000000 };
@@ -111,11 +112,10 @@ static void makes_a_new_pair_when_key_and_certificate_differ(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *key_path = path_in(f->dir, "webproxy_key.pem");
-        AUTO(key) other = { 0 };
+        AUTO(key) other = given_key(KEY_ECDSA_P256);
         AUTO(secret) pem = { 0 };
 
         load(f, now);
-        assert_null(key_generate(&other, KEY_ECDSA_P256));
         assert_null(key_to_pem(&other, &pem));
         assert_null(file_write_atomic(key_path, secret_str(&pem), 0600));
         assert_false(is_kept(f, now));

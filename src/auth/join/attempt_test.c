@@ -188,7 +188,6 @@ static void on_signer_request(void *ctx, uint32_t id, uint16_t verb, struct str 
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
         AUTO(buf) cert = BUF_MAX(CERT_MAX);
         ProtobufCMessage *msg = NULL;
-        struct x509_ca *ca = NULL;
         char serial[64] = "";
 
         assert_int_equal(verb, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_HOST);
@@ -200,9 +199,7 @@ static void on_signer_request(void *ctx, uint32_t id, uint16_t verb, struct str 
         struct x509_subject subject = { .common_name = str_of(common_name), .role = str_of(r->role), .cluster = STR(CLUSTER), .dns_names = &name,
                                         .dns_name_count = 1 };
 
-        assert_done(x509_ca_load(f->cluster.ca_cert, &f->cluster.tls_key, &ca));
-        assert_done(x509_issue_host(ca, &subject, pb_str(r->tls_public_key), times, &cert, serial));
-        x509_ca_free(ca);
+        assert_done(x509_issue_host(f->cluster.ca.x509, &subject, pb_str(r->tls_public_key), times, &cert, serial));
         Cteleport__Internal__V1__HostCerts certs = CTELEPORT__INTERNAL__V1__HOST_CERTS__INIT;
         certs.tls_cert = pb_bytes(buf_str(&cert));
         certs.not_before = walltime_unix(times.not_before);
@@ -283,8 +280,8 @@ static int set_up(void **state)
         f->w = w;
         struct auth *a = &f->w->a;
         fake_cluster_init(&f->cluster, loop_wall(&a->loop));
-        tls = pb_bytes(f->cluster.ca_cert);
-        ssh = pb_bytes(f->cluster.ssh_ca_key);
+        tls = pb_bytes(buf_str(&f->cluster.ca.cert));
+        ssh = pb_bytes(buf_str(&f->cluster.ca.keys.ssh_public));
         hosts.tls_certs = &tls;
         hosts.ssh_keys = &ssh;
         hosts.n_tls_certs = hosts.n_ssh_keys = 1;

@@ -110,11 +110,11 @@ static void a_connection_that_nobody_tells_of_ends_by_itself(void **state)
 static void refuses_certificates_that_are_not_good_enough(void **state)
 {
         struct world *w = *state;
-        struct user_ca other = { 0 };
+        struct test_ca other = { 0 };
         struct node_side n = { 0 };
         struct dialled d = dial(w, "alice", "web-1", "");
 
-        user_ca_init(&other);
+        test_ca_init(&other, times_of(NOW - 100, NOW + 100000));
         const struct {
                 struct buf cert;
                 const char *login, *reason;
@@ -141,7 +141,7 @@ static void refuses_certificates_that_are_not_good_enough(void **state)
                 buf_release(&cert);
         }
         leave(&n);
-        user_ca_release(&other);
+        test_ca_release(&other);
         assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 2 * ARRAY_LEN(rows));
         assert_int_equal(count_events(w, "\n-o"), 0);
 }
@@ -255,14 +255,14 @@ static void a_certificate_ends_with_its_user_not_with_the_name(void **state)
 static void dials_only_for_those_who_may(void **state)
 {
         struct world *w = *state;
-        struct user_ca other = { 0 };
+        struct test_ca other = { 0 };
 
-        user_ca_init(&other);
+        test_ca_init(&other, times_of(NOW - 100, NOW + 100000));
         AUTO(buf) good = tls_cert(&w->ca, "alice", 3600);
         AUTO(buf) expired = tls_cert(&w->ca, "alice", -10);
         AUTO(buf) foreign = tls_cert(&other, "alice", 3600);
         AUTO(buf) gone = tls_cert(&w->ca, "bob", 3600);
-        user_ca_release(&other);
+        test_ca_release(&other);
         given_node(w, WEB_2, "WEB-2", "prod");
         given_node(w, "abcdefab-4444-4444-8444-444444444444", "web-4." CLUSTER, "prod");
         given_node(w, "33333333-3333-4333-8333-333333333333", "twin", "prod");

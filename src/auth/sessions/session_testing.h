@@ -28,19 +28,11 @@
 #define CLUSTER "example.com"
 enum { NOW = 1700000000, SESSIONS_OF_ONE = 16 };
 
-/* A user CA with the certificates that it signs. */
-struct user_ca {
-        struct key tls_key, ssh_key;
-        struct x509_ca *x509;
-        struct ssh_ca *ssh;
-        struct buf cert, public_key; /* DER; wire */
-};
-
 struct world {
         const char *role; /* of the certificates of callers; NULL: "Node" */
         struct fake_clock clock;
         struct auth a;
-        struct user_ca ca;
+        struct test_ca ca;
         char *dir;
         int waiting; /* number of pending answers */
         struct error *err; /* error of the last answer */
@@ -203,29 +195,8 @@ static inline UNUSED void given_lock_on(struct world *w, const char *user)
 
 /* ---- certificates ------------------------------------------------------------------------------------------------- */
 
-static inline UNUSED void user_ca_init(struct user_ca *ca)
-{
-        ca->cert = ca->public_key = BUF_MAX(8 * KiB);
-        ca->tls_key = given_key(KEY_ECDSA_P256);
-        ca->ssh_key = given_key(KEY_ED25519);
-        assert_done(x509_ca_create(&ca->tls_key, STR(CLUSTER), times_of(NOW - 100, NOW + 100000), &ca->cert));
-        assert_done(x509_ca_load(buf_str(&ca->cert), &ca->tls_key, &ca->x509));
-        assert_done(ssh_ca_load(&ca->ssh_key, &ca->ssh));
-        assert_done(key_public_ssh(&ca->ssh_key, &ca->public_key));
-}
-
-static inline UNUSED void user_ca_release(struct user_ca *ca)
-{
-        x509_ca_free(ca->x509);
-        ssh_ca_free(ca->ssh);
-        key_release(&ca->tls_key);
-        key_release(&ca->ssh_key);
-        buf_release(&ca->cert);
-        buf_release(&ca->public_key);
-}
-
-/* An SSH certificate of the user for one login, valid for `seconds` from now. */
-static inline UNUSED struct buf ssh_cert(struct user_ca *ca, const char *user, const char *login, int64_t until)
+/* An SSH certificate of the user for one login, valid for `until` seconds from now. */
+static inline UNUSED struct buf ssh_cert(struct test_ca *ca, const char *user, const char *login, int64_t until)
 {
         struct buf cert = BUF_MAX(CERT_MAX);
         AUTO(buf) public_key = BUF_MAX(2 * KiB);
@@ -240,7 +211,7 @@ static inline UNUSED struct buf ssh_cert(struct user_ca *ca, const char *user, c
         return cert;
 }
 
-static inline UNUSED struct buf tls_cert(struct user_ca *ca, const char *user, int64_t until)
+static inline UNUSED struct buf tls_cert(struct test_ca *ca, const char *user, int64_t until)
 {
         struct buf cert = BUF_MAX(CERT_MAX);
         AUTO(buf) public_key = BUF_MAX(2 * KiB);
@@ -262,8 +233,8 @@ static inline UNUSED void world_trust(struct world *w)
         static Cteleport__Internal__V1__Authority users = CTELEPORT__INTERNAL__V1__AUTHORITY__INIT;
         static ProtobufCBinaryData tls, ssh;
 
-        tls = (ProtobufCBinaryData){ w->ca.cert.len, (uint8_t *)w->ca.cert.ptr };
-        ssh = (ProtobufCBinaryData){ w->ca.public_key.len, (uint8_t *)w->ca.public_key.ptr };
+        tls = pb_bytes(buf_str(&w->ca.cert));
+        ssh = pb_bytes(buf_str(&w->ca.keys.ssh_public));
         users.tls_certs = &tls;
         users.ssh_keys = &ssh;
         users.n_tls_certs = users.n_ssh_keys = 1;
@@ -288,7 +259,7 @@ static inline UNUSED int world_open(void **state)
         a->cluster = STR(CLUSTER);
         a->log_dir = path_in(w->dir, "log");
         a->records_dir = path_in(w->dir, "log/records");
-        user_ca_init(&w->ca);
+        test_ca_init(&w->ca, times_of(NOW - 100, NOW + 100000));
         world_trust(w);
         assert_done(store_open(&a->loop, (struct store_options){ .type = "memory" }, &a->store));
         assert_done(audit_log_open(&a->loop, a->log_dir, &a->audit));
@@ -330,10 +301,10 @@ static inline UNUSED int world_close(void **state)
         loop_release(&a->loop);
         map_release(&a->uploads);
         record_stamps_release(&a->record_stamps);
-        user_ca_release(&w->ca);
+        test_ca_release(&w->ca);
         test_dir_free(w->dir);
-        free((char *)(uintptr_t)a->log_dir);
-        free((char *)(uintptr_t)a->records_dir);
+        free(pb_text(a->log_dir));
+        free(pb_text(a->records_dir));
         free(w);
         return 0;
 }
