@@ -65,19 +65,12 @@ static struct error *by_name(struct world *w, const char *path, const ProtobufCM
 static struct error *put_lock(struct world *w, const char *name)
 {
         Cteleport__V1__PutLockRequest m = CTELEPORT__V1__PUT_LOCK_REQUEST__INIT;
-        Cteleport__V1__Lock lock = CTELEPORT__V1__LOCK__INIT;
-        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
-        Cteleport__V1__LockSpec spec = CTELEPORT__V1__LOCK_SPEC__INIT;
         Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
+        struct test_lock l;
 
-        lock.kind = TEXT("lock");
-        lock.version = TEXT("v2");
-        lock.metadata = &metadata;
-        metadata.name = TEXT(name);
-        lock.spec = &spec;
-        spec.target = &target;
         target.user = TEXT("alice");
-        m.lock = &lock;
+        test_lock_init(&l, name, &target);
+        m.lock = &l.lock;
         return send_request(w, ADMIN_SERVICE "PutLock", &cteleport__v1__put_response__descriptor, &m.base);
 }
 

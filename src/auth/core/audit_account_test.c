@@ -2,40 +2,10 @@
 /* What the audit may take of the disk: by whom, and how much in all. */
 #include "auth/core/audit_account.h"
 
-#include <pthread.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
+#include "auth/core/disk_testing.h"
 #include "auth/core/refusal_log.h"
 #include "auth/sessions/session_events.h"
-#include "auth/sessions/session_testing.h"
 #include "base/log.h"
-
-static struct statvfs fake_disk;
-
-static pthread_t loop_thread;
-static int stuck[2] = { -1, -1 }; /* a disk that answers when something is written there; -1: it answers at once */
-
-int statvfs(const char *path, struct statvfs *ret)
-{
-        char go;
-
-        (void)path;
-        assert_false(pthread_equal(pthread_self(), loop_thread));
-        while (stuck[0] >= 0 && read(stuck[0], &go, 1) != 1)
-                ;
-        *ret = fake_disk;
-        return 0;
-}
-
-/* So many MiB are free, and that is known. */
-static void given_free_disk(struct world *w, unsigned free_mib, unsigned size_mib)
-{
-        fake_disk = (struct statvfs){ .f_frsize = 1 * MiB, .f_blocks = size_mib, .f_bavail = free_mib };
-        disk_watch_free(w->a.disk);
-        w->a.disk = disk_watch_new(&w->a.loop, w->a.log_dir);
-        AWAIT(w, disk_watch_has_looked(w->a.disk));
-}
 
 static void note_unreported(void *ctx, uint64_t count)
 {
@@ -48,16 +18,16 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
         uint64_t unreported = 0;
         struct refusal_log *log = refusal_log_new(&w->a.loop, note_unreported, &unreported);
 
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB, 100 * 1024);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB, DISK_MIB);
         assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         assert_true(audit_may_report(&w->a, log, STR("user bob")));
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, 100 * 1024);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, DISK_MIB);
         assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "is full but for what administrators need");
         assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1))); /* what is open goes on */
         assert_false(audit_may_report(&w->a, log, STR("user bob")));          /* counted */
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, 100 * 1024);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
         assert_refused(session_check_open(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "");
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB, 100 * 1024);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB, DISK_MIB);
         assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         refusal_log_free(log);
         assert_int_equal(unreported, 1);
@@ -68,7 +38,7 @@ static void a_full_disk_is_reported_without_a_path(void **state)
 {
         struct world *w = *state;
 
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, 100 * 1024);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, DISK_MIB);
         AUTO_PTR(error) err = audit_check_room(&w->a, ROOM_FOR_NEW);
         assert_non_null(err);
         assert_null(strchr(err->what, '/'));

@@ -3,17 +3,13 @@
 
 #include "auth/admin/resources.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "auth/core/answer_testing.h"
 #include "auth/core/auth.h"
 #include "auth/core/caller.h"
-#include "auth/users/directory.h"
 #include "auth/hosts/hosts.h"
+#include "auth/users/directory.h"
 #include "base/mem.h"
 #include "resource/access_role.h"
 #include "rpc/pb.h"
@@ -125,23 +121,6 @@ struct fixture {
         unsigned awaited, changes;
 };
 
-static void on_ready(void *ctx, struct error *err)
-{
-        assert_null(err);
-        ((struct fixture *)ctx)->awaited--;
-}
-
-static void on_committed(void *ctx, uint64_t revision, struct error *err)
-{
-        (void)revision;
-        on_ready(ctx, err);
-}
-
-static void on_closed(void *ctx)
-{
-        ((struct fixture *)ctx)->awaited--;
-}
-
 static void on_changed(void *ctx)
 {
         ((struct fixture *)ctx)->changes++;
@@ -157,7 +136,7 @@ static void wait_for(struct fixture *f)
 static void commit(struct fixture *f, struct store_txn *t)
 {
         f->awaited++;
-        store_txn_commit(t, on_committed, f);
+        store_txn_commit(t, on_committed, &f->awaited);
         wait_for(f);
 }
 
@@ -227,7 +206,7 @@ static int open_fixture(void **state)
         assert_null(store_open(&f->auth.loop, (struct store_options){ .type = "memory" }, &f->auth.store));
         f->awaited++;
         f->auth.cluster = STR("example.com");
-        f->auth.directory = directory_open(&f->auth, on_ready, f);
+        f->auth.directory = directory_open(&f->auth, on_ready, &f->awaited);
         wait_for(f);
         f->watch = directory_watch(f->auth.directory, on_changed, f);
         *state = f;
@@ -241,7 +220,7 @@ static int close_fixture(void **state)
         directory_unwatch(f->watch);
         directory_stop(f->auth.directory);
         f->awaited++;
-        store_close(f->auth.store, on_closed, f);
+        store_close(f->auth.store, on_closed, &f->awaited);
         wait_for(f);
         directory_close(f->auth.directory);
         loop_release(&f->auth.loop);
@@ -465,7 +444,7 @@ static void reads_what_was_there_before(void **state)
         given_user(f, "ann", "{roles: [access], traits: {logins: [root, ubuntu]}}");
         given_role(f, "access", "{allow: {logins: [only]}}");
         f->awaited++;
-        second = directory_open(&f->auth, on_ready, f);
+        second = directory_open(&f->auth, on_ready, &f->awaited);
         wait_for(f);
         AUTO_PTR(arena) arena = arena_new(USER_ARENA);
         struct access_user p;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api.pb-c.h"
+#include "auth/core/answer_testing.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/presence_internal.h"
@@ -33,26 +34,9 @@ static const struct rpc_method method = {
 };
 static const struct rpc_method *const methods[] = { &method, NULL };
 
-static void on_ready(void *ctx, struct error *err)
-{
-        assert_null(err);
-        ((struct fixture *)ctx)->awaited--;
-}
-
-static void on_committed(void *ctx, uint64_t revision, struct error *err)
-{
-        (void)revision;
-        on_ready(ctx, err);
-}
-
-static void on_closed(void *ctx)
-{
-        ((struct fixture *)ctx)->awaited--;
-}
-
 static void on_proxies_changed(void *ctx)
 {
-        presence_report_proxies(&((struct fixture *)ctx)->auth);
+        presence_report_proxies(&CONTAINER_OF(ctx, struct fixture, awaited)->auth);
 }
 
 #define AWAIT(f, condition) RUN_UNTIL(&(f)->auth.loop, condition)
@@ -69,7 +53,7 @@ static void given_host(struct fixture *f, const char *host_id)
         host.n_system_roles = ARRAY_LEN(roles);
         host_put(t, &host, (struct walltime){ 0 });
         f->awaited++;
-        store_txn_commit(t, on_committed, f);
+        store_txn_commit(t, on_committed, &f->awaited);
         AWAIT(f, f->awaited == 0);
 }
 
@@ -86,7 +70,7 @@ static int open_fixture(void **state)
         f->auth.heartbeat_ttl = SECONDS(TTL_SECONDS);
         f->auth.presence_held_max = HELD_MAX;
         f->awaited++;
-        f->auth.proxies = proxies_open(&f->auth, on_ready, on_proxies_changed, f);
+        f->auth.proxies = proxies_open(&f->auth, on_ready, on_proxies_changed, &f->awaited);
         AWAIT(f, f->awaited == 0);
         given_host(f, "host-1");
         given_host(f, "host-2");
@@ -107,8 +91,8 @@ static int close_fixture(void **state)
         run_a_while(&f->auth.loop);
         proxies_stop(f->auth.proxies);
         f->awaited += 2;
-        store_close(f->auth.store, on_closed, f);
-        audit_log_close(f->auth.audit, on_closed, f);
+        store_close(f->auth.store, on_closed, &f->awaited);
+        audit_log_close(f->auth.audit, on_closed, &f->awaited);
         AWAIT(f, f->awaited == 0);
         proxies_close(f->auth.proxies);
         map_release(&f->auth.live);

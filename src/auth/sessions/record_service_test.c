@@ -187,6 +187,23 @@ static void leave(struct uploader *u)
         u->err = NULL;
 }
 
+/* Of a session that was there before. */
+static void begin_first(struct world *w, struct uploader *u)
+{
+        given_session(w, SESSION_1, "alice");
+        begin(w, u, WEB_1, SESSION_1);
+}
+
+static void send_all(struct uploader *u, struct str all, bool is_aborted)
+{
+        send_up_to(u, all, all.len);
+        send_finish(u, all.len, is_aborted);
+        assert_done(u->err);
+        u->err = NULL;
+        assert_true(u->is_finished);
+        leave(u);
+}
+
 /* ---- the reader's side ------------------------------------------------------------------------------------------- */
 
 struct reply {
@@ -278,15 +295,9 @@ static void a_recording_arrives_as_it_is_and_says_so(void **state)
         struct uploader u;
         AUTO(buf) all = a_recording();
 
-        given_session(w, SESSION_1, "alice");
-        begin(w, &u, WEB_1, SESSION_1);
+        begin_first(w, &u);
         assert_int_equal(u.offset, 0);
-        send_up_to(&u, buf_str(&all), all.len);
-        send_finish(&u, all.len, false);
-        assert_done(u.err);
-        u.err = NULL;
-        assert_true(u.is_finished);
-        leave(&u);
+        send_all(&u, buf_str(&all), false);
         struct reply r = read_recording(w, CALLER_ADMIN, "", SESSION_1);
         assert_done(r.err);
         assert_true(r.is_complete && str_equal(buf_str(&r.data), buf_str(&all)));
@@ -317,11 +328,7 @@ static void a_lost_stream_goes_on_where_the_cluster_stands(void **state)
         assert_true(list.count == 1 && list.size == (int64_t)(all.len * 5 / 6) && !list.is_complete);
         begin(w, &u, WEB_1, SESSION_1);
         assert_true(u.offset > 0);
-        send_up_to(&u, buf_str(&all), all.len);
-        send_finish(&u, all.len, false);
-        assert_done(u.err);
-        u.err = NULL;
-        leave(&u);
+        send_all(&u, buf_str(&all), false);
         struct reply r = read_recording(w, CALLER_ADMIN, "", SESSION_1);
         assert_true(str_equal(buf_str(&r.data), buf_str(&all)));
         buf_release(&r.data);
@@ -333,14 +340,9 @@ static void an_aborted_recording_is_complete_with_what_there_is(void **state)
         struct uploader u;
         AUTO(buf) all = a_recording();
 
-        given_session(w, SESSION_1, "alice");
-        begin(w, &u, WEB_1, SESSION_1);
-        send_up_to(&u, buf_str(&all), all.len - 10);
-        send_finish(&u, all.len - 10, true);
-        assert_done(u.err);
-        u.err = NULL;
-        assert_true(u.is_finished && u.offset > 0 && u.offset < (int64_t)all.len - 10);
-        leave(&u);
+        begin_first(w, &u);
+        send_all(&u, str_slice(buf_str(&all), 0, all.len - 10), true);
+        assert_true(u.offset > 0 && u.offset < (int64_t)all.len - 10);
         struct reply list = list_recordings(w, CALLER_ADMIN, "");
         assert_true(list.count == 1 && list.is_complete);
         assert_int_equal(count_events(w, "\"is_aborted\":true"), 1);
@@ -386,9 +388,7 @@ static void says_how_a_recording_stands(void **state)
         put_session(w, 1);
         assert_status(w, "waiting", "waiting", true);
         begin(w, &u, WEB_1, SESSION_1);
-        send_up_to(&u, buf_str(&all), all.len - 10);
-        send_finish(&u, all.len - 10, true);
-        leave(&u);
+        send_all(&u, str_slice(buf_str(&all), 0, all.len - 10), true);
         assert_status(w, "aborted", "aborted", true);
         older.session_id = pb_text(SESSION_1);
         older.is_complete = true;
@@ -412,8 +412,7 @@ static void a_recording_altered_between_streams_comes_anew(void **state)
         struct uploader u;
         AUTO(buf) all = a_recording(), other = a_recording();
 
-        given_session(w, SESSION_1, "alice");
-        begin(w, &u, WEB_1, SESSION_1);
+        begin_first(w, &u);
         send_up_to(&u, buf_str(&all), all.len / 2);
         leave(&u);
         assert_done(file_write_atomic(path, str_slice(buf_str(&other), 0, all.len / 2), 0600));
@@ -450,13 +449,8 @@ static void a_recording_with_a_hole_is_stored_and_reported(void **state)
         while (holed.len < to)
                 recording_put_hole(&holed, recording_hole_part(to - holed.len), number + 1);
         buf_put(&holed, str_slice(buf_str(&all), to, all.len));
-        given_session(w, SESSION_1, "alice");
-        begin(w, &u, WEB_1, SESSION_1);
-        send_up_to(&u, buf_str(&holed), holed.len);
-        send_finish(&u, holed.len, false);
-        assert_done(u.err);
-        u.err = NULL;
-        leave(&u);
+        begin_first(w, &u);
+        send_all(&u, buf_str(&holed), false);
         assert_string_equal(list_recordings(w, CALLER_ADMIN, "").status, "damaged");
         assert_int_equal(count_events(w, "\"event\":\"session.recording.lost\""), 1);
         assert_int_equal(count_events(w, "\"missing_chunks\":1"), 2);
@@ -503,8 +497,7 @@ static void hostile_uploads_are_refused(void **state)
                 AUTO_MEM char *path = mem_printf("%s/" SESSION_1 ".rec", w->a.records_dir);
                 struct uploader u;
 
-                given_session(w, SESSION_1, "alice");
-                begin(w, &u, WEB_1, SESSION_1);
+                begin_first(w, &u);
                 rows[i].send(&u, buf_str(&all));
                 AWAIT(w, u.call == NULL);
                 assert_non_null(u.err);
@@ -580,8 +573,7 @@ static void a_node_that_leaves_during_a_write_finds_it_done(void **state)
         struct uploader u;
         AUTO(buf) all = a_recording();
 
-        given_session(w, SESSION_1, "alice");
-        begin(w, &u, WEB_1, SESSION_1);
+        begin_first(w, &u);
         leave_during_a_write(w, &u, buf_str(&all), 80000);
         free_records_disk();
         AWAIT(w, w->a.uploads.count == 0);
@@ -596,8 +588,7 @@ static void a_write_that_is_under_way_at_the_end_frees_itself(void **state)
         struct uploader u;
         AUTO(buf) all = a_recording();
 
-        given_session(w, SESSION_1, "alice");
-        begin(w, &u, WEB_1, SESSION_1);
+        begin_first(w, &u);
         leave_during_a_write(w, &u, buf_str(&all), 80000);
         w->a.is_stopping = true; /* from here on nothing is written into the store */
         free_records_disk();
@@ -697,9 +688,7 @@ static void what_a_host_has_not_on_the_disk_is_bounded(void **state)
         assert_int_equal(budget_held(others), LIMIT_UNSTORED_HOST - 10000);
         budget_give(others, LIMIT_UNSTORED_HOST - 10000);
         begin(w, &u, WEB_1, SESSION_1);
-        send_up_to(&u, buf_str(&all), all.len);
-        send_finish(&u, all.len, false);
-        leave(&u);
+        send_all(&u, buf_str(&all), false);
         assert_int_equal(budget_held(others), 0);
         budget_drop(others);
 }

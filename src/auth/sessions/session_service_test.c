@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sys/statvfs.h>
-
+#include "auth/core/disk_testing.h"
 #include "auth/core/refusal_log.h"
 #include "auth/sessions/session_node_testing.h"
 #include "base/log.h"
@@ -657,36 +656,18 @@ static void a_loop_of_refused_dials_becomes_a_number(void **state)
         assert_int_equal(unreported, MORE);
 }
 
-static struct statvfs fake_disk;
-
-int statvfs(const char *path, struct statvfs *ret)
-{
-        (void)path;
-        *ret = fake_disk;
-        return 0;
-}
-
-/* So many MiB of 100 GiB are free, and that is known. */
-static void given_free_disk(struct world *w, unsigned mib)
-{
-        fake_disk = (struct statvfs){ .f_frsize = 1 * MiB, .f_blocks = 100 * 1024, .f_bavail = mib };
-        disk_watch_free(w->a.disk);
-        w->a.disk = disk_watch_new(&w->a.loop, w->a.log_dir);
-        AWAIT(w, disk_watch_has_looked(w->a.disk));
-}
-
 static void a_disk_without_room_ends_who_causes_events(void **state)
 {
         struct world *w = *state;
         struct node_side n = { 0 };
 
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB, DISK_MIB);
         given_shell(w, &n);
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2, DISK_MIB);
         started(&n, SESSION_2, "exec", "uptime");
         AWAIT_ACK(&n, 3);
         assert_int_equal(n.terminated[0], '\0'); /* what is open goes on */
-        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1);
+        given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
         exited(&n, SESSION_2, 0);
         AWAIT(w, n.terminated[0] != '\0');
         assert_non_null(strstr(n.terminated, "is full but for what administrators need"));
@@ -811,6 +792,7 @@ int main(void)
                 ROW(a_disk_without_room_ends_who_causes_events),
         };
 #undef ROW
+        loop_thread = pthread_self();
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

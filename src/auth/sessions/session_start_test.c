@@ -15,6 +15,13 @@ static void given_access(struct world *w, Cteleport__V1__RoleOptions options)
         put_message(w, "/roles/access", &role->base);
 }
 
+/* Beside the shell, SESSION_1. */
+static void start_second(struct node_side *n)
+{
+        started(n, SESSION_2, "exec", "id");
+        AWAIT_ACK(n, 3);
+}
+
 static void a_session_is_refused_from_the_lock_on(void **state)
 {
         struct world *w = *state;
@@ -24,8 +31,7 @@ static void a_session_is_refused_from_the_lock_on(void **state)
         assert_true(n.decides_sessions);
         assert_string_equal(n.session_id, SESSION_1);
         given_lock_on(w, "alice");
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         assert_string_equal(n.session_id, SESSION_2);
         assert_false(n.is_allowed);
         assert_non_null(strstr(n.reason, "locked"));
@@ -45,8 +51,7 @@ static void an_older_node_gets_the_order_before_the_acknowledgement(void **state
         given_shell(w, &n);
         n.is_older = true;
         given_lock_on(w, "alice");
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         assert_non_null(strstr(n.terminated, "locked"));
         assert_int_equal(n.acked_at_end, 2);
         exited(&n, SESSION_2, 255);
@@ -65,8 +70,7 @@ static void a_session_is_refused_when_the_certificate_has_ended(void **state)
 
         given_shell(w, &n);
         loop_advance(&w->a.loop, &w->clock, SECONDS(3600));
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         assert_false(n.is_allowed);
         assert_non_null(strstr(n.reason, "expired"));
         assert_string_equal(n.terminated, "");
@@ -107,8 +111,7 @@ static void forwarding_that_is_taken_away_ends_the_connection(void **state)
 
         given_shell(w, &n);
         given_access(w, options);
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         assert_string_equal(n.terminated, "");
         options.has_port_forwarding = true;
         given_access(w, options);
@@ -136,8 +139,7 @@ static void a_start_with_a_lost_answer_is_reported_once(void **state)
         struct node_side n = { 0 };
         struct dialled d = given_shell(w, &n);
 
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         leave(&n);
         n.seq = 3;
         report_stream(w, &n, WEB_1, d.id, true);
@@ -165,8 +167,7 @@ static void a_refused_start_with_a_lost_answer_is_not_reported(void **state)
 
         given_shell(w, &n);
         given_lock_on(w, "alice");
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         started_again(&n, SESSION_2);
         AWAIT_ACK(&n, 4);
         assert_false(n.is_allowed);
@@ -194,21 +195,6 @@ static void given_attested_host(struct world *w, const char *id, const char *nam
         put_message(w, at, &host.base);
 }
 
-static void given_lock(struct world *w, Cteleport__V1__LockTarget target)
-{
-        Cteleport__V1__Lock lock = CTELEPORT__V1__LOCK__INIT;
-        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
-        Cteleport__V1__LockSpec spec = CTELEPORT__V1__LOCK_SPEC__INIT;
-
-        lock.kind = TEXT("lock");
-        lock.version = TEXT("v2");
-        lock.metadata = &metadata;
-        metadata.name = TEXT("l1");
-        lock.spec = &spec;
-        spec.target = &target;
-        put_message(w, "/locks/l1", &lock.base);
-}
-
 /* It has left the list; its connections are judged by what it was attested as. */
 static void locks_of_a_silent_node_end_what_is_open_there(void **state)
 {
@@ -228,8 +214,7 @@ static void locks_of_a_silent_node_end_what_is_open_there(void **state)
                 given_attested_host(w, WEB_1, "joined-as");
                 given_shell(w, &n);
                 delete_key(w, "/presence/" WEB_1);
-                started(&n, SESSION_2, "exec", "id");
-                AWAIT_ACK(&n, 3);
+                start_second(&n);
                 assert_true(n.is_allowed);
                 given_lock(w, rows[i]);
                 AWAIT(w, n.terminated[0] != '\0');
@@ -275,8 +260,7 @@ static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **sta
         forget_permits(w, &d);
         world_open_sessions(w);
         report_stream(w, &n, WEB_1, d.id, true);
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         assert_true(n.is_allowed && n.permits_pty && n.permits_port_forwarding);
         assert_string_equal(n.terminated, "");
         leave(&n); /* and it is known from now on */
@@ -304,8 +288,7 @@ static void a_connection_of_an_earlier_release_is_bound_by_roles(void **state)
         given_access(w, options);
         world_open_sessions(w);
         report_stream(w, &n, WEB_1, d.id, true);
-        started(&n, SESSION_2, "exec", "id");
-        AWAIT_ACK(&n, 3);
+        start_second(&n);
         assert_true(n.is_allowed);
         assert_false(n.permits_port_forwarding);
         assert_string_equal(n.terminated, "");

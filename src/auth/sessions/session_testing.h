@@ -176,21 +176,40 @@ static inline UNUSED void given_user(struct world *w, const char *name)
         given_user_since(w, name, 0);
 }
 
+/* A lock with the messages that it consists of. The texts must live as long. */
+struct test_lock {
+        Cteleport__V1__Lock lock;
+        Cteleport__V1__Metadata metadata;
+        Cteleport__V1__LockSpec spec;
+};
+
+static inline UNUSED void test_lock_init(struct test_lock *l, const char *name, Cteleport__V1__LockTarget *target)
+{
+        cteleport__v1__lock__init(&l->lock);
+        cteleport__v1__metadata__init(&l->metadata);
+        cteleport__v1__lock_spec__init(&l->spec);
+        l->lock.kind = pb_text("lock");
+        l->lock.version = pb_text("v2");
+        l->lock.metadata = &l->metadata;
+        l->lock.spec = &l->spec;
+        l->metadata.name = pb_text(name);
+        l->spec.target = target;
+}
+
+static inline UNUSED void given_lock(struct world *w, Cteleport__V1__LockTarget target)
+{
+        struct test_lock l;
+
+        test_lock_init(&l, "l1", &target);
+        put_message(w, "/locks/l1", &l.lock.base);
+}
+
 static inline UNUSED void given_lock_on(struct world *w, const char *user)
 {
-        Cteleport__V1__Lock lock = CTELEPORT__V1__LOCK__INIT;
-        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
-        Cteleport__V1__LockSpec spec = CTELEPORT__V1__LOCK_SPEC__INIT;
         Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
 
-        lock.kind = pb_text("lock");
-        lock.version = pb_text("v2");
-        lock.metadata = &metadata;
-        metadata.name = pb_text("l1");
-        lock.spec = &spec;
-        spec.target = &target;
         target.user = pb_text(user);
-        put_message(w, "/locks/l1", &lock.base);
+        given_lock(w, target);
 }
 
 /* ---- certificates ------------------------------------------------------------------------------------------------- */
