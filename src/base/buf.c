@@ -20,6 +20,18 @@ void buf_clear(struct buf *b)
         b->overflowed = false;
 }
 
+enum { COPIED_HERE = 4 * KiB };
+
+/* The bytes in a larger block. realloc() seldom finds room behind a small one, and is slower then. */
+static char *moved(const struct buf *b, size_t room)
+{
+        char *block = mem_resize(NULL, room, 1);
+
+        memcpy(block, b->ptr, b->len);
+        free(b->ptr);
+        return block;
+}
+
 /* One byte more than asked is always there, for buf_c(). */
 static void ensure(struct buf *b, size_t more)
 {
@@ -30,7 +42,7 @@ static void ensure(struct buf *b, size_t more)
         size_t room = b->room == 0 ? 64 : b->room;
         while (room < need)
                 room *= 2;
-        b->ptr = mem_resize(b->ptr, room, 1);
+        b->ptr = b->len == 0 || room > COPIED_HERE ? mem_resize(b->ptr, room, 1) : moved(b, room);
         b->room = room;
 }
 

@@ -10,6 +10,18 @@
 
 #include "base/bug.h"
 
+/* Above this size the kernel's pages, which are zero already, may be what calloc() returns. */
+enum { ZEROED_HERE = 16 * KiB };
+
+/* glibc's calloc() (before 2.41) does not look into the cache of its thread, which the frees fill. */
+static void *zeroed(size_t bytes)
+{
+        if (bytes > ZEROED_HERE)
+                return calloc(1, bytes);
+        void *mem = malloc(bytes);
+        return mem == NULL ? NULL : memset(mem, 0, bytes);
+}
+
 void *mem_alloc(size_t size)
 {
         return mem_array(1, size);
@@ -21,7 +33,7 @@ void *mem_array(size_t count, size_t size)
 
         if (__builtin_mul_overflow(count, size, &bytes))
                 bug("array of %zu elements of %zu bytes", count, size);
-        void *mem = calloc(1, bytes == 0 ? 1 : bytes);
+        void *mem = zeroed(bytes == 0 ? 1 : bytes);
         if (mem == NULL)
                 bug("out of memory (%zu bytes)", bytes);
         return mem;

@@ -24,6 +24,7 @@ enum {
         LARGE_ROOM = PAGE,
         ROOM = FRONT_ROOM + SMALL_ROOM + LARGE_ROOM,
         ALIGNMENT = 16,
+        CLEARED_HERE = 4 * KiB,
 };
 
 /* A block of a part of the mapping, zeroed since it was never used; NULL: it does not fit. */
@@ -67,7 +68,13 @@ static void *on_calloc(size_t count, size_t size, void *ctx)
 {
         void *at = size != 0 && count <= FRONT_ROOM / size ? take_pages(ctx, count * size) : NULL;
 
-        return at != NULL ? at : calloc(count, size);
+        if (at != NULL)
+                return at;
+        if (size != 0 && count <= CLEARED_HERE / size) { /* glibc's calloc() does not look into the cache of its thread */
+                at = malloc(count * size);
+                return at == NULL ? NULL : memset(at, 0, count * size);
+        }
+        return calloc(count, size);
 }
 
 /* Blocks on pages go with the session. */
