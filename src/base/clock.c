@@ -124,12 +124,30 @@ struct error *walltime_of_civil(struct civil c, struct walltime *ret)
         return NULL;
 }
 
+/* The last `width` decimal digits of a number that is not negative; returns what follows them. */
+static char *put_digits(char *at, int64_t number, size_t width)
+{
+        for (size_t i = width; i-- > 0; number /= 10)
+                at[i] = (char)('0' + number % 10);
+        return at + width;
+}
+
+/* Every line of a log has one: without printf(). */
 static void put_date_and_time(struct buf *out, struct walltime t)
 {
+        static const char form[] = "YYYY-MM-DDThh:mm:ss";
         struct civil c = walltime_civil(t);
+        char *at = buf_extend(out, sizeof form - 1);
 
-        buf_printf(out, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)c.year, c.month, c.day, c.hour, c.minute,
-                   c.second);
+        if (at == NULL)
+                return;
+        memcpy(at, form, sizeof form - 1);
+        at = put_digits(at, c.year, 4) + 1; /* an int64 of nanoseconds reaches from 1677 to 2262 */
+        at = put_digits(at, c.month, 2) + 1;
+        at = put_digits(at, c.day, 2) + 1;
+        at = put_digits(at, c.hour, 2) + 1;
+        at = put_digits(at, c.minute, 2) + 1;
+        put_digits(at, c.second, 2);
 }
 
 void walltime_put_rfc3339(struct buf *out, struct walltime t)
@@ -142,8 +160,11 @@ void walltime_put_rfc3339_ms(struct buf *out, struct walltime t)
 {
         int64_t ns = t.ns - walltime_unix(t) * NS_PER_SECOND;
 
+        char fraction[] = ".mmmZ";
+
         put_date_and_time(out, t);
-        buf_printf(out, ".%03dZ", (int)(ns / 1000000));
+        put_digits(fraction + 1, ns / 1000000, 3);
+        buf_put_c(out, fraction);
 }
 
 /* Reads `width` digits at *s; a failed read leaves *ok false. */

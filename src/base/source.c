@@ -16,26 +16,42 @@ static struct str without_port(struct str address)
         return has_more ? address : str_slice(address, 0, colon);
 }
 
+/* inet_pton() takes no IPv4 address but in the one form that inet_ntop() writes. */
+static bool is_ipv4(const char *text)
+{
+        struct in_addr v4;
+
+        return inet_pton(AF_INET, text, &v4) == 1;
+}
+
+static void source_of_ipv6(const char *text, char ret[SOURCE_TEXT_MAX])
+{
+        char prefix[INET6_ADDRSTRLEN];
+        struct in6_addr v6;
+
+        if (inet_pton(AF_INET6, text, &v6) != 1)
+                return;
+        if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+                inet_ntop(AF_INET, v6.s6_addr + 12, ret, SOURCE_TEXT_MAX);
+                return;
+        }
+        memset(v6.s6_addr + 8, 0, 8);
+        inet_ntop(AF_INET6, &v6, prefix, sizeof prefix);
+        snprintf(ret, SOURCE_TEXT_MAX, "%s/64", prefix);
+}
+
 void source_of(struct str address, char ret[SOURCE_TEXT_MAX])
 {
         struct str host = without_port(address);
         char text[INET6_ADDRSTRLEN] = { 0 };
-        struct in6_addr v6;
-        struct in_addr v4;
 
-        snprintf(ret, SOURCE_TEXT_MAX, "?");
+        memcpy(ret, "?", sizeof "?");
         host = str_slice(host, 0, str_find_char(host, '%')); /* the scope of a link-local address */
         if (host.len == 0 || host.len >= sizeof text || str_find_char(host, '\0') != host.len)
                 return;
         memcpy(text, host.ptr, host.len);
-        if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_V4MAPPED(&v6)) {
-                memcpy(&v4, v6.s6_addr + 12, sizeof v4);
-                inet_ntop(AF_INET, &v4, ret, SOURCE_TEXT_MAX);
-        } else if (inet_pton(AF_INET6, text, &v6) == 1) {
-                memset(v6.s6_addr + 8, 0, 8);
-                inet_ntop(AF_INET6, &v6, text, sizeof text);
-                snprintf(ret, SOURCE_TEXT_MAX, "%s/64", text);
-        } else if (inet_pton(AF_INET, text, &v4) == 1) {
-                inet_ntop(AF_INET, &v4, ret, SOURCE_TEXT_MAX);
-        }
+        if (is_ipv4(text))
+                memcpy(ret, text, host.len + 1);
+        else
+                source_of_ipv6(text, ret);
 }
