@@ -19,12 +19,11 @@
  */
 static const struct conversation_state steps[] = {
         [WANT_INIT] = { "want init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
-        [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_HOST) | TO(FIND_NAME) | TO(FAILING) },
-        [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_HOST) | TO(FAILING) },
-        [WANT_PROOF] = { "want proof", SECONDS(60), TO(VERIFY_PROOF) | TO(WANT_PROOF) | TO(FIND_HOST) | TO(FAILING) },
-        [VERIFY_PROOF] = { "verify proof", SECONDS(50), TO(WANT_PROOF) | TO(FIND_HOST) | TO(FAILING) },
-        [FIND_HOST] = { "find host", SECONDS(15), TO(FIND_NAME) | TO(FAILING) },
-        [FIND_NAME] = { "find name", SECONDS(15), TO(SIGN) | TO(COMMIT) | TO(FAILING) },
+        [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_RECORDS) | TO(FAILING) },
+        [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
+        [WANT_PROOF] = { "want proof", SECONDS(60), TO(VERIFY_PROOF) | TO(WANT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
+        [VERIFY_PROOF] = { "verify proof", SECONDS(50), TO(WANT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
+        [FIND_RECORDS] = { "find records", SECONDS(15), TO(SIGN) | TO(COMMIT) | TO(FAILING) },
         [SIGN] = { "sign", SECONDS(10), TO(COMMIT) | TO(FAILING) },
         [COMMIT] = { "commit", SECONDS(15), TO(FIND_TOKEN) | TO(DONE) | TO(FAILING) },
         [FAILING] = { "failing", { 0 }, TO(DONE) },

@@ -7,7 +7,7 @@
  *        │                                            │                               ▲  each round of the method     │
  *        │                                            │ (method without proof)        └──────────────────────────────┤
  *        │                                            ▼                                                              │
- *        └──────────── any failure ──▶ done ◀── commit ◀── sign ◀── find name ◀── find host ◀────────────────────────┘
+ *        └──────────── any failure ──▶ done ◀── commit ◀── sign ◀── find records ◀──────────────────────────────────┘
  *
  * A certificate leaves only after one transaction that requires the token still to be as it was read,
  * writes the host's record and its name, and carries the audit record (J1).

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps FIND_HOST, FIND_NAME, SIGN and COMMIT of an attempt. */
+/* The steps FIND_RECORDS, SIGN and COMMIT of an attempt. */
 #include "auth/certs/issue.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
@@ -73,10 +73,13 @@ static struct error *check_locks(const struct attempt *at)
 static void on_find_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
 static void on_find_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
 
-static void find_name(struct attempt *at)
+/* Reads the records of the ID and of the name together: each answer of the store is a turn of two threads. */
+static void find_records(struct attempt *at)
 {
-        conversation_enter(&at->at, FIND_NAME);
+        conversation_enter(&at->at, FIND_RECORDS);
         at->is_waiting = true;
+        at->records_to_come = 2;
+        host_get(at->auth->store, at->host_id, on_find_host, at);
         name_get(at->auth->store, at->host_name, at->auth->cluster, on_find_name, at);
 }
 
@@ -116,30 +119,7 @@ void attempt_decide(struct attempt *at)
                 attempt_fail(at, "disk", err);
                 return;
         }
-        conversation_enter(&at->at, FIND_HOST);
-        at->is_waiting = true;
-        host_get(at->auth->store, at->host_id, on_find_host, at);
-}
-
-static void on_find_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
-{
-        struct attempt *at = ctx;
-
-        if (!attempt_resume(at)) {
-                error_free(err);
-                return;
-        }
-        if (err == NULL && !at->is_legacy)
-                host = attempt_same_host(at, host, &revision);
-        else if (err == NULL)
-                err = host_check_claim(host, at->host_id, at->method, &at->verifier.found.attributes);
-        if (err != NULL) {
-                attempt_fail(at, "host-id", err);
-                return;
-        }
-        at->host_revision = revision;
-        at->member_since = host == NULL ? (struct cert_issue){ 0 } : (struct cert_issue){ host->member_since, host->member_serial_time };
-        find_name(at);
+        find_records(at);
 }
 
 static void on_sign(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
@@ -174,39 +154,82 @@ static void sign(struct attempt *at)
         issue(at->auth, &request, on_sign, at);
 }
 
+/* Whether the host may have its name, which is nobody's or of those that join as this host does. */
+static struct error *check_host_name(const struct attempt *at)
+{
+        struct server_claim claim = attempt_claim(at);
+
+        if (at->is_name_of_others)
+                return error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
+                                  "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
+        claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
+        return servers_check_name(at->auth, at->host_name, claim);
+}
+
+/* A host that is locked by its ID does not return with a new ID: the host that has its name is taken for it. */
+static struct error *check_locks_of_name(const struct attempt *at)
+{
+        if (str_is_empty(at->host_id_of_name))
+                return NULL;
+        return directory_check_locks(at->auth->directory, &(struct lock_subject){ .host_id = at->host_id_of_name });
+}
+
+/* A record has come; both decide. */
+static void on_find_record(struct attempt *at)
+{
+        const char *check = "host-id";
+
+        if (--at->records_to_come > 0)
+                return;
+        struct error *host_failure = at->host_failure, *name_failure = at->name_failure;
+        at->host_failure = at->name_failure = NULL;
+        if (!attempt_resume(at)) {
+                error_free(host_failure);
+                error_free(name_failure);
+                return;
+        }
+        struct error *err = host_failure;
+        if (err == NULL) {
+                check = "host-name";
+                err = name_failure != NULL ? name_failure : check_host_name(at);
+        } else {
+                error_free(name_failure);
+        }
+        if (err == NULL) {
+                check = "lock";
+                err = check_locks_of_name(at);
+        }
+        if (err != NULL)
+                attempt_fail(at, check, err);
+        else if (at->certs == NULL)
+                sign(at);
+        else
+                commit(at);
+}
+
+static void on_find_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct attempt *at = ctx;
+
+        if (err == NULL && !at->is_legacy)
+                host = attempt_same_host(at, host, &revision);
+        else if (err == NULL)
+                err = host_check_claim(host, at->host_id, at->method, &at->verifier.found.attributes);
+        at->host_failure = err;
+        at->host_revision = revision;
+        at->member_since = err != NULL || host == NULL ? (struct cert_issue){ 0 } : (struct cert_issue){ host->member_since, host->member_serial_time };
+        on_find_record(at);
+}
+
 static void on_find_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
 {
         struct attempt *at = ctx;
 
-        if (!attempt_resume(at)) {
-                error_free(err);
-                return;
-        }
-        if (err == NULL && name != NULL && !name_is_bound_to(name, at->binding))
-                err = error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
-                                 "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
-        if (err == NULL) {
-                struct server_claim claim = attempt_claim(at);
-
-                claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
-                err = servers_check_name(at->auth, at->host_name, claim);
-        }
-        if (err != NULL) {
-                attempt_fail(at, "host-name", err);
-                return;
-        }
-        /* A host that is locked by its ID does not return with a new ID: the host that has its name is taken for it. */
-        if (name != NULL)
-                err = directory_check_locks(at->auth->directory, &(struct lock_subject){ .host_id = str_of(name->host_id) });
-        if (err != NULL) {
-                attempt_fail(at, "lock", err);
-                return;
-        }
+        at->name_failure = err;
         at->name_revision = revision;
-        if (at->certs == NULL)
-                sign(at);
-        else
-                commit(at);
+        at->is_name_of_others = err == NULL && name != NULL && !name_is_bound_to(name, at->binding);
+        at->host_id_of_name = err == NULL && name != NULL ? arena_str(at->arena, str_of(name->host_id)) : STR("");
+        on_find_record(at);
 }
 
 static void on_sign(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err)

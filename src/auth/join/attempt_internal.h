@@ -18,7 +18,7 @@
 
 enum { ATTEMPT_ARENA = 4 * LIMIT_RPC_JOIN, ATTEMPT_SYSTEM_ROLES = 16 };
 
-enum attempt_step { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, VERIFY_PROOF, FIND_HOST, FIND_NAME, SIGN, COMMIT, FAILING, DONE };
+enum attempt_step { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, VERIFY_PROOF, FIND_RECORDS, SIGN, COMMIT, FAILING, DONE };
 
 struct attempt {
         struct auth *auth;
@@ -54,7 +54,11 @@ struct attempt {
         struct token_found token;
         const struct join_method *method; /* of the token; NULL until it is known */
         struct str host_id, binding;
+        unsigned records_to_come; /* of the ID and of the name; on_find_record() counts them */
+        struct error *host_failure, *name_failure; /* until both have come */
         uint64_t host_revision, name_revision;
+        struct str host_id_of_name; /* of the host that has the name; "": no host has it */
+        bool is_name_of_others;
         struct cert_issue member_since; /* when the earlier host with this ID joined; zero: there is none */
         char *system_roles[ATTEMPT_SYSTEM_ROLES];
         size_t system_role_count;
