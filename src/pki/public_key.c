@@ -25,7 +25,9 @@ struct kind_row {
         struct str ssh_type, ssh_cert_type, ssh_curve;
         struct oid algorithm, curve_oid;
         size_t field_size; /* bytes of a coordinate */
-        const char *p, *b;
+        const BIGNUM *(*p)(void);
+        int (*reduce)(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, BN_CTX *ctx); /* modulo p, whose form makes it cheap */
+        const char *b;
 };
 
 static const struct kind_row kinds[] = {
@@ -37,7 +39,8 @@ static const struct kind_row kinds[] = {
                 .algorithm = OID_INIT(1, 2, 840, 10045, 2, 1),
                 .curve_oid = OID_INIT(1, 2, 840, 10045, 3, 1, 7),
                 .field_size = 32,
-                .p = "FFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF",
+                .p = BN_get0_nist_prime_256,
+                .reduce = BN_nist_mod_256,
                 .b = "5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B",
         },
         [PUBLIC_KEY_P384] = {
@@ -48,8 +51,8 @@ static const struct kind_row kinds[] = {
                 .algorithm = OID_INIT(1, 2, 840, 10045, 2, 1),
                 .curve_oid = OID_INIT(1, 3, 132, 0, 34),
                 .field_size = 48,
-                .p = "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"
-                     "FFFFFFFFFFFFFFFEFFFFFFFF0000000000000000FFFFFFFF",
+                .p = BN_get0_nist_prime_384,
+                .reduce = BN_nist_mod_384,
                 .b = "B3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE814112"
                      "0314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF",
         },
@@ -82,18 +85,20 @@ static bool is_on_curve(const struct kind_row *row, struct str x_bytes, struct s
         if (ctx == NULL)
                 bug("out of memory");
         BN_CTX_start(ctx);
-        BIGNUM *p = BN_CTX_get(ctx), *b = BN_CTX_get(ctx), *x = BN_CTX_get(ctx), *y = BN_CTX_get(ctx);
-        BIGNUM *left = BN_CTX_get(ctx), *right = BN_CTX_get(ctx);
+        BIGNUM *b = BN_CTX_get(ctx), *x = BN_CTX_get(ctx), *y = BN_CTX_get(ctx);
+        BIGNUM *three = BN_CTX_get(ctx), *left = BN_CTX_get(ctx), *right = BN_CTX_get(ctx);
+        const BIGNUM *p = row->p();
 
-        if (right == NULL || BN_hex2bn(&p, row->p) == 0 || BN_hex2bn(&b, row->b) == 0 ||
+        if (right == NULL || BN_hex2bn(&b, row->b) == 0 || !BN_set_word(three, 3) ||
             BN_bin2bn(str_bytes(x_bytes), (int)x_bytes.len, x) == NULL ||
             BN_bin2bn(str_bytes(y_bytes), (int)y_bytes.len, y) == NULL)
                 bug("out of memory");
         if (BN_cmp(x, p) >= 0 || BN_cmp(y, p) >= 0)
                 goto out;
-        /* right = x (x² - 3) + b */
-        if (!BN_mod_sqr(left, y, p, ctx) || !BN_mod_sqr(right, x, p, ctx) || !BN_sub_word(right, 3) ||
-            !BN_mod_mul(right, right, x, p, ctx) || !BN_mod_add(right, right, b, p, ctx))
+        /* left = y² - b; right = x (x² - 3) */
+        if (!BN_sqr(left, y, ctx) || !row->reduce(left, left, p, ctx) || !BN_mod_sub_quick(left, left, b, p) ||
+            !BN_sqr(right, x, ctx) || !row->reduce(right, right, p, ctx) || !BN_mod_sub_quick(right, right, three, p) ||
+            !BN_mul(right, right, x, ctx) || !row->reduce(right, right, p, ctx))
                 bug("out of memory");
         is_on = BN_cmp(left, right) == 0;
 out:
