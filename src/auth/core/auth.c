@@ -13,6 +13,7 @@
 #include "auth/users/directory.h"
 #include "auth/core/disk_watch.h"
 #include "auth/core/listener.h"
+#include "auth/core/record_cache.h"
 #include "auth/certs/issue.h"
 #include "auth/hosts/presence.h"
 #include "auth/hosts/proxies.h"
@@ -35,6 +36,7 @@
 #include "state/cluster.h"
 #include "state/host.h"
 #include "state/name.h"
+#include "state/token.h"
 
 /*
  * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (users, roles, locks) → proxies
@@ -290,10 +292,12 @@ static void on_directory(void *ctx, struct error *err)
 
         if (is_overtaken(a, err))
                 return;
-        if (err != NULL)
+        if (err != NULL) {
                 fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
-        else
-                a->servers = servers_open(a, on_servers, a);
+                return;
+        }
+        a->tokens = record_cache_new(&a->loop, a->store, &token_kind);
+        a->servers = servers_open(a, on_servers, a);
 }
 
 static void on_authorities(void *ctx, struct error *err)
@@ -558,6 +562,8 @@ static void on_store_closed(void *ctx)
 
         proxies_close(a->proxies);
         servers_close(a->servers);
+        record_cache_free(a->tokens);
+        a->tokens = NULL;
         a->proxies = NULL;
         directory_close(a->directory);
         a->directory = NULL;
@@ -582,6 +588,7 @@ static void on_audit_closed(void *ctx)
         directory_stop(a->directory);
         proxies_stop(a->proxies);
         servers_stop(a->servers);
+        record_cache_stop(a->tokens);
         store_close(a->store, on_store_closed, a);
 }
 

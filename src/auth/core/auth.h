@@ -64,6 +64,7 @@ struct auth {
         struct directory *directory;   /* users, roles and locks; read completely before the listener opens */
         struct proxies *proxies;       /* the same */
         struct servers *servers;       /* the same; names and keys of the cluster's servers */
+        struct record_cache *tokens;   /* of the tokens that joins use; NULL in tests, where each is read from the store */
         struct link *signer;
         struct link *sts;
         struct authorities authorities;

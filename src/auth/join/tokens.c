@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/core/record_cache.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -122,7 +123,10 @@ static void find_from(struct find *f, const struct static_token *st, struct str 
                 loop_defer(&f->auth->loop, on_static, f);
                 return;
         }
-        state_get(f->auth->store, &token_kind, id, on_record, f);
+        if (f->auth->tokens != NULL)
+                record_cache_get(f->auth->tokens, id, on_record, f);
+        else
+                state_get(f->auth->store, &token_kind, id, on_record, f);
 }
 
 void token_find(struct auth *a, struct str name, void (*done)(void *ctx, struct token_found *found, struct error *err),

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/core/record_cache.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "state/state_watch.h"
+
+enum {
+        RECORDS_KEPT = 8,
+        VALUE_KEPT = 16 * KiB, /* bytes: a larger record is read each time */
+};
+
+struct kept {
+        struct buf id, value; /* value may hold a secret */
+        uint64_t revision;    /* 0: nothing is kept here */
+        struct walltime expires;
+};
+
+struct record_cache {
+        struct loop *loop;
+        struct store *store;
+        const struct state_kind *kind;
+        struct state_watch *watch; /* NULL once stopped */
+        uint64_t changes;          /* of the kind, as far as they are known */
+        size_t next;               /* the place of the next record */
+        struct kept all[RECORDS_KEPT];
+};
+
+static void forget(struct kept *k)
+{
+        if (k->value.ptr != NULL)
+                wipe(k->value.ptr, k->value.room);
+        buf_release(&k->value);
+        buf_release(&k->id);
+        *k = (struct kept){ 0 };
+}
+
+static struct kept *find(struct record_cache *c, struct str id)
+{
+        for (size_t i = 0; i < RECORDS_KEPT; i++) {
+                struct kept *k = &c->all[i];
+
+                if (k->revision != 0 && str_equal(buf_str(&k->id), id))
+                        return k;
+        }
+        return NULL;
+}
+
+static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
+{
+        struct record_cache *c = ctx;
+        struct kept *k = find(c, record->id);
+
+        (void)is_deleted;
+        c->changes++;
+        if (k != NULL)
+                forget(k);
+}
+
+static void forget_all(void *ctx)
+{
+        struct record_cache *c = ctx;
+
+        c->changes++;
+        for (size_t i = 0; i < RECORDS_KEPT; i++)
+                forget(&c->all[i]);
+}
+
+static const struct state_watch_events watch_events = { .changed = on_change, .lost = forget_all };
+
+static void keep(struct record_cache *c, const struct state_record *record)
+{
+        if (c->watch == NULL || record->value.len > VALUE_KEPT)
+                return;
+        struct kept *k = find(c, record->id);
+        if (k == NULL)
+                k = &c->all[c->next++ % RECORDS_KEPT];
+        forget(k);
+        *k = (struct kept){ BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_KEPT), record->revision, record->expires };
+        buf_put(&k->id, record->id);
+        buf_put(&k->value, record->value);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+struct get {
+        struct record_cache *cache;
+        const struct state_kind *kind;
+        void (*done)(void *ctx, const struct state_record *record, struct error *err);
+        void *ctx;
+        uint64_t changes; /* when the store was asked */
+        struct kept hit;  /* a copy: the record may change before done is called */
+};
+
+static void on_hit(void *ctx)
+{
+        struct get *g = ctx;
+        const struct state_record record = {
+                .kind = g->kind,
+                .id = buf_str(&g->hit.id),
+                .value = buf_str(&g->hit.value),
+                .revision = g->hit.revision,
+                .expires = g->hit.expires,
+        };
+
+        g->done(g->ctx, &record, NULL);
+        forget(&g->hit);
+        free(g);
+}
+
+static void on_record(void *ctx, const struct state_record *record, struct error *err)
+{
+        struct get *g = ctx;
+
+        /* A change that became known meanwhile may be newer than the answer. */
+        if (record != NULL && g->changes == g->cache->changes)
+                keep(g->cache, record);
+        g->done(g->ctx, record, err);
+        free(g);
+}
+
+void record_cache_get(struct record_cache *c, struct str id, void (*done)(void *ctx, const struct state_record *record, struct error *err),
+                      void *ctx)
+{
+        struct get *g = NEW(struct get);
+        const struct kept *k = find(c, id);
+
+        *g = (struct get){ .cache = c, .kind = c->kind, .done = done, .ctx = ctx, .changes = c->changes };
+        if (k == NULL || (k->expires.ns != 0 && k->expires.ns <= loop_wall(c->loop).ns)) {
+                state_get(c->store, c->kind, id, on_record, g);
+                return;
+        }
+        g->hit = (struct kept){ BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_KEPT), k->revision, k->expires };
+        buf_put(&g->hit.id, buf_str(&k->id));
+        buf_put(&g->hit.value, buf_str(&k->value));
+        loop_defer(c->loop, on_hit, g);
+}
+
+/* ---- beginning and end --------------------------------------------------------------------------------- */
+
+struct record_cache *record_cache_new(struct loop *l, struct store *s, const struct state_kind *kind)
+{
+        struct record_cache *c = NEW(struct record_cache);
+
+        *c = (struct record_cache){ .loop = l, .store = s, .kind = kind };
+        c->watch = state_watch_new(s, kind, &watch_events, c);
+        return c;
+}
+
+void record_cache_stop(struct record_cache *c)
+{
+        if (c == NULL)
+                return;
+        state_watch_free(c->watch);
+        c->watch = NULL;
+        forget_all(c);
+}
+
+void record_cache_free(struct record_cache *c)
+{
+        record_cache_stop(c);
+        free(c);
+}
