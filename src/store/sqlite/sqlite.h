@@ -65,6 +65,8 @@ struct sqlite_store {
         char *shown; /* what messages call it */
         int lock_fd; /* -1: none */
         uint64_t revision; /* committed */
+        bool has_next_expiry;
+        struct walltime next_expiry; /* at that revision, if it is there */
         struct store_marker marker; /* as it is on the disk */
         struct instant marked_at;
         int64_t next_id, next_brief_id; /* of new items: of those that stay, and of those that do not */

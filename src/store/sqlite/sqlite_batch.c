@@ -361,9 +361,14 @@ static struct error *run_all(struct run *r)
                 bind_number(q, 1, (int64_t)r->revision);
                 TRY(run_to_end(s, q));
         }
-        TRY(find_next_expiry(r));
+        if (r->revision != s->revision || !s->has_next_expiry)
+                TRY(find_next_expiry(r));
+        else
+                r->batch->next_expiry = s->next_expiry;
         TRY(run_to_end(s, statement(s, SQL_COMMIT)));
         s->revision = r->revision;
+        s->next_expiry = r->batch->next_expiry;
+        s->has_next_expiry = true;
         return NULL;
 }
 
