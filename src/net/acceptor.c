@@ -47,6 +47,8 @@ void accepted_release(struct accepted *a)
         a->stream = NULL;
         if (ac == NULL)
                 return;
+        if (ac->next_to_finish == a)
+                ac->next_to_finish = a->next;
         *a->at = a->next;
         if (a->next != NULL)
                 a->next->at = a->at;
@@ -260,15 +262,13 @@ void acceptor_stop_listening(struct acceptor *ac)
         ac->listener = NULL;
 }
 
-/* Ends or drains each; the last one to be released reports that there is none. */
+/* Ends or drains each; the last one to be released reports that there is none. The end of one may release others. */
 static void finish(struct acceptor *ac, bool is_drain)
 {
-        struct accepted *next;
-
         ac->is_draining = true;
         report_if_empty(ac);
-        for (struct accepted *a = ac->newest; a != NULL; a = next) {
-                next = a->next;
+        for (struct accepted *a = ac->newest; a != NULL; a = ac->next_to_finish) {
+                ac->next_to_finish = a->next;
                 if (is_drain && a->step == ACCEPTED_SERVED)
                         ac->events->drain(a);
                 else

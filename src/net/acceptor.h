@@ -35,12 +35,16 @@ struct acceptor_events {
         void (*served)(struct accepted *a, struct stream *tls);
         /*
          * The connection ended before it was served; a->step says where, ACCEPTED_NEW: it is one too many. The owner releases
-         * the record, and owns err. May come from inside accepted_end(), acceptor_give(), acceptor_drain() and acceptor_stop().
+         * the record, and owns err. May come from inside accepted_end(), accepted_move(), acceptor_give(), acceptor_drain() and
+         * acceptor_stop().
          */
         void (*failed)(struct accepted *a, struct error *err);
         /* Of a connection that is the owner's: finish what is open, accept nothing new, release the record then. */
         void (*drain)(struct accepted *a);
-        /* The same, at once: the acceptor is stopped, or another connection needs the place. */
+        /*
+         * The same, at once: the acceptor is stopped, or another connection needs the place. May come from inside
+         * accepted_move(), acceptor_give() and acceptor_stop().
+         */
         void (*end)(struct accepted *a);
         /*
          * From the loop, while draining or stopped: no record is left. Once for each acceptor_drain() and acceptor_stop() at
@@ -62,6 +66,7 @@ struct acceptor {
         struct admission admission;
         struct listener *listener;
         struct accepted *newest;
+        struct accepted *next_to_finish; /* while acceptor_drain() or acceptor_stop() goes through the list */
         bool is_draining;
 };
 

@@ -19,6 +19,7 @@ enum way { SOCKET, MEMORY };
 struct connection {
         struct accepted accepted;
         bool is_open, has_drained, has_ended;
+        struct connection *carried; /* ends with this one */
         enum accepted_step failed_in;
         struct error *failure;
         struct ear server, client;
@@ -87,8 +88,16 @@ static void on_served(struct accepted *a, struct stream *tls)
         serve(a, tls);
 }
 
+static void end_carried(struct connection *c)
+{
+        if (c->carried != NULL)
+                release(c->carried);
+        c->carried = NULL;
+}
+
 static void on_failed(struct accepted *a, struct error *err)
 {
+        end_carried(of(a));
         of(a)->failure = err;
         of(a)->failed_in = a->step;
         release(of(a));
@@ -97,11 +106,13 @@ static void on_failed(struct accepted *a, struct error *err)
 static void on_drain(struct accepted *a)
 {
         of(a)->has_drained = true;
+        end_carried(of(a));
 }
 
 static void on_end(struct accepted *a)
 {
         of(a)->has_ended = true;
+        end_carried(of(a));
         release(of(a));
 }
 
@@ -470,6 +481,41 @@ static void a_stop_ends_all(void)
         RUN_UNTIL(&the.f->loop, the.empty == 1);
 }
 
+/* Three are served; the newest carries the one before it. */
+static void given_carried(struct connection **ret_oldest, struct connection **ret_carried, struct connection **ret_carrier)
+{
+        *ret_oldest = plain_from("127.0.0.1:1");
+        *ret_carried = plain_from("127.0.0.2:1");
+        *ret_carrier = plain_from("127.0.0.3:1");
+        (*ret_carrier)->carried = *ret_carried;
+}
+
+static void a_drain_may_release_another_connection(void)
+{
+        struct connection *oldest, *carried, *carrier;
+
+        given_carried(&oldest, &carried, &carrier);
+        acceptor_drain(&the.acceptor);
+        assert_true(oldest->has_drained && carrier->has_drained);
+        assert_false(carried->has_drained || carried->is_open);
+        release(oldest);
+        release(carrier);
+        RUN_UNTIL(&the.f->loop, the.empty == 1);
+}
+
+static void a_stop_may_release_another_connection(void)
+{
+        struct connection *oldest, *carried, *carrier;
+
+        given_carried(&oldest, &carried, &carrier);
+        acceptor_stop(&the.acceptor);
+        assert_true(oldest->has_ended && carrier->has_ended);
+        assert_false(carried->has_ended || carried->is_open);
+        RUN_UNTIL(&the.f->loop, the.empty == 1);
+        run_a_while(&the.f->loop);
+        assert_int_equal(the.empty, 1);
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -493,6 +539,8 @@ static const struct {
         { "a drain of nothing is reported", a_drain_of_nothing_is_reported },
         { "nothing is taken while draining", nothing_is_taken_while_draining },
         { "a stop ends all", a_stop_ends_all },
+        { "a drain may release another connection", a_drain_may_release_another_connection },
+        { "a stop may release another connection", a_stop_may_release_another_connection },
 };
 
 static void run_cases(void **state, enum way way)
