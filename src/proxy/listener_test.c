@@ -180,7 +180,9 @@ static int tear_down(void **state)
         assert_true(proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
         stream_close(s->at_auth);
+        proxy_listener_shut(s->proxy.listener); /* reported when the listener is gone */
         proxy_listener_free(s->proxy.listener);
+        s->proxy.listener = NULL;
         sources_release(&s->proxy.sources);
         tls_context_free(s->proxy.tls);
         tls_context_free(s->tls);

@@ -275,6 +275,8 @@ static void stop_loop(void *ctx)
 
 void proxy_is_empty(struct proxy *p)
 {
+        if (p->listener == NULL) /* a stop came in the last turn of a drain */
+                return;
         if ((!p->is_draining && !p->is_stopping) || !proxy_listener_is_empty(p->listener) || !tunnels_are_empty(&p->tunnels))
                 return;
         tunnel_guard_free(p->tunnels.guard);
@@ -402,6 +404,7 @@ static struct error *set_up(struct proxy *p)
 static void tear_down(struct proxy *p)
 {
         proxy_listener_free(p->listener);
+        p->listener = NULL;
         timer_free(p->request_again);
         tunnels_release(&p->tunnels);
         tls_context_free(p->tls);
