@@ -42,22 +42,17 @@ static const struct preset {
 
 const char *const access_preset_names[] = { "access", "editor", "auditor", NULL };
 
-static char *text(const char *c)
-{
-        return (char *)(uintptr_t)c; /* protobuf-c's structs have no const; presets are never written to */
-}
-
 static Cteleport__V1__RoleRule *rule_of(struct arena *a, const struct preset_rule *row)
 {
         Cteleport__V1__RoleRule *rule = arena_alloc(a, sizeof *rule);
 
         cteleport__v1__role_rule__init(rule);
         rule->resources = arena_alloc(a, sizeof *rule->resources);
-        rule->resources[rule->n_resources++] = text(row->resource);
+        rule->resources[rule->n_resources++] = unconst(row->resource);
         rule->verbs = arena_alloc(a, WORDS_MAX * sizeof *rule->verbs);
         for (; row->verbs[rule->n_verbs] != NULL; rule->n_verbs++)
-                rule->verbs[rule->n_verbs] = text(row->verbs[rule->n_verbs]);
-        rule->where = text(row->where);
+                rule->verbs[rule->n_verbs] = unconst(row->verbs[rule->n_verbs]);
+        rule->where = unconst(row->where);
         return rule;
 }
 
@@ -69,13 +64,13 @@ static void reach_every_node(struct arena *a, Cteleport__V1__RoleConditions *all
         cteleport__v1__role_conditions__node_labels_entry__init(pair);
         cteleport__v1__strings__init(values);
         values->values = arena_alloc(a, sizeof *values->values);
-        values->values[values->n_values++] = text("*");
-        pair->key = text("*");
+        values->values[values->n_values++] = unconst("*");
+        pair->key = unconst("*");
         pair->value = values;
         allow->node_labels = arena_alloc(a, sizeof *allow->node_labels);
         allow->node_labels[allow->n_node_labels++] = pair;
         allow->logins = arena_alloc(a, sizeof *allow->logins);
-        allow->logins[allow->n_logins++] = text("{{internal.logins}}");
+        allow->logins[allow->n_logins++] = unconst("{{internal.logins}}");
 }
 
 static Cteleport__V1__RoleOptions *options_of(struct arena *a, const struct preset *preset)
@@ -103,8 +98,8 @@ static Cteleport__V1__Role *role_of(struct arena *a, const struct preset *preset
         cteleport__v1__role_spec__init(spec);
         cteleport__v1__role_conditions__init(allow);
         cteleport__v1__metadata__init(metadata);
-        metadata->name = text(preset->name);
-        metadata->description = text(preset->description);
+        metadata->name = unconst(preset->name);
+        metadata->description = unconst(preset->description);
         if (preset->reaches_nodes)
                 reach_every_node(a, allow);
         allow->rules = arena_alloc(a, RULES_MAX * sizeof *allow->rules);
@@ -112,8 +107,8 @@ static Cteleport__V1__Role *role_of(struct arena *a, const struct preset *preset
                 allow->rules[allow->n_rules] = rule_of(a, &preset->rules[allow->n_rules]);
         spec->options = options_of(a, preset);
         spec->allow = allow;
-        role->kind = text("role");
-        role->version = text("v7");
+        role->kind = unconst("role");
+        role->version = unconst("v7");
         role->metadata = metadata;
         role->spec = spec;
         return role;

@@ -71,4 +71,24 @@ void agent_request_auth(struct agent *a, void (*done)(void *ctx, struct rpc_clie
  */
 size_t *agent_pending_reports(struct agent *a);
 
+/*
+ * Whether another attempt is useless: the cluster received the request and refused it. `also` is one more code that is final for
+ * this request.
+ */
+static inline bool agent_is_final(const struct error *err, enum error_code also)
+{
+        if (error_is_for(err, REASON_CONNECTION)) /* the cluster has said nothing */
+                return false;
+        switch (err->code) {
+        case ERROR_NOT_FOUND:
+        case ERROR_PERMISSION_DENIED:
+        case ERROR_FAILED_PRECONDITION:
+        case ERROR_INVALID_ARGUMENT:
+        case ERROR_UNIMPLEMENTED:
+                return true;
+        default:
+                return err->code == also;
+        }
+}
+
 #endif

@@ -248,24 +248,6 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         }
 }
 
-/* Whether another try cannot help: the cluster received the request and refuses it. */
-static bool is_final(const struct error *err)
-{
-        if (error_is_for(err, REASON_CONNECTION)) /* the cluster has said nothing */
-                return false;
-        switch (err->code) {
-        case ERROR_NOT_FOUND:
-        case ERROR_PERMISSION_DENIED:
-        case ERROR_FAILED_PRECONDITION:
-        case ERROR_INVALID_ARGUMENT:
-        case ERROR_UNIMPLEMENTED:
-        case ERROR_UNAUTHENTICATED: /* this host was removed from the cluster: nobody may stay on it */
-                return true;
-        default:
-                return false;
-        }
-}
-
 static void lost(struct report_stream *a, struct error *err)
 {
         if (a->is_freed || a->is_refused || a->is_finish_reported) {
@@ -273,7 +255,7 @@ static void lost(struct report_stream *a, struct error *err)
                 free_when_quiet(a);
                 return;
         }
-        if (err != NULL && is_final(err)) {
+        if (err != NULL && agent_is_final(err, ERROR_UNAUTHENTICATED)) { /* also if this host was removed from the cluster: nobody may stay on it */
                 refuse(a, err);
                 return;
         }

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "net/net_testing.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
 
 /* In the place of agent.c. */
@@ -177,7 +178,7 @@ static void decide(struct fixture *f, const char *certificate)
         Cteleport__V1__ReportDecision decision = CTELEPORT__V1__REPORT_DECISION__INIT;
         Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
 
-        decision.certificate = (ProtobufCBinaryData){ strlen(certificate), (uint8_t *)(uintptr_t)certificate };
+        decision.certificate = pb_bytes(str_of(certificate));
         down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION;
         down.decision = &decision;
         rpc_call_send(f->call, &down.base);
@@ -192,7 +193,7 @@ static void hang_up(struct fixture *f)
 
 static ProtobufCBinaryData bytes_of(const char *text)
 {
-        return (ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text };
+        return pb_bytes(str_of(text));
 }
 
 static void request_decision(struct fixture *f, const char *certificate, const char *login, const char *nonce)
@@ -200,7 +201,7 @@ static void request_decision(struct fixture *f, const char *certificate, const c
         Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
 
-        node.login = (char *)(uintptr_t)login;
+        node.login = pb_text(login);
         request.certificate = bytes_of(certificate);
         request.nonce = bytes_of(nonce);
         request.node = &node;
@@ -212,7 +213,7 @@ static void accept_certificate(struct fixture *f, const char *certificate, const
         Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
 
-        node.login = (char *)(uintptr_t)login;
+        node.login = pb_text(login);
         accepted.certificate = bytes_of(certificate);
         accepted.node = &node;
         report_stream_accepted(f->report_stream, &accepted);

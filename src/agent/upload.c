@@ -96,24 +96,6 @@ void upload_close(struct spool_file *f)
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
 
-/* What trying again will not change. */
-static bool is_final(const struct error *err)
-{
-        if (error_is_for(err, REASON_CONNECTION)) /* the cluster has said nothing */
-                return false;
-        switch (err->code) {
-        case ERROR_NOT_FOUND:
-        case ERROR_PERMISSION_DENIED:
-        case ERROR_FAILED_PRECONDITION:
-        case ERROR_DATA_LOSS:
-        case ERROR_INVALID_ARGUMENT:
-        case ERROR_UNIMPLEMENTED:
-                return true;
-        default:
-                return false;
-        }
-}
-
 /* The file stays, and the next run tries again; a session that goes on gets the error. */
 static void refuse(struct spool_file *f, struct error *err)
 {
@@ -145,7 +127,7 @@ static void on_done(void *ctx, struct error *err)
         if (f->is_unwanted) {
                 error_free(err);
                 spool_file_settle(f);
-        } else if (err != NULL && is_final(err)) {
+        } else if (err != NULL && agent_is_final(err, ERROR_DATA_LOSS)) {
                 refuse(f, err);
         } else {
                 try_later(f, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "the cluster hung up"));

@@ -80,6 +80,12 @@ struct str str_trim(struct str s);
  */
 struct str str_split(struct str *s, char c);
 
+/* The text for an interface that declares char * and does not write to it: execve, free, the messages of protobuf-c. */
+static inline char *unconst(const char *text)
+{
+        return (char *)(uintptr_t)text;
+}
+
 /* Copies into new memory, NUL-terminated; the caller frees. Inner NULs are kept. */
 char *str_dup(struct str s) MUST_USE;
 

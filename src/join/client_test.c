@@ -54,8 +54,8 @@ static void reply_certs(struct fixture *f)
         } else {
                 certs = fake_certify(&f->cluster, f->role, f->tls_key, f->ssh_key, fake_times(&f->cluster));
         }
-        ProtobufCBinaryData ca = { certs.tls_ca_certs[0].len, (uint8_t *)(uintptr_t)certs.tls_ca_certs[0].ptr };
-        ProtobufCBinaryData ssh_ca = { certs.ssh_ca_keys[0].len, (uint8_t *)(uintptr_t)certs.ssh_ca_keys[0].ptr };
+        ProtobufCBinaryData ca = pb_bytes(certs.tls_ca_certs[0]);
+        ProtobufCBinaryData ssh_ca = pb_bytes(certs.ssh_ca_keys[0]);
         Teleport__Join__V1__Certificates c = TELEPORT__JOIN__V1__CERTIFICATES__INIT;
         c.tls_cert = pb_bytes(certs.tls_cert);
         c.n_tls_ca_certs = 1;

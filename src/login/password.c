@@ -96,7 +96,7 @@ static void task_free(struct task *t)
 {
         secret_release(&t->password);
         wipe(t->result, sizeof t->result);
-        free((char *)(uintptr_t)t->source.ptr);
+        free(unconst(t->source.ptr));
         free(t->encoded);
         free(t);
 }

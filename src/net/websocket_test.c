@@ -244,21 +244,28 @@ static int close_status(struct str bytes)
         return bytes.len >= 2 && (uint8_t)bytes.ptr[bytes.len - 2] == 0x88 && bytes.ptr[bytes.len - 1] == 0 ? 1005 : 0;
 }
 
+/* A server, and a client that writes bytes to it; at most so many are read at once. */
+static void set_up_with_raw_client(struct fixture *f, size_t most_read)
+{
+        struct stream *there;
+
+        set_up(f);
+        memory_stream_pair(&f->loop, &f->raw.stream, &there);
+        memory_stream_limit_reads(there, most_read);
+        ear_listen(&f->raw, f->raw.stream);
+        stream_read(f->raw.stream, true);
+        ear_listen(&f->server, websocket_stream(&f->loop, there, WEBSOCKET_SERVER));
+        stream_read(f->server.stream, true);
+}
+
 static void handles_frames_as_the_table_says(void **state)
 {
         (void)state;
         for (size_t i = 0; i < 2 * ARRAY_LEN(frames); i++) {
                 size_t n = i / 2;
                 struct fixture f;
-                struct stream *there;
 
-                set_up(&f);
-                memory_stream_pair(&f.loop, &f.raw.stream, &there);
-                memory_stream_limit_reads(there, i % 2 == 0 ? LOOP_BUFFER : 1);
-                ear_listen(&f.raw, f.raw.stream);
-                stream_read(f.raw.stream, true);
-                ear_listen(&f.server, websocket_stream(&f.loop, there, WEBSOCKET_SERVER));
-                stream_read(f.server.stream, true);
+                set_up_with_raw_client(&f, i % 2 == 0 ? LOOP_BUFFER : 1);
                 stream_write(f.raw.stream, frames[n].bytes);
                 run_a_while(&f.loop);
                 int status = close_status(buf_str(&f.raw.received));
@@ -273,15 +280,9 @@ static void handles_frames_as_the_table_says(void **state)
 static void pings_are_answered_and_their_flood_is_cut_off(void **state)
 {
         struct fixture f;
-        struct stream *there;
 
         (void)state;
-        set_up(&f);
-        memory_stream_pair(&f.loop, &f.raw.stream, &there);
-        ear_listen(&f.raw, f.raw.stream);
-        stream_read(f.raw.stream, true);
-        ear_listen(&f.server, websocket_stream(&f.loop, there, WEBSOCKET_SERVER));
-        stream_read(f.server.stream, true);
+        set_up_with_raw_client(&f, LOOP_BUFFER);
         stream_write(f.raw.stream, STR("\x89\x82" KEY0 "hi"));
         run_a_while(&f.loop);
         assert_received(&f.raw, "\x8a\x02hi");
@@ -301,15 +302,9 @@ static void pings_are_answered_and_their_flood_is_cut_off(void **state)
 static void a_silent_peer_is_pinged_and_given_up(void **state)
 {
         struct fixture f;
-        struct stream *there;
 
         (void)state;
-        set_up(&f);
-        memory_stream_pair(&f.loop, &f.raw.stream, &there);
-        ear_listen(&f.raw, f.raw.stream);
-        stream_read(f.raw.stream, true);
-        ear_listen(&f.server, websocket_stream(&f.loop, there, WEBSOCKET_SERVER));
-        stream_read(f.server.stream, true);
+        set_up_with_raw_client(&f, LOOP_BUFFER);
         loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE + 1));
         run_a_while(&f.loop);
         assert_int_equal(f.raw.received.len, 2);

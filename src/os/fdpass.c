@@ -27,7 +27,7 @@ union fd_control {
 struct error *fdpass_send(int sock, struct str message, int fd)
 {
         union fd_control control = { 0 };
-        struct iovec bytes = { .iov_base = (char *)(uintptr_t)message.ptr, .iov_len = message.len };
+        struct iovec bytes = { .iov_base = unconst(message.ptr), .iov_len = message.len };
         struct msghdr msg = { .msg_iov = &bytes, .msg_iovlen = 1 };
         ssize_t n;
 

@@ -17,7 +17,7 @@
 /* A file of a process with `words`, which has called itself `title`; NUL is shown as '|'. */
 static char *seen(const char *title, const char *file, const char *more)
 {
-        char *const words[] = { "/proc/self/exe", (char *)(uintptr_t)title, (char *)(uintptr_t)more, NULL };
+        char *const words[] = { "/proc/self/exe", unconst(title), unconst(more), NULL };
         AUTO(buf) text = BUF_MAX(4 * KiB);
         int ready[2], go[2], status;
         char byte;

@@ -11,6 +11,7 @@
 #include "net/net_testing.h"
 #include "net/pass.h"
 #include "proxy/proxy.h"
+#include "rpc/pb.h"
 
 #define CLIENT_ADDR "192.0.2.7:4711"
 #define TICKET "0123456789abcdef"
@@ -79,7 +80,7 @@ static void answer_ticket(struct stage *s)
 {
         Cteleport__V1__PassResponse response = CTELEPORT__V1__PASS_RESPONSE__INIT;
 
-        response.ticket = (ProtobufCBinaryData){ strlen(TICKET), (uint8_t *)(uintptr_t)TICKET };
+        response.ticket = pb_bytes(STR(TICKET));
         rpc_call_reply(s->announced, &response.base);
         s->announced = NULL;
 }

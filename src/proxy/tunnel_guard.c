@@ -72,8 +72,8 @@ static struct error *add_key(struct tunnel_guard *g, struct str key_pem)
         TRY(key_from_pem(&key, key_pem));
         TRY(key_prove(&key, &der, &proof));
         cteleport__v1__web_key__init(reported);
-        reported->public_key = (ProtobufCBinaryData){ der.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&der)).ptr };
-        reported->proof = (ProtobufCBinaryData){ proof.len, (uint8_t *)(uintptr_t)arena_str(g->arena, buf_str(&proof)).ptr };
+        reported->public_key = pb_bytes(arena_str(g->arena, buf_str(&der)));
+        reported->proof = pb_bytes(arena_str(g->arena, buf_str(&proof)));
         g->keys.web_keys[g->keys.n_web_keys++] = reported;
         return NULL;
 }

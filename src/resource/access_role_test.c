@@ -233,8 +233,8 @@ static void warns_that_an_old_role_without_labels_reaches_no_node(void **state)
         Cteleport__V1__RoleSpec spec = CTELEPORT__V1__ROLE_SPEC__INIT;
         Cteleport__V1__Role role = CTELEPORT__V1__ROLE__INIT;
 
-        metadata.name = (char *)(uintptr_t)"r";
-        role.version = (char *)(uintptr_t)"v3";
+        metadata.name = unconst("r");
+        role.version = unconst("v3");
         role.metadata = &metadata;
         role.spec = &spec;
         assert_null(access_role_check(&role, a, &warnings));

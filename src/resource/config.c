@@ -51,13 +51,13 @@ static struct error *check_version(struct config_checker *c)
         static const char *const versions[] = { "v1", "v2", "v3", NULL };
         const char *version = "v1"; /* a file without a version is of the first one */
 
-        if (!config_is_unset(c->config->version) && !config_word(c->config->version, versions, &version)) {
+        if (!is_unset(c->config->version) && !config_word(c->config->version, versions, &version)) {
                 AUTO_MEM char *shown = escaped(str_of(c->config->version));
 
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "version '%s' of the configuration is not supported", shown),
                                   "write version: v3");
         }
-        c->config->version = config_text(version);
+        c->config->version = unconst(version);
         return NULL;
 }
 
@@ -73,7 +73,7 @@ static struct error *check_server(struct config_checker *c, char **at, int defau
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: '%s' cannot be connected to", field, shown),
                                   "write the name or IP of a host, and its port");
         }
-        *at = config_text(address);
+        *at = unconst(address);
         return NULL;
 }
 
@@ -82,7 +82,7 @@ static struct error *settle_old_servers(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
 
-        if (!config_is_unset(t->auth_server) || !config_is_unset(t->proxy_server))
+        if (!is_unset(t->auth_server) || !is_unset(t->proxy_server))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                             "teleport.auth_server and teleport.proxy_server are supported from version v3 onwards"),
                                   "write version: v3 at the top");
@@ -92,7 +92,7 @@ static struct error *settle_old_servers(struct config_checker *c)
         if (server == NULL && config_service_enabled(c->config, "auth"))
                 return NULL;
         if (server == NULL)
-                server = config_text("127.0.0.1");
+                server = unconst("127.0.0.1");
         TRY(check_server(c, &server, AUTH_PORT, "teleport.auth_servers"));
         int port = address_port(str_of(server));
         if (port == WEB_PORT || port == HTTPS_PORT)
@@ -106,7 +106,7 @@ static struct error *settle_old_servers(struct config_checker *c)
 static struct error *settle_servers(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
-        bool has_auth = !config_is_unset(t->auth_server), has_proxy = !config_is_unset(t->proxy_server);
+        bool has_auth = !is_unset(t->auth_server), has_proxy = !is_unset(t->proxy_server);
 
         if (t->n_auth_servers > 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.auth_servers is not supported in version v3"),
@@ -142,13 +142,13 @@ static struct error *check_join(struct config_checker *c)
         if (t->join_params == NULL)
                 return NULL;
         struct error *err = NULL;
-        if (!config_is_unset(t->auth_token))
+        if (!is_unset(t->auth_token))
                 err = error_hint(error_new(ERROR_INVALID_ARGUMENT, "teleport.auth_token and teleport.join_params cannot both be set"),
                                  "move the token into teleport.join_params.token_name");
-        if (config_is_unset(t->join_params->method))
-                t->join_params->method = config_text("token");
+        if (is_unset(t->join_params->method))
+                t->join_params->method = unconst("token");
         err = error_also(err, join_method_check(str_of(t->join_params->method), "teleport.join_params.method"));
-        if (config_is_unset(t->join_params->token_name))
+        if (is_unset(t->join_params->token_name))
                 config_warn(c, "teleport.join_params.token_name is missing: this host cannot join with it");
         return err;
 }
@@ -205,9 +205,9 @@ static struct error *check_log_format(Cteleport__V1__LogFormatConfig *f)
 
         if (f == NULL)
                 return NULL;
-        if (!config_is_unset(f->output) && !config_word(f->output, outputs, &word))
+        if (!is_unset(f->output) && !config_word(f->output, outputs, &word))
                 err = wrong_word("teleport.log.format.output", f->output, "use text or json");
-        f->output = config_text(word);
+        f->output = unconst(word);
         for (size_t i = 0; i < f->n_extra_fields; i++)
                 if (!config_word(f->extra_fields[i], fields, &word))
                         err = error_also(err, wrong_word("teleport.log.format.extra_fields", f->extra_fields[i],
@@ -234,16 +234,16 @@ static struct error *check_log(Cteleport__V1__LogConfig *log)
 
         if (log == NULL)
                 return NULL;
-        for (size_t i = 0; i < ARRAY_LEN(severities) && !config_is_unset(log->severity); i++)
+        for (size_t i = 0; i < ARRAY_LEN(severities) && !is_unset(log->severity); i++)
                 if (config_word(log->severity, severities[i].spellings, &word))
                         severity = severities[i].name;
-        if (!config_is_unset(log->severity) && severity == NULL)
+        if (!is_unset(log->severity) && severity == NULL)
                 err = wrong_word("teleport.log.severity", log->severity, "use DEBUG, INFO, WARN or ERROR");
-        log->severity = config_text(severity == NULL ? "INFO" : severity);
-        if (config_is_unset(log->output) || config_word(log->output, errs, &word))
-                log->output = config_text("stderr");
+        log->severity = unconst(severity == NULL ? "INFO" : severity);
+        if (is_unset(log->output) || config_word(log->output, errs, &word))
+                log->output = unconst("stderr");
         else if (config_word(log->output, outs, &word))
-                log->output = config_text("stdout");
+                log->output = unconst("stdout");
         else if (log->output[0] != '/')
                 err = error_also(err, wrong_word("teleport.log.output", log->output, "use stderr, stdout or the absolute path of a file"));
         return error_also(err, check_log_format(log->format));
@@ -260,11 +260,11 @@ static struct error *check_storage(struct config_checker *c)
                 t->storage = arena_alloc(c->arena, sizeof *t->storage);
                 cteleport__v1__storage_config__init(t->storage);
         }
-        if (!config_is_unset(t->storage->type) && !config_word(t->storage->type, types, &type))
+        if (!is_unset(t->storage->type) && !config_word(t->storage->type, types, &type))
                 err = wrong_word("teleport.storage.type", t->storage->type, "this release has one storage: sqlite");
-        t->storage->type = config_text("sqlite");
-        if (config_is_unset(t->storage->path))
-                t->storage->path = config_text(arena_printf(c->arena, "%s/backend", t->data_dir));
+        t->storage->type = unconst("sqlite");
+        if (is_unset(t->storage->path))
+                t->storage->path = unconst(arena_printf(c->arena, "%s/backend", t->data_dir));
         if (t->storage->path[0] != '/')
                 err = error_also(err, wrong_word("teleport.storage.path", t->storage->path, "write an absolute path"));
         return err;
@@ -298,19 +298,19 @@ static struct error *check_host(struct config_checker *c)
         const char *address = NULL;
         struct error *err = NULL;
 
-        if (!config_is_unset(t->data_dir) && t->data_dir[0] != '/')
+        if (!is_unset(t->data_dir) && t->data_dir[0] != '/')
                 err = wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
-        if (config_is_unset(t->data_dir) || err != NULL) /* wrong: reported once, not again for the paths below it */
-                t->data_dir = config_text(CONFIG_DATA_DIR);
-        if (config_is_unset(t->nodename))
+        if (is_unset(t->data_dir) || err != NULL) /* wrong: reported once, not again for the paths below it */
+                t->data_dir = unconst(CONFIG_DATA_DIR);
+        if (is_unset(t->nodename))
                 t->nodename = NULL;
         else
                 err = error_also(err, config_check_nodename(str_of(t->nodename), "teleport.nodename"));
         if (t->nodename != NULL && err == NULL)
                 err = check_reserved(c, str_of(t->nodename));
-        if (config_is_unset(t->pid_file))
+        if (is_unset(t->pid_file))
                 t->pid_file = NULL;
-        if (!config_is_unset(t->advertise_ip))
+        if (!is_unset(t->advertise_ip))
                 err = error_also(err, address_normalize(c->arena, str_of(t->advertise_ip), 0, "teleport.advertise_ip", &address));
         return err;
 }

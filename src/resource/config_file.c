@@ -39,6 +39,6 @@ Cteleport__V1__Config *config_file_empty(struct arena *arena)
         Cteleport__V1__Config *config = arena_alloc(arena, sizeof(*config));
 
         cteleport__v1__config__init(config);
-        config->version = (char *)(uintptr_t)str_to_c(arena, STR("v3"));
+        config->version = unconst("v3");
         return config;
 }

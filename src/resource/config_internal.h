@@ -7,6 +7,7 @@
 #define RESOURCE_CONFIG_INTERNAL_H
 
 #include "resource/config.h"
+#include "resource/head.h"
 
 /* State of a running check. */
 struct config_checker {
@@ -16,17 +17,6 @@ struct config_checker {
 };
 
 void config_warn(struct config_checker *c, const char *format, ...) PRINTF_LIKE(2, 3);
-
-/* Removes const for a field of protobuf-c's structs, which have none; the text is not written to. */
-static inline char *config_text(const char *text)
-{
-        return (char *)(uintptr_t)text;
-}
-
-static inline bool config_is_unset(const char *text)
-{
-        return text == NULL || *text == '\0';
-}
 
 /* Whether word is one of a NULL-terminated list, any case; *ret gets the list's spelling. */
 bool config_word(const char *word, const char *const *list, const char **ret);

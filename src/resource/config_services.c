@@ -22,9 +22,9 @@ static struct error *settle_listen(struct config_checker *c, char **at, const ch
 {
         const char *address = fallback;
 
-        if (!config_is_unset(*at))
+        if (!is_unset(*at))
                 TRY(address_normalize(c->arena, str_of(*at), default_port, field, &address));
-        *at = config_text(address);
+        *at = unconst(address);
         return NULL;
 }
 
@@ -34,7 +34,7 @@ static struct error *check_public_addresses(struct config_checker *c, char **add
         struct error *err = NULL;
 
         for (size_t i = 0; i < count; i++)
-                addresses[i] = config_text(arena_str(c->arena, name_of_url(str_of(addresses[i]))).ptr);
+                addresses[i] = unconst(arena_str(c->arena, name_of_url(str_of(addresses[i]))).ptr);
         for (size_t i = 0; i < count; i++)
                 err = error_also(err, address_normalize(c->arena, str_of(addresses[i]), 0, field, &address));
         return err;
@@ -128,9 +128,9 @@ static struct error *check_aws(struct config_checker *c, Cteleport__V1__AwsConfi
 
         if (aws == NULL)
                 return NULL;
-        if (!config_is_unset(aws->sts_connect_to))
+        if (!is_unset(aws->sts_connect_to))
                 err = address_normalize(c->arena, str_of(aws->sts_connect_to), HTTPS_PORT, "auth_service.aws.sts_connect_to", &address);
-        aws->sts_connect_to = config_text(address);
+        aws->sts_connect_to = unconst(address);
         for (size_t i = 0; i < aws->n_extra_regions; i++) {
                 AUTO_MEM char *shown = escaped(str_of(aws->extra_regions[i]));
 
@@ -152,7 +152,7 @@ struct error *config_check_auth(struct config_checker *c)
         }
         struct error *err = settle_listen(c, &auth->listen_addr, AUTH_LISTEN_DEFAULT, AUTH_PORT, "auth_service.listen_addr");
         err = error_also(err, check_public_addresses(c, auth->public_addr, auth->n_public_addr, "auth_service.public_addr"));
-        if (config_is_unset(auth->cluster_name))
+        if (is_unset(auth->cluster_name))
                 auth->cluster_name = NULL;
         else
                 err = error_also(err, name_check_cluster(str_of(auth->cluster_name), "auth_service.cluster_name"));
@@ -233,7 +233,7 @@ struct error *config_check_proxy(struct config_checker *c)
         struct error *err = settle_listen(c, &proxy->web_listen_addr, WEB_LISTEN_DEFAULT, WEB_PORT, "proxy_service.web_listen_addr");
         err = error_also(err, check_public_addresses(c, proxy->public_addr, proxy->n_public_addr, "proxy_service.public_addr"));
         for (size_t i = 0; i < proxy->n_https_keypairs; i++)
-                if (config_is_unset(proxy->https_keypairs[i]->key_file) || config_is_unset(proxy->https_keypairs[i]->cert_file))
+                if (is_unset(proxy->https_keypairs[i]->key_file) || is_unset(proxy->https_keypairs[i]->cert_file))
                         err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                                                    "proxy_service.https_keypairs[%zu] needs key_file and cert_file", i + 1),
                                                          "give both, or remove the pair"));
@@ -285,7 +285,7 @@ struct error *config_check_ssh(struct config_checker *c)
                 ssh = c->config->ssh_service = arena_alloc(c->arena, sizeof *ssh);
                 cteleport__v1__sshconfig__init(ssh);
         }
-        if (!config_is_unset(ssh->listen_addr))
+        if (!is_unset(ssh->listen_addr))
                 err = address_normalize(c->arena, str_of(ssh->listen_addr), SSH_PORT, "ssh_service.listen_addr", &address);
         err = error_also(err, check_public_addresses(c, ssh->public_addr, ssh->n_public_addr, "ssh_service.public_addr"));
         for (size_t i = 0; i < ssh->n_labels; i++)

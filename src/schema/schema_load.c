@@ -175,7 +175,7 @@ static struct error *load_string(const struct loader *l, const struct path *path
         const char *copy = str_to_c(l->arena, n->text);
         if (copy == NULL)
                 return out_of_memory(l, n);
-        *ret = (char *)(uintptr_t)copy; /* protobuf-c's structs have no const */
+        *ret = unconst(copy);
         return NULL;
 }
 

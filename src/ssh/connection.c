@@ -428,19 +428,14 @@ static struct error *read_query(struct query *q, struct str certificate, struct 
         return NULL;
 }
 
-static ProtobufCBinaryData bytes_of(struct str s)
-{
-        return (ProtobufCBinaryData){ s.len, (uint8_t *)(uintptr_t)s.ptr };
-}
-
 static void request_decision(struct connection *c, const struct query *q)
 {
         Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
 
-        request.certificate = bytes_of(q->certificate);
-        request.nonce = bytes_of(q->nonce);
-        node.login = (char *)(uintptr_t)q->login.ptr; /* arena texts end in NUL */
+        request.certificate = pb_bytes(q->certificate);
+        request.nonce = pb_bytes(q->nonce);
+        node.login = pb_text(q->login.ptr); /* arena texts end in NUL */
         request.node = &node;
         report_stream_request(c->report_stream, &request);
 }
@@ -485,8 +480,8 @@ static void report_accepted(struct connection *c, const struct query *q)
         Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
 
-        accepted.certificate = bytes_of(q->certificate);
-        node.login = (char *)(uintptr_t)q->login.ptr;
+        accepted.certificate = pb_bytes(q->certificate);
+        node.login = pb_text(q->login.ptr);
         accepted.node = &node;
         report_stream_accepted(c->report_stream, &accepted);
 }

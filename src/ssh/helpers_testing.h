@@ -325,7 +325,7 @@ static inline UNUSED void send_authorize(struct ssh_service *s)
 
         authorize.connection_id = pb_text(connection_id);
         authorize.login = "root";
-        authorize.certificate = (ProtobufCBinaryData){ .len = 4, .data = (uint8_t *)(uintptr_t)"cert" };
+        authorize.certificate = pb_bytes(STR("cert"));
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
         up.authorize = &authorize;
         send_message(s, &up);
@@ -455,7 +455,7 @@ static inline UNUSED decision_message a_decision(void)
         permits.pty = permits.file_copy = permits.port_forwarding = permits.agent_forwarding = true;
         d.user = "alice";
         permits.record = "best_effort";
-        d.signature = (ProtobufCBinaryData){ .len = 7, .data = (uint8_t *)(uintptr_t)"by auth" };
+        d.signature = pb_bytes(STR("by auth"));
         return d;
 }
 

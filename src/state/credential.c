@@ -15,7 +15,7 @@ const struct state_kind credential_kind = { "password", STR_INIT("/passwords/"),
 
 void credential_release(struct credential *c)
 {
-        free((char *)(uintptr_t)c->hash.ptr);
+        free(unconst(c->hash.ptr));
         secret_release(&c->totp_key);
         *c = (struct credential){ 0 };
 }

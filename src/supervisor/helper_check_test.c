@@ -62,7 +62,7 @@ static int file_in_memory(struct str image, mode_t mode)
 
 static NO_RETURN void become(int fd)
 {
-        char *const argv[] = { (char *)(uintptr_t)"helper", NULL }, *const environment[] = { NULL };
+        char *const argv[] = { unconst("helper"), NULL }, *const environment[] = { NULL };
 
         if (setresgid(ACCOUNT, ACCOUNT, ACCOUNT) == 0 && setresuid(ACCOUNT, ACCOUNT, ACCOUNT) == 0 &&
             ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)

@@ -284,7 +284,7 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
 {
         static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         static const char preload[] = SSHD_PRELOAD_ENV;
-        char *environment[] = { (char *)(uintptr_t)path, (char *)(uintptr_t)preload, NULL };
+        char *environment[] = { unconst(path), unconst(preload), NULL };
         sigset_t none;
 
         /* Not SIGKILL: it has a terminal and a PAM session to close; without us its connection is closed, too. */

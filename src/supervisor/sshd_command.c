@@ -75,7 +75,7 @@ static void add(struct arguments *args, const char *text)
 {
         if (args->count == ARGUMENTS_MAX - 1)
                 bug("more than %d arguments for sshd", ARGUMENTS_MAX - 1);
-        args->argv[args->count++] = (char *)(uintptr_t)text; /* execve only reads */
+        args->argv[args->count++] = unconst(text);
 }
 
 static void add_option(struct arguments *args, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -115,10 +115,10 @@ static void opens_sessions_through_pam_when_configured(void **state)
 /* With -t it reads its options and ends; the files they name are not there, which is what it may complain of. library: as ours is. */
 static int run_sshd(char **argv, struct str library, char *ret_sent, size_t size)
 {
-        char *const environment[] = { (char *)(uintptr_t)"PATH=/usr/bin:/bin", library.len > 0 ? (char *)(uintptr_t)SSHD_PRELOAD_ENV : NULL, NULL };
+        char *const environment[] = { unconst("PATH=/usr/bin:/bin"), library.len > 0 ? unconst(SSHD_PRELOAD_ENV) : NULL, NULL };
         int ends[2], status;
 
-        argv[1] = (char *)(uintptr_t)"-t"; /* in the place of -i */
+        argv[1] = unconst("-t"); /* in the place of -i */
         assert_int_equal(pipe(ends), 0);
         pid_t pid = fork();
         if (pid == 0) {
@@ -181,7 +181,7 @@ static void carries_the_programs_of_sessions_in_the_library(void **state)
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(images); i++) {
                 AUTO_FD int fd = memfd_create("image", MFD_CLOEXEC);
-                char *const words[] = { (char *)(uintptr_t)"program", NULL };
+                char *const words[] = { unconst("program"), NULL };
                 int status;
 
                 assert_true(images[i].ptr > sshd_preload_image().ptr && str_starts_with(images[i], STR("\177ELF")));

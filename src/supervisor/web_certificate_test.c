@@ -19,6 +19,7 @@ struct fixture {
         char *dir;
         struct launch launch;
         struct web_keypairs pairs;
+        Cteleport__V1__KeyPair files, *list[1]; /* configured */
 };
 
 static int set_up(void **state)
@@ -41,6 +42,10 @@ static int tear_down(void **state)
         struct fixture *f = *state;
 
         test_dir_free(f->dir);
+        if (f->list[0] != NULL) {
+                free(f->files.cert_file);
+                free(f->files.key_file);
+        }
         web_keypairs_release(&f->pairs);
         launch_release(&f->launch);
         free(f);
@@ -121,38 +126,35 @@ static void makes_a_new_pair_when_key_and_certificate_differ(void **state)
         assert_false(is_kept(f, now));
 }
 
+/* The files that the configuration names; the mode is that of the key. */
+static void given_configured_pair(struct fixture *f, mode_t mode)
+{
+        f->files = (Cteleport__V1__KeyPair)CTELEPORT__V1__KEY_PAIR__INIT;
+        f->files.cert_file = path_in(f->dir, "cert.pem");
+        f->files.key_file = path_in(f->dir, "key.pem");
+        f->list[0] = &f->files;
+        f->launch.config->proxy_service->https_keypairs = f->list;
+        f->launch.config->proxy_service->n_https_keypairs = ARRAY_LEN(f->list);
+        assert_null(file_write_atomic(f->files.cert_file, STR("a certificate"), 0644));
+        assert_null(file_write_atomic(f->files.key_file, STR("a key"), mode));
+}
+
 static void reads_the_configured_files_as_they_are(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *cert = path_in(f->dir, "cert.pem"), *key = path_in(f->dir, "key.pem");
-        Cteleport__V1__KeyPair files = CTELEPORT__V1__KEY_PAIR__INIT;
-        Cteleport__V1__KeyPair *list[] = { &files };
 
-        files.cert_file = cert;
-        files.key_file = key;
-        f->launch.config->proxy_service->https_keypairs = list;
-        f->launch.config->proxy_service->n_https_keypairs = 1;
-        assert_null(file_write_atomic(cert, STR("a certificate"), 0644));
-        assert_null(file_write_atomic(key, STR("a key"), 0600));
+        given_configured_pair(f, 0600);
         load(f, now);
         assert_memory_equal(f->pairs.pairs[0]->key_pem.data, "a key", 5);
-        assert_null(file_write_atomic(cert, STR("the next one"), 0644));
+        assert_null(file_write_atomic(f->files.cert_file, STR("the next one"), 0644));
         assert_false(is_kept(f, now));
 }
 
 static void refuses_a_configured_key_that_others_may_read(void **state)
 {
         struct fixture *f = *state;
-        AUTO_MEM char *cert = path_in(f->dir, "cert.pem"), *key = path_in(f->dir, "key.pem");
-        Cteleport__V1__KeyPair files = CTELEPORT__V1__KEY_PAIR__INIT;
-        Cteleport__V1__KeyPair *list[] = { &files };
 
-        files.cert_file = cert;
-        files.key_file = key;
-        f->launch.config->proxy_service->https_keypairs = list;
-        f->launch.config->proxy_service->n_https_keypairs = 1;
-        assert_null(file_write_atomic(cert, STR("a certificate"), 0644));
-        assert_null(file_write_atomic(key, STR("a key"), 0640));
+        given_configured_pair(f, 0640);
         AUTO_PTR(error) err = web_keypairs_load(&f->launch, now, &f->pairs);
         assert_non_null(err);
         assert_int_equal(err->code, ERROR_PERMISSION_DENIED);

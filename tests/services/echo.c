@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 #include "services/services.h"
 
 int echo_main(struct service *s);
@@ -48,7 +49,7 @@ static void on_link(void *ctx, const char *name, int fd)
         }
         link_close(e->instance);
         e->instance = link_new(&e->loop, fd, NULL, NULL);
-        request.role = (char *)(uintptr_t)services_of_process(e->service->row->name)->role.name.ptr;
+        request.role = pb_text(services_of_process(e->service->row->name)->role.name.ptr);
         link_request(e->instance, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
                      &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, e);
 }

@@ -278,8 +278,8 @@ static void put_expected(struct reading *r, Cteleport__V1__GetRecordingResponse 
         if (progress != NULL && !m->is_complete) {
                 r->size = progress->size;
                 if (progress->chunks > 0) {
-                        response->digest = (ProtobufCBinaryData){ sizeof progress->link, (uint8_t *)(uintptr_t)progress->link };
-                        response->first = (ProtobufCBinaryData){ sizeof progress->first, (uint8_t *)(uintptr_t)progress->first };
+                        response->digest = pb_bytes(str_of_bytes(progress->link, sizeof progress->link));
+                        response->first = pb_bytes(str_of_bytes(progress->first, sizeof progress->first));
                 }
                 return;
         }

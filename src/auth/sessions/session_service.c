@@ -224,8 +224,7 @@ static void answer_request(struct report_stream *t, const struct requested *q, c
                 .permits = session_permits(answer),
         };
 
-        d.certificate.data = (uint8_t *)(uintptr_t)q->certificate;
-        d.certificate.len = q->len;
+        d.certificate = pb_bytes(str_of_bytes(q->certificate, q->len));
         d.decides_sessions = true;
         if (answer->refusal == NULL) {
                 t->permitted |= session_permits(answer);

@@ -65,7 +65,7 @@ static struct error *prepare(struct fixture *f, const char *const *arguments)
         AUTO(buf) help = BUF_MAX(64 * KiB);
 
         for (; *arguments != NULL; arguments++)
-                argv[argc++] = (char *)(uintptr_t)*arguments;
+                argv[argc++] = unconst(*arguments);
         assert_null(flags_parse(&program, argc, argv, &given, &help));
         launch_release(&f->launch);
         return launch_prepare(given, &f->launch);

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "join/token_check.h"
 #include "resource/token.h"
+#include "rpc/pb.h"
 
 /* ---- the parts of a pattern ---------------------------------------------------------------------- */
 
@@ -167,7 +168,7 @@ static struct error *settle_account(Cteleport__V1__TokenRule *rule, struct arn_p
                                   "add aws_account: \"<twelve digits>\" to the rule");
         TRY(check_given(token_rule_has_account(rule), rule->aws_account, "aws_account", index));
         if (account.len == 0) {
-                rule->aws_account = (char *)(uintptr_t)arena_str(arena, p.account).ptr;
+                rule->aws_account = pb_text(arena_str(arena, p.account).ptr);
                 rule->has_aws_account_case = CTELEPORT__V1__TOKEN_RULE__HAS_AWS_ACCOUNT_AWS_ACCOUNT;
                 return NULL;
         }
