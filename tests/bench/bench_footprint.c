@@ -40,11 +40,8 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
 {
         struct fleet *f = ctx;
         struct idler *i = &f->idlers[f->joined++];
-        struct host_certificates certs;
 
-        must(host_certificates_of(&certs, result->certificates));
-        must(host_identity_make(&i->identity, &f->load.keys, &certs,
-                                (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
+        load_take_identity(&f->load, result, &i->identity);
         i->trust = (struct connect_trust){ .stored = &i->identity };
         i->fleet = f;
 }
@@ -229,8 +226,8 @@ static void print_table(const struct report *r)
 int main(int argc, char **argv)
 {
         bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
-        struct sts_stub sts;
-        struct program cluster, agent;
+        struct bench_cluster cluster;
+        struct program agent;
         struct report r = { 0 };
 
         if (argc != 3 + as_json) {
@@ -238,28 +235,21 @@ int main(int argc, char **argv)
                 return 1;
         }
         const char *teleport = argv[1 + as_json];
-        AUTO_MEM char *dir = bench_dir_make();
-        measure_stripped(teleport, dir, &r);
-        sts_stub_start(&sts, dir);
-        aws_credentials_in_environment();
-        cluster_prepare(&cluster, teleport, dir, &sts);
-        AUTO_MEM char *proxy = cluster_start(&cluster);
-        cluster_create_token(&cluster, argv[2 + as_json]);
-        r.cluster = parts_of(&cluster);
+        bench_cluster_open(&cluster, teleport, argv[2 + as_json]);
+        measure_stripped(teleport, cluster.dir, &r);
+        r.cluster = parts_of(&cluster.program);
 
-        agent_prepare(&agent, teleport, dir, "agent", proxy);
+        agent_prepare(&agent, teleport, cluster.dir, "agent", cluster.proxy);
         program_start(&agent);
         free(program_await(&agent, "This host is present in the cluster"));
         r.agent = parts_of(&agent);
-        measure_fleet(&cluster, proxy, &r);
-        program_stop(&cluster);
+        measure_fleet(&cluster.program, cluster.proxy, &r);
+        bench_cluster_stop(&cluster);
         r.alone = parts_of(&agent);
         program_stop(&agent);
 
         program_release(&agent);
-        program_release(&cluster);
-        sts_stub_stop(&sts);
-        bench_dir_remove(dir);
+        bench_cluster_close(&cluster);
         if (as_json)
                 print_json(&r);
         else

@@ -173,27 +173,19 @@ static void print_table(const struct figures *empty, const struct figures *full,
 static int print_disk(int joins, const char *teleport, const char *tctl)
 {
         double before[ARRAY_LEN(disk_parts)], after[ARRAY_LEN(disk_parts)], sum = 0;
-        struct sts_stub sts;
-        struct program cluster;
+        struct bench_cluster cluster;
         struct load load;
 
-        AUTO_MEM char *dir = bench_dir_make();
-        sts_stub_start(&sts, dir);
-        aws_credentials_in_environment();
-        cluster_prepare(&cluster, teleport, dir, &sts);
-        AUTO_MEM char *proxy = cluster_start(&cluster);
-        cluster_create_token(&cluster, tctl);
-        program_stop(&cluster); /* moves the content of the store's log into the store */
-        read_disk(&cluster, before);
-        AUTO_MEM char *proxy_again = cluster_start(&cluster);
-        load_init(&load, proxy_again, "bench");
+        bench_cluster_open(&cluster, teleport, tctl);
+        bench_cluster_stop(&cluster);
+        read_disk(&cluster.program, before);
+        bench_cluster_start_again(&cluster);
+        load_init(&load, cluster.proxy, "bench");
         load_join(&load, LOAD, (size_t)joins);
         load_release(&load);
-        program_stop(&cluster);
-        read_disk(&cluster, after);
-        program_release(&cluster);
-        sts_stub_stop(&sts);
-        bench_dir_remove(dir);
+        bench_cluster_stop(&cluster);
+        read_disk(&cluster.program, after);
+        bench_cluster_close(&cluster);
         for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++) {
                 printf("%-16s %10.0f KiB %10.0f bytes per join\n", disk_parts[i], (after[i] - before[i]) / KiB, (after[i] - before[i]) / joins);
                 sum += after[i] - before[i];
@@ -206,8 +198,7 @@ int main(int argc, char **argv)
 {
         bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
         double disk_before[ARRAY_LEN(disk_parts)], disk[ARRAY_LEN(disk_parts)];
-        struct sts_stub sts;
-        struct program cluster;
+        struct bench_cluster cluster;
 
         if (argc == 5 && strcmp(argv[1], "--disk") == 0 && atoi(argv[2]) > 0)
                 return print_disk(atoi(argv[2]), argv[3], argv[4]);
@@ -216,30 +207,23 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: bench_join [--json] TELEPORT TCTL [JOINS]\n       bench_join --disk JOINS TELEPORT TCTL\n");
                 return 1;
         }
-        AUTO_MEM char *dir = bench_dir_make();
-        sts_stub_start(&sts, dir);
-        aws_credentials_in_environment();
-        cluster_prepare(&cluster, argv[1 + as_json], dir, &sts);
-        AUTO_MEM char *proxy = cluster_start(&cluster);
-        cluster_create_token(&cluster, argv[2 + as_json]);
-        program_stop(&cluster); /* moves the content of the store's log into the store */
-        read_disk(&cluster, disk_before);
-        AUTO_MEM char *proxy_of_empty = cluster_start(&cluster);
-        struct figures empty = measure(&cluster, proxy_of_empty, joins);
-        program_stop(&cluster);
-        read_disk(&cluster, disk);
+        bench_cluster_open(&cluster, argv[1 + as_json], argv[2 + as_json]);
+        bench_cluster_stop(&cluster);
+        read_disk(&cluster.program, disk_before);
+        bench_cluster_start_again(&cluster);
+        struct figures empty = measure(&cluster.program, cluster.proxy, joins);
+        bench_cluster_stop(&cluster);
+        read_disk(&cluster.program, disk);
         for (size_t i = 0; i < ARRAY_LEN(disk_parts); i++)
                 disk[i] = (disk[i] - disk_before[i]) / (double)(WARM_UP + joins);
 
-        AUTO_MEM char *data_dir = mem_printf("%s/data", cluster.dir);
+        AUTO_MEM char *data_dir = mem_printf("%s/data", cluster.program.dir);
         fill_cluster(data_dir, MANY_HOSTS, MANY_TOKENS);
-        AUTO_MEM char *proxy_again = cluster_start(&cluster);
-        struct figures full = measure(&cluster, proxy_again, joins);
-        program_stop(&cluster);
+        bench_cluster_start_again(&cluster);
+        struct figures full = measure(&cluster.program, cluster.proxy, joins);
+        bench_cluster_stop(&cluster);
 
-        program_release(&cluster);
-        sts_stub_stop(&sts);
-        bench_dir_remove(dir);
+        bench_cluster_close(&cluster);
         if (as_json)
                 print_json(&empty, &full, disk, joins);
         else

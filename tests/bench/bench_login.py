@@ -8,18 +8,16 @@ A login is `tsh login` with password and one-time code, from the start of the pr
 certificates and the audit event are in it. Each session prints a line a second, which the node spools and the Auth Service stores and syncs.
 The sessions share SSH connections, so that the recordings are measured and not the key exchanges.
 """
-import argparse
 import contextlib
-import json
 import os
-import pathlib
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from figures import ROOT, directories, options, print_figures
+
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 from harness import Aws, Cluster, iam_token, wait_until  # noqa: E402
@@ -113,18 +111,10 @@ def measure(build, count, directory, home):
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--json", action="store_true")
-    options.add_argument("--build", default=str(ROOT / "build"))
-    options.add_argument("--sessions", type=int, default=500)
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ct-bench.") as directory, tempfile.TemporaryDirectory(prefix="b.", dir="/tmp") as home:
-        figures = measure(pathlib.Path(given.build).resolve(), given.sessions, pathlib.Path(directory), pathlib.Path(home))
-    if given.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name:28} {value}")
+    given = options(sessions=500)
+    with directories() as (directory, home):
+        figures = measure(given.build, given.sessions, directory, home)
+    print_figures(figures, given.json)
 
 
 if __name__ == "__main__":

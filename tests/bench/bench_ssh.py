@@ -8,8 +8,6 @@ Both are reached with the system's own ssh: the direct server, the same sshd wit
 `tsh config` says, which prefers AES-GCM to ChaCha20. Then `tsh ssh NODE true`: with a connection of its own each time, and over one
 that stays open; as an account whose shell has no start-up files, which on some machines take longer than all the rest.
 """
-import argparse
-import json
 import os
 import pathlib
 import select
@@ -19,7 +17,8 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from figures import ROOT, directories, options, print_figures
+
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 from harness import Aws, Cluster, iam_token, port_of, program, reserved_port  # noqa: E402
@@ -158,8 +157,8 @@ def tsh_starts(build, user, account):
 
 def measure(build, directory, home):
     aws = Aws(tempfile.mkdtemp(dir=directory))
-    cluster = Cluster(build, aws, pathlib.Path(directory) / "cluster")
-    direct = Direct(pathlib.Path(directory) / "direct")
+    cluster = Cluster(build, aws, directory / "cluster")
+    direct = Direct(directory / "direct")
     accounts = Accounts()
     try:
         account = accounts.make(shell="/bin/sh").pw_name
@@ -168,7 +167,7 @@ def measure(build, directory, home):
         node = cluster.join("web-1", env=aws.identity())
         node.wait_reachable()
         words = cluster.tctl("users", "add", "bench", "--roles=access", f"--logins=root,{account}").out
-        user = User(cluster, "bench", pathlib.Path(home)).accept(invite_url(words))
+        user = User(cluster, "bench", home).accept(invite_url(words))
         user.login()
         ours = ["ssh", "-F", str(user.ssh_config()), "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "root@web-1.example.test"]
         both = {"direct": (direct.words, direct.env), "tunnel": (ours, user.env)}
@@ -201,17 +200,10 @@ def measure(build, directory, home):
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--json", action="store_true")
-    options.add_argument("--build", default=str(ROOT / "build"))
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ct-bench.") as directory, tempfile.TemporaryDirectory(prefix="b.", dir="/tmp") as home:
-        figures = measure(pathlib.Path(given.build), directory, home)
-    if given.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name:28} {value}")
+    given = options()
+    with directories() as (directory, home):
+        figures = measure(given.build, directory, home)
+    print_figures(figures, given.json)
 
 
 if __name__ == "__main__":

@@ -35,26 +35,18 @@ static double measure(const char *teleport, const char *dir, const char *proxy, 
 int main(int argc, char **argv)
 {
         bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
-        struct sts_stub sts;
-        struct program cluster;
+        struct bench_cluster cluster;
         struct sample ms = { 0 };
 
         if (argc != 3 + as_json) {
                 fprintf(stderr, "usage: bench_start [--json] TELEPORT TCTL\n");
                 return 1;
         }
-        AUTO_MEM char *dir = bench_dir_make();
-        sts_stub_start(&sts, dir);
-        aws_credentials_in_environment();
-        cluster_prepare(&cluster, argv[1 + as_json], dir, &sts);
-        AUTO_MEM char *proxy = cluster_start(&cluster);
-        cluster_create_token(&cluster, argv[2 + as_json]);
+        bench_cluster_open(&cluster, argv[1 + as_json], argv[2 + as_json]);
         for (int n = 0; n < STARTS; n++)
-                sample_add(&ms, measure(argv[1 + as_json], dir, proxy, n) * 1e3);
-        program_stop(&cluster);
-        program_release(&cluster);
-        sts_stub_stop(&sts);
-        bench_dir_remove(dir);
+                sample_add(&ms, measure(argv[1 + as_json], cluster.dir, cluster.proxy, n) * 1e3);
+        bench_cluster_stop(&cluster);
+        bench_cluster_close(&cluster);
 
         double median = sample_quantile(&ms, 0.5), best = sample_quantile(&ms, 0), worst = sample_quantile(&ms, 1);
         if (as_json)

@@ -13,6 +13,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "figures.h"
 #include "store/store_testing.h"
 
 enum {
@@ -27,22 +28,9 @@ static const struct duration measured = { 1500000000 }; /* per figure */
 
 static char value[VALUE_SIZE];
 
-static double seconds_since(struct instant start)
-{
-        return (double)instant_since(clock_now(clock_system()), start).ns / 1e9;
-}
-
 static bool is_over(struct instant start)
 {
         return instant_since(clock_now(clock_system()), start).ns >= measured.ns;
-}
-
-static void must(struct error *err)
-{
-        if (err == NULL)
-                return;
-        error_print(err);
-        exit(EXIT_FAILURE);
 }
 
 /* ---- the disk alone: one page appended and synced, over and over --------------------------------------- */
@@ -120,20 +108,13 @@ static void fill(struct store_bench *b, size_t from, size_t to)
         }
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return (x > y) - (x < y);
-}
-
 struct latency {
         double p50, p99; /* microseconds, from the request to the answer on the loop */
 };
 
 static struct latency measure_gets(struct store_bench *b, size_t items)
 {
-        AUTO_MEM double *took = mem_array(GETS, sizeof *took);
+        struct sample us = { 0 };
 
         for (size_t i = 0; i < GETS; i++) {
                 AUTO_MEM char *key = mem_printf("/hosts/%08zu", i * 7919 % items);
@@ -141,12 +122,13 @@ static struct latency measure_gets(struct store_bench *b, size_t items)
                 struct instant start = clock_now(clock_system());
 
                 must(store_bench_get(b, key, &found, NULL));
-                took[i] = seconds_since(start) * 1e6;
+                sample_add(&us, seconds_since(start) * 1e6);
                 if (found == NULL)
                         bug("'%s' is not there", key);
         }
-        qsort(took, GETS, sizeof *took, compare_doubles);
-        return (struct latency){ took[GETS / 2], took[GETS * 99 / 100] };
+        struct latency latency = { sample_quantile(&us, 0.5), sample_quantile(&us, 0.99) };
+        sample_release(&us);
+        return latency;
 }
 
 /* ---- the report ---------------------------------------------------------------------------------------- */

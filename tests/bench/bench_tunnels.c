@@ -280,11 +280,8 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
 {
         struct fleet *f = ctx;
         struct agent *a = &f->agents[f->joined++];
-        struct host_certificates certs;
 
-        must(host_certificates_of(&certs, result->certificates));
-        must(host_identity_make(&a->instance, &f->load.keys, &certs,
-                                (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
+        load_take_identity(&f->load, result, &a->instance);
         a->fleet = f;
         a->instance_trust = (struct connect_trust){ .stored = &a->instance };
         a->node_trust = (struct connect_trust){ .stored = &a->node };
@@ -494,8 +491,7 @@ int main(int argc, char **argv)
         int count = argc - 1 - as_json;
         struct report r = { .agents = AGENTS_DEFAULT };
         struct rlimit files;
-        struct sts_stub sts;
-        struct program cluster;
+        struct bench_cluster cluster;
         int64_t agents = AGENTS_DEFAULT;
 
         if (count != 2 && count != 3) {
@@ -510,17 +506,10 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &files) != 0)
                 bug("the limit of descriptors cannot be raised");
-        AUTO_MEM char *dir = bench_dir_make();
-        sts_stub_start(&sts, dir);
-        aws_credentials_in_environment();
-        cluster_prepare(&cluster, words[0], dir, &sts);
-        AUTO_MEM char *proxy = cluster_start(&cluster);
-        cluster_create_token(&cluster, words[1]);
-        measure(&cluster, proxy, &r);
-        program_stop(&cluster);
-        program_release(&cluster);
-        sts_stub_stop(&sts);
-        bench_dir_remove(dir);
+        bench_cluster_open(&cluster, words[0], words[1]);
+        measure(&cluster.program, cluster.proxy, &r);
+        bench_cluster_stop(&cluster);
+        bench_cluster_close(&cluster);
         if (as_json)
                 print_json(&r);
         else

@@ -10,6 +10,7 @@
 #include "aws/identity_request.h"
 #include "base/bug.h"
 #include "base/mem.h"
+#include "join/client.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "rpc/pb.h"
@@ -228,4 +229,12 @@ void load_join(struct load *c, size_t at_once, size_t count)
         while (c->under_way < at_once && c->started < c->wanted)
                 agent_begin(c);
         loop_run(&c->loop);
+}
+
+void load_take_identity(struct load *c, const Teleport__Join__V1__HostResult *result, struct host_identity *ret)
+{
+        struct host_certificates certs;
+
+        must(host_certificates_of(&certs, result->certificates));
+        must(host_identity_make(ret, &c->keys, &certs, (struct host_expectation){ .role = STR("Instance"), .host_id = str_of(result->host_id) }));
 }

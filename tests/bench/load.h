@@ -34,4 +34,7 @@ void load_release(struct load *c);
 /* Runs the loop until `count` more have joined, at most `at_once` of them at a time. A refusal ends the program. */
 void load_join(struct load *c, size_t at_once, size_t count);
 
+/* Makes the identity "Instance" of the keys and the certificates that a join brought; the caller releases it. */
+void load_take_identity(struct load *c, const Teleport__Join__V1__HostResult *result, struct host_identity *ret);
+
 #endif

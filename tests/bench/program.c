@@ -232,7 +232,7 @@ void agent_prepare(struct program *p, const char *teleport, const char *dir, con
         p->is_insecure = true;
 }
 
-char *bench_dir_make(void)
+static char *bench_dir_make(void)
 {
         const char *base = getenv("TMPDIR");
         char *dir = mem_printf("%s/cteleport-bench.XXXXXX", base == NULL ? "/tmp" : base);
@@ -259,7 +259,7 @@ void run(const char *const *words)
                 bug("'%s %s' failed", words[0], words[1]);
 }
 
-void bench_dir_remove(const char *dir)
+static void bench_dir_remove(const char *dir)
 {
         run((const char *[]){ "rm", "-rf", "--", dir, NULL });
 }
@@ -271,4 +271,34 @@ void aws_credentials_in_environment(void)
         setenv("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE", 1);
         setenv("AWS_REGION", STUB_REGION, 1);
         setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+}
+
+void bench_cluster_open(struct bench_cluster *c, const char *teleport, const char *tctl)
+{
+        *c = (struct bench_cluster){ .dir = bench_dir_make() };
+        sts_stub_start(&c->sts, c->dir);
+        aws_credentials_in_environment();
+        cluster_prepare(&c->program, teleport, c->dir, &c->sts);
+        c->proxy = cluster_start(&c->program);
+        cluster_create_token(&c->program, tctl);
+}
+
+void bench_cluster_stop(struct bench_cluster *c)
+{
+        program_stop(&c->program);
+}
+
+void bench_cluster_start_again(struct bench_cluster *c)
+{
+        free(c->proxy);
+        c->proxy = cluster_start(&c->program);
+}
+
+void bench_cluster_close(struct bench_cluster *c)
+{
+        program_release(&c->program);
+        sts_stub_stop(&c->sts);
+        bench_dir_remove(c->dir);
+        free(c->dir);
+        free(c->proxy);
 }

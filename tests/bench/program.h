@@ -58,9 +58,21 @@ void cluster_create_token(const struct program *p, const char *tctl);
 /* An agent of that cluster with the SSH service. */
 void agent_prepare(struct program *p, const char *teleport, const char *dir, const char *name, const char *proxy);
 
-/* A temporary directory, and its removal. */
-char *bench_dir_make(void) MUST_USE;
-void bench_dir_remove(const char *dir);
+/* A cluster of the benchmarks in a temporary directory, with the stub that it asks. */
+struct bench_cluster {
+        char *dir;
+        struct sts_stub sts;
+        struct program program;
+        char *proxy; /* address of the proxy since the last start */
+};
+
+/* Starts it, with the token "bench". */
+void bench_cluster_open(struct bench_cluster *c, const char *teleport, const char *tctl);
+/* Stops it: the content of the store's log is in the store then. */
+void bench_cluster_stop(struct bench_cluster *c);
+void bench_cluster_start_again(struct bench_cluster *c);
+/* Removes a cluster that was stopped, with its directory. */
+void bench_cluster_close(struct bench_cluster *c);
 
 /* Runs a command to its end; its output is dropped, failing is a bug. */
 void run(const char *const *words);
