@@ -321,7 +321,7 @@ struct report_stream *report_stream_new(struct agent *agent, struct str connecti
                 .ctx = ctx,
                 .connection_id = str_dup(connection_id),
                 .client_addr = str_dup(client_addr),
-                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_REPORT_MOST) },
+                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_REPORT_MAX) },
         };
         a->reported_end = &a->reported;
         a->requested_end = &a->requested;
@@ -370,8 +370,8 @@ void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *
                 a->unsent = t;
         if (!a->is_refused)
                 send_reported(a);
-        bool beyond_share = *a->pending_bytes > LIMIT_SSH_UNREPORTED_ALL && a->reported_bytes > LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS;
-        if (a->reported_count > LIMIT_SSH_UNREPORTED || a->reported_bytes > LIMIT_SSH_UNREPORTED_BYTES || beyond_share)
+        bool beyond_share = *a->pending_bytes > LIMIT_SSH_UNACKED_ALL && a->reported_bytes > LIMIT_SSH_UNACKED_ALL / LIMIT_SSH_CONNECTIONS;
+        if (a->reported_count > LIMIT_SSH_UNACKED || a->reported_bytes > LIMIT_SSH_UNACKED_BYTES || beyond_share)
                 on_overflow(a);
 }
 

@@ -399,7 +399,7 @@ static void gives_up_when_more_happens_than_can_be_kept(void **state)
         struct fixture *f = *state;
 
         f->is_away = true;
-        for (int i = 0; i < LIMIT_SSH_UNREPORTED; i++)
+        for (int i = 0; i < LIMIT_SSH_UNACKED; i++)
                 report_port(f);
         assert_int_equal(f->refusal, 0);
         report_port(f);
@@ -413,12 +413,12 @@ static void ends_with_more_than_its_share_of_pending_events(void **state)
         int reported = 0;
 
         f->is_away = true;
-        f->agent.pending_reports += LIMIT_SSH_UNREPORTED_ALL;
-        while (f->refusal == 0 && reported++ < LIMIT_SSH_UNREPORTED)
-                report_text(f, LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS / 8);
+        f->agent.pending_reports += LIMIT_SSH_UNACKED_ALL;
+        while (f->refusal == 0 && reported++ < LIMIT_SSH_UNACKED)
+                report_text(f, LIMIT_SSH_UNACKED_ALL / LIMIT_SSH_CONNECTIONS / 8);
         assert_in_range(reported, 7, 9);
         assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
-        f->agent.pending_reports -= LIMIT_SSH_UNREPORTED_ALL;
+        f->agent.pending_reports -= LIMIT_SSH_UNACKED_ALL;
 }
 
 static void ends_with_a_cluster_that_knows_nothing_of_it(void **state)

@@ -129,7 +129,7 @@ static void send_stuck(void *ctx)
 
         log_warn("The disk of this node does not take recordings as fast as terminals write: all terminals that are recorded wait for it",
                  LOG_INT("waiting_bytes", (int64_t)sp->waiting));
-        timer_start(sp->stuck, MILLISECONDS(PACE_SPOOL_STUCK_REPORTED));
+        timer_start(sp->stuck, MILLISECONDS(PACE_SPOOL_STUCK_LOG));
 }
 
 static void set_full(struct spool *sp, bool is_full)

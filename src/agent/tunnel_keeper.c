@@ -97,7 +97,7 @@ static struct place *place_new(struct tunnel_keeper *t, const char *proxy_id, co
                 .at = &t->places,
                 .proxy_id = str_dup(str_of(proxy_id)),
                 .addr = str_dup(str_of(addr)),
-                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) },
+                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) },
         };
         if (p->next != NULL)
                 p->next->at = &p->next;

@@ -298,7 +298,7 @@ static void reaches_all_proxies_behind_one_address(void **state)
         answer(f, "lb:443", TWO); /* again: not the one that is missing */
         assert_int_equal(f->open, 1);
         assert_int_equal(f->closed_streams, 1);
-        wait_for(f, MILLISECONDS(PACE_RETRY_MOST));
+        wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
         answer(f, "lb:443", ONE);
         assert_int_equal(f->open, 2);
         wait_for(f, HOURS(1));

@@ -24,7 +24,7 @@ static void piece_free(void *ctx);
 void upload_init(struct spool_file *f)
 {
         f->upload.retry = timer_new(f->spool->loop, on_retry, f);
-        f->upload.backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
+        f->upload.backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
 }
 
 static void leave_queue(struct spool_file *f)

@@ -262,7 +262,7 @@ struct assume_role *assume_role_start(struct loop *l, struct http_client *http, 
                 a->keys.secret_access_key = secret_of(secret_str(&r->keys->secret_access_key));
                 a->keys.session_token = secret_of(secret_str(&r->keys->session_token));
         }
-        a->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MOST) };
+        a->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MAX) };
         a->pause = timer_new(l, send_request, a);
         timer_start(a->pause, MILLISECONDS(0));
         return a;

@@ -47,7 +47,7 @@
         LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 72) \
         LIMIT_PRODUCT("ssh", "streams of connections: a budget", LIMIT_STREAM_MEMORY_NODE, 128) \
         LIMIT_PRODUCT("ssh", "unacknowledged events: a bound for all, and a share that each connection has in any case", \
-                      LIMIT_SSH_UNREPORTED_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNREPORTED_ALL / LIMIT_SSH_CONNECTIONS), 512) \
+                      LIMIT_SSH_UNACKED_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNACKED_ALL / LIMIT_SSH_CONNECTIONS), 512) \
         LIMIT_PRODUCT("ssh", "recordings that wait for the disk: a bound for all, and one read of one terminal (six times that in a recording)", \
                       LIMIT_SPOOL_WAITING_ALL + 6 * LIMIT_SESSION_RECEIVED, 65) \
         LIMIT_PRODUCT("ssh", "incomplete messages of programs of sessions, one of each session", \

@@ -376,7 +376,7 @@ struct auth_client *auth_client_new(struct loop *l, struct auth_client_options o
                 .link_fd = -1,
                 .proxy_addr = str_dup(STR("")),
                 .auth_addr = str_dup(STR("")),
-                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) },
+                .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) },
         };
         c->waiters_end = &c->waiters;
         c->retry = timer_new(l, on_retry, c);

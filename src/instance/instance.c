@@ -555,7 +555,7 @@ static struct error *set_up(struct instance *i)
         i->wait = timer_new(&i->loop, on_wait, i);
         i->renewal = timer_new(&i->loop, on_renewal, i);
         i->store_again = timer_new(&i->loop, on_store_again, i);
-        i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
+        i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
         status_init(&i->status, &i->loop, ".");
         TRY(service_control(i->service, &i->loop, &service_events, i));
         i->auth = auth_client_new(&i->loop, (struct auth_client_options){ .relink = i->is_local ? relink_auth : NULL, .ctx = i });

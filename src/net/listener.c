@@ -235,7 +235,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
                                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
                         sock_address_text(&peer, text);
                         if (!timer_is_running(li->tidy))
-                                timer_start(li->tidy, MILLISECONDS(PACE_TIDY));
+                                timer_start(li->tidy, MILLISECONDS(PACE_MEMORY_TRIM));
                         li->accepted(li->ctx, fd, text);
                 } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                         drop_caller(li);

@@ -119,7 +119,7 @@ static struct duration age(const struct lookups *s, const struct name *n)
 
 static bool has_answer(const struct lookups *s, const struct name *n)
 {
-        return n->addresses.len > 0 && age(s, n).ns < MILLISECONDS(TIMEOUT_LOOKUP_KEPT).ns;
+        return n->addresses.len > 0 && age(s, n).ns < MILLISECONDS(TIMEOUT_LOOKUP_CACHED).ns;
 }
 
 static void name_free(struct name *n)

@@ -6,7 +6,7 @@
  * Therefore each name is looked up by a thread of its own, one lookup at a time for each name, and a caller may cancel
  * its wait. At most LIMIT_LOOKUPS names are looked up at a time.
  *
- * Answers are cached: for PACE_LOOKUP an answer counts as fresh; for TIMEOUT_LOOKUP_KEPT it is returned at once while
+ * Answers are cached: for PACE_LOOKUP an answer counts as fresh; for TIMEOUT_LOOKUP_CACHED it is returned at once while
  * the name is looked up again, so that a short outage of the resolver has no effect.
  */
 #ifndef NET_LOOKUP_H

@@ -178,7 +178,7 @@ void source_pick_consider(struct source_pick *p, const struct source *source, st
 {
         size_t weight = weight_of(source, p->which, p->per_source);
 
-        if (weight == 1 && instant_since(p->now, since).ns < MILLISECONDS(TIMEOUT_UNAUTHENTICATED_SPARED).ns)
+        if (weight == 1 && instant_since(p->now, since).ns < MILLISECONDS(TIMEOUT_UNAUTHENTICATED_EXEMPT).ns)
                 return;
         if (weight > p->weight || (p->who != NULL && weight == p->weight && since.ns < p->since.ns)) {
                 p->weight = weight;

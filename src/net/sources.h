@@ -64,7 +64,7 @@ bool sources_is_full(const struct sources *s, enum source_counter which, const c
 /*
  * Selects the connection to close in favour of a new one from `peer` when the total is reached: the oldest connection
  * of the source with the most connections, if it has more than the source of `peer`. A source's only connection is
- * exempt for TIMEOUT_UNAUTHENTICATED_SPARED. Sources of authenticated peers count as having none while they are within
+ * exempt for TIMEOUT_UNAUTHENTICATED_EXEMPT. Sources of authenticated peers count as having none while they are within
  * the limit of a source. Usage: begin the selection, pass each candidate, read `who`.
  */
 struct source; /* a source with at least one unit */

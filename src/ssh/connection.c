@@ -322,7 +322,7 @@ static void watch_idle(struct connection *c)
         int64_t ms = c->accepted->decision->idle_timeout_ms / 8;
 
         if (ms > 0 && c->at.state == OPEN)
-                timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_LEAST ? PACE_SSH_IDLE_LEAST : ms > PACE_SSH_IDLE_MOST ? PACE_SSH_IDLE_MOST : ms));
+                timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_MIN ? PACE_SSH_IDLE_MIN : ms > PACE_SSH_IDLE_MAX ? PACE_SSH_IDLE_MAX : ms));
 }
 
 /* Commands, file copies and forwards: a terminal tells its own idle time, which comes before. */
@@ -337,7 +337,7 @@ static void on_idle_turn(void *ctx)
                 c->idle_bytes = bytes;
                 c->idle_since = now;
         }
-        if (most.ns == 0 || instant_since(now, c->idle_since).ns < most.ns + MILLISECONDS(TIMEOUT_SSH_IDLE_MORE).ns) {
+        if (most.ns == 0 || instant_since(now, c->idle_since).ns < most.ns + MILLISECONDS(TIMEOUT_SSH_IDLE_GRACE).ns) {
                 watch_idle(c);
                 return;
         }
@@ -567,7 +567,7 @@ static void watch_sessions(struct connection *c)
 {
         timer_stop(c->unreported);
         if (c->sessions_started > c->sessions_reported)
-                timer_start(c->unreported, MILLISECONDS(TIMEOUT_SESSION_REPORTED + PACE_SESSION_REPORTED * (int64_t)c->service->connections.count));
+                timer_start(c->unreported, MILLISECONDS(TIMEOUT_SESSION_REPORT + TIMEOUT_SESSION_REPORT_EACH * (int64_t)c->service->connections.count));
 }
 
 void connection_session_reported(struct connection *c)

@@ -90,13 +90,13 @@ struct helpers {
 };
 
 static const struct conversation_state states[] = {
-        [RECEIVES] = { "reads its type", MILLISECONDS(TIMEOUT_HELPER_SENDS), TO(CHECKED) | TO(CLOSED) },
-        [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_SENDS), TO(REQUESTED) | TO(ACCEPTED) | TO(CLOSED) },
+        [RECEIVES] = { "reads its type", MILLISECONDS(TIMEOUT_HELPER_FIRST_MESSAGE), TO(CHECKED) | TO(CLOSED) },
+        [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_FIRST_MESSAGE), TO(REQUESTED) | TO(ACCEPTED) | TO(CLOSED) },
         [REQUESTED] = { "asks the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
-        [ACCEPTED] = { "waits for sshd's confirmation", MILLISECONDS(TIMEOUT_HELPER_ACCEPTED), TO(REPORTED) | TO(CLOSED) },
+        [ACCEPTED] = { "waits for sshd's confirmation", MILLISECONDS(TIMEOUT_HELPER_LOGIN_LINE), TO(REPORTED) | TO(CLOSED) },
         [REPORTED] = { "waits for the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(RUNS) | TO(CLOSED) },
         [RUNS] = { "runs", { 0 }, TO(ENDED) | TO(CLOSED) },
-        [ENDED] = { "ends", MILLISECONDS(TIMEOUT_HELPER_ENDS), TO(CLOSED) },
+        [ENDED] = { "ends", MILLISECONDS(TIMEOUT_HELPER_END), TO(CLOSED) },
         [CLOSED] = { "closed", { 0 }, 0 },
 };
 
@@ -222,7 +222,7 @@ static void log_unknown_program(struct helper *h, const char *why)
         struct helpers *all = h->all;
         struct instant now = loop_now(all->loop);
 
-        if (all->unauthenticated_reported.ns != 0 && instant_since(now, all->unauthenticated_reported).ns < MILLISECONDS(PACE_HELPER_UNAUTHENTICATED_REPORTED).ns) {
+        if (all->unauthenticated_reported.ns != 0 && instant_since(now, all->unauthenticated_reported).ns < MILLISECONDS(PACE_HELPER_UNKNOWN_LOG).ns) {
                 all->unauthenticated_unreported++;
                 return;
         }
@@ -396,7 +396,7 @@ static void on_drained(void *ctx)
 {
         struct helper *h = ctx;
 
-        if (h->stream != NULL && h->files_unreported < LIMIT_FILES_UNREPORTED)
+        if (h->stream != NULL && h->files_unreported < LIMIT_FILES_UNACKED)
                 stream_read(h->stream, true);
 }
 
@@ -513,7 +513,7 @@ static void find_decision(void *ctx)
         if (d != NULL)
                 begin(h, d);
         else
-                timer_start(h->retry, MILLISECONDS(PACE_HELPER_ACCEPTED));
+                timer_start(h->retry, MILLISECONDS(PACE_HELPER_LOGIN_LINE));
 }
 
 /* ---- who is it? ------------------------------------------------------------------------------------------------------------ */
@@ -620,10 +620,10 @@ static void take_resize(struct helper *h, const Cteleport__Session__V1__Resize *
                 spool_resize(h->recording, resize->columns, resize->rows);
                 wait_if_due(h);
         }
-        if (instant_since(loop_now(h->all->loop), h->resized).ns >= MILLISECONDS(PACE_RESIZE_REPORTED).ns)
+        if (instant_since(loop_now(h->all->loop), h->resized).ns >= MILLISECONDS(PACE_RESIZE_AUDIT).ns)
                 report_resize(h);
         else if (!timer_is_running(h->resize))
-                timer_start(h->resize, MILLISECONDS(PACE_RESIZE_REPORTED));
+                timer_start(h->resize, MILLISECONDS(PACE_RESIZE_AUDIT));
 }
 
 static void on_file_reported(void *ctx, struct error *err)
@@ -632,7 +632,7 @@ static void on_file_reported(void *ctx, struct error *err)
 
         error_free(err);
         h->files_unreported--;
-        if (!is_over(h) && h->stream != NULL && h->files_unreported == LIMIT_FILES_UNREPORTED / 2)
+        if (!is_over(h) && h->stream != NULL && h->files_unreported == LIMIT_FILES_UNACKED / 2)
                 stream_read(h->stream, true);
 }
 
@@ -651,7 +651,7 @@ static void take_file(struct helper *h, const Cteleport__Session__V1__FileOperat
         file.error = op->error;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_FILE;
         up.file = &file;
-        if (++h->files_unreported >= LIMIT_FILES_UNREPORTED)
+        if (++h->files_unreported >= LIMIT_FILES_UNACKED)
                 stream_read(h->stream, false);
         connection_report(h->connection, &up, on_file_reported, h);
 }

@@ -317,16 +317,16 @@ static void waits_when_files_come_faster_than_acknowledged(void **state)
         op.path = "/x";
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_FILE;
         up.file = &op;
-        for (int i = 0; i < LIMIT_FILES_UNREPORTED + 100; i++)
+        for (int i = 0; i < LIMIT_FILES_UNACKED + 100; i++)
                 send_message(s, &up);
         /* The socket is not read any more: what is on its way stays there. */
-        assert_in_range(s->ack_count, LIMIT_FILES_UNREPORTED, LIMIT_FILES_UNREPORTED + 50);
+        assert_in_range(s->ack_count, LIMIT_FILES_UNACKED, LIMIT_FILES_UNACKED + 50);
         while (s->ack_count > 0) {
                 acknowledged += s->ack_count;
                 acknowledge_all(s, 0);
                 turns(s, 50);
         }
-        assert_int_equal(acknowledged, LIMIT_FILES_UNREPORTED + 100);
+        assert_int_equal(acknowledged, LIMIT_FILES_UNACKED + 100);
 }
 
 int main(void)

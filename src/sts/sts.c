@@ -465,7 +465,7 @@ static struct error *take_query(struct sts *s, uint32_t id, uint16_t verb, struc
         q->headers = headers_of(m);
         q->requested = loop_now(&s->loop);
         q->end = instant_add(q->requested, MILLISECONDS(ms));
-        q->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MOST) };
+        q->backoff = (struct backoff){ .first = MILLISECONDS(PACE_STS_FIRST), .most = MILLISECONDS(PACE_STS_MAX) };
         q->deadline = timer_new(&s->loop, on_deadline, q);
         q->pause = timer_new(&s->loop, on_pause_over, q);
         timer_start(q->deadline, MILLISECONDS(ms));

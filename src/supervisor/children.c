@@ -530,7 +530,7 @@ static void pause_before_restart(struct child *c, const char *fate, enum log_lev
 {
         struct duration lived = instant_since(loop_now(&c->sup->loop), c->started);
 
-        if (duration_ms(lived) >= TIMEOUT_RESTART_FORGIVEN)
+        if (duration_ms(lived) >= TIMEOUT_RESTART_RESET)
                 backoff_reset(&c->pause);
         struct duration pause = backoff_next(&c->pause);
         log_write(level, "service ended and will be started again", LOG_C("name", child_name(c)), LOG_C("fate", fate),
@@ -582,7 +582,7 @@ static void come_back(struct child *c)
                 return;
         }
         if (some_dependent_lives(c)) { /* killed, not reaped yet */
-                timer_start(c->restart, MILLISECONDS(TIMEOUT_RESTART_FIRST));
+                timer_start(c->restart, MILLISECONDS(PACE_RESTART_FIRST));
                 return;
         }
         err = supervisor_start(c);

@@ -81,7 +81,7 @@ static struct duration keypairs_interval(const Cteleport__V1__Config *config)
         const Cteleport__V1__ProxyConfig *proxy = config->proxy_service;
 
         if (proxy == NULL || proxy->n_https_keypairs == 0)
-                return MILLISECONDS(TIMEOUT_OWN_CERTIFICATE); /* ours, which expires one day */
+                return MILLISECONDS(PACE_SELF_SIGNED_CHECK); /* ours, which expires one day */
         return proxy->https_keypairs_reload_interval == NULL ? SECONDS(0)
                                                              : SECONDS(proxy->https_keypairs_reload_interval->seconds);
 }
@@ -203,7 +203,7 @@ static void add_children(struct supervisor *s)
                         .row = row,
                         .state = services_process_is_needed(s->launch->config, row) ? CHILD_GONE : CHILD_ABSENT,
                         .control_fd = -1,
-                        .pause = { MILLISECONDS(TIMEOUT_RESTART_FIRST), MILLISECONDS(TIMEOUT_RESTART_MOST) },
+                        .pause = { MILLISECONDS(PACE_RESTART_FIRST), MILLISECONDS(PACE_RESTART_MAX) },
                 };
         }
 }

@@ -288,7 +288,7 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
         a->again_presence = timer_new(&f->load.loop, open_presence, a);
         a->again_tunnel = timer_new(&f->load.loop, open_tunnel, a);
         a->pause_presence = a->pause_tunnel =
-                (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MOST) };
+                (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
 }
 
 struct certify {

@@ -22,8 +22,8 @@ static struct error *take_list(struct admin_request *q, char **values, size_t co
 {
         struct str *list = arena_alloc(q->arena, (count + 1) * sizeof *list);
 
-        if (count > LIMIT_EVENTS_WANTED)
-                return error_new(ERROR_INVALID_ARGUMENT, "more than %d %s in one search", LIMIT_EVENTS_WANTED, what);
+        if (count > LIMIT_EVENTS_QUERY_VALUES)
+                return error_new(ERROR_INVALID_ARGUMENT, "more than %d %s in one search", LIMIT_EVENTS_QUERY_VALUES, what);
         for (size_t i = 0; i < count; i++)
                 list[i] = str_of(values[i]);
         *ret = list;

@@ -136,7 +136,7 @@ static void on_newest(void *ctx, struct str id, uint64_t revision, struct error 
 
 static struct error *take_ttl(const Cteleport__V1__CreateInviteRequest *r, int64_t *ret)
 {
-        int64_t usual = r->is_reset ? LIMIT_RESET_SECONDS_USUAL : LIMIT_INVITE_SECONDS_USUAL;
+        int64_t usual = r->is_reset ? LIMIT_RESET_SECONDS_DEFAULT : LIMIT_INVITE_SECONDS_DEFAULT;
         int64_t most = r->is_reset ? LIMIT_RESET_SECONDS : LIMIT_INVITE_SECONDS;
 
         if (r->ttl_seconds < 0 || r->ttl_seconds > most)

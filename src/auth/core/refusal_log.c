@@ -74,7 +74,7 @@ void refusal_log_count(struct refusal_log *r)
 {
         r->unreported++;
         if (!timer_is_running(r->timer))
-                timer_start(r->timer, MILLISECONDS(TIMEOUT_REFUSALS_UNREPORTED));
+                timer_start(r->timer, MILLISECONDS(PACE_REFUSALS_COUNT));
 }
 
 bool refusal_log_may_report(struct refusal_log *r, struct str address)

@@ -15,7 +15,7 @@ struct loop;
 struct refusal_log;
 
 /*
- * reported(ctx, count) is called at most every TIMEOUT_REFUSALS_UNREPORTED, with the number of refusals that were only
+ * reported(ctx, count) is called at most every PACE_REFUSALS_COUNT, with the number of refusals that were only
  * counted.
  */
 struct refusal_log *refusal_log_new(struct loop *l, void (*reported)(void *ctx, uint64_t count), void *ctx) MUST_USE;

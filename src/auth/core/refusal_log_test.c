@@ -73,7 +73,7 @@ static void counts_the_flood_of_one_source_and_tells_the_others(void **state)
         assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST + 1000, "192.0.2.1"), LIMIT_REFUSALS_BURST);
         assert_int_equal(reported_of(f, 1, "192.0.2.2"), 1);
         assert_int_equal(f->times, 0);
-        loop_advance(&f->loop, &f->clock, MILLISECONDS(TIMEOUT_REFUSALS_UNREPORTED));
+        loop_advance(&f->loop, &f->clock, MILLISECONDS(PACE_REFUSALS_COUNT));
         uv_run(&f->loop.uv, UV_RUN_ONCE);
         assert_int_equal(f->times, 1);
         assert_int_equal(f->reported, 1000);

@@ -258,7 +258,7 @@ static struct duration shorter(struct duration a, struct duration b)
 
 static struct duration ttl_of(const struct login *l, const struct access_user *user)
 {
-        struct duration requested = l->requested_ttl.ns > 0 ? l->requested_ttl : SECONDS(LIMIT_USER_CERT_SECONDS_USUAL);
+        struct duration requested = l->requested_ttl.ns > 0 ? l->requested_ttl : SECONDS(LIMIT_USER_CERT_SECONDS_DEFAULT);
         struct duration most = access_max_ttl(user, SECONDS(LIMIT_USER_CERT_SECONDS));
 
         return shorter(requested, shorter(most, SECONDS(LIMIT_USER_CERT_SECONDS)));
