@@ -127,7 +127,7 @@ static void send_stuck(void *ctx)
 {
         struct spool *sp = ctx;
 
-        log_warn("The disk of this node does not take recordings as fast as terminals write: all terminals that are recorded wait for it",
+        log_warn("The disk of this node does not write recordings as fast as terminals produce them: all recorded terminals wait for it",
                  LOG_INT("waiting_bytes", (int64_t)sp->waiting));
         timer_start(sp->stuck, MILLISECONDS(PACE_SPOOL_STUCK_LOG));
 }
@@ -178,7 +178,7 @@ static struct error *check_room(int fd, uint64_t *ret_free)
         struct statvfs st;
 
         if (fstatvfs(fd, &st) < 0)
-                return error_errno(errno, "cannot ask how much room the disk has");
+                return error_errno(errno, "cannot determine the free space of the disk");
         uint64_t available = (uint64_t)st.f_bavail * st.f_frsize, kept = (uint64_t)LIMIT_SPOOL_FREE_MIB * MiB;
         *ret_free = available < kept ? 0 : available - kept;
         if (available >= kept)
@@ -292,14 +292,14 @@ static struct error *take_room(struct spool *sp, struct budget_holder *user, siz
         const struct budget *all = &sp->room;
 
         if (budget_held(user) + len > sp->disk_free)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "this user's recordings that the cluster does not have take half of the disk's room for recordings");
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this user's recordings that the cluster has not received use half of the disk space for recordings");
         if (budget_take(user, len))
                 return NULL;
         if (len > all->total - all->used)
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node keeps %d MiB of recordings that the cluster does not have, and no more",
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node has %d MiB of recordings that the cluster has not received, which is the maximum",
                                             LIMIT_SPOOL_MIB),
-                                  "they leave data_dir/spool when the cluster takes them");
-        return error_new(ERROR_RESOURCE_EXHAUSTED, "this node keeps %d MiB of one user's recordings that the cluster does not have, and no more",
+                                  "they are removed from data_dir/spool once the cluster has received them");
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "this node has %d MiB of one user's recordings that the cluster has not received, which is the maximum",
                          LIMIT_SPOOL_USER_MIB);
 }
 
@@ -554,7 +554,7 @@ static struct error *check(struct check *k)
                         break;
         }
         if ((is_torn && ftruncate(k->fd, (off_t)k->size) < 0) || fdatasync(k->fd) < 0)
-                return error_errno(errno, "cannot cut a recording to what is whole of it");
+                return error_errno(errno, "cannot truncate a recording to its valid part");
         return NULL;
 }
 
@@ -581,7 +581,7 @@ static void on_looked(void *ctx)
         k->err = NULL;
         check_free(k);
         if (f->is_damaged)
-                log_warn("The recording of an earlier session is damaged: what is left of it goes to the cluster, and the file is kept", LOG_C("session_id", f->id),
+                log_warn("The recording of an earlier session is damaged: its valid parts are sent to the cluster, and the file is kept", LOG_C("session_id", f->id),
                          LOG_INT("holes", f->hole_count), LOG_C("file", f->name));
         log_info("Found the recording of an earlier session", LOG_C("session_id", f->id), LOG_INT("bytes", f->size),
                  LOG_C("is", f->is_aborted ? "aborted" : "complete"));

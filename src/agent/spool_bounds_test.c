@@ -125,7 +125,7 @@ static void begins_nothing_in_a_folder_that_is_full(void **state)
         given_room_left(s, 0);
         AUTO_PTR(error) err = spool_begin(s->spool, str_of(first_id), STR("alice"), &header, on_failed, s, &f);
         assert_non_null(err);
-        assert_non_null(strstr(err->what, "recordings that the cluster does not have, and no more"));
+        assert_non_null(strstr(err->what, "recordings that the cluster has not received, which is the maximum"));
         assert_int_equal(files_in(s->dir), 1);
 }
 
@@ -142,7 +142,7 @@ static void ends_a_recording_that_fills_the_folder(void **state)
                 await(s, spool_pending(f) == 0);
         }
         assert_non_null(s->failure);
-        assert_non_null(strstr(s->failure->what, "recordings that the cluster does not have, and no more"));
+        assert_non_null(strstr(s->failure->what, "recordings that the cluster has not received, which is the maximum"));
         spool_finish(f);
 }
 

@@ -207,7 +207,7 @@ static void on_drain(void *ctx)
         struct open_tunnel *o = ctx;
 
         if (o->place != NULL)
-                log_info("A proxy ends: what is open goes on, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
+                log_info("A proxy drains its tunnel: open connections continue, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
         leave_place(o);
 }
 

@@ -99,7 +99,7 @@ void upload_close(struct spool_file *f)
 /* The file stays, and the next run tries again; a session that goes on gets the error. */
 static void refuse(struct spool_file *f, struct error *err)
 {
-        log_warn("The cluster does not take a recording; it stays in the spool", LOG_C("session_id", f->id), LOG_ERR(err));
+        log_warn("The cluster does not accept a recording; it stays in the spool", LOG_C("session_id", f->id), LOG_ERR(err));
         f->is_refused = true;
         f->is_published = false;
         spool_file_fail(f, err);
@@ -261,7 +261,7 @@ static void end_within_hole(struct spool_file *f, const struct spool_hole *hole)
                 upload_advance(f);
                 return;
         }
-        log_warn("What the cluster has of a damaged recording is not what was written here; it stays in the spool", LOG_C("session_id", f->id));
+        log_warn("The cluster's part of a damaged recording differs from the file on this node; it stays in the spool", LOG_C("session_id", f->id));
         f->is_refused = true;
         stop(f);
 }

@@ -100,7 +100,7 @@ struct error *child_message_parse(struct str packet, struct child_message *ret)
                 .hint = packet.ptr + CHILD_MESSAGE_HEAD + name + 1 + text + 1,
         };
         if (!is_text(m.name, name) || !is_text(m.text, text) || !is_text(m.hint, hint))
-                return malformed("a text that does not end where it says");
+                return malformed("a text whose length does not match");
         *ret = m;
         return NULL;
 }

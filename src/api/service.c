@@ -42,7 +42,7 @@ static struct error *read_boot_bytes(struct secret *ret)
         struct secret bytes = { mem_alloc((size_t)st.st_size + 1), (size_t)st.st_size };
         if (pread(SERVICE_FD_BOOT, bytes.ptr, bytes.len, 0) != (ssize_t)bytes.len) {
                 secret_release(&bytes);
-                return error_errno(errno, "cannot read what the supervisor left");
+                return error_errno(errno, "cannot read the Boot message of the supervisor");
         }
         close(SERVICE_FD_BOOT);
         *ret = bytes;

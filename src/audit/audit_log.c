@@ -183,7 +183,7 @@ static struct error *full_disk(const struct audit_log *log, struct error *cause)
 {
         return error_because(error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log cannot be written: the disk of '%s' is full",
                                                   log->shown_dir),
-                                        "free some space there; the service goes on by itself"),
+                                        "free some space there; the service continues by itself"),
                              cause);
 }
 
@@ -270,7 +270,7 @@ static struct error *find_past_files(const char *dir, struct past_files *ret)
                 int errnum = errno;
                 AUTO_MEM char *shown = path_shown(dir);
 
-                return error_errno(errnum, "cannot look into '%s'", shown);
+                return error_errno(errnum, "cannot open the directory '%s'", shown);
         }
         ret->all = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->all);
         add_past_file(ret, dir, "events.log"); /* however many there are beside it */

@@ -170,7 +170,7 @@ static struct error *list_files(const char *dir, struct log_files *ret)
                 int errnum = errno;
                 AUTO_MEM char *shown = path_shown(dir);
 
-                return error_errno(errnum, "cannot look into '%s'", shown);
+                return error_errno(errnum, "cannot open the directory '%s'", shown);
         }
         ret->files = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->files);
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
@@ -211,7 +211,7 @@ static struct error *read_cursor(const struct log_files *l, struct str cursor, s
                         return NULL;
                 }
         }
-        return error_hint(error_new(ERROR_ABORTED, "the part of the audit log that was being read is gone"), "search again");
+        return error_hint(error_new(ERROR_ABORTED, "the part of the audit log that was being read was removed"), "search again");
 }
 
 /* ---- the search ---------------------------------------------------------------------------------------------------- */

@@ -90,6 +90,6 @@ struct error *container_token_check(struct str token, const char *where)
                 if ((uint8_t)token.ptr[i] < ' ' || token.ptr[i] == 0x7f)
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                                     "%s holds a line break or another control character", where),
-                                          "write the token without a newline behind it");
+                                          "write the token without a trailing newline");
         return NULL;
 }

@@ -330,7 +330,7 @@ static void take_environment_for_profile(struct aws_resolve *a)
 
         if (err == NULL && !found)
                 err = error_new(ERROR_FAILED_PRECONDITION,
-                                "profile '%s' wants the environment's credentials, but AWS_ACCESS_KEY_ID is not set",
+                                "profile '%s' requires the environment's credentials, but AWS_ACCESS_KEY_ID is not set",
                                 profile_name(a->plan.section));
         if (err != NULL)
                 resolve_fail(a, err);
@@ -407,7 +407,7 @@ static void region_is(struct aws_resolve *a, struct str region, const char *sour
                 return;
         }
         if (a->r.sts.is_guessed)
-                aws_warn(&a->r, "region %s is newer than this program; %s is taken for its STS host", a->r.region,
+                aws_warn(&a->r, "region %s is newer than this program; %s is used as its STS host", a->r.region,
                          a->r.sts.name);
         if (a->settings.fips && strcmp(a->r.sts.region, a->r.region) != 0)
                 aws_warn(&a->r, "%s has no FIPS endpoint of STS; %s is used", a->r.region, a->r.sts.name);

@@ -104,7 +104,7 @@ static const struct chain_case cases[] = {
           { { TOKEN, NULL, 404, "" }, { ROLES, NULL, 200, "web" }, { ROLE, NULL, 200, KEYS("ASIAV1", "Token") } },
           "ASIAV1", "instance metadata", "eu-west-1", 3 },
         { "IMDSv1 is disabled", { HERE, "AWS_REGION=eu-west-1", "AWS_EC2_METADATA_V1_DISABLED=true" }, "", "",
-          { { TOKEN, NULL, 403, "" }, { ROLES, NULL, 200, "web" } }, NULL, "asking without one is disabled", NULL, 1 },
+          { { TOKEN, NULL, 403, "" }, { ROLES, NULL, 200, "web" } }, NULL, "requests without one are disabled", NULL, 1 },
         { "a bad request for a token", { HERE, "AWS_REGION=eu-west-1" }, "", "", { { TOKEN, NULL, 400, "" } }, NULL,
           "HTTP status 400", NULL, 1 },
         { "no role is attached", { HERE, "AWS_REGION=eu-west-1" }, "", "",
@@ -187,7 +187,7 @@ static const struct chain_case cases[] = {
         { "FIPS and an endpoint of one's own",
           { "AWS_REGION=us-east-1", "AWS_ENDPOINT_URL_STS=@", "AWS_USE_FIPS_ENDPOINT=true" },
           "[default]\nrole_arn = arn:x\nsource_profile = default\naws_access_key_id = A\naws_secret_access_key = y", "",
-          { { 0 } }, NULL, "FIPS endpoints are asked for", NULL, 0 },
+          { { 0 } }, NULL, "both FIPS endpoints and", NULL, 0 },
 };
 
 static const char *getenv_of_case(void *ctx, const char *name)

@@ -80,8 +80,8 @@ static void go_on_without_token(struct imds *m, const char *why)
         if (m->options.v1_disabled) {
                 finish(m, (struct str){ 0 },
                        error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "the instance metadata service gives no token (%s), and asking without one "
-                                            "is disabled",
+                                            "the instance metadata service returned no token (%s), and requests without one "
+                                            "are disabled",
                                             why),
                                   TOKEN_HINT));
                 return;
@@ -158,7 +158,7 @@ static void on_path(void *ctx, const struct http_answer *answer, struct error *e
                 m->version = VERSION_UNKNOWN;
                 finish(m, (struct str){ 0 },
                        error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "the instance metadata service wants a token, and its answer to the request "
+                                            "the instance metadata service requires a token, and its answer to the request "
                                             "for one did not arrive"),
                                   TOKEN_HINT));
         } else if (err != NULL && m->was_silent) {

@@ -280,7 +280,7 @@ struct error *aws_sts_endpoint(const struct aws_settings *s, const struct sts_ho
                                   "correct AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL, or unset it");
         if (s->fips)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "FIPS endpoints are asked for, and so is the STS endpoint '%s'", shown),
+                                            "both FIPS endpoints and the STS endpoint '%s' are configured", shown),
                                   "unset AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL, or AWS_USE_FIPS_ENDPOINT");
         *ret_url = str_dup(url);
         return NULL;

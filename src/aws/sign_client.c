@@ -99,7 +99,7 @@ static void end(struct aws_sign_client *c, struct error *err)
 
 static struct error *gone(void)
 {
-        return error_hint(error_new(ERROR_UNAVAILABLE, "the process that looks for AWS credentials ended without an answer"),
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the process that resolves AWS credentials ended without an answer"),
                           "see the lines of aws-sign in the log of this host");
 }
 

@@ -126,7 +126,7 @@ static struct error *await_request(int fd)
 
         if (n < 0)
                 return error_errno(errno, "cannot wait for the request to sign");
-        return n > 0 ? NULL : error_new(ERROR_DEADLINE_EXCEEDED, "nothing was asked within %d seconds", TIMEOUT_AWS_SIGN_REQUEST / 1000);
+        return n > 0 ? NULL : error_new(ERROR_DEADLINE_EXCEEDED, "no request was received within %d seconds", TIMEOUT_AWS_SIGN_REQUEST / 1000);
 }
 
 /* *ret_end: the client has hung up and asks nothing. */

@@ -100,7 +100,7 @@ void resolve_try_container(struct aws_resolve *a)
                         resolve_go_on(a, str_dup(STR("no AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI is set")));
                 else
                         resolve_fail(a, error_new(ERROR_FAILED_PRECONDITION,
-                                          "profile '%s' wants the container's credentials, but "
+                                          "profile '%s' requires the container's credentials, but "
                                           "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI are not set",
                                           profile_name(a->plan.section)));
                 return;

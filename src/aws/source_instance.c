@@ -130,7 +130,7 @@ void resolve_try_instance(struct aws_resolve *a)
                 resolve_go_on(a, str_dup(STR("AWS_EC2_METADATA_DISABLED is true")));
         } else if (is_disabled) {
                 resolve_fail(a, error_new(ERROR_FAILED_PRECONDITION,
-                                  "profile '%s' wants the instance's credentials, but AWS_EC2_METADATA_DISABLED is true",
+                                  "profile '%s' requires the instance's credentials, but AWS_EC2_METADATA_DISABLED is true",
                                   profile_name(a->plan.section)));
         } else if (!str_is_empty(name)) {
                 request_instance_keys(a, name);

@@ -200,10 +200,10 @@ static const struct known_code {
         const char *sentence;
         const char *hint; /* what the operator of the joining host can do, or NULL */
 } known_codes[] = {
-        { "InvalidClientTokenId", NULL, "the access key or its session token is not known",
+        { "InvalidClientTokenId", NULL, "AWS does not know the access key or its session token",
           "check that the access key exists and is active, that its session token is complete, that it belongs "
           "to the partition of AWS_REGION, and that the region is enabled for the account; " SEE_CREDENTIALS },
-        { "UnrecognizedClientException", NULL, "the access key or its session token is not known", SEE_CREDENTIALS },
+        { "UnrecognizedClientException", NULL, "AWS does not know the access key or its session token", SEE_CREDENTIALS },
         { "ExpiredToken", NULL, "the session token has expired",
           "the host signed with expired temporary credentials: refresh them; " SEE_CREDENTIALS },
         { "ExpiredTokenException", NULL, "the session token has expired",
@@ -254,8 +254,8 @@ static const struct known_code {
         { "TransactionInProgressException", NULL, "too many requests", NULL },
         { "EC2ThrottledException", NULL, "too many requests", NULL },
         { "ProvisionedThroughputExceededException", NULL, "too many requests", NULL },
-        { "RequestTimeout", NULL, "the request came too slowly", NULL },
-        { "RequestTimeoutException", NULL, "the request came too slowly", NULL },
+        { "RequestTimeout", NULL, "the request was sent too slowly", NULL },
+        { "RequestTimeoutException", NULL, "the request was sent too slowly", NULL },
         { "InternalFailure", NULL, "AWS failed", NULL },
         { "InternalError", NULL, "AWS failed", NULL },
         { "ServiceUnavailable", NULL, "STS is out of order", NULL },
@@ -383,7 +383,7 @@ static struct error *check_form(const struct sts_http *http)
         if (!str_is_empty(http->content_encoding))
                 return error_new(ERROR_INVALID_ARGUMENT, "the answer is encoded, which was not requested");
         if (!is_json_type(http->content_type))
-                return error_new(ERROR_INVALID_ARGUMENT, "the answer is not said to be JSON (Content-Type)");
+                return error_new(ERROR_INVALID_ARGUMENT, "the Content-Type of the answer is not JSON");
         return NULL;
 }
 

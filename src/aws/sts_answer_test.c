@@ -31,7 +31,7 @@ static void believes_only_whole_identities_and_tells_refusals_from_trouble(void 
                   ANSWER("{\"New\":[1,{}],\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}"), STS_OUTCOME_IDENTIFIED,
                   WEB },
                 { "not JSON", 200, "GetCallerIdentityResponse", STS_OUTCOME_STRANGE, "not well-formed" },
-                { "XML", 200, "<GetCallerIdentityResponse/>", STS_OUTCOME_STRANGE, "not said to be JSON" },
+                { "XML", 200, "<GetCallerIdentityResponse/>", STS_OUTCOME_STRANGE, "is not JSON" },
                 { "an error beside an identity", 200,
                   "{\"Error\":{\"Code\":\"AccessDenied\"},\"GetCallerIdentityResponse\":{\"GetCallerIdentityResult\":"
                   "{\"Account\":\"123456789012\",\"Arn\":\"" WEB "\"}}}",

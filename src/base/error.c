@@ -89,8 +89,8 @@ static const char *hint_of_errno(int errnum)
         case EFBIG:
                 return "a limit on the size of files stops it: ulimit -f, or LimitFSIZE= of the unit";
         case EROFS:
-                return "that file system is read-only: mount it for writing, if it is meant to be written; Linux makes it read-only by itself "
-                       "when the disk fails (dmesg says so)";
+                return "that file system is read-only: mount it for writing if that is intended; Linux makes it read-only by itself "
+                       "when the disk fails (see dmesg)";
         default:
                 return NULL;
         }

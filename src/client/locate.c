@@ -83,7 +83,7 @@ static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *e
                 buf_put_c(&q->after, page->next);
         }
         if (err != NULL || is_last)
-                finish(q, err == NULL ? NULL : error_wrap(err, "cannot ask the Auth Service which node this is"));
+                finish(q, err == NULL ? NULL : error_wrap(err, "cannot get the ID of the node from the Auth Service"));
         else
                 send_request(q);
 }

@@ -195,12 +195,12 @@ static struct error *check_certificate(struct arena *a, const struct profile *p,
         TRY(base64_decode(&wire, str_of(key)));
         TRY(ssh_cert_read(a, buf_str(&wire), &cert));
         if (cert.kind != SSH_CERT_HOST)
-                return error_new(ERROR_UNAUTHENTICATED, "what the host shows is not the certificate of a host");
+                return error_new(ERROR_UNAUTHENTICATED, "the host does not present a host certificate");
         for (size_t i = 0; i < cert.principal_count; i++)
                 if (str_equal(cert.principals[i], str_of(whole)))
                         return NULL;
         AUTO_MEM char *shown = escaped(cert.key_id);
-        return error_hint(error_new(ERROR_UNAUTHENTICATED, "another host answers than was asked for: %s instead of %s", shown, host_id),
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "another host answers: %s instead of %s", shown, host_id),
                           "report it to an administrator: the proxy connected to the wrong host, or the host has just been replaced");
 }
 

@@ -215,7 +215,7 @@ static void emit(struct parser *p, int step)
 static struct error *take_test(struct parser *p)
 {
         if (p->out->test_count == PREDICATE_TESTS_MAX)
-                return wrong(p, "it asks for too much");
+                return wrong(p, "it is too complex");
         struct test *t = &p->out->tests[p->out->test_count];
         emit(p, (int)p->out->test_count++);
         if (is_quote(peek(p))) {
@@ -322,7 +322,7 @@ struct error *predicate_compile(struct arena *a, struct str query, const struct 
                 pop_into_program(&p);
         }
         if (p.is_too_long)
-                return wrong(&p, "it asks for too much");
+                return wrong(&p, "it is too complex");
         *ret = p.out;
         return NULL;
 }

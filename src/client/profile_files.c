@@ -55,7 +55,7 @@ static struct error *check_entry(const char *path, enum entry_kind kind)
                 return errno == ENOENT || errno == ENOTDIR ? NULL : error_errno(errno, "cannot examine %s", shown);
         TRY(check_kind(shown, &st, kind));
         if (st.st_uid != geteuid() && st.st_uid != 0)
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could change it", shown, st.st_uid),
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, which can change it", shown, st.st_uid),
                                   "%schown %u %s, or set TELEPORT_HOME to a directory of yours", geteuid() == 0 ? "" : "sudo ", geteuid(), shown);
         return check_mode(shown, &st, kind);
 }
@@ -88,7 +88,7 @@ static struct error *check_parent(const char *path, bool *ret_is_shared)
         if (stat(path, &st) != 0)
                 return errno == ENOENT || errno == ENOTDIR ? NULL : error_errno(errno, "cannot examine %s", shown);
         if (st.st_uid != geteuid() && !is_of_root(st.st_uid))
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, who could replace your profile", shown,
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s belongs to user %u, which can replace your profile", shown,
                                             st.st_uid),
                                   "set TELEPORT_HOME to a directory that only you and root can move");
         *ret_is_shared = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0;
@@ -112,7 +112,7 @@ static struct error *read_link(const char *path, bool is_shared, char target[PAT
         if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
                 return NULL;
         if (is_shared && st.st_uid != geteuid() && st.st_uid != 0)
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s is a symbolic link of user %u, who could let it lead to another profile", shown,
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s is a symbolic link of user %u, which can redirect it to another profile", shown,
                                             st.st_uid),
                                   "set TELEPORT_HOME to a directory that only you and root can move");
         ssize_t n = readlink(path, target, PATH_MAX);

@@ -98,7 +98,7 @@ struct error *profile_check_host(const struct profile *p, struct str host)
                 if (!is_its) /* the cluster's own name is no host in it, and may be one of ours */
                         continue;
                 AUTO_MEM char *shown = escaped(host);
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s is a name in the cluster %s, and would be asked of %s at %s", shown, looked.inner[i],
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s is a name in the cluster %s, but the request would go to %s at %s", shown, looked.inner[i],
                                             p->cluster, p->web_addr),
                                   "name the proxy of %s with --proxy, or the node by its name alone", looked.inner[i]);
         }

@@ -235,7 +235,7 @@ static struct error *connect_to_auth(struct auth_client *c)
         if (c->id == NULL || host_identity_is_empty(c->id))
                 return error_new(ERROR_UNAVAILABLE, "this host has no identity of the cluster yet");
         if (c->proxy_addr[0] == '\0' && c->auth_addr[0] == '\0')
-                return error_new(ERROR_UNAVAILABLE, "this host knows no way to the Auth Service");
+                return error_new(ERROR_UNAVAILABLE, "this host has no address of the Auth Service");
         TRY(connect_way_of_member(str_of(c->proxy_addr), str_of(c->auth_addr), &c->way));
         if (c->options.is_direct)
                 c->way.via = (struct http_proxy){ .userinfo = STR("") };

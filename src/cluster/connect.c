@@ -216,7 +216,7 @@ static struct error *check_pins(const struct ca_pins *pins, const struct stream 
 static struct error *check_times(const struct cert_info *info, struct walltime now)
 {
         if (now.ns >= info->times.not_after.ns)
-                return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's certificate has ended"),
+                return error_hint(error_new(ERROR_UNAUTHENTICATED, "the server's certificate has expired"),
                                   "if the server's clock is right, set the clock of this host");
         if (now.ns < info->times.not_before.ns)
                 return error_hint(error_new(ERROR_UNAUTHENTICATED,
@@ -293,7 +293,7 @@ static struct error *hint_at_what_is_between(const struct connect *c, struct err
         if (!routes[c->way->route].shows_certificate || !is_untrusted)
                 return err;
         return error_hint(err, "something in front of the cluster seems to end TLS (a load balancer, an HTTP proxy, a captive portal): it must "
-                               "pass TLS on untouched; this host keeps its identity and tries again");
+                               "pass TLS through unchanged; this host keeps its identity and tries again");
 }
 
 static void on_handshake(void *ctx, struct stream *tls, struct error *err)

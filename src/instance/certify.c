@@ -56,7 +56,7 @@ static void report_refusal(struct slot *s, const struct error *err)
                 return;
         free(s->refusal);
         s->refusal = str_dup(str_of(err->what));
-        log_error("The cluster does not let this host be what its configuration says", LOG_C("role", s->role),
+        log_error("The cluster refuses a role that this host's configuration requires", LOG_C("role", s->role),
                   LOG_C("service", s->title), LOG_ERR(err));
 }
 

@@ -99,7 +99,7 @@ static void report_stored(struct slot *s, const struct error *err)
         AUTO_MEM char *wrote = mem_printf("The process successfully wrote the credentials and state of %s to the disk.",
                                           s->role);
         if (err != NULL && !s->is_reported_unstored)
-                log_error("The identity cannot be stored: after a restart this host asks for a new one",
+                log_error("The identity cannot be stored: after a restart this host requests a new one",
                           LOG_C("role", s->role), LOG_ERR(err));
         else if (err == NULL && (!s->is_reported_stored || s->is_reported_unstored))
                 log_info(wrote);
@@ -231,7 +231,7 @@ void identity_store_load(struct instance *i)
                         keep(i, s, false); /* what is made of it, if it is gone: the host's ID, the files of sshd */
                 if (err != NULL && err->code != ERROR_NOT_FOUND) {
                         err = error_wrap(err, "%s/proc", i->boot->data_dir);
-                        log_warn("The stored identity cannot be used, a new one is asked for", LOG_C("role", s->role),
+                        log_warn("The stored identity cannot be used, a new one is requested", LOG_C("role", s->role),
                                  LOG_ERR(err));
                 }
                 error_free(err);

@@ -141,7 +141,7 @@ static struct error *hint_at_what_is_between(const struct instance *i, struct er
         if (!is_cut || i->proxy_server.len == 0)
                 return err;
         return error_hint(err, "the join went through at this address: if a load balancer or firewall stands in front of the "
-                               "proxy, it must pass TLS on untouched, whatever name and protocol (ALPN) it asks for");
+                               "proxy, it must pass TLS through unchanged, for every name and protocol (ALPN)");
 }
 
 /* The cluster has written down what this host then refused: each further try costs it the same. */
@@ -177,7 +177,7 @@ void instance_show_state(struct instance *i)
         bool is_reached = !is_node || i->has_tunnel || !has_way;
         bool has_notice = i->is_listed && is_node && !has_way;
         status_set_notice(&i->status, "proxy",
-                          has_notice ? "no proxy of the cluster says where agents reach it (proxy_service.public_addr): users cannot reach this host by SSH"
+                          has_notice ? "no proxy of the cluster has an address for agents (proxy_service.public_addr): users cannot reach this host by SSH"
                                      : NULL);
         status_set_state(&i->status, i->is_locked      ? STATUS_LOCKED
                                      : !i->is_listed   ? STATUS_CONNECTING

@@ -30,7 +30,7 @@ static void on_taken(void *ctx, const ProtobufCMessage *answer, struct error *er
         (void)ctx;
         (void)answer;
         if (err != NULL && !error_is_for(err, REASON_SIBLING))
-                log_warn("The value of a label was not taken", LOG_ERR(err));
+                log_warn("The value of a label was not accepted", LOG_ERR(err));
         error_free(err);
 }
 

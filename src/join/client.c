@@ -339,7 +339,7 @@ static bool is_next_challenge(const struct join_client *j, const Teleport__Join_
 
 static void refuse_answer(struct join_client *j, struct error *err)
 {
-        decide(j, error_for(error_wrap(err, "what the cluster answered to the join is not valid"), REASON_ANSWER));
+        decide(j, error_for(error_wrap(err, "the cluster's answer to the join is invalid"), REASON_ANSWER));
 }
 
 /* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
@@ -524,7 +524,7 @@ struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
         conversation_init(&j->at, l, states, START, on_expired, j);
         if (options->trust == JOIN_TRUST_NONE) {
                 /* Invariant C3: the receiver of a proof could use it. */
-                decide(j, error_new(ERROR_UNAUTHENTICATED, "the server is not known to be the cluster's"));
+                decide(j, error_new(ERROR_UNAUTHENTICATED, "the server was not verified as one of the cluster"));
                 loop_defer(l, settle_later, j);
         } else if (options->legacy_role != NULL) {
                 open_legacy(j);

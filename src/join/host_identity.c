@@ -44,8 +44,8 @@ static struct error *check_chain(const struct host_certificates *certs)
                         error_free(err);
         }
         if (first == NULL)
-                return error_new(ERROR_UNAUTHENTICATED, "no CA certificate came with the certificate");
-        return error_wrap(first, "the certificate is not by a CA that came with it");
+                return error_new(ERROR_UNAUTHENTICATED, "the certificate was received without a CA certificate");
+        return error_wrap(first, "the certificate is not signed by a CA that was received with it");
 }
 
 static struct error *check_ssh(struct arena *a, const struct host_keys *keys, const struct host_certificates *certs)
@@ -53,18 +53,18 @@ static struct error *check_ssh(struct arena *a, const struct host_keys *keys, co
         struct ssh_cert_info info;
         AUTO(buf) ours = BUF_MAX(PUBLIC_KEY_MAX);
         if (keys->ssh.handle == NULL)
-                return error_new(ERROR_UNAUTHENTICATED, "an SSH certificate came for a key that we do not have");
+                return error_new(ERROR_UNAUTHENTICATED, "an SSH certificate was received for a key that this host does not have");
         TRY(ssh_cert_read(a, certs->ssh_cert, &info));
         TRY(key_public_ssh(&keys->ssh, &ours));
         if (info.kind != 2)
                 return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is not a host certificate");
         if (!str_equal(info.public_key, buf_str(&ours)))
-                return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is for another key than ours");
+                return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is for another key than this host's");
         for (size_t i = 0; i < certs->ssh_ca_count; i++) {
                 if (str_equal(info.ca_key, certs->ssh_ca_keys[i]))
                         return NULL;
         }
-        return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is not by a CA that came with it");
+        return error_new(ERROR_UNAUTHENTICATED, "the SSH certificate is not signed by a CA that was received with it");
 }
 
 static struct error *check_is(struct str is, struct str expected, const char *what)
@@ -79,7 +79,7 @@ static struct error *check_is(struct str is, struct str expected, const char *wh
 static struct error *check_subject(const struct cert_info *info, struct host_expectation expected)
 {
         if (info->is_ca)
-                return error_new(ERROR_UNAUTHENTICATED, "a CA certificate came in place of a host certificate");
+                return error_new(ERROR_UNAUTHENTICATED, "a CA certificate was received instead of a host certificate");
         TRY(check_is(info->role, expected.role, "role"));
         TRY(check_is(info->host_id, expected.host_id, "host"));
         TRY(check_is(info->cluster, expected.cluster, "cluster"));
@@ -89,7 +89,7 @@ static struct error *check_subject(const struct cert_info *info, struct host_exp
         }
         if (!name_is_host_id(info->host_id)) {
                 AUTO_MEM char *shown = escaped(info->host_id);
-                return error_new(ERROR_FAILED_PRECONDITION, "the host ID '%s' of the certificate has no known form",
+                return error_new(ERROR_FAILED_PRECONDITION, "the host ID '%s' of the certificate is malformed",
                                  shown);
         }
         return NULL;
@@ -193,7 +193,7 @@ struct error *host_identity_check_times(const struct host_identity *id, struct w
                 return NULL;
         AUTO(buf) end = BUF_MAX(64);
         walltime_put_rfc3339(&end, id->times.not_after);
-        return error_new(ERROR_UNAUTHENTICATED, "this host's certificate ended at %s", buf_c(&end));
+        return error_new(ERROR_UNAUTHENTICATED, "this host's certificate expired at %s", buf_c(&end));
 }
 
 struct error *host_identity_check_proof(const struct host_identity *id, struct str sent)
@@ -201,9 +201,9 @@ struct error *host_identity_check_proof(const struct host_identity *id, struct s
         if (!id->has_join_proof || str_is_empty(sent) || str_equal(sent, str_of_bytes(id->join_proof, sizeof id->join_proof)))
                 return NULL;
         return error_hint(error_new(ERROR_UNAUTHENTICATED,
-                                    "the certificate that came with the join was given for the proof of another host"),
-                          "the Proxy Service that the join went through has answered for the Auth Service: find out who runs it, and "
-                          "remove what it made with 'tctl rm node/%.*s'", STR_ARG(id->host_id));
+                                    "the certificate of the join was issued for the proof of another host"),
+                          "the Proxy Service of the join has answered in place of the Auth Service: check that proxy, and remove the host that "
+                          "it created: tctl rm node/%.*s", STR_ARG(id->host_id));
 }
 
 /* The life that counts begins when the certificate was made, not at its backdated beginning. */

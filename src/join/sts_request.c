@@ -130,7 +130,7 @@ static struct error *parse_header(struct parsed *p, struct str line)
                 return MALFORMED("a header line has no colon");
         TRY(find_header(name, &id));
         if (p->present[id])
-                return MALFORMED("a header stands there twice");
+                return MALFORMED("a header occurs twice");
         if (str_starts_with(value, STR(" ")))
                 value = str_slice(value, 1, value.len);
         if (!value_is_plain(value))
@@ -237,7 +237,7 @@ static struct error *check_signed_headers(struct parsed *p)
                 if (!str_equal(name, header_rows[id].name))
                         return MALFORMED("SignedHeaders are not in lower case");
                 if (str_compare(before, name) >= 0)
-                        return MALFORMED("SignedHeaders are not sorted, or one stands there twice");
+                        return MALFORMED("SignedHeaders are not sorted, or one occurs twice");
                 if (!p->present[id])
                         return MALFORMED("SignedHeaders name a header that is not there");
                 if ((header_rows[id].rules & NEVER_SIGNED) != 0)
@@ -276,7 +276,7 @@ static struct error *check_binding(const struct parsed *p, const struct sts_expe
         if (!secret_equal(value, expect->binding))
                 return error_hint(DENIED("it is bound to another connection, or to other keys and names, than those of this join"),
                                   "something between this host and the cluster ends TLS (a load balancer, a firewall that opens "
-                                  "it); it must pass the connection on untouched");
+                                  "it); it must pass the connection through unchanged");
         return NULL;
 }
 
@@ -369,7 +369,7 @@ static struct error *check_host(const struct parsed *p, const struct sts_expecta
 
 static struct error *check_body(struct str body)
 {
-        return str_equal(body, STR(STS_REQUEST_BODY)) ? NULL : DENIED("its body does not ask GetCallerIdentity and nothing else");
+        return str_equal(body, STR(STS_REQUEST_BODY)) ? NULL : DENIED("its body is not exactly a GetCallerIdentity request");
 }
 
 struct error *sts_request_check(struct str bytes, const struct sts_expectation *expect, struct sts_request *ret,

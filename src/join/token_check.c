@@ -70,7 +70,7 @@ static struct error *check_role(struct str written, const struct system_role **r
                 return system_role_unknown(written);
         if (str_equal((*ret)->name, STR("Instance")))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "role Instance is not written in a token"),
-                                  "it comes with every role of a service, such as Node");
+                                  "every role of a service, such as Node, includes it");
         if (!(*ret)->is_joinable)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a token cannot give role %s in this release",
                                             (*ret)->name.ptr),

@@ -131,7 +131,7 @@ struct error *guard_enter(struct guard *g, const struct guard_attempt *a, struct
                 is_received = false;
         if (!is_received)
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "there were too many failed logins"),
-                                  "wait %d minutes, or log in from a place where you did before",
+                                  "wait %d minutes, or log in from an address from which you have logged in before",
                                   TIMEOUT_LOGIN_WAIT / 60000);
         for (size_t i = 0; i < TALLY_KINDS; i++)
                 if (counts(a, &rows[i]))

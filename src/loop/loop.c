@@ -363,7 +363,7 @@ struct duration backoff_next(struct backoff *b)
                 ceiling = b->most.ns;
         b->next.ns = ceiling > b->most.ns / 2 ? b->most.ns : 2 * ceiling;
         if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
-                bug("the kernel gives no random bytes");
+                bug("the kernel returned no random bytes");
         int64_t half = ceiling / 2;
         return (struct duration){ half + (int64_t)(dice % (uint64_t)(ceiling - half + 1)) };
 }

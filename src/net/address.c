@@ -17,7 +17,7 @@ static struct error *not_an_address(struct str address, const char *why)
 
         if (str_contains(address, STR("://")))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address", shown),
-                                  "write host:port, without what is in front of it; of URLs, https:// alone is taken");
+                                  "write host:port without a scheme; https:// is the only accepted one");
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address%s", shown, why),
                           "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
 }

@@ -113,7 +113,7 @@ static struct error *check_private(const char *path, const struct stat *st)
 
         if (st->st_uid != geteuid() && st->st_uid != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
-                                            "%s belongs to user %u, who could put a key of their own in it", shown,
+                                            "%s belongs to user %u, which can put its own key in it", shown,
                                             st->st_uid),
                                   geteuid() == 0 ? "chown root %s" : "run this as the owner of %s, or as root", shown);
         if ((st->st_mode & (S_IRWXG | S_IRWXO)) != 0)
@@ -245,7 +245,7 @@ static struct error *write_temporary(struct draft *d, const char *shown, struct 
 static struct error *publish(struct draft *d, const char *shown)
 {
         if (renameat(d->dir_fd, d->temporary, d->dir_fd, d->name) < 0)
-                return error_errno(errno, "cannot put %s in its place", shown);
+                return error_errno(errno, "cannot replace %s", shown);
         if (fsync(d->dir_fd) < 0)
                 return error_errno(errno, "cannot bring the directory of %s to the disk", shown);
         return NULL;

@@ -412,7 +412,7 @@ static struct error *drop_capabilities(void)
         empty_bounding_set();
         (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         if (syscall(SYS_capset, &header, none) < 0)
-                return error_errno(errno, "cannot give up capabilities");
+                return error_errno(errno, "cannot drop capabilities");
         return NULL;
 }
 
@@ -431,7 +431,7 @@ struct error *sandbox_look_up_user(const struct sandbox_user *user, uid_t *ret_u
         }
         if (account != NULL)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the account %s is root's", user->name),
-                                  "give it a user and a group of its own, or remove it");
+                                  "assign it a user and a group of its own, or remove it");
         if (getpwuid(user->fallback) != NULL || getgrgid((gid_t)user->fallback) != NULL)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                             "the account %s does not exist, and user or group %u, which stands in for "
@@ -496,7 +496,7 @@ static struct error *check_giveable(const struct gift *g, const char *name, cons
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
                                             "%s in %s has %lu names (hard links): it may be a file of another account",
                                             shown, g->path, (unsigned long)st->st_nlink),
-                                  "copy it and put the copy in its place, or remove it");
+                                  "replace it by a copy, or remove it");
         return NULL;
 }
 
@@ -508,7 +508,7 @@ static struct error *give_fd(const struct gift *g, int fd, const char *name, con
         TRY(check_giveable(g, name, st));
         /* A user namespace that maps only its root has no user to give it to: see sandbox_become_unprivileged. */
         if (fchownat(fd, "", g->uid, g->gid, AT_EMPTY_PATH) < 0 && errno != EINVAL)
-                return error_errno(errno, "cannot give %s to the user %s", g->path, g->user);
+                return error_errno(errno, "cannot change the owner of %s to the user %s", g->path, g->user);
         return NULL;
 }
 
@@ -546,7 +546,7 @@ static struct error *give_dir(const struct gift *g, int dir_fd, const char *name
         if (err == NULL && (st.st_uid != g->uid || st.st_gid != g->gid)) {
                 err = check_giveable(g, name, &st);
                 if (err == NULL && fchown(fd, g->uid, g->gid) < 0 && errno != EINVAL)
-                        err = error_errno(errno, "cannot give %s to the user %s", g->path, g->user);
+                        err = error_errno(errno, "cannot change the owner of %s to the user %s", g->path, g->user);
         }
         closedir(dir);
         return err;
@@ -627,7 +627,7 @@ struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
         TRY(check_single_thread());
         process_harden();
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return error_errno(errno, "cannot give up new privileges");
+                return error_errno(errno, "cannot disable new privileges");
         if (is_counting_coverage) {
                 snprintf(description, sizeof(description), "none (coverage in this sanitizer build)");
                 return NULL;

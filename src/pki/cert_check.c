@@ -36,7 +36,7 @@ struct error *cert_check_key(struct str cert_der, const struct key *k)
         X509_free(cert);
         ERR_clear_error();
         if (!is_ours)
-                return error_new(ERROR_UNAUTHENTICATED, "the certificate is for another key than ours");
+                return error_new(ERROR_UNAUTHENTICATED, "the certificate is for another key than this host's");
         return NULL;
 }
 

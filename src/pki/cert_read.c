@@ -72,7 +72,7 @@ static bool is_host_value(struct str s)
 static void keep(struct reader *r, struct str *into, struct str value)
 {
         if (!str_is_empty(*into))
-                reader_fail(r, "a name says one thing twice");
+                reader_fail(r, "an attribute of a name occurs twice");
         *into = value;
 }
 
@@ -107,7 +107,7 @@ static void read_attribute(struct reader *r, struct name *name)
         else if (der_oid_is(type, OID_SYSTEM_ROLE))
                 keep_one_more(&pair, name->system_roles, &name->system_role_count, ARRAY_LEN(name->system_roles), value);
         else
-                reader_fail(&pair, "a name says something that ours do not");
+                reader_fail(&pair, "a name has an attribute that the cluster does not use");
         der_leave(&set, &pair);
         der_leave(r, &set);
 }
@@ -139,7 +139,7 @@ static int two_digits(struct reader *r, struct str *text)
         *text = str_slice(*text, 2, text->len);
         if (pair.len == 2 && char_is_digit(pair.ptr[0]) && char_is_digit(pair.ptr[1]))
                 return (pair.ptr[0] - '0') * 10 + (pair.ptr[1] - '0');
-        reader_fail(r, "a time is not written as DER wants it");
+        reader_fail(r, "a time is not in DER form");
         return 0;
 }
 
@@ -159,7 +159,7 @@ static struct walltime read_time(struct reader *r)
         c.minute = two_digits(r, &text);
         c.second = two_digits(r, &text);
         if (!str_equal(text, STR("Z")) || (is_long && c.year < 2050))
-                reader_fail(r, "a time is not written as DER wants it");
+                reader_fail(r, "a time is not in DER form");
         if (!reader_ok(r))
                 return t;
         if (c.second > 59) { /* a leap second, which neither OpenSSL knows here nor we write */
@@ -209,7 +209,7 @@ static void read_basic_constraints(struct reader *r, struct extensions *e)
         if (inner.rest.len > 0) { /* cA FALSE is the default, which DER leaves out */
                 e->is_ca = str_equal(der_get(&inner, DER_BOOLEAN), STR("\xff"));
                 if (!e->is_ca || !str_is_empty(der_get_unsigned(&inner)))
-                        reader_fail(&inner, "its basic constraints are not ours");
+                        reader_fail(&inner, "its basic constraints are not those of the cluster");
         }
         der_leave(r, &inner);
 }
@@ -226,7 +226,7 @@ static void read_extended_key_usage(struct reader *r, struct extensions *e)
                 else if (der_oid_is(use, OID_CLIENT_AUTH) && !e->is_client)
                         e->is_client = true;
                 else
-                        reader_fail(&uses, "it is good for something that ours are not");
+                        reader_fail(&uses, "it has a usage that the cluster does not use");
         }
         der_leave(r, &uses);
 }
@@ -255,7 +255,7 @@ static void read_extension(struct reader *r, struct extensions *e)
                 if (!der_oid_is(type, row->oid))
                         continue;
                 if ((e->seen & 1U << i) != 0)
-                        reader_fail(&extension, "an extension comes twice");
+                        reader_fail(&extension, "an extension occurs twice");
                 e->seen |= 1U << i;
                 if (row->is_critical && !str_equal(der_get(&extension, DER_BOOLEAN), STR("\xff")))
                         reader_fail(&extension, "an extension is not critical that should be");
@@ -267,7 +267,7 @@ static void read_extension(struct reader *r, struct extensions *e)
                 der_leave(r, &extension);
                 return;
         }
-        reader_fail(r, "it has an extension that ours do not have");
+        reader_fail(r, "it has an extension that the cluster does not use");
 }
 
 static void read_extensions(struct reader *r, struct extensions *e)
@@ -278,7 +278,7 @@ static void read_extensions(struct reader *r, struct extensions *e)
         while (reader_ok(&list) && list.rest.len > 0)
                 read_extension(&list, e);
         if (!has_extension(e, EXTENSION_BASIC_CONSTRAINTS))
-                reader_fail(&list, "it does not say whether it is a CA");
+                reader_fail(&list, "it has no basic constraints");
         der_leave(&tagged, &list);
         der_leave(r, &tagged);
 }
@@ -297,7 +297,7 @@ static void read_contents(struct reader *r, struct str *serial, struct name *iss
         der_leave(&contents, &version);
         *serial = der_get_unsigned(&contents);
         if (serial->len > SERIAL_SIZE)
-                reader_fail(&contents, "its serial number is not one of ours");
+                reader_fail(&contents, "its serial number is not one of the cluster");
         read_algorithm(&contents);
         read_name(&contents, issuer);
         *times = read_times(&contents);
@@ -319,7 +319,7 @@ static struct str serial_hex(struct arena *a, struct str serial)
 
 static struct error *not_ours(const char *what)
 {
-        return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a %s of ours", what);
+        return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a %s of the cluster", what);
 }
 
 /* O and CN are the cluster. */
@@ -399,7 +399,7 @@ static struct error *describe(struct arena *a, const struct name *subject, const
                 return describe_host(a, subject, info);
         if (!e->is_ca && e->is_client && !has_extension(e, EXTENSION_SUBJECT_ALT_NAME))
                 return describe_user(a, subject, info);
-        return error_new(ERROR_INVALID_ARGUMENT, "the certificate is not good for what those of CAs, hosts and users of ours are");
+        return error_new(ERROR_INVALID_ARGUMENT, "the certificate's usages are not those of a CA, host or user of the cluster");
 }
 
 /* The names in it have passed is_name_value(), but any of them may be missing. */
@@ -419,7 +419,7 @@ struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret)
         struct str serial = { 0 };
 
         if (der.len > CERT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes; none of ours has so many",
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes, which is too large",
                                  der.len);
         struct reader r = reader_over(der);
         struct reader whole = der_enter(&r, DER_SEQUENCE);

@@ -96,7 +96,7 @@ struct error *ca_pin_of_cert(struct str cert_der, struct buf *out)
         uint8_t digest[32];
 
         if (cert_der.len > CERT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes; none of ours has so many",
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate has %zu bytes, which is too large",
                                  cert_der.len);
         X509 *x = d2i_X509(NULL, &at, (long)cert_der.len);
         int len = x == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);

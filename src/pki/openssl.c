@@ -11,5 +11,5 @@ struct error *openssl_error_at(struct error *err)
         ERR_clear_error();
         if (reason == NULL)
                 return err;
-        return error_because(err, error_new(ERROR_INTERNAL, "OpenSSL says: %s", reason));
+        return error_because(err, error_new(ERROR_INTERNAL, "OpenSSL: %s", reason));
 }

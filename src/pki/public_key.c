@@ -530,6 +530,6 @@ struct error *public_key_check_ssh_line(struct str line, struct buf *out_wire)
         TRY(buf_finish(&wire, "the SSH public key"));
         struct reader r = reader_over(buf_str(&wire));
         if (!str_equal(reader_ssh_string(&r, SSH_TYPE_MAX), type))
-                return error_new(ERROR_INVALID_ARGUMENT, "the SSH public key is not of the type that its line says");
+                return error_new(ERROR_INVALID_ARGUMENT, "the SSH public key does not have the type of its line");
         return public_key_check_ssh(buf_str(&wire), out_wire);
 }

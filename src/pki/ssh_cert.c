@@ -328,7 +328,7 @@ static struct error *read_signature(struct arena *a, struct str wire, struct rea
                 return error_wrap(err, "the key that signed the SSH certificate");
         if (ca.kind != PUBLIC_KEY_ED25519 || !str_equal(type, STR("ssh-ed25519")))
                 return error_new(ERROR_INVALID_ARGUMENT,
-                                 "the SSH certificate was not signed with an Ed25519 key, as ours are");
+                                 "the SSH certificate was not signed with an Ed25519 key");
         if (!is_signed_by(&ca, signed_part, raw))
                 return error_new(ERROR_INVALID_ARGUMENT, "the signature of the SSH certificate is wrong");
         info->ca_key = arena_str(a, ca_wire);
@@ -342,7 +342,7 @@ struct error *ssh_cert_read(struct arena *a, struct str wire, struct ssh_cert_in
         enum public_key_kind kind;
 
         if (wire.len > CERT_MAX)
-                return error_new(ERROR_INVALID_ARGUMENT, "the SSH certificate has %zu bytes; none of ours has so many",
+                return error_new(ERROR_INVALID_ARGUMENT, "the SSH certificate has %zu bytes, which is too large",
                                  wire.len);
         struct str type = reader_ssh_string(&r, SSH_TYPE_MAX);
         if (!public_key_kind_of_ssh_cert(type, &kind))

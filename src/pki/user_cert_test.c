@@ -192,10 +192,10 @@ static void refuses_user_certificates_with_foreign_fields(void **state)
                 const char *why;
         } cases[] = {
                 { "good for servers", STR_INIT("\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"),
-                  STR_INIT("\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"), "not good for" },
+                  STR_INIT("\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"), "usages are not those" },
                 { "good for code", STR_INIT("\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"),
-                  STR_INIT("\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x03"), "good for something" },
-                { "no extended key usage", STR_INIT("\x55\x1d\x25"), STR_INIT("\x55\x1d\x11"), "not good for" },
+                  STR_INIT("\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x03"), "a usage that the cluster does not use" },
+                { "no extended key usage", STR_INIT("\x55\x1d\x25"), STR_INIT("\x55\x1d\x11"), "usages are not those" },
                 { "a user with a blank", STR_INIT("alice+1"), STR_INIT("alice 1"), "characters" },
                 { "a user that is an option", STR_INIT("alice+1"), STR_INIT("-lice+1"), "not that of a user" },
                 { "a user with a colon", STR_INIT("alice+1"), STR_INIT("alice:1"), "not that of a user" },
@@ -203,8 +203,8 @@ static void refuses_user_certificates_with_foreign_fields(void **state)
                 { "a login that is an option", STR_INIT("\x04root"), STR_INIT("\x04-oot"), "not that of a user" },
                 { "a role that is an option", STR_INIT("\x06" "access"), STR_INIT("\x06" "-ccess"), "not that of a user" },
                 { "a state instead of a login", STR_INIT("\x55\x04\x07\x0c\x04root"), STR_INIT("\x55\x04\x08\x0c\x04root"),
-                  "ours do not" },
-                { "two users", STR_INIT("\x55\x04\x07\x0c\x04root"), STR_INIT("\x55\x04\x03\x0c\x04root"), "one thing twice" },
+                  "the cluster does not use" },
+                { "two users", STR_INIT("\x55\x04\x07\x0c\x04root"), STR_INIT("\x55\x04\x03\x0c\x04root"), "occurs twice" },
         };
         struct fixture *f = *state;
         struct x509_user_subject subject = alice();

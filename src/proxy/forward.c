@@ -124,7 +124,7 @@ static ProtobufCBinaryData channel_binding_of(const struct forward *f)
 
 static struct error *spoofed(void)
 {
-        return error_new(ERROR_INVALID_ARGUMENT, "a joining host may not speak for a proxy");
+        return error_new(ERROR_INVALID_ARGUMENT, "a joining host may not set fields of a proxy");
 }
 
 /* P1: what the proxy alone knows goes in, and nobody else's word for it. */
@@ -239,7 +239,7 @@ static void end_for_another(void *ctx, struct admitted *a)
 {
         (void)ctx;
         finish(CONTAINER_OF(a, struct forward, admitted),
-               error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"), REASON_REFUSED),
+               error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are running, and this one was ended in favour of another"), REASON_REFUSED),
                           "the host tries again by itself"));
 }
 
@@ -274,7 +274,7 @@ static void open_stream(struct rpc_call *call, const char *path, const ProtobufC
         snprintf(f->peer, sizeof f->peer, "%s", rpc_call_peer(call));
         if (!count_request(peer->proxy, &f->admitted, f->peer)) {
                 free(f);
-                rpc_call_finish(call, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way"), REASON_REFUSED),
+                rpc_call_finish(call, error_hint(error_for(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are running"), REASON_REFUSED),
                                                  "the host tries again by itself"));
                 return;
         }
@@ -349,7 +349,7 @@ static void pass_unary(struct rpc_call *call, const ProtobufCMessage *request, c
         snprintf(u->peer, sizeof u->peer, "%s", rpc_call_peer(call));
         if (is_counted && !count_request(peer->proxy, &u->admitted, u->peer)) {
                 free(u);
-                rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many logins are under way"),
+                rpc_call_finish(call, error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many logins are running"),
                                                  "try again in a few seconds"));
                 return;
         }

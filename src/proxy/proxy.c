@@ -173,7 +173,7 @@ static void use_remote_auth(struct proxy *p, const char *address)
         if (service_is_here(p->boot, "auth"))
                 return;
         if (address == NULL || address[0] == '\0') {
-                log_error("This proxy does not know an Auth Service: set teleport.auth_server");
+                log_error("This proxy has no address of an Auth Service: set teleport.auth_server");
                 return;
         }
         char *old = p->auth_address;

@@ -179,7 +179,7 @@ static void on_answer(void *ctx, const ProtobufCMessage *msg)
 static struct error *no_tunnel(void)
 {
         return error_hint(error_new(ERROR_UNAVAILABLE, "the node is not connected to this proxy right now"),
-                          "a node connects again within seconds; if it stays away, look at its log and at the proxy's public_addr");
+                          "a node connects again within seconds; if it does not, check its log and the proxy's public_addr");
 }
 
 static void on_requested(void *ctx, struct error *err)

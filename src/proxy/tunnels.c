@@ -124,7 +124,7 @@ static void on_expiry(void *ctx)
                                 next = end;
                         continue;
                 }
-                log_info("The certificate that opened a node's tunnel has ended, the tunnel is closed", LOG_C("host_id", n->host_id),
+                log_info("The certificate that opened a node's tunnel has expired, the tunnel is closed", LOG_C("host_id", n->host_id),
                          LOG_C("peer", n->peer));
                 node_tunnel_free(n);
         }

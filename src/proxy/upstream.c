@@ -77,5 +77,5 @@ struct error *upstream_absence(const struct upstream *u)
 {
         return error_hint(error_new(ERROR_UNAVAILABLE, u->has_way ? "this proxy cannot reach the Auth Service right now"
                                                                   : "this proxy has no identity of the cluster yet"),
-                          "try again in a moment; the proxy's log says more");
+                          "try again in a moment; the proxy's log has details");
 }

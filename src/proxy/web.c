@@ -216,7 +216,7 @@ static struct error *check_site(const struct http1_request *http)
         if (!is_foreign)
                 return NULL;
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "the form was sent from another site"),
-                          "open the link that you were given, and fill in the form there");
+                          "open the link that you received, and fill in the form there");
 }
 
 static struct error *take_form(struct http_exchange *x, struct form *ret)
@@ -225,7 +225,7 @@ static struct error *take_form(struct http_exchange *x, struct form *ret)
         struct str parameters = http->content_type;
         struct str type = str_trim(str_split(&parameters, ';'));
         if (!str_equal_nocase(type, STR("application/x-www-form-urlencoded")))
-                return error_new(ERROR_INVALID_ARGUMENT, "what was sent is no form");
+                return error_new(ERROR_INVALID_ARGUMENT, "the request is not a valid form");
         TRY(check_site(http));
         return form_parse(http_exchange_body(x), ret);
 }
@@ -264,7 +264,7 @@ static void refuse_page(struct web *w, struct http_exchange *x, const struct err
 
 static struct error *no_such_page(void)
 {
-        return error_hint(error_new(ERROR_NOT_FOUND, "there is no such page"), "look at the link again: part of it may be missing");
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no such page"), "check the link: part of it may be missing");
 }
 
 static void on_invite_gone(void *ctx)

@@ -145,11 +145,11 @@ static void respond(struct http_exchange *x, const struct web_page *page, const 
 void web_respond_landing(struct http_exchange *x, const struct web_page *page)
 {
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
-        buf_put_c(&b, "<p>This is the way into the cluster");
+        buf_put_c(&b, "<p>This is the proxy of the cluster");
         put_cluster(&b, " ", page->cluster);
         buf_put_c(&b, ". Users log in from a terminal:</p>\n");
         put_login_command(&b, page);
-        buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: what they send is a link to this"
+        buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: you will then get a link to this"
                       " host.</p>\n");
         respond(x, page, "Cluster access", buf_str(&b));
 }
@@ -227,8 +227,8 @@ void web_respond_welcome(struct http_exchange *x, const struct web_page *page)
         html_put(&b, page->user);
         buf_put_c(&b, "</b> are set. Close this page and log in from a terminal:</p>\n");
         put_login_command(&b, page);
-        buf_put_c(&b, "<p class=\"soft\">It asks for the password and for the <em>next</em> code that the app shows:"
-                      " each code is good once.</p>\n");
+        buf_put_c(&b, "<p class=\"soft\">It asks for the password and the <em>next</em> code of the app:"
+                      " each code is valid once.</p>\n");
         respond(x, page, "You are all set", buf_str(&b));
 }
 

@@ -5,7 +5,7 @@
 static struct error *damaged(uint32_t number, const char *why)
 {
         return error_hint(error_new(ERROR_DATA_LOSS, "chunk %u of the recording is damaged: %s", number, why),
-                          "what stands before it is whole");
+                          "the bytes before it are complete");
 }
 
 struct error *chunk_header_read(const uint8_t *head, uint32_t expected, struct chunk_header *ret)
@@ -100,7 +100,7 @@ struct error *recording_check_feed(struct recording_check *c, struct str bytes)
 {
         while (bytes.len > 0) {
                 if (c->has_ended)
-                        return error_new(ERROR_DATA_LOSS, "the recording goes on behind its end");
+                        return error_new(ERROR_DATA_LOSS, "the recording has bytes after its end");
                 if (c->whole == 0)
                         TRY(take_magic(c, &bytes));
                 else if (c->body_left == 0)

@@ -137,7 +137,7 @@ static struct error *read_line(struct recording_reader *r, struct recording_even
         buf_clear(&r->bytes);
         TRY(line_read_event(line, &r->bytes, ret));
         if (ret->at.ns < r->last.ns)
-                return error_new(ERROR_DATA_LOSS, "the recording goes back in time");
+                return error_new(ERROR_DATA_LOSS, "the times of the recording decrease");
         r->last = ret->at;
         return NULL;
 }

@@ -216,7 +216,7 @@ static struct error *search(struct recording_scan *s, struct recording_piece *re
                 if (looked == LOOKED_TOO_SHORT)
                         return NULL;
                 if (s->searched > RECORDING_SEARCH_MAX)
-                        return error_new(ERROR_RESOURCE_EXHAUSTED, "the recording is damaged from byte %llu on, in a way that cannot be searched",
+                        return error_new(ERROR_RESOURCE_EXHAUSTED, "the recording is damaged from byte %llu on, and no valid part was found after it",
                                          (unsigned long long)s->hole);
                 skip_byte(s);
         }
@@ -257,7 +257,7 @@ static struct error *next(struct recording_scan *s, struct recording_piece *ret,
         if (*ret_have || !s->has_begun)
                 return NULL;
         if (s->has_ended)
-                return unread(s).len == 0 ? NULL : error_new(ERROR_DATA_LOSS, "the recording goes on behind its end");
+                return unread(s).len == 0 ? NULL : error_new(ERROR_DATA_LOSS, "the recording has bytes after its end");
         if (!s->is_searching)
                 next_chunk(s, ret, ret_have);
         return s->is_searching ? search(s, ret, ret_have) : NULL;

@@ -111,9 +111,9 @@ static struct error *check_options(const Cteleport__V1__RoleOptions *o)
         err = error_also(err, check_span(o->client_idle_timeout, LIMIT_ROLE_IDLE_SECONDS, "client_idle_timeout"));
         if (o->has_require_session_mfa && o->require_session_mfa)
                 err = error_also(err, error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                                                       "spec.options.require_session_mfa is not supported: nothing "
-                                                                       "would ask for the second factor of a session"),
-                                                             "leave it out; the second factor is asked at login"),
+                                                                       "spec.options.require_session_mfa is not supported: there "
+                                                                       "are no second factors per session"),
+                                                             "leave it out; the second factor is required at login"),
                                                   "spec.options.require_session_mfa"));
         if (o->record_session == NULL)
                 return err;
@@ -131,7 +131,7 @@ static struct error *check_login(struct str login)
                 return NULL;
         if (str_equal(login, STR("*")))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the login '*' is not allowed: it would be every account of a node"),
-                                  "name the logins, or write \"{{internal.logins}}\" for those of the user");
+                                  "list the logins, or write \"{{internal.logins}}\" for those of the user");
         if (str_contains(login, STR("{{")))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template '%s' is not supported", shown),
                                   "\"{{internal.logins}}\", alone, stands for the logins of the user");
@@ -152,7 +152,7 @@ static struct error *check_pattern(struct str pattern)
                 return NULL;
         if (!str_ends_with(pattern, STR("$")) || pattern.len < 2)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' begins like a regular expression but does not end like one", shown),
-                                  "a regular expression stands between ^ and $");
+                                  "a regular expression begins with ^ and ends with $");
         return regex_compile(str_slice(pattern, 1, pattern.len - 2), &re);
 }
 

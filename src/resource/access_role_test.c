@@ -113,8 +113,8 @@ static const struct {
         { ROLE "  options: {permit_x11_forwarding: yes}\n",
           "x.yaml:5:13: 'spec.options.permit_x11_forwarding' is a key of Teleport that this release does not have, and its value would change something", "leave it out: X11 is not forwarded" },
         { ROLE "  options: {require_session_mfa: yes}\n",
-          "x.yaml:5:34: spec.options.require_session_mfa is not supported: nothing would ask for the second factor of a session",
-          "leave it out; the second factor is asked at login" },
+          "x.yaml:5:34: spec.options.require_session_mfa is not supported: there are no second factors per session",
+          "leave it out; the second factor is required at login" },
         { ROLE "  options: {require_session_mfa: hardware_key}\n", "x.yaml:5:34: spec.options.require_session_mfa must be yes or no, not 'hardware_key'", NULL },
         { ROLE "  options: {ssh_port_forwarding: {remote: {enabled: false}, local: {enabled: false}}}\n",
           "x.yaml:5:13: 'spec.options.ssh_port_forwarding' is a key of Teleport that this release does not have, and its value would change something",
@@ -156,11 +156,11 @@ static const struct {
           "  x.yaml:5:30: spec.options.max_session_ttl must be between 0s and 30h\n"
           "  x.yaml:5:61: spec.options.record_session.default 'x' is not known; write best_effort or strict\n"
           "  x.yaml:5:69: spec.options.record_session.ssh 'z' is not known; write best_effort or strict\n"
-          "  x.yaml:6:20: the login '*' is not allowed: it would be every account of a node; name the logins, or write "
+          "  x.yaml:6:20: the login '*' is not allowed: it would be every account of a node; list the logins, or write "
           "\"{{internal.logins}}\" for those of the user\n"
           "  x.yaml:6:25: the login 'a b' is not a name of an account; use letters, digits and '._-@', beginning with a letter, digit or "
           "'_', at most 64 characters\n"
-          "  x.yaml:6:52: '^a' begins like a regular expression but does not end like one; a regular expression stands between ^ and $\n"
+          "  x.yaml:6:52: '^a' begins like a regular expression but does not end like one; a regular expression begins with ^ and ends with $\n"
           "  x.yaml:12:14: duplicate role a; name it once\n"
           "  x.yaml:13:20: the login 'a b' is not a name of an account; use letters, digits and '._-@', beginning with a letter, digit or "
           "'_', at most 64 characters\n"

@@ -252,7 +252,7 @@ static struct error *check_label_command(const Cteleport__V1__SSHConfig *ssh, si
         TRY(label_check_configured(str_of(command->name), setting));
         for (size_t i = 0; i < index; i++)
                 if (strcmp(ssh->commands[i]->name, command->name) == 0)
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' is there twice",
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' occurs twice",
                                                     shown),
                                           "give each label one command");
         if (command->n_command == 0 || command->command[0][0] == '\0')

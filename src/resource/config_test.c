@@ -166,7 +166,7 @@ static const struct {
           "proxy_service.https_keypairs[1] needs key_file and cert_file" },
         { "proxy_service: {public_addr: [\"a/b\"]}", "proxy_service.public_addr: 'a/b' is not an address" },
         { "ssh_service: {commands: [{name: \"a b\", command: [x]}]}", "ssh_service.commands[1].name: 'a b' is not a label's name" },
-        { "ssh_service: {commands: [{name: a, command: [x]}, {name: a, command: [z]}]}", "ssh_service.commands: the label 'a' is there twice" },
+        { "ssh_service: {commands: [{name: a, command: [x]}, {name: a, command: [z]}]}", "ssh_service.commands: the label 'a' occurs twice" },
         { "ssh_service: {commands: [{name: a}]}", "ssh_service.commands: the label 'a' has no command" },
         { "ssh_service: {commands: [{name: a, command: [x], period: 10ms}]}", "ssh_service.commands: the label 'a' has a period shorter than a second" },
         { "ssh_service: {labels: {teleport.internal/x: z}}",

@@ -40,6 +40,6 @@ struct error *check_not_past(const Cteleport__V1__Timestamp *end, struct walltim
 {
         if (end == NULL || timestamp_end(end).ns > now.ns)
                 return NULL;
-        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s has passed already", field), "leave it out for what never ends"),
+        return error_about(error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s has passed already", field), "leave it out to set no expiry"),
                            "%s", field);
 }

@@ -32,6 +32,6 @@ struct error *label_check_configured(struct str name, const char *setting)
                                   "use letters, digits and / . _ : * - only");
         if (label_name_is_reserved(name))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: the label '%s' is reserved for the cluster", setting, shown),
-                                  "names below teleport.dev/, teleport.internal/ and teleport.hidden/ are not a host's to set; take another");
+                                  "a host cannot set names below teleport.dev/, teleport.internal/ and teleport.hidden/; use another name");
         return NULL;
 }

@@ -67,5 +67,5 @@ struct error *system_role_unknown(struct str text)
         struct error *err = error_new(ERROR_INVALID_ARGUMENT, "invalid role \"%s\"", shown);
         if (nearest.word != NULL)
                 return error_hint(err, "did you mean %s", nearest.word);
-        return error_hint(err, "the roles a token may give are %s", buf_c(&joinable));
+        return error_hint(err, "the roles of tokens are %s", buf_c(&joinable));
 }

@@ -60,7 +60,7 @@ static void names_the_nearest_role_or_all_of_them(void **state)
         assert_string_equal(near->hint, "did you mean Node");
         assert_string_equal(far->what, "invalid role \"\\x1b[1mroot\"");
         assert_string_equal(far->hint,
-                            "the roles a token may give are Node, Proxy, Kube, App, Db, WindowsDesktop, Discovery");
+                            "the roles of tokens are Node, Proxy, Kube, App, Db, WindowsDesktop, Discovery");
 }
 
 int main(void)

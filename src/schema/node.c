@@ -94,7 +94,7 @@ static struct error *take_key(struct builder *b, struct level *top, struct node 
                 return error_hint(node_error(b->file, n, "a key must be text, not a list or a mapping"), "put the key in quotes");
         const struct node *first = map_put(&top->keys, n->text, n);
         if (first != NULL)
-                b->mistakes = error_also(b->mistakes, error_hint(node_error(b->file, n, "key '%s' is given twice", shown),
+                b->mistakes = error_also(b->mistakes, error_hint(node_error(b->file, n, "key '%s' occurs twice", shown),
                                                                  "keep one of them; the other is in line %d", first->line));
         top->key = n;
         return NULL;
@@ -302,23 +302,23 @@ static const struct slip {
         { "did not find expected ',' or ']'", "a list that began with '[' has no ']'", "close the bracket, and put commas between the values" },
         { "did not find expected ',' or '}'", "a mapping that began with '{' has no '}'", "close the bracket, and put commas between the pairs" },
         { "did not find expected alphabetic or numeric character", "a value cannot begin with '*' or '&' here", "put the value in quotes" },
-        { "found unexpected ':'", "a ':' is not expected here", "put a blank behind the ':' of a key, or the value in quotes" },
-        { "found unknown escape character", "a '\\' in double quotes begins an escape that YAML does not know",
+        { "found unexpected ':'", "a ':' is not expected here", "put a blank after the ':' of a key, or the value in quotes" },
+        { "found unknown escape character", "a '\\' in double quotes begins an unknown escape sequence",
           "use single quotes, or write \\\\ for one backslash" },
-        { "did not find expected hexdecimal number", "a '\\' in double quotes begins an escape that YAML does not know",
+        { "did not find expected hexdecimal number", "a '\\' in double quotes begins an unknown escape sequence",
           "use single quotes, or write \\\\ for one backslash" },
-        { "found unexpected document indicator", "a line '---' or '...' stands inside a quote", "close the quote that begins above" },
+        { "found unexpected document indicator", "a line '---' or '...' is inside quotes", "close the quote that begins above" },
         { "found duplicate anchor; first occurrence", "an anchor is given twice", "give each anchor (&NAME) a name of its own" },
-        { "did not find expected whitespace or line break", "a tag ('!') has no value behind it", "put a value that begins with '!' in quotes" },
+        { "did not find expected whitespace or line break", "a tag ('!') is not followed by a value", "put a value that begins with '!' in quotes" },
         { "did not find expected tag URI", "a tag ('!') is not complete", "put a value that begins with '!' in quotes" },
         { "found undefined tag handle", "a tag ('!') is not known", "put a value that begins with '!' in quotes" },
-        { "did not find expected comment or line break", "the text behind '|' or '>' is not expected here",
+        { "did not find expected comment or line break", "the text after '|' or '>' is not expected here",
           "begin the text of the block in the next line, or put the value in quotes" },
         { "found incompatible YAML document", "the %YAML line names a version that is not read", "leave the line out" },
         { "found unknown directive name", "a line that begins with '%' is not expected here", "put a value that begins with '%' in quotes" },
         { "mapping keys are not allowed in this context", "a '?' is not expected here", "put a value that begins with '?' in quotes" },
-        { "found a tab character that violates indentation", "a tab is not expected here", "use blanks: YAML takes no tabs there" },
-        { "found a tab character where an indentation space is expected", "a tab is not expected here", "use blanks: YAML takes no tabs there" },
+        { "found a tab character that violates indentation", "a tab is not expected here", "use blanks: YAML does not allow tabs there" },
+        { "found a tab character where an indentation space is expected", "a tab is not expected here", "use blanks: YAML does not allow tabs there" },
         { "did not find expected key", "the indentation is wrong, or a quote or bracket has no end above",
           "begin the keys of one mapping in the same column" },
         { "did not find expected <document start>", "the indentation is wrong: this line begins before the lines above",
@@ -328,8 +328,8 @@ static const struct slip {
         { "mapping values are not allowed in this context", "a ':' is not expected here",
           "indent this line as the one above, or put the value in quotes if it contains ': '" },
         { "block sequence entries are not allowed in this context", "a '-' is not expected here",
-          "begin the list below its key, and put a blank behind each '-'" },
-        { "could not find expected ':'", "the line has no ':' behind its key", "write key: value, with a blank behind the ':'" },
+          "begin the list below its key, and put a blank after each '-'" },
+        { "could not find expected ':'", "the line has no ':' after its key", "write key: value, with a blank after the ':'" },
         { "did not find expected node content", "a value was expected here", "give the value, or close the bracket" },
         { "found unexpected end of stream", "a quote has no end", "close the quote that begins here" },
 };
@@ -372,7 +372,7 @@ static struct error *bytes_error(const struct builder *b, const yaml_parser_t *p
         unsigned value = offset < text.len ? (unsigned char)text.ptr[offset] : 0;
         if (strcmp(p->problem, "control characters are not allowed") == 0)
                 return error_hint(place_error(b, mark, "a control character (byte 0x%02x) is not text", value),
-                                  "take the character out; in double quotes, write it as an escape such as \\x%02x", value);
+                                  "remove the character; in double quotes, write it as an escape such as \\x%02x", value);
         return error_hint(place_error(b, mark, "the byte 0x%02x is not UTF-8", value), "save the file as UTF-8");
 }
 
@@ -392,7 +392,7 @@ static struct error *token_error(const struct builder *b, yaml_mark_t mark, stru
         if (byte < at.len && at.ptr[byte] > ' ' && at.ptr[byte] <= '~')
                 return error_hint(place_error(b, mark, "a value cannot begin with '%c'", at.ptr[byte]), "put the value in quotes");
         if (byte < at.len && at.ptr[byte] == '\t')
-                return error_hint(place_error(b, mark, "a tab is not expected here"), "use blanks: YAML takes no tabs there");
+                return error_hint(place_error(b, mark, "a tab is not expected here"), "use blanks: YAML does not allow tabs there");
         return error_hint(place_error(b, mark, "a value cannot begin with this character"), "put the value in quotes");
 }
 
@@ -406,7 +406,7 @@ static struct error *parser_error(const struct builder *b, const yaml_parser_t *
         if (p->error == YAML_READER_ERROR)
                 return bytes_error(b, p, text);
         if (is_indented_by_tabs(text, mark.line))
-                return error_hint(place_error(b, mark, "the line is indented with a tab"), "indent with blanks: YAML takes no tabs there");
+                return error_hint(place_error(b, mark, "the line is indented with a tab"), "indent with blanks: YAML does not allow tabs there");
         if (strcmp(problem, "found unexpected end of stream") == 0 && p->context != NULL && p->context_mark.line != mark.line)
                 return error_hint(place_error(b, p->context_mark, "a quote has no end"), "close the quote that begins here");
         struct error *err = strcmp(problem, "found character that cannot start any token") == 0

@@ -169,7 +169,7 @@ static struct error *out_of_memory(const struct loader *l, const struct node *n)
 static struct error *load_string(const struct loader *l, const struct path *path, const struct node *n, char **ret)
 {
         if (n->is_plain && !l->takes_any_text && text_means_another_type(n->text))
-                return error_hint(wrong_value(l, path, n, "text"), "put it in quotes to have it taken as text");
+                return error_hint(wrong_value(l, path, n, "text"), "put it in quotes to make it a text");
         if (str_find_char(n->text, '\0') < n->text.len)
                 return wrong_value(l, path, n, "text without NUL characters");
         const char *copy = str_to_c(l->arena, n->text);

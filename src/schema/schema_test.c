@@ -123,11 +123,11 @@ static const struct refusal refusals[] = {
         { &config, "<<: [{version: v3}, a]", "f.yaml:1:21: '<<' takes a mapping or a list of mappings", NULL },
         { &config, "\"<<\": {a: b}", "f.yaml:1:1: unknown key '<<' at the top level", NULL },
         { &config, "\"\\e[2J\": 1", "f.yaml:1:1: unknown key '\\x1b[2J' at the top level", NULL },
-        { &config, "version: v3\nversion: v2", "f.yaml:2:1: key 'version' is given twice", "keep one of them; the other is in line 1" },
+        { &config, "version: v3\nversion: v2", "f.yaml:2:1: key 'version' occurs twice", "keep one of them; the other is in line 1" },
         { &config, "version: v3\nversion: v2\nversoin: v1\nteleport: {nodename: a, nodename: b}",
           "f.yaml has 3 mistakes:\n"
-          "  f.yaml:2:1: key 'version' is given twice; keep one of them; the other is in line 1\n"
-          "  f.yaml:4:25: key 'nodename' is given twice; keep one of them; the other is in line 4\n"
+          "  f.yaml:2:1: key 'version' occurs twice; keep one of them; the other is in line 1\n"
+          "  f.yaml:4:25: key 'nodename' occurs twice; keep one of them; the other is in line 4\n"
           "  f.yaml:3:1: unknown key 'versoin' at the top level; did you mean 'version'", NULL },
         { &config, "ssh_service: {labels: {a: [b], c: {d: e}}, commands: [{period: x}, {period: z}]}",
           "f.yaml has 4 mistakes:\n"
@@ -135,10 +135,10 @@ static const struct refusal refusals[] = {
           "  f.yaml:1:35: ssh_service.labels.c must be a single value, not a mapping\n"
           "  f.yaml:1:64: ssh_service.commands[1].period must be a duration like 1h30m, 10s or 500ms, not 'x'\n"
           "  f.yaml:1:77: ssh_service.commands[2].period must be a duration like 1h30m, 10s or 500ms, not 'z'", NULL },
-        { &config, "ssh_service: {labels: {a: b, \"a\": c}}", "f.yaml:1:30: key 'a' is given twice", NULL },
+        { &config, "ssh_service: {labels: {a: b, \"a\": c}}", "f.yaml:1:30: key 'a' occurs twice", NULL },
         { &token, "spec: {allow: [{aws_account: 123456789012}]}",
           "f.yaml:1:30: spec.allow[1].aws_account must be text, not '123456789012'",
-          "put it in quotes to have it taken as text" },
+          "put it in quotes to make it a text" },
         { &token, "spec: {allow: [{aws_account: 012345678901}]}",
           "f.yaml:1:30: spec.allow[1].aws_account must be text, not '012345678901'", NULL },
         { &token, "metadata: {name: yes}", "f.yaml:1:18: metadata.name must be text, not 'yes'", NULL },
@@ -182,7 +182,7 @@ static const struct refusal refusals[] = {
         { &config, "- version", "f.yaml:1:1: the document must be a mapping of keys to values, not a list", NULL },
         { &config, "hello", "f.yaml:1:1: the document must be a mapping of keys to values, not 'hello'", NULL },
         { &config, "teleport:\n\tdata_dir: /x", "f.yaml:2:1: the line is indented with a tab",
-          "indent with blanks: YAML takes no tabs there" },
+          "indent with blanks: YAML does not allow tabs there" },
         { &config, "teleport: {", "f.yaml:2:1: a value was expected here", NULL },
         { &config, "teleport: {nodename: a\nversion: v3\n", "f.yaml:2:8: a mapping that began with '{' has no '}'",
           "close the bracket, and put commas between the pairs; see also line 1" },
@@ -194,7 +194,7 @@ static const struct refusal refusals[] = {
         { &config, "version: `v3`", "f.yaml:1:10: a value cannot begin with '`'", "put the value in quotes" },
         { &config, "version: %v3", "f.yaml:1:10: a value cannot begin with '%'", "put the value in quotes" },
         { &config, "version: *", "f.yaml:1:11: a value cannot begin with '*' or '&' here", "put the value in quotes" },
-        { &config, "version: \"\\d\"", "f.yaml:1:11: a '\\' in double quotes begins an escape that YAML does not know",
+        { &config, "version: \"\\d\"", "f.yaml:1:11: a '\\' in double quotes begins an unknown escape sequence",
           "use single quotes, or write \\\\ for one backslash" },
         { &config, "auth_service:\n  authentication:\n    type: github\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
@@ -236,7 +236,7 @@ static const struct refusal refusals[] = {
         { &config, "teleport\nversion: v3\n", "f.yaml:2:8: a ':' is not expected here", NULL },
         { &config, "version: \"v3", "f.yaml:1:13: a quote has no end", NULL },
         { &config, "teleport:\n  nodename: \"x\n  data_dir: /a\n", "f.yaml:2:13: a quote has no end", "close the quote that begins here" },
-        { &config, "teleport:\n  log:\n    \toutput: stderr", "f.yaml:3:5: the line is indented with a tab", "indent with blanks: YAML takes no tabs there" },
+        { &config, "teleport:\n  log:\n    \toutput: stderr", "f.yaml:3:5: the line is indented with a tab", "indent with blanks: YAML does not allow tabs there" },
         { &config, "version:\t@", "f.yaml:1:10: a value cannot begin with '@'", "put the value in quotes" },
         { &config, "kube_service: {enabled: no}", "f.yaml:1:1: unknown key 'kube_service' at the top level", "" },
         { &config, "teleport: {join_params: {tokn: x}}", "f.yaml:1:26: unknown key 'tokn' in teleport.join_params", "the keys here are token_name and method" },
@@ -244,7 +244,7 @@ static const struct refusal refusals[] = {
         { &config, "# \xc3\xbc\nversion: \xff", "f.yaml:2:10: the byte 0xff is not UTF-8", "save the file as UTF-8" },
         { &config, "version: b\xe4r\n", "f.yaml:1:11: the byte 0xe4 is not UTF-8", "save the file as UTF-8" },
         { &config, "version: a\x01", "f.yaml:1:11: a control character (byte 0x01) is not text",
-          "take the character out; in double quotes, write it as an escape such as \\x01" },
+          "remove the character; in double quotes, write it as an escape such as \\x01" },
         { &config, "\xff\xfev\0e\0r\0", "f.yaml: the file is UTF-16", "save it as UTF-8" },
 };
 

@@ -55,7 +55,7 @@ static struct error *check_answer(const struct session_options *o, struct login_
                 return error_new(ERROR_FAILED_PRECONDITION, "--host and --ca are missing: no cluster is trusted");
         const permit_message *permit = down->permit;
         if ((permit->permits & ~(uint32_t)LOGIN_PERMITS_ALL) != 0)
-                return error_new(ERROR_INVALID_ARGUMENT, "the answer permits what there is not");
+                return error_new(ERROR_INVALID_ARGUMENT, "the answer has unknown permissions");
         requested->permits = permit->permits;
         return login_permit_check(requested, str_of_data(permit->signature), str_of_data(permit->signer_cert), str_of_data(permit->signer_ca),
                                   &pins, clock_wall(clock_system()));

@@ -17,13 +17,13 @@
 static struct error *unreachable(struct error *cause)
 {
         return error_because(error_hint(error_new(ERROR_UNAVAILABLE, "the SSH Service of this node cannot be reached"),
-                                        "an operator of this node can look at: journalctl -u teleport"),
+                                        "an operator of this node can check: journalctl -u teleport"),
                              cause);
 }
 
 static struct error *lost(void)
 {
-        return error_new(ERROR_UNAVAILABLE, "the SSH Service of this node is gone");
+        return error_new(ERROR_UNAVAILABLE, "the SSH Service of this node has closed the connection");
 }
 
 static struct error *abstract_address(const char *name, struct sockaddr_un *ret, socklen_t *ret_len)
@@ -52,9 +52,9 @@ static struct error *check_server(int fd, uid_t server)
         socklen_t len = sizeof peer;
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-                return error_errno(errno, "cannot ask who listens");
+                return error_errno(errno, "cannot get the owner of the socket");
         if (peer.uid != server)
-                return error_new(ERROR_PERMISSION_DENIED, "user %u listens in place of the SSH Service", peer.uid);
+                return error_new(ERROR_PERMISSION_DENIED, "user %u listens instead of the SSH Service", peer.uid);
         return NULL;
 }
 

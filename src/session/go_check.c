@@ -25,6 +25,6 @@ struct error *session_go_check(const Cteleport__Session__V1__Go *go)
 
         for (size_t i = 0; i < ARRAY_LEN(values); i++)
                 if (!is_plain(values[i]))
-                        return error_new(ERROR_INVALID_ARGUMENT, "the SSH Service describes this session in no known form");
+                        return error_new(ERROR_INVALID_ARGUMENT, "the SSH Service sent a malformed description of this session");
         return NULL;
 }

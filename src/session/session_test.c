@@ -430,7 +430,7 @@ static void runs_nothing_when_another_user_listens(void **state)
         start_on_pipe(w, "echo it ran", getuid() + 1);
         await_exit(w);
         assert_int_equal(WEXITSTATUS(w->status), 255);
-        await(w, has_shown(w, "in place of the SSH Service"));
+        await(w, has_shown(w, "instead of the SSH Service"));
 }
 
 static void runs_nothing_when_the_recorder_goes_before_it_answers(void **state)
@@ -671,7 +671,7 @@ static void ends_when_the_recorder_is_lost(void **state)
         close_end(&w->conn);
         close_end(&w->listener);
         await_exit(w);
-        await(w, has_shown(w, "the SSH Service of this node is gone"));
+        await(w, has_shown(w, "the SSH Service of this node has closed the connection"));
         assert_int_equal(WEXITSTATUS(w->status), 255);
 }
 

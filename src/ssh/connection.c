@@ -343,7 +343,7 @@ static void on_idle_turn(void *ctx)
         }
         AUTO(buf) text = BUF_MAX(128);
         duration_put(&text, most);
-        connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was ended: nothing moved on it for %s", buf_c(&text)));
+        connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was closed: it had no traffic for %s", buf_c(&text)));
 }
 
 /* A later word on what sshd has accepted already counts as the order to end, if it is no. */
@@ -410,7 +410,7 @@ static void on_query_deadline(void *ctx)
 
         q->err = NULL;
         if (err == NULL)
-                err = error_new(ERROR_UNAVAILABLE, "the cluster did not say in time whether this login is allowed");
+                err = error_new(ERROR_UNAVAILABLE, "the cluster did not decide in time whether this login is allowed");
         answer_query(q, NULL, err);
 }
 
@@ -419,7 +419,7 @@ static struct error *read_query(struct query *q, struct str certificate, struct 
         struct ssh_cert_info info;
 
         if (certificate.len > CERT_MAX || !name_is_login(login) || nonce.len != LOGIN_PERMIT_NONCE)
-                return error_new(ERROR_INVALID_ARGUMENT, "sshd asks about what is no certificate or no account");
+                return error_new(ERROR_INVALID_ARGUMENT, "sshd's query has an invalid certificate or account");
         TRY(ssh_cert_read(q->arena, certificate, &info));
         q->serial = info.serial;
         q->certificate = arena_str(q->arena, certificate);
@@ -491,7 +491,7 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
         const struct query *q = find_allowed(c, e);
 
         if (q == NULL) {
-                connection_end(c, error_new(ERROR_INTERNAL, "sshd accepted a user whom the cluster did not"));
+                connection_end(c, error_new(ERROR_INTERNAL, "sshd accepted a login that the cluster did not allow"));
                 return;
         }
         c->accepted = q;
@@ -646,7 +646,7 @@ static void take_end(struct connection *c, const char *how)
         c->has_sshd = false;
         if (c->at.state == STARTING)
                 connection_end(c, error_hint(error_new(ERROR_UNAVAILABLE, "sshd did not start on this host: %s", shown),
-                                             "the log of teleport on that host says more"));
+                                             "the log of teleport on that host has details"));
         if (c->at.state == OPEN) { /* its last bytes are under way; the client hangs up when it has them */
                 begin_to_end(c);
                 c->close_step = CUT_SPLICE;
@@ -688,7 +688,7 @@ static struct error *check_request(struct ssh_service *s, const struct tunnel_re
         if (connection_find(s, request->connection_id) != NULL)
                 return error_new(ERROR_ALREADY_EXISTS, "there is a connection of this ID already");
         if (s->connections.count >= LIMIT_SSH_CONNECTIONS)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, as many as it takes",
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, which is its limit",
                                  LIMIT_SSH_CONNECTIONS);
         /* Auth has counted as well; what it believes to be over may still be here. */
         s->places.limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,

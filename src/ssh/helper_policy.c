@@ -36,7 +36,7 @@ const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Ctele
         if (kind == NULL)
                 return "the session is of an unknown kind";
         if (start->has_pty && !helper_permits(d)->pty)
-                return "your roles give you no terminal on this node";
+                return "your roles do not permit a terminal on this node";
         if ((strcmp(kind, "sftp") == 0 || strcmp(kind, "scp") == 0) && !may_copy_files(config, d))
                 return "copying files is not allowed: ssh_file_copy of your roles, or of this node, forbids it";
         return NULL;

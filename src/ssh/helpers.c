@@ -226,7 +226,7 @@ static void log_unknown_program(struct helper *h, const char *why)
                 all->unauthenticated_unreported++;
                 return;
         }
-        log_warn("A process at the helpers' socket is not what it says", LOG_INT("uid", h->uid), LOG_INT("pid", h->pid),
+        log_warn("A process at the helpers' socket was not identified as one of our programs", LOG_INT("uid", h->uid), LOG_INT("pid", h->pid),
                  LOG_C("connection_id", claimed_connection(h)), LOG_C("reason", why), LOG_INT("others_before", (int64_t)all->unauthenticated_unreported));
         all->unauthenticated_reported = now;
         all->unauthenticated_unreported = 0;
@@ -686,7 +686,7 @@ static void take_running(struct helper *h, const helper_up *up)
                 take_exit(h, up->exit);
                 break;
         default:
-                order_end(h, "the session's program says what it should not");
+                order_end(h, "the session's program sent an invalid message");
         }
 }
 
@@ -717,7 +717,7 @@ static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len
         if (err != NULL || *ret_len == 0)
                 arena_free(arena);
         else if (!take_message(h, arena, (const helper_up *)msg))
-                err = error_new(ERROR_INVALID_ARGUMENT, "it speaks out of turn");
+                err = error_new(ERROR_INVALID_ARGUMENT, "it sent a message that was not expected");
         return err;
 }
 
@@ -726,11 +726,11 @@ static void give_up(struct helper *h, struct error *err)
         if (is_unauthenticated(h))
                 log_unknown_program(h, err->what);
         else
-                log_warn("A program of sshd says what it should not", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
+                log_warn("A program of sshd sent an invalid message", LOG_C("connection_id", claimed_connection(h)), LOG_INT("uid", h->uid),
                          LOG_INT("pid", h->pid), LOG_ERR(err));
         error_free(err);
         h->code = 255;
-        set_reason(h, "the session's program says what it should not");
+        set_reason(h, "the session's program sent an invalid message");
         helper_close(h);
 }
 
@@ -762,7 +762,7 @@ static void on_end(void *ctx, struct error *err)
 
         error_free(err);
         h->code = 255;
-        set_reason(h, "the session's program is gone");
+        set_reason(h, "the session's program has ended");
         helper_close(h);
 }
 
@@ -825,7 +825,7 @@ static bool make_place(struct helpers *all, uid_t uid)
                 return true;
         struct helper *h = longest_of_greediest(all, own + 1);
         if (h != NULL)
-                refuse_unknown_program(h, "others wait, and its account has the most places");
+                refuse_unknown_program(h, "others wait, and its account has the most connections");
         return h != NULL;
 }
 

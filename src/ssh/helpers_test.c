@@ -249,7 +249,7 @@ static void tells_of_a_program_that_vanished(void **state)
         send_output(s, STR("shown"));
         close(s->program);
         s->program = -1;
-        assert_string_equal(reported(s), "exit 255  out 5 in 3 'the session\'s program is gone';");
+        assert_string_equal(reported(s), "exit 255  out 5 in 3 'the session\'s program has ended';");
         assert_int_equal(s->connection.helpers, 0);
 }
 

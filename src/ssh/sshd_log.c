@@ -158,7 +158,7 @@ static void read_not_allowed(struct sshd_log *log, struct str text, struct sshd_
         remember(log, text);
         e->kind = SSHD_LOG_REFUSED;
         e->login = name;
-        e->reason = take_reason(log, STR("sshd does not say why"));
+        e->reason = take_reason(log, STR("sshd logged no reason"));
 }
 
 static void read_invalid_user(struct str text, struct sshd_log_event *e)

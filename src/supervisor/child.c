@@ -158,5 +158,5 @@ char *child_fate(int wait_status)
                 return mem_printf("ended with status %d", WEXITSTATUS(wait_status));
         int signum = WTERMSIG(wait_status);
         return mem_printf("was killed by signal %d (%s)", signum,
-                          signum == SIGSYS ? "its sandbox forbids what it tried" : strsignal(signum));
+                          signum == SIGSYS ? "its sandbox forbids the system call" : strsignal(signum));
 }

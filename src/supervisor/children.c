@@ -40,7 +40,7 @@ static struct error *send_control(struct child *c, const control_message *contro
 static void log_undelivered(struct child *c, struct error *err)
 {
         if (err != NULL)
-                log_warn("a service does not read our messages", LOG_C("name", child_name(c)), LOG_ERR(err));
+                log_warn("a service does not read the supervisor's messages", LOG_C("name", child_name(c)), LOG_ERR(err));
         error_free(err);
 }
 
@@ -455,7 +455,7 @@ static void received_nonsense(struct child *c, struct error *err)
 {
         uv_poll_stop(c->control);
         if (child_lives(c)) {
-                log_error("a service sends what no service sends, and is killed", LOG_C("name", child_name(c)), LOG_ERR(err));
+                log_error("a service sent an invalid message and is killed", LOG_C("name", child_name(c)), LOG_ERR(err));
                 kill(c->pid, SIGKILL);
         }
         error_free(err);

@@ -137,6 +137,6 @@ const char *helper_check_process(const struct own_program *own, pid_t sshd, pid_
         if (is_traced(pid))
                 return "another process traces it";
         if (program == PROGRAM_SESSION && !is_hidden(pid))
-                return "other processes of its account can look into it";
+                return "other processes of its account can read its memory";
         return NULL;
 }

@@ -111,7 +111,7 @@ static void refuses_a_session_that_its_account_can_look_into(void **state)
         if (geteuid() != 0)
                 skip();
         start(f, session_program_image(), 0555);
-        assert_string_equal(helper_check_process(&f->own, getpid(), f->helper), "other processes of its account can look into it");
+        assert_string_equal(helper_check_process(&f->own, getpid(), f->helper), "other processes of its account can read its memory");
 }
 
 static void refuses_a_helper_that_is_traced(void **state)

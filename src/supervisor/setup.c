@@ -287,7 +287,7 @@ static struct error *data_dir_error(struct error *err)
         if (err->hint == NULL && err->code == ERROR_PERMISSION_DENIED)
                 err = error_hint(err, "start teleport as root, or set teleport.data_dir to a directory that this user may write");
         if (err->hint == NULL)
-                err = error_hint(err, "set teleport.data_dir to a directory; what is missing of its path is made");
+                err = error_hint(err, "set teleport.data_dir to a directory; missing directories of its path are created");
         return error_wrap(err, "data directory");
 }
 

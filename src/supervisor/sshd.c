@@ -85,7 +85,7 @@ static struct error *check_path(const char *path, const char *what)
                 return NULL;
         AUTO_MEM char *shown = escaped(str_of(path));
         return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                    "the path of %s, %s, has characters that cannot stand in sshd's options", what, shown),
+                                    "the path of %s, %s, has characters that sshd's options cannot contain", what, shown),
                           "use letters, digits and / . _ - + only, or write enabled: no in ssh_service");
 }
 
@@ -135,7 +135,7 @@ static struct error *find_authorize_user(struct supervisor *s)
                 s->authorize_uid = found->pw_uid;
                 return NULL;
         }
-        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "there is no account that sshd could ask the cluster as"),
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "there is no account as which sshd could run ssh-authorize"),
                           "make one: useradd --system --no-create-home --shell /usr/sbin/nologin teleport-authorize");
 }
 
@@ -210,7 +210,7 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
         memcpy(address.sun_path + 1, name.ptr, name.len);
         socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.len);
         if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, LIMIT_SSH_HELPERS_WAITING) < 0)
-                return error_errno(errno, "cannot listen for what sshd starts");
+                return error_errno(errno, "cannot listen for the programs that sshd starts");
         free(s->helpers_address);
         s->helpers_address = buf_take(&name);
         *ret_fd = fd;
@@ -346,7 +346,7 @@ static void read_authority(const struct supervisor *s, struct arena *a, struct a
 
         *ret = (struct authority){ 0 };
         if (err != NULL) {
-                log_warn("It is not known who may let anybody in to this host", LOG_ERR(err));
+                log_warn("This host has no file of the Auth Service's CAs, so no user can log in", LOG_ERR(err));
                 return;
         }
         for (struct str left = buf_str(&text); !str_is_empty(left);)
@@ -379,7 +379,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
         if (geteuid() != 0)
                 return error_new(ERROR_FAILED_PRECONDITION, "teleport does not run as root on this host");
         if (s->sshd_count >= LIMIT_SSH_CONNECTIONS)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, as many as it takes",
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, which is its limit",
                                  LIMIT_SSH_CONNECTIONS);
         TRY(dir_make_exact(SSHD_EMPTY_DIR, 0755)); /* what lies beneath /run is gone after a boot */
         TRY(ends_open(e));

@@ -478,7 +478,7 @@ static void restarts_a_service_that_gives_up_once_all_were_ready(void **state)
 
 static void kills_a_service_that_sends_nonsense(void **state)
 {
-        assert_costs_that_service_only(*state, "send nonsense", "a service sends what no service sends, and is killed name:proxy");
+        assert_costs_that_service_only(*state, "send nonsense", "a service sent an invalid message and is killed name:proxy");
 }
 
 static void serves_the_others_while_one_floods_it(void **state)

@@ -73,7 +73,7 @@ def test_a_user_cannot_impersonate_sshd_at_the_helper_socket(access, alice, prog
     shell.wait()
 
 
-@pytest.mark.parametrize("signal_, reason", [("KILL", "the session's program is gone"), ("STOP", "user alice is locked")])
+@pytest.mark.parametrize("signal_, reason", [("KILL", "the session's program has ended"), ("STOP", "user alice is locked")])
 def test_killing_or_stopping_the_recorder_ends_the_session(access, alice, signal_, reason):
     shell = alice.shell("root@web-1")
     shell.sendline(f"kill -{signal_} $PPID")

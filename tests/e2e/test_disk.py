@@ -180,14 +180,14 @@ def test_a_users_loop_leaves_the_disk_to_administrators(small_disk, make_cluster
         return alice.tsh("ssh", "--no-mux", f"{account.pw_name}@web-1", "true", check=False)
 
     done = next(done for done in (attempt() for _ in range(400)) if done.code != 0)
-    assert "is full but for what administrators need" in done.err, done.err
+    assert "has only the space reserved for administrators left" in done.err, done.err
     left = small_disk.left()
     assert least / 2 < left < least + (1 << 20)
     for _ in range(20):
         assert attempt().code != 0
     assert left - small_disk.left() < 64 << 10, "refusals take next to nothing"
     host = cluster.host("web-2", env=aws.identity()).start()
-    host.process.wait_for("Can not join the cluster.*is full but for what administrators need")
+    host.process.wait_for("Can not join the cluster.*has only the space reserved for administrators left")
     for i in range(20):
         cluster.create(iam_token(f"more-{i}"))
     cluster.tctl("lock", "--user=alice", "--ttl=1h")

@@ -48,7 +48,7 @@ def run(build, tmp_path):
     ("tctl tokens add --type=node --ttl=1", "--ttl must be a duration like 1h30m, 10s or 500ms, not '1'", None),
     ("tctl users add a --roles=access --ttl=", "--ttl must be a duration like 1h30m, 10s or 500ms, not ''", None),
     ("tsh login --user=a --proxy=http://localhost:1", "'http://localhost:1' is not an address",
-     "write host:port, without what is in front of it; of URLs, https:// alone is taken"),
+     "write host:port without a scheme; https:// is the only accepted one"),
     ("tsh login --user=a --proxy=localhost:x", "'localhost:x' is not an address: the port must be a number from 0 to 65535",
      "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443"),
     ("tsh login --user=a --proxy=localhost:", "'localhost:' is not an address: the port must be a number from 0 to 65535", None),

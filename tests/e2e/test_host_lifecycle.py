@@ -72,7 +72,7 @@ def test_a_removed_host_joins_again_by_itself(cluster, aws):
     first = host.host_id
     host.process.mark()
     cluster.tctl("rm", f"node/{first}")
-    host.process.wait_for("this host is not known to the cluster any more")
+    host.process.wait_for("the cluster no longer knows this host")
     host.wait_joined()
     assert len(joins(cluster)) == 2
     wait_until(lambda: cluster.node("web-1")["metadata"]["name"] == host.host_id, "its ID is stored")

@@ -270,7 +270,7 @@ def test_a_host_that_refuses_an_answer_waits_before_rejoining(place, aws, is_old
         host = place.host(name, env=aws.identity(arn(name)), teleport={"proxy_server": fake.addr}).start()
         first = fake.received.get(timeout=20)
         began = time.monotonic()
-        host.process.wait_for("what the cluster answered to the join is not valid")
+        host.process.wait_for("the cluster's answer to the join is invalid")
         second = fake.received.get(timeout=30)
         assert time.monotonic() - began > 4
         if is_old:

@@ -260,7 +260,7 @@ def test_a_host_with_a_proxys_later_name_keeps_its_id(access, alice, aws):
     _, proxy = given_proxy(access, aws)
     with Peer(access, identity=proxy) as host:
         assert "web-2.example.test" in certify(host, "Proxy", dns_names=["web-2.example.test"]).sans
-    assert access.process.wait_for("goes by its ID from now on")
+    assert access.process.wait_for("is known by its ID only from now on")
     with Peer(access, identity=instance) as host:
         own = id_of(instance)
         assert certify(host, "Instance").names["O"] == ["Instance"]
@@ -270,7 +270,7 @@ def test_a_host_with_a_proxys_later_name_keeps_its_id(access, alice, aws):
     assert alice.tsh("ssh", f"root@{node.host_id}", "echo in").out == "in\n"
     node.stop()
     node.start()
-    node.process.wait_for("is a public name of the cluster: this host goes by its ID")
+    node.process.wait_for("is a public name of the cluster: this host is known by its ID")
 
 
 # ---- keys of the cluster's own servers ----------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def refuse_key(cluster, env, identity, key, whose):
             assert refusal.value.code() == Code.PERMISSION_DENIED and "own servers" in refusal.value.details(), whose
 
 
-KEYS_KNOWN = r"The keys of a proxy's web certificates are certified for nobody[^\n]*"
+KEYS_KNOWN = r"The keys of a proxy's web certificates are never certified[^\n]*"
 
 
 def test_keys_of_web_certificates_are_never_certified(cluster, aws, tmp_path):

@@ -270,7 +270,7 @@ def test_an_idle_connection_is_ended_for_every_use(access, bob):
     alive.kill()
     alive.communicate()
     reasons = wait_until(lambda: [e["reason"] for e in access.events("client.disconnect") if e.get("reason")][len(idle) - 1:] and access.events("client.disconnect"), "the ends are audited")
-    assert {e["reason"] for e in reasons if e.get("reason")} == {"the connection was ended: nothing moved on it for 2s"}
+    assert {e["reason"] for e in reasons if e.get("reason")} == {"the connection was closed: it had no traffic for 2s"}
 
 
 # ---- locks ------------------------------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ def refusal(peer, name, env):
     return refused, event
 
 
-UNREACHABLE = (Code.UNAVAILABLE, "could not be asked")
-PROVES_NOTHING = (Code.PERMISSION_DENIED, "gave an answer that proves nothing")
+UNREACHABLE = (Code.UNAVAILABLE, "could not be reached")
+PROVES_NOTHING = (Code.PERMISSION_DENIED, "sent an answer that does not prove an identity")
 
 
 @pytest.mark.parametrize("mode, expected, detail, questions", [
@@ -225,7 +225,7 @@ def test_an_agent_joins_when_sts_is_back(shared, aws):
     env = aws.identity()
     aws.sts_mode("down", times=2)
     host = shared.host("web-1", env=env).start()
-    host.process.wait_for(r"Can not join the cluster.*could not be asked")
+    host.process.wait_for(r"Can not join the cluster.*could not be reached")
     host.wait_joined()
     host.stop()
 

@@ -86,7 +86,7 @@ def test_a_removed_machine_comes_back(access, shows):
     shows("removed", access.tctl("rm", f"node/{before}").out)
     access.web.process.wait_for("This host is present in the cluster")
     text = access.web.process.new_text()
-    shown = [found.group(0) for found in re.finditer(r"^.*(not known to the cluster any more|Successfully registered|This host is present).*$", text, re.M)]
+    shown = [found.group(0) for found in re.finditer(r"^.*(the cluster no longer knows this host|Successfully registered|This host is present).*$", text, re.M)]
     shows("removed-agent", "\n".join(shown))
 
 

@@ -265,7 +265,7 @@ def test_a_member_detects_a_join_by_another_proof(cluster, aws, is_restarted, se
             host.process.wait_for("wrote the credentials and state of Instance")
             host.stop()
             at(host, front, "proxy_server").start()
-        removal = host.process.wait_for(r"given for the proof of another host.*'tctl (rm node/[0-9a-f-]+)'").group(1)
+        removal = host.process.wait_for(r"issued for the proof of another host.*tctl (rm node/[0-9a-f-]+)").group(1)
         assert "This host is present" not in host.process.text()
         assert not (host.data_dir / "proc" / "ids" / "node.json").exists()
         host.stop()
@@ -375,7 +375,7 @@ def test_a_subject_name_of_an_sts_certificate_is_ignored(make_cluster, aws, impo
     server, ca, log = impostor
     cluster = make_cluster(env={"AWS_CA_BUNDLE": ca}, auth={"aws": {"sts_connect_to": f"127.0.0.1:{server.server_port}"}})
     cluster.create(iam_token())
-    refused(cluster.host(env=aws.identity()), "could not be asked")
+    refused(cluster.host(env=aws.identity()), "could not be reached")
     cluster.process.wait_for("Failure to join cluster occurred.*certificate of https://sts.us-east-1.amazonaws.com")
     assert not pathlib.Path(log).exists(), "no request was sent"
 
@@ -386,7 +386,7 @@ def test_an_sts_host_without_trusted_certificate_receives_nothing(make_cluster, 
     cluster = make_cluster(env={"AWS_CA_BUNDLE": ca if whose_ca == "theirs" else aws.ca},
                            auth={"aws": {"sts_connect_to": f"127.0.0.1:{server.server_port}"}})
     cluster.create(iam_token())
-    refused(cluster.host(env=aws.identity()), "could not be asked")
+    refused(cluster.host(env=aws.identity()), "could not be reached")
     line = cluster.process.wait_for("Failure to join cluster occurred.*certificate of https://sts.us-east-1.amazonaws.com.*").group(0)
     assert "AWS_CA_BUNDLE" in line
     event = cluster.event("instance.join", success=False)

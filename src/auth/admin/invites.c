@@ -161,7 +161,7 @@ static struct error *begin(struct admin_request *q)
         if (!name_is_user(m->user) || directory_user(q->auth->directory, m->user, NULL) == NULL) {
                 AUTO_MEM char *shown = escaped(m->user);
 
-                return error_hint(error_new(ERROR_NOT_FOUND, "user \"%s\" is not found", shown), "`tctl users ls` shows who there is");
+                return error_hint(error_new(ERROR_NOT_FOUND, "user \"%s\" is not found", shown), "`tctl users ls` lists the users");
         }
         random_bytes(bytes, sizeof bytes);
         hex_encode(&token, str_of_bytes(bytes, sizeof bytes));

@@ -244,7 +244,7 @@ void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
         memset(l->listed, 0, LIST_ITEMS * sizeof *l->listed);
         q->state = l;
         if (!str_is_empty(l->after) && !name_is_session(l->after)) {
-                admin_fail(q, error_new(ERROR_INVALID_ARGUMENT, "the place to go on from is none"));
+                admin_fail(q, error_new(ERROR_INVALID_ARGUMENT, "the position to continue from is malformed"));
                 return;
         }
         state_list(q->auth->store, &session_kind, l->after, limit, on_sessions, q);

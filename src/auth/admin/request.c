@@ -69,7 +69,7 @@ struct error *admin_charge(struct admin_request *q)
         if (q->memory == NULL || now <= q->charged)
                 return NULL;
         if (!budget_take(q->memory, now - q->charged))
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests are under way"), "try again in a few seconds");
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests are running"), "try again in a few seconds");
         q->charged = now;
         return NULL;
 }

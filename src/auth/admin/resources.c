@@ -76,13 +76,13 @@ static struct error *already_exists(const struct change *c)
         if (c->kind->has_secret_name)
                 return error_hint(error_new(ERROR_ALREADY_EXISTS, "a %s with this name already exists", c->kind->name), "take another name");
         return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s \"%s\" already exists", c->kind->name, shown),
-                          "take another name, or overwrite it: tctl create -f");
+                          "use another name, or overwrite it: tctl create -f");
 }
 
 static struct error *changed_meanwhile(const struct change *c)
 {
         return error_hint(error_new(ERROR_ABORTED, "the %s was changed by another user meanwhile", c->kind->name),
-                          "look at it again and repeat the change");
+                          "read it again and repeat the change");
 }
 
 /* The error of a commit, in words of the resource. */
@@ -463,7 +463,7 @@ static struct error *begin_put(struct admin_request *q, struct change *c)
         TRY(c->kind->check(q, c));
         c->name = str_of(resource_metadata(c->resource)->name);
         if (find_configured(q, c->kind, c->name) != NULL)
-                return error_new(ERROR_ALREADY_EXISTS, "a %s with this name stands in %s of teleport.yaml", c->kind->name, c->kind->configured_in);
+                return error_new(ERROR_ALREADY_EXISTS, "a %s with this name is defined in %s of teleport.yaml", c->kind->name, c->kind->configured_in);
         if (c->if_revision[0] != '\0')
                 TRY(parse_int(str_of(c->if_revision), 1, INT64_MAX, "revision", &revision));
         return NULL;

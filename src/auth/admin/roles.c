@@ -60,16 +60,16 @@ static struct error *check_not_held(struct admin_request *q, struct str role)
         if (h.count == 0)
                 return NULL;
         return error_hint(error_new(ERROR_FAILED_PRECONDITION, "role \"%s\" is in use by %s%s", shown, buf_c(&names), h.count > HOLDERS_NAMED ? " and others" : ""),
-                          "take it from them first: tctl users update NAME --set-roles=…");
+                          "remove it from these users first: tctl users update NAME --set-roles=…");
 }
 
 static struct error *check_delete(struct admin_request *q, const struct change *c)
 {
         for (size_t i = 0; access_preset_names[i] != NULL; i++)
                 if (str_equal(c->name, str_of(access_preset_names[i])))
-                        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "role \"%s\" comes with every cluster and cannot be removed",
+                        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "role \"%s\" exists in every cluster and cannot be removed",
                                                     access_preset_names[i]),
-                                          "a role that no user has does nothing; what it allows can be changed with tctl edit role/%s",
+                                          "a role without users has no effect; its permissions can be changed with tctl edit role/%s",
                                           access_preset_names[i]);
         return check_not_held(q, c->name);
 }

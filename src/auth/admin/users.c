@@ -116,8 +116,8 @@ static struct error *check_not_last(struct admin_request *q, struct str name)
         if (others.count > 0)
                 return NULL;
         AUTO_MEM char *shown = escaped(name);
-        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "user \"%s\" is the last who may manage users", shown),
-                          "give another user the role editor first, or do it with tctl on the machine of the Auth Service");
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "user \"%s\" is the last user with the right to manage users", shown),
+                          "assign the role editor to another user first, or use tctl on the machine of the Auth Service");
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */

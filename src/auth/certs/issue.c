@@ -176,7 +176,7 @@ struct error *issue_check_host_name(struct str name, struct str cluster)
 
         name_put_canonical(&canonical, name, cluster);
         if (canonical.len + 1 + cluster.len > LIMIT_NAME) /* certificates of role Node hold both */
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name, with the cluster's behind it, is longer than %d characters",
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name with the cluster's name appended is longer than %d characters",
                                             LIMIT_NAME), "set teleport.nodename in teleport.yaml to a shorter name");
         /* An address may belong to another host next; the address at which the host is seen is certified beside its name. */
         if (name_is_ip(buf_str(&canonical)))

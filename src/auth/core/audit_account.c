@@ -92,7 +92,7 @@ struct error *audit_check_room(struct auth *a, enum audit_room what)
         if (room.free >= (what == ROOM_FOR_NEW ? room.least : room.least / 2))
                 return NULL;
         /* Hosts and users read it: log_dir is a path of our sandbox, which says nothing to them. */
-        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of the audit log is full but for what administrators need: %llu KiB of it are free",
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of the audit log has only the space reserved for administrators left: %llu KiB are free",
                                     (unsigned long long)(room.free / KiB)),
                           "an administrator frees some space on the disk of the Auth Service's data directory");
 }

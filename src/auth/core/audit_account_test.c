@@ -22,7 +22,7 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
         assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         assert_true(audit_may_report(&w->a, log, STR("user bob")));
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, DISK_MIB);
-        assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "is full but for what administrators need");
+        assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "has only the space reserved for administrators left");
         assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1))); /* what is open goes on */
         assert_false(audit_may_report(&w->a, log, STR("user bob")));          /* counted */
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
@@ -52,7 +52,7 @@ static void a_small_disk_keeps_a_share(void **state)
         given_free_disk(w, 1 * LIMIT_EVENTS_FREE_PERCENT, 100);
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
         given_free_disk(w, 1 * LIMIT_EVENTS_FREE_PERCENT - 1, 100);
-        assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "4096 KiB of it are free");
+        assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "4096 KiB are free");
 }
 
 static void looks_at_the_disk_once_in_a_while(void **state)

@@ -358,7 +358,7 @@ static void on_cluster_name(void *ctx, struct str name, struct error *err)
                         log_warn("A cluster cannot be renamed: the name of its first start stays", LOG_STR("configured", a->cluster),
                                  LOG_STR("name", name));
                 if (a->is_log_new)
-                        log_warn("The audit log and the recordings of this cluster are gone, a new log begins",
+                        log_warn("The audit log and the recordings of this cluster are missing, a new log begins",
                                  LOG_C("hint", "put the directory log back, from a backup or from where it was moved, while teleport is stopped"));
                 a->cluster = arena_str(a->service->arena, name);
                 issue_load_authorities(a, false, on_authorities, a);
@@ -460,7 +460,7 @@ static void on_signer_lost(void *ctx)
 {
         struct auth *a = ctx;
 
-        log_warn("The signer is gone; joins wait for it to be started again");
+        log_warn("The signer has ended; joins wait until it is started again");
         link_close(a->signer);
         a->signer = NULL;
 }
@@ -469,7 +469,7 @@ static void on_sts_lost(void *ctx)
 {
         struct auth *a = ctx;
 
-        log_warn("The STS client is gone; joins that need it wait until it is started again");
+        log_warn("The STS client has ended; joins that need it wait until it is started again");
         link_close(a->sts);
         a->sts = NULL;
 }

@@ -94,8 +94,8 @@ static void on_pace(void *ctx)
                 check(d);
         } else if (!d->is_silent && instant_since(loop_now(d->loop), d->began).ns >= MILLISECONDS(TIMEOUT_DISK_CHECK).ns) {
                 d->is_silent = true;
-                log_warn("The disk of the audit log does not answer; nothing that has to be audited goes on until it does",
-                         LOG_C("hint", "a file server that is gone, or a disk that fails: dmesg says which"));
+                log_warn("The disk of the audit log does not respond; audited actions wait until it does",
+                         LOG_C("hint", "the file server is not reachable, or the disk fails: see dmesg"));
         }
         timer_start(d->pace, MILLISECONDS(PACE_DISK_CHECK));
 }

@@ -80,9 +80,9 @@ struct error *event_budget_check(struct event_budget *b, struct str subject, str
         if (spent_by(b, subject, now) < b->bytes_per_day)
                 return NULL;
         AUTO_MEM char *shown = escaped(subject);
-        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has caused %lld MiB of %s within a day, as many as the cluster takes", shown,
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has caused %lld MiB of %s within a day, which is the limit", shown,
                                     (long long)(b->bytes_per_day / MiB), b->what),
-                          "wait, the budget comes back evenly within a day; whatever does this in a loop should stop");
+                          "wait: the budget refills evenly within a day; stop the program that causes this in a loop");
 }
 
 static void free_spending(void *ctx, struct str subject, void *value)
@@ -126,13 +126,13 @@ struct error *user_budget_check(struct user_budget *b, struct str user, struct s
                 return NULL;
         int64_t here = spent_by(&b->on_node, str_of(pair), now);
         if (here >= b->on_node.bytes_per_day)
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user %s has caused %lld MiB of %s within a day on this node, as many as the cluster takes",
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user %s has caused %lld MiB of %s within a day on this node, which is the limit",
                                             shown, (long long)(b->on_node.bytes_per_day / MiB), b->on_node.what),
-                                  "wait, the budget comes back evenly within a day; whatever does this in a loop should stop");
+                                  "wait: the budget refills evenly within a day; stop the program that causes this in a loop");
         if (here >= b->reserve && spent_by(&b->all, user, now) >= b->all.bytes_per_day)
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user %s has caused %lld MiB of %s within a day on all nodes, as many as the cluster takes",
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user %s has caused %lld MiB of %s within a day on all nodes, which is the limit",
                                             shown, (long long)(b->all.bytes_per_day / MiB), b->all.what),
-                                  "wait, the budget comes back evenly within a day; whatever does this in a loop should stop. Nodes on which the user did little are open");
+                                  "wait: the budget refills evenly within a day; stop the program that causes this in a loop. Nodes on which the user has caused few events can still be used");
         return NULL;
 }
 

@@ -127,7 +127,7 @@ static struct error *lacks_rule(const struct caller *c, const struct guarded_met
                 if (row->verbs & verb)
                         buf_printf(&verbs, "%s%s", verbs.len > 0 ? ", " : "", access_verb_name(verb));
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: no role of user %s allows to %s %s", c->user, buf_c(&verbs), row->kind),
-                          "`tsh status` shows your roles; an administrator can give you others");
+                          "`tsh status` shows your roles; an administrator can assign others to you");
 }
 
 /* What was allowed a call ago may be so no more: the roles, the locks and the clock are asked each time. */
@@ -159,7 +159,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         if (c->groups & CALLER_USER)
                 return error_new(ERROR_PERMISSION_DENIED, "this method is not open to users");
         if (c->is_forgotten)
-                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "the cluster no longer knows this host"), REASON_IDENTITY),
                                   "it joins again by itself if its token still allows it");
         if (c->has_lost_role)
                 return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "this host does not have the role of its certificate any more"),

@@ -52,7 +52,7 @@ struct error *passes_announce(struct passes *p, struct str proxy, struct str cli
         p->proxies.limits = (struct share_limits){ LIMIT_PASSES, LIMIT_PASSES_PROXY, 0, 0 };
         drop_expired(p);
         if (!shares_have_room(&p->proxies, proxy))
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections through this proxy are under way");
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections through this proxy are being established");
         struct pass *pass = NEW(struct pass);
         pass->since = loop_now(p->loop);
         random_bytes(pass->ticket, sizeof pass->ticket);

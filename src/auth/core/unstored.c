@@ -18,7 +18,7 @@ struct error *unstored_take(struct budget_holder *h, size_t bytes)
 {
         if (budget_take(h, bytes))
                 return NULL;
-        return error_new(ERROR_RESOURCE_EXHAUSTED, "what this host and others have sent waits for the disk of the Auth Service");
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "too much data of this host and others waits for the disk of the Auth Service");
 }
 
 struct error *unstored_push(struct unstored_queue *q, struct auth *a, struct str host_id, const ProtobufCMessage *msg)

@@ -268,7 +268,7 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
         struct str ssh = pb_str(q->public_ssh_key);
 
         if (host == NULL)
-                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY),
+                return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "the cluster no longer knows this host"), REASON_IDENTITY),
                                   "it joins again by itself if its token still allows it");
         if (!host_has_role(host, r->role)) {
                 AUTO_MEM char *shown = escaped(r->role);
@@ -377,7 +377,7 @@ static struct error *apply_token(struct renewal *r, const Cteleport__V1__Token *
         r->is_narrowed = kept < host->n_system_roles;
         host->n_system_roles = kept;
         if (kept == 0)
-                return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' gives this host none of its roles any more", host->token_name),
+                return error_hint(error_new(ERROR_PERMISSION_DENIED, "token '%s' no longer permits any role of this host", host->token_name),
                                   "an administrator adds them under spec.roles of the token, or removes the host: tctl rm node/ID");
         return NULL;
 }
@@ -444,7 +444,7 @@ void host_certs_open(struct rpc_call *call, const ProtobufCMessage *first)
         ProtobufCMessage *copy = NULL;
         struct error *err = wire_copy(r->arena, first, &copy);
         if (err == NULL && !str_equal(str_of(caller->role), STR("Instance")))
-                err = error_new(ERROR_PERMISSION_DENIED, "certificates are given to the Instance identity of a host, not to its %s", caller->role);
+                err = error_new(ERROR_PERMISSION_DENIED, "certificates are issued to the Instance identity of a host, not to its %s", caller->role);
         if (err != NULL) {
                 renewal_finish(r, err);
                 return;

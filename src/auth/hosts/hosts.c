@@ -21,13 +21,13 @@ struct error *host_check_claim(const Cteleport__State__V1__Host *host, struct st
                                const struct join_attributes *attributes)
 {
         if (!name_is_uuid(host_id) && (method->owns_host_id == NULL || !method->owns_host_id(host_id, attributes)))
-                return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s is that of an EC2 instance, as which AWS does not know this host",
+                return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s is that of an EC2 instance, but AWS does not identify this host as that instance",
                                                       STR_ARG(host_id)), REASON_HOST_ID),
-                                  "remove host_uuid and proc from the data_dir of this host, it gets an ID of its own");
+                                  "remove host_uuid and proc from the data_dir of this host, it then gets a new ID");
         if (host != NULL && (attributes->count == 0 || !is_attested_as(host, method, attributes)))
                 return error_hint(error_for(error_new(ERROR_PERMISSION_DENIED, "the host ID %.*s belongs to a host with another identity",
                                                       STR_ARG(host_id)), REASON_HOST_ID),
-                                  "was this machine cloned? remove host_uuid and proc from its data_dir, it gets an ID of its own");
+                                  "was this machine cloned? remove host_uuid and proc from its data_dir, it then gets a new ID");
         return NULL;
 }
 

@@ -146,7 +146,7 @@ static void on_gone(void *ctx)
 
 static struct error *unknown_host(void)
 {
-        return error_for(error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more"), REASON_IDENTITY);
+        return error_for(error_new(ERROR_UNAUTHENTICATED, "the cluster no longer knows this host"), REASON_IDENTITY);
 }
 
 static void write_record(struct presence *p);
@@ -319,7 +319,7 @@ static void warn_of_name(struct presence *p)
 
         if (err == NULL)
                 return;
-        AUTO_MEM char *text = mem_printf("%s: this host goes by its ID until it joins with another teleport.nodename", err->what);
+        AUTO_MEM char *text = mem_printf("%s: this host is known by its ID only until it joins with another teleport.nodename", err->what);
         presence_notice(p, "name", text);
 }
 

@@ -21,7 +21,7 @@
 static char *warning(const Cteleport__State__V1__Presence *first, const Cteleport__State__V1__Presence *second)
 {
         return mem_printf("two live agents have the host ID %s: one at %s, one at %s; this happens when a machine is cloned: stop one, remove "
-                          "host_uuid and proc from its data_dir and start it again, it gets an ID of its own",
+                          "host_uuid and proc from its data_dir and start it again, it then gets a new ID",
                           first->host_id, first->remote_addr, second->remote_addr);
 }
 

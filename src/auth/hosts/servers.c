@@ -324,7 +324,7 @@ static void on_web_keys_noted(void *ctx, uint64_t revision, struct error *err)
 
         (void)revision;
         if (err == NULL)
-                log_info("The keys of a proxy's web certificates are certified for nobody", LOG_C("host_id", host_id));
+                log_info("The keys of a proxy's web certificates are never certified", LOG_C("host_id", host_id));
         else /* the host was removed meanwhile; or the proxy tells them again when it comes back */
                 log_warn("The keys of a proxy's web certificates could not be written down", LOG_C("host_id", host_id), LOG_ERR(err));
 }
@@ -344,7 +344,7 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
                 AUTO_PTR(error) err = add_web_key(arena, keys[i], &record);
 
                 if (err != NULL)
-                        log_warn("A proxy says of a key that it is of its web certificate and does not prove it", LOG_STR("host_id", host_id),
+                        log_warn("A proxy reports a key of a web certificate without a proof that it has the private key", LOG_STR("host_id", host_id),
                                  LOG_ERR(err));
         }
         const struct server *known = known_web_keys(a, host_id);
@@ -421,8 +421,8 @@ void servers_warn_of_duplicates(const struct auth *a, struct str host_id, const 
 
                 for (size_t k = 0; k < found && k < ARRAY_LEN(ids); k++)
                         if (!str_equal(ids[k], host_id))
-                                log_warn("A proxy has the name of another host as its public name; that host goes by its ID from now on",
+                                log_warn("A proxy has the name of another host as its public name; that host is known by its ID only from now on",
                                          LOG_STR("name", names[i]), LOG_STR("proxy_host_id", host_id), LOG_STR("host_id", ids[k]),
-                                         LOG_C("hint", "give that host another teleport.nodename"));
+                                         LOG_C("hint", "change teleport.nodename of that host"));
         }
 }

@@ -87,7 +87,7 @@ void tunnels_refuse(struct auth *a, struct str host_id, const char *reason)
 static struct error *check_node(const struct auth *a, const Cteleport__State__V1__Host *host)
 {
         if (host == NULL)
-                return error_new(ERROR_UNAUTHENTICATED, "this host is not known to the cluster any more");
+                return error_new(ERROR_UNAUTHENTICATED, "the cluster no longer knows this host");
         if (!host_has_role(host, STR("Node")))
                 return error_new(ERROR_PERMISSION_DENIED, "this host does not have role Node any more");
         return directory_check_host(a->directory, host);

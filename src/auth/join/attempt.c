@@ -90,7 +90,7 @@ void attempt_fail(struct attempt *at, const char *check, struct error *err)
 
 void attempt_end_for_another(struct attempt *at)
 {
-        attempt_fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are under way, and this one made room for another"),
+        attempt_fail(at, "load", error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many joins are running, and this one was ended in favour of another"),
                                     "the agent tries again by itself"));
 }
 
@@ -111,7 +111,7 @@ bool attempt_resume(struct attempt *at)
         if (at->is_released)
                 free_now(at);
         else if (at->out_of_turn != NULL)
-                attempt_fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s came out of turn (at: %s)", at->out_of_turn,
+                attempt_fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s was not expected (at: %s)", at->out_of_turn,
                                             attempt_step_name(at)));
         else
                 attempt_fail(at, "deadline", error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "joining took longer than %d seconds (it was at: %s)",
@@ -205,7 +205,7 @@ void attempt_out_of_turn(struct attempt *at, const char *what)
                 at->out_of_turn = what;
                 return;
         }
-        attempt_fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s came out of turn (expected: %s)", what,
+        attempt_fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s was not expected (expected: %s)", what,
                                     attempt_step_name(at)));
 }
 

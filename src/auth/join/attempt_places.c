@@ -26,7 +26,7 @@ static void end(void *ctx, struct admitted *a)
 
 static struct error *too_many(const char *where, int most)
 {
-        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has %d joins under way", where, most), "the agent tries again by itself");
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has %d running joins", where, most), "the agent tries again by itself");
 }
 
 struct error *attempt_enter(struct attempt *at)

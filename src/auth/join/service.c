@@ -130,7 +130,7 @@ static void on_params(struct join *j, const Teleport__Join__V1__JoinRequest *req
         if (params == NULL)
                 method = join_method_of_params(request, &params);
         if (method == NULL)
-                attempt_out_of_turn(j->attempt, "a message of a join method this release does not know");
+                attempt_out_of_turn(j->attempt, "a message of a join method that this release does not support");
         else
                 on_host_params(j, params, method);
 }

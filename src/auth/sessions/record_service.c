@@ -122,7 +122,7 @@ static void finish(struct upload *u, struct error *err)
         struct rpc_call *call = u->call;
 
         if (err != NULL)
-                log_warn("A recording cannot be taken", LOG_C("session_id", u->id == NULL ? "" : u->id), LOG_C("host_id", u->host_id),
+                log_warn("A recording cannot be stored", LOG_C("session_id", u->id == NULL ? "" : u->id), LOG_C("host_id", u->host_id),
                          LOG_ERR(err));
         if (call == NULL) {
                 error_free(err);
@@ -190,8 +190,8 @@ static void report_holes(struct upload *u)
 {
         if (u->progress.missing_bytes == 0)
                 return;
-        AUTO_PTR(error) lost = error_new(ERROR_DATA_LOSS, "%u chunks in the middle of the recording were damaged on the node's disk; what stands around them is "
-                                                          "here",
+        AUTO_PTR(error) lost = error_new(ERROR_DATA_LOSS, "%u chunks in the middle of the recording were damaged on the node's disk; the parts around them were "
+                                                          "received",
                                          u->progress.missing_chunks);
         log_warn("A recording has holes", LOG_C("session_id", u->id), LOG_C("host_id", u->host_id), LOG_INT("missing_chunks", u->progress.missing_chunks),
                  LOG_INT("missing_bytes", (int64_t)u->progress.missing_bytes));
@@ -220,7 +220,7 @@ static struct error *check_finish(const struct upload *u)
         if (u->is_aborted)
                 return NULL; /* what is here is all there is */
         if (u->final_size != u->progress.size)
-                return error_new(ERROR_INVALID_ARGUMENT, "the recording is finished at %llu bytes, of which %llu came",
+                return error_new(ERROR_INVALID_ARGUMENT, "the recording is finished at %llu bytes, but %llu bytes were received",
                                  (unsigned long long)u->final_size, (unsigned long long)u->progress.size);
         if (!u->file.check.has_ended)
                 return error_new(ERROR_DATA_LOSS, "the recording has no end");
@@ -470,9 +470,9 @@ static struct error *take_place(struct upload *u)
         struct upload *elder = map_get(&u->auth->uploads, str_of(u->id));
 
         if (elder != NULL && !elder->is_busy && strcmp(elder->host_id, u->host_id) == 0)
-                finish(elder, error_new(ERROR_ABORTED, "the recording comes on another stream"));
+                finish(elder, error_new(ERROR_ABORTED, "the recording is being received on another stream"));
         if (map_get(&u->auth->uploads, str_of(u->id)) != NULL)
-                return error_new(ERROR_UNAVAILABLE, "the recording comes on another stream");
+                return error_new(ERROR_UNAVAILABLE, "the recording is being received on another stream");
         map_put(&u->auth->uploads, str_of(u->id), u);
         u->is_placed = true;
         return NULL;
@@ -506,7 +506,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 err = take_finish(u, up->finish);
                 break;
         default:
-                err = error_new(ERROR_INVALID_ARGUMENT, "a message about a recording that this release does not know");
+                err = error_new(ERROR_INVALID_ARGUMENT, "an unknown message about a recording");
         }
         if (err != NULL)
                 finish(u, err);

@@ -248,7 +248,7 @@ static struct error *check_room(const struct record_file *f, size_t len)
 static struct error *take_back(const struct record_file *f, struct error *err)
 {
         if (ftruncate(f->fd, (off_t)f->size) != 0)
-                return error_because(err, error_errno(errno, "and what was written of it cannot be taken back"));
+                return error_because(err, error_errno(errno, "and the written part cannot be removed"));
         return err;
 }
 
@@ -329,10 +329,10 @@ struct error *record_file_read(const char *dir, struct str session_id, unsigned 
 
         *ret_size = 0;
         if (fd < 0 && errno == ENOENT)
-                return set_aside == 0 ? error_new(ERROR_NOT_FOUND, "the recording is gone from the Auth Service's disk")
+                return set_aside == 0 ? error_new(ERROR_NOT_FOUND, "the recording is missing on the Auth Service's disk")
                                       : error_new(ERROR_NOT_FOUND, "no file number %u of this session was set aside", set_aside);
         if ((fd < 0 && errno == ELOOP) || (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))))
-                return error_new(ERROR_DATA_LOSS, "a link, or something else that is no file, is in the place of the recording on the Auth Service's disk");
+                return error_new(ERROR_DATA_LOSS, "the recording's path on the Auth Service's disk is a link or another object that is not a file");
         if (fd < 0)
                 return error_errno(errno, "the recording on the Auth Service's disk cannot be opened");
         return read_into(fd, offset, most, out, ret_size);

@@ -241,7 +241,7 @@ static bool is_kind(const char *kind)
 static struct error *check_start(const struct connection *c, const Cteleport__V1__ReportStart *m)
 {
         if (!connection_is_accepted(c))
-                return error_new(ERROR_INVALID_ARGUMENT, "a session before anybody has logged in");
+                return error_new(ERROR_INVALID_ARGUMENT, "a session before a login");
         if (!name_is_session(str_of(m->session_id)) || !is_kind(m->kind))
                 return error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind");
         if (find_session(c, m->session_id) != NULL)
@@ -410,7 +410,7 @@ static struct error *report_port(struct auth *a, struct connection *c, struct st
         struct audit_record r = { 0 };
 
         if (!connection_is_accepted(c))
-                return error_new(ERROR_INVALID_ARGUMENT, "a forwarded port before anybody has logged in");
+                return error_new(ERROR_INVALID_ARGUMENT, "a forwarded port before a login");
         begin(a, &r, m->is_denied ? &audit_port_failed : &audit_port, c);
         audit_str(&r, "addr", str_of(m->address));
         audit_str(&r, "direction", str_of(m->direction));
@@ -492,7 +492,7 @@ struct error *connection_record_report(struct auth *a, struct connection *c, str
                 report_closed(a, c, t, up->closed);
                 return NULL;
         default:
-                return error_new(ERROR_INVALID_ARGUMENT, "a message about a connection that this release does not know");
+                return error_new(ERROR_INVALID_ARGUMENT, "an unknown message about a connection");
         }
 }
 

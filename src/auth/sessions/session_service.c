@@ -478,7 +478,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
         if (t->call != NULL && (err != NULL || t->now.is_over)) {
                 if (err == NULL)
                         t->state = DONE;
-                finish(t, err == NULL ? NULL : error_wrap(err, "what happens on the connection could not be written down"));
+                finish(t, err == NULL ? NULL : error_wrap(err, "the events of the connection could not be stored"));
                 return;
         }
         if (t->call == NULL) {
@@ -697,7 +697,7 @@ static void load_next(struct report_stream *t)
 static struct error *check_begin(struct report_stream *t, const struct state_record *record)
 {
         if (record == NULL)
-                return error_new(ERROR_NOT_FOUND, "the cluster knows no such connection; it may have been given up");
+                return error_new(ERROR_NOT_FOUND, "the cluster does not know this connection; it may have been closed after a loss");
         TRY(connection_load(&t->now, record));
         if (t->is_given_up)
                 return NULL;

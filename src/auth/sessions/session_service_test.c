@@ -198,7 +198,7 @@ static void a_login_that_lost_its_permission_ends_before_it_begins(void **state)
         AWAIT(w, n.terminated[0] != '\0');
         started(&n, SESSION_1, "shell", "");
         AWAIT(w, n.call == NULL);
-        assert_refused(n.err, ERROR_INVALID_ARGUMENT, "before anybody has logged in");
+        assert_refused(n.err, ERROR_INVALID_ARGUMENT, "before a login");
         n.err = NULL;
         leave(&n);
         assert_int_equal(count_records(w, &session_kind), 0);
@@ -511,7 +511,7 @@ static void a_node_may_speak_of_its_own_connections_only(void **state)
         leave(&thief);
         report_stream(w, &thief, WEB_2, SESSION_2, false);
         AWAIT(w, thief.call == NULL);
-        assert_refused(thief.err, ERROR_NOT_FOUND, "no such connection");
+        assert_refused(thief.err, ERROR_NOT_FOUND, "does not know this connection");
         thief.err = NULL;
         leave(&thief);
         given_shell(w, &n);
@@ -539,7 +539,7 @@ static void a_connection_begins_once_and_soon(void **state)
         loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_DIALLED + 1));
         report_stream(w, &n, WEB_1, late.id, false);
         AWAIT(w, n.call == NULL);
-        assert_refused(n.err, ERROR_NOT_FOUND, "no such connection");
+        assert_refused(n.err, ERROR_NOT_FOUND, "does not know this connection");
         n.err = NULL;
         leave(&n);
 }
@@ -670,7 +670,7 @@ static void a_disk_without_room_ends_who_causes_events(void **state)
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
         exited(&n, SESSION_2, 0);
         AWAIT(w, n.terminated[0] != '\0');
-        assert_non_null(strstr(n.terminated, "is full but for what administrators need"));
+        assert_non_null(strstr(n.terminated, "has only the space reserved for administrators left"));
         leave(&n);
 }
 

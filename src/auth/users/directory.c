@@ -363,7 +363,7 @@ static struct error *missing_role(struct str user, struct str role)
 
         /* A role that is gone may have denied something: without it nobody knows what the user may do. */
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "role '%s' of user '%s' does not exist any more", shown_role, shown_user),
-                          "an administrator gives the user other roles: tctl users update %s --set-roles=…", shown_user);
+                          "an administrator can assign other roles: tctl users update %s --set-roles=…", shown_user);
 }
 
 struct error *directory_access_user(const struct directory *d, struct str user, struct arena *a, struct access_user *ret)

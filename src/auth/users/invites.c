@@ -202,7 +202,7 @@ static void on_counted(void *ctx, uint64_t revision, struct error *err)
         (void)revision;
         error_free(err); /* counted or, meanwhile, changed: wrong it is */
         finish(o, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the one-time code is wrong"),
-                             "take the code that the app shows now for this cluster; the clock of the device must be right"));
+                             "use the code that the app shows now for this cluster; the clock of the device must be correct"));
 }
 
 /* Guessing must have an end: the invite ends with the last code that it allows. */

@@ -276,7 +276,7 @@ static void certify(struct login *l)
                 err = check_locks(l);
         if (err == NULL && l->role_count == 0)
                 err = error_hint(error_new(ERROR_PERMISSION_DENIED, "the user has no roles"),
-                                 "an administrator can give one: tctl users update %.*s --set-roles=access", STR_ARG(l->user));
+                                 "an administrator can assign one: tctl users update %.*s --set-roles=access", STR_ARG(l->user));
         if (err == NULL)
                 err = audit_account_check(l->auth, ACCOUNT_LOGIN, l->user);
         if (err != NULL) {

@@ -76,10 +76,10 @@ struct error *recordings_check(Cteleport__V1__Recording *const *recordings, size
         }
         if (first == NULL)
                 return NULL;
-        return error_hint(error_new(ERROR_DATA_LOSS, "%zu of %zu recordings are not on the Auth Service's disk as they came from their nodes, or came with holes; "
+        return error_hint(error_new(ERROR_DATA_LOSS, "%zu of %zu recordings on the Auth Service's disk differ from the data of their nodes, or have holes; "
                                                      "the first is %s: %s",
                                     damaged, count, first->session_id, first->status),
-                          "see what is left: tsh play %s; size and digest are in the audit log: tctl audit ls --type=session.upload",
+                          "play the remaining parts: tsh play %s; size and digest are in the audit log: tctl audit ls --type=session.upload",
                           first->session_id);
 }
 

@@ -101,8 +101,8 @@ static struct error *create(struct session *s, const struct resource *r, bool is
         struct error *err = kind_write(s, kind, r->msg, how, &was_there);
 
         if (err != NULL && err->code == ERROR_ABORTED)
-                return error_hint(err, "take its present text (tctl get) and repeat the change; without metadata.revision the file "
-                                       "overwrites whatever is there");
+                return error_hint(err, "get its current text (tctl get) and repeat the change; without metadata.revision the file "
+                                       "overwrites any version");
         if (err != NULL && err->code == ERROR_ALREADY_EXISTS)
                 return error_hint(err, "use -f (--force) to overwrite it");
         if (err == NULL)

@@ -583,7 +583,7 @@ static void lists_recordings_by_time_and_fails_for_a_damaged_one(void **state)
                             "11111111-1111-4111-8111-111111111111                        2027-01-15T08:00:00Z 1m30s    short     top     \n"
                             "22222222-2222-4222-8222-222222222222 alice root  web\\x1b[2J 2027-01-15T08:01:00Z going on recording         \n");
         assert_int_equal(f->exit_code, 1);
-        assert_true(str_contains(buf_str(&f->err), STR("1 of 2 recordings are not on the Auth Service's disk as they came")));
+        assert_true(str_contains(buf_str(&f->err), STR("1 of 2 recordings on the Auth Service's disk differ")));
 }
 
 /* ---- who asks ------------------------------------------------------------------------------------- */

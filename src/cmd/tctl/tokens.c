@@ -38,7 +38,7 @@ static struct error *random_secret(struct arena *arena, const char **ret)
         AUTO(buf) hex = BUF_MAX(2 * SECRET_BYTES);
 
         if (getentropy(bytes, sizeof bytes) != 0)
-                return error_errno(errno, "the kernel gives no random bytes");
+                return error_errno(errno, "the kernel returned no random bytes");
         hex_encode(&hex, str_of_bytes(bytes, sizeof bytes));
         wipe(bytes, sizeof bytes);
         *ret = arena_str(arena, buf_str(&hex)).ptr;

@@ -32,7 +32,7 @@ const struct flag login_flags[] = {
 };
 
 const struct argument login_arguments[] = {
-        { "cluster", .help = "Name of the cluster, for those who want to be sure" },
+        { "cluster", .help = "Require that the cluster has this name" },
         { NULL },
 };
 
@@ -69,7 +69,7 @@ static struct error *whom_and_where(struct login *l, const struct flags *given)
         TRY(user_proxy(l->arena, given, &proxy));
         error_free(profile_find(&before, proxy, NULL));
         if (proxy == NULL && before.web_addr == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no proxy is given: name the one to log in at"),
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no proxy is given"),
                                   "tsh login --proxy=HOST[:PORT] --user=NAME");
         if (proxy == NULL)
                 proxy = arena_printf(l->arena, "%s", before.web_addr);

@@ -115,8 +115,8 @@ static struct error *begin(struct tape *t, const struct recording_event *e)
         t->has_begun = true;
         if (!t->is_other || e->kind == RECORDING_HOLE)
                 return NULL;
-        return error_hint(error_new(ERROR_DATA_LOSS, "what the cluster has as the recording of this session is another one's, or was altered from its "
-                                                     "beginning on"),
+        return error_hint(error_new(ERROR_DATA_LOSS, "the cluster's file is the recording of another session, or was altered from its "
+                                                     "beginning"),
                           "the digest of the true one is in the audit log: tctl audit ls --type=session.upload");
 }
 
@@ -170,7 +170,7 @@ static void close_hole(struct tape *t, const struct duration *until)
         else if (chunks == 1)
                 buf_printf(&line, "chunk %u is damaged or missing", t->first_missing);
         else
-                buf_printf(&line, "what stands before chunk %u is no part of it", t->first_missing);
+                buf_printf(&line, "the bytes before chunk %u are not part of it", t->first_missing);
         buf_printf(&line, ", %llu bytes", (unsigned long long)(t->missing_bytes - t->bytes_before));
         if (until != NULL)
                 buf_printf(&line, ": output from %.3f s to %.3f s", (double)t->hole_at.ns / 1e9, (double)until->ns / 1e9);
@@ -215,11 +215,11 @@ static struct error *not_whole(const struct tape *t, const char *why)
 static struct error *check_file(const struct tape *t)
 {
         if (t->offset != t->size)
-                return error_hint(error_new(ERROR_DATA_LOSS, "the recording is not whole: it should have %lld bytes, and %lld are there",
+                return error_hint(error_new(ERROR_DATA_LOSS, "the recording is incomplete: it should have %lld bytes, and has %lld",
                                             (long long)t->size, (long long)t->offset),
                                   "size and digest of a finished recording are in the audit log: tctl audit ls --type=session.upload");
         if (t->has_digest && memcmp(t->digest, t->chain.link, sizeof t->digest) != 0)
-                return not_whole(t, "it was altered after it had come from the node: its digest does not fit");
+                return not_whole(t, "it was altered after it was received from the node: its digest does not match");
         return NULL;
 }
 
@@ -235,16 +235,16 @@ static struct error *report_holes(struct tape *t)
                 fprintf(stderr, "The recording has %zu more holes.\n", t->holes - HOLES_REPORTED);
         if (t->is_other)
                 fprintf(stderr, "Its first chunk is damaged: nothing proves that the rest is of this session.\n");
-        return error_hint(error_new(ERROR_DATA_LOSS, "the recording is not whole: it is damaged in %zu place%s, where %llu bytes are missing", t->holes,
+        return error_hint(error_new(ERROR_DATA_LOSS, "the recording is incomplete: it is damaged in %zu place%s, where %llu bytes are missing", t->holes,
                                     t->holes == 1 ? "" : "s", (unsigned long long)t->missing_bytes),
-                          "what stands around them was shown; behind the first hole it cannot be compared with the digest of the recording");
+                          "the parts around them were shown; after the first hole they cannot be compared with the digest of the recording");
 }
 
 /* After the last byte. */
 static struct error *check_end(const struct tape *t)
 {
         if (strcmp(t->status, "set-aside") == 0)
-                return error_hint(error_new(ERROR_DATA_LOSS, "this is a file that was set aside because it was not as it had come from the node"),
+                return error_hint(error_new(ERROR_DATA_LOSS, "this is a file that was set aside because it differed from the data of the node"),
                                   "the recording that took its place: tsh play %s", t->session_id);
         TRY(check_file(t));
         if (strcmp(t->status, "aborted") == 0) { /* complete: all data that the cluster received */
@@ -254,7 +254,7 @@ static struct error *check_end(const struct tape *t)
         if (strcmp(t->status, "waiting") == 0)
                 return not_whole(t, "the session is over, and the rest has not arrived from its node yet");
         if (strcmp(t->status, "unrecorded") == 0)
-                return not_whole(t, "what the cluster knew of its length and digest is lost");
+                return not_whole(t, "the cluster has lost its record of the length and digest");
         if (!t->is_complete) {
                 fprintf(stderr, "The recording is not complete: the session still goes on, or its rest has not arrived yet.\n");
                 return NULL;

@@ -170,7 +170,7 @@ static struct error *explain_end(const struct programs_way *way)
 
         if (err != NULL)
                 return error_wrap(err, "the connection to %s has ended", way->node);
-        return error_hint(error_new(ERROR_UNAVAILABLE, "the connection to %s has ended; how far the command got is not known", way->node),
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the connection to %s has ended; the progress of the command is unknown", way->node),
                           "a new connection can be made: run the command again");
 }
 

@@ -69,10 +69,10 @@ static struct error *await_line(const struct query *q, int *ret_signum)
         if (tcsetattr(q->tty, TCSAFLUSH, &q->silent) != 0)
                 return error_errno(errno, "cannot switch the terminal's echo off");
         if (!fd_write_all(q->tty, str_of(q->text)))
-                return error_errno(errno, "cannot ask on the terminal");
+                return error_errno(errno, "cannot prompt on the terminal");
         while (poll(either, ARRAY_LEN(either), -1) < 0)
                 if (errno != EINTR)
-                        return error_errno(errno, "cannot ask on the terminal");
+                        return error_errno(errno, "cannot prompt on the terminal");
         if (either[1].revents != 0 && read(q->signals, &info, sizeof info) == (ssize_t)sizeof info)
                 *ret_signum = (int)info.ssi_signo;
         return NULL;
@@ -119,7 +119,7 @@ static struct error *prompt_without_echo(int tty, const char *text, struct secre
         sigset_t all, mask;
 
         if (tcgetattr(tty, &q.before) != 0)
-                return error_errno(errno, "cannot ask on the terminal");
+                return error_errno(errno, "cannot prompt on the terminal");
         q.silent = q.before;
         q.silent.c_lflag &= ~(tcflag_t)ECHO;
         q.silent.c_lflag |= ECHONL | ICANON | ISIG;
@@ -143,6 +143,6 @@ struct error *prompt_secret(const char *query, struct secret *ret)
                 return read_line(STDIN_FILENO, ret);
         AUTO_FD int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (tty < 0)
-                return error_errno(errno, "there is no terminal to ask on");
+                return error_errno(errno, "there is no terminal for a prompt");
         return prompt_without_echo(tty, query, ret);
 }

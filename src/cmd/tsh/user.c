@@ -86,7 +86,7 @@ struct error *user_login(const struct flags *given, const struct profile *p, con
         if (login == NULL && p->login_count == 1 && name_is_login(p->logins[0]))
                 login = str_to_c(p->arena, p->logins[0]);
         if (login == NULL)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no login is given: name the account on the node"),
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "no login is given"),
                                   "write LOGIN@NODE or --login=LOGIN; 'tsh status' lists your logins");
         if (!name_is_login(str_of(login))) {
                 AUTO_MEM char *shown = escaped(str_of(login));

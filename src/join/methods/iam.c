@@ -91,7 +91,7 @@ struct error *iam_check_identity(const Cteleport__Internal__V1__StsAnswer *answe
 
         if (err == NULL)
                 return NULL;
-        return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) gave an answer that proves nothing", sts_host), err);
+        return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) sent an answer that does not prove an identity", sts_host), err);
 }
 
 static const char *side_of(int64_t seconds)
@@ -135,12 +135,12 @@ static struct error *error_of_answer(const struct verification *s, const Ctelepo
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__REFUSED:
                 return explain_refusal(s, answer, code, message);
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE:
-                return error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS (%s) could not be asked", s->sts_host),
+                return error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS (%s) could not be reached", s->sts_host),
                                                 error_new(ERROR_UNAVAILABLE, "%s%s%s, after %d %s", code, colon, message, answer->tries,
                                                           answer->tries == 1 ? "try" : "tries")),
                                   "the agent tries again by itself; if it lasts, the administrator finds the reason in the Auth Service's log");
         default:
-                return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) gave an answer that proves nothing", s->sts_host),
+                return error_because(error_new(ERROR_PERMISSION_DENIED, "AWS STS (%s) sent an answer that does not prove an identity", s->sts_host),
                                      error_new(ERROR_INTERNAL, "%s%s%s", code, colon, message));
         }
 }
@@ -166,7 +166,7 @@ static void on_sts_answer(struct join_verifier *v, const ProtobufCMessage *msg, 
         const Cteleport__Internal__V1__StsAnswer *answer = (const Cteleport__Internal__V1__StsAnswer *)msg;
 
         if (err != NULL) {
-                v->ops->refuse(v, "sts", error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS could not be asked"), err),
+                v->ops->refuse(v, "sts", error_hint(error_because(error_new(ERROR_UNAVAILABLE, "AWS STS could not be reached"), err),
                                                     "the agent tries again by itself"));
                 return;
         }

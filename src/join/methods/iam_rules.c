@@ -62,7 +62,7 @@ bool iam_rule_matches(const Cteleport__V1__TokenRule *rule, const struct aws_ide
         if (!str_equal(account, who->account))
                 return differs(why, "aws_account", account, who->account);
         if (str_is_empty(arn))
-                return decide(true, why, "the account is equal, and the rule asks for no ARN");
+                return decide(true, why, "the account is equal, and the rule has no ARN");
         if (arn.len > LIMIT_PATTERN || who->arn.len > LIMIT_PATTERN)
                 return decide(false, why, "the ARN is too long");
         if (!pattern_match(arn, who->arn))

@@ -22,7 +22,7 @@ struct rule_case {
 };
 
 static const struct rule_case cases[] = {
-        { "the account alone", "123456789012", "", true, "asks for no ARN" },
+        { "the account alone", "123456789012", "", true, "the rule has no ARN" },
         { "another account", "210987654321", "", false, "aws_account is '210987654321'" },
         { "account and exact ARN", "123456789012", WEB_ARN, true, "account and ARN match" },
         { "account and wildcard", "123456789012", "arn:aws:sts::123456789012:assumed-role/web/*", true, "match" },
