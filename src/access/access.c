@@ -110,7 +110,7 @@ enum access_reach access_may(const struct access_user *p, const char *kind, unsi
 
 /* ---- logins --------------------------------------------------------------------------------------------------- */
 
-/* Calls each for every login that the list names, templates filled in; until each says true. */
+/* Calls each() for every login of the list, with templates expanded, until it returns true. */
 static bool any_login(const struct access_user *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
 {
         bool is_filled_in = false;

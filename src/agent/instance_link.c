@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two long polls at the instance process, which keeps what this service is and whom it is to reach. */
+/* Two long polls at the instance process, which has the identity of this service and the list of proxies. */
 #include <stdlib.h>
 
 #include "agent/agent_internal.h"

@@ -172,7 +172,7 @@ bool spool_must_wait(const struct spool_file *f)
 
 /* ---- the disk, on the pool ------------------------------------------------------------------------------------ */
 
-/* *ret_free: bytes of the disk that recordings may yet take. */
+/* *ret_free: bytes of the disk that recordings may still use. */
 static struct error *check_room(int fd, uint64_t *ret_free)
 {
         struct statvfs st;
@@ -286,7 +286,7 @@ static void on_written(void *ctx)
         upload_advance(f);
 }
 
-/* Room in the folder for so much more of a user's recordings: of a small disk, no more than is left for all others. */
+/* Reserves disk space for a user's recordings. On a small disk one user gets at most as much as is left for all others. */
 static struct error *take_room(struct spool *sp, struct budget_holder *user, size_t len)
 {
         const struct budget *all = &sp->room;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A recording on its way to the cluster, while it is written and after:
+ * Sends a recording to the cluster, while it is written and afterwards:
  *
  *      ask for auth ─▶ Record: open ─▶ "begin at …" ─▶ read a piece ─▶ send ─▶ … ─▶ finish ─▶ "finished"
  *            ▲                │ lost                     ▲         │

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kinds of events. Names and codes are Teleport's where it has the event, so that what reads its log
- * reads ours; codes that begin with CT are our own.
+ * Kinds of events. Names and codes are Teleport's where it has the event, so that programs that read Teleport's log can
+ * read this one; codes that begin with CT are of this project.
  */
 #include "audit/audit.h"
 

@@ -22,7 +22,7 @@ enum { TIME_LEN = 24, TIME_AT = sizeof LINE_BEGIN - 1, PIECE = 256 * KiB };
 
 /* ---- one line -------------------------------------------------------------------------------------------- */
 
-/* The time as written: such texts order as the times do. Empty: this is none of our lines. */
+/* The time as text: the order of these texts is that of the times. Empty: not a line of the audit log. */
 static struct str time_of(struct str line)
 {
         static const char pattern[] = "dddd-dd-ddTdd:dd:dd.dddZ\"";

@@ -7,7 +7,7 @@ static bool match(struct str pattern, struct str text, bool has_question_mark)
         size_t star = pattern.len; /* where the last '*' stood; pattern.len: none yet */
         size_t resume = 0;         /* the text position that '*' was last tried from */
 
-        /* Only the last star ever needs another try: what an earlier one took can always be given to a later one. */
+        /* Backtracking to the last star suffices: characters matched by an earlier star can always be matched by a later one. */
         while (t < text.len) {
                 if (p < pattern.len && pattern.ptr[p] == '*') {
                         star = p++;

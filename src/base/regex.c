@@ -365,7 +365,7 @@ struct error *regex_compile(struct str pattern, struct regex *ret)
 
 /* ---- matching ------------------------------------------------------------------------------------------------- */
 
-/* The states that are reached, each once, in `list`. */
+/* The set of reached states, without duplicates, in `list`. */
 struct states {
         uint16_t list[REGEX_CODE_MAX];
         size_t count;

@@ -58,7 +58,7 @@ void identity_put_json(struct buf *out, const struct host_identity *id)
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
-/* The parser copies private keys; what it frees is wiped. */
+/* The parser copies private keys, so its memory is wiped when it is freed. */
 static void free_wiped(void *mem)
 {
         if (mem != NULL)

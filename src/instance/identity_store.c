@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The identities of this host: loading, taking, keeping on disk, and when the next one is due. */
+/* The identities of this host: loads them, stores new ones on disk, and schedules their renewal. */
 #include "instance/instance.h"
 
 #include <stdlib.h>

@@ -55,7 +55,7 @@ static void label_free(struct label *l)
 
 /* ---- the result -------------------------------------------------------------------------------------------- */
 
-/* A failure that lasts is reported once. */
+/* A persistent failure is logged once. */
 static void report(struct label *l, const char *trouble)
 {
         if (l->reported != NULL && trouble != NULL && strcmp(l->reported, trouble) == 0)

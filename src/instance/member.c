@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How this host gets an identity, and a connection with it. */
+/* Joins the cluster, and connects to it with the identity. */
 #include "instance/instance.h"
 
 #include "base/log.h"

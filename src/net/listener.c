@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening sockets: opening them, and accepting without ever going deaf or spinning.
+ * Listening sockets: opens them and accepts connections, also when descriptors run out.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stream whose first bytes were read already, by somebody who had to look before deciding.
+ * A stream whose first bytes were read already, to select its protocol, and are delivered again.
  */
 #include <stdlib.h>
 

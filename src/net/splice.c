@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two streams joined: the data plane.
+ * Connects two streams and forwards the bytes between them.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading certificates of our own making: exactly the profile that x509.c writes, field by field, and
- * nothing else. OpenSSL, which has verified the signature by then, would take a hundred times longer
- * to build its object; that both read the same out of a certificate is what cert_fuzz.c asserts.
+ * Parser of certificates issued by a cluster: exactly the profile that x509.c writes, field by field, and nothing else.
+ * OpenSSL, which has verified the signature by then, would take a hundred times longer to build its object; that both
+ * read the same out of a certificate is what cert_fuzz.c asserts.
  */
 #include "base/interop.h"
 #include "base/mem.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Digests, random bytes and what is made of them (key.h). */
+/* Digests, random bytes, and UUIDs made from them (key.h). */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>

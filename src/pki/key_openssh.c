@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private keys as OpenSSH keeps them (its PROTOCOL.key): older releases of it read Ed25519 keys in no other form. */
+/* Private keys in OpenSSH's format (its PROTOCOL.key), the only one for Ed25519 keys that older releases of OpenSSH read. */
 #include <openssl/evp.h>
 
 #include "base/text.h"

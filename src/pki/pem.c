@@ -9,7 +9,7 @@
 
 enum { LINE_BYTES = 48 }; /* 64 characters of base64, as RFC 7468 section 2 asks */
 
-/* The next line without its end, cut off the front of *text. */
+/* Removes the next line from the front of *text and returns it without its end. */
 static struct str take_line(struct str *text)
 {
         struct str line = str_split(text, '\n');

@@ -27,7 +27,7 @@ struct forward {
         struct proxy *proxy;
         struct rpc_call *down;       /* from the host; NULL once finished or gone */
         struct rpc_client_call *up;  /* to auth; NULL once done */
-        /* Writes a message of the host to auth; refuses what a host may not say. */
+        /* Forwards a message of the host to auth; refuses messages with fields that a host must not set. */
         struct error *(*pass)(struct forward *f, const ProtobufCMessage *msg);
         struct admitted admitted;    /* counted by its source (SOURCE_JOINS), in proxy->joins */
         size_t messages;

@@ -344,7 +344,7 @@ static const struct service_events service_events = {
 
 /* ---- main ------------------------------------------------------------------------------------------ */
 
-/* Nodes behind one router come back together: where some are connected, more may be on their way. */
+/* Nodes behind one router reconnect together: where some are connected, more are expected. */
 static bool has_nodes(void *ctx, struct str source)
 {
         const struct proxy *p = ctx;

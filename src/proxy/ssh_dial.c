@@ -146,7 +146,7 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
 
 /* ---- auth decides ------------------------------------------------------------------------------------ */
 
-/* A value that becomes a header: visible ASCII, and no longer than fits. */
+/* Whether a text can be a header value: visible ASCII, and not too long. */
 static struct error *take(char *ret, const char *text)
 {
         struct str value = str_of(text);

@@ -86,7 +86,7 @@ static void on_end(void *ctx, struct error *err)
 
 /* ---- certificates that end --------------------------------------------------------------------------- */
 
-/* How long the node behind the tunnel is proven to be who it is. */
+/* The latest expiry among the certificates of the node's tunnels. */
 static struct walltime proven_until(const struct node_tunnel *n)
 {
         struct walltime latest = { 0 };

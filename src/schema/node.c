@@ -282,7 +282,7 @@ static struct error *take_event(struct builder *b, const yaml_event_t *e)
 
 /* ---- libyaml ------------------------------------------------------------------------------------- */
 
-/* A tab where blanks belong is the most frequent slip. */
+/* Finds a tab in the indentation, the most frequent mistake, for the hint. */
 static bool is_indented_by_tabs(struct str text, size_t line)
 {
         struct str at = { 0 };

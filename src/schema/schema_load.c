@@ -469,7 +469,7 @@ static struct error *load_message(const struct loader *l, const struct path *pat
 
 /* ---- documents ----------------------------------------------------------------------------------- */
 
-/* Hands the list of ignored keys to the caller. */
+/* Returns the list of ignored keys to the caller. */
 static void put_notes(const struct loader *l, struct schema_notes *notes)
 {
         if (notes != NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of ssh-authorize and ssh-session. */
+/* Parses the options of ssh-authorize and ssh-session. */
 #include <string.h>
 
 #include "base/error.h"

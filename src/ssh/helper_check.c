@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions to the supervisor about those who call at the helpers socket. */
+/* Requests to the supervisor to check processes that connect to the helpers socket. */
 #include <stdlib.h>
 
 #include "base/limits.h"

@@ -58,7 +58,7 @@ const char *ssh_proxy_addr(const struct ssh_service *s)
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
-/* What was cancelled says so in the turns to come: the last thing to end is the loop. */
+/* Cancelled operations call back in later turns, so the loop ends last. */
 static void stop_loop(void *ctx)
 {
         struct ssh_service *s = ctx;

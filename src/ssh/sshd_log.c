@@ -14,7 +14,7 @@ enum {
 
 /* ---- cutting ---------------------------------------------------------------------------------------------- */
 
-/* What is behind a beginning; false when it is not there. */
+/* Removes a prefix from the text; false when it does not begin with it. */
 static bool cut_front(struct str *s, struct str front)
 {
         if (!str_starts_with(*s, front))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The services as supervisor_test.c needs them: they write what they see to data_dir/events. */
+/* Fake services for supervisor_test.c, which write the events they receive to data_dir/events. */
 #include "supervisor/stand_in.h"
 
 #include <fcntl.h>

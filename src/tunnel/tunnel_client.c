@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The proxy's end: asks for streams.
+ * The proxy's end of a tunnel, which opens streams.
  */
 #include <stdlib.h>
 

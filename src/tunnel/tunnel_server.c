@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's end: answers.
+ * The agent's end of a tunnel, which accepts or refuses streams.
  */
 #include <stdio.h>
 #include <stdlib.h>

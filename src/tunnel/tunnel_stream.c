@@ -358,7 +358,7 @@ void end_on_last(struct h2 *h, int32_t id)
 
 /* ---- telling ------------------------------------------------------------------------------------------------------- */
 
-/* What has come, until the owner pauses or lets go. */
+/* Delivers received bytes until the owner pauses or closes the stream. */
 static void deliver(struct tunnel_stream *s)
 {
         struct byte_queue in = s->in; /* the owner may close the stream meanwhile */

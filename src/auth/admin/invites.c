@@ -28,7 +28,7 @@ struct making {
 
 /* ---- where it can be opened ----------------------------------------------------------------------------- */
 
-/* The proxy of this machine, by the name that its configuration gives it, or else this host's own. */
+/* The address of this machine's proxy: its configured public_addr, or the name of this host. */
 static const char *own_proxy(const struct auth *a, struct arena *arena)
 {
         const Cteleport__Internal__V1__Boot *boot = a->service->boot;

@@ -146,7 +146,7 @@ static void on_change(void *ctx, const struct state_record *record, bool is_dele
 
 /* ---- replay: at the start, and when events.log had been unwritable ------------------------------------ */
 
-/* Only a crash between log and sweep makes the log worth reading. */
+/* The log is read only if the outbox is not empty: after a crash between the write to the log and the sweep. */
 static struct error *read_log_once(struct outbox *o, const struct state_page *page)
 {
         if (o->has_read_log || o->ready == NULL || page->count == 0)

@@ -36,7 +36,10 @@ void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
 
 /* ---- GenerateHostCerts ------------------------------------------------------------------------------ */
 
-/* A certificate being made: read the host's record, ask the signer, write it down, answer. */
+/*
+ * A request for a certificate: reads the host's record, requests the certificate from the signer, stores the audit
+ * event, answers.
+ */
 struct renewal {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the caller is gone */

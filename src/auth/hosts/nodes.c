@@ -210,7 +210,7 @@ void nodes_close(struct nodes *n)
 
 /* ---- one node ------------------------------------------------------------------------------------------------- */
 
-/* What a command says stands in for a label of the same name: a node has one value of each. */
+/* The result of a command replaces a static label of the same name: a node has one value for each label. */
 static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *name)
 {
         for (size_t i = 0; i < p->n_commands; i++)

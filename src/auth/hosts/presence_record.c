@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is written down of a host that is present. */
+/* The stored record of a present host. */
 #include "auth/core/caller.h"
 #include "auth/hosts/presence_internal.h"
 #include "base/mem.h"

@@ -119,7 +119,7 @@ struct str proxies_public_addr(const struct proxies *p, struct arena *arena)
 
 /* ---- following the store ---------------------------------------------------------------------------------- */
 
-/* Heartbeats say nothing new: those who announce a proxy are noted when they connect. */
+/* Heartbeats are ignored here: a host that announces a proxy is added when it connects. */
 static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
 {
         if (is_deleted)

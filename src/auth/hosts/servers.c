@@ -124,7 +124,7 @@ void servers_close(struct servers *s)
 
 /* ---- keys ---------------------------------------------------------------------------------------------------- */
 
-/* One digest of a key, whatever form it comes in. */
+/* The digest of a key, the same for all its encodings. */
 static void digest(const struct public_key *key, uint8_t ret[DIGEST_SIZE])
 {
         AUTO(buf) wire = BUF_MAX(PUBLIC_KEY_MAX);

@@ -35,7 +35,7 @@ const struct flag launch_flags[] = {
 
 /* ---- parts of the configuration that may be missing ---------------------------------------------- */
 
-/* A function that returns the part of its owner, made if it is not there yet. */
+/* Defines a function that returns a section of its owner and creates it if it is missing. */
 #define PART_OF(owner_type, field, type, init)                                                                         \
         static type *field##_of(struct arena *arena, owner_type *owner)                                                \
         {                                                                                                              \

@@ -59,7 +59,7 @@ static void print_session(void)
 
 /* ---- this host ----------------------------------------------------------------------------------------------- */
 
-/* data_dir as `start` would choose it. A file that start would refuse still says where to look. */
+/* data_dir as `start` would choose it. It is read even from a configuration file that `start` would refuse. */
 static struct error *find_data_dir(const struct flags *given, struct arena *arena, const char **ret)
 {
         const char *path = flags_text(given, "config");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program `teleport`: runs the services of this host, and tells about them.
+ * The program `teleport`: runs the services of this host and shows their status.
  */
 #include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"

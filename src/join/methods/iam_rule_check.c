@@ -11,7 +11,10 @@
 
 /* ---- the parts of a pattern ---------------------------------------------------------------------- */
 
-/* arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. A wildcard may swallow colons, so these are guesses. */
+/*
+ * The parts arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE of a pattern. A wildcard may match colons, so the split is
+ * approximate.
+ */
 struct arn_pattern {
         struct str prefix, partition, service, region, account, resource;
 };
