@@ -61,7 +61,7 @@ enum {
         TIMEOUT_STORE_PURGE = 500, /* ms: Expired items are collected for this time and then removed together. */
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* ms: A failed removal of expired items, for example on a full disk, is repeated after this time. */
         PACE_STORE_BATCH = 2, /* ms: Under load, a batch of store operations begins no earlier than this time after the last one. */
-        PACE_AUDIT_BATCH = 100, /* ms: Under load, lines are written to events.log no more often than at this interval; they are in the store before. */
+        PACE_AUDIT_BATCH = 100, /* ms: Under load, lines are written to events.log no more often than at this interval; those of committed changes are in the store before. */
         TIMEOUT_OUTBOX_SWEEP = 1000, /* ms: Audited events are collected for this time and then removed from the store together. */
         PACE_REFUSALS_COUNT = 10 * 1000, /* ms: Refusals that were only counted are logged as a number at this interval. */
         TIMEOUT_OUTBOX_RETRY = 5 * 1000, /* ms: A failed write to events.log is repeated after this time. */

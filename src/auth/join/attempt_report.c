@@ -204,6 +204,7 @@ const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Ct
                 return host;
         random_uuid(&fresh);
         at->host_id = arena_str(at->arena, buf_str(&fresh));
+        at->certs = NULL; /* made before a write was refused, they name the ID that another host has taken since */
         *revision = 0;
         return NULL;
 }

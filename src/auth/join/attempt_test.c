@@ -17,6 +17,7 @@
 #include "net/sources.h"
 #include "rpc/pb.h"
 #include "rpc/wire.h"
+#include "state/host.h"
 
 #define TOKEN "badge-token"
 
@@ -177,10 +178,30 @@ struct fixture {
         struct join_client_options options;
         char asked_badge[64];
         int questions;
+        char signed_ids[2][64];    /* host IDs of the certificates */
+        int certificates;
+        bool is_overtaken;         /* another host takes the ID before the join is committed */
         bool is_done;
         struct join_outcome outcome;
         struct error *err;
 };
+
+/* The store answers in order: the record is there before the join that waits for the signer is committed. */
+static void take_host_id(struct fixture *f, const char *host_id)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        AUTO_PTR(arena) arena = arena_new(16 * KiB);
+        struct join_attributes attributes = { 0 };
+        struct store_txn *t = store_txn_new(f->w->a.store);
+
+        host.host_id = pb_text(host_id);
+        host.hostname = pb_text("other");
+        host.join_method = pb_text("dummy");
+        join_attributes_add(&attributes, "badge", STR("4712"), true);
+        host_set_attributes(&host, &attributes, arena);
+        host_put(t, &host, (struct walltime){ 0 });
+        store_txn_commit(t, NULL, NULL);
+}
 
 static void on_signer_request(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
@@ -194,6 +215,10 @@ static void on_signer_request(void *ctx, uint32_t id, uint16_t verb, struct str 
         assert_done(wire_decode(arena, &cteleport__internal__v1__host_cert_request__descriptor, body, &msg));
         const Cteleport__Internal__V1__HostCertRequest *r = (const Cteleport__Internal__V1__HostCertRequest *)msg;
         struct str name = str_of(r->node_name);
+        assert_in_range(f->certificates, 0, 1);
+        snprintf(f->signed_ids[f->certificates++], sizeof f->signed_ids[0], "%s", r->host_id);
+        if (f->is_overtaken && f->certificates == 1)
+                take_host_id(f, r->host_id);
         struct cert_times times = fake_times(&f->cluster);
         AUTO_MEM char *common_name = mem_printf("%s." CLUSTER, r->host_id);
         struct x509_subject subject = { .common_name = str_of(common_name), .role = str_of(r->role), .cluster = STR(CLUSTER), .dns_names = &name,
@@ -440,6 +465,18 @@ static void refuses_the_name_of_another_binding(void **state)
         assert_refused(taken(&f->err), ERROR_ALREADY_EXISTS, "the host name 'node-1' is in use by another host");
 }
 
+static void a_host_whose_id_was_taken_is_certified_anew(void **state)
+{
+        struct fixture *f = *state;
+
+        f->is_overtaken = true;
+        join(f);
+        assert_done(taken(&f->err));
+        assert_int_equal(f->certificates, 2);
+        assert_string_not_equal(f->signed_ids[0], f->signed_ids[1]);
+        assert_str(f->outcome.identity.host_id, f->signed_ids[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -450,6 +487,7 @@ int main(void)
                 TEST(is_refused_in_the_second_round),
                 TEST(gives_up_without_a_proof),
                 TEST(refuses_the_name_of_another_binding),
+                TEST(a_host_whose_id_was_taken_is_certified_anew),
         };
 
         return cmocka_run_group_tests_name("attempt", tests, NULL, NULL);
