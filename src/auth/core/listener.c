@@ -434,6 +434,10 @@ void auth_listener_local(struct auth *a, const char *name, int fd)
 
         if (row == NULL)
                 bug("a link from '%s', which is no service", name);
+        if (a->listener->acceptor.is_draining) { /* a link that was on its way when the drain began would never be drained */
+                close(fd);
+                return;
+        }
         a->listener->has_local_proxy = a->listener->has_local_proxy || groups == CALLER_PROXY;
         serve_local(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
 }

@@ -14,7 +14,7 @@ struct passes;
 /* Listens on the descriptors of the service ("listen", "auth.sock"); a->tls must be ready. */
 struct auth_listener *auth_listener_open(struct auth *a) MUST_USE;
 
-/* Serves a process of this host that has the name of a service, on a connected socket (owned). */
+/* Serves a process of this host that has the name of a service, on a connected socket (owned), unless the listener drains. */
 void auth_listener_local(struct auth *a, const char *name, int fd);
 
 /* Connections that proxies have announced. */
