@@ -23,7 +23,7 @@
 #include "base/arena.h"
 #include "store/store.h"
 
-enum store_step_kind { STEP_REQUIRE, STEP_PUT, STEP_DELETE, STEP_DELETE_PREFIX };
+enum store_step_kind { STEP_REQUIRE, STEP_PUT, STEP_RENEW, STEP_DELETE, STEP_DELETE_PREFIX };
 
 /* One line of a transaction; lives in the operation's arena. */
 struct store_step {
@@ -33,7 +33,7 @@ struct store_step {
         struct str value;
         struct walltime expires;
         bool is_brief;     /* STEP_PUT: deleted again soon */
-        uint64_t revision; /* STEP_REQUIRE */
+        uint64_t revision; /* STEP_REQUIRE; of STEP_RENEW it is STORE_ANY */
 };
 
 /* A change that is committed. item: key and revision; of one that is not deleted, value and expiry too. */
@@ -71,6 +71,17 @@ struct store_op {
         } done;
         void *ctx;
 };
+
+static inline bool store_item_is_expired(const struct store_item *item, struct walltime now)
+{
+        return item->expires.ns != 0 && item->expires.ns <= now.ns;
+}
+
+/*
+ * Whether the requirement of a step holds, for a live item of this revision (0: there is none); ABORTED, naming the key, when it does
+ * not. NULL for steps that require nothing. All steps are checked before the first write.
+ */
+struct error *store_step_check(const struct store_step *step, uint64_t revision) MUST_USE;
 
 /* arena_cap: bytes that a peer can make us hold; SIZE_MAX: the sizes are checked elsewhere. */
 struct store_op *store_op_new(enum store_op_kind kind, size_t arena_cap) MUST_USE;

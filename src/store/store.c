@@ -94,6 +94,19 @@ void store_op_clear(struct store_op *op)
         op->revision = 0;
 }
 
+struct error *store_step_check(const struct store_step *step, uint64_t revision)
+{
+        if (step->kind != STEP_REQUIRE && step->kind != STEP_RENEW)
+                return NULL;
+        if (step->revision == STORE_ANY ? revision != 0 : revision == step->revision)
+                return NULL;
+        AUTO_MEM char *shown = escaped(step->key);
+        return error_new(ERROR_ABORTED, "'%s' %s", shown,
+                         revision == 0         ? "does not exist"
+                         : step->revision == 0 ? "exists already"
+                                               : "was changed meanwhile");
+}
+
 static struct error *check_key(struct str key)
 {
         if (key.len > 0 && key.ptr[0] == '/' && key.len <= LIMIT_STORE_KEY)
@@ -362,6 +375,11 @@ void store_txn_put(struct store_txn *t, struct str key, struct str value, struct
 void store_txn_put_brief(struct store_txn *t, struct str key, struct str value)
 {
         add_step(t, (struct store_step){ .kind = STEP_PUT, .key = key, .value = value, .is_brief = true });
+}
+
+void store_txn_renew(struct store_txn *t, struct str key, struct walltime expires)
+{
+        add_step(t, (struct store_step){ .kind = STEP_RENEW, .key = key, .expires = expires, .revision = STORE_ANY });
 }
 
 void store_txn_delete(struct store_txn *t, struct str key)

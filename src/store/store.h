@@ -24,10 +24,10 @@ struct store_item {
         struct walltime expires; /* 0: never. An expired item is never returned */
 };
 
-/* How a backend is named in teleport.yaml; a row each in store.c. */
+/* How a backend is named in teleport.yaml; a row each (backend.h). */
 struct store_options {
         const char *type; /* "sqlite" (alias "dir", and what NULL means), "memory" for tests */
-        const char *path; /* directory; made with mode 0700. Not used by "memory" */
+        const char *path; /* directory; made with mode 0700. "memory": what handles of a process share; NULL: this handle is the only one */
         const char *shown; /* what messages call that directory; NULL: the path */
 };
 
@@ -91,6 +91,12 @@ void store_txn_put(struct store_txn *t, struct str key, struct str value, struct
  * stay, so that what it leaves is whole pages, and not gaps between those that nothing fills again.
  */
 void store_txn_put_brief(struct store_txn *t, struct str key, struct str value);
+/*
+ * Extends, or shortens, the life of an item without writing its value, as Teleport's KeepAlive does; the transaction is ABORTED when the
+ * item is gone or has expired. It is a write as others: the item gets the transaction's revision, and watches get the item with
+ * its new expiry, so that copies stay right. An item that an earlier step of the transaction deletes stays deleted.
+ */
+void store_txn_renew(struct store_txn *t, struct str key, struct walltime expires);
 void store_txn_delete(struct store_txn *t, struct str key);
 void store_txn_delete_prefix(struct store_txn *t, struct str prefix);
 /* Lets the commit write nothing and report err (owned from now on), unless it has a fault already. */

@@ -114,7 +114,7 @@ def test_keys_and_messages_of_records_are_known_to_state_alone():
     prefixes = re.findall(r'_kind = \{ "[^"]+", STR_INIT\("(/[a-z/]+/)"\)', "".join(p.read_text() for p in (SRC / "state").glob("*.c")))
     assert len(prefixes) > 15 and "/hosts/" in prefixes
     key = re.compile("|".join(rf'"{re.escape(prefix)}' for prefix in prefixes))
-    store = re.compile(r"\bstore_(get|range|put|watch_new|txn_(require|put|put_brief|delete|delete_prefix))\(")
+    store = re.compile(r"\bstore_(get|range|put|watch_new|txn_(require|put|put_brief|renew|delete|delete_prefix))\(")
     message = re.compile(r"\bcteleport__state__v1__\w+__(descriptor|pack|unpack|get_packed_size|free_unpacked)\b")
     found = []
     for source in SOURCES:
@@ -158,6 +158,7 @@ ALLOCATIONS = {
     "ssh/connection.c": (3, "programs of one connection; a packet of sshd"),
     "state/host.c": (1, "a record that LIMIT_STORE_VALUE let into the store"),
     "state/state.c": (2, "LIMIT_STORE_RANGE; a record that is below LIMIT_STORE_TXN"),
+    "store/memory/memory.c": (2, "LIMIT_STORE_KEY and LIMIT_STORE_VALUE; a pointer for each item"),
     "store/store.c": (1, "LIMIT_STORE_RANGE and LIMIT_STORE_PAGE"),
     "sts/sts.c": (1, "LIMIT_STS_HEADERS"),
 }

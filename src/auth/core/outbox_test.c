@@ -110,8 +110,9 @@ static size_t count_in_log(struct fixture *f, const char *node)
 }
 
 struct leftovers {
-        struct loop *loop;
+        struct fixture *f;
         size_t count;
+        bool is_done;
 };
 
 static void on_outbox_page(void *ctx, const struct store_page *page, struct error *err)
@@ -119,16 +120,21 @@ static void on_outbox_page(void *ctx, const struct store_page *page, struct erro
         struct leftovers *l = ctx;
 
         assert_null(err);
-        l->count = page->count;
-        loop_stop(l->loop);
+        l->count += page->count;
+        if (!page->is_last) {
+                store_range(l->f->b.store, STR("/audit/outbox/"), page->items[page->count - 1].key, LIMIT_STORE_RANGE, on_outbox_page, l);
+                return;
+        }
+        l->is_done = true;
+        loop_stop(&l->f->b.loop);
 }
 
 static size_t count_in_store(struct fixture *f)
 {
-        struct leftovers l = { &f->b.loop, SIZE_MAX };
+        struct leftovers l = { .f = f };
 
-        store_range(f->b.store, STR("/audit/outbox/"), STR(""), 1000, on_outbox_page, &l);
-        while (l.count == SIZE_MAX)
+        store_range(f->b.store, STR("/audit/outbox/"), STR(""), LIMIT_STORE_RANGE, on_outbox_page, &l);
+        while (!l.is_done)
                 loop_run(&f->b.loop);
         return l.count;
 }

@@ -14,6 +14,7 @@
 
 struct fixture {
         struct store_bench bench;
+        char *dir; /* of a store that answers from its own thread, after the calls that the loop has deferred */
         struct record_cache *cache;
         /* of the last get */
         bool is_done;
@@ -27,7 +28,8 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
-        assert_null(store_bench_open(&f->bench, (struct store_options){ .type = "memory" }));
+        f->dir = store_bench_dir();
+        assert_null(store_bench_open(&f->bench, (struct store_options){ .path = f->dir }));
         f->cache = record_cache_new(&f->bench.loop, f->bench.store, &outbox_event_kind);
         *state = f;
         return 0;
@@ -40,6 +42,8 @@ static int tear_down(void **state)
         record_cache_stop(f->cache);
         store_bench_close(&f->bench);
         record_cache_free(f->cache);
+        store_bench_remove(f->dir);
+        free(f->dir);
         free(f->value);
         free(f);
         return 0;

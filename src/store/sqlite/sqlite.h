@@ -30,6 +30,7 @@ enum sqlite_statement {
         SQL_GET,
         SQL_RANGE,
         SQL_PUT,
+        SQL_RENEW,
         SQL_DELETE,
         SQL_DELETE_PREFIX,
         SQL_PURGE,
@@ -61,7 +62,7 @@ struct error *store_marker_write(const char *dir, const struct store_marker *m) 
 struct sqlite_store {
         sqlite3 *db;
         sqlite3_stmt *statements[SQL_COUNT];
-        char *dir;   /* NULL: in memory, without lock and marker */
+        char *dir;
         char *shown; /* what messages call it */
         int lock_fd; /* -1: none */
         uint64_t revision; /* committed */

@@ -23,6 +23,7 @@ static const char *const statement_sql[SQL_COUNT] = {
         [SQL_PUT] = ("INSERT INTO item (" SQLITE_ITEM_COLUMNS ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
                      " ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision,"
                      " expires = excluded.expires, checksum = excluded.checksum"),
+        [SQL_RENEW] = "UPDATE item SET revision = ?2, expires = ?3, checksum = ?4 WHERE key = ?1",
         [SQL_DELETE] = "DELETE FROM item WHERE key = ?1",
         [SQL_DELETE_PREFIX] = "DELETE FROM item WHERE key >= ?1 AND key < ?2 RETURNING key",
         [SQL_PURGE] = ("DELETE FROM item WHERE key IN (SELECT key FROM item WHERE expires > 0 AND expires <= ?1"
@@ -108,11 +109,6 @@ static struct str end_of_prefix(struct str prefix, char room[LIMIT_STORE_KEY])
 
 /* ---- reads --------------------------------------------------------------------------------------- */
 
-static bool is_expired(const struct store_item *item, struct walltime now)
-{
-        return item->expires.ns != 0 && item->expires.ns <= now.ns;
-}
-
 static void keep_item(struct store_op *op, const struct store_item *row)
 {
         struct store_item *item = store_op_add_item(op);
@@ -137,7 +133,7 @@ static struct error *find_live(struct run *r, struct str key, struct store_item 
                 return sqlite_store_error(s, code);
         struct store_item item;
         TRY(sqlite_store_row(q, &item));
-        if (!is_expired(&item, r->batch->now))
+        if (!store_item_is_expired(&item, r->batch->now))
                 *ret = item;
         return NULL;
 }
@@ -194,20 +190,13 @@ static struct error *run_range(struct run *r, struct store_op *op)
 /* ---- writes -------------------------------------------------------------------------------------- */
 
 /* *ret_refusal names the requirement that does not hold, for the caller; the returned error is the database's. */
-static struct error *check_requirement(struct run *r, const struct store_step *step, struct error **ret_refusal)
+static struct error *check_step(struct run *r, const struct store_step *step, struct error **ret_refusal)
 {
         struct store_item item;
 
         TRY(find_live(r, step->key, &item));
         sqlite3_reset(r->s->statements[SQL_GET]);
-        bool holds = step->revision == STORE_ANY ? item.revision != 0 : item.revision == step->revision;
-        if (holds)
-                return NULL;
-        AUTO_MEM char *shown = escaped(step->key);
-        *ret_refusal = error_new(ERROR_ABORTED, "'%s' %s", shown,
-                                 item.revision == 0    ? "does not exist"
-                                 : step->revision == 0 ? "exists already"
-                                                       : "was changed meanwhile");
+        *ret_refusal = store_step_check(step, item.revision);
         return NULL;
 }
 
@@ -227,6 +216,28 @@ static struct error *run_put(struct run *r, struct store_op *op, const struct st
         bind_number(q, 4, item.expires.ns);
         bind_number(q, 5, sqlite_store_checksum(&item));
         bind_number(q, 6, step->is_brief ? r->s->next_brief_id++ : r->s->next_id++);
+        TRY(run_to_end(r->s, q));
+        note_change(op, item, false);
+        return NULL;
+}
+
+static struct error *run_renew(struct run *r, struct store_op *op, const struct store_step *step)
+{
+        struct store_item item;
+
+        TRY(find_live(r, step->key, &item));
+        if (item.revision == 0)
+                return NULL; /* an earlier step has deleted it */
+        item.key = step->key;
+        item.value = arena_str(op->arena, item.value);
+        item.revision = r->revision;
+        item.expires = step->expires;
+        sqlite3_reset(r->s->statements[SQL_GET]);
+        sqlite3_stmt *q = statement(r->s, SQL_RENEW);
+        bind_bytes(q, 1, item.key);
+        bind_number(q, 2, (int64_t)item.revision);
+        bind_number(q, 3, item.expires.ns);
+        bind_number(q, 4, sqlite_store_checksum(&item));
         TRY(run_to_end(r->s, q));
         note_change(op, item, false);
         return NULL;
@@ -287,6 +298,8 @@ static struct error *run_step(struct run *r, struct store_op *op, const struct s
         switch (step->kind) {
         case STEP_PUT:
                 return run_put(r, op, step);
+        case STEP_RENEW:
+                return run_renew(r, op, step);
         case STEP_DELETE:
                 return run_delete(r, op, step);
         case STEP_DELETE_PREFIX:
@@ -302,11 +315,10 @@ static struct error *run_txn(struct run *r, struct store_op *op)
         bool writes = false;
 
         for (const struct store_step *step = op->steps; step != NULL; step = step->next) {
-                if (step->kind != STEP_REQUIRE) {
-                        writes = true;
+                writes = writes || step->kind != STEP_REQUIRE;
+                if (step->kind != STEP_REQUIRE && step->kind != STEP_RENEW)
                         continue;
-                }
-                TRY(check_requirement(r, step, &op->err));
+                TRY(check_step(r, step, &op->err));
                 if (op->err != NULL)
                         return NULL;
         }

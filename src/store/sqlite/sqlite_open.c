@@ -77,7 +77,7 @@ static bool is_out_of_space(sqlite3 *db, int code)
 
 struct error *sqlite_store_error(const struct sqlite_store *s, int code)
 {
-        const char *dir = s->shown == NULL ? "memory" : s->shown;
+        const char *dir = s->shown;
 
         if (is_out_of_space(s->db, code))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED,
@@ -106,7 +106,7 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
 
 static struct error *with_restore_hint(const struct sqlite_store *s, struct error *err)
 {
-        if (err == NULL || err->code != ERROR_DATA_LOSS || err->hint != NULL || s->shown == NULL)
+        if (err == NULL || err->code != ERROR_DATA_LOSS || err->hint != NULL)
                 return err;
         return error_hint(err, "nothing was changed; restore the newest copy of '%s' with all its files; to begin a new cluster on purpose, "
                                "which no host and no user of this one trusts, move it away, and the directory 'ca' too", s->shown);
@@ -450,7 +450,7 @@ static struct error *check_marker(const struct sqlite_store *s, const struct sto
 
 struct error *sqlite_store_mark(struct sqlite_store *s)
 {
-        if (s->dir == NULL || s->revision == s->marker.revision)
+        if (s->revision == s->marker.revision)
                 return NULL;
         struct store_marker m = s->marker;
         m.revision = s->revision;
@@ -590,12 +590,7 @@ static struct error *find_next_ids(struct sqlite_store *s)
 struct error *sqlite_store_open(const char *path, const char *shown, struct sqlite_store *s)
 {
         s->lock_fd = -1;
-        if (path != NULL) {
-                TRY(open_dir(path, shown == NULL ? path : shown, s));
-        } else {
-                TRY(open_database(s, ":memory:"));
-                TRY(create_schema(s));
-        }
+        TRY(open_dir(path, shown == NULL ? path : shown, s));
         return find_next_ids(s);
 }
 

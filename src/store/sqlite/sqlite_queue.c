@@ -201,10 +201,12 @@ static void advance(void *ctx)
 
 /* ---- open and close ------------------------------------------------------------------------------ */
 
-static struct error *open_queue(struct store *s, struct loop *l, const char *path, const char *shown, void **ret, uint64_t *ret_revision)
+static struct error *open_queue(struct store *s, struct loop *l, const struct store_options *options, void **ret, uint64_t *ret_revision)
 {
+        if (options->path == NULL || *options->path == '\0')
+                return error_new(ERROR_INVALID_ARGUMENT, "the store has no directory");
         struct sqlite_queue *q = NEW(struct sqlite_queue);
-        struct error *err = sqlite_store_open(path, shown, &q->db);
+        struct error *err = sqlite_store_open(options->path, options->shown, &q->db);
 
         if (err == NULL)
                 err = sqlite_store_prepare(&q->db);
@@ -232,19 +234,6 @@ static struct error *open_queue(struct store *s, struct loop *l, const char *pat
         return NULL;
 }
 
-static struct error *open_file(struct store *s, struct loop *l, const struct store_options *options, void **ret, uint64_t *ret_revision)
-{
-        if (options->path == NULL || *options->path == '\0')
-                return error_new(ERROR_INVALID_ARGUMENT, "the store has no directory");
-        return open_queue(s, l, options->path, options->shown, ret, ret_revision);
-}
-
-static struct error *open_memory(struct store *s, struct loop *l, const struct store_options *options, void **ret, uint64_t *ret_revision)
-{
-        (void)options;
-        return open_queue(s, l, NULL, NULL, ret, ret_revision);
-}
-
 static void close_queue(void *impl, void (*closed)(void *ctx), void *ctx)
 {
         struct sqlite_queue *q = impl;
@@ -259,14 +248,7 @@ static void close_queue(void *impl, void (*closed)(void *ctx), void *ctx)
 const struct store_backend store_sqlite = {
         .type = "sqlite",
         .alias = "dir", /* Teleport's word for its embedded store */
-        .open = open_file,
-        .submit = submit,
-        .close = close_queue,
-};
-
-const struct store_backend store_memory = {
-        .type = "memory",
-        .open = open_memory,
+        .open = open_queue,
         .submit = submit,
         .close = close_queue,
 };
