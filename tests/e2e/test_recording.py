@@ -365,7 +365,7 @@ def test_a_recording_changed_on_the_disk_is_never_whole(access, alice):
         assert done.code == 1 and done.out == "", done.err
     path.unlink()
     done = alice.tsh("play", session_id, "--format=pty", check=False)
-    assert done.code == 1 and "gone" in done.err
+    assert done.code == 1 and "missing" in done.err
     assert listed_as(access, alice, session_id) == ("missing", 1)
     path.symlink_to(other)
     done = alice.tsh("play", session_id, "--format=pty", check=False)
