@@ -22,8 +22,8 @@
 #include "services/services.h"
 
 enum {
-        REQUEST_ARENA = 1 * MiB, /* a request of LINK_MESSAGE_MAX, decoded, and its answer */
-        SECURE_HEAP = 64 * KiB,  /* CA keys and what signing needs; below the usual RLIMIT_MEMLOCK */
+        REQUEST_ARENA = 1 * MiB, /* a decoded request of LINK_MESSAGE_MAX, and its answer */
+        SECURE_HEAP = 64 * KiB,  /* CA keys and temporary values of signing; below the usual RLIMIT_MEMLOCK */
         SECURE_PIECE = 32,
 };
 
@@ -31,17 +31,17 @@ struct signer {
         const char *data_dir;
         struct authorities authorities;
         struct issued_log log;
-        int use_fd;     /* to write into before the first certificate; -1: the CA is in use */
-        bool is_open;   /* the CA is loaded, the log open, the sandbox closed */
-        bool is_broken; /* it has a CA, but one of these failed: it must not go on */
+        int use_fd;     /* file that is written before the first certificate; -1: the CA is marked as used */
+        bool is_open;   /* the CA is loaded, the log is open, the sandbox is active */
+        bool is_broken; /* a CA was created, but is_open was not reached: the process must end */
 };
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
 
-/* Memory that is locked, left out of dumps and wiped, where OpenSSL puts private keys. Before the first key. */
+/* Gives OpenSSL a secure heap for private keys: locked, excluded from core dumps, wiped. Called before the first key. */
 static void prepare_openssl(void)
 {
-        /* No configuration file, even if the environment names one: it could load code. */
+        /* OpenSSL must not read a configuration file, even if the environment names one: it could load code. */
         OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
         if (!CRYPTO_secure_malloc_initialized() && CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_PIECE) != 1)
                 log_warn("CA keys may be swapped out: locked memory is not to be had",
@@ -49,8 +49,8 @@ static void prepare_openssl(void)
 }
 
 /*
- * The CA becomes the signer's own, and the signer its own user. It stands in the directory from then on: those above are
- * closed to that user.
+ * Gives the files of the CA to the signer's user, and switches to that user. The CA directory becomes the working directory, as
+ * that user cannot enter the directories above it.
  */
 static struct error *change_user(const char *ca_dir)
 {
@@ -81,7 +81,7 @@ static struct error *shut_in(struct signer *s)
         return NULL;
 }
 
-/* At the start: a CA that is there must be good; when there is none, auth decides what that means. */
+/* At the start: an existing CA must be valid. If there is no CA, auth decides whether one is created. */
 static struct error *open_ca(struct signer *s)
 {
         AUTO_MEM char *ca_dir = mem_printf("%s/ca", s->data_dir);
@@ -94,7 +94,7 @@ static struct error *open_ca(struct signer *s)
         return shut_in(s);
 }
 
-/* At the very first start. */
+/* At the first start of the cluster. */
 static struct error *create_ca(struct signer *s, struct str cluster)
 {
         TRY(authorities_create(s->data_dir, cluster, clock_wall(clock_system())));
@@ -177,7 +177,7 @@ static struct error *answer_authorities(struct signer *s, struct arena *a, const
         return NULL;
 }
 
-/* Before a certificate is made: from then on this CA is one that hosts and users trust. */
+/* Called before a certificate is made: from then on hosts and users may trust this CA. */
 static struct error *note_use(struct signer *s)
 {
         if (s->use_fd < 0)
@@ -188,7 +188,7 @@ static struct error *note_use(struct signer *s)
         return NULL;
 }
 
-/* Both certificates of an order. */
+/* The certificates of one order. */
 struct certificates {
         struct buf x509, ssh;
         char serial[CERT_SERIAL_HEX_SIZE];
@@ -200,7 +200,7 @@ static void certificates_release(struct certificates *c)
         buf_release(&c->ssh);
 }
 
-/* The SSH certificate's serial is the first half of the X.509 one: one number to look for. */
+/* The serial of the SSH certificate is the first half of the X.509 serial, so that one search finds both. */
 static struct str ssh_serial_hex(const struct certificates *c)
 {
         return str_slice(str_of(c->serial), 0, CERT_SERIAL_HEX_SIZE / 2);
@@ -214,7 +214,7 @@ static uint64_t ssh_serial(const struct certificates *c)
         return strtoull(half, NULL, 16);
 }
 
-/* What the signer knows when it is asked to sign with this CA. */
+/* The facts on which the policy of a request to this CA is checked. */
 static struct policy_facts facts_about(const struct signer *s, enum authority_type type)
 {
         return (struct policy_facts){
@@ -226,7 +226,7 @@ static struct policy_facts facts_about(const struct signer *s, enum authority_ty
         };
 }
 
-/* Notes both certificates of an order, the SSH one if there is one; adds what kind each is, and its serial. */
+/* Logs the X.509 certificate of an order and its SSH certificate, if there is one, with their kinds and serials. */
 static struct error *record(struct signer *s, const struct issued_order *about, struct walltime now, const struct certificates *c,
                             struct issued x509, struct issued ssh)
 {
@@ -362,7 +362,7 @@ static struct error *answer_user(struct signer *s, struct arena *a, const Protob
         return NULL;
 }
 
-/* Everything the signer can be asked. There is no verb that signs bytes, and none that gives out a key. */
+/* All requests to the signer. No verb signs raw bytes, and no verb returns a private key. */
 static const struct verb_row {
         uint16_t verb;
         const ProtobufCMessageDescriptor *request;
@@ -400,7 +400,7 @@ static struct error *answer(struct signer *s, struct arena *a, const struct link
         return error_new(ERROR_UNIMPLEMENTED, "the signer has no verb %u", request->verb);
 }
 
-/* What waits for its lines to be durable: a request with its answer or refusal. */
+/* A request with its answer or refusal, which is sent when the lines of the log are durable. */
 struct pending {
         uint32_t id;
         uint16_t verb;
@@ -423,7 +423,7 @@ static void batch_release(struct batch *b)
         b->count = 0;
 }
 
-/* A refusal is an answer; an error here ends the process. */
+/* Sends the answer or the refusal; an error of this function ends the process. */
 static struct error *send_answer(struct link_server *link, const struct pending *p)
 {
         if (p->refusal == NULL)
@@ -433,8 +433,8 @@ static struct error *send_answer(struct link_server *link, const struct pending 
 }
 
 /*
- * Makes the lines of a batch durable, then lets its certificates go. When that fails, nothing of it leaves: whose line
- * it was does not matter.
+ * Makes the log lines of a batch durable, then sends its certificates. If the write fails, no certificate of the batch is
+ * sent, whichever line caused the failure.
  */
 static struct error *finish(struct signer *s, struct link_server *link, struct batch *b)
 {
@@ -450,11 +450,11 @@ static struct error *finish(struct signer *s, struct link_server *link, struct b
         TRY(link_server_flush(link));
         if (unwritten != NULL && unwritten->code == ERROR_DATA_LOSS)
                 return error_copy(unwritten);
-        /* What broke it ended the batch. */
+        /* The request that set is_broken is the last of the batch. */
         return s->is_broken && b->count > 0 && b->all[b->count - 1].refusal != NULL ? error_copy(b->all[b->count - 1].refusal) : NULL;
 }
 
-/* Waits for a request, works on those that have come by then, and answers them together. */
+/* Waits for a request, handles all requests that have arrived, and answers them together. */
 static struct error *serve_batch(struct signer *s, struct link_server *link, struct batch *b, bool *ret_end)
 {
         do {
@@ -477,10 +477,10 @@ static struct error *serve(struct signer *s, struct link_server *link)
 
                 batch_release(&b);
                 if (err == NULL && s->is_open)
-                        err = issued_log_rotate(&s->log); /* the answers have left */
+                        err = issued_log_rotate(&s->log); /* after the answers, which it must not delay */
                 if (err == NULL)
                         continue;
-                if (!is_end && err->code != ERROR_UNAVAILABLE) /* auth may end between asking and reading */
+                if (!is_end && err->code != ERROR_UNAVAILABLE) /* auth may end before it reads the answer */
                         return err;
                 error_free(err);
                 return NULL;
@@ -492,7 +492,7 @@ struct error *signer_main(const char *data_dir, int fd, void (*ready)(void *ctx)
         struct link_server *link = link_server_new(fd);
         struct signer s = { .data_dir = data_dir, .use_fd = -1 };
 
-        signal(SIGPIPE, SIG_IGN); /* auth's end may close while we answer */
+        signal(SIGPIPE, SIG_IGN); /* auth may close the link during an answer */
         prepare_openssl();
         struct error *err = open_ca(&s);
         if (err == NULL) {

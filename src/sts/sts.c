@@ -4,11 +4,11 @@
  *
  *   new ──► waiting ──► running ──► answered
  *              ▲           │
- *              └── pause ◄─┘  STS is out of order or out of reach, and time is left
+ *              └── pause ◄─┘  STS failed or is unreachable, and time is left
  *
- * Each STS host has a queue of its own, so that one which is slow, silent or cannot be found delays only the hosts that
- * named it. Of a host's queries at most LIMIT_STS_IN_FLIGHT run or pause; of the others the next is the oldest of
- * the source that has fewest under way. The deadline of a query runs in every state.
+ * Each STS host has a queue of its own, so that a slow, silent or unknown STS host delays only the joining hosts that named
+ * it. At most LIMIT_STS_IN_FLIGHT queries of an STS host run or pause. The next one to run is the oldest query of
+ * the source with the fewest queries under way. The deadline of a query runs in every state.
  */
 #include "sts/sts.h"
 
@@ -34,21 +34,21 @@ struct sts {
         struct sts_options options;
         struct link_service *service; /* NULL after the client has disconnected */
         struct http_client *http;
-        struct host *hosts; /* those that were ever named; the table of STS hosts bounds them */
-        size_t count;       /* of queries */
+        struct host *hosts; /* all hosts named so far; the table of STS hosts bounds their number */
+        size_t count;       /* number of queries */
 };
 
-/* An STS host and who asks it. */
+/* An STS host, its queries and their sources. */
 struct host {
         struct host *next;
         struct sts_host is;
         struct query *queries; /* oldest first */
-        struct source *sources;     /* those with queries here */
+        struct source *sources;     /* sources that have queries to this host */
         size_t count, under_way;
-        bool is_proven; /* the last query that ended had an answer */
+        bool is_proven; /* the last query that ended was answered */
 };
 
-/* Who named the host: an address, "" when it is not known. */
+/* A client that named the STS host: its address, or "" when that is not known. */
 struct source {
         struct source *next;
         size_t count, under_way;
@@ -61,7 +61,7 @@ struct query {
         uint32_t id;
         struct host *host;
         struct source *source;
-        char **headers; /* "Name: value", NULL-terminated; hold a signature */
+        char **headers; /* "Name: value", NULL-terminated; secret: they hold a signature */
         struct instant requested, begun;
         struct timer *deadline;
         struct timer *pause;
@@ -140,14 +140,14 @@ static void query_give_up(struct query *q, Cteleport__Internal__V1__StsAnswer__O
         query_answer(q, &answer);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------ */
+/* ---- sending a query --------------------------------------------------------------------------------- */
 
 static struct duration time_left(const struct query *q)
 {
         return instant_since(q->end, loop_now(&q->sts->loop));
 }
 
-/* Goes back to asking after a pause, if there is a try and enough time left for it. */
+/* Repeats the query after a pause, if a try and enough time are left. */
 static bool may_try_again(struct query *q)
 {
         struct duration pause = backoff_next(&q->backoff);
@@ -184,7 +184,7 @@ static int64_t date_of(struct str header)
         return err == NULL ? walltime_unix(date) : 0;
 }
 
-/* A UUID, or nothing: whatever else stands there is STS's text. */
+/* The header if it is a UUID, else "": other text of the server is not passed on. */
 static struct str request_id_of(struct str header)
 {
         return name_is_host_id(header) ? header : STR("");
@@ -241,7 +241,7 @@ static void query_start(struct query *q)
                 .connect_within = left.ns < connect.ns ? left : connect,
                 .within = left,
                 .limit = LIMIT_STS_ANSWER,
-                .is_fresh = q->tries > 0, /* after a kept connection that has died */
+                .is_fresh = q->tries > 0, /* the reused connection of the first try may be dead */
                 .wanted = { [ANSWER_DATE] = "date", [ANSWER_REQUEST_ID] = "x-amzn-requestid",
                             [ANSWER_TYPE] = "content-type", [ANSWER_ENCODING] = "content-encoding" },
         };
@@ -260,14 +260,14 @@ static void on_deadline(void *ctx)
         struct query *q = ctx;
 
         if (q->call != NULL)
-                http_call_cancel(q->call); /* on_error answers */
+                http_call_cancel(q->call); /* on_error() sends the answer */
         else
                 query_give_up(q, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE,
                                  q->tries == 0 ? (char[]){ "too many requests to this STS host are waiting" } :
                                                  (char[]){ "STS did not answer in time" });
 }
 
-/* The query that is next at a host: of the source with the fewest under way, the oldest. NULL: none may begin. */
+/* The next query to run: the oldest one of the source with the fewest queries under way. NULL: none may run. */
 static struct query *next_waiting(const struct host *h)
 {
         struct query *next = NULL;
@@ -296,9 +296,9 @@ static void start_waiting(struct host *h)
         }
 }
 
-/* ---- room ------------------------------------------------------------------------------------------------ */
+/* ---- limits ---------------------------------------------------------------------------------------------- */
 
-/* Whether the host has not shown yet that it answers, or has owed an answer for long. */
+/* Whether the last query of the host got no answer, or one has run for PACE_STS_SLOW. */
 static bool is_slow(const struct sts *s, const struct host *h)
 {
         if (!h->is_proven)
@@ -309,7 +309,7 @@ static bool is_slow(const struct sts *s, const struct host *h)
         return false;
 }
 
-/* Questions to slow hosts, beyond each one's reserve. */
+/* The number of queries to slow hosts, beyond the reserve of each host. */
 static size_t count_slow(const struct sts *s)
 {
         size_t count = 0;
@@ -363,7 +363,7 @@ static struct source *source_get(struct host *h, const char *address)
         return *at;
 }
 
-/* ---- taking a query ------------------------------------------------------------------------------- */
+/* ---- parsing a query ------------------------------------------------------------------------------ */
 
 static bool is_header_value(struct str value)
 {
@@ -374,8 +374,8 @@ static bool is_header_value(struct str value)
 }
 
 /*
- * Auth has checked the headers against its allow list. What would change the frame of our request, or
- * the form of the answer, is refused here once more.
+ * Auth has checked the headers against its allow list. Headers that would change the framing of the
+ * request, or the form of the answer, are refused here a second time.
  */
 static bool is_header_name(struct str name)
 {
@@ -413,7 +413,7 @@ static struct error *check_headers(const Cteleport__Internal__V1__StsQuery *m)
         return has_authorization ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a query without a signature");
 }
 
-/* "Name: value" of each, and the Accept header that makes STS answer JSON. */
+/* The headers as "Name: value"; an Accept header for JSON is added if there is none. */
 static char **headers_of(const Cteleport__Internal__V1__StsQuery *m)
 {
         char **list = mem_array(m->n_headers + 2, sizeof *list);
@@ -422,7 +422,7 @@ static char **headers_of(const Cteleport__Internal__V1__StsQuery *m)
         for (size_t i = 0; i < m->n_headers; i++) {
                 const char *value = m->headers[i]->value;
 
-                /* libcurl's word for a header without a value is "Name;". */
+                /* libcurl sends "Name;" as a header without a value. */
                 list[i] = value[0] == '\0' ? mem_printf("%s;", m->headers[i]->name) :
                                              mem_printf("%s: %s", m->headers[i]->name, value);
                 has_accept |= str_equal_nocase(str_of(m->headers[i]->name), STR("accept"));

@@ -12,7 +12,7 @@
 static const struct account_row {
         int64_t mib_per_day;
         const char *what;
-        const char *before, *behind; /* the name, in the sentence that refuses */
+        const char *before, *behind; /* the text around the name in the error message */
 } rows[ACCOUNT_COUNT] = {
         [ACCOUNT_LOGIN] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "user ", ", by logging in," },
         [ACCOUNT_ADMIN] = { LIMIT_EVENTS_USER_DAY_MIB, "audit events", "", ", by changes to the cluster," },
@@ -91,7 +91,7 @@ struct error *audit_check_room(struct auth *a, enum audit_room what)
 
         if (room.free >= (what == ROOM_FOR_NEW ? room.least : room.least / 2))
                 return NULL;
-        /* Hosts and users read it: log_dir is a path of our sandbox, which says nothing to them. */
+        /* The text is for hosts and users. It omits log_dir, which is a path inside the sandbox. */
         return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the disk of the audit log has only the space reserved for administrators left: %llu KiB are free",
                                     (unsigned long long)(room.free / KiB)),
                           "an administrator frees some space on the disk of the Auth Service's data directory");

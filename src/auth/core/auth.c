@@ -40,17 +40,17 @@
 
 /*
  * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (users, roles, locks) → proxies
- * → our own certificate → our host record → sessions of the last run → listener → ready. Each step's callback begins the
+ * → own certificate → own host record → sessions of the last run → listener → ready. Each step's callback begins the
  * next; a failure in the chain is fatal.
  */
 
-/* Key of the cluster's name in the store: written by the first start, never changed. */
+/* Begins an audit event with the time and the name of the cluster. */
 void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind)
 {
         audit_begin(r, kind, loop_wall(&a->loop), a->cluster);
 }
 
-/* A signer that is being started again, a disk without room: no reason to take down what else runs here. */
+/* Whether the cause may end without an operator, such as a signer that restarts or a full disk: other services go on. */
 static bool passes_by_itself(const struct error *err)
 {
         return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED || err->code == ERROR_CANCELLED ||
@@ -61,14 +61,14 @@ static void fatal(struct auth *a, struct error *err)
 {
         log_error("The Auth Service cannot go on", LOG_ERR(err));
         loop_stop(&a->loop);
-        /* A process that is gone reports its own reason, which must not come second. */
+        /* The sibling process that ended has reported the reason already. */
         if (error_is_for(err, REASON_SIBLING) || (a->service->boot->restarts > 0 && passes_by_itself(err)))
-                error_free(err); /* the supervisor tries again, after a pause */
+                error_free(err); /* the supervisor restarts this process after a pause */
         else
                 service_fatal(a->service, err);
 }
 
-/* Whether the start was overtaken by the end: then the chain breaks off (err is owned). */
+/* Whether the process is stopping: the chain of the start then ends. Frees err in that case. */
 static bool is_overtaken(const struct auth *a, struct error *err)
 {
         if (a->is_stopping)
@@ -120,7 +120,7 @@ static void on_own_record(void *ctx, uint64_t revision, struct error *err)
                 a->sessions = sessions_open(a, on_sessions, a);
 }
 
-/* The host we run on holds certificates like any other; its services ask through local links. */
+/* Writes the record of this host, which has certificates as any other. Its services request them through local links. */
 static void write_own_record(struct auth *a)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
@@ -142,7 +142,7 @@ static void write_own_record(struct auth *a)
         store_txn_commit(t, on_own_record, a);
 }
 
-/* ---- our own certificate --------------------------------------------------------------------------------------- */
+/* ---- own certificate ------------------------------------------------------------------------------------------- */
 
 static const char *tls_protocol_of_cluster(struct auth *a)
 {
@@ -154,7 +154,7 @@ static const char *tls_protocol_of_cluster(struct auth *a)
         return str_to_c(a->service->arena, buf_str(&name));
 }
 
-/* Leaf and CA: a host that pinned the CA finds it in the chain. */
+/* The chain has the leaf and the CA, as a host that pinned the CA expects it in the chain. */
 static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
 {
         AUTO(buf) chain = BUF_MAX(64 * KiB);
@@ -212,7 +212,7 @@ static void on_own_certificate(void *ctx, const Cteleport__Internal__V1__HostCer
                 write_own_record(a);
 }
 
-/* The names under which clients reach us: this host's, and what auth_service.public_addr says. */
+/* The names under which clients reach this service: the host's own and those of auth_service.public_addr. */
 static size_t own_names(struct auth *a, struct str names[LIMIT_CERT_NAMES])
 {
         const Cteleport__V1__AuthConfig *config = a->service->boot->config->auth_service;
@@ -260,7 +260,7 @@ static void renew_certificate(void *ctx)
         issue(a, &request, on_own_certificate, a);
 }
 
-/* ---- the chain up to there --------------------------------------------------------------------------------------- */
+/* ---- the chain before the certificate ---------------------------------------------------------------------------- */
 
 static void on_proxies(void *ctx, struct error *err)
 {
@@ -321,8 +321,8 @@ static void on_name_written(void *ctx, uint64_t revision, struct error *err)
 }
 
 /*
- * The first start makes the authorities before it writes the name: as long as there is no name, there
- * is no cluster that could have lost its CA; afterwards a missing CA is never made again.
+ * The first start creates the CA before it stores the name of the cluster. Without a stored name there is no
+ * cluster that could have lost its CA. Once the name is stored, a missing CA is never created again.
  */
 static void on_first_authorities(void *ctx, struct error *err)
 {
@@ -375,11 +375,11 @@ static void on_outbox(void *ctx, struct error *err)
                 cluster_name_get(a->store, on_cluster_name, a);
 }
 
-/* A directory of auth alone, given to its user, and open; it may lie below directories that are closed to that user. */
+/* Creates a directory, gives it to the user of auth and opens it. That user may be unable to enter the directories above it. */
 static struct error *take_dir(const struct auth *a, const char *path, bool *ret_is_new, int *ret_fd)
 {
         *ret_is_new = mkdir(path, 0700) == 0;
-        if (!*ret_is_new && errno != EEXIST) /* from the second start on it is the other user's */
+        if (!*ret_is_new && errno != EEXIST) /* from the second start on it belongs to the user of auth */
                 TRY(dir_make(path, 0700));
         TRY(sandbox_give(&a->service->row->user, path));
         *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -387,9 +387,9 @@ static struct error *take_dir(const struct auth *a, const char *path, bool *ret_
 }
 
 /*
- * The only trees that this process may touch from now on. Not the whole data directory: the CA keys are in
- * it, and the signer would be there for nothing if auth could read them. They are called by their descriptors, which stay
- * open for the life of the process.
+ * From now on this process can access only these two directories. The rest of the data directory has the CA keys, which
+ * only the signer may read. The paths go through /proc/self/fd, and the descriptors stay open for the life of the
+ * process.
  */
 static struct error *enter_sandbox(struct auth *a, const char *store_dir, const char *log_dir, const char **ret_store)
 {
@@ -405,7 +405,7 @@ static struct error *enter_sandbox(struct auth *a, const char *store_dir, const 
         path_show_as(*ret_store, store_dir);
         path_show_as(a->log_dir, log_dir);
         TRY(sandbox_become_unprivileged(&a->service->row->user));
-        TRY(dir_make(*ret_store, 0700)); /* they are there: checks that they are ours alone */
+        TRY(dir_make(*ret_store, 0700)); /* both exist: checks that only this user may access them */
         TRY(dir_make(a->log_dir, 0700));
         const char *const writable[] = { *ret_store, a->log_dir, NULL };
         return sandbox_enter(a->service->row->sandbox, (struct sandbox_paths){ .write = writable });
@@ -485,7 +485,7 @@ static void on_link(void *ctx, const char *name, int fd)
                 link_close(a->sts);
                 a->sts = link_new(&a->loop, fd, on_sts_lost, a);
         } else if (a->listener == NULL) {
-                service_put_fd(a->service, name, fd); /* served when we are ready */
+                service_put_fd(a->service, name, fd); /* serve_siblings() serves it when auth is ready */
         } else {
                 auth_listener_local(a, name, fd);
         }
@@ -554,7 +554,7 @@ static void on_unreported_recordings(void *ctx, uint64_t count)
         audit_unreported(ctx, &audit_session_recording_lost, count);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------------- */
+/* ---- stop and drain ---------------------------------------------------------------------------------------------------- */
 
 static void on_store_closed(void *ctx)
 {
@@ -628,7 +628,7 @@ static void on_drain(void *ctx)
         if (a->listener != NULL)
                 auth_listener_drain(a->listener, stop, a);
         else
-                stop(a); /* nobody has come in yet */
+                stop(a); /* there is no connection to drain */
 }
 
 static const struct service_events service_events = { .on_stop = stop, .on_drain = on_drain, .on_link = on_link };

@@ -15,16 +15,16 @@
 struct caller_watch {
         struct auth *auth;
         struct directory_watch *directory;
-        struct timer *locked_nodes;   /* until they are cut off */
-        struct timer *locked_tunnels; /* the same for their tunnels */
+        struct timer *locked_nodes;   /* until the connections of locked nodes are closed */
+        struct timer *locked_tunnels; /* until the tunnels of locked nodes are closed */
         struct instant locked_tunnels_since;
-        struct timer *expiry; /* until a certificate that opened a connection ends, or sooner */
+        struct timer *expiry; /* until the next certificate of a connection expires, or sooner */
         struct walltime next_expiry;
 };
 
-/* ---- certificates that end ------------------------------------------------------------------------------- */
+/* ---- expired certificates -------------------------------------------------------------------------------- */
 
-/* Clocks are set: an end that is far away is checked again before. */
+/* The wall clock may be set: the timer runs for PACE_EXPIRY_CHECK at most, then the expiry is checked again. */
 void caller_watch_expiry(struct caller_watch *w, struct walltime end)
 {
         struct duration wait = walltime_since(end, loop_wall(&w->auth->loop));
@@ -37,7 +37,7 @@ void caller_watch_expiry(struct caller_watch *w, struct walltime end)
         timer_start(w->expiry, wait.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : wait);
 }
 
-/* A connection lasts as long as the certificate that opened it: a client with a newer one connects again. */
+/* Closes connections whose certificate has expired. A client with a newer certificate connects again. */
 static void on_expiry(void *ctx)
 {
         struct caller_watch *w = ctx;
@@ -54,7 +54,7 @@ static void on_expiry(void *ctx)
                 log_info("The certificate that opened a connection has ended, the connection is closed", LOG_C("host_id", c->host_id),
                          LOG_C("user", c->user), LOG_C("role", c->role), LOG_C("remote_addr", c->peer));
                 rpc_server_close(c->conn);
-                c->cert_not_after.ns = 0; /* once is enough */
+                c->cert_not_after.ns = 0; /* do not close it twice */
         }
         if (next.ns != 0)
                 caller_watch_expiry(w, next);
@@ -69,7 +69,7 @@ static void on_locked_nodes(void *ctx)
         callers_drop_refused(((struct caller_watch *)ctx)->auth, true, &has_nodes);
 }
 
-/* Messages for users' terminals come through the tunnel, and a lock by mistake is removed soon. */
+/* Delayed: the message for users' terminals still passes through the tunnel, and a mistaken lock is often removed soon. */
 static void on_locked_tunnels(void *ctx)
 {
         tunnels_recheck(((struct caller_watch *)ctx)->auth);
@@ -90,7 +90,7 @@ static void on_directory_changed(void *ctx)
                 timer_start(w->locked_tunnels, MILLISECONDS(PACE_LOCKED_TUNNEL));
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------- */
+/* ---- new and free ----------------------------------------------------------------------------------------- */
 
 struct caller_watch *caller_watch_new(struct auth *a)
 {

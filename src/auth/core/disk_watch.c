@@ -10,19 +10,19 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 
-/* The job's own. */
+/* The state of one check, owned by its job. */
 struct check {
         struct disk_watch *watch;
         char *path;
         struct statvfs disk;
-        int errnum; /* 0: answered */
+        int errnum; /* 0: statvfs() succeeded */
 };
 
 struct disk_watch {
         struct loop *loop;
         char *path;
         struct timer *pace;
-        struct job *looking; /* NULL: no look is under way */
+        struct job *looking; /* NULL: no check is under way */
         struct instant began;
         struct disk_room room;
         bool is_silent; /* the current check takes long, and it has been logged */
@@ -72,7 +72,7 @@ static void on_looked(void *ctx)
         if (d->is_silent)
                 log_info("The disk of the audit log answers again");
         d->is_silent = false;
-        if (k->errnum == 0) /* else: the next write there reports the reason */
+        if (k->errnum == 0) /* else the next write to the disk reports the reason */
                 take(d, &k->disk);
         check_free(k);
 }

@@ -9,7 +9,7 @@
 
 struct spending {
         struct instant at;
-        int64_t bytes; /* spent and not come back at that time */
+        int64_t bytes; /* bytes charged and not yet recovered at that time */
 };
 
 enum { SECONDS_OF_DAY = 24 * 3600 };
@@ -50,7 +50,7 @@ void event_budget_charge(struct event_budget *b, struct str subject, size_t byte
 
                 if (b->spent.count >= LIMIT_EVENT_SUBJECTS && b->spent.count >= b->sweep_at) {
                         map_each(&b->spent, forget_if_recovered, &sweep);
-                        b->sweep_at = b->spent.count + b->spent.count / 2; /* not at each newcomer */
+                        b->sweep_at = b->spent.count + b->spent.count / 2; /* so that not every new subject causes a sweep */
                 }
                 s = NEW(struct spending);
                 s->at = now;
@@ -102,7 +102,7 @@ void event_budget_release(struct event_budget *b)
 
 static char *pair_of(struct str user, struct str host_id)
 {
-        return mem_printf("%.*s %.*s", STR_ARG(host_id), STR_ARG(user)); /* IDs of hosts have no spaces */
+        return mem_printf("%.*s %.*s", STR_ARG(host_id), STR_ARG(user)); /* host IDs contain no spaces */
 }
 
 void user_budget_charge(struct user_budget *b, struct str user, struct str host_id, size_t bytes, struct instant now)

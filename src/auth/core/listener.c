@@ -26,7 +26,7 @@ struct auth_listener {
         struct passes passes;
         struct caller_watch *watch;
         bool has_local_proxy;
-        void (*drained)(void *ctx); /* auth_listener_drain's; NULL once it was called */
+        void (*drained)(void *ctx); /* callback of auth_listener_drain(); NULL after its call */
         void *drained_ctx;
 };
 
@@ -34,10 +34,10 @@ struct auth_listener {
 struct auth_connection {
         struct accepted accepted;
         struct auth_listener *listener;
-        struct stream *tls; /* until the caller is known */
+        struct stream *tls; /* NULL after the peer is identified: the RPC connection owns it */
         struct arena *arena;
         struct cert_info *cert; /* in the arena */
-        struct caller *caller;  /* NULL until it is known */
+        struct caller *caller;  /* NULL until the peer is identified */
 };
 
 static struct auth_connection *connection_of(struct accepted *a)
@@ -82,9 +82,9 @@ static bool is_of(struct str source, const char *address)
 }
 
 /*
- * A Proxy Service passes its agents' connections through, so that many come from its address until they have said which
- * ticket they have (auth/passes.h). Proxies are few: their connections are looked through only when somebody is at the limit
- * of a source.
+ * Whether a Proxy Service connects from this address. It passes agents' connections through, and all of them come from its address
+ * until each has sent its ticket (auth/core/passes.h). The list is searched only when a source has reached its limit: that
+ * is rare.
  */
 static bool is_proxy_source(void *ctx, struct str source)
 {
@@ -100,7 +100,7 @@ static bool is_proxy_source(void *ctx, struct str source)
 
 /* ---- serving ---------------------------------------------------------------------------------------------- */
 
-/* Counts a connection of a host or user; those of this machine have no limit. */
+/* Counts a connection of a host or user. Connections from this machine are not counted here. */
 static struct error *count_identity(struct caller *c)
 {
         struct shares *all = &c->auth->identities;
@@ -118,7 +118,7 @@ static struct error *count_identity(struct caller *c)
         return NULL;
 }
 
-/* The memory of a connection is counted for who is at its other end, as far as that is known. */
+/* The budget for the memory of a connection: of its identity, or of its source address if it is unauthenticated. */
 static struct budget_holder *memory_of(const struct caller *c)
 {
         struct auth *a = c->auth;
@@ -136,7 +136,7 @@ static struct budget_holder *memory_of(const struct caller *c)
         return budget_hold(&a->peers_memory, str_of(c->identity == NULL ? c->role : c->identity));
 }
 
-/* The connection is the caller's from now on. */
+/* Starts the RPC server on the stream; from now on the caller owns the connection. */
 static void serve(struct auth_connection *v, struct stream *s, struct caller *c)
 {
         arena_free(v->arena);
@@ -169,7 +169,7 @@ static void refuse(struct auth_connection *v, struct error *err)
         connection_free(v);
 }
 
-/* Authenticated peers are counted elsewhere. */
+/* Authenticated peers do not count as unauthenticated sources: count_identity() counts them. */
 static void note_authenticated(struct auth_connection *v)
 {
         accepted_uncount(&v->accepted);
@@ -207,8 +207,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (host != NULL && host_is_later_than(host, cert_issue_of(walltime_unix(cert->times.not_before), cert->serial_hex)))
                 host = NULL;
         /*
-         * A removed or forgotten host is unauthenticated again: it may join, nothing else. So is one in a role that its record
-         * has no more, whatever the certificate of then says.
+         * A host that was removed, or whose record has expired, is unauthenticated: it may only join. The same holds for a host
+         * whose certificate has a role that its record does not have any more.
          */
         bool has_role = host != NULL && host_has_role(host, cert->role);
         if (has_role)
@@ -226,7 +226,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         serve_certified(v, c);
 }
 
-/* A user. Permissions are checked at each call, which can report the refusal. */
+/* Serves a user. Permissions are checked at each call, as only a call can report the refusal. */
 static void serve_user(struct auth_connection *v)
 {
         struct caller *c = caller_new(v->listener->auth, CALLER_USER, STR(""), STR("User"), v->accepted.peer);
@@ -239,7 +239,7 @@ static void serve_user(struct auth_connection *v)
         serve_certified(v, c);
 }
 
-/* The record of the host decides; the connection does not make room for others meanwhile. */
+/* Reads the record of the host, which decides. Meanwhile the connection is not closed in favour of other connections. */
 static void serve_host(struct auth_connection *v)
 {
         v->accepted.admitted.is_fixed = true;
@@ -255,8 +255,8 @@ static void serve_unauthenticated(struct auth_connection *v)
 }
 
 /*
- * The CA that issued a certificate decides what it may be: one of the user CA is a user and never a host,
- * whatever else it says, nor the other way round.
+ * The CA that issued the certificate must fit its kind: the user CA identifies users only, and the host CA
+ * hosts only, whatever the fields of the certificate are.
  */
 static struct error *read_cert(struct auth_connection *v)
 {
@@ -266,7 +266,7 @@ static struct error *read_cert(struct auth_connection *v)
         v->arena = arena_new(CERT_READ_ARENA + sizeof *v->cert);
         v->cert = arena_alloc(v->arena, sizeof *v->cert);
         TRY(cert_read(v->arena, tls_peer_cert_der(v->tls), v->cert));
-        tls_forget_peer(v->tls); /* an agent stays for days */
+        tls_forget_peer(v->tls); /* frees the TLS copy: the connection of an agent lasts for days */
         if (v->cert->is_user && authority_is_issuer(cas->user, v->cert) && name_is_user(v->cert->common_name))
                 return NULL;
         if (!v->cert->is_user && !v->cert->is_ca && authority_is_issuer(cas->host, v->cert) && str_equal(v->cert->cluster, a->cluster) &&
@@ -293,9 +293,9 @@ static void on_tls(struct accepted *a, struct stream *tls)
                 serve_host(v);
 }
 
-/* ---- clients that come through a proxy ---------------------------------------------------------------------- */
+/* ---- connections passed through by a proxy ------------------------------------------------------------------ */
 
-/* Counts the connection for its client from now on. */
+/* From now on the connection counts for the address of its client, which the ticket names. */
 static struct error *move_to_client(struct auth_connection *v, struct str ticket)
 {
         char client[ADDRESS_TEXT_MAX];
@@ -385,7 +385,7 @@ static const struct acceptor_events events = {
 
 /* ---- connections of this machine ---------------------------------------------------------------------------- */
 
-/* The kernel or the supervisor says what the caller is. */
+/* The caller was identified by the kernel (socket credentials) or by the supervisor (link). */
 static void serve_local(struct stream *s, struct caller *c)
 {
         struct auth_connection *v = connection_new(c->auth->listener);
@@ -434,7 +434,7 @@ void auth_listener_local(struct auth *a, const char *name, int fd)
 
         if (row == NULL)
                 bug("a link from '%s', which is no service", name);
-        if (a->listener->acceptor.is_draining) { /* a link that was on its way when the drain began would never be drained */
+        if (a->listener->acceptor.is_draining) { /* nothing would drain a link that arrives after the drain began */
                 close(fd);
                 return;
         }
@@ -442,7 +442,7 @@ void auth_listener_local(struct auth *a, const char *name, int fd)
         serve_local(socket_stream(&a->loop, fd), caller_new(a, groups, str_of(a->service->boot->host_id), row->role.name, "local"));
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- open, drain, close ------------------------------------------------------------------------------------------ */
 
 struct auth_listener *auth_listener_open(struct auth *a)
 {

@@ -36,7 +36,7 @@
                         CALLER_ADMIN | CALLER_USER, __VA_ARGS__, .resource = &admin_##subject##_kind                   \
         }
 
-/* A method with which a Proxy Service acts for a user. */
+/* A method that a Proxy Service calls on behalf of a user. */
 #define LOGIN(name, type, handler)                                                                                     \
         {                                                                                                              \
                 { "/cteleport.v1.LoginService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC_JOIN, false,     \
@@ -44,7 +44,7 @@
                         CALLER_PROXY                                                                                   \
         }
 
-/* Open to everybody who is logged in. */
+/* Open to every user who is logged in. */
 #define NO_RULE NULL, 0
 
 #define SEE (ACCESS_LIST | ACCESS_READ)
@@ -87,7 +87,7 @@ const struct guarded_method auth_methods[] = {
         RESOURCE("PutToken", put_token_request, admin_put_resource, token, "token", WRITE),
         RESOURCE("DeleteToken", name_request, admin_delete_resource, token, "token", ACCESS_DELETE),
         ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
-        RESOURCE("ListNodes", list_request, admin_list_resources, node, NO_RULE), /* only those that the user sees */
+        RESOURCE("ListNodes", list_request, admin_list_resources, node, NO_RULE), /* lists only the nodes that the user sees */
         RESOURCE("DeleteNode", name_request, admin_delete_resource, node, "node", ACCESS_DELETE),
         RESOURCE("ListInstances", list_request, admin_list_resources, instance, "instance", SEE),
         RESOURCE("ListUsers", list_request, admin_list_resources, user, "user", SEE),
@@ -130,7 +130,7 @@ static struct error *lacks_rule(const struct caller *c, const struct guarded_met
                           "`tsh status` shows your roles; an administrator can assign others to you");
 }
 
-/* What was allowed a call ago may be so no more: the roles, the locks and the clock are asked each time. */
+/* Roles, locks and the expiry of the user are checked at each call, as they may have changed since the last one. */
 static struct error *guard_user(const struct caller *c, const struct guarded_method *row)
 {
         AUTO_PTR(arena) arena = arena_new(USER_ARENA);
@@ -151,7 +151,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         const struct guarded_method *row = (const struct guarded_method *)(const void *)method;
 
         if (c->host != NULL && row->method.open != ping_open)
-                TRY(caller_check_host(c)); /* nothing for a locked host, not even what is open to everybody */
+                TRY(caller_check_host(c)); /* a locked host may call no method, even one that is open to all, but Ping */
         if (row->open_to & c->groups & ~(unsigned)CALLER_USER)
                 return NULL;
         if (row->open_to & c->groups)

@@ -14,7 +14,7 @@
 
 /* An event between its commit and its removal from the store. */
 struct event {
-        struct event *next; /* among the written */
+        struct event *next; /* in written or sweeping */
         struct outbox *outbox;
         char uid[AUDIT_UID_LEN + 1];
 };
@@ -24,20 +24,20 @@ struct outbox {
         struct store *store;
         struct audit_log *log;
         struct state_watch *watch;
-        struct map known;       /* uid -> struct event: all below, owned */
-        size_t appending;       /* on their way to events.log */
-        struct event *written;  /* durable there, waiting for a sweep */
+        struct map known;       /* uid -> struct event, owned: the events of the three fields below */
+        size_t appending;       /* number of events that are being written to events.log */
+        struct event *written;  /* durable in events.log, waiting for a sweep */
         size_t written_count;
         struct event *sweeping; /* being removed from the store */
 
         struct timer *sweep_timer;
         struct timer *retry_timer;
-        bool is_stuck;     /* events that events.log did not take are left in the store */
-        bool is_retrying;  /* a replay for their sake, without a failure so far */
-        bool is_replaying; /* walking through the store */
-        char *paused;      /* … and waiting behind this key until the log has written what waits; owned */
+        bool is_stuck;     /* a write to events.log failed: its events are still in the store */
+        bool is_retrying;  /* a replay of these events is under way, without a failure so far */
+        bool is_replaying; /* the records of the store are being read */
+        char *paused;      /* the replay waits for the log, and continues after this key; owned */
         bool has_read_log;
-        struct map in_log; /* uids of the log's tail, during the first replay */
+        struct map in_log; /* uids at the end of the log, during the first replay */
 
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
@@ -53,7 +53,7 @@ static void sweep(struct outbox *o);
 static void check_progress(struct outbox *o);
 static void request_leftovers(struct outbox *o, struct str after);
 
-/* What the log has not written lies in memory: half of what it takes is for those who begin something now. */
+/* Unwritten lines are in memory. A replay uses at most half of LIMIT_AUDIT_WAITING, so that new events find room. */
 static bool is_log_busy(const struct outbox *o)
 {
         return audit_log_waiting(o->log) > LIMIT_AUDIT_WAITING / 2;
@@ -66,7 +66,7 @@ static void go_on_replaying(struct outbox *o)
         AUTO_MEM char *after = o->paused;
         o->paused = NULL;
         if (o->is_closing)
-                o->is_replaying = false; /* the next start finds the rest */
+                o->is_replaying = false; /* the next start replays the rest */
         else
                 request_leftovers(o, str_of(after));
 }
@@ -109,7 +109,7 @@ static void on_appended(void *ctx, struct error *err)
         if (err == NULL) {
                 mark_written(o, e);
         } else {
-                forget(o, e); /* it stays in the store; a replay finds it */
+                forget(o, e); /* it stays in the store for a replay */
                 keep_trying(o, err);
         }
         error_free(err);
@@ -117,7 +117,7 @@ static void on_appended(void *ctx, struct error *err)
         check_progress(o);
 }
 
-/* Each event of the store once, whether a watch or a replay brings it. */
+/* Writes an event of the store to the log, once, even if the watch and a replay both deliver it. */
 static void take_event(struct outbox *o, const struct state_record *record)
 {
         if (record->id.len != AUDIT_UID_LEN || map_get(&o->known, record->id) != NULL)
@@ -146,7 +146,7 @@ static void on_change(void *ctx, const struct state_record *record, bool is_dele
 
 /* ---- replay: at the start, and when events.log had been unwritable ------------------------------------ */
 
-/* The log is read only if the outbox is not empty: after a crash between the write to the log and the sweep. */
+/* The log is read only if the first replay finds events: after a crash some of them may be in the log already. */
 static struct error *read_log_once(struct outbox *o, const struct state_page *page)
 {
         if (o->has_read_log || o->ready == NULL || page->count == 0)
@@ -187,7 +187,7 @@ static void on_retry(void *ctx)
 {
         struct outbox *o = ctx;
 
-        if (o->is_replaying) { /* one walk at a time */
+        if (o->is_replaying) { /* one replay at a time */
                 timer_start(o->retry_timer, MILLISECONDS(TIMEOUT_OUTBOX_RETRY));
                 return;
         }
@@ -195,10 +195,10 @@ static void on_retry(void *ctx)
         request_leftovers(o, STR(""));
 }
 
-/* Events that were missed lie in the store, as those that events.log did not take. */
+/* Events that the watch missed are in the store: the replay after a failed write (on_retry) finds them too. */
 static const struct state_watch_events watch_events = { .changed = on_change, .lost = on_retry };
 
-/* ---- out of the store ------------------------------------------------------------------------------- */
+/* ---- removal from the store ------------------------------------------------------------------------- */
 
 static void on_swept(void *ctx, uint64_t revision, struct error *err)
 {
@@ -209,7 +209,7 @@ static void on_swept(void *ctx, uint64_t revision, struct error *err)
                 struct event *next = e->next;
 
                 if (err == NULL || o->is_closing)
-                        forget(o, e); /* what stays, the next start finds in the log */
+                        forget(o, e); /* the next start finds a remaining event in the log */
                 else
                         mark_written(o, e);
                 e = next;
@@ -256,7 +256,7 @@ static void finish_closing(struct outbox *o)
                 closed(closed_ctx);
 }
 
-/* What waits until nothing is on its way: being ready, being closed. */
+/* Calls ready, or closes the outbox, when no write, replay or sweep is under way. */
 static void check_progress(struct outbox *o)
 {
         if (o->appending > 0 || o->is_replaying)
@@ -272,7 +272,7 @@ static void check_progress(struct outbox *o)
                 o->ready = NULL;
                 o->ready_err = NULL;
                 map_release(&o->in_log);
-                ready(o->ready_ctx, err); /* may close us */
+                ready(o->ready_ctx, err); /* may close the outbox */
                 return;
         }
         if (!o->may_finish || o->sweeping != NULL)

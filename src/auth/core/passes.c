@@ -14,7 +14,7 @@
 
 /* A connection that a proxy has announced. */
 struct pass {
-        struct pass *next, **at; /* the oldest first */
+        struct pass *next, **at; /* list, oldest first */
         struct instant since;
         uint8_t ticket[PASS_TICKET_SIZE];
         char *proxy;

@@ -9,12 +9,12 @@
 
 enum {
         RECORDS_KEPT = 8,
-        VALUE_KEPT = 16 * KiB, /* bytes: a larger record is read each time */
+        VALUE_KEPT = 16 * KiB, /* bytes: a larger record is not cached */
 };
 
 struct kept {
         struct buf id, value; /* value may hold a secret */
-        uint64_t revision;    /* 0: nothing is kept here */
+        uint64_t revision;    /* 0: the entry is empty */
         struct walltime expires;
 };
 
@@ -23,8 +23,8 @@ struct record_cache {
         struct store *store;
         const struct state_kind *kind;
         struct state_watch *watch; /* NULL once stopped */
-        uint64_t changes;          /* of the kind, as far as they are known */
-        size_t next;               /* the place of the next record */
+        uint64_t changes;          /* number of changes of records of the kind, reported so far */
+        size_t next;               /* index of the entry that is replaced next */
         struct kept all[RECORDS_KEPT];
 };
 
@@ -90,7 +90,7 @@ struct get {
         const struct state_kind *kind;
         void (*done)(void *ctx, const struct state_record *record, struct error *err);
         void *ctx;
-        uint64_t changes; /* when the store was asked */
+        uint64_t changes; /* cache->changes at the time of the request */
         struct kept hit;  /* a copy: the record may change before done is called */
 };
 
@@ -114,7 +114,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
 {
         struct get *g = ctx;
 
-        /* A change that became known meanwhile may be newer than the answer. */
+        /* The answer is cached only if no change was reported since the request: the change may be newer. */
         if (record != NULL && g->changes == g->cache->changes)
                 keep(g->cache, record);
         g->done(g->ctx, record, err);
@@ -138,7 +138,7 @@ void record_cache_get(struct record_cache *c, struct str id, void (*done)(void *
         loop_defer(c->loop, on_hit, g);
 }
 
-/* ---- beginning and end --------------------------------------------------------------------------------- */
+/* ---- new, stop, free ----------------------------------------------------------------------------------- */
 
 struct record_cache *record_cache_new(struct loop *l, struct store *s, const struct state_kind *kind)
 {

@@ -8,7 +8,7 @@
 #include "loop/loop.h"
 #include "pki/key.h"
 
-/* Is spent by telling and recovers with time. */
+/* A rate limit: each reported refusal spends from it, and it recovers with time. */
 struct allowance {
         struct instant at;
         int64_t spent_ns;
@@ -22,9 +22,9 @@ struct refusal_log {
         void (*reported)(void *ctx, uint64_t count);
         void *ctx;
         uint64_t unreported;
-        uint8_t salt[16]; /* nobody can choose whose slot to share */
+        uint8_t salt[16]; /* so that an attacker cannot choose an address with a given slot */
         struct allowance all;
-        struct allowance sources[SLOTS]; /* by a digest of the address: no table that grows with those who try */
+        struct allowance sources[SLOTS]; /* index: digest of the address; the size does not grow with the sources */
 };
 
 static int64_t price(int64_t per_minute)

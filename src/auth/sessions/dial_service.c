@@ -2,11 +2,11 @@
 /*
  * Dial: a proxy requests a connection for a user whose certificate was proven to it.
  *
- *      certificate ─▶ target ─▶ the host of that ID, or those of that name which the user may see
+ *      certificate ─▶ target ─▶ the host with that ID, or the hosts with that name
  *                                   └─▶ user, locks, roles ─▶ /connections/<id> ─▶ answer
  *
- * The node requests a second decision on the very certificate that sshd is shown. This one keeps users without permission away
- * from nodes; that one decides the login.
+ * This decision keeps users without permission away from nodes. The login itself is decided later: the node requests a second
+ * decision, on the certificate that the client shows to sshd.
  */
 #include <stdlib.h>
 
@@ -22,8 +22,8 @@
 #include "services/services.h"
 
 /*
- * A dial keeps names while the store answers (LIMIT_DIAL_ARENA). What a decision takes beside them, the certificate as it was read
- * and the roles and logins of the user, is given back before the next answer of the store.
+ * Between two answers of the store a dial holds only names (LIMIT_DIAL_ARENA). A decision also needs the parsed certificate and
+ * the user's roles and logins; their memory (STEP_ARENA) is freed before the next answer of the store.
  */
 enum { STEP_ARENA = CERT_READ_ARENA + LIMIT_STORE_VALUE };
 _Static_assert((int)LIMIT_DIAL_ARENA >= LIMIT_DIAL_CANDIDATES * 3 * (LIMIT_NAME + 32) + 8 * LIMIT_NAME, "the names that a dial keeps have room");
@@ -37,12 +37,12 @@ struct dial {
         struct str user, target, client_addr, serial;
         struct str candidates[LIMIT_DIAL_CANDIDATES];
         size_t candidate_count, looked_at;
-        /* The one that is it, as far as we know. */
+        /* A host that the user may enter; without one, the host of the refusal that is reported. */
         struct str host_id, hostname;
         size_t found;
-        struct error *refusal; /* of the first that the user sees and may not enter */
-        struct error *unseen;  /* of the first that the user does not see: for the audit, the answer is that there is none */
-        bool is_counted;       /* among the user's questions under way */
+        struct error *refusal; /* of the first host that the user sees and may not enter */
+        struct error *unseen;  /* of the first host that the user does not see; for the audit log only, the answer is NOT_FOUND */
+        bool is_counted;       /* in auth->dials, for the user */
         char connection_id[AUDIT_UID_LEN + 1];
 };
 
@@ -74,7 +74,7 @@ static void finish(struct dial *d, struct error *err)
         dial_free(d);
 }
 
-/* Trouble of ours is not the user's doing. */
+/* Whether the error is a refusal of the user; other errors are faults of the cluster and not audited. */
 static bool is_refusal(const struct error *err)
 {
         return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;
@@ -186,7 +186,7 @@ static void decide_target(struct dial *d)
 
 static void check_next(struct dial *d);
 
-/* *ret_is_seen: the user sees the node, so that a refusal may tell of it. */
+/* *ret_is_seen: the user sees the node, so that a refusal may name it. */
 static struct error *check_node(struct dial *d, const struct node *node, bool *ret_is_seen)
 {
         AUTO_PTR(arena) step = arena_new(STEP_ARENA);
@@ -201,7 +201,7 @@ static struct error *check_node(struct dial *d, const struct node *node, bool *r
         return err == NULL ? arena_check(step, "the decision on a connection") : err;
 }
 
-/* The first of them is reported. */
+/* Stores the first error and frees later ones. */
 static void keep(struct error **first, struct error *err)
 {
         if (*first == NULL)
@@ -250,14 +250,14 @@ static void find_candidates(struct dial *d)
 
         for (size_t i = 0; i < count; i++)
                 d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
-        /* A name that nobody has is looked for as well: it takes as long as one that is not for this user. */
+        /* An unknown name causes a lookup too, so that the time of the answer does not show whether a host exists. */
         if (count == 0)
                 d->candidates[d->candidate_count++] = STR("00000000-0000-0000-0000-000000000000");
 }
 
-/* ---- the question ------------------------------------------------------------------------------------------------- */
+/* ---- the request -------------------------------------------------------------------------------------------------- */
 
-/* What stands against the user anywhere is said whether there is such a node or not. */
+/* Reasons that refuse the user on every node are reported whether the node exists or not. */
 static struct error *check_user(struct dial *d, struct str name, struct arena *step)
 {
         struct access_user user = { 0 };
@@ -265,7 +265,7 @@ static struct error *check_user(struct dial *d, struct str name, struct arena *s
         return decision_check_anywhere(d->auth->directory, name, d->fields.node.login, step, &user);
 }
 
-/* *ret_cert lives in `step`. */
+/* The texts of *ret_cert are in `step`. */
 static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequest *m, struct arena *step, struct cert_info *ret_cert)
 {
         struct kind_fields fields;

@@ -14,7 +14,7 @@ static struct error *node_read(const Cteleport__V1__DialRequest *m, struct str *
         struct str target = str_of(m->target);
 
         *ret_fields = kind_fields_of(m->node);
-        if (str_ends_with(target, STR("."))) /* of the root of the DNS */
+        if (str_ends_with(target, STR("."))) /* the trailing dot of a fully qualified domain name */
                 target.len--;
         *ret_target = target;
         if (!name_is_host(target) && !name_is_host_id(target)) {
@@ -52,7 +52,7 @@ static const struct resource_kind kinds[] = {
         {
                 .name = "node",
                 .missing_hint = "`tsh ls` shows the nodes you can reach",
-                .ambiguous = "ambiguous host could match multiple nodes", /* Teleport's words */
+                .ambiguous = "ambiguous host could match multiple nodes", /* the text of Teleport */
                 .ambiguous_hint = "connect to the host ID that `tsh ls -v` shows",
                 .read = node_read,
                 .find = nodes_dialled,

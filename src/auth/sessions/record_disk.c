@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A round belongs to its thread while is_busy. That is order, not cancellation: the disk is freed when all that was given is
- * finished, and lives until the callback of its last round, so no round is ever cancelled.
+ * While is_busy is set, the worker thread owns the current round. Rounds are never cancelled: record_disk_free() only marks the
+ * disk as freed, and its memory is released after the callback of the last round, when all appends are done.
  */
 #include "auth/sessions/record_disk.h"
 
@@ -14,10 +14,10 @@
 struct record_disk {
         struct loop *loop;
         struct worker *writer, *opener;
-        struct timer *pause; /* NULL once it is freed */
+        struct timer *pause; /* NULL after record_disk_free() */
         struct record_append *waiting, **waiting_end;
         struct record_append *round;
-        uint64_t took_ns; /* the last round */
+        uint64_t took_ns; /* duration of the last round */
         bool is_busy, is_advancing, is_freed;
 };
 
@@ -47,7 +47,7 @@ static void advance_soon(struct record_disk *d)
         if (d->is_busy || d->is_advancing || (!d->is_freed && timer_is_running(d->pause)))
                 return;
         d->is_advancing = true;
-        loop_defer(d->loop, advance, d); /* what this turn of the loop gives goes together */
+        loop_defer(d->loop, advance, d); /* all appends of this turn of the loop go into one round */
 }
 
 static void on_round_done(void *ctx)
@@ -72,7 +72,7 @@ static void on_pause_over(void *ctx)
         advance_soon(ctx);
 }
 
-/* Takes what waits, in order, up to LIMIT_RECORDS_ROUND bytes. */
+/* Moves waiting appends into a round, in order, until it has LIMIT_RECORDS_ROUND bytes. */
 static void begin_round(struct record_disk *d)
 {
         struct record_append **end = &d->round;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Record: one stream for each recording that a node has and we have not.
+ * Record: one stream for each recording that a node has and auth has not.
  *
- *      open ─▶ is it this host's session? ─▶ the file, how far it goes ─▶ "begin at …"
+ *      open ─▶ is it this host's session? ─▶ open the file, check its size ─▶ "begin at …"
  *                                              │
  *      chunks ─▶ wait ─▶ written and synced, with those of other recordings ─▶ "durable up to …"
  *                                              │
- *      finish ─▶ size and structure are as they should be ─▶ record and audit ─▶ "finished"
+ *      finish ─▶ check size and structure ─▶ record and audit ─▶ "finished"
  */
 #include "auth/sessions/record_service.h"
 
@@ -29,33 +29,33 @@ enum { RECORD_ARENA = 256 * KiB };
 
 struct upload {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: the node is gone, the store is busy with us, or a cancelled job */
-        struct arena *arena;   /* of session */
+        struct rpc_call *call; /* NULL: the stream has ended; a store request or a cancelled job is under way */
+        struct arena *arena;   /* holds session */
         char *id;              /* of the session; NULL before open */
-        char *host_id;         /* the caller's */
-        const Cteleport__State__V1__Session *session; /* NULL before it was found to be this host's */
-        struct record_file file; /* a thread's while is_busy */
-        struct job *job;         /* opening or cutting; NULL: neither is under way */
+        char *host_id;         /* of the caller */
+        const Cteleport__State__V1__Session *session; /* NULL until the check that it ran on this host */
+        struct record_file file; /* used by a worker thread while is_busy */
+        struct job *job;         /* opens or truncates the file; NULL: no job is under way */
         struct record_append append;
         bool is_appending;
-        struct record_mark noted; /* in the arena */
+        struct record_mark noted; /* as stored; in the arena */
         bool is_placed, is_busy, is_open;
-        uint64_t begun;          /* size when it was opened */
-        struct record_progress progress; /* the file's chain as far as it is durable; the file itself may be a thread's */
-        bool was_altered;        /* what was here did not begin with what was noted */
-        uint64_t expected;       /* where the next chunk belongs */
+        uint64_t begun;          /* size of the file when it was opened */
+        struct record_progress progress; /* of the durable part: a copy, as a thread may be using the file */
+        bool was_altered;        /* the file on the disk did not match the stored mark */
+        uint64_t expected;       /* offset of the next chunk */
         struct buf waiting, writing;
-        struct budget_holder *unstored; /* of the host: has both */
+        struct budget_holder *unstored; /* of the host: charged for waiting and writing */
         bool wants_finish, is_aborted, is_over;
         uint64_t final_size;
-        struct error *err; /* of the job */
+        struct error *err; /* result of the job */
         char *dir;
 };
 
 static void advance(struct upload *u);
 static void release_upload(void *ctx);
 
-/* ---- ends ----------------------------------------------------------------------------------------------- */
+/* ---- end of the stream ---------------------------------------------------------------------------------- */
 
 static void upload_free(struct upload *u)
 {
@@ -95,7 +95,7 @@ static void put_recording(struct upload *u, struct store_txn *t, bool is_complet
         state_put(t, &recording_kind, str_of(u->id), &m.base, (struct walltime){ 0 });
 }
 
-/* So that what is here now is known again when the node goes on, or when nobody does. */
+/* Stores the size and digest of the incomplete recording, for the check when the upload is resumed or the recording is read. */
 static void note_size(struct upload *u)
 {
         if (!u->is_open || u->is_over || u->progress.size == u->begun || u->auth->is_stopping)
@@ -174,7 +174,7 @@ static void audit_begin_upload(struct upload *u, struct audit_record *r, const s
         }
 }
 
-/* A host that sends no recording, or changes a stored one, is broken or hostile: an operator should check. */
+/* A host that sends invalid bytes, or a stored recording that was changed, is a fault or an attack: an operator should check. */
 static void audit_damage(struct upload *u, const struct error *err)
 {
         struct audit_record r = { 0 };
@@ -218,7 +218,7 @@ static void on_finished(void *ctx, uint64_t revision, struct error *err)
 static struct error *check_finish(const struct upload *u)
 {
         if (u->is_aborted)
-                return NULL; /* what is here is all there is */
+                return NULL; /* an aborted recording is complete with the bytes received */
         if (u->final_size != u->progress.size)
                 return error_new(ERROR_INVALID_ARGUMENT, "the recording is finished at %llu bytes, but %llu bytes were received",
                                  (unsigned long long)u->final_size, (unsigned long long)u->progress.size);
@@ -259,7 +259,7 @@ static void note_progress(struct upload *u)
         memcpy(u->progress.first, c->first, sizeof c->first);
 }
 
-/* The node went away while a job was under way; what it wrote stays, and is noted. */
+/* Called when a job ends after its stream: the bytes that it wrote stay, and their size is stored. */
 static void release_upload(void *ctx)
 {
         struct upload *u = ctx;
@@ -309,7 +309,7 @@ static void on_appended(void *ctx)
 
         u->is_appending = u->is_busy = false;
         budget_give(u->unstored, u->writing.len);
-        buf_release(&u->writing); /* nothing stays in memory of a recording that pauses */
+        buf_release(&u->writing); /* a recording that pauses holds no memory */
         note_progress(u);
         if (err != NULL && err->code == ERROR_DATA_LOSS)
                 audit_damage(u, err);
@@ -423,7 +423,7 @@ static void on_recording(void *ctx, const struct state_record *record, struct er
                 finish(u, err);
                 return;
         }
-        if (m->is_complete) { /* our last answer was lost */
+        if (m->is_complete) { /* the node did not receive the answer to its finish */
                 u->progress.size = (uint64_t)m->size;
                 report(u, true);
                 finish(u, NULL);
@@ -464,7 +464,7 @@ static void on_session(void *ctx, const struct state_record *record, struct erro
         state_get(u->auth->store, &recording_kind, str_of(u->id), on_recording, u);
 }
 
-/* The newest stream of a node is the one it believes in; another host's stays. */
+/* A newer stream of the same node replaces the older one; the stream of another host stays. */
 static struct error *take_place(struct upload *u)
 {
         struct upload *elder = map_get(&u->auth->uploads, str_of(u->id));

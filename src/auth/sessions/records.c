@@ -66,7 +66,7 @@ static struct error *cut_at(struct record_file *f, uint64_t size)
         return sync_file(f->fd);
 }
 
-/* Bytes that were found to be how the recording goes on, or the error. */
+/* Feeds the bytes to the check and to the chain; the error of the check if they do not continue the recording. */
 static struct error *take(struct record_file *f, struct str bytes)
 {
         TRY(recording_check_feed(&f->check, bytes));
@@ -79,7 +79,7 @@ static bool is_link(struct str link, const uint8_t *found)
         return str_equal(link, str_of_bytes(found, RECORDING_LINK_LEN));
 }
 
-/* What was noted is a prefix of what is read; asked when that much has been read. */
+/* Whether the bytes read so far have the noted digest; called when noted->size bytes have been read. */
 static bool is_as_noted(const struct record_file *f, const struct record_mark *noted)
 {
         return str_is_empty(noted->digest) || (f->chain.whole == noted->size && is_link(noted->digest, f->chain.link));
@@ -94,12 +94,12 @@ static void begin(struct record_file *f, struct str session_id)
 }
 
 enum found {
-        FOUND_WHOLE,   /* sound chunks, that go on from what was noted */
-        FOUND_TORN,    /* the same, and what a crash leaves behind them */
+        FOUND_WHOLE,   /* valid chunks only, the first of which match the noted mark */
+        FOUND_TORN,    /* the same, followed by the tail that a crash leaves */
         FOUND_DAMAGED,
 };
 
-/* Whether what begins behind the last sound chunk is the tail that a crash leaves. */
+/* Whether the bytes after the last valid chunk are the tail that a crash leaves. */
 static struct error *check_tail(struct record_file *f, bool *ret_is_torn)
 {
         AUTO_MEM char *piece = mem_alloc(PIECE);
@@ -128,7 +128,7 @@ static struct error *check_tail(struct record_file *f, bool *ret_is_torn)
         return NULL;
 }
 
-/* Reads all there is. f->check and f->chain are as far as it is sound. */
+/* Reads the whole file. f->check and f->chain then cover its valid part. */
 static struct error *check_file(struct record_file *f, const struct record_mark *noted, enum found *ret)
 {
         AUTO_MEM char *piece = mem_alloc(PIECE);
@@ -177,7 +177,7 @@ static struct error *open_file(const char *path, struct record_file *ret)
         return ret->fd < 0 ? error_errno(errno, "cannot open the recording '%s'", shown) : NULL;
 }
 
-/* Nothing of what is there is lost: it gets another name, and a new file takes its place. */
+/* Renames the damaged file, so that its bytes are not lost, and opens a new empty one. */
 static struct error *set_aside(struct record_file *f, const char *dir, struct str session_id)
 {
         AUTO_MEM char *path = path_of(dir, session_id);
@@ -198,7 +198,7 @@ static struct error *set_aside(struct record_file *f, const char *dir, struct st
         return open_file(path, f);
 }
 
-/* What was noted was durable: a file that does not begin with it was changed by somebody. */
+/* The noted bytes were durable: a file that does not begin with them was altered after its sync. */
 static struct error *load(struct record_file *f, const char *dir, struct str session_id, const struct record_mark *noted, bool *ret_was_altered)
 {
         enum found found = FOUND_WHOLE;
@@ -223,7 +223,7 @@ struct error *record_file_open(const char *dir, struct str session_id, const str
         TRY(dir_make(dir, 0700));
         TRY(open_file(path, ret));
         struct error *err = load(ret, dir, session_id, noted, ret_was_altered);
-        if (err == NULL && ret->size == 0) /* with bytes that were acknowledged, its name was durable before */
+        if (err == NULL && ret->size == 0) /* a file with acknowledged bytes has a durable name already */
                 err = dir_sync(dir);
         if (err != NULL)
                 record_file_release(ret);
@@ -244,7 +244,7 @@ static struct error *check_room(const struct record_file *f, size_t len)
         return NULL;
 }
 
-/* What was not synced does not count: the file becomes as long as it was. */
+/* Truncates the file to its last synced size: bytes that were not synced do not count. */
 static struct error *take_back(const struct record_file *f, struct error *err)
 {
         if (ftruncate(f->fd, (off_t)f->size) != 0)
@@ -262,7 +262,7 @@ struct error *record_file_write(struct record_file *f, struct str bytes)
         if (err != NULL)
                 return take_back(f, err);
         f->written_check = check;
-        /* The disk begins while other files are written; whether it succeeds is what the sync reports. */
+        /* Starts the write-back while other files are written. The later sync reports its result. */
         (void)sync_file_range(f->fd, (off_t)f->size, (off_t)bytes.len, SYNC_FILE_RANGE_WRITE);
         return NULL;
 }
@@ -284,7 +284,7 @@ struct error *record_file_cut(struct record_file *f)
         if (f->check.whole == f->size)
                 return NULL;
         TRY(cut_at(f, f->check.whole));
-        /* Not read again: the chain is over what came, whatever stands on the disk now. */
+        /* The file is not read again: the chain covers the received bytes, even if the disk has changed them. */
         recording_check_cut(&f->check);
         recording_chain_cut(&f->chain);
         f->size = f->check.whole;
@@ -354,7 +354,7 @@ static bool has_first_chunk(int fd, struct str session_id, struct str first)
         return is_same;
 }
 
-/* Without waiting for the writer of a pipe. */
+/* O_NONBLOCK: opening a pipe must not wait for its writer. */
 static enum record_state open_to_compare(const char *dir, struct str session_id, int *ret_fd, struct stat *ret_st)
 {
         AUTO_MEM char *path = path_of(dir, session_id);
@@ -403,7 +403,7 @@ static bool is_same_stamp(const struct record_stamp *a, const struct record_stam
         return a->device == b->device && a->inode == b->inode && a->size == b->size && a->modified == b->modified && a->changed == b->changed;
 }
 
-/* Clocks of file systems tick: what is written within a tick of the last change has the stamp of that. */
+/* Timestamps of file systems are coarse: a second change within one tick leaves the same stamp. */
 static bool is_settled(const struct stat *st)
 {
         struct timespec now;
@@ -411,7 +411,7 @@ static bool is_settled(const struct stat *st)
         return clock_gettime(CLOCK_REALTIME, &now) == 0 && now.tv_sec - st->st_ctim.tv_sec > 1;
 }
 
-/* Whether all chunks, in their order, are those that came for this session. */
+/* Whether the chunks of the file, in their order, have the digest of those received for this session. */
 static bool has_digest(int fd, struct str session_id, struct str digest, uint64_t size)
 {
         AUTO_MEM char *piece = mem_alloc(PIECE);
@@ -468,14 +468,14 @@ const char *record_state_name(enum record_state state)
         return names[state];
 }
 
-/* ---- what was compared --------------------------------------------------------------------------------------------- */
+/* ---- stamps of compared files -------------------------------------------------------------------------------------- */
 
 struct record_stamp_slot {
         uint8_t key[32];
         struct record_stamp stamp;
 };
 
-/* The one place that a recording may have: a newer one takes it. */
+/* The only slot for a recording; a recording that is stored later with the same slot overwrites it. Fills key. */
 static size_t key_of(struct str session_id, struct str digest, uint8_t *key)
 {
         AUTO(buf) text = BUF_MAX(KiB);

@@ -56,7 +56,7 @@ void connection_release(struct connection *c)
         *c = (struct connection){ 0 };
 }
 
-/* At most so many bytes, not cut within a character: a record with half of one could not be read again. */
+/* Copies at most `most` bytes, without cutting a UTF-8 character: a record with invalid UTF-8 could not be decoded again. */
 static char *keep(struct connection *c, struct str text, size_t most)
 {
         size_t len = text.len < most ? text.len : most;
@@ -95,7 +95,7 @@ static Cteleport__State__V1__Session *find_session(const struct connection *c, c
 
 bool connection_is_accepted(const struct connection *c)
 {
-        return c->record->is_accepted || c->record->login[0] != '\0'; /* by a release that did not know is_accepted */
+        return c->record->is_accepted || c->record->login[0] != '\0'; /* written by a release without is_accepted */
 }
 
 bool connection_has_session(const struct connection *c, const char *id)
@@ -103,7 +103,7 @@ bool connection_has_session(const struct connection *c, const char *id)
         return find_session(c, id) != NULL;
 }
 
-/* ---- what all events say ----------------------------------------------------------------------------------- */
+/* ---- common fields of the events --------------------------------------------------------------------------- */
 
 static void begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c)
 {
@@ -155,7 +155,7 @@ static int64_t now_ms(const struct auth *a)
         return loop_wall(&a->loop).ns / 1000000;
 }
 
-/* ---- somebody is in ------------------------------------------------------------------------------------------ */
+/* ---- accepted and rejected logins ---------------------------------------------------------------------------- */
 
 static struct error *report_accepted(struct auth *a, struct connection *c, struct store_txn *t, const struct answer *answer)
 {
@@ -196,7 +196,7 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
         return NULL;
 }
 
-/* A loop of refused requests costs the client nothing, and must not fill the disk. */
+/* Limits the events of refused requests: a client can repeat them without effort, and they must not fill the disk. */
 static bool may_report_rejected(struct auth *a, const char *kind, struct str subject)
 {
         AUTO_MEM char *key = mem_printf("%s %.*s", kind, STR_ARG(subject));
@@ -371,7 +371,7 @@ static void end_session(struct auth *a, struct connection *c, struct store_txn *
         forget_session(c, s);
 }
 
-/* ---- what happens in them ------------------------------------------------------------------------------------------ */
+/* ---- events within sessions ---------------------------------------------------------------------------------------- */
 
 static void report_resize(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
                         const Cteleport__V1__ReportResize *m)
@@ -419,7 +419,7 @@ static struct error *report_port(struct auth *a, struct connection *c, struct st
         return NULL;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------- */
+/* ---- end of the connection ----------------------------------------------------------------------------------------- */
 
 static void report_closed(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportClosed *m)
 {
@@ -432,7 +432,7 @@ static void report_closed(struct auth *a, struct connection *c, struct store_txn
                 end_session(a, c, t, c->sessions[c->session_count - 1], &exit);
         c->is_over = true;
         if (!connection_is_accepted(c))
-                return; /* there was no login: the refusals have been reported */
+                return; /* without a login no end is reported; the refusals were reported before */
         if (m->reason[0] != '\0') {
                 begin(a, &r, &audit_client_disconnect, c);
                 audit_str(&r, "reason", str_of(m->reason));
@@ -454,7 +454,7 @@ void connection_record_end(struct auth *a, struct connection *c, struct store_tx
         report_closed(a, c, t, &closed);
 }
 
-/* ---- all messages ----------------------------------------------------------------------------------------------------- */
+/* ---- dispatch of the messages ----------------------------------------------------------------------------------------- */
 
 static struct error *named_session(const struct connection *c, const char *id, Cteleport__State__V1__Session **ret)
 {

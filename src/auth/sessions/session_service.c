@@ -4,12 +4,12 @@
  *
  *      LOADING ── begin: its record and sessions are read ──▶ READY ── closed ──▶ gone
  *                                                              │ ▲
- *                             ask ─▶ decision, sent at once    │ │ messages wait while a transaction is
+ *                         request ─▶ decision, sent at once    │ │ messages wait while a transaction is
  *                             others ─▶ one transaction ─▶ ack ┘ │ under way, then go together into the next
  *                             accepted, start ─▶ decision first ─┘
  *
- * State before a transaction is kept until it is committed: one that fails changes nothing, the stream
- * ends, and the node tells the rest again on the next.
+ * The state before a transaction is kept until the transaction is committed. A transaction that fails changes
+ * nothing: the stream ends, and the node repeats the unacknowledged messages on its next stream.
  */
 #include <stdlib.h>
 
@@ -37,35 +37,35 @@ enum { SESSION_ID_MAX = 37 }; /* with its NUL */
 struct report_stream {
         struct sessions *all;
         struct auth *auth;
-        struct rpc_call *call; /* NULL: the node is gone, or never was: a connection that is given up */
+        struct rpc_call *call; /* NULL: the stream has ended, or it closes a lost connection for no node */
         char *id;              /* of the connection; NULL before begin */
-        char *host_id, *role;  /* the caller's */
+        char *host_id, *role;  /* of the caller */
         const struct resource_kind *kind; /* of the resource; NULL until the record is loaded */
         enum state state;
         bool is_placed;        /* in all->reporting */
-        bool is_known;         /* the connection exists and is this node's */
+        bool is_known;         /* the connection exists and belongs to this node */
         bool is_resumed, is_given_up;
         const char *end_reason; /* when is_given_up; static */
-        struct connection now, next; /* as committed; as the transaction under way leaves it */
-        size_t loading;        /* the session that is read next */
-        struct unstored_queue waiting; /* messages that wait for their turn */
-        struct answer *accepted; /* NULL: not decided yet; what it points to lives in accepted_arena */
-        bool is_refused;         /* it was decided, and not as sshd did */
+        struct connection now, next; /* the committed state; the state after the current transaction */
+        size_t loading;        /* index of the session that is read next */
+        struct unstored_queue waiting; /* messages that are not in a transaction yet */
+        struct answer *accepted; /* NULL: not decided yet; its memory is in accepted_arena */
+        bool is_refused;         /* auth refused the login that sshd accepted */
         struct arena *accepted_arena;
-        unsigned permitted;    /* by answers to sshd so far (LOGIN_PERMIT_*) */
-        enum { UNDECIDED, MAY_START, MAY_NOT_START } start; /* the session that waits for its turn */
-        char refused[SESSION_ID_MAX]; /* the session that was refused last */
-        unsigned requests;         /* so far */
-        unsigned pending;      /* operations that will call back */
+        unsigned permitted;    /* LOGIN_PERMIT_* that the answers to sshd have granted so far */
+        enum { UNDECIDED, MAY_START, MAY_NOT_START } start; /* decision on the first start in waiting */
+        char refused[SESSION_ID_MAX]; /* ID of the session that was refused last */
+        unsigned requests;         /* number of decisions requested so far */
+        unsigned pending;      /* operations whose callback is due */
         bool is_writing, is_deciding;
         bool is_rechecking, recheck_again;
-        bool is_terminated;    /* the node was ordered to end */
+        bool is_terminated;    /* the node was ordered to end the connection */
 };
 
 static void pump(struct report_stream *t);
 static void recheck(struct report_stream *t);
 
-/* ---- ends -------------------------------------------------------------------------------------------------- */
+/* ---- end of the stream ------------------------------------------------------------------------------------- */
 
 static void leave_place(struct report_stream *t)
 {
@@ -107,7 +107,7 @@ static void detach(struct report_stream *t)
         free_if_idle(t);
 }
 
-/* What could not be closed now is tried again, unless it is gone. */
+/* A lost connection that could not be closed is tried again later, unless its record is gone. */
 static void give_up_later(struct report_stream *t, struct error *err)
 {
         if (err != NULL && err->code != ERROR_NOT_FOUND && t->state != DONE) {
@@ -130,7 +130,7 @@ static void finish(struct report_stream *t, struct error *err)
         if (err != NULL)
                 log_warn("The report stream of an SSH connection was refused", LOG_C("connection_id", t->id == NULL ? "" : t->id),
                          LOG_C("host_id", t->host_id), LOG_ERR(err));
-        t->call = NULL; /* the call goes before what it was about */
+        t->call = NULL; /* the call is finished before the state of the stream is released */
         rpc_call_finish(call, err);
         detach(t);
 }
@@ -140,7 +140,7 @@ static void on_gone(void *ctx)
         detach(ctx);
 }
 
-/* ---- down -------------------------------------------------------------------------------------------------- */
+/* ---- messages to the node ---------------------------------------------------------------------------------- */
 
 static void send_ack(struct report_stream *t, uint64_t seq)
 {
@@ -170,7 +170,7 @@ static void terminate(struct report_stream *t, const char *reason)
         rpc_call_send(t->call, &down.base);
 }
 
-/* ---- sshd asks -------------------------------------------------------------------------------------------------- */
+/* ---- sshd requests a decision ----------------------------------------------------------------------------------- */
 
 static void audit_refusal(struct report_stream *t, const struct answer *answer)
 {
@@ -188,11 +188,11 @@ static void audit_refusal(struct report_stream *t, const struct answer *answer)
                  LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
 }
 
-/* One certificate that sshd was shown. */
+/* A request to decide on one certificate that a client showed to sshd. */
 struct requested {
         struct report_stream *report_stream;
         char *login;
-        bool has_nonce; /* and wants a signature */
+        bool has_nonce; /* sshd also wants a signed permit */
         uint8_t nonce[LOGIN_PERMIT_NONCE];
         size_t len;
         uint8_t certificate[];
@@ -261,7 +261,7 @@ static struct query query_of(const struct report_stream *t, struct kind_fields f
         };
 }
 
-/* As the record has them. */
+/* The fields of the kind, from the record of the connection. */
 static struct kind_fields known_fields(const struct report_stream *t)
 {
         return (struct kind_fields){ .node.login = str_of(t->now.record->login) };
@@ -291,7 +291,7 @@ static struct error *send_request(struct report_stream *t, const Cteleport__V1__
 
 /* ---- sshd has accepted ------------------------------------------------------------------------------------------- */
 
-/* What the answer borrows is kept until the message has been applied. */
+/* Copies the answer and the texts that it borrows: they are needed until the message has been applied. */
 static void keep_answer(struct report_stream *t, const struct answer *answer)
 {
         struct arena *arena = arena_new(2 * LIMIT_STORE_VALUE);
@@ -322,7 +322,7 @@ static void drop_answer(struct report_stream *t)
         t->is_refused = false;
 }
 
-/* sshd accepted what we would not any more: the node ends it, and nothing begins in that user's name. */
+/* On a refusal of a login that sshd has accepted, the node ends the connection, and no session is recorded for the user. */
 static void on_accept_decided(void *ctx, const struct answer *answer)
 {
         struct report_stream *t = ctx;
@@ -360,20 +360,20 @@ static void decide_accepted(struct report_stream *t, const Cteleport__V1__Report
 /* ---- a session begins ------------------------------------------------------------------------------------------------- */
 
 /*
- * Nobody's rights are those of their login for long: a connection stays open for further sessions, and each is decided by what is true
- * when it begins. Its node starts nothing before it has the answer.
+ * A session that is about to begin. A connection stays open for further sessions, and its user's rights may change meanwhile:
+ * each session is decided by the state at its beginning. The node starts the session only after the answer.
  */
 struct beginning {
         struct report_stream *report_stream;
         char session_id[SESSION_ID_MAX];
         struct session_wishes wishes;
-        bool wants_decision; /* an older node checks the options of the connection itself, and follows orders to end only */
+        bool wants_decision; /* false: an older node, which checks the options itself and handles only the order to end */
         bool is_open;        /* its start is stored: the node repeats the request because it did not get the answer */
 };
 
 /*
- * What sshd was permitted for a connection that an earlier release recorded is not known. It counts as what the roles allow when this
- * release first looks: nothing beyond that, and what is taken away from then on ends the connection as it does any other.
+ * The record that an earlier release wrote does not have the permits of sshd. The permits become those that the roles give at the
+ * first check by this release: no session gets more, and a permit that is lost later ends the connection, as for any other.
  */
 static void learn_permits(struct report_stream *t, const struct answer *answer)
 {
@@ -399,7 +399,7 @@ static void answer_start(struct report_stream *t, const struct beginning *b, str
         learn_permits(t, answer);
         session_keep_permits(t->now.record->permits, answer);
         t->start = answer->refusal == NULL ? MAY_START : MAY_NOT_START;
-        if (answer->refusal != NULL && !b->is_open) /* else the node tells how it ended, and that is kept */
+        if (answer->refusal != NULL && !b->is_open) /* else the node reports the end of the session, which is stored */
                 snprintf(t->refused, sizeof t->refused, "%s", b->session_id);
         send_decision(t, answer, &d);
 }
@@ -418,7 +418,7 @@ static void on_start_decided(void *ctx, const struct answer *given)
         } else if (answer.refusal != NULL && answer.refusal->code == ERROR_UNAVAILABLE) {
                 finish(t, error_copy(answer.refusal));
         } else {
-                /* The end of the certificate ends no session that runs: only a new login begins another. */
+                /* An expired certificate does not end running sessions: it only prevents further ones until a new login. */
                 bool is_only_expired = answer.refusal != NULL && answer.refusal->code == ERROR_UNAUTHENTICATED && b->wants_decision;
                 bool is_over = t->is_terminated || (answer.refusal != NULL && !is_only_expired);
 
@@ -436,7 +436,7 @@ static void on_start_decided(void *ctx, const struct answer *given)
         free(b);
 }
 
-/* Without a login there is nothing to decide: such a start is an error. */
+/* Called only after a login was accepted: a start before that is an error, and is not decided. */
 static void decide_start(struct report_stream *t, const Cteleport__V1__ReportStart *m)
 {
         if (!name_is_session(str_of(m->session_id))) {
@@ -456,7 +456,7 @@ static void decide_start(struct report_stream *t, const Cteleport__V1__ReportSta
         decide(t->auth, &query, on_start_decided, b);
 }
 
-/* ---- from messages to transactions ------------------------------------------------------------------------------------ */
+/* ---- messages into transactions --------------------------------------------------------------------------------------- */
 
 static void on_committed(void *ctx, uint64_t revision, struct error *err)
 {
@@ -492,7 +492,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
         if (beyond != NULL)
                 terminate(t, beyond->what);
         if (has_come_in)
-                recheck(t); /* what changed since it was decided concerned nobody then */
+                recheck(t); /* users, roles or locks may have changed between the decision and the commit */
         pump(t);
 }
 
@@ -510,8 +510,8 @@ static bool must_be_decided(const struct report_stream *t, bool is_accepted, boo
 }
 
 /*
- * A start that was refused, and one that is stored already. An older node has reported the former as the start of a session, and
- * reports its end.
+ * Whether a message is to be acknowledged and not recorded: a refused start, its end (which an older node still reports), a
+ * repeated start that is stored already, or a refused login.
  */
 static bool is_of_nothing(const struct report_stream *t, const Cteleport__V1__ReportUp *up)
 {
@@ -530,7 +530,7 @@ static void decide_first(struct report_stream *t, const Cteleport__V1__ReportUp 
                 decide_start(t, up->start);
 }
 
-/* *ret_count: how many messages went into the transaction; none when the next waits for a decision. */
+/* *ret_count: the number of messages in the transaction; 0 when the first message waits for a decision. */
 static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, size_t *ret_count)
 {
         for (*ret_count = 0; t->waiting.first != NULL && *ret_count < LIMIT_REPORT_BATCH && !t->next.is_over;) {
@@ -553,7 +553,7 @@ static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, 
                         if (must_be_decided(t, is_accepted, is_start)) {
                                 if (*ret_count == 0)
                                         decide_first(t, up);
-                                return NULL; /* after the batch, if there is one */
+                                return NULL; /* decided after the commit of the messages before it, if there are any */
                         }
                         TRY(session_check_reported(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id)));
                         if (!is_of_nothing(t, up))
@@ -565,7 +565,7 @@ static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, 
                                 drop_answer(t);
                         t->next.record->last_seq = up->seq;
                         (*ret_count)++;
-                } /* else: reported on the stream before, and durable */
+                } /* else the message was stored from an earlier stream */
                 unstored_drop_first(&t->waiting);
         }
         return NULL;
@@ -579,7 +579,7 @@ static void pump(struct report_stream *t)
                 return;
         struct store_txn *txn = store_txn_new(t->auth->store);
         struct error *err = connection_copy(&t->now, &t->next);
-        t->pending++; /* a refusal within must not free us */
+        t->pending++; /* an error in fill_batch() must not free t */
         if (err == NULL)
                 err = fill_batch(t, txn, &count);
         t->pending--;
@@ -595,7 +595,7 @@ static void pump(struct report_stream *t)
                 free_if_idle(t);
 }
 
-/* ---- begin ------------------------------------------------------------------------------------------------------------ */
+/* ---- begin of the stream ---------------------------------------------------------------------------------------------- */
 
 static void load_next(struct report_stream *t);
 
@@ -620,7 +620,7 @@ static void become_ready(struct report_stream *t)
         if (t->now.record->last_seq > 0)
                 send_ack(t, t->now.record->last_seq);
         if (connection_is_accepted(&t->now))
-                recheck(t); /* what changed while nobody listened */
+                recheck(t); /* users, roles or locks may have changed while there was no stream */
         pump(t);
 }
 
@@ -643,7 +643,7 @@ static void on_begun(void *ctx, uint64_t revision, struct error *err)
         }
 }
 
-/* From now on the record stays until the connection is over. */
+/* Marks the record as begun: from now on it stays until the connection is over. */
 static void begin(struct report_stream *t)
 {
         struct store_txn *txn = store_txn_new(t->auth->store);
@@ -655,7 +655,7 @@ static void begin(struct report_stream *t)
         store_txn_commit(txn, on_begun, t);
 }
 
-/* After each answer of the store; the stream that requested it may be gone. */
+/* Called after each answer of the store; the call may have ended meanwhile. */
 static void go_on_loading(struct report_stream *t, struct error *err)
 {
         if (t->call == NULL && !t->is_given_up) {
@@ -678,7 +678,7 @@ static void on_session(void *ctx, const struct state_record *record, struct erro
         go_on_loading(t, err);
 }
 
-/* The sessions that are open, one after the other, as the record names them. */
+/* Loads the next open session that the record names; after the last one the stream is ready. */
 static void load_next(struct report_stream *t)
 {
         const Cteleport__State__V1__Connection *m = t->now.record;
@@ -693,7 +693,7 @@ static void load_next(struct report_stream *t)
         }
 }
 
-/* Whatever is found wrong here is final: it leaves nothing to be given up. */
+/* An error here is final: the connection is not marked as lost. */
 static struct error *check_begin(struct report_stream *t, const struct state_record *record)
 {
         if (record == NULL)
@@ -726,8 +726,8 @@ static void on_record(void *ctx, const struct state_record *record, struct error
 }
 
 /*
- * Takes the place of the connection's earlier report stream, which may not know yet that it is dead;
- * UNAVAILABLE while that one still writes. Another host's is not ours to take.
+ * Replaces an earlier report stream of the connection, whose TCP connection may be dead unnoticed.
+ * UNAVAILABLE while the earlier stream still writes, or when it is the stream of another host.
  */
 static struct error *take_place(struct report_stream *t)
 {
@@ -817,7 +817,7 @@ void session_report(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &call_events, t);
 }
 
-/* ---- what changes while it goes on ------------------------------------------------------------------------------------------ */
+/* ---- changes of users, roles and locks ------------------------------------------------------------------------------------- */
 
 static void on_rechecked(void *ctx, const struct answer *answer)
 {

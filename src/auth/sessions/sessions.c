@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The list of connections: those with a report stream, those whose node is silent, and the events that concern all of
- * them: changes of users, roles and locks, hosts that leave, the start and the end of the Auth Service.
+ * The list of connections: connections with a report stream and lost connections, whose node is silent. It handles the events
+ * that concern all connections: changes of users, roles and locks, removed hosts, the start and the end of the Auth Service.
  */
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 #include "state/host.h"
 #include "state/state_watch.h"
 
-/* A connection whose node is silent. */
+/* A connection without a report stream. */
 struct lost {
         struct instant since;
 };
@@ -36,9 +36,9 @@ bool session_has_report_stream(const struct sessions *s, struct str connection_i
         return map_get(&s->reporting, connection_id) != NULL;
 }
 
-/* ---- who has how many where ------------------------------------------------------------------------------------------------ */
+/* ---- connections by host and user ------------------------------------------------------------------------------------------ */
 
-/* Whose connection, and where. */
+/* The host and the user of a connection, for the shares. */
 struct place {
         char *host_id, *user;
 };
@@ -144,7 +144,7 @@ static void free_host_shares(void *ctx, struct str key, void *value)
         free(value);
 }
 
-/* ---- connections that nobody tells of ------------------------------------------------------------------------------------ */
+/* ---- lost connections ---------------------------------------------------------------------------------------------------- */
 
 void session_give_up(struct sessions *s, struct str connection_id)
 {
@@ -175,12 +175,12 @@ static void check_lost(void *ctx, struct str key, void *value)
 
         if (instant_since(loop_now(&s->auth->loop), lost->since).ns < MILLISECONDS(TIMEOUT_CONNECTION_LOST).ns)
                 return;
-        AUTO_MEM char *id = str_dup(key); /* giving up forgets the entry */
+        AUTO_MEM char *id = str_dup(key); /* report_stream_give_up() frees the entry and its key */
         if (!session_has_report_stream(s, str_of(id)))
                 report_stream_give_up(s, str_of(id), "its node has been silent for too long");
 }
 
-/* Checked at a tenth of the timeout, so that the whole minute never passes unnoticed. */
+/* Checks again after a tenth of the timeout, so that a lost connection is closed at most that much late. */
 static void on_timeout(void *ctx)
 {
         struct sessions *s = ctx;
@@ -190,7 +190,7 @@ static void on_timeout(void *ctx)
                 timer_start(s->timeout, MILLISECONDS(TIMEOUT_CONNECTION_LOST / 10));
 }
 
-/* ---- what concerns all of them ---------------------------------------------------------------------------------------------- */
+/* ---- events for all connections -------------------------------------------------------------------------------------------- */
 
 static void recheck_one(void *ctx, struct str key, void *value)
 {
@@ -240,7 +240,7 @@ static void each_host(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *
 
 static const struct state_watch_events host_events = { .changed = on_host_changed, .each_id = each_host };
 
-/* ---- life -------------------------------------------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------------------------------------- */
 
 static void report_ready(struct sessions *s, struct error *err)
 {
@@ -254,7 +254,7 @@ static void report_ready(struct sessions *s, struct error *err)
         sessions_leave(s);
 }
 
-/* Whether a connection has a report stream, or the time of its silence is being measured. */
+/* Whether a connection has a report stream or is in the list of lost connections. */
 static bool is_followed(const struct sessions *s, struct str connection_id)
 {
         return session_has_report_stream(s, connection_id) || map_get(&s->lost, connection_id) != NULL;
