@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "pki/key.h"
 
-/* Its number of fields, then these; a field is its length and its bytes (RFC 4251 section 5: string). */
+/* Puts the number of fields, then each field as its length and its bytes (RFC 4251 section 5: string). */
 static void put_list(struct buf *out, const char *const *list, size_t count)
 {
         buf_put_u32(out, (uint32_t)count);
@@ -18,7 +18,7 @@ static void put_list(struct buf *out, const char *const *list, size_t count)
 
 void join_binding_digest(const struct join_binding *b, char ret[JOIN_BINDING_SIZE + 1])
 {
-        AUTO(buf) bytes = BUF_MAX(2 * LIMIT_RPC_JOIN); /* all of it has come in one or two messages */
+        AUTO(buf) bytes = BUF_MAX(2 * LIMIT_RPC_JOIN); /* the fields came in one or two messages */
         AUTO(buf) hex = BUF_MAX(JOIN_BINDING_SIZE + 1);
         uint8_t digest[32];
 

@@ -27,18 +27,18 @@ enum state {
         AWAIT_END,
 };
 
-/* The server allows a minute in all; a host that waits longer for one step waits in vain. */
+/* The server ends a join after a minute, so no step waits longer than that. */
 static const struct conversation_state states[] = {
         [START] = { "start", SECONDS(0), TO(AWAIT_INIT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
         [AWAIT_INIT] = { "await init", MILLISECONDS(TIMEOUT_RPC),
                          TO(AWAIT_CHALLENGE) | TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CHALLENGE) | TO(AWAIT_END) },
         [AWAIT_CHALLENGE] = { "await challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_PROOF) | TO(AWAIT_END) },
         [AWAIT_PROOF] = { "await proof", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_RESULT) | TO(AWAIT_LEGACY_CERTS) | TO(AWAIT_END) },
-        /* Or the challenge of another round. */
+        /* A challenge of another round may arrive instead of the result. */
         [AWAIT_RESULT] = { "await result", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_PROOF) | TO(AWAIT_END) },
         [AWAIT_LEGACY_CHALLENGE] = { "await legacy challenge", MILLISECONDS(TIMEOUT_RPC), TO(AWAIT_PROOF) | TO(AWAIT_END) },
         [AWAIT_LEGACY_CERTS] = { "await legacy certificates", MILLISECONDS(TIMEOUT_JOIN), TO(AWAIT_END) },
-        /* The result, or a reason to give up, is there; the stream only has to close. */
+        /* The outcome is decided, by a result or by giving up; only the end of the stream is awaited. */
         [AWAIT_END] = { "await end", MILLISECONDS(TIMEOUT_JOIN_CLOSE), 0 },
 };
 
@@ -51,17 +51,17 @@ struct join_client {
 
         struct conversation at;
         struct rpc_client_call *call;    /* open until its on_done */
-        const struct join_method *method; /* of the token; NULL until it is known */
+        const struct join_method *method; /* the method of the token; NULL before the server has sent it */
         struct join_prover prover;
         char binding[JOIN_BINDING_SIZE + 1];
         bool is_proving;                 /* the method answers a challenge */
-        unsigned rounds;                 /* challenges so far */
+        unsigned rounds;                 /* number of challenges received */
         bool is_legacy;
-        bool is_decided;                 /* outcome or err is final; what is open is being closed */
+        bool is_decided;                 /* outcome or err is final; the stream and the method are ending */
         struct host_keys keys;
-        bool has_proof;                  /* was sent */
+        bool has_proof;                  /* a proof was sent */
         uint8_t proof[JOIN_PROOF_SIZE];
-        struct buf legacy_host_id;       /* that is sent to the older service; empty with the newer one */
+        struct buf legacy_host_id;       /* host ID sent to the older service; empty with the newer service */
         struct join_outcome outcome;
         struct error *err;
 };
@@ -80,7 +80,7 @@ void join_outcome_release(struct join_outcome *o)
         *o = (struct join_outcome){ 0 };
 }
 
-/* Ends the conversation once neither the stream nor the method is to call back. */
+/* Ends the conversation when no callback of the stream or of the method is due. */
 static void settle(struct join_client *j)
 {
         if (!j->is_decided || j->call != NULL || j->is_proving)
@@ -100,7 +100,7 @@ static void settle(struct join_client *j)
         free(j);
 }
 
-/* Decides the outcome (the first decision stays) and closes what is open. */
+/* Sets the outcome, unless it is set already, and cancels the stream and the method. */
 static void decide(struct join_client *j, struct error *err)
 {
         if (j->is_decided) {
@@ -115,7 +115,7 @@ static void decide(struct join_client *j, struct error *err)
                 j->method->cancel(&j->prover);
 }
 
-/* Tells the server why this host stops, so that its audit log has the reason, and waits for the stream to end. */
+/* Sends the reason to the server, for its audit log, and waits for the end of the stream. */
 static void give_up(struct join_client *j, Teleport__Join__V1__GivingUp__Reason reason, struct error *err)
 {
         if (j->is_legacy || j->call == NULL) {
@@ -126,7 +126,7 @@ static void give_up(struct join_client *j, Teleport__Join__V1__GivingUp__Reason 
         Teleport__Join__V1__JoinRequest request = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
         giving_up.reason = reason;
         giving_up.msg = err->what;
-        err = error_for_default(err, REASON_REFUSED); /* by this host: the same by any other way */
+        err = error_for_default(err, REASON_REFUSED); /* this host refused: joining through another server would not help */
         request.payload_case = TELEPORT__JOIN__V1__JOIN_REQUEST__PAYLOAD_GIVING_UP;
         request.giving_up = &giving_up;
         rpc_client_send(j->call, &request.base);
@@ -150,7 +150,7 @@ static void on_expired(void *ctx)
         settle(j);
 }
 
-/* C1: which token, and as what. */
+/* C1: the name of the token and the role. */
 static void send_client_init(struct join_client *j)
 {
         Teleport__Join__V1__ClientInit init = TELEPORT__JOIN__V1__CLIENT_INIT__INIT;
@@ -163,7 +163,7 @@ static void send_client_init(struct join_client *j)
         rpc_client_send(j->call, &request.base);
 }
 
-/* C2: our public keys and names, in the message of the method. */
+/* C2: the public keys and names of this host, in the message of the method. */
 static struct error *send_params(struct join_client *j)
 {
         AUTO_PTR(arena) arena = arena_new(PUBLIC_KEY_MAX);
@@ -218,7 +218,7 @@ static void accept_init(struct join_client *j, const Teleport__Join__V1__ServerI
                                   shown));
                 return;
         }
-        /* A host that is configured to prove its identity never falls back to a bare secret, nor the other way round. */
+        /* A host that is configured for one method never falls back to another, such as from a proof to a secret. */
         if (j->options->method != NULL && !str_equal(str_of(method->name), str_of(j->options->method))) {
                 give_up(j, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD,
                         error_hint(error_new(ERROR_FAILED_PRECONDITION,
@@ -236,7 +236,7 @@ static void accept_init(struct join_client *j, const Teleport__Join__V1__ServerI
         conversation_enter(&j->at, method->rounds > 0 ? AWAIT_CHALLENGE : AWAIT_RESULT);
 }
 
-/* The proof is good for this connection, these keys and these names only. */
+/* Binds the proof to this connection, these keys and these names. */
 static struct error *bind_proof(const struct join_client *j, char ret[JOIN_BINDING_SIZE + 1])
 {
         AUTO(buf) tls = BUF_MAX(PUBLIC_KEY_MAX);
@@ -296,7 +296,7 @@ static void on_proof(struct join_prover *p, Teleport__Join__V1__ChallengeSolutio
 {
         struct join_client *j = client_of(p);
 
-        if (j->outcome.evidence != NULL) /* of the round before */
+        if (j->outcome.evidence != NULL) /* of the previous round */
                 j->method->release_evidence(j->outcome.evidence);
         j->outcome.evidence = evidence;
         struct error *err = j->is_decided ? NULL : send_solution(j, solution, proof);
@@ -342,12 +342,12 @@ static void refuse_answer(struct join_client *j, struct error *err)
         decide(j, error_for(error_wrap(err, "the cluster's answer to the join is invalid"), REASON_ANSWER));
 }
 
-/* C4, and the same of the older service: verifies what came with S4 before anything of it is believed. */
+/* C4, for both services: verifies the certificates of S4 before any of them is used. */
 static void accept_certificates(struct join_client *j, struct host_certificates *certs, struct str host_id)
 {
         const char *role = j->options->legacy_role == NULL ? "Instance" : j->options->legacy_role;
         if (j->options->pins.count > 0 && !j->options->is_auth)
-                host_certificates_drop_ssh(certs); /* a proxy's word; auth itself is asked next */
+                host_certificates_drop_ssh(certs); /* they come from a proxy and are unverified; this host requests them from auth next */
         struct error *err = host_identity_make(&j->outcome.identity, &j->keys, certs,
                                                (struct host_expectation){ .role = str_of(role), .host_id = host_id,
                                                                           .pins = j->options->pins });
@@ -480,7 +480,7 @@ static void on_done(void *ctx, struct error *err)
 static const struct rpc_client_events join_events = { .on_message = on_message, .on_done = on_done };
 static const struct rpc_client_events legacy_events = { .on_message = on_legacy_message, .on_done = on_done };
 
-/* The older service speaks first, so opening the stream is all there is to do. */
+/* The server of the older service sends the first message, so this only opens the stream. */
 static void open_legacy(struct join_client *j)
 {
         j->is_legacy = true;
@@ -523,7 +523,7 @@ struct join_client *join_client_start(struct loop *l, struct rpc_client *client,
         };
         conversation_init(&j->at, l, states, START, on_expired, j);
         if (options->trust == JOIN_TRUST_NONE) {
-                /* Invariant C3: the receiver of a proof could use it. */
+                /* Invariant C3: an unverified server gets no proof, since it could use it. */
                 decide(j, error_new(ERROR_UNAUTHENTICATED, "the server was not verified as one of the cluster"));
                 loop_defer(l, settle_later, j);
         } else if (options->legacy_role != NULL) {
@@ -538,7 +538,7 @@ void join_client_cancel(struct join_client *j)
 {
         struct error *err = error_new(ERROR_CANCELLED, "the join was cancelled");
         if (j->is_decided && j->err == NULL) {
-                j->err = err; /* a result that waits for its stream to close is not wanted any more */
+                j->err = err; /* the stream of a received result is still closing: the result is dropped */
                 err = NULL;
         }
         decide(j, err);

@@ -7,7 +7,7 @@
 #include "pki/cert_check.h"
 #include "services/services.h"
 
-/* Certificates of ours are below 2 KiB; two keys, a certificate of each kind and a few CAs fit often over. */
+/* Certificates of the cluster are below 2 KiB: two keys, a certificate of each kind and several CAs fit easily. */
 enum { IDENTITY_ARENA_MAX = 128 * KiB, PUBLIC_KEY_MAX = 4 * KiB };
 
 struct error *host_keys_generate(struct host_keys *k)
@@ -95,7 +95,7 @@ static struct error *check_subject(const struct cert_info *info, struct host_exp
         return NULL;
 }
 
-/* Only an SSH server has use for an SSH certificate; what an older cluster gives another role is not kept. */
+/* Only an SSH server uses an SSH certificate; one that an older cluster issues to another role is not stored. */
 static bool is_ssh_server(struct str role)
 {
         const struct service_row *service = services_of_role(role);
@@ -206,7 +206,7 @@ struct error *host_identity_check_proof(const struct host_identity *id, struct s
                           "it created: tctl rm node/%.*s", STR_ARG(id->host_id));
 }
 
-/* The life that counts begins when the certificate was made, not at its backdated beginning. */
+/* The lifetime is counted from the issue of the certificate, not from its backdated notBefore. */
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter)
 {
         struct walltime made = walltime_add(id->times.not_before, SECONDS(LIMIT_CERT_BACKDATE_SECONDS));

@@ -113,7 +113,7 @@ struct error *legacy_read_certs(struct arena *a, const ProtobufCMessage *answer,
         if (certs->n_tlscacerts > HOST_CAS_MAX || certs->n_sshcacerts > HOST_CAS_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster sent more than %d CAs", HOST_CAS_MAX);
         TRY(read_pem(a, certs->tls, &made.tls_cert));
-        if (certs->ssh.len > 0) /* role Node only */
+        if (certs->ssh.len > 0) /* only role Node has one */
                 TRY(read_ssh_line(a, certs->ssh, &made.ssh_cert));
         for (size_t i = 0; i < certs->n_tlscacerts; i++)
                 TRY(read_pem(a, certs->tlscacerts[i], &made.tls_ca_certs[made.tls_ca_count++]));

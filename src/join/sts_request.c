@@ -30,17 +30,17 @@ enum header_id {
 };
 
 enum header_rule {
-        ALWAYS_SIGNED = 1 << 0, /* if it is there, it must be signed */
-        NEVER_SIGNED = 1 << 1,  /* no SDK signs it; signed it could not be dropped */
+        ALWAYS_SIGNED = 1 << 0, /* if present, it must be signed */
+        NEVER_SIGNED = 1 << 1,  /* no SDK signs it; a signed header could not be dropped */
         REQUIRED = 1 << 2,
-        PASSED_ON = 1 << 3,     /* copied into our request when signed */
+        PASSED_ON = 1 << 3,     /* copied into the request to STS when signed */
 };
 
-/* Every header that real SDKs send with GetCallerIdentity, and our agents' one, and no other (docs/protocols/join.md). */
+/* The allowed headers: those that SDKs send with GetCallerIdentity, and the binding of our agents (docs/protocols/join.md). */
 static const struct {
         struct str name;
         unsigned rules;
-        const char *only; /* the one value allowed, or NULL */
+        const char *only; /* the only allowed value, or NULL */
         const char *or_only;
 } header_rows[HEADER_COUNT] = {
         [HEADER_ACCEPT] = { STR_INIT("accept"), 0, "application/json", NULL },
@@ -84,7 +84,7 @@ static struct error *refuse(enum error_code code, const char *sentence)
 #define MALFORMED(sentence) refuse(ERROR_INVALID_ARGUMENT, sentence)
 #define DENIED(sentence) refuse(ERROR_PERMISSION_DENIED, sentence)
 
-/* The next line without its CRLF; a bare CR or LF anywhere is no line of ours. */
+/* The next line without its CRLF; a CR or LF alone is refused. */
 static struct error *take_line(struct str *rest, struct str *ret_line)
 {
         size_t cr = str_find_char(*rest, '\r');
@@ -110,7 +110,7 @@ static struct error *find_header(struct str name, enum header_id *ret)
                          shown);
 }
 
-/* Printable ASCII and inner blanks; anything a proxy, a signer or STS could read differently is out. */
+/* Printable ASCII and inner blanks only: a proxy, a signer or STS could interpret other bytes differently. */
 static bool value_is_plain(struct str value)
 {
         for (size_t i = 0; i < value.len; i++)
@@ -181,7 +181,7 @@ static bool char_is_region(char c)
         return char_is_digit(c) || (c >= 'a' && c <= 'z') || c == '-';
 }
 
-/* "Key=value" up to the next comma; SDKs put one blank behind the comma, some none. */
+/* "Key=value" up to the next comma; most SDKs put one blank after the comma, some none. */
 static bool take_parameter(struct str *rest, struct str key, struct str *ret_value)
 {
         struct str part = str_split(rest, ',');
@@ -205,7 +205,7 @@ static struct error *parse_credential(struct authorization *a, struct str creden
         return NULL;
 }
 
-/* RFC-less: AWS's "Authorization header" of Signature Version 4, in the order every SDK writes it. */
+/* The Authorization header of AWS Signature Version 4 (no RFC), with its parts in the order of all SDKs. */
 static struct error *parse_authorization(struct parsed *p)
 {
         struct str rest = p->values[HEADER_AUTHORIZATION];
@@ -342,7 +342,7 @@ static void collect_headers(const struct parsed *p, struct sts_request *ret)
                 ret->headers[ret->header_count++] = (struct sts_request_header){
                         header_rows[HEADER_CONTENT_TYPE].name, STR("application/x-www-form-urlencoded")
                 };
-        /* Signed or not, it has one value; it makes STS answer in JSON. */
+        /* Added even if it is not signed: only one value is allowed, and STS then answers in JSON. */
         ret->headers[ret->header_count++] =
                 (struct sts_request_header){ header_rows[HEADER_ACCEPT].name, STR("application/json") };
 }

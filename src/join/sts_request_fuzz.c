@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever is accepted can be written down again from the parsed parts alone, is accepted again and
- * gives the same parts: nothing that decides hides between them.
+ * An accepted request that is written again from its parsed fields alone must be accepted again, with
+ * the same fields: no other bytes of the request affect the decision.
  */
 #include "base/bug.h"
 #include "base/buf.h"

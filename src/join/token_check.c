@@ -15,7 +15,7 @@
 static const char *const versions[] = { "v2", "v1", NULL };
 static const struct head_kind head = { "token", "a token", versions };
 
-/* The method that hints name where rules stand, or could. */
+/* The join method that hints name for tokens with rules. */
 static const char *name_with_rules(void)
 {
         const struct join_method *m = join_method_with_rules();
@@ -35,7 +35,7 @@ static struct error *check_method(Cteleport__V1__Token *token)
         return join_method_check(str_of(spec->join_method), "spec.join_method");
 }
 
-/* A name that is a secret is shown in no error. */
+/* An error shows the name only if it is not a secret. */
 static struct error *check_name(const Cteleport__V1__Token *token, const struct join_method *method, struct arena *arena,
                                 struct token_warnings *warnings)
 {
@@ -128,11 +128,11 @@ static struct error *spec_absent(void)
 struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, struct token_warnings *warnings)
 {
         TRY(head_check(&head, &token->kind, &token->sub_kind, &token->version));
-        token->version = pb_text(versions[0]); /* v1 differs in nothing that is read here */
+        token->version = pb_text(versions[0]); /* v1 has the same fields as far as they are used here */
         if (token->spec == NULL)
                 return spec_absent();
         struct error *err = error_about(check_method(token), "spec.join_method");
-        /* What a name and rules may be depends on the method. */
+        /* The checks of the name and of the rules depend on the method. */
         const struct join_method *method = err == NULL ? join_method_find(str_of(token->spec->join_method)) : NULL;
         if (method != NULL)
                 err = error_about(check_name(token, method, arena, warnings), "metadata.name");

@@ -14,7 +14,7 @@
 #include "os/file.h"
 
 enum { FILE_MAX = 64 * KiB };
-enum { CA_LIFE_DAYS = 3652 }; /* ten years, as Teleport's */
+enum { CA_LIFE_DAYS = 3652 }; /* ten years, as in Teleport */
 
 static const char restore_hint[] =
         "restore the directory from a backup; a new CA would be a new cluster, which no host trusts: to begin one on purpose, move both "
@@ -46,7 +46,7 @@ void authorities_release(struct authorities *as)
         *as = (struct authorities){ 0 };
 }
 
-/* The file `type.suffix` of a directory. */
+/* The path of the file `type.suffix` in the directory. */
 static char *file_path(const char *dir, enum authority_type type, const char *suffix)
 {
         return mem_printf("%s/%s.%s", dir, type_names[type], suffix);
@@ -54,7 +54,7 @@ static char *file_path(const char *dir, enum authority_type type, const char *su
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-/* What went wrong with a file of the CA: always FAILED_PRECONDITION, for NOT_FOUND would say that there is no CA. */
+/* The error for a file of the CA. Its code is always FAILED_PRECONDITION: NOT_FOUND would mean that there is no CA. */
 static struct error *unusable(const char *path, struct error *err)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
@@ -90,7 +90,7 @@ static struct error *read_cert(const char *path, struct buf *ret_der)
         return err == NULL ? NULL : unusable(path, err);
 }
 
-/* The CA's certificate must name the cluster that the directory is for. */
+/* The certificate of the CA must name the cluster that the file `cluster` of the directory names. */
 static struct error *check_cluster(const char *path, struct str cert_der, struct str cluster)
 {
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
@@ -173,7 +173,7 @@ struct error *authorities_load_from(struct authorities *as, const char *dir)
 
         if (lstat(dir, &st) < 0)
                 return error_errno(errno, "there is no CA in the data directory");
-        struct error *err = dir_make(dir, 0700); /* it is there: checks that it is a directory and ours alone */
+        struct error *err = dir_make(dir, 0700); /* it exists: checks that it is a directory for this user only */
         if (err != NULL)
                 return unusable(dir, err);
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
@@ -187,7 +187,7 @@ struct error *authorities_load_from(struct authorities *as, const char *dir)
         return NULL;
 }
 
-/* ---- in use or not ------------------------------------------------------------------------------------------- */
+/* ---- the mark of a used CA ----------------------------------------------------------------------------------- */
 
 static const char use_name[] = "in-use";
 
@@ -269,7 +269,7 @@ static struct error *write_all(const char *dir, struct str cluster, struct wallt
         return file_write_atomic(cluster_path, str_of(cluster_line), 0600);
 }
 
-/* What a first start that was cut short has left: its keys never signed anything. */
+/* Removes the draft of a first start that was interrupted: its keys have never signed. */
 static struct error *remove_leftovers(const char *dir)
 {
         AUTO_MEM char *shown = escaped(str_of(dir));

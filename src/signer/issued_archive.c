@@ -16,15 +16,15 @@
 
 enum {
         CHUNK = 32 * KiB,
-        GZIP_WINDOW = 15 + 16, /* zlib: the largest window, with a header and trailer of gzip */
+        GZIP_WINDOW = 15 + 16, /* zlib: the largest window; +16 selects the gzip format */
         LEVEL = 6,
-        HEADER = 24,     /* 10 bytes of RFC 1952, XLEN, and the subfield: 4 bytes of its own and its data */
-        LENGTH_AT = 16,  /* where that data begins */
+        HEADER = 24,     /* 10 bytes of RFC 1952, XLEN, and the subfield: its header of 4 bytes and its data */
+        LENGTH_AT = 16,  /* offset of the data of the subfield */
         TAG_SIZE = 8,
         SMALLEST = HEADER + 2 + 8, /* an empty deflate stream, and the trailer */
 };
 
-/* The beginning of every member, as far as it is always the same: magic, deflate, FEXTRA. */
+/* The constant first bytes of a member: magic, deflate, FEXTRA. */
 static const uint8_t magic[] = { 0x1f, 0x8b, 8, 4 };
 /* XLEN 12; subfield "CT" of 8 bytes. */
 static const uint8_t extra[] = { 12, 0, 'C', 'T', TAG_SIZE, 0 };
@@ -75,7 +75,7 @@ static struct error *write_at(int fd, const uint8_t *from, size_t len, off_t at)
         return NULL;
 }
 
-/* As much as there is, len at most. */
+/* Reads up to len bytes; *ret is smaller at the end of the file. */
 static struct error *read_at(int fd, uint8_t *to, size_t len, off_t at, size_t *ret)
 {
         *ret = 0;
@@ -95,7 +95,7 @@ static struct error *read_at(int fd, uint8_t *to, size_t len, off_t at, size_t *
 
 /* ---- members ------------------------------------------------------------------------------------------------- */
 
-/* Whether a member begins there that says it ends within the file; *ret_length, *ret_number: what it says. */
+/* Whether a member begins at `at` whose length fits before `end`; *ret_length, *ret_number: values of its header. */
 static bool is_member(const struct issued_archive_file *f, off_t at, off_t end, uint32_t *ret_length, uint32_t *ret_number)
 {
         uint8_t header[HEADER];
@@ -109,7 +109,7 @@ static bool is_member(const struct issued_archive_file *f, off_t at, off_t end, 
         return *ret_length >= SMALLEST && (off_t)*ret_length <= end - at && *ret_number != 0;
 }
 
-/* Whether what the member holds is whole; with other >= 0: and the same as the first `size` bytes of that file. */
+/* Whether the member can be unpacked completely and, with other >= 0, equals the first `size` bytes of that file. */
 static bool is_whole(const struct issued_archive_file *f, off_t from, off_t end, int other, off_t size)
 {
         z_stream z = { 0 };
@@ -148,7 +148,7 @@ static bool is_whole(const struct issued_archive_file *f, off_t from, off_t end,
         return same && r == Z_STREAM_END && from == end && z.avail_in == 0 && (other < 0 || done == size);
 }
 
-/* Finds the last whole member; what is behind it was being written when the machine or the process ended. */
+/* Finds the last complete member and cuts off the rest, which was being written when the machine or process ended. */
 static struct error *find_end(struct issued_archive_file *f, off_t size, const char *path)
 {
         uint32_t length = 0, number = 0;
@@ -156,7 +156,7 @@ static struct error *find_end(struct issued_archive_file *f, off_t size, const c
         for (off_t at = 0; at < size; at += (off_t)length) {
                 if (!is_member(f, at, size, &length, &number))
                         break;
-                /* Those before the last were whole when it was begun. */
+                /* Only the last member is checked: earlier ones were complete before it was begun. */
                 if (at + (off_t)length == size && !is_whole(f, at, size, -1, 0))
                         break;
                 f->last = at;
@@ -220,7 +220,7 @@ bool issued_archive_has(const struct issued_archive *a, int fd, off_t size)
         return f->number != 0 && is_whole(f, f->last, f->size, fd, size);
 }
 
-/* Writes what deflate has for us. */
+/* Writes the output of deflate. */
 static struct error *drain(z_stream *z, const struct issued_archive_file *f, uint8_t packed[CHUNK], off_t *at)
 {
         size_t len = CHUNK - z->avail_out;
@@ -260,7 +260,7 @@ static struct error *pack(z_stream *z, const struct issued_archive_file *f, int 
         return NULL;
 }
 
-/* A member without its length: the number stands, and the length is written when the rest is on the disk. */
+/* Writes a member with its number, but without its length: append() writes that when the member is on the disk. */
 static struct error *write_member(const struct issued_archive_file *f, int fd, off_t size, uint32_t number, off_t *ret_end)
 {
         z_stream z = { 0 };

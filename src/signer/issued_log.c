@@ -15,7 +15,7 @@
 
 /* ---- rotation ------------------------------------------------------------------------------------------ */
 
-/* The lines are in the archive. */
+/* Empties the log after its lines were archived. */
 static struct error *begin_anew(struct issued_log *log)
 {
         if (ftruncate(log->fd, 0) < 0 || fdatasync(log->fd) < 0)
@@ -27,7 +27,7 @@ static struct error *begin_anew(struct issued_log *log)
         return NULL;
 }
 
-/* A crash may have come between packing and emptying; nothing was written since. */
+/* Empties the log if a crash prevented that after its lines were archived; no line was written since. */
 static struct error *finish_rotation(struct issued_log *log)
 {
         return log->size > 0 && issued_archive_has(&log->archive, log->fd, log->size) ? begin_anew(log) : NULL;
@@ -69,7 +69,7 @@ struct error *issued_log_open(struct issued_log *log, const char *path)
                 return error_errno(errno, "cannot read the log of issued certificates, %s", shown);
         const char *slash = strrchr(path, '/');
         AUTO_MEM char *dir = slash == NULL ? str_dup(STR(".")) : mem_printf("%.*s", (int)(slash - path), path);
-        if (fsync(fd) < 0) /* what an earlier run wrote and did not sync */
+        if (fsync(fd) < 0) /* an earlier run may have ended between a write and its sync */
                 return error_errno(errno, "cannot sync the log of issued certificates, %s", shown);
         *log = (struct issued_log){
                 .fd = fd, .size = st.st_size, .lines = BUF_MAX(2 * ISSUED_LOG_BATCH), .is_torn = last != '\n', .rotate_at = ISSUED_LOG_PLAIN
@@ -98,7 +98,7 @@ void issued_log_release(struct issued_log *log)
 
 /* ---- lines ------------------------------------------------------------------------------------------------- */
 
-/* `, "name": "text"`, or without the comma as the first. */
+/* Puts `,"name":"text"`; the first member of an object has no comma. */
 static void put_text(struct buf *out, const char *name, struct str text)
 {
         buf_printf(out, "%s\"%s\":", out->ptr[out->len - 1] == '{' ? "" : ",", name);
@@ -182,7 +182,7 @@ struct error *issued_log_add(struct issued_log *log, const struct issued_order *
         return err;
 }
 
-/* ---- to the disk --------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static struct error *write_lines(const struct issued_log *log)
 {
@@ -194,11 +194,11 @@ static bool is_full(int errnum)
         return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
 }
 
-/* Takes back what a commit has left behind that failed for want of space. */
+/* Removes the part that a commit has written before the disk was full. */
 static struct error *take_back(struct issued_log *log, struct error *err)
 {
         if (ftruncate(log->fd, log->size) < 0)
-                log->is_torn = true; /* the next line begins behind a newline */
+                log->is_torn = true; /* the next line is written after a newline */
         return error_hint(err, "no certificate leaves the signer without a line there: make room on its disk");
 }
 
@@ -213,7 +213,7 @@ struct error *issued_log_commit(struct issued_log *log)
                 int errnum = errno;
 
                 err = error_errno(errnum, "cannot sync the log of issued certificates");
-                /* After another error the kernel may have dropped the pages: a second try would succeed and prove nothing. */
+                /* After other errors the kernel may have dropped the pages: a repeated sync would succeed without a write. */
                 err = is_full(errnum) ? take_back(log, err) :
                                         error_because(error_new(ERROR_DATA_LOSS, "the log of issued certificates is broken"), err);
         } else {

@@ -9,7 +9,7 @@
 
 typedef Cteleport__Internal__V1__HostCertRequest request_message;
 
-/* Why a certificate is wanted, in auth's words; the first certificate of this very machine is "local". */
+/* The reasons that auth gives for a certificate; "local" is a certificate of the machine of the Auth Service. */
 static const struct reason_row {
         struct str name;
         bool is_join;
@@ -22,7 +22,7 @@ static const struct reason_row {
 
 static const struct str cluster_domain = STR_INIT("teleport.cluster.local");
 
-/* The service that has the role; what its certificates may hold is in the table of services. */
+/* The service of the role. Its row of the table of services defines the contents of its certificates. */
 static struct error *role_get(struct str name, const struct service_row **ret)
 {
         *ret = services_of_role(name);
@@ -61,11 +61,11 @@ static struct error *reason_get(struct str name, const struct reason_row **ret)
 
 /* ---- names ---------------------------------------------------------------------------------------------- */
 
-/* Names for one certificate, each once. */
+/* The names of one certificate, without duplicates. */
 struct name_list {
         struct str items[LIMIT_CERT_NAMES];
         size_t count;
-        bool knows_case; /* "Web" and "web" are two: ssh compares so */
+        bool knows_case; /* "Web" and "web" are two names, as ssh compares them */
 };
 
 static struct error *list_add(struct name_list *list, struct str name)
@@ -79,7 +79,7 @@ static struct error *list_add(struct name_list *list, struct str name)
         return NULL;
 }
 
-/* One request under judgement. */
+/* The context of one request. */
 struct context {
         struct arena *arena;
         const struct policy_facts *facts;
@@ -97,8 +97,8 @@ static struct str joined(struct arena *a, struct str host, struct str domain)
 }
 
 /*
- * Whether the host may be known by this (well-formed) name: not one that is reserved, unless it
- * speaks for the cluster or is the cluster's own machine; and never one that is another host's ID.
+ * Whether the certificate may hold this (well-formed) name. Reserved names are only for services of the
+ * cluster and for the machine of the Auth Service. The ID of another host is never allowed.
  */
 static bool may_be_named(const struct context *j, struct str name)
 {
@@ -120,7 +120,7 @@ static struct error *check_wanted_name(const struct context *j, struct str name)
                           "names of the cluster itself, of this machine and of other hosts are reserved");
 }
 
-/* A name as it is spelled, in lower case, and in the short and the long form of the cluster. */
+/* Adds a name as given, in lower case, in canonical form, and in canonical form with the domain of the cluster. */
 static struct error *add_spellings(const struct context *j, struct name_list *list, struct str name)
 {
         AUTO(buf) lower = BUF_MAX(2 * LIMIT_NAME), canonical = BUF_MAX(2 * LIMIT_NAME);
@@ -135,8 +135,8 @@ static struct error *add_spellings(const struct context *j, struct name_list *li
 }
 
 /*
- * What follows from who the host is. These are all the names that ssh ever believes: a host ID has one owner, and a
- * name has the one that auth knows; whatever else is asked for is for TLS.
+ * Adds the names that follow from the identity of the host. Only these become SSH principals: a host ID has one owner,
+ * and auth knows the one owner of a name. Requested names are for TLS only.
  */
 static struct error *add_implied_names(const struct context *j, struct str node_name)
 {
@@ -166,7 +166,7 @@ static struct error *add_wanted_names(const struct context *j)
         return NULL;
 }
 
-/* The names under which the cluster's services find each other: exact ones, where Teleport has a wildcard. */
+/* Adds the names under which services of the cluster reach this one: exact names, where Teleport uses a wildcard. */
 static struct error *add_cluster_names(const struct context *j)
 {
         AUTO(buf) hex = BUF_MAX(2 * LIMIT_NAME);
@@ -176,11 +176,11 @@ static struct error *add_cluster_names(const struct context *j)
         hex_encode(&hex, j->facts->cluster);
         struct str internal = joined(j->arena, buf_str(&hex), cluster_domain);
         TRY(list_add(j->dns, cluster_domain));
-        /* A name longer than certificates hold cannot be asked for by a client either. */
+        /* A name that is too long for a certificate is omitted: no client can request it either. */
         return name_is_host(internal) ? list_add(j->dns, internal) : NULL;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------- */
+/* ---- other fields --------------------------------------------------------------------------------------- */
 
 static struct error *check_host(const struct context *j, struct str node_name)
 {

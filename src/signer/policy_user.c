@@ -7,7 +7,7 @@
 
 typedef Cteleport__Internal__V1__UserCertRequest request_message;
 
-/* Why a certificate is wanted, in auth's words. */
+/* The reasons that auth gives for a certificate. */
 static const struct str reasons[] = { STR_INIT("login") };
 
 static struct error *check_reason(struct str reason)
@@ -19,7 +19,7 @@ static struct error *check_reason(struct str reason)
         return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a reason to certify a user", shown);
 }
 
-/* "<host id>" and "<host id>.<cluster>" are what hosts are called in certificates and logs. */
+/* Whether the name has the form of a host in certificates and logs: "<host id>" or "<host id>.<cluster>". */
 static bool is_like_a_host(struct str user)
 {
         return name_is_host_id(str_slice(user, 0, str_find_char(user, '.')));
@@ -33,7 +33,7 @@ static struct error *check_user(struct str user)
         return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a user that the signer certifies", shown);
 }
 
-/* Copies of the names; each must be good, and come once. */
+/* A list of the names, whose texts are borrowed; each must pass is_good, and duplicates are refused. */
 static struct error *take_names(struct arena *a, char *const *names, size_t count, size_t most,
                                 bool (*is_good)(struct str s), const char *what, const struct str **ret)
 {

@@ -82,7 +82,7 @@ static bool is_of(struct str source, const char *address)
 }
 
 /*
- * Whether a Proxy Service connects from this address. It passes agents' connections through, and all of them come from its address
+ * Whether a Proxy Service connects from this address. It passes agents' connections through: all of them come from its address
  * until each has sent its ticket (auth/core/passes.h). The list is searched only when a source has reached its limit: that
  * is rare.
  */

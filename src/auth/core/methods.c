@@ -130,7 +130,7 @@ static struct error *lacks_rule(const struct caller *c, const struct guarded_met
                           "`tsh status` shows your roles; an administrator can assign others to you");
 }
 
-/* Roles, locks and the expiry of the user are checked at each call, as they may have changed since the last one. */
+/* The user's roles, locks and certificate expiry are checked at each call: they may have changed since the last call. */
 static struct error *guard_user(const struct caller *c, const struct guarded_method *row)
 {
         AUTO_PTR(arena) arena = arena_new(USER_ARENA);
@@ -151,7 +151,7 @@ struct error *auth_guard(void *caller, const struct rpc_method *method)
         const struct guarded_method *row = (const struct guarded_method *)(const void *)method;
 
         if (c->host != NULL && row->method.open != ping_open)
-                TRY(caller_check_host(c)); /* a locked host may call no method, even one that is open to all, but Ping */
+                TRY(caller_check_host(c)); /* a locked host may call Ping only, and no other method that is open to all */
         if (row->open_to & c->groups & ~(unsigned)CALLER_USER)
                 return NULL;
         if (row->open_to & c->groups)

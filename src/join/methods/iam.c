@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Join method `iam`: the host signs a GetCallerIdentity request that carries our challenge, and AWS STS says who has signed it.
+ * Join method `iam`: the host signs a GetCallerIdentity request that contains the challenge, and AWS STS identifies the signer.
  *
  *   host    the process aws-sign finds the AWS credentials of the host and signs (aws/sign_client.h)
- *   server  takes the request apart strictly (sts_request.h); the process sts builds a fresh one of the checked fields and sends it
+ *   server  parses the request strictly (sts_request.h); the process sts builds a new request of the checked fields and sends it
  *
  * Steps C3, S2 and S3 of docs/protocols/join.md.
  */
@@ -56,12 +56,12 @@ static const Teleport__Join__V1__ClientParams *params_of(const Teleport__Join__V
 /* ---- the Auth Service: the challenge ---------------------------------------------------------------------------------- */
 
 struct verification {
-        char challenge[48];              /* 32 random bytes in base64 without padding; good for one answer */
-        char sts_host[STS_HOST_NAME_MAX]; /* that the host has signed for */
-        const char *sts_partition;        /* of that host; static */
+        char challenge[48];              /* 32 random bytes in base64 without padding; valid for one proof */
+        char sts_host[STS_HOST_NAME_MAX]; /* the STS host in the signed request */
+        const char *sts_partition;        /* partition of that STS host; static */
         bool has_skew, has_aws_skew;
-        int64_t skew_seconds;            /* the host's clock minus ours */
-        int64_t aws_skew_seconds;        /* our clock minus AWS's */
+        int64_t skew_seconds;            /* clock of the host minus clock of this machine */
+        int64_t aws_skew_seconds;        /* clock of this machine minus clock of AWS */
 };
 
 static void begin(struct join_verifier *v)
@@ -83,7 +83,7 @@ static void begin(struct join_verifier *v)
         v->ops->challenge(v, &challenge);
 }
 
-/* ---- the Auth Service: STS's answer ------------------------------------------------------------------------------------- */
+/* ---- the Auth Service: the answer of STS -------------------------------------------------------------------------------- */
 
 struct error *iam_check_identity(const Cteleport__Internal__V1__StsAnswer *answer, const char *sts_host, const char *partition)
 {
@@ -99,7 +99,7 @@ static const char *side_of(int64_t seconds)
         return seconds < 0 ? "behind" : "ahead of";
 }
 
-/* AWS refuses a time that passed our own check: then our clock may be the one that is off. The Date of AWS's answer tells. */
+/* AWS refused a time that this server accepted: the clock of either may be off. The Date of AWS's answer shows which. */
 static struct error *explain_clocks(const struct verification *s, const char *message)
 {
         int64_t ours = s->aws_skew_seconds, theirs = ours + s->skew_seconds;
@@ -127,7 +127,7 @@ static struct error *error_of_answer(const struct verification *s, const Ctelepo
 {
         AUTO_MEM char *code = escaped(str_of(answer->code));
         AUTO_MEM char *message = escaped(str_of(answer->message));
-        const char *colon = code[0] == '\0' ? "" : ": "; /* a code is STS's; without one STS has not answered */
+        const char *colon = code[0] == '\0' ? "" : ": "; /* without a code the message is not from STS */
 
         switch (answer->outcome) {
         case CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED:
@@ -145,7 +145,7 @@ static struct error *error_of_answer(const struct verification *s, const Ctelepo
         }
 }
 
-/* AWS's clock is the right one: an Auth Service whose own clock is off will one day refuse good hosts. */
+/* The clock of AWS is the reference: an Auth Service whose clock is off would refuse valid hosts. */
 static void compare_clocks(struct join_verifier *v, int64_t aws_date)
 {
         struct verification *s = v->state;
@@ -173,7 +173,7 @@ static void on_sts_answer(struct join_verifier *v, const ProtobufCMessage *msg, 
         v->found.process_ms = answer->ms;
         if (answer->aws_date != 0)
                 compare_clocks(v, answer->aws_date);
-        /* No answer at all: the host has named an STS host that is out of reach, or does not exist. */
+        /* Without any answer: the STS host that the joining host named is unreachable or does not exist. */
         v->found.is_process_silent = answer->outcome == CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE && answer->http_status == 0;
         err = error_of_answer(v->state, answer);
         if (err != NULL) {
@@ -243,14 +243,14 @@ static void verify(struct join_verifier *v, const Teleport__Join__V1__ChallengeS
                 request_sts(v, &request);
 }
 
-/* ---- what follows from the proof ------------------------------------------------------------------------------------------- */
+/* ---- after the proof ------------------------------------------------------------------------------------------------------- */
 
 static struct aws_identity identity_of(const struct join_attributes *a)
 {
         return (struct aws_identity){ .account = join_attribute(a, ACCOUNT), .arn = join_attribute(a, ARN), .user_id = join_attribute(a, "user_id") };
 }
 
-/* A token that has changed its method meanwhile finds no identity to match. */
+/* If the method of the token changed during the join, there is no AWS identity, and no rule matches. */
 static int find_rule(const Cteleport__V1__TokenSpec *spec, const struct join_attributes *attributes)
 {
         struct aws_identity identity = identity_of(attributes);
@@ -276,7 +276,7 @@ static struct error *not_admitted(const char *token_name, const struct join_attr
                           token_name, STR_ARG(account), arn, token_name);
 }
 
-/* Less the part of the ARN that a session chooses: a machine that is replaced by the next of its group keeps its name. */
+/* The ARN without the session name: a machine that replaces another of its group has the same binding and gets its name. */
 static void put_binding(struct str token_name, const struct join_attributes *attributes, struct buf *out)
 {
         struct str arn = join_attribute(attributes, ARN), stable = arn;
@@ -284,7 +284,7 @@ static void put_binding(struct str token_name, const struct join_attributes *att
         size_t resource = 0;
 
         (void)token_name;
-        /* The sixth field of an ARN begins behind the fifth colon. */
+        /* The sixth field of an ARN begins after the fifth colon. */
         for (int colons = 0; colons < 5 && resource < arn.len; resource++)
                 if (arn.ptr[resource] == ':')
                         colons++;
@@ -299,7 +299,7 @@ static void put_binding(struct str token_name, const struct join_attributes *att
         buf_put(out, stable);
 }
 
-/* "ACCOUNT-i-INSTANCE" names one EC2 instance: AWS gives a session of that name in that account to this instance alone. */
+/* "ACCOUNT-i-INSTANCE" names one EC2 instance: in that account AWS gives a session of that name only to this instance. */
 static bool owns_host_id(struct str host_id, const struct join_attributes *attributes)
 {
         struct str arn = join_attribute(attributes, ARN), session = arn;
@@ -314,8 +314,8 @@ static bool owns_host_id(struct str host_id, const struct join_attributes *attri
 /* ---- the host ------------------------------------------------------------------------------------------------------------- */
 
 /*
- * A fault of this host. What kind of fault its credentials have (NOT_FOUND: a profile, UNAVAILABLE: metadata) is in the
- * text; as the code of a join it would read as the cluster's answer.
+ * The error of a host that cannot sign. The code of its credentials (NOT_FOUND: a profile, UNAVAILABLE: metadata) is replaced,
+ * as it would look like an answer of the cluster. The text has the details.
  */
 static struct error *not_proven(struct error *err)
 {
@@ -402,7 +402,7 @@ static void signer_free(void *client)
         aws_sign_client_free(client);
 }
 
-/* AWS credentials are not for a process that talks to the network. */
+/* A separate process signs: the process that uses the network has no AWS credentials. */
 static const struct join_helper signer = {
         .process = "aws-sign",
         .client_new = signer_new,

@@ -35,7 +35,7 @@ static bool is_literal(struct str s)
         return str_find_char(s, '*') == s.len && str_find_char(s, '?') == s.len;
 }
 
-/* What stands before the first wildcard. */
+/* The text before the first wildcard. */
 static struct str literal_start(struct str s)
 {
         size_t star = str_find_char(s, '*'), mark = str_find_char(s, '?');
@@ -45,7 +45,7 @@ static struct str literal_start(struct str s)
 
 /* ---- patterns that never match --------------------------------------------------------------------- */
 
-/* Whether a text that begins with `start` could begin with `wanted`, wildcards of the pattern aside. */
+/* Whether a text that matches the pattern could begin with `wanted`, as far as the first wildcard tells. */
 static bool could_begin(struct str pattern, struct str wanted)
 {
         struct str start = literal_start(pattern);
@@ -54,7 +54,7 @@ static bool could_begin(struct str pattern, struct str wanted)
                                                                  : str_starts_with(start, wanted);
 }
 
-/* The name behind the last slash, for the sentence that shows what would match. */
+/* The name after the last slash, for the message that suggests a pattern. */
 static struct str last_part(struct str s)
 {
         while (str_find_char(s, '/') < s.len)
@@ -75,7 +75,7 @@ static bool is_known_partition(struct str s)
         return false;
 }
 
-/* assumed-role/ROLE/SESSION: a pattern that ends behind the role forgets the session. */
+/* Whether a pattern for assumed-role/ROLE/SESSION ends after the role, without the session. */
 static bool forgets_session(struct str resource)
 {
         struct str rest = resource;
@@ -87,14 +87,14 @@ static bool forgets_session(struct str resource)
         return rest.len == 0;
 }
 
-/* Why no caller can have such an ARN, or NULL; what STS reports is listed with GetCallerIdentity's examples. */
+/* Why no caller can have such an ARN, or NULL. AWS documents the possible ARNs with the examples of GetCallerIdentity. */
 static const char *why_never(struct arena *arena, struct arn_pattern p, const char *account)
 {
         if (!could_begin(p.prefix, STR("arn")) || (is_literal(p.partition) && !is_known_partition(p.partition)))
                 return "ARNs begin with arn:aws: or arn:aws-cn:, arn:aws-us-gov: and so on";
         if (!is_literal(p.prefix) || !is_literal(p.partition) || !is_literal(p.service) || !is_literal(p.region) ||
             !is_literal(p.account))
-                return NULL; /* a wildcard that far ahead may stand for all the rest */
+                return NULL; /* a wildcard in these fields may match all the following ones */
         if (str_equal(p.service, STR("iam")) && str_starts_with(p.resource, STR("role/"))) {
                 AUTO_MEM char *role = escaped(last_part(p.resource));
 
@@ -113,7 +113,7 @@ static const char *why_never(struct arena *arena, struct arn_pattern p, const ch
         return "STS reports sts::<account>:assumed-role/<role>/<session>, iam::<account>:user/<name> and the like";
 }
 
-/* Patterns so wide that a whole account gets in. */
+/* Whether the pattern admits every role of an account. */
 static bool admits_whole_account(struct arn_pattern p)
 {
         struct str start = literal_start(p.resource);
@@ -150,7 +150,7 @@ static struct error *check_fields_of_other_methods(const Cteleport__V1__TokenRul
         return error_about(error_hint(err, "a rule of method iam has aws_account and aws_arn"), "spec.allow[%zu].%s", index, field);
 }
 
-/* What was left empty is not what was left out: an empty ARN would admit the whole account. */
+/* A field with an empty value is an error and differs from an absent field: without an ARN a rule admits the whole account. */
 static struct error *check_given(bool is_given, const char *value, const char *field, size_t index)
 {
         if (!is_given || !str_is_empty(str_of(value)))
@@ -160,7 +160,7 @@ static struct error *check_given(bool is_given, const char *value, const char *f
                            "spec.allow[%zu].%s", index, field);
 }
 
-/* A rule always names an account; one that only has an ARN takes it from there. */
+/* Every rule needs an account; a rule with an ARN only gets the account of the ARN. */
 static struct error *settle_account(Cteleport__V1__TokenRule *rule, struct arn_pattern p, size_t index, struct arena *arena)
 {
         struct str account = str_of(rule->aws_account);
@@ -215,7 +215,7 @@ struct error *iam_rule_check(Cteleport__V1__TokenRule *rule, size_t index, struc
         struct error *err = check_fields_of_other_methods(rule, index);
         err = error_also(err, check_given(token_rule_has_arn(rule), rule->aws_arn, "aws_arn", index));
         err = error_also(err, error_about(check_pattern_bytes(str_of(rule->aws_arn), index), "spec.allow[%zu].aws_arn", index));
-        if (err == NULL || rule->aws_account != NULL) /* else what is wrong above may be why the account is not known */
+        if (err == NULL || rule->aws_account != NULL) /* else an error above may be the cause of the missing account */
                 err = error_also(err, error_about(settle_account(rule, p, index, arena), "spec.allow[%zu].aws_account", index));
         if (err == NULL)
                 warn_of_width(rule, p, index, arena, warnings);

@@ -41,7 +41,7 @@ static bool differs(struct buf *why, const char *field, struct str rule, struct 
         return false;
 }
 
-/* Given, but without a value: never the same as not given. */
+/* Whether a field is present with an empty value, which is not the same as an absent field. */
 static bool has_empty_field(const Cteleport__V1__TokenRule *rule)
 {
         return (token_rule_has_account(rule) && str_is_empty(str_of(rule->aws_account))) ||

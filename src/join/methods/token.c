@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Join method `token`: the name of the token is a secret, and who has it is admitted. Nothing is proven beyond that, so that
- * all hosts of one token share a binding.
+ * Join method `token`: the name of the token is a secret, and a host that sends it is admitted. There is no other proof of
+ * identity, so all hosts of one token share a binding.
  */
 #include "join/method.h"
 
@@ -29,7 +29,7 @@ static const Teleport__Join__V1__ClientParams *params_of(const Teleport__Join__V
         return request->token_init->client_params == NULL ? &none : request->token_init->client_params;
 }
 
-/* A digest, for the name must not be stored with each host. */
+/* The binding has a digest of the name, as the secret must not be stored with each host. */
 static void put_binding(struct str token_name, const struct join_attributes *attributes, struct buf *out)
 {
         uint8_t digest[32];
