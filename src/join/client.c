@@ -347,7 +347,7 @@ static void accept_certificates(struct join_client *j, struct host_certificates 
 {
         const char *role = j->options->legacy_role == NULL ? "Instance" : j->options->legacy_role;
         if (j->options->pins.count > 0 && !j->options->is_auth)
-                host_certificates_drop_ssh(certs); /* they come from a proxy and are unverified; this host requests them from auth next */
+                host_certificates_drop_ssh(certs); /* unverified, from a proxy: auth provides them next */
         struct error *err = host_identity_make(&j->outcome.identity, &j->keys, certs,
                                                (struct host_expectation){ .role = str_of(role), .host_id = host_id,
                                                                           .pins = j->options->pins });

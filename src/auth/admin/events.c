@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "rpc/pb.h"
 
-/* A search on the pool; everything it looks at lives in the request's arena, which nobody else touches meanwhile. */
+/* A search on the thread pool. Its data is in the arena of the request, which the loop does not use meanwhile. */
 struct search {
         struct admin_request *request;
         const char *dir;

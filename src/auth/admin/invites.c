@@ -19,16 +19,16 @@
 
 enum { TOKEN_BYTES = 16 };
 
-/* An invite in the making, in the request's arena. */
+/* The invite that is being made, in the arena of the request. */
 struct making {
         struct str user, token, id;
         int64_t seconds;
         bool is_reset;
 };
 
-/* ---- where it can be opened ----------------------------------------------------------------------------- */
+/* ---- the address of the link ---------------------------------------------------------------------------- */
 
-/* The address of this machine's proxy: its configured public_addr, or the name of this host. */
+/* The address of the proxy on this machine: its first public_addr, or the name of this host. NULL: no proxy here. */
 static const char *own_proxy(const struct auth *a, struct arena *arena)
 {
         const Cteleport__Internal__V1__Boot *boot = a->service->boot;
@@ -58,7 +58,7 @@ static void reply(struct admin_request *q)
         admin_reply(q, &response.base);
 }
 
-/* ---- making it ------------------------------------------------------------------------------------------- */
+/* ---- making the invite ----------------------------------------------------------------------------------- */
 
 static void on_written(void *ctx, uint64_t revision, struct error *err)
 {
@@ -94,7 +94,7 @@ static void audit(struct admin_request *q, struct store_txn *t)
         audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
 }
 
-/* older: the user's invite up to now, which ends; "" at revision 0: there is none. */
+/* older: ID of the user's current invite, which is replaced; "" with revision 0 if there is none. */
 static void write_invite(struct admin_request *q, struct str older, uint64_t older_revision)
 {
         const struct making *m = q->state;

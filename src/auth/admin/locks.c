@@ -18,7 +18,7 @@
 #include "state/host.h"
 #include "state/lock.h"
 
-/* ---- looking ------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static struct error *show_lock(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
@@ -86,11 +86,11 @@ struct locking {
         struct change *change;
         struct admin_request *admin;
         Cteleport__V1__Lock *lock;
-        struct str host_id;                                                /* the target's; empty: it is another kind of target */
-        Cteleport__V1__LockHost *identities[LIMIT_LOCK_EARLIER_HOSTS + 1]; /* as whom the host was attested, the newest last */
+        struct str host_id;                                                /* ID of the target host; empty: another kind of target */
+        Cteleport__V1__LockHost *identities[LIMIT_LOCK_EARLIER_HOSTS + 1]; /* attested identities of the host, newest last */
         size_t identity_count;
-        struct str shared_arn; /* of a host whose identity is not one machine's */
-        struct buf hits;       /* the first hosts that are shut out beside the one of the ID */
+        struct str shared_arn; /* ARN of the host, if several machines may have it */
+        struct buf hits;       /* names of the first hosts that are locked beside the target */
         size_t hit_count;
 };
 
@@ -99,7 +99,7 @@ static bool is_role(const struct admin_request *q, struct str name)
         return directory_role(q->auth->directory, name, NULL) != NULL || system_role_find(name) != NULL;
 }
 
-/* A misspelt target locks no one, which would go unnoticed. Hosts by ID are looked up in on_host(). */
+/* Warns of targets that do not exist, as they may be misspelt. Hosts by ID are looked up in on_host(). */
 static void warn_of_absence(struct admin_request *q, struct change *c, const Cteleport__V1__LockTarget *target)
 {
         struct str id;
@@ -112,7 +112,7 @@ static void warn_of_absence(struct admin_request *q, struct change *c, const Cte
                 change_warn(c, "no host of this name is listed now; the lock applies to one that joins later");
 }
 
-/* ---- who the host was attested as ----------------------------------------------------------------------------- */
+/* ---- attested identities of the host -------------------------------------------------------------------------- */
 
 static bool is_same_identity(const Cteleport__V1__LockHost *a, const Cteleport__V1__LockHost *b)
 {
@@ -129,7 +129,7 @@ static struct error *add_identity(struct locking *l, const Cteleport__V1__LockHo
         if (l->identity_count == ARRAY_LEN(l->identities))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the host of this lock has had more than %d identities", LIMIT_LOCK_EARLIER_HOSTS),
                                   "lock the new one by its ARN, with a lock of its own: tctl lock --join-arn=ARN");
-        l->identities[l->identity_count++] = (Cteleport__V1__LockHost *)(uintptr_t)host; /* protobuf-c's structs have no const */
+        l->identities[l->identity_count++] = (Cteleport__V1__LockHost *)(uintptr_t)host; /* structs of protobuf-c have no const */
         return NULL;
 }
 
@@ -141,7 +141,7 @@ static struct error *add_identities(struct locking *l, const Cteleport__V1__Lock
         return NULL;
 }
 
-/* What stays when the host's record goes. Only the session of an assumed role is one machine's. */
+/* Adds the attested identity, which outlives the host's record. Only an assumed-role session is the identity of one machine. */
 static struct error *add_identity_of(struct admin_request *q, struct locking *l, const Cteleport__State__V1__Host *host)
 {
         if (str_is_empty(str_of(host->aws_account)))
@@ -157,7 +157,7 @@ static struct error *add_identity_of(struct admin_request *q, struct locking *l,
         return add_identity(l, identity);
 }
 
-/* The ID of the one host that is the target, in canonical form; empty: another kind of target. */
+/* The ID of the target host, in canonical form; empty: another kind of target. */
 static struct str target_host(struct admin_request *q, const Cteleport__V1__LockTarget *target)
 {
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
@@ -167,9 +167,9 @@ static struct str target_host(struct admin_request *q, const Cteleport__V1__Lock
 }
 
 /*
- * What the lock said of the host before, and what the file says that it is written from: a lock that is written again holds
- * against everybody that it held against. Both only with the same target, for a file in which another was written says
- * nothing of that one.
+ * Adds the identities of the written file and of the stored lock, so that a lock that is written again still locks all
+ * identities that it locked before. If the stored lock has another target, neither are added: the identities in the file
+ * then belong to the earlier target.
  */
 static struct error *keep_identities(struct admin_request *q, struct locking *l)
 {
@@ -196,7 +196,7 @@ static void put_identities(struct locking *l)
         spec->n_earlier_hosts = l->identity_count == 0 ? 0 : l->identity_count - 1;
 }
 
-/* ---- which hosts a lock shuts out --------------------------------------------------------------------------------- */
+/* ---- the hosts that a lock locks ---------------------------------------------------------------------------------- */
 
 static struct error *count_host(void *ctx, const struct state_record *record)
 {
@@ -224,7 +224,7 @@ static const char *hosts_text(struct admin_request *q, struct locking *l)
         return text;
 }
 
-/* Machines with one AWS identity are one target of a lock; the warning names them. */
+/* A lock applies to all machines with the same AWS identity: the warning names the other machines. */
 static void warn_of_hits(struct admin_request *q, struct locking *l)
 {
         const Cteleport__V1__LockTarget *target = l->lock->spec->target;

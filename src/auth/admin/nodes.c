@@ -55,7 +55,7 @@ static bool serves(const Cteleport__State__V1__Presence *p, const char *service)
         return false;
 }
 
-/* Command labels by their names; texts are borrowed from the record. */
+/* Puts the labels of commands by name; their texts are borrowed from the record. */
 static void put_command_labels(struct arena *a, Cteleport__V1__NodeSpec *spec, const Cteleport__State__V1__Presence *p)
 {
         spec->cmd_labels = arena_alloc(a, (p->n_commands + 1) * sizeof *spec->cmd_labels);
@@ -103,10 +103,10 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         return node;
 }
 
-/* Nodes that the user of the request may see. */
+/* The state of a listing of the nodes that the user may see. */
 struct node_listing {
         struct access_user user;
-        bool is_known; /* user: read once for the page, which is built in one turn */
+        bool is_known; /* user is set: read once per page, which is built in one turn of the loop */
 };
 
 static struct error *sees(struct admin_request *q, struct node_listing *l, const Cteleport__State__V1__Presence *p, bool *ret)
@@ -136,18 +136,18 @@ static struct error *show_node(struct admin_request *q, const struct state_recor
         return NULL;
 }
 
-/* ---- nodes by name: what Dial would find */
+/* ---- nodes by name: those that Dial would find */
 
 struct node_search {
         struct listing page;
         struct str ids[LIMIT_DIAL_CANDIDATES];
         size_t count, looked_at;
-        const char *copy_refusal; /* of the last that was found */
+        const char *copy_refusal; /* of the last node found */
 };
 
 static void check_next(struct admin_request *q);
 
-/* As dial_service.c decides: an ambiguous name is ambiguous for both. */
+/* The same decision as in dial_service.c, so that a name is ambiguous in both cases or in neither. */
 static struct error *show_if_reached(struct admin_request *q, struct node_search *s, const struct state_record *record)
 {
         const Cteleport__V1__ListRequest *m = (const Cteleport__V1__ListRequest *)q->message;
@@ -302,13 +302,13 @@ static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
         admin_reply(q, &empty.base);
 }
 
-/* What is known of the node before its name is looked up. */
+/* The state of a deletion while the name of the node is looked up. */
 struct pending_deletion {
         struct str host_name;
         uint64_t revision;
 };
 
-/* A name that has passed on to the next machine of the group is that one's. */
+/* The name is deleted too, unless it belongs to another host of the group by now. */
 static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
 {
         struct admin_request *q = ctx;
@@ -335,7 +335,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         audit_str(&record, "user", buf_str(&q->who));
         audit_str(&record, "host_id", str_of(host_id));
         audit_str(&record, "node_name", pending_deletion->host_name);
-        outbox_add(q->auth->outbox, t, &record); /* it was charged for by the join */
+        outbox_add(q->auth->outbox, t, &record); /* the join has charged for it */
         store_txn_commit(t, on_node_deleted, q);
 }
 
@@ -362,7 +362,7 @@ static void on_node(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 
 static void remove_node(struct admin_request *q)
 {
-        Cteleport__V1__NameRequest *request = (Cteleport__V1__NameRequest *)(uintptr_t)q->message; /* our copy */
+        Cteleport__V1__NameRequest *request = (Cteleport__V1__NameRequest *)(uintptr_t)q->message; /* the copy of this request */
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
         struct str host_id = admin_name(q);
 

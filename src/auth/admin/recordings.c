@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recordings, listed and read. A user whose rule reaches only the user's own sessions finds those and no others: other
- * recordings do not exist for that user.
+ * Lists and reads recordings. A user whose rule covers only the user's own sessions gets only their recordings; for others
+ * the answer is NOT_FOUND.
  */
 #include <stdlib.h>
 
@@ -19,7 +19,7 @@
 #include "state/recording.h"
 #include "state/session.h"
 
-/* The only user whose sessions the request may see; empty: everybody's. To be asked within the call's first turn. */
+/* The only user whose sessions the request may see; empty: all users. Called in the first turn only, while q->call is valid. */
 static struct str only_user(struct admin_request *q, unsigned verbs)
 {
         const struct caller *c = rpc_call_caller(q->call);
@@ -34,7 +34,7 @@ static struct str only_user(struct admin_request *q, unsigned verbs)
         return sees_all ? STR("") : arena_str(q->arena, str_of(c->user));
 }
 
-/* Without a look at the file. m NULL: what the store knew of it is gone. */
+/* The status by the record alone, without the file. m NULL: there is no record. */
 static const char *status_of(const Cteleport__State__V1__Recording *m, bool is_over)
 {
         if (m == NULL)
@@ -50,28 +50,28 @@ static const char *status_of(const Cteleport__State__V1__Recording *m, bool is_o
 
 /* ---- the list --------------------------------------------------------------------------------------------- */
 
-enum { LIST_ITEMS = 200 }; /* sessions of one page, and as many recordings at most */
+enum { LIST_ITEMS = 200 }; /* most sessions, and most recordings, of one page */
 
-/* What is compared with the file. */
+/* The stored values that are compared with the file, and the result. */
 struct listed {
         struct record_mark noted;
         bool is_growing, is_noted;
         enum record_state state;
-        struct record_stamp stamp; /* before the look and after it; of one that is complete */
+        struct record_stamp stamp; /* of a complete recording: before the comparison, then after it */
 };
 
 struct list {
         struct str user;
         struct str after;
         Cteleport__V1__Recording **shown;
-        struct listed *listed; /* as many */
+        struct listed *listed; /* one for each of shown */
         size_t count;
         char *next;
         const char *dir;
         struct admin_request *request;
 };
 
-/* Sessions that are not recorded are there only while they run. */
+/* The entry of a recorded session; note_one() adds the fields of its recording. */
 static Cteleport__V1__Recording *show(struct admin_request *q, const Cteleport__State__V1__Session *s)
 {
         Cteleport__V1__Recording *r = arena_alloc(q->arena, sizeof *r);
@@ -128,7 +128,7 @@ static struct error *note_recording(struct admin_request *q, struct list *l, con
         return NULL;
 }
 
-/* Finished recordings are compared, as far as a page may read. Those that still grow are checked when they are played. */
+/* Compares a complete recording with its whole file, and a growing one with its start only. Returns the bytes read. */
 static uint64_t compare_one(const struct list *l, size_t i)
 {
         struct str id = str_of(l->shown[i]->session_id);
@@ -143,7 +143,7 @@ static uint64_t compare_one(const struct list *l, size_t i)
         return count;
 }
 
-/* A page ends where it has read enough; the next one begins there. */
+/* The page ends after LIMIT_RECORDINGS_READ bytes; the next page continues there. */
 static void compare_job(void *ctx)
 {
         struct list *l = ctx;
@@ -158,7 +158,7 @@ static void compare_job(void *ctx)
         }
 }
 
-/* All of it is in the arena. */
+/* The list is in the arena of the request: there is nothing to free. */
 static void release_list(void *ctx)
 {
         (void)ctx;
@@ -185,7 +185,7 @@ static void on_compared(void *ctx)
         admin_reply(l->request, &response.base);
 }
 
-/* Both kinds of records are in the order of the sessions' IDs: one page of these has what belongs to one page of those. */
+/* Sessions and recordings are sorted by session ID: one page of recordings has those of one page of sessions. */
 static void on_recordings(void *ctx, const struct state_page *page, struct error *err)
 {
         struct admin_request *q = ctx;
@@ -252,21 +252,21 @@ void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first)
 
 /* ---- one recording ------------------------------------------------------------------------------------------- */
 
-/* A piece that is read on the pool. */
+/* One piece of a recording, read on the thread pool. */
 struct reading {
         struct admin_request *request;
-        struct str user; /* as only_user() */
+        struct str user; /* result of only_user() */
         const char *dir;
         const Cteleport__V1__GetRecordingRequest *message;
-        const Cteleport__State__V1__Recording *record; /* NULL: it is gone from the store */
+        const Cteleport__State__V1__Recording *record; /* NULL: the store has no record of it */
         const char *status;
         bool is_repeated;
         struct buf data;
-        uint64_t size; /* of the file, then that it should have */
+        uint64_t size; /* size of the file, then the expected size */
         struct error *err;
 };
 
-/* How it should be: as the node brings it now, else as the store noted it. */
+/* Puts the expected size and digest: of the current upload, else of the stored record. */
 static void put_expected(struct reading *r, Cteleport__V1__GetRecordingResponse *response)
 {
         const struct record_progress *progress = record_is_coming(r->request->auth, str_of(r->message->session_id));
@@ -285,7 +285,7 @@ static void put_expected(struct reading *r, Cteleport__V1__GetRecordingResponse 
         }
         response->is_complete = m->is_complete;
         response->first = m->first;
-        /* What came after the last note is whole as far as it says itself. */
+        /* The stored digest does not cover the bytes received since: only the chunks themselves can be checked. */
         if (!m->is_complete && r->size > (uint64_t)m->size)
                 return;
         r->size = (uint64_t)m->size;
@@ -330,7 +330,7 @@ static void release_reading(void *ctx)
         free(r);
 }
 
-/* A session that begins has no file yet. */
+/* Whether the file may be missing: a session that has just begun has none. */
 static bool may_be_missing(const struct reading *r)
 {
         return r->message->set_aside == 0 && r->record != NULL && !r->record->is_complete && r->record->size == 0;
@@ -343,7 +343,7 @@ static void on_read(void *ctx)
                 r->message->set_aside > 0 ? NULL : record_is_coming(r->request->auth, str_of(r->message->session_id));
         uint64_t from = (uint64_t)r->message->offset;
 
-        /* It grew after it was read: "nothing there" would say that something is missing. */
+        /* The file grew after the read: an empty answer would look like missing bytes, so the read is repeated once. */
         if (r->err == NULL && r->data.len == 0 && progress != NULL && from < progress->size && !r->is_repeated) {
                 r->is_repeated = true;
                 admin_work(r->request, read_job, on_read, release_reading, r);
@@ -353,7 +353,7 @@ static void on_read(void *ctx)
                 error_free(r->err);
                 r->err = NULL;
         }
-        /* What is written is not durable yet, and might be taken back. */
+        /* Bytes beyond progress->size are not durable yet and may still be removed: they are not sent. */
         if (r->err == NULL && progress != NULL && progress->size < r->size) {
                 uint64_t most = progress->size > from ? progress->size - from : 0;
 
@@ -373,7 +373,7 @@ static void on_audited(void *ctx, struct error *err)
                 admin_work(r->request, read_job, on_read, release_reading, r);
 }
 
-/* A recording is read in pieces: the first request of a reader is audited, and again after a while. */
+/* Whether the access was audited already. A recording is read in pieces: one event per reader and TIMEOUT_RECORDING_ACCESS. */
 static bool is_reported(struct reading *r)
 {
         struct recording_access *accesses = r->request->auth->accesses;

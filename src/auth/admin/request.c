@@ -60,7 +60,7 @@ static void on_worked(void *ctx)
         q->work.done(q->work.ctx);
 }
 
-/* ---- what requests hold while they wait ------------------------------------------------------------------------ */
+/* ---- memory of pending requests -------------------------------------------------------------------------------- */
 
 struct error *admin_charge(struct admin_request *q)
 {
@@ -74,7 +74,7 @@ struct error *admin_charge(struct admin_request *q)
         return NULL;
 }
 
-/* Who is shut out, or should be, must not keep that from being done by asking for other things in a loop. */
+/* Deletions and locks have a budget of their own: a user who is to be locked cannot block them by other requests. */
 static bool is_urgent(const char *path)
 {
         const char *slash = strrchr(path, '/');
@@ -101,7 +101,7 @@ void admin_work(struct admin_request *q, void (*work)(void *ctx), void (*done)(v
         }
         q->work = (struct admin_work){ NULL, work, done, release, ctx };
         q->work.job = loop_job(&q->auth->loop, do_work, on_worked, q);
-        if (q->call == NULL) /* gone already */
+        if (q->call == NULL) /* the caller has gone already */
                 job_cancel(q->work.job, release_work);
 }
 
@@ -119,7 +119,7 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         q->who = BUF_MAX(1 * KiB);
         q->user = arena_str(q->arena, str_of(caller->user));
         caller_describe(caller, &q->who);
-        /* It was read once, into an arena of LIMIT_RPC_MEMORY_FACTOR times LIMIT_RPC: this one is larger. */
+        /* The message was decoded into an arena of LIMIT_RPC_MEMORY_FACTOR times LIMIT_RPC, so it fits into this larger one. */
         struct error *err = wire_copy(q->arena, first, &copy);
         if (err != NULL)
                 bug("a message that was read once cannot be read again: %s", err->what);

@@ -41,7 +41,7 @@ Cteleport__V1__Metadata *resource_metadata(const ProtobufCMessage *resource)
         return *metadata;
 }
 
-/* The resource that a Put carries. */
+/* The resource in the request of a Put. */
 static ProtobufCMessage *resource_of(const ProtobufCMessage *request)
 {
         const ProtobufCFieldDescriptor *field = &request->descriptor->fields[0];
@@ -85,7 +85,7 @@ static struct error *changed_meanwhile(const struct change *c)
                           "read it again and repeat the change");
 }
 
-/* The error of a commit, in words of the resource. */
+/* Replaces the error of a commit by one that names the resource. */
 static struct error *in_words(const struct change *c, struct error *err)
 {
         if (err == NULL || err->code != ERROR_ABORTED)
@@ -93,9 +93,9 @@ static struct error *in_words(const struct change *c, struct error *err)
         return error_because(c->must_be_new ? already_exists(c) : changed_meanwhile(c), err);
 }
 
-/* ---- the resource that is there ------------------------------------------------------------------------ */
+/* ---- the stored resource ------------------------------------------------------------------------------- */
 
-/* Continues a request when the resource of its name has been looked up. */
+/* Continues a request after the lookup of the resource. */
 typedef void step(struct admin_request *q, struct change *c);
 
 struct lookup {
@@ -133,7 +133,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
         looked_up(l, err);
 }
 
-/* A copy: the directory's own resource is not changed, and may go while the request waits. */
+/* Copies the resource of the directory, which must not change and may be freed while the request waits. */
 static struct error *copy_known(struct admin_request *q, struct change *c)
 {
         const ProtobufCMessage *known = c->kind->find(q, c->name, &c->revision);
@@ -165,7 +165,7 @@ static struct error *unreadable(const struct change *c)
         return error_hint(error_new(ERROR_DATA_LOSS, "the stored %s cannot be read", c->kind->name), "write it again, or remove it");
 }
 
-/* Of those that teleport.yaml defines. Compares with all of them: a name may be a secret. */
+/* Finds a resource of teleport.yaml. Compares all names, in constant time, as a name may be a secret. */
 static const ProtobufCMessage *find_configured(struct admin_request *q, const struct admin_kind *kind, struct str name)
 {
         const ProtobufCMessage *hit = NULL;
@@ -182,7 +182,7 @@ static const ProtobufCMessage *find_configured(struct admin_request *q, const st
 
 enum {
         PAGE_ITEMS = 500,
-        PAGE_SIZE = LIMIT_UNREAD_OUTPUT / 2, /* bytes of an answer, whose last message may reach beyond */
+        PAGE_SIZE = LIMIT_UNREAD_OUTPUT / 2, /* bytes of an answer; only its last message may exceed this */
 };
 
 bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message)
@@ -274,7 +274,7 @@ void admin_list_resources(struct rpc_call *call, const ProtobufCMessage *first)
         if (kind->begin_list != NULL && kind->begin_list(q, l))
                 return;
         size_t count = kind->list_configured == NULL || m->after[0] != '\0' ? 0 : kind->list_configured(q, &configured);
-        for (size_t i = 0; i < count; i++) /* LIMIT_STATIC_TOKENS of them fit on a page */
+        for (size_t i = 0; i < count; i++) /* at most LIMIT_STATIC_TOKENS, which fit on a page */
                 (void)listing_add(q, l, configured[i]);
         state_list(q->auth->store, kind->state, str_of(m->after), limit, on_page, q);
 }
@@ -327,7 +327,7 @@ void admin_get_resource(struct rpc_call *call, const ProtobufCMessage *first)
 
 /* ---- changes ------------------------------------------------------------------------------------------- */
 
-/* The name for audit and log: never a secret. */
+/* Puts the name for the audit log and the log; a secret name is masked. */
 static void put_shown_name(const struct change *c, const ProtobufCMessage *resource, struct buf *out)
 {
         if (c->kind->put_shown_name != NULL && resource != NULL)
@@ -364,7 +364,7 @@ void change_warn(struct change *c, const char *text)
         c->warnings.texts[c->warnings.count++] = text;
 }
 
-/* The transaction holds only while the record is as it was read. */
+/* If is_conditional, the transaction requires that the record has not changed since it was read. */
 static struct store_txn *begin_txn(struct admin_request *q, struct change *c, bool is_conditional, struct str id)
 {
         struct store_txn *t = store_txn_new(q->auth->store);
@@ -417,7 +417,7 @@ void change_write(struct admin_request *q, struct change *c)
 
         if (kind->require != NULL)
                 kind->require(c, t);
-        resource_metadata(c->resource)->revision = pb_text(""); /* that of the record counts */
+        resource_metadata(c->resource)->revision = pb_text(""); /* the record in the store has the revision */
         state_put(t, kind->state, id, c->resource, kind->expires == NULL ? (struct walltime){ 0 } : kind->expires(c->resource));
         begin_audit(q, c, c->is_there ? kind->updated : kind->created, c->resource, &record);
         audit_account_add(q->auth, kind->account, buf_str(&q->who), t, &record);
@@ -523,7 +523,7 @@ static void delete_present(struct admin_request *q, struct change *c)
         if (c->kind->delete_more != NULL)
                 c->kind->delete_more(c, t);
         begin_audit(q, c, c->kind->deleted, c->present, &record);
-        outbox_add(q->auth->outbox, t, &record); /* it was charged for when it was written */
+        outbox_add(q->auth->outbox, t, &record); /* the write has charged for it */
         store_txn_commit(t, on_deleted, q);
 }
 

@@ -7,7 +7,7 @@
 #include "resource/access_role.h"
 #include "state/role.h"
 
-/* ---- looking ------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static struct error *show_role(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
@@ -28,7 +28,7 @@ static struct error *check(struct admin_request *q, struct change *c)
 
 /* ---- removing ------------------------------------------------------------------------------------------------------- */
 
-/* The users with a role: their number, and the names of the first few. */
+/* The users with a role: their number, and the names of the first HOLDERS_NAMED. */
 enum { HOLDERS_NAMED = 3 };
 struct holders {
         struct str role;

@@ -17,7 +17,7 @@
 #include "rpc/pb.h"
 #include "schema/schema.h"
 
-/* An expired token is as one that is not there. */
+/* Expired tokens are not shown, as if they did not exist. */
 static struct error *show_token(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
         Cteleport__V1__Token *token = NULL;
@@ -106,7 +106,7 @@ static struct error *check_explain(const Cteleport__V1__ExplainTokenRequest *m)
         return NULL;
 }
 
-/* The attributes that the request is about, as a join would attest them. */
+/* The attributes of the request, in the form that a join attests. */
 static struct join_attributes explained_attributes(const Cteleport__V1__ExplainTokenRequest *m)
 {
         struct join_attributes attributes = { 0 };
@@ -132,7 +132,7 @@ static void explain_rules(struct admin_request *q, const Cteleport__V1__Token *t
         }
 }
 
-/* The same checks in the same order as those of a join (attempt.c). */
+/* The checks of a join, in the same order (attempt.c). */
 static void on_explained(void *ctx, struct token_found *found, struct error *err)
 {
         struct admin_request *q = ctx;

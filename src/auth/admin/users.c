@@ -12,14 +12,14 @@
 #include "state/role.h"
 #include "state/user.h"
 
-/* ---- looking ------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static struct error *show_user(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
 {
         return user_read(q->arena, record, (Cteleport__V1__User **)ret);
 }
 
-/* Users of a page, whose state is read from other records and not stored with them. */
+/* The users of a page, while their status is read from other records. */
 struct describing {
         Cteleport__V1__User **users;
         size_t count, done;
@@ -83,7 +83,7 @@ static const ProtobufCMessage *find(const struct admin_request *q, struct str na
         return user == NULL ? NULL : &user->base;
 }
 
-/* ---- the last one who may ------------------------------------------------------------------------------------- */
+/* ---- the last user who manages users -------------------------------------------------------------------------- */
 
 struct managers {
         struct admin_request *request;
@@ -103,8 +103,8 @@ static void count_manager(void *ctx, const Cteleport__V1__User *user)
 }
 
 /*
- * Users may not remove the last user who manages users: from then on only an administrator on the Auth Service's
- * machine could. Such an administrator may.
+ * A user may not remove the last user who manages users: afterwards only an administrator on the machine of the Auth
+ * Service could manage them. Such an administrator may remove the last one.
  */
 static struct error *check_not_last(struct admin_request *q, struct str name)
 {
@@ -155,7 +155,7 @@ static struct error *check_write(struct admin_request *q, struct change *c)
         return !c->is_there || still_manages(q, spec) ? NULL : check_not_last(q, c->name);
 }
 
-/* Fields that the cluster sets are not taken from the author of a user. */
+/* Sets the fields that belong to the cluster; values in the request are ignored. */
 static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *spec, const Cteleport__V1__User *present)
 {
         spec->status = NULL;
@@ -182,7 +182,7 @@ static void prepare(struct admin_request *q, struct change *c)
         change_write(q, c);
 }
 
-/* None of the roles may be removed meanwhile. */
+/* The transaction requires that all roles of the user still exist. */
 static void require_roles(const struct change *c, struct store_txn *t)
 {
         const Cteleport__V1__UserSpec *spec = ((const Cteleport__V1__User *)c->resource)->spec;

@@ -159,11 +159,11 @@ struct decision {
         struct kind_fields fields;
         struct str user, host_id;
         struct str certificate;
-        struct node known; /* from the connection's record, and that of the host */
-        struct str member_name; /* that the host has joined with; where it is not the announced one, locks of both count */
+        struct node known; /* from the records of the connection and of the host */
+        struct str member_name; /* name of the host at its join; locks of this and of the announced name apply */
         bool has_known;
         bool is_beginning;
-        int64_t cert_ends; /* of the connection, when a session begins on it; Unix seconds, 0: not known */
+        int64_t cert_ends; /* of the connection on which a session begins; Unix seconds, 0: not known */
         void (*done)(void *ctx, const struct answer *answer);
         void *ctx;
 };
@@ -198,7 +198,7 @@ static struct error *check_all(const struct decision *d, const struct node *node
         return str_is_empty(d->certificate) ? NULL : check_certificate(d, answer);
 }
 
-/* What stands against the node by the name that it is a member under. */
+/* Checks locks of the name with which the node joined. */
 static struct error *check_member_name(const struct decision *d)
 {
         const struct lock_subject subject = { .host_id = d->host_id, .hostname = d->member_name };
@@ -234,8 +234,8 @@ static void answer_with(struct decision *d, const struct node *node, struct erro
 }
 
 /*
- * Of a node that is silent now: what it was attested as is in the host's record, so that a lock of its account, ARN or role ends what is
- * open there. A host without a record is no member any more.
+ * For a node without presence: the host's record has its attested identity, so that a lock of its account, ARN or role ends
+ * its open connections. A host without a record is no member of the cluster any more.
  */
 static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {

@@ -15,10 +15,10 @@
 #include "state/state_watch.h"
 #include "state/user.h"
 
-/* A stored resource is bounded by LIMIT_STORE_VALUE; unpacked it takes a few times that. */
+/* A stored resource has at most LIMIT_STORE_VALUE bytes; decoded it needs a few times that. */
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE, PRESET_ARENA = 64 * KiB };
 
-/* One resource as it is now. */
+/* The current version of one resource. */
 struct record {
         struct arena *arena;
         const ProtobufCMessage *message;
@@ -47,12 +47,12 @@ struct directory_watch {
 struct directory {
         struct auth *auth;
         struct section sections[SECTIONS];
-        size_t loading; /* the section that is being read */
-        void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
+        size_t loading; /* index of the section that is being read */
+        void (*ready)(void *ctx, struct error *err); /* NULL after its call */
         void *ready_ctx;
-        struct directory_watch *watches, *next_watch; /* next_watch: to be called next, while they are */
-        bool is_reporting; /* a call of the watches is on its way */
-        bool is_closed;  /* freed by that call */
+        struct directory_watch *watches, *next_watch; /* next_watch: the next one to call, during report() */
+        bool is_reporting; /* report() is deferred */
+        bool is_closed;  /* report() will free the directory */
 };
 
 /* ---- records ------------------------------------------------------------------------------------------- */
@@ -83,8 +83,8 @@ static struct error *section_take(struct section *s, const struct state_record *
 }
 
 /*
- * A user or role that cannot be read grants nothing. A lock that cannot be read denies nothing, but for what was read of it
- * before: the log reports it at each start.
+ * A user or role that cannot be decoded grants nothing. For a lock that cannot be decoded, the last version that could be
+ * decoded stays in force, if there is one; the log reports it at each start.
  */
 static void take_or_skip(struct section *s, const struct state_record *stored)
 {
@@ -128,7 +128,7 @@ static void directory_free(struct directory *d)
         free(d);
 }
 
-/* ---- telling of changes ------------------------------------------------------------------------------------ */
+/* ---- reports of changes ------------------------------------------------------------------------------------ */
 
 static void report(void *ctx)
 {
@@ -146,7 +146,7 @@ static void report(void *ctx)
         d->next_watch = NULL;
 }
 
-/* Several changes within a moment are reported once. */
+/* Changes within one turn of the loop are reported once. */
 static void report_soon(struct directory *d)
 {
         if (d->is_reporting)
@@ -207,7 +207,7 @@ static void on_presets(void *ctx, uint64_t revision, struct error *err)
         finish(ctx, err);
 }
 
-/* Roles that every cluster has: those not there yet. */
+/* Stores the preset roles that do not exist yet. */
 static void write_presets(struct directory *d)
 {
         AUTO_PTR(arena) arena = arena_new(PRESET_ARENA);
@@ -293,13 +293,13 @@ void directory_close(struct directory *d)
                 directory_free(d);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------ */
+/* ---- queries ----------------------------------------------------------------------------------------------------- */
 
 static const ProtobufCMessage *look_up(const struct directory *d, enum section_kind kind, struct str name, uint64_t *ret_revision)
 {
         const struct record *r = find(d, kind, name);
 
-        if (r == NULL) { /* one that cannot be read can be replaced and deleted */
+        if (r == NULL) { /* its revision allows to replace or delete a record that cannot be decoded */
                 if (ret_revision != NULL)
                         *ret_revision = (uint64_t)(uintptr_t)map_get(&d->sections[kind].unreadable, name);
                 return NULL;
@@ -309,7 +309,7 @@ static const ProtobufCMessage *look_up(const struct directory *d, enum section_k
         return r->message;
 }
 
-/* Users may have an end; the store tells of it only a moment later. */
+/* Whether the user has expired; the store reports the expiry a moment later. */
 static bool has_ended(const struct directory *d, const Cteleport__V1__User *user)
 {
         const Cteleport__V1__Timestamp *end = user->metadata->expires;
@@ -354,14 +354,14 @@ void directory_each_user(const struct directory *d, void (*each)(void *ctx, cons
 {
         struct each_user e = { d, each, ctx };
 
-        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, opening_user, &e); /* opening_user changes nothing */
+        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, opening_user, &e); /* opening_user() does not change the map */
 }
 
 static struct error *missing_role(struct str user, struct str role)
 {
         AUTO_MEM char *shown_user = escaped(user), *shown_role = escaped(role);
 
-        /* A role that is gone may have denied something: without it nobody knows what the user may do. */
+        /* A deleted role may have had deny rules: without it the rights of the user are unknown. */
         return error_hint(error_new(ERROR_PERMISSION_DENIED, "role '%s' of user '%s' does not exist any more", shown_role, shown_user),
                           "an administrator can assign other roles: tctl users update %s --set-roles=…", shown_user);
 }
@@ -426,7 +426,7 @@ static bool is_same(const char *wanted, struct str is)
         return wanted != NULL && *wanted != '\0' && str_equal(str_of(wanted), is);
 }
 
-/* Hosts are known by spellings of their names and IDs. */
+/* Compares host names or IDs, which may be spelled differently. */
 static bool is_same_host(const char *wanted, struct str is, struct str cluster)
 {
         return wanted != NULL && *wanted != '\0' && name_is_same(str_of(wanted), is, cluster);
@@ -437,7 +437,7 @@ static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subj
         for (size_t i = 0; i < s->role_count; i++)
                 if (is_same(t->role, s->roles[i]))
                         return true;
-        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* every host is one */
+        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* every host has this role */
                 return true;
         for (size_t i = 0; i < s->system_role_count; i++)
                 if (t->role != NULL && str_equal_nocase(str_of(t->role), str_of(s->system_roles[i])))
@@ -478,7 +478,7 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
         struct lock_search search = { d->auth->cluster, subject, loop_wall(&d->auth->loop), NULL };
         AUTO(buf) target = BUF_MAX(2 * KiB);
 
-        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, opening_lock, &search); /* opening_lock changes nothing */
+        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, opening_lock, &search); /* opening_lock() does not change the map */
         if (search.hit == NULL)
                 return NULL;
         lock_put_target(search.hit, &target);

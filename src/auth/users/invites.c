@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and accepting invites (auth/admin makes them). The holder of the token gets the one-time key with
- * it; the code proves that the authenticator app has the key.
+ * Opening and accepting invites (auth/admin creates them). The token of an invite gives access to the TOTP key;
+ * the code in the form proves that the authenticator app has the key.
  */
 #include "auth/users/invites.h"
 
@@ -24,18 +24,18 @@
 
 enum { OPENING_ARENA = 256 * KiB, OTP_MAX = 16, TOKEN_LEN = 32 };
 
-/* One page that is opened, or one form that is sent. */
+/* One call: a page that is opened, or a form that is sent. */
 struct opening {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: nobody waits any more */
+        struct rpc_call *call; /* NULL: the caller is gone */
         struct arena *arena;
         char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
-        struct buf id; /* of the invite's record */
+        struct buf id; /* ID of the record of the invite */
         void (*found)(struct opening *o);
         const Cteleport__State__V1__Invite *invite; /* in arena */
         struct walltime expires;
-        uint64_t revision, newest_revision; /* of the invite, and of the entry that names it as the user's newest */
-        struct secret password, otp; /* of a form */
+        uint64_t revision, newest_revision; /* of the invite; of the entry for the user's newest invite */
+        struct secret password, otp; /* from the form */
         int64_t step;
 };
 
@@ -66,14 +66,14 @@ static void reply(struct opening *o, const ProtobufCMessage *answer)
         opening_free(o);
 }
 
-/* Unknown, used, expired or replaced: the answer does not say which. */
+/* One error for an invite that is unknown, used, expired or replaced: the answer does not reveal which. */
 static struct error *not_good(void)
 {
         return error_hint(error_new(ERROR_NOT_FOUND, "this link is not good, or not any more"),
                           "ask an administrator for a new one: tctl users reset NAME");
 }
 
-/* ---- finding ---------------------------------------------------------------------------------------------- */
+/* ---- finding the invite ----------------------------------------------------------------------------------- */
 
 static struct str user_of(const struct opening *o)
 {
@@ -200,12 +200,12 @@ static void on_counted(void *ctx, uint64_t revision, struct error *err)
         struct opening *o = ctx;
 
         (void)revision;
-        error_free(err); /* counted or, meanwhile, changed: wrong it is */
+        error_free(err); /* even if the count was not stored, the code is wrong */
         finish(o, error_hint(error_new(ERROR_INVALID_ARGUMENT, "the one-time code is wrong"),
                              "use the code that the app shows now for this cluster; the clock of the device must be correct"));
 }
 
-/* Guessing must have an end: the invite ends with the last code that it allows. */
+/* Limits guesses: after LIMIT_INVITE_FAILURES wrong codes the invite is deleted. */
 static void count_wrong_code(struct opening *o)
 {
         struct store_txn *t = store_txn_new(o->auth->store);
@@ -231,7 +231,7 @@ static void on_accepted(void *ctx, uint64_t revision, struct error *err)
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
 
         (void)revision;
-        if (err != NULL && err->code == ERROR_ABORTED) { /* used or replaced at the same time */
+        if (err != NULL && err->code == ERROR_ABORTED) { /* another call has used or replaced the invite */
                 error_free(err);
                 err = not_good();
         }
@@ -254,7 +254,7 @@ static void audit(struct opening *o, struct store_txn *t, const struct audit_kin
         audit_account_add(o->auth, ACCOUNT_LOGIN, user_of(o), t, &record);
 }
 
-/* The password is there and the invite is gone, or neither. */
+/* One transaction stores the password and deletes the invite. */
 static void on_hashed(void *ctx, struct str encoded, struct error *err)
 {
         struct opening *o = ctx;
@@ -314,8 +314,8 @@ void invite_accept(struct rpc_call *call, const ProtobufCMessage *first)
                 return;
         }
         struct opening *o = opening_begin(call, q->remote_addr, accept_form);
-        o->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one more is refused as too long */
-        o->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* too long to be right, and never cut */
+        o->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one byte more: a longer password is refused */
+        o->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* a longer code is wrong: it is not truncated */
         wipe(q->password, strlen(q->password));
         opening_find(o, str_of(q->token));
 }

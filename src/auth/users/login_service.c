@@ -24,12 +24,12 @@
 
 enum { LOGIN_ARENA = 256 * KiB, OTP_MAX = 16 };
 
-/* One login under way. */
+/* The state of one login. */
 struct login {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: nobody waits any more */
+        struct rpc_call *call; /* NULL: the caller is gone */
         struct arena *arena;
-        struct str user; /* as typed, for the audit */
+        struct str user; /* as entered, for the audit log */
         char peer[ADDRESS_TEXT_MAX], source[SOURCE_TEXT_MAX];
         struct secret password, otp;
         struct buf tls_public_key, ssh_public_key;
@@ -37,8 +37,8 @@ struct login {
 
         struct credential credential;
         struct guard_attempt attempt;
-        bool is_entered; /* the guard counts it */
-        int64_t step;    /* of the code */
+        bool is_entered; /* guard_enter() has counted the attempt */
+        int64_t step;    /* time step of the code */
 
         const struct str *roles, *logins; /* in arena */
         size_t role_count, login_count;
@@ -87,14 +87,14 @@ static void report_refusal(struct login *l, const struct error *err)
         log_warn("Login refused", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer), LOG_ERR(err));
 }
 
-/* A failure by the user, or by guessing: audited. err is owned. */
+/* Ends a login that failed by its user or by guessing, and audits it. err is owned. */
 static void refuse(struct login *l, struct error *err)
 {
         report_refusal(l, err);
         finish(l, err);
 }
 
-/* Neither right nor wrong: trouble of ours, which does not count as a guess. err is owned. */
+/* Ends a login that was not decided because of a fault of the cluster; it does not count as a guess. err is owned. */
 static void fail(struct login *l, struct error *err)
 {
         if (l->is_entered)
@@ -103,7 +103,7 @@ static void fail(struct login *l, struct error *err)
         finish(l, err);
 }
 
-/* The one answer when password or code is wrong; why is for the audit. */
+/* The same answer for a wrong user, password or code; `why` is for the audit log only. */
 static struct error *wrong(const char *why)
 {
         return error_because(error_hint(error_new(ERROR_UNAUTHENTICATED, "the user name, the password or the one-time code is wrong"),
@@ -112,7 +112,7 @@ static struct error *wrong(const char *why)
                              error_new(ERROR_UNAUTHENTICATED, "%s", why));
 }
 
-/* ---- the end: certificates -------------------------------------------------------------------------------- */
+/* ---- certificates ----------------------------------------------------------------------------------------- */
 
 static char **texts_of(struct arena *arena, const struct str *list, size_t count)
 {
@@ -151,7 +151,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
         struct login *l = ctx;
 
         (void)revision;
-        if (err != NULL && err->code == ERROR_ABORTED) { /* the same code at the same time, or a reset */
+        if (err != NULL && err->code == ERROR_ABORTED) { /* another login used the same code, or the password was reset */
                 error_free(err);
                 refuse(l, wrong("the code was used, or the password changed, meanwhile"));
                 return;
@@ -179,7 +179,7 @@ static void audit_login(struct login *l, struct store_txn *t)
         walltime_put_rfc3339(&expires, walltime_of_unix(l->certs->not_after));
         auth_audit_begin(l->auth, &cert, &audit_cert_create);
         audit_str(&cert, "cert_type", STR("user"));
-        audit_str(&cert, "user", l->user); /* beside the identity: listings look for it there */
+        audit_str(&cert, "user", l->user); /* beside "identity" too: listings read this field */
         audit_open(&cert, "identity");
         audit_str(&cert, "user", l->user);
         audit_strs(&cert, "roles", l->roles, l->role_count);
@@ -192,7 +192,7 @@ static void audit_login(struct login *l, struct store_txn *t)
         audit_account_add(l->auth, ACCOUNT_LOGIN, l->user, t, &cert);
 }
 
-/* What makes it true, and the code used: all of it or nothing. */
+/* Commits the used code and the audit events in one transaction. */
 static void record(struct login *l)
 {
         struct store_txn *t = store_txn_new(l->auth->store);
@@ -217,7 +217,7 @@ static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs,
                 fail(l, issue_failed(err));
                 return;
         }
-        if (l->call == NULL) { /* what nobody waits for is not written down; the service may be ending */
+        if (l->call == NULL) { /* no record without a caller: the service may be stopping */
                 fail(l, error_new(ERROR_CANCELLED, "the user closed the connection"));
                 return;
         }
@@ -225,7 +225,7 @@ static void on_certs(void *ctx, const Cteleport__Internal__V1__UserCerts *certs,
         record(l);
 }
 
-/* ---- who they are, and what they may ------------------------------------------------------------------------- */
+/* ---- roles, locks and lifetime ------------------------------------------------------------------------------- */
 
 static struct error *take_names(struct login *l, const struct access_user *user)
 {
@@ -264,7 +264,7 @@ static struct duration ttl_of(const struct login *l, const struct access_user *u
         return shorter(requested, shorter(most, SECONDS(LIMIT_USER_CERT_SECONDS)));
 }
 
-/* Both were right: from here on the answers may say what is the matter. */
+/* Called after the password and the code were right: errors from here on may give their reason. */
 static void certify(struct login *l)
 {
         struct access_user user;
@@ -313,7 +313,7 @@ static void on_verified(void *ctx, bool is_right, struct error *err)
                 fail(l, err);
                 return;
         }
-        /* Both are worked out, whatever the other gave. */
+        /* The code is checked even if the password is wrong, so that the time of the answer reveals nothing. */
         bool has_code = totp_check(key, secret_str(&l->otp), loop_wall(&l->auth->loop), l->credential.last_step, &l->step);
         bool has_user = directory_user(l->auth->directory, l->user, NULL) != NULL;
 
@@ -359,7 +359,7 @@ static void on_gone(void *ctx)
 {
         struct login *l = ctx;
 
-        l->call = NULL; /* what is under way still answers, to nobody */
+        l->call = NULL; /* pending operations still call back, and free the login */
 }
 
 static const struct rpc_call_events call_events = { .on_gone = on_gone };
@@ -367,7 +367,7 @@ static const struct rpc_call_events call_events = { .on_gone = on_gone };
 static struct secret take_secret(char *text, size_t most)
 {
         struct str s = str_of(text);
-        /* Too long to be right, and too long to work on: nobody's. */
+        /* A longer secret cannot be right and is not processed: it is replaced by an empty one. */
         struct secret secret = secret_of(s.len > most ? STR("") : s);
 
         wipe(text, s.len);
@@ -411,6 +411,6 @@ void login_open(struct rpc_call *call, const ProtobufCMessage *first)
                 return;
         }
         rpc_call_listen(call, &call_events, l);
-        /* A name that is none has no password, and is looked for like any other. */
+        /* An invalid name causes a lookup too: the answer takes the same time as for an unknown user. */
         state_get(l->auth->store, &credential_kind, name_is_user(l->user) ? l->user : STR("?"), on_credential, l);
 }
