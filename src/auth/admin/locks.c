@@ -86,7 +86,7 @@ struct locking {
         struct change *change;
         struct admin_request *admin;
         Cteleport__V1__Lock *lock;
-        struct str host_id;                                                /* ID of the target host; empty: another kind of target */
+        struct str host_id;                                                /* of the target host; empty: another kind of target */
         Cteleport__V1__LockHost *identities[LIMIT_LOCK_EARLIER_HOSTS + 1]; /* attested identities of the host, newest last */
         size_t identity_count;
         struct str shared_arn; /* ARN of the host, if several machines may have it */

@@ -373,7 +373,7 @@ static void on_audited(void *ctx, struct error *err)
                 admin_work(r->request, read_job, on_read, release_reading, r);
 }
 
-/* Whether the access was audited already. A recording is read in pieces: one event per reader and TIMEOUT_RECORDING_ACCESS. */
+/* Whether the request needs no event: its reader has read the recording in the last TIMEOUT_RECORDING_ACCESS, and continues. */
 static bool is_reported(struct reading *r)
 {
         struct recording_access *accesses = r->request->auth->accesses;

@@ -13,7 +13,7 @@
 
 enum { AUTHORITIES_ARENA = 64 * KiB, REQUEST_ARENA = 128 * KiB };
 
-/* The signer answers in well under a millisecond; this long means that it hangs. */
+/* The signer answers in less than a millisecond; after this time it counts as hanging. */
 #define SIGNER_TIMEOUT SECONDS(5)
 
 struct pending {
@@ -138,7 +138,7 @@ bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, co
                 struct cert_info ca;
                 AUTO_PTR(error) err = cert_read(arena, pb_str(authority->tls_certs[i]), &ca);
 
-                /* A CA of ours has signed itself: its issuer is its name. */
+                /* CAs of the cluster are self-signed: a CA's issuer equals its subject. */
                 if (err == NULL && ca.is_ca && str_equal(ca.issuer, cert->issuer))
                         return true;
         }
@@ -156,7 +156,7 @@ void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1
         ret->ssh_cert = certs->ssh_cert;
         ret->tls_ca_certs = host->tls_certs;
         ret->n_tls_ca_certs = host->n_tls_certs;
-        /* Hosts verify each other with the host CA's keys and users with the user CA's. */
+        /* Hosts verify hosts with the keys of the host CA, and users with those of the user CA. */
         ret->ssh_ca_keys = arena_alloc(arena, (host->n_ssh_keys + user->n_ssh_keys) * sizeof *ret->ssh_ca_keys);
         for (size_t i = 0; i < host->n_ssh_keys; i++)
                 ret->ssh_ca_keys[ret->n_ssh_ca_keys++] = host->ssh_keys[i];
@@ -175,10 +175,10 @@ struct error *issue_check_host_name(struct str name, struct str cluster)
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
 
         name_put_canonical(&canonical, name, cluster);
-        if (canonical.len + 1 + cluster.len > LIMIT_NAME) /* certificates of role Node hold both */
+        if (canonical.len + 1 + cluster.len > LIMIT_NAME) /* certificates of role Node contain the name with the cluster appended */
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name with the cluster's name appended is longer than %d characters",
                                             LIMIT_NAME), "set teleport.nodename in teleport.yaml to a shorter name");
-        /* An address may belong to another host next; the address at which the host is seen is certified beside its name. */
+        /* An address may pass to another host. The address from which the host connects is certified in addition to its name. */
         if (name_is_ip(buf_str(&canonical)))
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "the host name '%.*s' is an address", STR_ARG(name)),
                                   "set teleport.nodename in teleport.yaml to a name");

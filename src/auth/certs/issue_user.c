@@ -8,7 +8,7 @@
 
 enum { REQUEST_ARENA = 64 * KiB };
 
-/* The signer answers in well under a millisecond; this long means that it hangs. */
+/* The signer answers in less than a millisecond; after this time it counts as hanging. */
 #define SIGNER_TIMEOUT SECONDS(5)
 
 struct pending {

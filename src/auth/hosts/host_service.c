@@ -37,13 +37,13 @@ void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
 /* ---- GenerateHostCerts ------------------------------------------------------------------------------ */
 
 /*
- * A request for a certificate: reads the host's record, requests the certificate from the signer, stores the audit
- * event, answers.
+ * A request for a certificate. Its steps: read the record of the host, request the certificate from the signer, store
+ * the audit event, answer.
  */
 struct renewal {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the caller is gone */
-        const Cteleport__V1__HostCertsRequest *request; /* in the call's arena */
+        const Cteleport__V1__HostCertsRequest *request; /* in arena */
         struct arena *arena;
         struct str host_id, host_name, role;
         struct buf tls_public_key, ssh_public_key;
@@ -51,16 +51,16 @@ struct renewal {
         size_t system_role_count;
         struct str names[LIMIT_CERT_NAMES];
         size_t name_count;
-        struct str public_names[2 * LIMIT_CERT_NAMES]; /* of a proxy: these and the cluster's own name, if it is reached under that */
+        struct str public_names[2 * LIMIT_CERT_NAMES]; /* of a proxy: names and, if requested, the name of the cluster */
         size_t public_name_count;
         uint64_t host_revision, name_revision;
-        Cteleport__State__V1__Host *host; /* in arena; its roles become fewer when the token gives fewer */
+        Cteleport__State__V1__Host *host; /* in arena; roles that the token does not give any more are removed */
         bool is_narrowed;
-        bool has_token;          /* dynamic, or none of its name: as it was read it must be when the certificate is recorded */
+        bool has_token;          /* stored, or absent: the transaction requires that this has not changed */
         uint64_t token_revision;
         const Cteleport__Internal__V1__HostCerts *certs;
         bool is_local;
-        bool is_nameless; /* its name has become a proxy's: it is certified by its ID alone */
+        bool is_nameless; /* its name is a public name of a proxy now: it is certified for its ID only */
         char peer[ADDRESS_TEXT_MAX];
 };
 
@@ -72,7 +72,7 @@ static void renewal_free(struct renewal *r)
         free(r);
 }
 
-/* What one role may not have, as opposed to trouble that passes. */
+/* Whether the error refuses this role for good, in contrast to a temporary fault. */
 static bool is_refusal_of_role(const struct error *err)
 {
         return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_INVALID_ARGUMENT || err->code == ERROR_FAILED_PRECONDITION;
@@ -92,7 +92,7 @@ static void renewal_finish(struct renewal *r, struct error *err)
         renewal_free(r);
 }
 
-/* Connections that were opened in a role that the host has no more. */
+/* Closes connections that were opened in a role that the host does not have any more. */
 static void drop_lost_roles(const struct renewal *r)
 {
         if (!r->is_narrowed || !str_equal(r->role, STR("Instance")))
@@ -102,8 +102,8 @@ static void drop_lost_roles(const struct renewal *r)
 }
 
 /*
- * The value that the host compares with the proof that it sent. A host that joined by a secret gets zeros, which equal no
- * proof: a proxy may have answered a proof with the result of a join by its own secret.
+ * The proof of the join, which the host compares with the proof that it sent. For a join by a secret it is zeros, which equal
+ * no proof: a proxy that gets a host's proof may answer it with the result of its own join by a secret.
  */
 static ProtobufCBinaryData proof_of_join(const Cteleport__State__V1__Host *host)
 {
@@ -130,7 +130,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
                 response.certificates = &certificates;
                 response.join_proof = proof_of_join(r->host);
-                if (!str_equal(r->role, STR("Instance"))) { /* roles that accept users get the user CA */
+                if (!str_equal(r->role, STR("Instance"))) { /* services that accept users need the user CA */
                         const Cteleport__Internal__V1__Authority *user = r->auth->authorities.user;
 
                         response.tls_user_ca_certs = user->tls_certs;
@@ -160,7 +160,7 @@ static void audit_issue(struct renewal *r, struct store_txn *t)
         audit_account_add(r->auth, ACCOUNT_RENEWAL, r->host_id, t, &record);
 }
 
-/* The records live as long as the newest Instance certificate; a deletion meanwhile must win, and so must another host that took the name. */
+/* Stores the records until the certificate expires, unless the host was deleted or another host has the name meanwhile. */
 static void record(struct renewal *r)
 {
         struct store_txn *t = store_txn_new(r->auth->store);
@@ -194,7 +194,7 @@ static struct server_claim claim_of(const struct renewal *r)
         };
 }
 
-/* What may have changed while the signer was asked: a lock, or a name that another proxy has taken. */
+/* Repeats the checks whose result may have changed while the signer worked: locks, and names of other proxies. */
 static struct error *check_again(const struct renewal *r)
 {
         TRY(directory_check_host(r->auth->directory, r->host));
@@ -214,7 +214,7 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
                 renewal_finish(r, issue_failed(err));
                 return;
         }
-        if (r->call == NULL) { /* what nobody waits for is not written down; the service may be ending */
+        if (r->call == NULL) { /* no record without a caller: the service may be stopping */
                 renewal_finish(r, error_new(ERROR_CANCELLED, "the host went away"));
                 return;
         }
@@ -227,7 +227,7 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
         record(r);
 }
 
-/* A Proxy Service is reached under names of its own; every other service under its host's only. */
+/* Checks the requested names: a Proxy Service may have its public names, another service only names of its host. */
 static struct error *take_names(struct renewal *r, char *const *names, size_t count, const char *field)
 {
         bool is_proxy = str_equal(r->role, STR("Proxy"));
@@ -244,7 +244,7 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
                     r->public_name_count < ARRAY_LEN(r->public_names))
                         r->public_names[r->public_name_count++] = name;
                 if (is_proxy && !r->is_local && name_is_same(name, r->auth->cluster, r->auth->cluster)) {
-                        /* A cluster is often named like its proxies. They may be reached by that, and no certificate holds it. */
+                        /* Often the cluster has the name of its proxies: it may be a public name, but no certificate contains it. */
                         TRY(servers_check_name(r->auth, name, claim_of(r)));
                         continue;
                 }
@@ -258,7 +258,7 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
                 if (is_proxy && !r->is_local)
                         TRY(servers_check_name(r->auth, name, claim_of(r)));
                 else if (!is_proxy && !servers_may_name_tls(r->auth, name, claim_of(r)))
-                        continue; /* it is a proxy's, or an application's */
+                        continue; /* a public name of a proxy, or a name for applications below it */
                 r->names[r->name_count++] = name;
         }
         return NULL;
@@ -314,7 +314,7 @@ static void sign(struct renewal *r)
         issue(r->auth, &request, on_signed, r);
 }
 
-/* A name goes on to the next machine of a group, and may get to another group when that one is removed. */
+/* A name passes to the next machine of a group. After its removal another group may own it: then the renewal is refused. */
 static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err)
 {
         struct renewal *r = ctx;
@@ -331,12 +331,12 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         sign(r);
 }
 
-/* A proxy's public name is the proxy's alone, also when a host had it before; that host stays, under its ID. */
+/* A public name belongs to its proxy alone. A host that had the name before is certified for its ID only. */
 static void check_name(struct renewal *r)
 {
         struct server_claim claim = claim_of(r);
 
-        claim.is_proxy = false; /* it is the host's name */
+        claim.is_proxy = false; /* the name is that of the host, not of the proxy */
         AUTO_PTR(error) err = r->is_local ? NULL : servers_check_name(r->auth, r->host_name, claim);
         r->is_nameless = err != NULL;
         if (err != NULL)
@@ -358,9 +358,9 @@ static void go_on(struct renewal *r)
 }
 
 /*
- * A token that is there says what its hosts may be: the rule that admitted this one must still do so, and roles that it
- * lost are lost here, for good. Its end or removal lets nobody join any more, and takes nothing from those who have; one that
- * has ended is still there for a day, and with it what was taken away before (docs/decisions/0010-rights-of-joined-hosts.md).
+ * A stored token limits the hosts that joined with it: a rule must still admit the host, and roles that were removed from the
+ * token are removed from the host, for good. The expiry or removal of a token prevents further joins only. An expired token is
+ * stored for another day, and its earlier limits apply until then (docs/decisions/0010-rights-of-joined-hosts.md).
  */
 static struct error *apply_token(struct renewal *r, const Cteleport__V1__Token *token)
 {
@@ -389,7 +389,7 @@ static void on_token(void *ctx, struct token_found *found, struct error *err)
 {
         struct renewal *r = ctx;
 
-        r->has_token = found == NULL || found->revision != 0; /* a static one changes with a restart only */
+        r->has_token = found == NULL || found->revision != 0; /* a static token changes only by a restart */
         r->token_revision = found == NULL ? 0 : found->revision;
         if (err == NULL && found != NULL)
                 err = apply_token(r, found->token);
@@ -423,7 +423,7 @@ static void on_gone(void *ctx)
 {
         struct renewal *r = ctx;
 
-        r->call = NULL; /* what is under way still answers, to nobody */
+        r->call = NULL; /* pending operations still call back, and free the renewal */
 }
 
 static const struct rpc_call_events call_events = { .on_gone = on_gone };
@@ -443,7 +443,7 @@ void host_certs_open(struct rpc_call *call, const ProtobufCMessage *first)
         r->role = arena_str(r->arena, str_slice(str_of(request->role), 0, 64));
         r->is_local = str_equal(str_of(caller->peer), STR("local"));
         memcpy(r->peer, caller->peer, sizeof r->peer);
-        /* The request must outlive a caller who goes away. */
+        /* The copy of the request stays valid after the caller is gone. */
         ProtobufCMessage *copy = NULL;
         struct error *err = wire_copy(r->arena, first, &copy);
         if (err == NULL && !str_equal(str_of(caller->role), STR("Instance")))

@@ -12,10 +12,10 @@
 
 enum { PRESENCE_ARENA = LIMIT_STORE_VALUE * 4 };
 
-/* A host and the name it announces; a member of the list of those with the same name. */
+/* A host and the name that it announces; element of the list of hosts with that name. */
 struct entry {
         struct entry *next, **at;
-        char *name; /* canonical form */
+        char *name; /* in canonical form */
         char host_id[];
 };
 
@@ -26,7 +26,7 @@ struct nodes {
         struct map by_name; /* canonical form -> struct list, owned */
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
-        bool is_closed; /* while a page is under way */
+        bool is_closed; /* nodes_close() was called while the records are read */
 };
 
 struct list {
@@ -130,7 +130,7 @@ size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_id
         for (size_t i = 0; i < count && i < LIMIT_DIAL_CANDIDATES; i++) {
                 AUTO_PTR(error) err = servers_check_name(n->auth, target, (struct server_claim){ .host_id = ret_ids[i] });
 
-                if (err == NULL) /* else it had the name before a proxy did, and goes by its ID */
+                if (err == NULL) /* else the name is a public name of a proxy now, and the host is reached by its ID only */
                         ret_ids[kept++] = ret_ids[i];
         }
         return kept;

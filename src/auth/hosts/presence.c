@@ -34,7 +34,7 @@ void presence_notice(struct presence *p, const char *kind, const char *text)
         presence_send(p, &down);
 }
 
-/* A host polls at half the life of its record; one that is late by half of that again has gone. */
+/* A host polls after half of heartbeat_ttl. It counts as gone if its poll is late by half of that interval. */
 static bool is_polling(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         int64_t age = loop_wall(&a->loop).ns / 1000000 - record->last_heartbeat;
@@ -64,7 +64,7 @@ static bool is_locked(const struct auth *a, const Cteleport__State__V1__Presence
         return err != NULL;
 }
 
-/* Nobody but the proxies knows which tunnels there are. */
+/* Whether the host can be reached. For a node with a tunnel, the proxies report that. */
 static bool is_reached(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         bool is_node = false;
@@ -93,7 +93,7 @@ bool presence_is_whole(const struct auth *a, const Cteleport__State__V1__Presenc
         return strcmp(state, "online") == 0;
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------- */
+/* ---- end of the stream ------------------------------------------------------------------------------- */
 
 static void free_if_idle(struct presence *p)
 {
@@ -182,19 +182,19 @@ static void write_record(struct presence *p)
         p->is_dirty = false;
         p->is_writing = true;
         t = store_txn_new(p->auth->store);
-        /* A heartbeat that was under way when its host was removed must not bring it back. */
+        /* A late heartbeat must not store the presence of a host that was removed. */
         host_require(t, str_of(p->record->host_id), STORE_ANY);
         state_put(t, &presence_kind, str_of(p->record->host_id), &p->record->base, walltime_add(loop_wall(&p->auth->loop), p->auth->heartbeat_ttl));
         store_txn_commit(t, on_written, p);
 }
 
-/* now: what the host's clock showed, when ours showed `at`. */
+/* now: time of the host's clock, received at the time `at` of this machine. */
 static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now, struct walltime at)
 {
         int64_t ours = at.ns / 1000000;
 
         p->record->last_heartbeat = ours;
-        /* Seconds beyond any calendar would overflow; such a clock says nothing. */
+        /* Values outside of this range would overflow and are ignored. */
         if (now != NULL && now->seconds > 0 && now->seconds < INT32_MAX * (int64_t)4)
                 p->record->clock_skew_ms = now->seconds * 1000 + now->nanos / 1000000 - ours;
 }
@@ -202,8 +202,8 @@ static void take_clock(struct presence *p, const Cteleport__V1__Timestamp *now, 
 /* ---- hello ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Hosts that start to poll together, or were delayed together, are spread over the time between two polls; from then on
- * each keeps its pace.
+ * The first interval of a polling host is random, so that hosts that began or were delayed at the same time are spread over
+ * the interval. Later intervals are constant.
  */
 static struct duration next_heartbeat(const struct presence *p)
 {
@@ -275,8 +275,8 @@ static void warn_of_skew(struct presence *p)
 }
 
 /*
- * Whether it may keep its stream. A connection that waits for nothing costs two descriptors of a proxy and memory here;
- * a host with a tunnel is reached without it.
+ * Whether the agent may hold its stream open instead of polling. An idle stream costs two descriptors of a proxy and memory of
+ * auth. A host with a tunnel is reachable without it.
  */
 static bool may_stay(struct presence *p)
 {
@@ -332,7 +332,7 @@ static void report_update(struct presence *p)
         warn_of_name(p);
 }
 
-/* known: what was written down of the host before; NULL: nothing. */
+/* known: the earlier presence record of the host, or NULL. */
 static void let_in(struct presence *p, const Cteleport__State__V1__Presence *known)
 {
         Cteleport__State__V1__Presence *r = p->record;
@@ -348,7 +348,7 @@ static void let_in(struct presence *p, const Cteleport__State__V1__Presence *kno
         log_arrival(p);
         if (!p->is_poll)
                 welcome(p);
-        if (is_back && p->below == NULL) /* one that is here will answer for itself */
+        if (is_back && p->below == NULL) /* else the ping to p->below decides */
                 duplicates_report_returned(p, known);
         write_record(p);
         report_update(p);
@@ -364,7 +364,7 @@ void presence_settle(struct presence *p)
         presence_finish(p, NULL);
 }
 
-/* Whether the stream still is there after a question to the store; if not, or if that failed (err is owned), p may be gone. */
+/* Called after an answer of the store. false: the stream has ended, or ends with err (owned); p may be freed. */
 static bool goes_on(struct presence *p, struct error *err)
 {
         p->is_finding = false;
@@ -387,7 +387,7 @@ static void on_known(void *ctx, const struct state_record *stored, struct error 
 
         if (!goes_on(p, err))
                 return;
-        if (stored != NULL) /* one that cannot be read is written anew */
+        if (stored != NULL) /* a record that cannot be decoded is overwritten */
                 state_log_unreadable(stored, presence_read(scratch, stored, &known));
         let_in(p, known);
 }
@@ -494,7 +494,7 @@ void presence_serve(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &call_events, p);
 }
 
-/* ---- agents that end in order --------------------------------------------------------------------------------------- */
+/* ---- agents that stop gracefully ------------------------------------------------------------------------------------ */
 
 struct leaving {
         struct auth *auth;
@@ -549,7 +549,7 @@ static void on_leaver_found(void *ctx, const struct state_record *stored, struct
                 return;
         }
         struct presence *other = map_get(&l->auth->live, str_of(l->host_id));
-        if (other != NULL) { /* a clone's record was the last, and that of the one which stays is due */
+        if (other != NULL) { /* a duplicate is connected: its record replaces this one */
                 write_record(other);
                 leaving_finish(l, NULL);
                 return;
@@ -570,7 +570,7 @@ void presence_leave(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &leaving_events, l);
         for (struct presence *p = map_get(&l->auth->live, str_of(l->host_id)), *below; p != NULL; p = below) {
                 below = p->below;
-                if (str_equal(p->nonce, str_of(l->nonce))) /* or it would write its record again */
+                if (str_equal(p->nonce, str_of(l->nonce))) /* an open stream would store its record again */
                         presence_finish(p, NULL);
         }
         state_get(l->auth->store, &presence_kind, str_of(l->host_id), on_leaver_found, l);

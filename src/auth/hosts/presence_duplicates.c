@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Duplicate host detection: two agents with one host ID, as clones of a machine have it.
+ * Duplicate host detection: two agents with one host ID, such as clones of a machine.
  *
- * Of two streams the older one gets a ping; its answer shows that both agents live. Agents that poll may never
- * meet: each has a nonce of its own, which the host's record remembers. An agent that comes back after another had
- * taken its place was not its predecessor.
+ * If two streams are open, the older one gets a ping, and its answer shows that both agents run. Agents that poll may never
+ * have open streams at the same time. Each agent has a nonce, and the host's record stores the latest ones: a nonce that
+ * returns after another one shows two agents.
  */
 #include "auth/hosts/presence_internal.h"
 
@@ -13,10 +13,10 @@
 #include "pki/key.h"
 #include "rpc/pb.h"
 
-/* How long the first of two agents with one ID has to prove that it lives. */
+/* The time that the older of two agents with one ID has to answer the ping. */
 #define DUPLICATE_TIMEOUT SECONDS(5)
 
-/* ---- telling ------------------------------------------------------------------------------------------ */
+/* ---- reports ------------------------------------------------------------------------------------------ */
 
 static char *warning(const Cteleport__State__V1__Presence *first, const Cteleport__State__V1__Presence *second)
 {
@@ -25,7 +25,7 @@ static char *warning(const Cteleport__State__V1__Presence *first, const Ctelepor
                           first->host_id, first->remote_addr, second->remote_addr);
 }
 
-/* It is logged and audited once a while, however often the two meet. */
+/* Logs and audits the duplicate, at most once in a heartbeat_ttl. */
 static void write_down(struct auth *a, const Cteleport__State__V1__Presence *first, Cteleport__State__V1__Presence *second)
 {
         struct audit_record record = { 0 };
@@ -63,7 +63,7 @@ void duplicates_report_returned(struct presence *p, const Cteleport__State__V1__
         presence_notice(p, "duplicate_host_id", text);
 }
 
-/* ---- those that are here ---------------------------------------------------------------------------------- */
+/* ---- connected agents ------------------------------------------------------------------------------------- */
 
 void duplicates_on_pong(struct presence *p, struct str nonce)
 {
@@ -105,7 +105,7 @@ void duplicates_enter(struct presence *p)
         struct str host_id = str_of(p->record->host_id);
 
         for (struct presence *q = map_get(live, host_id), *next; q != NULL; q = next) {
-                next = q->below; /* who ends when q leaves is above it */
+                next = q->below; /* presence_finish(q) may free elements above q only */
                 if (str_equal(q->nonce, p->nonce))
                         presence_finish(q, error_new(ERROR_ABORTED, "this agent connected again"));
         }
@@ -137,7 +137,7 @@ void duplicates_leave(struct presence *p)
                 presence_settle(above);
 }
 
-/* ---- those that were here ------------------------------------------------------------------------------------- */
+/* ---- agents of the past --------------------------------------------------------------------------------------- */
 
 bool duplicates_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known, Cteleport__State__V1__Presence *record)
 {

@@ -11,8 +11,8 @@
 enum { SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20, NONCE_MAX = 64 };
 
 /*
- * Labels that the cluster alone gives are dropped, whatever the agent says: roles may rely on them. The agent stays, since
- * what it did not set, it does not lose.
+ * Removes reserved labels: only the cluster may set them, as roles may rely on them. The agent is not refused, so that the
+ * host stays reachable.
  */
 size_t presence_keep_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry **labels, size_t count)
 {
@@ -34,7 +34,7 @@ size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t cou
         return kept;
 }
 
-/* A node has one value of each label: with two, it would be what either role asks for. */
+/* Refuses duplicate labels: a node with two values of a label would match the roles for either value. */
 static struct error *check_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry *const *labels, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
@@ -98,7 +98,7 @@ bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello)
         return false;
 }
 
-/* Where its proxy is reached, whole; "" when it does not say, or not in a way that can be dialled. */
+/* The address of the host's proxy, with its port; "" if it announces none or an invalid one. */
 static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp__Hello *hello)
 {
         const char *whole = "";
@@ -108,7 +108,7 @@ static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp
         return pb_text(whole);
 }
 
-/* The name is the one it joined with; only what it says of its services comes from the agent. */
+/* Name and identity are those of the join; from the agent come only its version, services, addresses and labels. */
 void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host)
 {
         const Cteleport__V1__PresenceUp__Hello *hello = p->hello;
@@ -127,7 +127,7 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         r->remote_addr = KEEP(caller->peer);
         r->cert_not_after = walltime_unix(caller->cert_not_after);
         r->system_roles = arena_alloc(p->arena, (host->n_system_roles + 1) * sizeof *r->system_roles);
-        bool is_local = strcmp(host->join_method, "local") == 0; /* has every role, whatever it runs */
+        bool is_local = strcmp(host->join_method, "local") == 0; /* its host record has all local roles */
         for (size_t i = 0; i < host->n_system_roles && !is_local; i++)
                 r->system_roles[r->n_system_roles++] = KEEP(host->system_roles[i]);
         r->version = hello->version;

@@ -11,18 +11,18 @@
 #include "state/presence.h"
 #include "state/state_watch.h"
 
-/* One presence record, unpacked. */
+/* Memory of one decoded presence record. */
 enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
 
 struct proxies {
         struct auth *auth;
-        struct map by_id; /* host ID -> address, owned; "": not said */
+        struct map by_id; /* host ID -> address, owned; "": not announced */
         struct state_watch *watch;
-        void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
+        void (*ready)(void *ctx, struct error *err); /* NULL after its call */
         void (*changed)(void *ctx);
         void *ctx;
-        bool is_reporting; /* changed() is on its way */
-        bool is_closed;  /* freed then */
+        bool is_reporting; /* report() is deferred */
+        bool is_closed;  /* report() frees the list */
 };
 
 /* ---- the list ------------------------------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ void proxies_list(const struct proxies *p, struct arena *arena, Cteleport__V1__P
 {
         struct gathering g = { arena, arena_alloc(arena, (p->by_id.count + 1) * sizeof *g.list), 0 };
 
-        map_each((struct map *)(uintptr_t)&p->by_id, gather, &g); /* gather changes nothing */
+        map_each((struct map *)(uintptr_t)&p->by_id, gather, &g); /* the map is not changed */
         qsort(g.list, g.count, sizeof *g.list, compare);
         cteleport__v1__presence_down__proxies__init(ret);
         ret->proxies = g.list;
@@ -119,7 +119,7 @@ struct str proxies_public_addr(const struct proxies *p, struct arena *arena)
 
 /* ---- following the store ---------------------------------------------------------------------------------- */
 
-/* Heartbeats are ignored here: a host that announces a proxy is added when it connects. */
+/* Only deletions count: presence.c adds a proxy when its host connects, so heartbeats are ignored here. */
 static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
 {
         if (is_deleted)

@@ -28,8 +28,8 @@ struct servers {
         struct auth *auth;
         struct map by_id; /* host ID -> struct server, owned */
         struct state_watch *watch;
-        struct arena *own; /* holds the next two */
-        const struct str *own_names; /* canonical */
+        struct arena *own; /* holds own_names */
+        const struct str *own_names; /* in canonical form */
         size_t own_name_count;
         uint8_t own_key[DIGEST_SIZE];
         void (*ready)(void *ctx, struct error *err);
@@ -124,7 +124,7 @@ void servers_close(struct servers *s)
 
 /* ---- keys ---------------------------------------------------------------------------------------------------- */
 
-/* The digest of a key, the same for all its encodings. */
+/* The digest of a key, which does not depend on the encoding. */
 static void digest(const struct public_key *key, uint8_t ret[DIGEST_SIZE])
 {
         AUTO(buf) wire = BUF_MAX(PUBLIC_KEY_MAX);
@@ -136,14 +136,14 @@ static void digest(const struct public_key *key, uint8_t ret[DIGEST_SIZE])
 struct key_search {
         struct str digest;
         struct server_claim claim;
-        bool is_taken; /* by a server, and not the claimant's own */
+        bool is_taken; /* another server has this key */
 };
 
 static void find_key(void *ctx, struct str key, void *value)
 {
         struct key_search *search = ctx;
         const Cteleport__State__V1__Server *record = ((struct server *)value)->record;
-        bool is_own = search->claim.is_proxy && str_equal(key, search->claim.host_id); /* never those of web certificates */
+        bool is_own = search->claim.is_proxy && str_equal(key, search->claim.host_id); /* false for records of web keys */
 
         for (size_t i = 0; i < record->n_keys; i++)
                 if (str_equal(pb_str(record->keys[i]), search->digest))
@@ -154,7 +154,7 @@ static struct error *check_digest(const struct servers *s, const uint8_t key[DIG
 {
         struct key_search search = { .digest = str_of_bytes(key, DIGEST_SIZE), .claim = claim };
 
-        map_each((struct map *)(uintptr_t)&s->by_id, find_key, &search); /* it changes nothing */
+        map_each((struct map *)(uintptr_t)&s->by_id, find_key, &search); /* the map is not changed */
         bool is_auths = s->own != NULL && memcmp(key, s->own_key, DIGEST_SIZE) == 0;
         if (!is_auths && !search.is_taken)
                 return NULL;
@@ -189,11 +189,11 @@ struct error *servers_check_ssh_key(const struct auth *a, struct str wire)
 /* ---- names --------------------------------------------------------------------------------------------------- */
 
 struct name_search {
-        struct str name;  /* canonical */
-        struct str tls;   /* in lower case; "": is not looked at */
+        struct str name;  /* in canonical form */
+        struct str tls;   /* in lower case; "": not compared */
         struct server_claim claim;
-        bool is_taken, is_own;    /* it is somebody's public name, and one of the claimant's */
-        size_t parent, own_parent; /* the longest public name that it lies below, of anybody's and of the claimant's; 0: none */
+        bool is_taken, is_own;    /* the name is a public name; it is one of the claimant */
+        size_t parent, own_parent; /* length of the longest public name above it, of all and of the claimant; 0: none */
 };
 
 static bool is_below(struct str name, struct str parent)
@@ -237,11 +237,11 @@ static bool may_name(const struct auth *a, struct str name, bool is_tls, struct 
                 buf_put_char(&lower, char_lower(name.ptr[i]));
         search.name = buf_str(&canonical);
         search.tls = buf_str(&lower);
-        map_each((struct map *)(uintptr_t)&s->by_id, find_name, &search); /* it changes nothing */
+        map_each((struct map *)(uintptr_t)&s->by_id, find_name, &search); /* the map is not changed */
         for (size_t i = 0; i < s->own_name_count; i++)
                 if (str_equal(s->own_names[i], search.name) && !str_equal(claim.host_id, str_of(a->service->boot->host_id)))
                         return false;
-        /* A name of one's own stays so below another's; a wide one gives nothing of the narrower one of another. */
+        /* Below public names, the longest one decides: its owner may have the name. */
         return search.is_taken ? search.is_own : search.own_parent == search.parent;
 }
 
@@ -280,7 +280,7 @@ void servers_set_own(struct servers *s, const struct str *names, size_t count, s
         s->own_names = list;
         s->own_name_count = count;
         AUTO_PTR(error) err = public_key_of_spki(key_der, &key);
-        if (err == NULL) /* our own key is one */
+        if (err == NULL) /* always: the key of auth is valid */
                 digest(&key, s->own_key);
 }
 
@@ -292,7 +292,7 @@ static const struct server *known_web_keys(const struct auth *a, struct str host
         return a->servers == NULL ? NULL : map_get(&a->servers->by_id, buf_str(&id));
 }
 
-/* Appends the digest of a key that is proven to be the proxy's. */
+/* Appends the digest of a key if the proxy has proven that it has the private key. */
 static struct error *add_web_key(struct arena *arena, const Cteleport__V1__WebKey *reported, Cteleport__State__V1__Server *record)
 {
         AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX);
@@ -325,7 +325,7 @@ static void on_web_keys_noted(void *ctx, uint64_t revision, struct error *err)
         (void)revision;
         if (err == NULL)
                 log_info("The keys of a proxy's web certificates are never certified", LOG_C("host_id", host_id));
-        else /* the host was removed meanwhile; or the proxy tells them again when it comes back */
+        else /* the host was removed, or the proxy will report them again */
                 log_warn("The keys of a proxy's web certificates could not be written down", LOG_C("host_id", host_id), LOG_ERR(err));
 }
 
@@ -334,7 +334,7 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
         AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
         Cteleport__State__V1__Server record = CTELEPORT__STATE__V1__SERVER__INIT;
         AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
-        bool is_local = str_equal(host_id, str_of(a->service->boot->host_id)); /* whose host may be written down a moment later */
+        bool is_local = str_equal(host_id, str_of(a->service->boot->host_id)); /* its host record may be stored later */
 
         if (a->servers == NULL || a->is_stopping)
                 return;
@@ -349,7 +349,7 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
         }
         const struct server *known = known_web_keys(a, host_id);
         if (known != NULL && has_same_keys(known->record, &record))
-                return; /* whose time is prolonged with that of the proxy's own keys */
+                return; /* servers_put() extends the expiry of this record */
         struct store_txn *t = store_txn_new(a->store);
         if (!is_local)
                 host_require(t, host_id, STORE_ANY);
@@ -358,7 +358,7 @@ void servers_note_web_keys(struct auth *a, struct str host_id, Cteleport__V1__We
         store_txn_commit(t, on_web_keys_noted, str_dup(host_id));
 }
 
-/* The newest key last; those of certificates that are still good are among the few before it. */
+/* Puts the last KEYS_KEPT keys of the host, newest last: these include the keys of all valid certificates. */
 static void put_keys(const struct auth *a, struct arena *arena, struct str host_id, struct str key_der, Cteleport__State__V1__Server *record)
 {
         const struct server *known = a->servers == NULL ? NULL : map_get(&a->servers->by_id, host_id);
@@ -370,7 +370,7 @@ static void put_keys(const struct auth *a, struct arena *arena, struct str host_
         record->keys = arena_alloc(arena, (KEYS_KEPT + 1) * sizeof *record->keys);
         for (size_t i = skipped; i < old; i++)
                 record->keys[record->n_keys++] = known->record->keys[i];
-        if (err != NULL) /* it has been checked: it is one */
+        if (err != NULL) /* never: the key was checked before */
                 return;
         digest(&key, hash);
         record->keys[record->n_keys++] = (ProtobufCBinaryData){ DIGEST_SIZE, hash };

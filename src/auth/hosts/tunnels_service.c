@@ -18,17 +18,17 @@ enum { HOST_ARENA = 64 * KiB };
 
 struct tunnels_stream {
         struct auth *auth;
-        struct rpc_call *call; /* NULL: the proxy is gone, answers of the store are under way */
+        struct rpc_call *call; /* NULL: the proxy is gone; answers of the store are due */
         struct tunnels_stream *next, **at;
-        struct map hosts; /* IDs that were named and are not gone; no values */
-        char *proxy;      /* its host ID */
+        struct map hosts; /* IDs of the hosts with a tunnel; the values have no meaning */
+        char *proxy;      /* host ID of the proxy */
         unsigned pending;
 };
 
-/* A host that was named. */
+/* A host whose tunnel the proxy has reported, while its record is read. */
 struct named {
         struct tunnels_stream *stream;
-        struct cert_issue cert; /* that opened the tunnel; zero: the proxy does not say */
+        struct cert_issue cert; /* certificate of the tunnel; zero: not reported */
         char host_id[];
 };
 
@@ -58,7 +58,7 @@ static void detach(struct tunnels_stream *s)
         free_if_idle(s);
 }
 
-/* `before`: only tunnels by earlier certificates; zero: all. */
+/* Ends the tunnels of a host whose certificate is earlier than `before`; zero: all its tunnels. */
 static void send_refusal(struct tunnels_stream *s, struct str host_id, struct cert_issue before, const char *reason)
 {
         Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;
@@ -82,7 +82,7 @@ void tunnels_refuse(struct auth *a, struct str host_id, const char *reason)
         tunnels_refuse_earlier(a, host_id, (struct cert_issue){ 0 }, reason);
 }
 
-/* ---- hosts that are named ------------------------------------------------------------------------------------------- */
+/* ---- reported hosts ------------------------------------------------------------------------------------------------- */
 
 static struct error *check_node(const struct auth *a, const Cteleport__State__V1__Host *host)
 {
@@ -97,7 +97,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 {
         struct named *n = ctx;
         struct tunnels_stream *s = n->stream;
-        bool is_known = err == NULL; /* trouble of ours ends no tunnel */
+        bool is_known = err == NULL; /* an error of the store ends no tunnel */
 
         (void)revision;
         s->pending--;
@@ -130,7 +130,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
                 if (!name_is_host_id(str_of(up->host_ids[i])))
                         continue;
-                if (s->hosts.count < LIMIT_TUNNELS) /* a proxy has no more */
+                if (s->hosts.count < LIMIT_TUNNELS) /* no proxy has more tunnels */
                         (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
                 struct named *n = mem_alloc(sizeof *n + len + 1);
                 n->stream = s;
@@ -171,7 +171,7 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &call_events, s);
 }
 
-/* ---- locks that change --------------------------------------------------------------------------------------------------- */
+/* ---- changes of locks ---------------------------------------------------------------------------------------------------- */
 
 static struct error *recheck_host(void *ctx, const struct state_record *record)
 {

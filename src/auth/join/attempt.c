@@ -11,11 +11,11 @@
 #include "pki/key.h"
 
 /*
- * The steps of an attempt, in order. attempt_request.c takes what the host sends up to its parameters, attempt_proof.c runs the proof
- * of the join method, attempt_decision.c does the rest. What ends a step bears its name: a message of the host ends the three that
- * want one (attempt_init(), attempt_params(), attempt_proof()), a callback the others (on_find_token(), on_verify_proof() …).
+ * The steps of an attempt, in order. attempt_request.c has the steps up to the parameters of the host, attempt_proof.c those of the
+ * proof, attempt_decision.c the later ones. The function that ends a step has its name: for the steps that wait for a message of the
+ * host attempt_init(), attempt_params() and attempt_proof(), for the others a callback (on_find_token(), on_verify_proof() …).
  *
- * The whole attempt has TIMEOUT_JOIN; the time of a step keeps it from using up all of that.
+ * The whole attempt may take TIMEOUT_JOIN. The timeout of each step prevents that one step uses all of it.
  */
 static const struct conversation_state steps[] = {
         [WANT_INIT] = { "want init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
@@ -37,7 +37,7 @@ const char *attempt_step_name(const struct attempt *at)
         return conversation_state_name(&at->at);
 }
 
-/* ---- ends --------------------------------------------------------------------------------------- */
+/* ---- end of the attempt ------------------------------------------------------------------------- */
 
 static void free_now(struct attempt *at)
 {
@@ -77,7 +77,7 @@ void attempt_fail(struct attempt *at, const char *check, struct error *err)
         at->failure = error_hint(err, "%s%s(request %s)", hint == NULL ? "" : hint, hint == NULL ? "" : " ", at->request_id);
         at->is_waiting = true;
         struct duration wait = { 0 };
-        /* Proxies count the refusals that they forward; only auth knows that a verification got no answer. */
+        /* Proxies count the refusals that they forward. A verification without an answer is counted here: only auth knows of it. */
         if ((!at->is_forwarded && sources_is_refusal(at->failure)) || at->verifier.found.is_process_silent)
                 wait = sources_failed(at->auth->sources, at->peer, loop_now(&at->auth->loop));
         if (wait.ns == 0) {
@@ -173,18 +173,18 @@ struct attempt *attempt_new(const struct caller *caller, struct str client_versi
         conversation_init(&at->at, &a->loop, steps, WANT_INIT, on_deadline, at);
         at->deadline = timer_new(&a->loop, on_deadline, at);
         timer_start(at->deadline, MILLISECONDS(TIMEOUT_JOIN));
-        if ((caller->groups & CALLER_PROXY) == 0) /* else it is counted where its host is, once the proxy has said so */
+        if ((caller->groups & CALLER_PROXY) == 0) /* a forwarded join is counted later, for the address of its host */
                 (void)attempt_take_place(at);
         return at;
 }
 
 void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str client_version, struct str channel_binding)
 {
-        static const uint8_t none[TLS_CHANNEL_BINDING_SIZE]; /* no connection has this one */
+        static const uint8_t none[TLS_CHANNEL_BINDING_SIZE]; /* zeros: the binding of no connection */
         AUTO_MEM char *addr = escaped(str_slice(remote_addr, 0, ADDRESS_TEXT_MAX - 1));
 
         if (at->at.state != WANT_INIT)
-                return; /* the address that was counted is the one to give back */
+                return; /* the peer is counted already and must not change */
         at->is_forwarded = true;
         if (channel_binding.len != sizeof none)
                 channel_binding = str_of_bytes(none, sizeof none);
@@ -194,13 +194,13 @@ void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str cl
         at->client_version = arena_str(at->arena, str_slice(client_version, 0, 64));
 }
 
-/* ---- what does not fit -------------------------------------------------------------------------------- */
+/* ---- unexpected messages ------------------------------------------------------------------------------ */
 
 void attempt_out_of_turn(struct attempt *at, const char *what)
 {
         if (at->at.state == FAILING || at->at.state == DONE)
                 return;
-        /* While an answer is awaited it is only noted; the answer then ends the attempt. */
+        /* While an answer is due, the message is only noted; attempt_resume() then fails the attempt. */
         if (at->is_waiting) {
                 at->out_of_turn = what;
                 return;

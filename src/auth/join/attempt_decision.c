@@ -14,7 +14,7 @@
 #include "resource/token.h"
 #include "rpc/pb.h"
 
-/* Another attempt of the same host may write its record between our read and our write. */
+/* Another attempt of the same host may write its record between the read and the write of this one. */
 enum { COMMIT_TRIES = 4 };
 
 /* ---- names, rules, locks -------------------------------------------------------------------------------------- */
@@ -37,8 +37,8 @@ struct server_claim attempt_claim(const struct attempt *at)
 }
 
 /*
- * Roles a host may have certificates for: those of the token of this join, and no other. What an earlier join under the
- * same ID gave ends here, for the token that gave it may be gone.
+ * The roles for which the host may have certificates: only those of the token of this join. Roles of an earlier join with the
+ * same ID end here, as the token that gave them may be deleted.
  */
 static void collect_system_roles(struct attempt *at)
 {
@@ -55,7 +55,7 @@ static void collect_system_roles(struct attempt *at)
         }
 }
 
-/* Whether a lock holds against this host; checked as soon as the host is known, and again before its records are written. */
+/* Checks the locks: when the identity of the host is known, and again before its records are written. */
 static struct error *check_locks(const struct attempt *at)
 {
         const struct lock_subject subject = {
@@ -73,7 +73,7 @@ static struct error *check_locks(const struct attempt *at)
 static void on_find_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
 static void on_find_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t revision, struct error *err);
 
-/* Reads the records of the ID and of the name together: each answer of the store is a turn of two threads. */
+/* Reads the records of the ID and of the name in parallel, as each answer of the store wakes two threads. */
 static void find_records(struct attempt *at)
 {
         conversation_enter(&at->at, FIND_RECORDS);
@@ -83,7 +83,7 @@ static void find_records(struct attempt *at)
         name_get(at->auth->store, at->host_name, at->auth->cluster, on_find_name, at);
 }
 
-/* The token is fresh from the store and the identity proven: matches the rules, then reads the records of the ID and of the name. */
+/* Called with a token just read and a proven identity: matches the rules, then reads the records of the ID and of the name. */
 void attempt_decide(struct attempt *at)
 {
         const struct join_attributes *attributes = &at->verifier.found.attributes;
@@ -130,7 +130,7 @@ static void sign(struct attempt *at)
         struct str principals[ARRAY_LEN(at->principals)];
         size_t count = 0;
 
-        /* Addresses of proxies, and names that applications may have, are left out. */
+        /* Public names of proxies, and names for applications below them, are omitted. */
         for (size_t i = 0; i < at->principal_count; i++)
                 if (servers_may_name_tls(at->auth, at->principals[i], attempt_claim(at)))
                         principals[count++] = at->principals[i];
@@ -154,7 +154,7 @@ static void sign(struct attempt *at)
         issue(at->auth, &request, on_sign, at);
 }
 
-/* Whether the host may have its name, which is nobody's or of those that join as this host does. */
+/* Whether the host may have its name: the name is free or belongs to hosts with the same binding, and is no public name. */
 static struct error *check_host_name(const struct attempt *at)
 {
         struct server_claim claim = attempt_claim(at);
@@ -162,11 +162,11 @@ static struct error *check_host_name(const struct attempt *at)
         if (at->is_name_of_others)
                 return error_hint(error_new(ERROR_ALREADY_EXISTS, "the host name '%.*s' is in use by another host", STR_ARG(at->host_name)),
                                   "set another teleport.nodename, or an administrator removes the other host: tctl rm node/ID");
-        claim.is_proxy = false; /* it is the host's name, which an application below a proxy's name could have */
+        claim.is_proxy = false; /* the name is that of the host: it may be below a public name of a proxy */
         return servers_check_name(at->auth, at->host_name, claim);
 }
 
-/* A host that is locked by its ID does not return with a new ID: the host that has its name is taken for it. */
+/* A host that is locked by its ID must not rejoin with a new ID: the locks of the current owner of its name apply. */
 static struct error *check_locks_of_name(const struct attempt *at)
 {
         if (str_is_empty(at->host_id_of_name))
@@ -174,7 +174,7 @@ static struct error *check_locks_of_name(const struct attempt *at)
         return directory_check_locks(at->auth->directory, &(struct lock_subject){ .host_id = at->host_id_of_name });
 }
 
-/* A record has come; both decide. */
+/* Called when one of the two records was read; continues after the second one. */
 static void on_find_record(struct attempt *at)
 {
         const char *check = "host-id";
@@ -249,7 +249,7 @@ static void on_sign(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, 
         commit(at);
 }
 
-/* The older service: an ID that was there has the roles of this join now. */
+/* Closes connections in roles that the host does not have after this join. */
 static void drop_lost_roles(struct attempt *at)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
@@ -266,13 +266,13 @@ static void on_commit(void *ctx, uint64_t revision, struct error *err)
 
         (void)revision;
         if (err == NULL) {
-                /* It is stored: too late for a deadline to undo it. */
+                /* The join is stored: a deadline cannot undo it. */
                 at->is_expired = false;
                 at->out_of_turn = NULL;
                 attempt_report_success(at);
                 if (at->host_revision != 0)
                         drop_lost_roles(at);
-                else if (at->is_legacy) /* it may have been another's */
+                else if (at->is_legacy) /* the ID may have belonged to another host */
                         tunnels_refuse_earlier(at->auth, at->host_id, cert_issue_of(at->certs->not_before, str_of(at->certs->serial)),
                                                "the ID of this host belongs to another one now");
         }
@@ -297,7 +297,7 @@ static void on_commit(void *ctx, uint64_t revision, struct error *err)
 
 static void commit(struct attempt *at)
 {
-        /* The transaction notices a token that was written; one that has ended since it was read is as it was. */
+        /* The transaction detects a changed token, but not its expiry since the read: that is checked here. */
         at->token.is_expired = token_is_expired(at->token.token, loop_wall(&at->auth->loop));
         if (at->token.is_expired) {
                 attempt_fail(at, "token", attempt_token_ended(at));

@@ -9,7 +9,7 @@ static struct attempt *attempt_of(struct admitted *a)
         return CONTAINER_OF(a, struct attempt, admitted);
 }
 
-/* Only attempts that wait for a message of their host: others are about to end, or auth works for them. */
+/* Whether the attempt waits for a message of its host; other attempts are failing, or auth works on them. */
 static bool may_end(void *ctx, const struct admitted *a)
 {
         const struct attempt *at = CONTAINER_OF(a, const struct attempt, admitted);

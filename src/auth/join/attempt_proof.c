@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps WANT_PROOF and VERIFY_PROOF of an attempt: as many rounds of them as the join method has. */
+/* The steps WANT_PROOF and VERIFY_PROOF of an attempt, once for each round of the join method. */
 #include <string.h>
 
 #include "auth/join/attempt_internal.h"
@@ -11,9 +11,9 @@ static struct attempt *attempt_of(struct join_verifier *v)
         return CONTAINER_OF(v, struct attempt, verifier);
 }
 
-/* ---- what the method does ------------------------------------------------------------------------------------- */
+/* ---- calls of the join method --------------------------------------------------------------------------------- */
 
-/* S2: the challenge of a round. At the older service the first one leaves before the host has sent anything. */
+/* S2: sends the challenge of a round. The older service sends the first one before any message of the host. */
 static void send_challenge(struct join_verifier *v, Teleport__Join__V1__Challenge *challenge)
 {
         struct attempt *at = attempt_of(v);
@@ -48,7 +48,7 @@ static void on_verify_proof(void *ctx, const ProtobufCMessage *answer, struct er
                 error_free(err);
 }
 
-/* The process that the method's row names; NULL while it is away. */
+/* The link to the server process of the method; NULL while that process does not run. */
 static struct link *process_of(const struct attempt *at)
 {
         return strcmp(at->method->server_process, "sts") == 0 ? at->auth->sts : NULL;
@@ -68,7 +68,7 @@ static void request_process(struct join_verifier *v, uint16_t verb, const Protob
 
 static const struct join_verifier_ops verifier_ops = { send_challenge, accept_proof, refuse_proof, request_process };
 
-/* ---- what the attempt does --------------------------------------------------------------------------------------- */
+/* ---- calls of the attempt ---------------------------------------------------------------------------------------- */
 
 void attempt_proof_init(struct attempt *at)
 {

@@ -26,7 +26,7 @@ char *attempt_safe_token_name(const struct attempt *at)
         else if (claimed != NULL && !claimed->has_secret_name)
                 escape_text(&safe, at->token_name, ESCAPE_LIMIT);
         else
-                token_mask(at->token_name, &safe); /* perhaps a mistyped secret */
+                token_mask(at->token_name, &safe); /* it may be a mistyped secret */
         return buf_take(&safe);
 }
 
@@ -54,7 +54,7 @@ static void put_measurements(const struct join_findings *f, struct audit_record 
                         audit_int(r, f->notes[i].name, f->notes[i].number);
 }
 
-/* Fields of successes and failures: claims of the host first, attested values under "attributes". */
+/* Common fields of both events: claims of the host first, then attested values under "attributes". */
 static void put_common(struct attempt *at, struct audit_record *r)
 {
         AUTO_MEM char *token = attempt_safe_token_name(at);
@@ -157,7 +157,7 @@ void attempt_write_records(struct attempt *at, struct store_txn *t)
                 token_require(t, at->token_name, at->token.revision);
         put_host(at, t, expires);
         put_name(at, t, expires);
-        if (str_equal(at->role, STR("Proxy"))) /* of the older service; its names are its host's */
+        if (str_equal(at->role, STR("Proxy"))) /* only by the older service; it has no names but those of the host */
                 servers_put(at->auth, t, at->host_id, at->binding, NULL, 0, at->tls_public_key, expires);
 
         auth_audit_begin(at->auth, &record, &audit_instance_join);
@@ -204,7 +204,7 @@ const Cteleport__State__V1__Host *attempt_same_host(struct attempt *at, const Ct
                 return host;
         random_uuid(&fresh);
         at->host_id = arena_str(at->arena, buf_str(&fresh));
-        at->certs = NULL; /* made before a write was refused, they name the ID that another host has taken since */
+        at->certs = NULL; /* of an earlier try: they name the ID that another host has taken since */
         *revision = 0;
         return NULL;
 }

@@ -32,7 +32,7 @@ struct error *attempt_token_ended(const struct attempt *at)
         AUTO_MEM char *name = attempt_safe_token_name(at);
         AUTO(buf) when = BUF_MAX(64);
 
-        /* The name of a secret token that has ended must not be confirmed. */
+        /* The error must not reveal that the secret was the name of an expired token. */
         if (at->method == NULL || at->method->has_secret_name)
                 return token_absent(at);
         timestamp_put(&when, token->metadata->expires->seconds, 0);
@@ -40,7 +40,7 @@ struct error *attempt_token_ended(const struct attempt *at)
                           "an administrator sets a later metadata.expires: tctl edit token/%s", name);
 }
 
-/* The method is the token's, and stays the same when the token is read again, and when the older service has named it before. */
+/* Sets the method of the token. After the proof it must not change; the older service has set it before the token is read. */
 static struct error *settle_method(struct attempt *at)
 {
         const struct join_method *method = join_method_find(str_of(at->token.token->spec->join_method));
@@ -81,7 +81,7 @@ static void on_find_token(void *ctx, struct token_found *found, struct error *er
 
         if (err == NULL && found != NULL) {
                 if (found->revision != at->token.revision)
-                        at->certs = NULL; /* made before a write was refused, with the roles that the token gave then */
+                        at->certs = NULL; /* of an earlier try, with the roles of the token at that time */
                 token_found_release(&at->token);
                 at->token = *found;
                 *found = (struct token_found){ 0 };
@@ -95,7 +95,7 @@ static void on_find_token(void *ctx, struct token_found *found, struct error *er
         if (err != NULL) {
                 attempt_fail(at, "token", err);
         } else if (at->is_decided) {
-                attempt_decide(at); /* again, after another writer */
+                attempt_decide(at); /* another try, after a conflict */
         } else {
                 conversation_enter(&at->at, WANT_PARAMS);
                 at->events->on_token(at->ctx, at->method);
@@ -159,13 +159,13 @@ static struct error *check_keys(struct attempt *at, const struct attempt_params 
         return servers_check_ssh_key(at->auth, buf_str(&ssh));
 }
 
-/* Only the host's own names: a certificate for another's name would be that other's identity. */
+/* Allows only names of this host: a certificate for the name of another host would be the identity of that host. */
 static struct error *check_names(struct attempt *at, char *const *names, size_t count, const char *field)
 {
         struct str ip = address_ip(at->peer);
 
         if (!name_is_ip(ip))
-                ip = (struct str){ 0 }; /* a proxy is believed about an address, not about a name */
+                ip = (struct str){ 0 }; /* a proxy may report an address, but no name */
         if (count > LIMIT_CERT_NAMES)
                 return error_new(ERROR_INVALID_ARGUMENT, "more than %d %s", LIMIT_CERT_NAMES, field);
         for (size_t i = 0; i < count; i++) {
@@ -173,7 +173,7 @@ static struct error *check_names(struct attempt *at, char *const *names, size_t 
                 struct str host_id = at->is_legacy ? at->claimed_host_id : (struct str){ 0 };
                 AUTO_MEM char *shown = escaped(name);
 
-                /* Agents ask for the unspecified and loopback addresses out of habit; they get them or do not need them. */
+                /* Agents always request the unspecified and loopback addresses; they do not need them, so these are skipped. */
                 if (name_is_reserved(name, at->auth->cluster) && name_is_ip(name))
                         continue;
                 if (!name_is_host(name) && !name_is_ip(name))
@@ -207,7 +207,7 @@ static struct error *check_params(struct attempt *at, const struct attempt_param
         return check_names(at, params->dns_names, params->dns_name_count, "DNS name");
 }
 
-/* From what was sent, before anything of it is brought into a form of ours; the keys are in one already. */
+/* Computes the binding of the fields as they were sent; only the keys are in canonical form already. */
 static void bind_attempt(struct attempt *at, const struct attempt_params *params)
 {
         join_binding_digest(&(struct join_binding){

@@ -14,8 +14,8 @@
 #include "rpc/pb.h"
 
 /*
- * The older service, which has one join method. The server sends the challenge first; the client's one message carries everything
- * else, in text forms: PEM and authorized_keys lines.
+ * The older join service, which has one join method. The server sends the challenge first. The client sends one message with all
+ * its fields, the keys as text: PEM and authorized_keys lines.
  */
 struct legacy {
         struct rpc_call *call;
@@ -103,7 +103,7 @@ static void send_certs(struct legacy *l, const struct attempt_result *result)
 
         issue_fill_certificates(l->auth, result->certs, arena, &all);
         certs.tls = pem_of(arena, all.tls_cert);
-        if (all.ssh_cert.len > 0) /* role Node only */
+        if (all.ssh_cert.len > 0) /* only role Node has one */
                 certs.ssh = line_of(arena, all.ssh_cert);
         certs.tlscacerts = arena_alloc(arena, all.n_tls_ca_certs * sizeof *certs.tlscacerts);
         for (size_t i = 0; i < all.n_tls_ca_certs; i++)
@@ -141,7 +141,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         }
         l->request = (const Proto__RegisterUsingIAMMethodRequest *)copy;
         const Proto__RegisterUsingTokenRequest *r = l->request->register_using_token_request;
-        /* RemoteAddr is believed when a Proxy Service has set it, and ignored otherwise. */
+        /* RemoteAddr is used only if the caller is a Proxy Service. */
         if (caller->groups & CALLER_PROXY)
                 attempt_forwarded(l->attempt, str_of(r->remoteaddr), rpc_call_metadata(l->call, "version"),
                                   pb_str(r->channel_binding));

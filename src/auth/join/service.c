@@ -22,7 +22,7 @@ static void join_free(struct join *j)
         free(j);
 }
 
-/* ---- to the client ------------------------------------------------------------------------- */
+/* ---- messages to the client ---------------------------------------------------------------- */
 
 /* S1: the method of the token. */
 static void on_token(void *ctx, const struct join_method *method)
@@ -79,14 +79,14 @@ static void on_done(void *ctx, const struct attempt_result *result, struct error
 
 static const struct attempt_events attempt_events = { on_token, on_challenge, on_done };
 
-/* ---- from the client ------------------------------------------------------------------------------ */
+/* ---- messages from the client --------------------------------------------------------------------- */
 
 static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit *init)
 {
         const struct caller *caller = rpc_call_caller(j->call);
         bool sends_forwarded = init->forwarded_by_proxy || init->proxy_supplied_parameters != NULL;
 
-        /* Only a proxy may speak for others, and it always does: its own identity is never the joining host's. */
+        /* A proxy always forwards for a joining host, and only a proxy may: its own identity is never that of the joining host. */
         if (sends_forwarded && !(caller->groups & CALLER_PROXY)) {
                 attempt_out_of_turn(j->attempt, "a claim to be a Proxy Service");
                 return;
@@ -121,7 +121,7 @@ static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParam
         attempt_params(j->attempt, &p);
 }
 
-/* C2: in the message of a method, which should be the token's. */
+/* C2: the parameters, in the message of a method, which must be the method of the token. */
 static void on_params(struct join *j, const Teleport__Join__V1__JoinRequest *request)
 {
         const struct join_method *method = attempt_method(j->attempt);

@@ -10,7 +10,7 @@
 #include "resource/token.h"
 #include "rpc/rpc.h"
 
-/* A stored token is bounded by LIMIT_STORE_VALUE; unpacked it takes a few times that. */
+/* A stored token has at most LIMIT_STORE_VALUE bytes; decoded it needs a few times that. */
 enum { TOKEN_ARENA = 4 * LIMIT_STORE_VALUE };
 
 void token_found_release(struct token_found *f)
@@ -59,7 +59,7 @@ struct find {
         struct auth *auth;
         void (*done)(void *ctx, struct token_found *found, struct error *err);
         void *ctx;
-        char *name; /* NULL: looked for by its key */
+        char *name; /* NULL: only the key of the record is known */
         struct token_found found;
 };
 
@@ -85,7 +85,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
         f->found.arena = arena_new(TOKEN_ARENA);
         f->found.revision = record->revision;
         err = token_read(f->found.arena, record, &token);
-        /* The digest decided; the name itself is compared in constant time, for it may be the secret. */
+        /* The record was found by a digest. The name, which may be a secret, is compared in constant time. */
         if (err == NULL && f->name != NULL && !secret_equal(str_of(token->metadata->name), str_of(f->name)))
                 err = error_new(ERROR_DATA_LOSS, "a stored token does not have the name it is kept under");
         if (err != NULL) {
@@ -104,7 +104,7 @@ static void on_static(void *ctx)
         find_finish(f, &f->found, NULL);
 }
 
-/* Compares with every static token, the same work whichever fits. */
+/* Compares all static tokens, so that the time does not depend on the match. */
 static const struct static_token *find_static(const struct auth *a, struct str name)
 {
         const struct static_token *hit = NULL;

@@ -354,7 +354,7 @@ void directory_each_user(const struct directory *d, void (*each)(void *ctx, cons
 {
         struct each_user e = { d, each, ctx };
 
-        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, opening_user, &e); /* opening_user() does not change the map */
+        map_each((struct map *)(uintptr_t)&d->sections[USERS].records, opening_user, &e); /* the map is not changed */
 }
 
 static struct error *missing_role(struct str user, struct str role)
@@ -437,7 +437,7 @@ static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subj
         for (size_t i = 0; i < s->role_count; i++)
                 if (is_same(t->role, s->roles[i]))
                         return true;
-        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* every host has this role */
+        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* all hosts have it */
                 return true;
         for (size_t i = 0; i < s->system_role_count; i++)
                 if (t->role != NULL && str_equal_nocase(str_of(t->role), str_of(s->system_roles[i])))
@@ -478,7 +478,7 @@ struct error *directory_check_locks(const struct directory *d, const struct lock
         struct lock_search search = { d->auth->cluster, subject, loop_wall(&d->auth->loop), NULL };
         AUTO(buf) target = BUF_MAX(2 * KiB);
 
-        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, opening_lock, &search); /* opening_lock() does not change the map */
+        map_each((struct map *)(uintptr_t)&d->sections[LOCKS].records, opening_lock, &search); /* the map is not changed */
         if (search.hit == NULL)
                 return NULL;
         lock_put_target(search.hit, &target);

@@ -314,7 +314,7 @@ void invite_accept(struct rpc_call *call, const ProtobufCMessage *first)
                 return;
         }
         struct opening *o = opening_begin(call, q->remote_addr, accept_form);
-        o->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* one byte more: a longer password is refused */
+        o->password = secret_of(str_slice(str_of(q->password), 0, LIMIT_PASSWORD + 1)); /* + 1: still too long */
         o->otp = secret_of(strlen(q->otp) > OTP_MAX ? STR("") : str_of(q->otp)); /* a longer code is wrong: it is not truncated */
         wipe(q->password, strlen(q->password));
         opening_find(o, str_of(q->token));
