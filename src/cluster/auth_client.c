@@ -20,26 +20,26 @@ struct auth_client {
         struct loop *loop;
         struct auth_client_options options;
         struct rpc_client *client; /* NULL: not connected */
-        struct timer *keepalive;   /* running: a kept connection is open */
-        struct timer *retry;       /* running: a link was requested, or a kept connection is made when it fires */
+        struct timer *keepalive;   /* runs while a kept connection is open */
+        struct timer *retry;       /* runs until a link is requested again, or a kept connection is made again */
         struct backoff backoff;
-        bool is_freed; /* the memory goes when the connect under way and the turn that is due are over */
+        bool is_freed; /* memory is released after `connect` and the deferred turn */
 
         struct waiter *waiters, **waiters_end;
-        bool is_turn_due;        /* in which those that wait are answered, if there is a client */
-        struct waiter *refused;  /* answered in that turn, too, with the refusal */
+        bool is_turn_due;        /* on_turn() is deferred: it answers the waiters if there is a client */
+        struct waiter *refused;  /* waiters that on_turn() answers with refusal */
         struct error *refusal;
 
-        int link_fd;            /* a link that was not needed yet; -1 */
-        unsigned link_requests; /* since the first of those that wait came */
+        int link_fd;            /* a link that is not used yet; -1: none */
+        unsigned link_requests; /* since the first waiter was added */
 
         char *proxy_addr, *auth_addr;
         const struct host_identity *id; /* NULL: none yet */
-        char *host_id;                  /* under which the connection was made, or is being made; NULL: none was */
-        struct connect *connect;        /* NULL: none under way */
+        char *host_id;                  /* of the current or last connection; NULL: there was none */
+        struct connect *connect;        /* NULL: no connect is under way */
         struct connect_way way;
         struct connect_trust trust;
-        bool is_outdated; /* the connect under way is with an earlier identity, or not wanted any more */
+        bool is_outdated; /* the connect under way has an earlier identity, or was cancelled */
 };
 
 static void free_when_done(struct auth_client *c)
@@ -52,7 +52,7 @@ static void free_when_done(struct auth_client *c)
         free(c);
 }
 
-/* ---- requests that wait ------------------------------------------------------------------------------------- */
+/* ---- waiting requests --------------------------------------------------------------------------------------- */
 
 static struct waiter *take_waiters(struct auth_client *c)
 {
@@ -63,14 +63,14 @@ static struct waiter *take_waiters(struct auth_client *c)
         return all;
 }
 
-/* err is owned; NULL: there is a client. */
+/* Answers all waiters: with err (owned), or with the client if err is NULL. */
 static void answer(struct auth_client *c, struct waiter *all, struct error *err)
 {
         while (all != NULL) {
                 struct waiter *w = all;
 
                 all = w->next;
-                /* The one before may have lost the connection again. */
+                /* The callback of an earlier waiter may have closed the connection. */
                 struct error *own = err != NULL          ? error_copy(err)
                                     : c->client == NULL ? error_new(ERROR_UNAVAILABLE, "the Auth Service closed the connection")
                                                         : NULL;
@@ -104,14 +104,14 @@ static void answer_soon(struct auth_client *c)
         loop_defer(c->loop, on_turn, c);
 }
 
-/* Refuses all that wait, in a turn of its own; err is owned. */
+/* Refuses all waiters, in a later turn of the loop; err is owned. */
 static void refuse_soon(struct auth_client *c, struct error *err)
 {
         if (c->refused == NULL && c->waiters != NULL) {
                 c->refused = take_waiters(c);
                 c->refusal = err;
                 err = NULL;
-        } else if (c->waiters != NULL) { /* refused for another reason in this turn; the first one counts */
+        } else if (c->waiters != NULL) { /* others are being refused already: their error is used for all */
                 struct waiter *last = c->refused;
 
                 while (last->next != NULL)
@@ -143,7 +143,7 @@ static bool is_local(const struct auth_client *c)
         return c->options.relink != NULL;
 }
 
-/* With the process behind it a link is replaced by the supervisor; while that process lives, a link has to be requested. */
+/* If the process of a link has ended, the supervisor sends a new link. If it still runs, the link must be requested. */
 static void retry_kept(struct auth_client *c)
 {
         if (c->options.is_kept)
@@ -154,7 +154,7 @@ static void on_closed(void *ctx, struct error *err)
 {
         struct auth_client *c = ctx;
 
-        drop_client(c); /* calls that were open have ended with an error */
+        drop_client(c); /* all open calls have ended with an error */
         report_change(c, err);
         error_free(err);
         retry_kept(c);
@@ -167,7 +167,7 @@ static void on_ping_answer(void *ctx, const ProtobufCMessage *answer, struct err
         error_free(err);
 }
 
-/* The server closes a connection without a call as idle; a link would be lost for good. */
+/* Calls Ping, as the server closes a connection without calls as idle. */
 static void on_keepalive(void *ctx)
 {
         struct auth_client *c = ctx;
@@ -216,7 +216,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
 
         c->connect = NULL;
         c->is_outdated = false;
-        if (c->is_freed || is_outdated) { /* to auth it would be that of a host which is gone */
+        if (c->is_freed || is_outdated) { /* it has the identity of an earlier host ID, or was cancelled */
                 stream_close(tls);
                 error_free(err);
                 if (c->is_freed)
@@ -295,7 +295,7 @@ void auth_client_use_link(struct auth_client *c, int fd)
 {
         fd_close_at(&c->link_fd);
         c->link_fd = fd;
-        drop_client(c); /* of an auth that is gone, or a link that it does not read any more */
+        drop_client(c); /* its process has ended, or does not read the old link any more */
         timer_stop(c->retry);
         if (c->options.is_kept || c->waiters != NULL)
                 connect_locally(c);
@@ -336,7 +336,7 @@ struct rpc_client *auth_client_get(const struct auth_client *c)
 
 void auth_client_use_identity(struct auth_client *c, const struct host_identity *id, struct str proxy_addr, struct str auth_addr)
 {
-        char *old_proxy = c->proxy_addr, *old_auth = c->auth_addr; /* the new ones may be the same text */
+        char *old_proxy = c->proxy_addr, *old_auth = c->auth_addr; /* the arguments may be these texts */
 
         c->proxy_addr = str_dup(proxy_addr);
         c->auth_addr = str_dup(auth_addr);
@@ -345,7 +345,7 @@ void auth_client_use_identity(struct auth_client *c, const struct host_identity 
         c->id = id;
         if (c->connect != NULL) {
                 c->is_outdated = true;
-                connect_cancel(c->connect); /* its end connects again */
+                connect_cancel(c->connect); /* on_connected() connects again */
         } else if (c->client != NULL && c->host_id != NULL && !str_equal(str_of(c->host_id), id->host_id)) {
                 drop_client(c);
         }

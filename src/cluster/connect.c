@@ -16,19 +16,19 @@
 enum { PORT_PROXY = 3080, PORT_AUTH = 3025, PORT_HTTPS = 443 };
 enum { CHAIN_PEM_MAX = 256 * KiB, CHAIN_LENGTH_MAX = 10 };
 
-/* What each route says in the handshake, and who must answer. */
+/* The parameters of the TLS handshake for each route, and the expected role of the server. */
 static const struct route {
         const char *name;
         const char *server_name; /* NULL: the host of the address */
-        const char *role;        /* of the server's certificate; NULL: it is not one of the cluster */
+        const char *role;        /* in the server's certificate; NULL: a web certificate */
         const char *alpn[3];
-        bool is_internal;       /* both ends are ours: TLS 1.3 only */
-        bool shows_certificate; /* of the stored identity */
+        bool is_internal;       /* both ends are cteleport: TLS 1.3 only */
+        bool shows_certificate; /* the host shows the certificate of its identity */
 } routes[] = {
         [ROUTE_PROXY_WEB] = { "proxy server", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
         [ROUTE_PROXY_CLUSTER] = { "proxy server", "teleport.cluster.local", "Proxy", { "teleport-proxy-grpc", "h2" } },
         [ROUTE_AUTH] = { "auth server", "teleport.cluster.local", "Auth", { "h2" }, .is_internal = true },
-        [ROUTE_MEMBER] = { "cluster", NULL, "Auth", { NULL }, /* names follow from the cluster */
+        [ROUTE_MEMBER] = { "cluster", NULL, "Auth", { NULL }, /* names depend on the cluster */
                            .is_internal = true, .shows_certificate = true },
         [ROUTE_TUNNEL] = { "proxy server", "teleport.cluster.local", "Proxy", { "cteleport-reversetunnel" },
                            .is_internal = true, .shows_certificate = true },
@@ -90,7 +90,7 @@ static void add_way(struct connect_way *ways, size_t *count, const struct connec
                     enum connect_route route, enum connect_proof proof)
 {
         if (*count == CONNECT_WAYS_MAX)
-                return; /* the likelier ones are in */
+                return; /* ways that are more likely were added before */
         ways[*count] = *address;
         ways[*count].route = route;
         ways[*count].proof = proof;
@@ -98,8 +98,8 @@ static void add_way(struct connect_way *ways, size_t *count, const struct connec
 }
 
 /*
- * A proxy proves itself by the cluster's CA where this host knows that, or by its web certificate. With pins
- * there is one proof only: a web certificate for the proxy's name does not prove that a server is the cluster.
+ * A proxy is verified by the cluster's CA, if this host knows it, or by its web certificate. With pins only the
+ * pinned CA counts: a web certificate for the name of the proxy does not prove that it belongs to the cluster.
  */
 static void add_proxy_ways(struct connect_way *ways, size_t *count, const struct connect_way *address,
                            const struct connect_trust *trust)
@@ -121,7 +121,7 @@ static void add_proxy_ways(struct connect_way *ways, size_t *count, const struct
         add_way(ways, count, address, ROUTE_PROXY_WEB, PROOF_SYSTEM);
 }
 
-/* The Auth Service proves itself by the cluster's CA; once something is known about that, nothing less will do. */
+/* The Auth Service is verified by the cluster's CA, with the strongest knowledge of that CA that this host has. */
 static void add_auth_way(struct connect_way *ways, size_t *count, const struct connect_way *address,
                          const struct connect_trust *trust)
 {
@@ -181,8 +181,8 @@ struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
 /* ---- proof ----------------------------------------------------------------------------------------- */
 
 /*
- * A pin proves a server whose certificate a pinned CA signed; the handshake has proven that it has the key. Otherwise
- * the CA to show the operator is the one that signed it, if it came along, or the last certificate of the chain.
+ * The certificate of the server must be signed by a pinned CA; the handshake has proven that the server has its key. The
+ * error shows the CA that signed it, if the server sent it, else the last certificate of the chain.
  */
 static struct error *check_pins(const struct ca_pins *pins, const struct stream *tls, struct str leaf)
 {
@@ -258,11 +258,11 @@ struct error *connect_check_web_certificate(struct str leaf_der, struct walltime
 
         if (err == NULL && (info.is_user || !str_is_empty(info.role)))
                 return check_info(&info, "Proxy", now);
-        error_free(err); /* not one of the cluster's, so it is by another CA: the name in it was the proof */
+        error_free(err); /* issued by another CA: its verified name is the proof */
         return NULL;
 }
 
-/* C0: the server has proven itself, or nothing is sent. */
+/* C0: without a proof of the server nothing is sent to it. */
 static struct error *check_proof(struct connect *c, const struct stream *tls)
 {
         const char *role = routes[c->way->route].role;
@@ -286,7 +286,7 @@ static void finish(struct connect *c, struct stream *tls, struct error *err)
         free(c);
 }
 
-/* To a member that knows the CA of its cluster, a certificate by none that is known is that of something in between. */
+/* A member knows the CA of its cluster: an untrusted certificate comes from a device in front of it, which the hint names. */
 static struct error *hint_at_what_is_between(const struct connect *c, struct error *err)
 {
         bool is_untrusted = err->code == ERROR_UNAUTHENTICATED && !error_is_for(err, REASON_OTHER_CA);
@@ -342,7 +342,7 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         }
         TRY(tls_context_new(options, &made));
         if (routes[c->way->route].shows_certificate) {
-                /* Alone: a server that accepts us knows the CA, and would hold what we send for as long as we are connected. */
+                /* Without the CA: the server knows it, and would store the whole chain for the life of the connection. */
                 cert_der_to_pem(known->stored->certs.tls_cert, &own);
                 TRY(tls_context_add(made, NULL,
                                     (struct tls_identity){ .cert_chain_pem = buf_str(&own),

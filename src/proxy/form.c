@@ -8,7 +8,7 @@ static struct error *bad(const char *why)
         return error_new(ERROR_INVALID_ARGUMENT, "not a form: %s", why);
 }
 
-/* '+' is a blank, %XX a byte, all else itself. Writes at most as many bytes as it reads. */
+/* Decodes '+' to a blank and %XX to a byte. Writes at most as many bytes as it reads. */
 static struct error *unescape(struct str text, char *out, size_t *ret_len)
 {
         size_t len = 0;

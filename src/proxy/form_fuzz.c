@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is taken is text within its bounds, each name once; and written down again with every byte escaped, it is
- * read as the same.
+ * An accepted form has only UTF-8 texts within their limits, and no name twice. Encoded again with every byte escaped,
+ * it is parsed to the same fields.
  */
 #include "base/bug.h"
 #include "base/buf.h"

@@ -14,15 +14,15 @@
 #include "rpc/pb.h"
 
 /*
- * A join is three or four messages from the host. With this bound the memory that one join can take is
- * bounded too, whatever the speed of auth: LIMIT_RPC_JOIN each.
+ * A host sends three or four messages in a join. MESSAGES_MAX also limits the memory of one join, even if auth is
+ * slow: LIMIT_RPC_JOIN for each message.
  */
 enum { MESSAGES_MAX = 8, VERSION_MAX = 64 };
 
-/* Of JoinRequest the ClientInit, of RegisterUsingIAMMethodRequest the RegisterUsingTokenRequest: what the proxy adds to. */
+/* The message with fields of the proxy: ClientInit of JoinRequest, RegisterUsingTokenRequest of the older service. */
 enum { COMPLETED_FIELD = 1 };
 
-/* One forwarded call. Lives until the upper call is done and the lower one is finished or gone. */
+/* One forwarded call. Freed when the call to auth is done and the call of the host is finished or gone. */
 struct forward {
         struct proxy *proxy;
         struct rpc_call *down;       /* from the host; NULL once finished or gone */
@@ -32,7 +32,7 @@ struct forward {
         struct admitted admitted;    /* counted by its source (SOURCE_JOINS), in proxy->joins */
         size_t messages;
         struct timer *penalty;
-        struct error *verdict;       /* waits for the penalty */
+        struct error *verdict;       /* is sent after the penalty */
         char peer[ADDRESS_TEXT_MAX];
         char version[VERSION_MAX];
 };
@@ -70,7 +70,7 @@ static void on_penalty_over(void *ctx)
         finish(f, verdict);
 }
 
-/* A source that is refused all the time gets its answers slowly; its honest joins are not slowed. The first verdict stands. */
+/* Delays the refusal if its source is refused often; successful joins are not delayed. Only the first verdict counts. */
 static void refuse(struct forward *f, struct error *err)
 {
         if (f->verdict != NULL) {
@@ -89,7 +89,7 @@ static void refuse(struct forward *f, struct error *err)
 
 /* ---- from auth to the host ------------------------------------------------------------------------- */
 
-/* Unchanged: the host checks the answer, whatever its sender. */
+/* Answers are forwarded unchanged: the host verifies them, independent of the sender. */
 static void on_up_bytes(void *ctx, struct str message)
 {
         struct forward *f = ctx;
@@ -115,7 +115,7 @@ static const struct rpc_client_events up_events = { .on_bytes = on_up_bytes, .on
 
 /* ---- from the host to auth ------------------------------------------------------------------------- */
 
-/* Lives as long as the connection. */
+/* The bytes are valid as long as the connection of the host. */
 static ProtobufCBinaryData channel_binding_of(const struct forward *f)
 {
         struct forward_peer *peer = rpc_call_caller(f->down);
@@ -127,7 +127,7 @@ static struct error *spoofed(void)
         return error_new(ERROR_INVALID_ARGUMENT, "a joining host may not set fields of a proxy");
 }
 
-/* P1: what the proxy alone knows goes in, and nobody else's word for it. */
+/* P1: the proxy sets the fields that only it knows, and refuses a message in which the host set them. */
 static struct error *pass_join(struct forward *f, const ProtobufCMessage *msg)
 {
         Teleport__Join__V1__JoinRequest request = *(const Teleport__Join__V1__JoinRequest *)msg;
@@ -164,7 +164,7 @@ static struct error *pass_legacy(struct forward *f, const ProtobufCMessage *msg)
         return NULL;
 }
 
-/* Counts a message; false when it is refused or has nowhere to go. */
+/* Counts a message. false: it is refused, or the call to auth has ended. */
 static bool may_pass(struct forward *f)
 {
         if (f->up == NULL || f->verdict != NULL)
@@ -186,8 +186,8 @@ static void on_down_message(void *ctx, const ProtobufCMessage *msg)
 }
 
 /*
- * A message that is one member of the method's oneof, and not the one that the proxy completes, passes as it is: auth checks it, and
- * refuses what it must. All others are decoded here.
+ * A message that has one known field only, and not the field that the proxy completes, is forwarded undecoded: auth checks it.
+ * All others are decoded here.
  */
 static bool on_down_bytes(void *ctx, struct str message)
 {
@@ -222,7 +222,7 @@ static const struct rpc_call_events down_events = {
         .on_message = on_down_message, .on_half_close = on_down_half_close, .on_gone = on_down_gone, .on_bytes = on_down_bytes,
 };
 
-/* The client's version as it goes into logs and metadata: semantic version characters only. */
+/* The version of the client for logs and metadata; empty unless it has only characters of semantic versions. */
 static void take_version(struct forward *f, struct str version)
 {
         if (version.len >= sizeof f->version)
@@ -243,7 +243,7 @@ static void end_for_another(void *ctx, struct admitted *a)
                           "the host tries again by itself"));
 }
 
-/* Logins are counted with joins, and end by themselves soon. */
+/* Logins are counted with joins, but are never ended for others: they are short. */
 static bool may_end(void *ctx, const struct admitted *a)
 {
         (void)ctx;
@@ -303,11 +303,11 @@ static void open_legacy(struct rpc_call *call, const ProtobufCMessage *first)
         open_stream(call, JOIN_LEGACY_PATH, JOIN_LEGACY_RESPONSE, pass_legacy);
 }
 
-/* ---- one question, one answer ------------------------------------------------------------------------ */
+/* ---- unary calls ------------------------------------------------------------------------------------- */
 
 struct unary {
         struct proxy *proxy;
-        struct rpc_call *down;       /* NULL: gone */
+        struct rpc_call *down;       /* NULL: the client is gone */
         struct admitted admitted;    /* logins only */
         char peer[ADDRESS_TEXT_MAX];
 };
@@ -369,7 +369,7 @@ static void open_ping(struct rpc_call *call, const ProtobufCMessage *first)
         pass_unary(call, first, &cteleport__v1__ping_response__descriptor, false);
 }
 
-/* The user's address is the one that the proxy sees, whatever the client sent. */
+/* Sets the address of the user as the proxy sees it; a value in the request is overwritten. */
 static void open_login(struct rpc_call *call, const ProtobufCMessage *first)
 {
         Cteleport__V1__LoginRequest request = *(const Cteleport__V1__LoginRequest *)first;

@@ -21,14 +21,14 @@
 struct client {
         struct proxy *proxy;
         struct accepted accepted;
-        bool is_user; /* counted by the limits on those */
-        char *user;   /* whose place it has taken, or NULL */
+        bool is_user; /* it is counted as a connection of a user */
+        char *user;   /* user for whom it is counted, or NULL */
 
-        /* What serves it; one of these once it is accepted. */
+        /* The handler of the connection; one of these is set when it is accepted. */
         struct pass_through *pass;
         struct ssh_refusal *refusal;
         struct rpc_server_conn *grpc;
-        struct budget_holder *memory; /* of grpc */
+        struct budget_holder *memory; /* used by grpc */
         struct web *web;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
@@ -43,7 +43,7 @@ static struct client *client_of(struct accepted *a)
         return CONTAINER_OF(a, struct client, accepted);
 }
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- end of a client ------------------------------------------------------------------------------- */
 
 static void uncount(struct client *v)
 {
@@ -57,7 +57,7 @@ static void uncount(struct client *v)
         v->user = NULL;
 }
 
-/* Nothing runs for the client any more. */
+/* Frees the client after its handler has ended. */
 static void client_free(struct client *v)
 {
         uncount(v);
@@ -70,7 +70,7 @@ static void on_over(void *ctx)
         client_free(ctx);
 }
 
-/* Ends everything that runs; the client is freed when that has answered. */
+/* Ends the handler, whose callback frees the client. */
 static void client_dismiss(struct client *v)
 {
         if (v->pass != NULL)
@@ -139,7 +139,7 @@ static void serve_grpc(struct client *v, struct stream *s)
                             });
 }
 
-/* ---- agents and clients of Teleport's -------------------------------------------------------------- */
+/* ---- agents and clients of Teleport ---------------------------------------------------------------- */
 
 static void refuse_ssh(struct client *v, struct stream *s, const char *where)
 {
@@ -149,7 +149,7 @@ static void refuse_ssh(struct client *v, struct stream *s, const char *where)
 
 /* ---- members of the cluster ------------------------------------------------------------------------ */
 
-/* A place among all connections to nodes, of which no user takes all. TLS has verified the certificate. */
+/* Counts a connection to a node for its user, within the share of a user. TLS has verified the certificate. */
 static struct error *take_place(struct client *v, struct str cert)
 {
         struct shares *users = &v->proxy->users;
@@ -171,7 +171,7 @@ static void refuse_user(struct client *v, struct stream *s)
         client_free(v);
 }
 
-/* A user: authenticated now, and one of those that share this proxy. */
+/* Serves an authenticated user: from now on counted by the limits of users, not as an unauthenticated client. */
 static void serve_ssh(struct client *v, struct stream *s)
 {
         uncount(v);
@@ -191,7 +191,7 @@ static void serve_ssh(struct client *v, struct stream *s)
         v->ssh = ssh_dial_start(v->proxy, s, v->accepted.peer, on_over, v);
 }
 
-/* Every host has a certificate by the host CA; only nodes wait to be reached, each as itself. */
+/* Every host has a certificate of the host CA, but only a node may open a tunnel, and only for its own host ID. */
 static struct error *check_node(const struct proxy *p, struct arena *a, struct str leaf, struct cert_info *ret)
 {
         struct cert_info info;
@@ -216,7 +216,7 @@ static void take_tunnel(struct client *v, struct stream *s)
                 stream_close(s);
         } else {
                 sources_note_authenticated(&p->sources, v->accepted.peer);
-                tls_forget_peer(s); /* what was read of it is a copy */
+                tls_forget_peer(s); /* cert has copies of its fields */
                 tunnels_add(&p->tunnels, s, &cert, v->accepted.peer);
         }
         client_free(v);
@@ -241,9 +241,9 @@ static void on_tls(struct accepted *a, struct stream *tls)
                 serve_grpc(v, tls);
 }
 
-/* ---- hello ------------------------------------------------------------------------------------------- */
+/* ---- the ClientHello --------------------------------------------------------------------------------- */
 
-/* "<hex of a cluster's name>.teleport.cluster.local": what auth is called inside TLS. */
+/* Whether it is the TLS server name of auth: "<hex of the cluster's name>.teleport.cluster.local". */
 static bool is_auth_name(struct str name)
 {
         struct str suffix = STR(".teleport.cluster.local");
@@ -275,7 +275,7 @@ static bool offers(const struct client_hello *hello, const char *protocol)
         return false;
 }
 
-/* Only members of the cluster are asked for a certificate: a browser would ask its user. */
+/* Requests a certificate only from members of the cluster: a browser would show a dialog to its user. */
 static struct tls_context *context_for(const struct proxy *p, const struct client_hello *hello)
 {
         if (offers(hello, TUNNEL_ALPN))
@@ -283,7 +283,7 @@ static struct tls_context *context_for(const struct proxy *p, const struct clien
         return offers(hello, SSH_DIAL_ALPN) ? p->tls_users : p->tls;
 }
 
-/* What a browser or curl gets that forgot the "s" of https. */
+/* Whether a client sent HTTP without TLS: the answer names https. */
 static bool is_plain_http(struct str bytes)
 {
         return str_starts_with(bytes, STR("GET ")) || str_starts_with(bytes, STR("HEAD ")) ||
@@ -309,7 +309,7 @@ static void refuse_hello(struct client *v, struct str bytes, struct error *err)
         client_free(v);
 }
 
-/* Agents stay connected; auth finds out whether they are authenticated, within its own limits. */
+/* Passes the connection of an agent to auth, which authenticates it within limits of its own. */
 static void pass_through(struct client *v)
 {
         struct stream *s = accepted_take_stream(&v->accepted, 0);

@@ -24,15 +24,15 @@ struct pass_through {
         struct stream *outside; /* NULL while the splice owns it */
         struct dial *dial;
         struct splice *splice;
-        uint8_t ticket[PASS_TICKET_SIZE]; /* of auth, for this connection */
+        uint8_t ticket[PASS_TICKET_SIZE]; /* issued by auth for this connection */
         bool has_ticket;
         bool is_counted;
-        bool is_announcing; /* the call to auth is open: it cannot be freed yet */
+        bool is_announcing; /* the call to auth is open, and its callback is due */
         bool is_over;
-        bool is_reported; /* done was called */
+        bool is_reported; /* done() was called */
 };
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- end of the connection ------------------------------------------------------------------------- */
 
 static void report_done(void *ctx)
 {
@@ -44,7 +44,7 @@ static void report_done(void *ctx)
                 free(t);
 }
 
-/* Nothing runs any more, but for the call to auth. */
+/* Ends the connection; only the call to auth may still be open. */
 static void end(struct pass_through *t)
 {
         t->is_over = true;
@@ -67,7 +67,7 @@ void pass_through_cancel(struct pass_through *t)
                 end(t);
 }
 
-/* ---- to auth's port -------------------------------------------------------------------------------- */
+/* ---- the connection to auth ------------------------------------------------------------------------ */
 
 static void on_passed(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
 {
@@ -109,7 +109,7 @@ static void dial_auth(struct pass_through *t)
 
 /* ---- the ticket ------------------------------------------------------------------------------------ */
 
-/* Without auth's ticket the connection counts as one of this proxy's address, of which auth takes few. */
+/* Without a ticket auth counts the connection for the address of this proxy, which has a low limit. */
 static void on_announced(void *ctx, const ProtobufCMessage *msg, struct error *err)
 {
         struct pass_through *t = ctx;

@@ -19,9 +19,9 @@
 enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
 
 /*
- * What is spoken here, best first. http/1.1 stands before h2 since a client that offers both is a browser
- * or curl, and a gRPC client offers no http/1.1. The last five are there to tell programs of Teleport's why they are
- * not served: an agent that cannot agree on its tunnel's takes the proxy for a load balancer and asks on.
+ * The ALPN protocols, preferred first. http/1.1 is before h2, as a client that offers both is a browser or curl,
+ * and a gRPC client does not offer http/1.1. The last five only serve to send an error to programs of Teleport:
+ * an agent whose tunnel protocol is not accepted assumes a load balancer and tries again.
  */
 static const char *const protocols[] = { "teleport-proxy-grpc", "http/1.1", "h2", "teleport-proxy-grpc-mtls", "teleport-proxy-ssh-grpc",
                                          "teleport-reversetunnel", "teleport-reversetunnelv2", "teleport-proxy-ssh", NULL };
@@ -44,7 +44,7 @@ static void add_name(void *ctx, struct str name)
         s->err = tls_context_add(s->tls, text, s->identity);
 }
 
-/* A pair serves the names in its certificate; the first one all others, too. */
+/* Adds a pair for the names in its certificate; the first pair is also used for all other names. */
 static struct error *add_keypair(struct tls_context *tls, const Cteleport__Internal__V1__HttpsKeyPair *pair, bool is_first)
 {
         AUTO(buf) der = BUF_MAX(CERT_MAX);
@@ -60,7 +60,7 @@ static struct error *add_keypair(struct tls_context *tls, const Cteleport__Inter
         return s.err;
 }
 
-/* Names below teleport.cluster.local are answered with the certificate by the cluster's own CA. */
+/* For teleport.cluster.local and names below it the server shows the certificate of the cluster's CA. */
 static struct error *add_cluster_identity(struct tls_context *tls, const struct host_identity *id, bool is_default)
 {
         AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX);
@@ -72,7 +72,7 @@ static struct error *add_cluster_identity(struct tls_context *tls, const struct 
         return tls_context_add(tls, "*.teleport.cluster.local", identity);
 }
 
-/* For members of the cluster: they see its certificate, and must show one that `trust_pem` vouches for. */
+/* Makes a context for members of the cluster: they get its certificate, and must show one issued by `trust_pem`. */
 static struct error *make_mutual(const struct host_identity *id, struct str trust_pem, const char *protocol,
                                  struct tls_context **ret)
 {
@@ -96,12 +96,12 @@ static struct error *renew_mutual(struct proxy *p)
         AUTO(buf) host_cas = BUF_MAX(CHAIN_PEM_MAX);
         host_identity_trust_pem(&p->identity, &host_cas);
         TRY(make_mutual(&p->identity, buf_str(&host_cas), TUNNEL_ALPN, &p->tls_nodes));
-        if (p->user_cas.len == 0) /* without trust every certificate would do */
+        if (p->user_cas.len == 0) /* without a CA every certificate would be accepted */
                 return NULL;
         return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_users);
 }
 
-/* Makes the contexts anew, so that a bad reload leaves the old ones in place. */
+/* Makes new contexts, and replaces the old ones only after success. */
 static struct error *renew_tls(struct proxy *p)
 {
         AUTO_PTR(tls_context) made = NULL;
@@ -167,7 +167,7 @@ static struct error *read_user_cas(const Cteleport__Internal__V1__Identity *msg,
         return buf_finish(ret, "the user CAs");
 }
 
-/* On another machine than auth, the identity is also what auth is reached with. */
+/* If auth is on another machine, the proxy connects to it with its identity. */
 static void use_remote_auth(struct proxy *p, const char *address)
 {
         if (service_is_here(p->boot, "auth"))
@@ -216,7 +216,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 buf_release(&user_cas);
         }
         if (err != NULL) {
-                /* DEADLINE_EXCEEDED is the rhythm of the long poll; a lost link is replaced by the supervisor. */
+                /* DEADLINE_EXCEEDED is the normal end of the long poll. The supervisor replaces a lost link. */
                 if (err->code != ERROR_DEADLINE_EXCEEDED && !error_is_for(err, REASON_SIBLING))
                         log_warn("This proxy's identity cannot be used", LOG_ERR(err));
                 error_free(err);
@@ -230,7 +230,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         send_ready(p);
 }
 
-/* Long poll: the answer comes when there is an identity newer than ours. */
+/* Long poll: the answer is sent when there is a newer identity than that with have_serial. */
 static void request_identity(void *ctx)
 {
         struct proxy *p = ctx;
@@ -266,7 +266,7 @@ static void use_instance(struct proxy *p, int fd)
         timer_start(p->request_again, MILLISECONDS(1));
 }
 
-/* ---- the supervisor's words ------------------------------------------------------------------------ */
+/* ---- messages of the supervisor -------------------------------------------------------------------- */
 
 static void stop_loop(void *ctx)
 {
@@ -275,7 +275,7 @@ static void stop_loop(void *ctx)
 
 void proxy_is_empty(struct proxy *p)
 {
-        if (p->listener == NULL) /* a stop came in the last turn of a drain */
+        if (p->listener == NULL) /* the stop arrived in the last turn of a drain */
                 return;
         if ((!p->is_draining && !p->is_stopping) || !proxy_listener_is_empty(p->listener) || !tunnels_are_empty(&p->tunnels))
                 return;
@@ -344,7 +344,7 @@ static const struct service_events service_events = {
 
 /* ---- main ------------------------------------------------------------------------------------------ */
 
-/* Nodes behind one router reconnect together: where some are connected, more are expected. */
+/* Whether nodes of this source are connected: nodes behind one router reconnect at the same time, so more may follow. */
 static bool has_nodes(void *ctx, struct str source)
 {
         const struct proxy *p = ctx;
@@ -438,7 +438,7 @@ int proxy_main(struct service *s)
         }
         log_info("Proxy Service is starting", LOG_C("addr", service_listen_addr(s->boot, "proxy")),
                  LOG_C("sandbox", sandbox_describe()));
-        /* Beside its Auth Service the identity is milliseconds away; on another machine the cluster may be. */
+        /* With a local Auth Service the identity arrives within milliseconds. Otherwise the cluster may be unreachable. */
         if (!service_is_here(s->boot, "auth"))
                 send_ready(p);
         loop_run(&p->loop);

@@ -31,22 +31,22 @@ struct ssh_dial {
         struct conversation talk;
         struct stream *stream; /* to the user; NULL while the splice owns it */
         char peer[ADDRESS_TEXT_MAX];
-        struct buf input; /* the request, and what came behind it */
+        struct buf input; /* the request and the bytes after it */
         size_t head;      /* length of the request */
         struct rpc_client_call *call;
         struct error *call_failure;
         struct tunnel_dial *dial;
         struct splice *splice;
-        struct tunnel_memory memory; /* of the splice */
+        struct tunnel_memory memory; /* used by the splice */
         char host_id[LIMIT_NAME], hostname[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME], service[LIMIT_NAME];
-        char kind[LIMIT_NAME]; /* of the resource, as the client requests it */
+        char kind[LIMIT_NAME]; /* kind of the resource, from the request */
         bool is_expired;
-        bool is_cancelled; /* what runs is on its way to an end */
+        bool is_cancelled; /* the current call, dial or splice is ending */
         void (*done)(void *ctx);
         void *ctx;
 };
 
-/* ---- ends ------------------------------------------------------------------------------------------ */
+/* ---- end of the dial ------------------------------------------------------------------------------- */
 
 static void report_done(void *ctx)
 {
@@ -57,7 +57,7 @@ static void report_done(void *ctx)
         free(d);
 }
 
-/* Nothing runs any more. */
+/* Ends the dial after its current operation has ended. */
 static void end(struct ssh_dial *d)
 {
         conversation_enter(&d->talk, OVER);
@@ -87,7 +87,7 @@ static int status_of(enum error_code code)
         return 502;
 }
 
-/* Says why not, and ends; err is owned. */
+/* Sends the error to the client and ends; err is owned. */
 static void refuse(struct ssh_dial *d, struct error *err)
 {
         AUTO(buf) body = BUF_MAX(STATUS_TEXT_MAX + 1);
@@ -146,7 +146,7 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
 
 /* ---- auth decides ------------------------------------------------------------------------------------ */
 
-/* Whether a text can be a header value: visible ASCII, and not too long. */
+/* Copies a text that can be a header value: visible ASCII, shorter than LIMIT_NAME. */
 static struct error *take(char *ret, const char *text)
 {
         struct str value = str_of(text);
@@ -172,7 +172,7 @@ static void on_answer(void *ctx, const ProtobufCMessage *msg)
                 d->call_failure = take(d->service, answer->service);
         if (d->call_failure == NULL && answer->hostname[0] != '\0')
                 d->call_failure = take(d->hostname, answer->hostname);
-        if (d->call_failure == NULL && answer->user[0] != '\0') /* an older one does not say */
+        if (d->call_failure == NULL && answer->user[0] != '\0') /* an older Auth Service does not set it */
                 d->call_failure = take(d->user, answer->user);
 }
 
@@ -261,7 +261,7 @@ static void on_read(void *ctx, struct str bytes)
 {
         struct ssh_dial *d = ctx;
         struct http1_request request;
-        buf_put(&d->input, bytes); /* one read above the longest head fits */
+        buf_put(&d->input, bytes); /* it has room for one read beyond the longest head */
         struct error *err = http1_parse(buf_str(&d->input), 0, &request, &d->head);
         if (err == NULL && d->head == 0)
                 return;
@@ -277,7 +277,7 @@ static void on_read(void *ctx, struct str bytes)
 static void on_stream_end(void *ctx, struct error *err)
 {
         struct ssh_dial *d = ctx;
-        error_free(err); /* the user left */
+        error_free(err); /* the user has closed */
         if (d->talk.state == HEAD)
                 end(d);
         else
@@ -291,7 +291,7 @@ static void on_expired(void *ctx)
         struct ssh_dial *d = ctx;
         d->is_expired = true;
         if (d->talk.state == CONNECT)
-                tunnel_connect_cancel(d->dial); /* refused when it has answered */
+                tunnel_connect_cancel(d->dial); /* on_connected() then refuses */
         else
                 ssh_dial_cancel(d);
 }

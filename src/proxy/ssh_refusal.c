@@ -14,7 +14,7 @@ struct ssh_refusal {
         struct loop *loop;
         struct stream *stream;
         struct timer *deadline;
-        size_t unreceived; /* bytes that came after the refusal */
+        size_t unreceived; /* number of bytes received after the refusal */
         void (*done)(void *ctx);
         void *ctx;
         bool is_over;
@@ -29,7 +29,7 @@ static void put_disconnect(struct buf *out)
         buf_put_u8(&payload, SSH_MSG_DISCONNECT);
         buf_put_u32(&payload, SERVICE_NOT_AVAILABLE);
         buf_put_ssh_string(&payload, STR(INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT));
-        buf_put_ssh_string(&payload, STR("")); /* the language */
+        buf_put_ssh_string(&payload, STR("")); /* language tag */
         size_t padding = BLOCK - (HEAD + payload.len) % BLOCK;
         if (padding < PADDING_LEAST)
                 padding += BLOCK;
@@ -64,8 +64,8 @@ static void on_deadline(void *ctx)
 }
 
 /*
- * The peer hangs up once it has read why. Until then what it sends is taken and thrown away: a connection closed before
- * that would break its writing, and it would tell of that instead.
+ * Discards bytes that the peer sends until it has read the refusal and closes. If the connection were closed before that, the
+ * peer would report a failed write instead of the refusal.
  */
 static void on_unreceived(void *ctx, struct str bytes)
 {
@@ -78,7 +78,7 @@ static void on_unreceived(void *ctx, struct str bytes)
 
 static void on_end(void *ctx, struct error *err)
 {
-        error_free(err); /* the client left */
+        error_free(err); /* the client has closed */
         ssh_refusal_cancel(ctx);
 }
 

@@ -21,9 +21,9 @@ struct tunnel_guard {
         struct loop *loop;
         struct upstream *upstream;
         struct tunnels *tunnels;
-        struct rpc_client_call *call; /* NULL: lost */
+        struct rpc_client_call *call; /* NULL: the stream to auth has ended */
         struct timer *again;
-        struct arena *arena; /* holds the next; NULL: nothing is known */
+        struct arena *arena; /* holds keys; NULL: no keys were set */
         Cteleport__V1__TunnelsUp keys;
         bool is_freed;
 };
@@ -47,7 +47,7 @@ static void on_done(void *ctx, struct error *err)
 {
         struct tunnel_guard *g = ctx;
 
-        error_free(err); /* that auth is away is the upstream's to tell */
+        error_free(err); /* upstream.c reports that auth is unreachable */
         g->call = NULL;
         if (g->is_freed)
                 guard_free(g);
@@ -87,7 +87,7 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
         cteleport__v1__tunnels_up__init(&g->keys);
         g->keys.web_keys = arena_alloc(g->arena, (count + 1) * sizeof *g->keys.web_keys);
         for (size_t i = 0; i < count; i++) {
-                /* One of another kind is certified for nobody in any case. */
+                /* A key of another kind need not be reported: the cluster certifies no keys of that kind. */
                 AUTO_PTR(error) err = add_key(g, pb_str(pairs[i]->key_pem));
 
                 if (err != NULL)
@@ -153,7 +153,7 @@ static void begin(void *ctx)
 
 void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_issue cert)
 {
-        if (g == NULL || g->call == NULL) /* named with all others when the stream begins */
+        if (g == NULL || g->call == NULL) /* begin() reports all tunnels */
                 return;
         AUTO_MEM char *id = str_dup(host_id);
         struct naming one = { .guard = g };
@@ -190,7 +190,7 @@ void tunnel_guard_free(struct tunnel_guard *g)
         timer_free(g->again);
         g->is_freed = true;
         if (g->call != NULL)
-                rpc_client_cancel(g->call); /* on_done frees */
+                rpc_client_cancel(g->call); /* on_done() frees g */
         else
                 guard_free(g);
 }

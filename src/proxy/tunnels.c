@@ -13,11 +13,11 @@
 struct node_tunnel {
         struct tunnels *all;
         struct node_tunnel *next, **at;
-        struct node_tunnel *older; /* of the same host */
+        struct node_tunnel *older; /* the next older tunnel of the host */
         struct tunnel *tunnel;
         char *host_id, *peer;
-        bool is_drained;           /* a newer one stands in for it */
-        struct walltime not_after; /* of the certificate that opened it */
+        bool is_drained;           /* it accepts no streams: a newer tunnel does */
+        struct walltime not_after; /* expiry of its certificate */
         struct cert_issue cert;
 };
 
@@ -37,7 +37,7 @@ static void leave_chain(struct node_tunnel *n)
                 (void)map_put(&t->by_host, str_of(n->host_id), first);
 }
 
-/* The tunnel that makes this chain too long; NULL: it is not. */
+/* The first tunnel beyond a limit of the chain; NULL: the chain is within its limits. */
 static struct node_tunnel *one_too_many(struct node_tunnel *first)
 {
         size_t open = 0, drained = 0;
@@ -48,7 +48,7 @@ static struct node_tunnel *one_too_many(struct node_tunnel *first)
         return NULL;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- end of a tunnel ------------------------------------------------------------------------------- */
 
 static void report_empty(void *ctx)
 {
@@ -84,7 +84,7 @@ static void on_end(void *ctx, struct error *err)
         node_tunnel_free(n);
 }
 
-/* ---- certificates that end --------------------------------------------------------------------------- */
+/* ---- expired certificates ---------------------------------------------------------------------------- */
 
 /* The latest expiry among the certificates of the node's tunnels. */
 static struct walltime proven_until(const struct node_tunnel *n)
@@ -98,7 +98,7 @@ static struct walltime proven_until(const struct node_tunnel *n)
 
 static void on_expiry(void *ctx);
 
-/* Clocks are set: what is far away is looked at again before. */
+/* The wall clock may be set: the timer runs for PACE_EXPIRY_CHECK at most, then the expiry is checked again. */
 static void plan_expiry(struct tunnels *t, struct walltime end)
 {
         struct duration wait = walltime_since(end, loop_wall(t->loop));
@@ -132,7 +132,7 @@ static void on_expiry(void *ctx)
                 plan_expiry(t, next);
 }
 
-/* The node has renewed its certificate and come with it: what it opened before takes no more. */
+/* The node has opened a tunnel with a renewed certificate: tunnels with earlier ones accept no further streams. */
 static void drain_older(const struct node_tunnel *n)
 {
         for (struct node_tunnel *older = n->older; older != NULL; older = older->older) {
@@ -212,7 +212,7 @@ void tunnels_drain(struct tunnels *t)
 {
         stop_taking(t);
         for (struct node_tunnel *n = t->list; n != NULL; n = n->next) {
-                tunnel_guard_gone(t->guard, str_of(n->host_id)); /* what is open goes on, and nobody comes any more */
+                tunnel_guard_gone(t->guard, str_of(n->host_id)); /* open streams continue, new ones are not accepted */
                 tunnel_drain(n->tunnel);
         }
 }

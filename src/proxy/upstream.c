@@ -12,7 +12,7 @@ struct upstream {
         void (*relink)(void *ctx);
         void *relink_ctx;
         bool has_way;     /* a link, or an identity and an address */
-        bool is_reported; /* the operator knows that auth is away */
+        bool is_reported; /* the log has reported that auth is unreachable */
 };
 
 static void relink(void *ctx)

@@ -14,21 +14,21 @@
 
 enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INVITE_ARENA = 64 * KiB };
 
-/* A connection. */
+/* An HTTP connection. */
 struct web {
         struct web_options options;
         struct http_server *http;
 };
 
-/* A request for an invitation, on its way to auth and back. */
+/* A request for the page of an invite, until auth has answered. */
 struct invite {
         struct web *web;
-        struct http_exchange *exchange; /* NULL: the connection is gone, and so is web */
-        struct arena *arena;            /* of what follows, but for the form, which is wiped */
+        struct http_exchange *exchange; /* NULL: the connection is gone; web is invalid then */
+        struct arena *arena;            /* holds the texts of the fields below but those of the form, which is wiped */
         const char *token, *peer;
         bool is_post;
         struct form form;
-        struct web_page page;           /* grows as auth answers */
+        struct web_page page;           /* filled from the answers of auth */
 };
 
 static void invite_free(struct invite *i)
@@ -111,7 +111,7 @@ static void on_accepted(void *ctx, const ProtobufCMessage *msg, struct error *er
                 respond(i, web_respond_welcome);
 }
 
-/* As apps show it, "123 456": without its blanks. Longer ones are cut, and wrong then. */
+/* The code without blanks: apps show "123 456". A longer code is truncated, and is wrong in any case. */
 static void take_otp(struct str text, char out[static OTP_MAX])
 {
         size_t len = 0;
@@ -185,7 +185,7 @@ static void request_invite(struct invite *i)
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
-/* The token of "/web/invite/<token>"; "" when the path is another. */
+/* The token of "/web/invite/<token>" or "/web/reset/<token>"; "" for another path. */
 static struct str token_of(struct str path)
 {
         static const struct str folders[] = { STR_INIT("/web/invite/"), STR_INIT("/web/reset/") };
@@ -203,8 +203,8 @@ static struct str token_of(struct str path)
 }
 
 /*
- * Browsers say "Origin: null" where no-referrer holds, as on our pages: then Sec-Fetch-Site tells (Fetch Standard, "append a
- * request Origin header"; Fetch Metadata section 2). What is no browser says neither.
+ * Refuses forms from other sites. For pages with no-referrer, such as these, browsers send "Origin: null": then Sec-Fetch-Site
+ * decides (Fetch Standard, "append a request Origin header"; Fetch Metadata section 2). Other programs send neither header.
  */
 static struct error *check_site(const struct http1_request *http)
 {
@@ -230,7 +230,7 @@ static struct error *take_form(struct http_exchange *x, struct form *ret)
         return form_parse(http_exchange_body(x), ret);
 }
 
-/* The address for tsh login: the configured one, or the part of the Host field that may stand in a command. The browser sent that, and only it sees it. */
+/* The address for `tsh login`: the configured one, or the Host field if it is safe in a command. Only its sender gets it. */
 static struct str shown_address(const struct webapi_facts *facts, struct str host)
 {
         if (!str_is_empty(facts->public_addr))
@@ -270,7 +270,7 @@ static struct error *no_such_page(void)
 static void on_invite_gone(void *ctx)
 {
         struct invite *i = ctx;
-        i->exchange = NULL; /* freed once auth has answered */
+        i->exchange = NULL; /* the answer of auth frees it */
 }
 
 static const struct http_exchange_events invite_events = { .on_gone = on_invite_gone };

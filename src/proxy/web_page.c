@@ -6,7 +6,7 @@
 #include "pki/key.h"
 #include "proxy/qr.h"
 
-/* Its bytes are what the policy's hash is of. */
+/* The Content-Security-Policy has the hash of these bytes. */
 static const char style[] =
         ":root{color-scheme:light dark;--ink:#1b1f2a;--soft:#59627a;--paper:#fff;--ground:#eef0f6;--line:#c9cede;"
         "--brand:#4b3fd1;--bad:#a8132c;--bad-ground:#fdecee}"
@@ -57,7 +57,7 @@ void html_put(struct buf *out, struct str text)
         }
 }
 
-/* An error's words as sentences of a page. */
+/* Puts a text of an error as a sentence: with a capital letter and a full stop. */
 static void put_sentence(struct buf *out, const char *words)
 {
         char first[] = { words[0] >= 'a' && words[0] <= 'z' ? (char)(words[0] - 'a' + 'A') : words[0], '\0' };
@@ -81,7 +81,7 @@ static void put_error(struct buf *out, const struct error *err)
         buf_put_c(out, "</div>\n");
 }
 
-/* " in the cluster <b>example.com</b>", if it is known. */
+/* Puts " in the cluster <b>example.com</b>", if the cluster is known. */
 static void put_cluster(struct buf *out, const char *before, struct str cluster)
 {
         if (str_is_empty(cluster))
@@ -154,7 +154,7 @@ void web_respond_landing(struct http_exchange *x, const struct web_page *page)
         respond(x, page, "Cluster access", buf_str(&b));
 }
 
-/* In groups of four, as users type it. */
+/* Puts the key in groups of four characters, as users type it. */
 static void put_secret(struct buf *out, struct str secret)
 {
         buf_put_c(out, "<pre>");
@@ -170,7 +170,7 @@ static void put_second_factor(struct buf *out, const struct web_page *page)
 {
         buf_put_c(out, "<h2>1. One-time codes</h2>\n<p>Scan this with an authenticator app:</p>\n");
         struct error *err = qr_put_svg(out, page->url, "QR code of the key for one-time codes");
-        error_free(err); /* the key stands below it in any case */
+        error_free(err); /* the page also has the key as text */
         if (str_starts_with(page->url, STR("otpauth://"))) {
                 buf_put_c(out, "<p><a href=\"");
                 html_put(out, page->url);

@@ -51,7 +51,7 @@ static void put_proxy(struct buf *out, const struct webapi_facts *facts)
         buf_put_c(out, "\"dial_timeout\":30000000000},\"db\":{},\"tls_routing_enabled\":true},");
 }
 
-/* Shown by Teleport's tsh before it asks for a password; ours does not ask for it. */
+/* Teleport's tsh shows this text before it prompts for a password; tsh of cteleport does not request it. */
 static void put_motd(struct buf *out, const struct webapi_facts *facts)
 {
         (void)facts;

@@ -12,7 +12,7 @@ enum { RECORD_ARENA = 64 * KiB, BINDING_MAX = 4 * KiB };
 
 const struct state_kind host_kind = { "host record", STR_INIT("/hosts/"), &cteleport__state__v1__host__descriptor };
 
-/* These two have fields of their own. */
+/* These two attributes have fields of their own in the record. */
 static const char *const AWS_ACCOUNT = "account", *const AWS_ARN = "arn";
 
 void host_attributes(const Cteleport__State__V1__Host *host, struct join_attributes *ret)
@@ -49,7 +49,7 @@ void host_set_attributes(Cteleport__State__V1__Host *host, const struct join_att
         }
 }
 
-/* Whether the binding follows from the attributes; that of a method without attributes follows from a secret. */
+/* Computes the binding from the attributes. false: a method without attributes, whose binding depends on a secret. */
 static bool derive_binding(const Cteleport__State__V1__Host *host, struct buf *out)
 {
         const struct join_method *method = join_method_find(str_of(host->join_method));

@@ -24,7 +24,7 @@ struct error *invite_read(struct arena *a, const struct state_record *r, Ctelepo
         return state_read(a, &invite_kind, r, (ProtobufCMessage **)ret);
 }
 
-/* ---- the newest of a user ------------------------------------------------------------------------------ */
+/* ---- the newest invite of a user ----------------------------------------------------------------------- */
 
 struct get {
         void (*done)(void *ctx, struct str id, uint64_t revision, struct error *err);
@@ -62,7 +62,7 @@ void invite_newest_put(struct store_txn *t, struct str user, struct str id, stru
 {
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
-        buf_put(&key, invite_kind.prefix); /* the form that it has on disk */
+        buf_put(&key, invite_kind.prefix); /* the key as stored */
         buf_put(&key, id);
         state_put_text(t, &newest_kind, user, buf_str(&key), expires);
 }

@@ -14,7 +14,7 @@
 
 /* ---- keys ---------------------------------------------------------------------------------------------- */
 
-/* The key of a record; "", which is no key, when the ID does not fit. */
+/* The key of a record; "", which is an invalid key, if the ID is too long. */
 static struct str put_key(const struct state_kind *kind, struct str id, struct buf *out)
 {
         buf_put(out, kind->prefix);
@@ -135,7 +135,7 @@ void state_list(struct store *s, const struct state_kind *kind, struct str after
         AUTO(buf) key = BUF_MAX(LIMIT_STORE_KEY);
 
         *l = (struct list){ kind, done, ctx };
-        if (!str_is_empty(after)) { /* cut to the length of the longest key, it has the same keys behind it */
+        if (!str_is_empty(after)) { /* truncated to the longest key, which does not change the keys after it */
                 buf_put(&key, kind->prefix);
                 buf_put(&key, str_slice(after, 0, LIMIT_STORE_KEY - kind->prefix.len));
         }

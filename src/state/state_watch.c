@@ -16,13 +16,13 @@ struct state_watch {
         struct store_watch *watch; /* NULL until the first page is read */
 
         const bool *is_stopped;
-        void (*ready)(void *ctx, struct error *err); /* NULL once it was called */
+        void (*ready)(void *ctx, struct error *err); /* NULL after its call */
 
-        bool is_reading;  /* a page is on its way, or being taken */
-        bool is_again;    /* the owner has records from before: those that are not read now are gone */
+        bool is_reading;  /* a page was requested or is being processed */
+        bool is_again;    /* a repeated read: records of the owner that are not read again were deleted */
         bool must_repeat; /* changes were missed while the records were read */
-        struct map seen;  /* IDs of the records that there are, while they are read again */
-        bool is_freed;    /* when the reading ends */
+        struct map seen;  /* IDs of the existing records, during a repeated read */
+        bool is_freed;    /* the end of the read frees the watch */
 };
 
 static void destroy(struct state_watch *w)
@@ -76,10 +76,10 @@ static void check_id(void *ctx, struct str id)
         s->first = m;
 }
 
-/* Reports the records of the owner that were not read as deleted. */
+/* Reports as deleted all records of the owner that were not read. */
 static void report_missing(struct state_watch *w)
 {
-        AUTO_PTR(arena) arena = arena_new(SIZE_MAX); /* IDs that the owner has in memory anyway */
+        AUTO_PTR(arena) arena = arena_new(SIZE_MAX); /* no limit: the owner has the same IDs in memory */
         struct search s = { w, arena, NULL };
 
         w->events->each_id(w->ctx, check_id, &s);
@@ -117,7 +117,7 @@ static void take_record(struct state_watch *w, const struct state_record *record
                 state_log_unreadable(record, w->events->found(w->ctx, record));
 }
 
-/* An error is for `ready`; an owner that is ready already has no use for it, and the records are read until that succeeds. */
+/* Whether to read again. Before `ready` was called an error is passed to it; later the read is repeated until it succeeds. */
 static bool must_read_again(const struct state_watch *w, const struct error *err)
 {
         return !is_ended(w) && (w->must_repeat || (err != NULL && w->ready == NULL));
@@ -184,7 +184,7 @@ static void on_lost(void *ctx)
         }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------ */
+/* ---- new and free ---------------------------------------------------------------------------------------- */
 
 static struct state_watch *new_watch(struct store *s, const struct state_kind *kind, const struct state_watch_events *events, void *ctx)
 {

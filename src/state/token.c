@@ -41,7 +41,7 @@ void token_set_of_host(Cteleport__State__V1__Host *host, struct str name, struct
         token_put_id_of_host(host, &derived);
         if (str_equal(buf_str(&id), buf_str(&derived)))
                 return;
-        buf_put(key, token_kind.prefix); /* the form that the field has on disk */
+        buf_put(key, token_kind.prefix); /* the key as stored */
         buf_put(key, buf_str(&id));
         host->token_key = pb_text(buf_c(key));
 }
@@ -66,7 +66,7 @@ struct walltime token_record_end(const Cteleport__V1__Token *token)
 {
         struct walltime end = token_expires(token);
 
-        if (end.ns == 0 || end.ns > INT64_MAX - EXPIRED_TOKEN_KEPT.ns) /* the year 3000 of old guides: beyond the store's time */
+        if (end.ns == 0 || end.ns > INT64_MAX - EXPIRED_TOKEN_KEPT.ns) /* no end, or beyond the store's range (year 3000) */
                 return (struct walltime){ 0 };
         return walltime_add(end, EXPIRED_TOKEN_KEPT);
 }
@@ -92,7 +92,7 @@ void token_put(struct store_txn *t, Cteleport__V1__Token *token)
         AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
 
         token_put_id(str_of(token->metadata->name), &id);
-        token->metadata->revision = pb_text(""); /* that of the record counts */
+        token->metadata->revision = pb_text(""); /* the record in the store has the revision */
         state_put(t, &token_kind, buf_str(&id), &token->base, token_record_end(token));
 }
 

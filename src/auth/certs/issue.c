@@ -175,7 +175,7 @@ struct error *issue_check_host_name(struct str name, struct str cluster)
         AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
 
         name_put_canonical(&canonical, name, cluster);
-        if (canonical.len + 1 + cluster.len > LIMIT_NAME) /* certificates of role Node contain the name with the cluster appended */
+        if (canonical.len + 1 + cluster.len > LIMIT_NAME) /* a name in certificates of role Node */
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the host name with the cluster's name appended is longer than %d characters",
                                             LIMIT_NAME), "set teleport.nodename in teleport.yaml to a shorter name");
         /* An address may pass to another host. The address from which the host connects is certified in addition to its name. */

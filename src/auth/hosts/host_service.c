@@ -244,7 +244,7 @@ static struct error *take_names(struct renewal *r, char *const *names, size_t co
                     r->public_name_count < ARRAY_LEN(r->public_names))
                         r->public_names[r->public_name_count++] = name;
                 if (is_proxy && !r->is_local && name_is_same(name, r->auth->cluster, r->auth->cluster)) {
-                        /* Often the cluster has the name of its proxies: it may be a public name, but no certificate contains it. */
+                        /* Often the cluster has the name of its proxies. It may be a public name, but is in no certificate. */
                         TRY(servers_check_name(r->auth, name, claim_of(r)));
                         continue;
                 }

@@ -105,7 +105,7 @@ void duplicates_enter(struct presence *p)
         struct str host_id = str_of(p->record->host_id);
 
         for (struct presence *q = map_get(live, host_id), *next; q != NULL; q = next) {
-                next = q->below; /* presence_finish(q) may free elements above q only */
+                next = q->below; /* presence_finish(q) may also end the one above q, not this one */
                 if (str_equal(q->nonce, p->nonce))
                         presence_finish(q, error_new(ERROR_ABORTED, "this agent connected again"));
         }

@@ -11,9 +11,9 @@
 #include "pki/key.h"
 
 /*
- * The steps of an attempt, in order. attempt_request.c has the steps up to the parameters of the host, attempt_proof.c those of the
- * proof, attempt_decision.c the later ones. The function that ends a step has its name: for the steps that wait for a message of the
- * host attempt_init(), attempt_params() and attempt_proof(), for the others a callback (on_find_token(), on_verify_proof() …).
+ * The steps of an attempt, in order. attempt_request.c has those up to the parameters of the host, attempt_proof.c those of the
+ * proof, attempt_decision.c the later ones. The function that ends a step has its name: attempt_init(), attempt_params() or
+ * attempt_proof() for a step that waits for a message of the host, else a callback (on_find_token(), on_verify_proof() …).
  *
  * The whole attempt may take TIMEOUT_JOIN. The timeout of each step prevents that one step uses all of it.
  */
@@ -77,7 +77,7 @@ void attempt_fail(struct attempt *at, const char *check, struct error *err)
         at->failure = error_hint(err, "%s%s(request %s)", hint == NULL ? "" : hint, hint == NULL ? "" : " ", at->request_id);
         at->is_waiting = true;
         struct duration wait = { 0 };
-        /* Proxies count the refusals that they forward. A verification without an answer is counted here: only auth knows of it. */
+        /* Proxies count the refusals that they forward. Only auth knows of a verification without an answer, and counts it. */
         if ((!at->is_forwarded && sources_is_refusal(at->failure)) || at->verifier.found.is_process_silent)
                 wait = sources_failed(at->auth->sources, at->peer, loop_now(&at->auth->loop));
         if (wait.ns == 0) {

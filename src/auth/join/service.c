@@ -86,7 +86,7 @@ static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit 
         const struct caller *caller = rpc_call_caller(j->call);
         bool sends_forwarded = init->forwarded_by_proxy || init->proxy_supplied_parameters != NULL;
 
-        /* A proxy always forwards for a joining host, and only a proxy may: its own identity is never that of the joining host. */
+        /* A proxy always forwards for a joining host, and only a proxy may: its identity is never that of the joining host. */
         if (sends_forwarded && !(caller->groups & CALLER_PROXY)) {
                 attempt_out_of_turn(j->attempt, "a claim to be a Proxy Service");
                 return;

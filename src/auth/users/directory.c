@@ -437,7 +437,7 @@ static bool is_locked(const Cteleport__V1__LockTarget *t, const struct lock_subj
         for (size_t i = 0; i < s->role_count; i++)
                 if (is_same(t->role, s->roles[i]))
                         return true;
-        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* all hosts have it */
+        if (t->role != NULL && !str_is_empty(s->host_id) && str_equal_nocase(str_of(t->role), STR("Instance"))) /* of all hosts */
                 return true;
         for (size_t i = 0; i < s->system_role_count; i++)
                 if (t->role != NULL && str_equal_nocase(str_of(t->role), str_of(s->system_roles[i])))
