@@ -140,7 +140,7 @@ struct error *token_check(Cteleport__V1__Token *token, struct arena *arena, stru
         return method == NULL ? err : error_also(err, error_about(check_rules(token->spec, method, arena, warnings), "spec.allow"));
 }
 
-/* A method that this release does not know may have secret names. */
+/* The name is also masked for an unknown join method, whose names may be secret. */
 void token_safe_name(const Cteleport__V1__Token *token, struct buf *out)
 {
         struct str name = token->metadata == NULL ? (struct str){ 0 } : str_of(token->metadata->name);

@@ -19,7 +19,7 @@
  */
 enum { MESSAGES_MAX = 8, VERSION_MAX = 64 };
 
-/* The message with fields of the proxy: ClientInit of JoinRequest, RegisterUsingTokenRequest of the older service. */
+/* Number of the field that the proxy completes: client_init of JoinRequest, in the older service the token request. */
 enum { COMPLETED_FIELD = 1 };
 
 /* One forwarded call. Freed when the call to auth is done and the call of the host is finished or gone. */

@@ -60,7 +60,7 @@ static struct error *change_user(const char *ca_dir)
         return sandbox_become_unprivileged(&services_process("signer")->user);
 }
 
-/* Loads the CA, which exists, and enters the sandbox: from here on no file is opened. */
+/* Loads the existing CA and enters the sandbox: from then on no file is opened. */
 static struct error *shut_in(struct signer *s)
 {
         AUTO_MEM char *ca_dir = mem_printf("%s/ca", s->data_dir);

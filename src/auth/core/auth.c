@@ -50,7 +50,7 @@ void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit
         audit_begin(r, kind, loop_wall(&a->loop), a->cluster);
 }
 
-/* Whether the cause may end without an operator, such as a signer that restarts or a full disk: other services go on. */
+/* Whether the cause may pass, such as a restart of the signer or a full disk: then the other services need not stop. */
 static bool passes_by_itself(const struct error *err)
 {
         return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED || err->code == ERROR_CANCELLED ||
@@ -154,7 +154,7 @@ static const char *tls_protocol_of_cluster(struct auth *a)
         return str_to_c(a->service->arena, buf_str(&name));
 }
 
-/* The chain has the leaf and the CA, as a host that pinned the CA expects it in the chain. */
+/* The chain has the leaf and the CA, as a host that pinned the CA requires it there. */
 static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
 {
         AUTO(buf) chain = BUF_MAX(64 * KiB);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stored record of a present host. */
+/* Checks the hello of an agent and builds the presence record of its host. */
 #include "auth/core/caller.h"
 #include "auth/hosts/presence_internal.h"
 #include "base/mem.h"
@@ -108,7 +108,7 @@ static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp
         return pb_text(whole);
 }
 
-/* Name and identity are those of the join; from the agent come only its version, services, addresses and labels. */
+/* Name and identity are those of the join. The agent provides only its version and the properties of its services. */
 void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host)
 {
         const Cteleport__V1__PresenceUp__Hello *hello = p->hello;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many joins are in progress, by source (attempt_internal.h). */
+/* Counts the joins in progress by source (attempt_internal.h). */
 #include "auth/join/attempt.h"
 #include "auth/join/attempt_internal.h"
 #include "base/limits.h"

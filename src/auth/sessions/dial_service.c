@@ -74,7 +74,7 @@ static void finish(struct dial *d, struct error *err)
         dial_free(d);
 }
 
-/* Whether the error is a refusal of the user; other errors are faults of the cluster and not audited. */
+/* Whether the error refuses the user: other errors, such as faults of the cluster, are not audited. */
 static bool is_refusal(const struct error *err)
 {
         return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;

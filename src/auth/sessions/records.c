@@ -475,7 +475,7 @@ struct record_stamp_slot {
         struct record_stamp stamp;
 };
 
-/* The only slot for a recording; a recording that is stored later with the same slot overwrites it. Fills key. */
+/* The index of the slot of a recording, and its key. Another recording with the same index overwrites the slot. */
 static size_t key_of(struct str session_id, struct str digest, uint8_t *key)
 {
         AUTO(buf) text = BUF_MAX(KiB);

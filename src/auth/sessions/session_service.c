@@ -399,7 +399,7 @@ static void answer_start(struct report_stream *t, const struct beginning *b, str
         learn_permits(t, answer);
         session_keep_permits(t->now.record->permits, answer);
         t->start = answer->refusal == NULL ? MAY_START : MAY_NOT_START;
-        if (answer->refusal != NULL && !b->is_open) /* else the node reports the end of the session, which is stored */
+        if (answer->refusal != NULL && !b->is_open) /* else the session is stored, and its end will be recorded */
                 snprintf(t->refused, sizeof t->refused, "%s", b->session_id);
         send_decision(t, answer, &d);
 }
