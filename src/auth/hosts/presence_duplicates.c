@@ -137,7 +137,7 @@ void duplicates_leave(struct presence *p)
                 presence_settle(above);
 }
 
-/* ---- agents of the past --------------------------------------------------------------------------------------- */
+/* ---- earlier agents ------------------------------------------------------------------------------------------- */
 
 bool duplicates_remember(struct arena *arena, struct str nonce, const Cteleport__State__V1__Presence *known, Cteleport__State__V1__Presence *record)
 {
