@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ssh-authorize: sshd's AuthorizedPrincipalsCommand, under a user of its own. What sshd's root half reads is put together
- * here, from what sshd itself said (our arguments) and from what the Auth Service signed; of the answer of the ssh process,
- * which meets the network, no byte is passed on.
+ * ssh-authorize: sshd's AuthorizedPrincipalsCommand, which runs as a user of its own. The privileged half of sshd reads its
+ * output, which has two sources only: the arguments that sshd passes, and the permissions that the Auth Service signed. No
+ * byte is copied from the answer of the ssh process, which is exposed to the network.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include "session/session_internal.h"
 #include "session/wire.h"
 
-enum { CERTIFICATE_MAX = 32 * KiB, LINE_MAX_LEN = KiB }; /* in wire form; ours are below 2 KiB */
+enum { CERTIFICATE_MAX = 32 * KiB, LINE_MAX_LEN = KiB }; /* in wire form; certificates of the cluster are below 2 KiB */
 
 typedef Cteleport__Session__V1__Permit permit_message;
 
@@ -33,7 +33,7 @@ static void put_authorize(struct channel *c, const struct login_permit *requeste
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
         Cteleport__Session__V1__Authorize authorize = CTELEPORT__SESSION__V1__AUTHORIZE__INIT;
 
-        authorize.connection_id = pb_text(requested->connection_id.ptr); /* arguments of ours: they end with a NUL */
+        authorize.connection_id = pb_text(requested->connection_id.ptr); /* part of argv, so NUL-terminated */
         authorize.login = pb_text(requested->login.ptr);
         authorize.certificate = pb_bytes(requested->certificate);
         authorize.nonce = pb_bytes(requested->nonce);
@@ -42,7 +42,7 @@ static void put_authorize(struct channel *c, const struct login_permit *requeste
         channel_put(c, &up);
 }
 
-/* The Auth Service signs the permissions, for this request only; the rest of the answer is signed by no one and not used. */
+/* The Auth Service signs the permissions, for this request only. The rest of the answer is not signed, and not used. */
 static struct error *check_answer(const struct session_options *o, struct login_permit *requested, const helper_down *down)
 {
         const struct ca_pins pins = { o->cas, o->ca_count };
@@ -92,11 +92,11 @@ struct error *session_authorize(const struct session_options *o, const char *log
                 .certificate = buf_str(&wire),
                 .nonce = str_of_bytes(nonce, sizeof nonce),
         };
-        /* sshd waits for us, twice for each login: the question is on its way while the libraries prepare themselves. */
+        /* sshd runs this command twice for each login: the request is sent first, and the libraries are initialised meanwhile. */
         put_authorize(&channel, &requested);
         TRY(channel_flush(&channel, MILLISECONDS(TIMEOUT_SESSION_FLUSH)));
-        TRY(login_permit_prepare()); /* the libraries look for their files before there are none */
-        /* Its system calls leave no way to a file, with Landlock or without; the operator's setting does not reach us through sshd. */
+        TRY(login_permit_prepare()); /* the libraries read their files before the sandbox closes the file system */
+        /* The filter of system calls denies all files, with or without Landlock. sshd does not pass on the operator's setting. */
         (void)setenv(SANDBOX_LANDLOCK_SETTING, "optional", 1);
         TRY(sandbox_enter(SANDBOX_AUTHORIZE, (struct sandbox_paths){ 0 }));
         TRY(channel_await(&channel, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
@@ -114,7 +114,7 @@ static struct error *authorize(int argc, char **argv)
         return session_authorize(&options, argv[argc - 2], argv[argc - 1], STDOUT_FILENO);
 }
 
-/* In the sandbox, which leaves writing: session_send looks at what it writes to. */
+/* Runs inside the sandbox, which permits write(2) but not the calls with which session_send inspects the descriptor. */
 static void send_message(const char *what)
 {
         AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
@@ -123,7 +123,7 @@ static void send_message(const char *what)
         escape_text(&line, str_of(what), SESSION_TEXT_MAX);
         buf_put_char(&line, '\n');
         bool is_sent = fd_write_all(STDERR_FILENO, buf_str(&line));
-        (void)is_sent; /* there is no other way to report it */
+        (void)is_sent; /* a failure cannot be reported anywhere */
 }
 
 int session_authorize_main(int argc, char **argv)

@@ -38,7 +38,7 @@ static struct error *abstract_address(const char *name, struct sockaddr_un *ret,
         return NULL;
 }
 
-/* A full backlog makes connect wait. */
+/* Limits the time that connect(2) blocks while the listener's backlog is full. */
 static void limit_connect(int fd)
 {
         struct timeval within = { .tv_sec = TIMEOUT_CONNECT / 1000 };
@@ -123,7 +123,7 @@ struct error *channel_read(struct channel *c)
         if (c->fd < 0)
                 return lost();
         size_t room = SESSION_FRAME_MAX - c->in.len;
-        if (room == 0) /* a whole frame waits to be taken */
+        if (room == 0) /* a whole frame is in the buffer and must be consumed first */
                 return NULL;
         at = buf_extend(&c->in, room);
         n = recv(c->fd, at, room, MSG_DONTWAIT);
@@ -166,7 +166,7 @@ struct error *channel_turn(struct channel *c, short events, void (*handle_messag
         }
 }
 
-/* Waits for one of `events`; *left becomes what is left of the time. */
+/* Waits until the descriptor is ready for one of `events`, at most until `end`. */
 static struct error *wait_for(struct channel *c, short events, struct instant end)
 {
         struct pollfd p = { .fd = c->fd, .events = events };

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "session/session_internal.h"
 
-/* SIGCHLD and SIGWINCH are ours; the others are meant for the session: sshd sends what the client asks for. */
+/* SIGCHLD and SIGWINCH are for this process. The others are for the session: sshd sends the signals that the client requests. */
 static const int watched[] = { SIGCHLD, SIGWINCH, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGTSTP, SIGTTOU, SIGTTIN };
 
 struct error *child_prepare(struct child *c)
@@ -56,7 +56,7 @@ static NO_RETURN void become(const struct child *c, const struct session_program
                 take_terminal(tty);
         } else {
                 setpgid(0, 0);
-                prctl(PR_SET_PDEATHSIG, SIGHUP); /* if this process is killed, the child must end too */
+                prctl(PR_SET_PDEATHSIG, SIGHUP); /* if this process is killed, the child ends too */
                 if (err >= 0)
                         dup2(err, STDERR_FILENO);
         }
@@ -77,7 +77,7 @@ struct error *child_start(struct child *c, const struct session_program *program
         if (c->pid == 0)
                 become(c, program, tty, err);
         if (tty < 0)
-                setpgid(c->pid, c->pid); /* parent and child both do it: the first one counts */
+                setpgid(c->pid, c->pid); /* both parent and child call it, so the group exists whichever runs first */
         return NULL;
 }
 

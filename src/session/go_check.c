@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ssh process says of a session becomes the environment of what runs, root's too: names, IDs and addresses, and
- * nothing that a shell, a prompt or a terminal could take for something else.
+ * Checks the Go message of the ssh process. Its values become environment variables of the session's programs, which may run as
+ * root: only names, IDs and addresses are accepted, without characters that a shell, a prompt or a terminal would interpret.
  */
 #include "base/limits.h"
 #include "base/str.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a login shell on a terminal shows first: as sshd itself (session.c there, do_login) when it runs no ForceCommand. sshd
- * keeps it from its forced commands; sshd_preload.c has collected it.
+ * The text that a login shell on a terminal shows first, as sshd itself prints it without a ForceCommand (do_login in session.c
+ * of OpenSSH). sshd does not print it for forced commands, so sshd_preload.c collects it.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@
 
 enum { GREETING_MAX = 32 * KiB };
 
-/* login(1) and sshd know this file. */
+/* Whether ~/.hushlogin exists, which login(1) and sshd honour. */
 static bool wants_none(const struct session_request *request)
 {
         const char *home = session_variable(request->environment, "HOME");
@@ -25,7 +25,7 @@ static bool wants_none(const struct session_request *request)
         return stat(path, &st) == 0;
 }
 
-/* As the terminal's modes turn output into what is shown: termios(3), ONLCR. The last line gets an end. */
+/* Converts newlines as the terminal's modes require: termios(3), ONLCR. An incomplete last line gets a newline. */
 static void put_lines(struct buf *out, struct str text, bool has_returns)
 {
         char before = '\n';
@@ -55,7 +55,7 @@ void session_greeting_put(struct buf *out, const struct session_request *request
                 return;
         bool has_returns = (modes->c_oflag & OPOST) != 0 && (modes->c_oflag & ONLCR) != 0;
         put_lines(out, collected, has_returns);
-        AUTO_PTR(error) err = file_read(MOTD_FILE, &motd); /* none, or too long: none is shown */
+        AUTO_PTR(error) err = file_read(MOTD_FILE, &motd); /* a missing or too long file is not shown */
         if (err == NULL && !contains_lines(collected, buf_str(&motd)))
                 put_lines(out, buf_str(&motd), has_returns);
 }

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "session/session_internal.h"
 
-/* Options end where a word is none, argv[1] apart, which is the command: what follows there comes from a client of sshd. */
+/* Options end at the first word without '-', except for argv[1], the command: words after it come from a client of sshd. */
 static const char *option(int argc, char **argv, const char *name, int *at)
 {
         while (++*at < argc && (*at == 1 || argv[*at][0] == '-'))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session without a terminal: the command has sshd's descriptors, so its bytes do not pass through us. What is left is to
- * wait, to pass signals on, to end when ordered to, and to report what sftp-server does.
+ * A session without a terminal: the command inherits sshd's descriptors, so its data does not pass through this process. This
+ * process waits, forwards signals, ends the command when ordered to, and reports the file operations of sftp-server.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,17 +15,17 @@
 #include "session/sftp_log.h"
 #include "session/wire.h"
 
-enum { BACKLOG_MAX = SESSION_FRAME_MAX }; /* of file operations; beyond, sftp-server waits */
+enum { BACKLOG_MAX = SESSION_FRAME_MAX }; /* bytes of unsent reports of file operations; above it, the log is not read */
 
 struct plain {
         struct channel *channel;
         struct child child;
         int log;            /* read end of sftp-server's stderr, or -1 */
-        struct buf lines;   /* read from it, not taken apart yet */
-        struct sftp_operation held; /* reported when no failure of it came */
+        struct buf lines;   /* read from `log`, not parsed yet */
+        struct sftp_operation held; /* reported when the log has no failure of it */
         bool is_holding;
         struct session_outcome *outcome;
-        bool is_over;       /* we are ending it */
+        bool is_over;       /* this process is ending the session */
 };
 
 static void plain_release(struct plain *p)
@@ -38,7 +38,7 @@ static void plain_release(struct plain *p)
         child_release(&p->child);
 }
 
-/* ---- what sftp-server says ---------------------------------------------------------------------------------- */
+/* ---- the log of sftp-server --------------------------------------------------------------------------------- */
 
 static void report_held(struct plain *p, const char *status)
 {
@@ -61,7 +61,7 @@ static void report_held(struct plain *p, const char *status)
         p->is_holding = false;
 }
 
-/* The line comes with its end. */
+/* `line` includes its newline. */
 static void take_line(struct plain *p, struct str line)
 {
         struct sftp_operation op;
@@ -80,7 +80,7 @@ static void take_line(struct plain *p, struct str line)
                 report_held(p, "");
                 break;
         case SFTP_LINE_FOREIGN:
-                session_write(STDERR_FILENO, line); /* the client shows it */
+                session_write(STDERR_FILENO, line); /* sent to the client, which shows it */
         }
 }
 
@@ -115,7 +115,7 @@ static void read_log(struct plain *p)
         p->log = -1;
 }
 
-/* ---- the wait -------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------------------------- */
 
 static void end_it(struct plain *p, const char *reason)
 {
@@ -153,7 +153,7 @@ static int timeout(const struct plain *p)
         return p->is_holding ? TIMEOUT_FILE_STATUS : -1;
 }
 
-/* Waits and does what there is to do. */
+/* One turn of the loop: waits for events and handles them. */
 static void step(struct plain *p)
 {
         struct pollfd fds[] = {
@@ -176,7 +176,7 @@ static void step(struct plain *p)
                 end_it(p, err->what);
 }
 
-/* sshd sees the ends of the command's own input and output, not ours. */
+/* Replaces stdin and stdout, so that sshd sees when the command closes its own input and output. */
 static void let_go_of_io(void)
 {
         AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -189,7 +189,7 @@ static void let_go_of_io(void)
 
 static struct error *start(struct plain *p, const struct session_request *request, const Cteleport__Session__V1__Go *go)
 {
-        enum { PROGRAM_MAX = 4 * MiB }; /* the kernel takes no larger environment */
+        enum { PROGRAM_MAX = 4 * MiB }; /* the kernel accepts no larger environment */
         AUTO_PTR(arena) arena = arena_new(PROGRAM_MAX);
         struct session_program program;
         int log[2] = { -1, -1 };
@@ -215,11 +215,11 @@ struct error *session_run_plain(struct channel *c, const struct session_request 
         TRY(child_prepare(&p.child));
         TRY(start(&p, request, go));
         let_go_of_io();
-        struct error *err = channel_turn(p.channel, 0, handle_message, &p); /* what came with `go` */
+        struct error *err = channel_turn(p.channel, 0, handle_message, &p); /* messages that arrived together with `go` */
         if (err != NULL)
                 end_it(&p, err->what);
         error_free(err);
-        /* What sftp-server said last is still in the pipe when it has ended. */
+        /* The last log lines of sftp-server are still in the pipe after its exit. */
         while (!p.is_over && (!p.child.has_ended || p.log >= 0))
                 step(&p);
         child_outcome(&p.child, ret);

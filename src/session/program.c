@@ -5,7 +5,7 @@
 
 enum { ENVIRONMENT_ADDED = 16 };
 
-/* ---- what is asked for ----------------------------------------------------------------------------------- */
+/* ---- the request ----------------------------------------------------------------------------------------- */
 
 static struct str base_name(struct str path)
 {
@@ -20,7 +20,7 @@ static bool is_blank(char c)
         return c == ' ' || c == '\t' || c == '\n';
 }
 
-/* The next word as a shell separates them, without quotes and backslashes; cut where it is longer than any that is looked for. */
+/* The next word as a shell separates words, without quotes and backslashes; cut at `size`, which exceeds every word compared here. */
 static struct str next_word(struct str *rest, char *room, size_t size)
 {
         size_t at = 0, len = 0;
@@ -36,7 +36,7 @@ static struct str next_word(struct str *rest, char *room, size_t size)
 
 enum { WORD_MAX = 4 * KiB };
 
-/* The program of a command: behind assignments, and words with which a shell runs the next one. */
+/* The program of a command, after variable assignments and after words with which a shell runs another program. */
 static struct str program_word(struct str *rest, char *room, size_t size)
 {
         static const char *const before[] = { "exec", "command", "env", "nohup" };
@@ -52,7 +52,7 @@ static struct str program_word(struct str *rest, char *room, size_t size)
         return base_name(word);
 }
 
-/* `scp -t` and `scp -f` are the far ends of a copy; other flags may stand before. `rest` is what follows the program. */
+/* `scp -t` and `scp -f` are the far ends of a copy; other flags may precede them. `rest` is the text after the program. */
 static bool is_far_end(struct str rest)
 {
         char room[WORD_MAX];
@@ -68,7 +68,7 @@ static bool is_far_end(struct str rest)
         }
 }
 
-/* The Subsystem of sshd's options, word for word: the node's sftp-server and our flags. What it says is believed. */
+/* Whether the command is exactly sshd's Subsystem option: the node's sftp-server with our flags. Only its log is trusted. */
 static bool is_our_sftp(struct str command, const char *sftp_server)
 {
         struct str flags = command, path = str_split(&flags, ' ');
@@ -94,9 +94,9 @@ struct session_request session_request_of(const char *command, const char *sftp_
         return request;
 }
 
-/* ---- its environment --------------------------------------------------------------------------------------- */
+/* ---- the environment --------------------------------------------------------------------------------------- */
 
-/* About sshd's own terminal and connection, or ours to say. What a session has instead is added below. */
+/* Variables about sshd's own terminal and connection, or set by this program. The values of the session are added below. */
 static const char *const dropped[] = {
         "SSH_ORIGINAL_COMMAND", "SSH_TTY", "SSH_CLIENT", "SSH_CONNECTION", "SSH_SESSION_ID", "SSH_TELEPORT_USER",
         "SSH_TELEPORT_CLUSTER_NAME", "SSH_TELEPORT_HOST_UUID", "SSH_SESSION_WEBPROXY_ADDR", "TELEPORT_SESSION", "SSH_USER_AUTH",
@@ -140,7 +140,7 @@ static void add(const char **envp, size_t *count, const char *entry)
         envp[(*count)++] = entry;
 }
 
-/* The node's end of the connection is sshd on a socketpair: it has no address. */
+/* sshd's end of the connection is a socketpair, which has no address. */
 static void add_connection(struct arena *a, const char **envp, size_t *count, const char *client_addr)
 {
         struct str host, port;
@@ -202,7 +202,7 @@ void session_program_plan(struct arena *a, const struct session_request *request
                 struct str rest = str_trim(str_of(request->command));
 
                 ret->path = str_to_c(a, str_split(&rest, ' '));
-                ret->argv = words(a, "sftp-server", "-e", "-l", "VERBOSE"); /* at INFO one cannot tell whose status it is */
+                ret->argv = words(a, "sftp-server", "-e", "-l", "VERBOSE"); /* INFO does not show which operation has failed */
         } else {
                 ret->argv = words(a, name == NULL ? "sh" : name, "-c", request->command, NULL);
         }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session on a terminal. sshd has made one for us (the outer); the user's shell gets another (the inner), and
- * every byte passes here on its way between the two:
+ * A session on a terminal. sshd has made one for this process (the outer); the user's shell gets another (the inner), and
+ * this process copies every byte between the two:
  *
  *      outer ── typed ──▶ inner
- *      outer ◀── screen ── inner       read, given to the recorder, and only then shown
+ *      outer ◀── screen ── inner       read, sent to the recorder, and shown only then
  *                  │
  *                  └──▶ channel        Output
  *
- * Nothing is read while what was read before has not gone on, so the slowest of the client, the recorder and the
- * shell sets the pace, and memory is three buffers.
+ * No side is read while earlier data of it is not written yet, so the slowest of the client, the recorder and the
+ * shell determines the rate, and memory is limited to three buffers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,22 +31,22 @@
 enum {
         SCREEN_MAX = 64 * KiB,
         TYPED_MAX = 16 * KiB,
-        NOTICE_ROOM = 3 * SESSION_TEXT_MAX, /* for what we say between */
+        NOTICE_ROOM = 3 * SESSION_TEXT_MAX, /* for messages of this process among the output */
 };
 
 struct relay {
         struct channel *channel;
         struct child child;
         const struct session_terminal *terminal;
-        int outer, inner;         /* non-blocking; inner is -1 when the session has let go of it */
+        int outer, inner;         /* non-blocking; inner is -1 after it was closed */
         struct buf screen;
-        size_t recorded;          /* of screen: may be shown */
+        size_t recorded;          /* bytes of screen that are recorded and may be shown */
         struct buf typed;
-        uint64_t unreported;          /* bytes typed, not reported to the recorder yet */
+        uint64_t unreported;          /* number of typed bytes that are not reported to the recorder yet */
         bool is_recording;
-        bool is_resized;          /* the inner terminal has the old size yet */
-        bool is_silent;           /* the outer terminal is gone */
-        bool is_over;             /* we are ending it */
+        bool is_resized;          /* the inner terminal still has the old size */
+        bool is_silent;           /* the outer terminal is closed */
+        bool is_over;             /* this process is ending the session */
         struct duration idle_timeout;
         struct instant last_typed;
         struct session_outcome *outcome;
@@ -79,8 +79,8 @@ void session_terminal_release(struct session_terminal *t)
 }
 
 /*
- * What was typed already is read while the terminal still echoes: the kernel may take a key from its queue as late as
- * in this read, and echoes it or not by the modes of that moment.
+ * Data that was typed earlier is read while the terminal still echoes: the kernel may process a key as late as in this
+ * read, and echoes the key or not by the modes of that moment.
  */
 struct error *session_terminal_take(struct session_terminal *t, int fd)
 {
@@ -106,7 +106,7 @@ struct error *session_terminal_take(struct session_terminal *t, int fd)
         return err;
 }
 
-/* As the line discipline does, termios(3): ECHO, ECHOCTL, ONLCR. */
+/* Echoes as the line discipline does, termios(3): ECHO, ECHOCTL, ONLCR. */
 void session_terminal_echo(const struct session_terminal *t, struct buf *out)
 {
         for (size_t i = 0; i < t->ahead_len && t->modes.c_lflag & ECHO; i++) {
@@ -124,7 +124,7 @@ void session_terminal_echo(const struct session_terminal *t, struct buf *out)
 
 static struct error *start(struct relay *r, const struct session_request *request, const Cteleport__Session__V1__Go *go)
 {
-        enum { PROGRAM_MAX = 4 * MiB }; /* the kernel takes no larger environment */
+        enum { PROGRAM_MAX = 4 * MiB }; /* the kernel accepts no larger environment */
         AUTO_PTR(arena) arena = arena_new(PROGRAM_MAX);
         struct session_program program;
         struct winsize size = { 0 };
@@ -146,7 +146,7 @@ static struct error *start(struct relay *r, const struct session_request *reques
 static void let_go_of_inner(struct relay *r)
 {
         if (r->inner >= 0)
-                close(r->inner); /* the kernel hangs up: SIGHUP to the shell and to what is in front */
+                close(r->inner); /* the kernel sends SIGHUP to the shell and to the foreground process group */
         r->inner = -1;
 }
 
@@ -172,7 +172,7 @@ static void report_output(struct relay *r, struct str bytes)
                 report_part(r, str_slice(bytes, at, SESSION_OUTPUT_MAX));
 }
 
-/* Reads until there is no more, or enough for one message. */
+/* Reads until no more data is available, or until one message is full. */
 static void read_inner(struct relay *r)
 {
         size_t before = r->screen.len;
@@ -187,7 +187,7 @@ static void read_inner(struct relay *r)
                         continue;
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         break;
-                let_go_of_inner(r); /* EIO: no process has the other side open any more */
+                let_go_of_inner(r); /* EIO: no process has the other side open */
         }
         struct str bytes = str_slice(buf_str(&r->screen), before, r->screen.len);
         if (bytes.len > 0 && r->is_recording)
@@ -209,7 +209,7 @@ static void show(struct relay *r)
         }
 }
 
-/* Says something on the terminal, behind what is on its way there. It is not part of the recording. */
+/* Shows a message on the terminal, after the output that is pending there. The message is not part of the recording. */
 static void send_message(struct relay *r, struct str text)
 {
         AUTO(buf) line = BUF_MAX(SESSION_TEXT_MAX + 64);
@@ -217,11 +217,11 @@ static void send_message(struct relay *r, struct str text)
         buf_put_c(&line, "\r\nteleport: ");
         escape_text(&line, text, SESSION_TEXT_MAX);
         buf_put_c(&line, "\r\n");
-        if (line.len <= r->screen.max - r->screen.len) /* a client that does not read gets no more of it */
+        if (line.len <= r->screen.max - r->screen.len) /* a client that does not read gets no further message */
                 buf_put(&r->screen, buf_str(&line));
 }
 
-/* Keys that were typed before we came: they have been shown, so they are recorded, and they are the shell's. */
+/* Keys typed before the session began: they have been echoed, so they are recorded, and are then the shell's input. */
 static void take_ahead(struct relay *r)
 {
         AUTO(buf) echo = BUF_MAX(2 * TERMINAL_QUEUE);
@@ -233,7 +233,7 @@ static void take_ahead(struct relay *r)
                 report_output(r, buf_str(&echo));
 }
 
-/* What the user reads before the shell says anything. It is recorded like what the shell says. */
+/* Shows the text that precedes the shell's output. It is recorded like the shell's output. */
 static void greet(struct relay *r, const struct session_request *request)
 {
         AUTO(buf) text = BUF_MAX(SCREEN_MAX - TERMINAL_QUEUE);
@@ -279,7 +279,7 @@ static void type(struct relay *r)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
-/* Shows what may be shown, for a moment: the client may have stopped reading. */
+/* Shows the recorded output for a limited time, because the client may have stopped reading. */
 static void show_last(struct relay *r)
 {
         struct instant end = instant_add(now(), MILLISECONDS(TIMEOUT_SESSION_FLUSH));
@@ -294,7 +294,7 @@ static void show_last(struct relay *r)
         }
 }
 
-/* Output that was shown is recorded, output that was not recorded is not shown; then the reason, if the client still reads. */
+/* Shows the recorded output and drops the rest, which must not be shown; then shows the reason, if the client still reads. */
 static void end_it(struct relay *r, const char *reason)
 {
         if (r->is_over)
@@ -313,7 +313,7 @@ static void end_it(struct relay *r, const char *reason)
                 kill(-in_front, SIGKILL);
 }
 
-/* The client is gone: a hang-up, as sshd's own. What ignores it lives on, but not the shell. */
+/* The client has disconnected: sends SIGHUP, as sshd does. A process that ignores SIGHUP continues, but the shell is ended. */
 static void hang_up(struct relay *r)
 {
         r->is_over = true;
@@ -322,7 +322,7 @@ static void hang_up(struct relay *r)
         child_end(&r->child, MILLISECONDS(TIMEOUT_SESSION_HANGUP));
 }
 
-/* ---- the recorder's word -------------------------------------------------------------------------------------------- */
+/* ---- messages of the recorder --------------------------------------------------------------------------------------- */
 
 static void handle_message(void *ctx, const helper_down *down)
 {
@@ -340,7 +340,7 @@ static void handle_message(void *ctx, const helper_down *down)
 
 /* ---- signals -------------------------------------------------------------------------------------------------------- */
 
-/* When the recorder has received everything: however often a client resizes, one message waits. */
+/* Sent when the recorder has received all earlier data: only one message waits, however often a client resizes. */
 static void resize(struct relay *r)
 {
         helper_up up = CTELEPORT__SESSION__V1__HELPER_UP__INIT;
@@ -354,7 +354,7 @@ static void resize(struct relay *r)
         size.rows = cells.ws_row;
         up.payload_case = CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_RESIZE;
         up.resize = &size;
-        channel_put(r->channel, &up); /* first, so that what the program draws for the new size comes behind */
+        channel_put(r->channel, &up); /* before the ioctl, so that the output for the new size follows the message */
         ioctl(r->inner, TIOCSWINSZ, &cells);
 }
 
@@ -409,7 +409,7 @@ static short either(bool reads, bool writes)
         return (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
 }
 
-/* Waits for whatever can go on. A hung-up inner terminal would wake us for ever, so it is not asked in vain. */
+/* Waits until data can be copied. The inner terminal is left out if no data can: after its hang-up, poll(2) returns at once. */
 static void wait_for(struct relay *r, struct pollfd *fds)
 {
         bool has_backlog = channel_backlog(r->channel) > 0;
@@ -424,7 +424,7 @@ static void wait_for(struct relay *r, struct pollfd *fds)
         poll(fds, WATCHED, timeout(r));
 }
 
-/* A turn. Every error is that of the recorder. */
+/* One turn of the loop. All errors are errors of the recorder. */
 static struct error *step(struct relay *r)
 {
         struct pollfd fds[WATCHED];
@@ -451,7 +451,7 @@ static struct error *step(struct relay *r)
         return NULL;
 }
 
-/* Whether all that the session has shown is on its way: poll also fetches what the kernel still holds back. */
+/* Whether all output of the session is copied: poll(2) also makes the kernel deliver data that it still buffers. */
 static bool is_drained(struct relay *r)
 {
         struct pollfd p = { .fd = r->inner, .events = POLLIN };
@@ -461,7 +461,7 @@ static bool is_drained(struct relay *r)
 
 static void relay(struct relay *r)
 {
-        struct error *first = channel_turn(r->channel, 0, handle_message, r); /* what came with `go` */
+        struct error *first = channel_turn(r->channel, 0, handle_message, r); /* messages that arrived together with `go` */
 
         while (!r->is_over) {
                 AUTO_PTR(error) err = first != NULL ? first : step(r);

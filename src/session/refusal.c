@@ -6,7 +6,7 @@
 /* draft-ietf-secsh-filexfer-02, section 3 and 7 */
 enum { FXP_INIT = 1, FXP_VERSION = 2, FXP_LSTAT = 7, FXP_STAT = 17, FXP_STATUS = 101, FXP_ATTRS = 105 };
 enum { FX_PERMISSION_DENIED = 3, ATTR_PERMISSIONS = 4, MODE_FILE = 0100000, MODE_DIRECTORY = 0040000 };
-enum { VERSION = 3, REQUEST_MAX = 256 * 1024 }; /* what OpenSSH's server takes */
+enum { VERSION = 3, REQUEST_MAX = 256 * 1024 }; /* the limit of OpenSSH's server */
 
 static void put_version(struct buf *out)
 {
@@ -34,7 +34,7 @@ static void put_status(struct buf *out, uint32_t id, struct str sentence)
         buf_put_ssh_string(out, STR("")); /* the language */
 }
 
-/* A head is whole: its request is answered, and the rest of it dropped. */
+/* The header is complete: answers its request, and drops the rest of it. */
 static struct error *take_head(struct sftp_refusal *r, struct buf *answer)
 {
         struct reader head = reader_over(str_of_bytes(r->head, r->head_len));

@@ -26,11 +26,11 @@
 
 enum { NOTHING_RAN = 255 };
 
-/* ---- words ------------------------------------------------------------------------------------------------- */
+/* ---- messages to the user ---------------------------------------------------------------------------------- */
 
 /*
- * The descriptor is shared with the command, so its own flags stay as they are: for a socket the flag goes with the one call, what
- * has a name in /proc is opened anew, and a terminal is ours alone.
+ * Writes without blocking. The command shares the descriptor, so its flags must not change: send(2) has a flag for one call on a
+ * socket, and a file with a name in /proc is opened again. Only a terminal is not shared, so its flags change during the write.
  */
 void session_write(int fd, struct str bytes)
 {
@@ -65,7 +65,7 @@ void session_send(int fd, bool is_terminal, struct str text)
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
 
-/* The command as it is reported: text, no longer than the audit keeps. The command itself runs unchanged. */
+/* The command as it is reported: escaped text, cut to the length that the audit stores. The command itself runs unchanged. */
 static const char *reported_command(const char *command, struct buf *out)
 {
         struct str text = str_of(command);
@@ -100,7 +100,7 @@ static void put_start(struct channel *c, const struct session_options *o, const 
         channel_put(c, &up);
 }
 
-/* They were blocked when this program was started, so that no signal ended it before its handlers were set. */
+/* Signals were blocked when this program was started, so that no signal ended it before its handlers were set. */
 static void let_signals_in(void)
 {
         sigset_t none;
@@ -134,7 +134,7 @@ struct error *session_begin(struct channel *c, const struct session_options *o, 
 
 /* ---- a refusal ------------------------------------------------------------------------------------------------- */
 
-/* Until the client has the whole answer, or sends what is not SFTP. Nothing else waits for this. */
+/* Answers SFTP requests until the client has the whole answer, or sends other data. No other work waits for this. */
 static void serve_refusal(struct str sentence)
 {
         const struct instant end = instant_add(clock_now(clock_system()), MILLISECONDS(TIMEOUT_SESSION_REFUSAL));
@@ -159,7 +159,7 @@ static void serve_refusal(struct str sentence)
         error_free(err);
 }
 
-/* In the words of the protocol that the client expects, where that has some. */
+/* Sends the refusal by the protocol that the client expects, if that protocol can carry a message. */
 static void report_copier(const struct session_request *request, const char *why)
 {
         enum { SENTENCE_MAX = SFTP_REFUSAL_ANSWER_MAX - 64 };
@@ -209,7 +209,7 @@ struct error *session_run(const struct session_options *o, const char *command, 
         request.shell = o->shell;
         request.environment = o->environment;
         request.greeting = o->greeting;
-        if (terminal >= 0) /* at once: what is typed ahead is echoed by the terminal that is recorded */
+        if (terminal >= 0) /* before the request, so that keys typed ahead are echoed by the terminal that is recorded */
                 TRY(session_terminal_take(&outer, terminal));
         struct error *err = session_begin(&channel, o, &request, terminal, &go);
         if (err != NULL) {
@@ -222,11 +222,11 @@ struct error *session_run(const struct session_options *o, const char *command, 
         if (err != NULL)
                 snprintf(ret->reason, sizeof ret->reason, "%s", err->what);
         AUTO_PTR(error) unreported = report_exit(&channel, ret);
-        (void)unreported; /* the SSH Service sees our end in any case */
+        (void)unreported; /* the SSH Service sees the end of this process in any case */
         return err;
 }
 
-/* Ends this process as the command ended, so that sshd tells the client of the same signal. */
+/* Ends this process by the signal that ended the command, so that sshd reports the same signal to the client. */
 static void end_by(int signum)
 {
         sigset_t set;
@@ -240,7 +240,7 @@ static void end_by(int signum)
         raise(signum);
 }
 
-/* What sshd would have given to the shell, without the marks. Entries without one are not the account's. */
+/* The environment that sshd would have passed to the shell, without the marks. Entries without a mark are not the account's. */
 static const char **account_environment(void)
 {
         size_t count = 0;
@@ -256,7 +256,7 @@ static const char **account_environment(void)
         return list;
 }
 
-/* The account's, as sshd reads it. */
+/* The account's shell, read from the account database as sshd does. */
 static const char *account_shell(void)
 {
         const struct passwd *account = getpwuid(getuid());
@@ -270,7 +270,7 @@ int session_main(int argc, char **argv)
         struct session_outcome outcome = { .code = NOTHING_RAN };
         int terminal = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
 
-        /* Only root may read the memory of this process: not the user's other processes, not those it starts. */
+        /* Only root may read the memory of this process: not the user's other processes, nor the programs of this session. */
         process_hide();
         AUTO_MEM const char **environment = account_environment();
         AUTO_PTR(error) err = session_options_read(argc, argv, &options);

@@ -5,16 +5,16 @@
 
 enum { FLAGS_MAX = 256 };
 
-/* How a line begins, up to the quote of its first path, and how the second one is announced. */
+/* The text before the first path of a line, up to its quote, and the text before the second path. */
 struct form {
         struct str prefix;
         const char *action;
-        struct str second; /* empty: there is one path */
+        struct str second; /* empty: the line has one path */
 };
 
 #define FORM(prefix_text, action_name, second_text) { STR_INIT(prefix_text), action_name, STR_INIT(second_text) }
 
-/* Strings that sftp-server prints; what follows a path is the operation's flags. */
+/* Strings that sftp-server prints. The text after a path has the flags of the operation. */
 static const struct form forms[] = {
         FORM("open \"", "open", ""),
         FORM("close \"", "close", ""),
@@ -92,7 +92,7 @@ static void unvis(struct str s, struct buf *out)
 static struct buf readable(struct str s, size_t limit)
 {
         AUTO(buf) raw = BUF_MAX(SFTP_LINE_MAX);
-        struct buf out = BUF_MAX(SFTP_PATH_MAX + 16); /* one escape and "..." beyond the limit */
+        struct buf out = BUF_MAX(SFTP_PATH_MAX + 16); /* room for one escape and "..." beyond the limit */
 
         unvis(s, &raw);
         escape_text(&out, buf_str(&raw), limit);
@@ -107,7 +107,7 @@ static size_t find(struct str s, struct str part)
         return s.len;
 }
 
-/* The path ends at the last quote, for what OpenSSH writes behind it has none. */
+/* The path ends at the last quote, because the text that OpenSSH writes after it has no quotes. */
 static size_t last_quote(struct str s)
 {
         for (size_t i = s.len; i > 0; i--)
@@ -116,7 +116,7 @@ static size_t last_quote(struct str s)
         return s.len;
 }
 
-/* The number behind the word, 0 when there is none. */
+/* The number after `word`; 0 if there is none. */
 static uint64_t number_behind(struct str text, struct str word)
 {
         size_t at = find(text, word);

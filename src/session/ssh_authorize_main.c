@@ -7,7 +7,7 @@
 
 int main(int argc, char **argv)
 {
-        prctl(PR_SET_NAME, "teleport"); /* executed by descriptor, it would be called by a number */
+        prctl(PR_SET_NAME, "teleport"); /* executed by descriptor, so the kernel would name it by a number */
         if (argc < 2 || strcmp(argv[1], "ssh-authorize") != 0)
                 return 2;
         return session_authorize_main(argc - 1, argv + 1);

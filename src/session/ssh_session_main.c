@@ -6,7 +6,7 @@
 #include "session/session.h"
 
 #ifdef CTELEPORT_SANITIZED
-/* The look for leaks at the end makes a process dumpable that is not, and another program of the account would have it. */
+/* LeakSanitizer makes the process dumpable at exit, so that another program of the account could trace it. */
 const char *__asan_default_options(void);
 
 const char *__asan_default_options(void)
@@ -17,7 +17,7 @@ const char *__asan_default_options(void)
 
 int main(int argc, char **argv)
 {
-        prctl(PR_SET_NAME, "teleport"); /* executed by descriptor, it would be called by a number */
+        prctl(PR_SET_NAME, "teleport"); /* executed by descriptor, so the kernel would name it by a number */
         if (argc < 2 || strcmp(argv[1], "ssh-session") != 0)
                 return 2;
         return session_main(argc - 1, argv + 1);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loaded into sshd; see sshd_preload.h. It changes five things that sshd does, and no other:
+ * The library that is loaded into sshd; see sshd_preload.h. It changes only these operations of sshd:
  *
- *   - execve of the login shell for the ForceCommand becomes execve of the program of a session: the shell, its start-up files
- *     and everything that an environment can do to a shell or to ld.so come after the recorder, not before it. The
- *     account's environment is handed over under names that mean nothing to anybody (SESSION_ENV_MARK).
+ *   - execve of the login shell for the ForceCommand becomes execve of the session program. The recorder thus starts before the
+ *     shell, before its start-up files, and before any effect that an environment has on a shell or on ld.so. The account's
+ *     environment is passed under names that no program uses (SESSION_ENV_MARK).
  *   - That program is executed from a file in memory which the account may execute but not read, so the kernel makes the process
- *     undumpable from its first instruction (execve(2), PR_SET_DUMPABLE): no other program of the account ever traces it,
- *     opens its memory or descriptors, or sees the file.
- *   - ssh-authorize is executed from a file in memory, too, instead of by env(1) and the whole of `teleport`: the same code, as the
- *     same user, without the libraries of the services. When that cannot be, sshd runs what its options say.
- *   - What PAM puts into the environment stays aside until then, so that /etc/ssh/sshrc does not run with it.
- *   - The terminals that sshd makes stay root's, mode 0600: only the program of the session has them, by inheritance.
- *   - passwd(1) is not run in the place of a session whose password has expired: it would not be recorded.
+ *     undumpable from its first instruction (execve(2), PR_SET_DUMPABLE): no other program of the account can trace it,
+ *     open its memory or descriptors, or read the file.
+ *   - ssh-authorize is executed from a file in memory, too, instead of by env(1) and the whole of `teleport`: the same code, as
+ *     the same user, without the libraries of the services. If that fails, sshd runs the command of its options.
+ *   - The environment that PAM sets is held back until the session program starts, so that /etc/ssh/sshrc runs without it.
+ *   - Terminals that sshd creates stay owned by root, mode 0600: only the session program has them, by inheritance.
+ *   - passwd(1) does not run in place of a session whose password has expired: it would not be recorded.
  *
- * And it listens: what PAM's modules say and when the account was here last, which sshd shows to login shells but not to forced
- * commands, goes to the program of the session (SESSION_GREETING).
+ * It also collects the messages of PAM's modules and the account's last login, which sshd shows to login shells but not to forced
+ * commands, and passes them to the session program (SESSION_GREETING).
  *
- * It fails closed: when the program of a session cannot be started nothing is.
+ * It fails closed: if the session program cannot be started, no program is started.
  */
 #include "session/sshd_preload.h"
 
@@ -51,16 +51,16 @@ static const char forced_option[] = "ForceCommand=";
 
 extern const char session_image[], session_image_end[], authorize_image[], authorize_image_end[];
 
-static char *library;  /* its own image, for an sshd that executes the rest of itself; NULL: it does not */
+static char *library;  /* image of this library, for an sshd that executes further programs; NULL: it does not */
 static size_t library_len;
-static char *forced;   /* the ForceCommand, "exec PROGRAM ssh-session OPTION…"; NULL: sshd does not run for us */
-static char **of_pam;  /* the environment that PAM made; NULL: none */
+static char *forced;   /* the ForceCommand, "exec PROGRAM ssh-session OPTION…"; NULL: another sshd, left unchanged */
+static char **of_pam;  /* the environment that PAM set; NULL: none */
 
 static char sent_by_pam[SESSION_GREETING_MAX];
 
 /*
- * Shared by all processes of a connection's sshd. The one that is root, and makes terminals, knows of the last login; another one
- * starts the session. Read by the latter only, which only shows it.
+ * Shared by all processes of a connection's sshd. The process that runs as root and creates terminals writes the last login;
+ * another process starts the session, and only shows the line.
  */
 static struct {
         char last_login[512]; /* a line */
@@ -68,7 +68,7 @@ static struct {
 
 /* ---- the start of sshd --------------------------------------------------------------------------------------- */
 
-/* From OpenSSH 9.8 on sshd is several programs. */
+/* From OpenSSH 9.8 on, sshd consists of several programs. */
 static bool has_several_programs(void)
 {
         static const char *const places[] = { "/usr/lib/openssh/sshd-session", "/usr/libexec/openssh/sshd-session",
@@ -95,7 +95,7 @@ static void keep_library(int fd)
         }
 }
 
-/* "/proc/self/fd/N", as it was loaded from. */
+/* The descriptor from which this library was loaded, "/proc/self/fd/N"; -1 if LD_PRELOAD has another form. */
 static int own_descriptor(void)
 {
         static const char place[] = "/proc/self/fd/";
@@ -104,7 +104,7 @@ static int own_descriptor(void)
         return path != NULL && strncmp(path, place, sizeof(place) - 1) == 0 ? (int)strtol(path + sizeof(place) - 1, NULL, 10) : -1;
 }
 
-/* sshd writes over its arguments later: nothing may point into them. */
+/* sshd overwrites its arguments later, so all needed values are copied. */
 static __attribute__((constructor)) void begin(int argc, char **argv)
 {
         _Static_assert(sizeof(SSHD_PRELOAD_GUARD) == sizeof(SSHD_PRELOAD_GUARD_TAKEN), "the one fits where the other was");
@@ -119,7 +119,7 @@ static __attribute__((constructor)) void begin(int argc, char **argv)
                         forced = strdup(argv[i] + sizeof(forced_option) - 1);
         }
         if (guard == NULL || forced == NULL)
-                return; /* an sshd that still has the guard ends by itself */
+                return; /* an sshd that still has the guard option exits by itself */
         memcpy(guard, SSHD_PRELOAD_GUARD_TAKEN, sizeof(SSHD_PRELOAD_GUARD_TAKEN));
         shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared == MAP_FAILED)
@@ -131,15 +131,15 @@ static __attribute__((constructor)) void begin(int argc, char **argv)
         }
 }
 
-/* The function of that name which this one stands before. */
+/* The function of this name that the library's own function replaces. */
 static void *next(const char *name)
 {
         return dlsym(RTLD_NEXT, name);
 }
 
-/* ---- what PAM says ---------------------------------------------------------------------------------------------- */
+/* ---- messages of PAM -------------------------------------------------------------------------------------------- */
 
-/* Whether the caller is sshd and not a module of PAM. */
+/* Whether the caller is sshd itself, not a PAM module. */
 static bool is_in_sshd(const void *caller)
 {
         Dl_info program, place;
@@ -172,7 +172,7 @@ struct pam_conv {
 };
 enum { PAM_SUCCESS = 0, PAM_BUF_ERR = 5, PAM_CONV = 5, PAM_ERROR_MSG = 3, PAM_TEXT_INFO = 4 };
 
-/* sshd's own conversation, while ours stands before it. */
+/* sshd's own conversation, while the library's conversation replaces it. */
 static struct pam_conv sshds_conv;
 
 static void keep_message(const char *text)
@@ -196,7 +196,7 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
         return sshds_conv.conv(count, messages, answers, sshds_conv.ctx);
 }
 
-/* Calls a function of PAM's for sshd and keeps what is said in it. Where we cannot listen it is called all the same. */
+/* Calls a function of PAM for sshd and records its messages; calls it even if the conversation cannot be replaced. */
 static int listening(const char *name, void *handle, int flags)
 {
         int (*call)(void *, int) = (int (*)(void *, int))next(name);
@@ -209,7 +209,7 @@ static int listening(const char *name, void *handle, int flags)
                 return PAM_BUF_ERR;
         if (forced == NULL || get == NULL || set == NULL || get(handle, PAM_CONV, &item) != PAM_SUCCESS || item == NULL)
                 return call(handle, flags);
-        sshds_conv = *(const struct pam_conv *)item; /* the handle's copy is freed by set */
+        sshds_conv = *(const struct pam_conv *)item; /* pam_set_item frees the handle's copy */
         if (sshds_conv.conv == NULL || sshds_conv.conv == converse || set(handle, PAM_CONV, &ours) != PAM_SUCCESS)
                 return call(handle, flags);
         int result = call(handle, flags);
@@ -234,8 +234,8 @@ EXPORTED int pam_open_session(void *handle, int flags)
 /* ---- the last login ------------------------------------------------------------------------------------------------- */
 
 /*
- * From lastlog(5), before sshd writes the login that is beginning there. sshd does not know where a connection of ours
- * comes from and writes UNKNOWN; that is not shown.
+ * Reads lastlog(5) before sshd writes the new login there. sshd does not know the client's address of such a connection
+ * and writes UNKNOWN, which is not shown.
  */
 static void note_last_login(uid_t uid)
 {
@@ -246,7 +246,7 @@ static void note_last_login(uid_t uid)
 
         shared->last_login[0] = '\0';
         if (fd < 0)
-                return; /* not every system keeps one */
+                return; /* some systems have no such file */
         ssize_t n = pread(fd, &last, sizeof(last), (off_t)uid * (off_t)sizeof(last));
         close(fd);
         time_t at = n == (ssize_t)sizeof(last) ? (time_t)last.ll_time : 0;
@@ -285,7 +285,7 @@ EXPORTED int chown(const char *path, uid_t uid, gid_t gid)
         bool is_ours = is_terminal(path);
 
         if (is_ours && shared != NULL && geteuid() == 0)
-                note_last_login(uid); /* sshd gives a terminal away just before it writes who has it */
+                note_last_login(uid); /* sshd changes the owner of a terminal just before it writes lastlog */
         return fchownat(AT_FDCWD, path, is_ours ? 0 : uid, is_ours ? 0 : gid, 0);
 }
 
@@ -321,9 +321,9 @@ static bool has_name(char *const *list, const char *entry)
 }
 
 /*
- * As sshd's own order would have it: PAM's word counts more than what sshd set before it (PATH, LANG, …), and less than what sshd
- * sets after it, which all begins with SSH_. PAM must never set the names that sshd itself denies it (PAM_ENV_DENYLIST in its
- * session.c), nor say what the session runs.
+ * The precedence is sshd's own: a value of PAM replaces values that sshd sets before it (PATH, LANG, …). Values that sshd sets
+ * after it replace PAM's; their names all begin with SSH_. PAM must never set the names that sshd itself denies it
+ * (PAM_ENV_DENYLIST in session.c of OpenSSH), nor the command of the session.
  */
 static bool takes_from_pam(char *const *of_sshd, const char *entry)
 {
@@ -361,8 +361,8 @@ static const char *value_of(char *const *list, const char *name)
 }
 
 /*
- * "SESSION_GREETING=…", or NULL when there is none. A login shell has a terminal and no command. Each is greeted, also on a connection
- * that others have used: a user of tsh ssh does not see that.
+ * "SESSION_GREETING=…", or NULL when there is none. A login shell has a terminal and no command. Each one gets a greeting,
+ * even on a shared connection with earlier sessions, so that a user of tsh ssh sees no difference.
  */
 static char *plan_greeting(char *const *environment)
 {
@@ -378,7 +378,7 @@ static char *plan_greeting(char *const *environment)
         return text;
 }
 
-/* NULL when memory ends. */
+/* NULL if memory is exhausted. */
 static char **plan_environment(char *const *of_sshd)
 {
         size_t count = 0;
@@ -396,7 +396,7 @@ static char **plan_environment(char *const *of_sshd)
         return all;
 }
 
-/* "exec PROGRAM WORD…" in words, and the shell that the program has to run; words hold no blanks, the supervisor sees to it. */
+/* Splits "exec PROGRAM WORD…" and adds the shell to run. Words contain no blanks: the supervisor checks that. */
 static bool plan_words(char *text, const char *shell, char **words)
 {
         static const char option[] = "--shell=";
@@ -430,7 +430,7 @@ static bool write_all(int fd, const char *at, size_t len)
         return true;
 }
 
-/* A file that only this process has open, and that the account cannot read. -1: it cannot be made, see errno. */
+/* A file that only this process has open, and that the account cannot read. -1 on failure, with errno set. */
 static int make_program(const char *name, const char *image, const char *image_end)
 {
         int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
@@ -451,7 +451,7 @@ static __attribute__((noreturn)) void start_session(const char *shell, char *con
         sigset_t all;
         int fd = -1;
 
-        /* A signal must not end it before it has reported; it lets them in afterwards. */
+        /* Signals must not end the program before it has reported itself; it unblocks them afterwards. */
         sigfillset(&all);
         sigprocmask(SIG_BLOCK, &all, NULL);
         environment = plan_environment(of_sshd);
@@ -466,7 +466,7 @@ static __attribute__((noreturn)) void start_session(const char *shell, char *con
 
 /* ---- ssh-authorize ---------------------------------------------------------------------------------------------------- */
 
-/* "/usr/bin/env PROGRAM ssh-authorize …", the AuthorizedPrincipalsCommand. Returns when it cannot be started from here. */
+/* Executes "/usr/bin/env PROGRAM ssh-authorize …", the AuthorizedPrincipalsCommand, from memory. Returns on failure. */
 static void start_authorize(const char *path, char *const argv[], char *const envp[])
 {
         int fd;
@@ -488,7 +488,7 @@ EXPORTED int execve(const char *path, char *const argv[], char *const envp[])
         return (int)syscall(SYS_execve, path, argv, envp);
 }
 
-/* sshd runs passwd(1) so, on a terminal that is not recorded, when PAM says that the password has expired. */
+/* sshd calls this for passwd(1), on a terminal that is not recorded, when PAM reports an expired password. */
 EXPORTED int execl(const char *path, const char *word, ...)
 {
         (void)path;
@@ -498,7 +498,7 @@ EXPORTED int execl(const char *path, const char *word, ...)
         _exit(NOTHING_RAN);
 }
 
-/* The next program of an sshd that is several: it has the guard again, and the library. */
+/* Executes the next program of an sshd that consists of several: the program gets the guard option again, and the library. */
 EXPORTED int execv(const char *path, char *const argv[])
 {
         static char guard[] = SSHD_PRELOAD_GUARD;

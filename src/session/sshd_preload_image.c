@@ -7,14 +7,14 @@
 
 extern const char preload_image[], preload_image_end[];
 
-enum { ALIGNMENT = 16 }; /* image.c.in; a place in the file is aligned as it will be in memory */
+enum { ALIGNMENT = 16 }; /* of image.c.in: offsets in the file have the same alignment as addresses in memory */
 
 struct str sshd_preload_image(void)
 {
         return str_of_bytes(preload_image, (size_t)(preload_image_end - preload_image));
 }
 
-/* The library holds the programs: there is no second copy of them in `teleport`. */
+/* Finds a program within the library, so that `teleport` has no second copy of it. */
 static struct str program_in_library(const char *mark)
 {
         struct str library = sshd_preload_image();
