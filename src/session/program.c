@@ -20,7 +20,7 @@ static bool is_blank(char c)
         return c == ' ' || c == '\t' || c == '\n';
 }
 
-/* The next word as a shell separates words, without quotes and backslashes; cut at `size`, which exceeds every word compared here. */
+/* The next word as a shell separates words, without quotes and backslashes; cut at `size`, longer than every word compared. */
 static struct str next_word(struct str *rest, char *room, size_t size)
 {
         size_t at = 0, len = 0;

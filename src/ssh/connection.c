@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   incoming ── sshd requested ──▶ STARTING ── its socket came ──▶ OPEN ── either side left, or the order to end ──▶ ENDING
+ *   incoming ── sshd requested ──▶ STARTING ── socket received ──▶ OPEN ── one side closed, or ordered to end ─────▶ ENDING
  *                                     └──────── sshd did not start ─────────────────────────────────────────────────▶ │
- *      freed ◀─ all is acknowledged, or the time is over ── REPORTING ◀── sshd and its programs are gone ─────────────┘
+ *      freed ◀─ all is acknowledged, or deadline expired ── REPORTING ◀── sshd and its programs ended ────────────────┘
  */
 #include <stdlib.h>
 
@@ -28,14 +28,14 @@ static const struct conversation_state states[] = {
         [STARTING] = { "starting", MILLISECONDS(TIMEOUT_SSHD_START), TO(OPEN) | TO(ENDING) },
         /* No deadline: a session may last as long as its user likes. */
         [OPEN] = { "open", SECONDS(0), TO(ENDING) },
-        /* sshd and its programs end within seconds, by the supervisor's hand if not by themselves; this is for words that were lost. */
+        /* sshd and its programs end within seconds, or the supervisor kills them. The deadline is for messages that were lost. */
         [ENDING] = { "ending", MILLISECONDS(TIMEOUT_SSH_ENDING), TO(REPORTING) },
         [REPORTING] = { "telling", MILLISECONDS(TIMEOUT_REPORT_LAST), 0 },
 };
 
 enum { DECISION_ARENA_MAX = 128 * KiB };
 
-/* A certificate that sshd asked about. */
+/* A query of sshd about a certificate. */
 struct query {
         struct query *next;
         struct arena *arena;
@@ -44,8 +44,8 @@ struct query {
         void (*done)(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err); /* NULL: answered */
         void *ctx;
         struct timer *deadline;
-        struct error *err; /* it was not sent; reported at the deadline, which is soon */
-        Cteleport__V1__ReportDecision *decision; /* NULL: none yet; unpacked */
+        struct error *err; /* the query was not sent; reported when the deadline expires, at once */
+        Cteleport__V1__ReportDecision *decision; /* unpacked; NULL: no decision yet */
 };
 
 struct connection {
@@ -54,33 +54,33 @@ struct connection {
         struct conversation at;
         struct report_stream *report_stream;
 
-        struct tunnel_incoming *poll; /* until it is answered */
-        struct stream *log;         /* sshd's standard error; NULL: none or at its end */
+        struct tunnel_incoming *poll; /* until it is accepted or refused */
+        struct stream *log;         /* sshd's standard error; NULL: not received yet, or at its end */
         struct sshd_log log_state;
-        struct splice *splice;      /* NULL: not yet, or over */
-        struct tunnel_memory memory; /* of it */
-        bool has_sshd;              /* asked for, and not known to have ended */
+        struct splice *splice;      /* NULL: not started yet, or ended */
+        struct tunnel_memory memory; /* of the splice */
+        bool has_sshd;              /* requested, and its end was not reported */
         uint64_t bytes_to_client, bytes_from_client;
 
         struct query *queries;
         size_t query_count;
-        const struct query *accepted; /* whose decision sshd has acted on */
+        const struct query *accepted; /* the query whose decision sshd has applied */
 
         struct helper **helpers;
         size_t helper_count, helper_room;
-        uint64_t sessions_started;  /* by sshd, as its log has it */
-        uint64_t sessions_reported; /* by the programs that it started; the log may come later */
-        struct timer *unreported;   /* running: more were started than have reported */
-        struct timer *idle;         /* running: the user's roles end a connection on which nothing moves */
-        uint64_t idle_bytes;        /* that had moved when it fired last */
+        uint64_t sessions_started;  /* number that sshd has started, according to its log */
+        uint64_t sessions_reported; /* number whose programs have reported, possibly before the line of the log */
+        struct timer *unreported;   /* running: more sessions were started than have reported */
+        struct timer *idle;         /* running: the user's roles limit the time without traffic */
+        uint64_t idle_bytes;        /* number of bytes when the timer last expired */
         struct instant idle_since;
-        struct timer *closing; /* running: the next step of the end */
+        struct timer *closing; /* running: the next step of closing is pending */
         enum { KEEP_SPLICE, CUT_SPLICE } close_step;
-        char *reason;           /* why we end it; NULL: it ended by itself */
-        bool is_free_due, is_abandoned; /* the process ends */
+        char *reason;           /* why this process ends it; NULL: it ended by itself */
+        bool is_free_due, is_abandoned; /* is_abandoned: the process is ending */
 };
 
-/* ---- the end of everything ------------------------------------------------------------------------------- */
+/* ---- release --------------------------------------------------------------------------------------------- */
 
 static void query_free(struct query *q)
 {
@@ -126,7 +126,7 @@ static void on_free_turn(void *ctx)
         ssh_connection_gone(s);
 }
 
-/* Never inside a call of somebody who may still look at it. */
+/* Frees the connection in a later turn of the loop, because a caller up the stack may still use it. */
 static void free_soon(struct connection *c)
 {
         if (c->is_free_due)
@@ -162,7 +162,7 @@ static void answer_query(struct query *q, const Cteleport__V1__ReportDecision *d
                 error_free(err);
 }
 
-/* Goes on to TELLING when nothing is left that could tell us something. */
+/* Enters REPORTING when no part is left that could add to the report. */
 static void end_if_quiet(struct connection *c)
 {
         if (c->at.state != ENDING || c->has_sshd || c->splice != NULL || c->helper_count > 0 || c->log != NULL)
@@ -175,7 +175,7 @@ static void end_if_quiet(struct connection *c)
 
 static void stop_sshd(struct connection *c);
 
-/* A part of it does not end, or its end was not reported: it is released, so that the cluster learns of the end and the place is free. */
+/* Gives up parts that did not end in time, so that the cluster learns of the end and the connection no longer counts as open. */
 static void abandon(struct connection *c)
 {
         log_warn("An SSH connection does not end and is given up", LOG_C("connection", c->id), LOG_INT("sshd", c->has_sshd),
@@ -187,7 +187,7 @@ static void abandon(struct connection *c)
         stream_close(c->log);
         c->log = NULL;
         if (c->splice != NULL)
-                splice_cancel(c->splice); /* on_spliced goes on */
+                splice_cancel(c->splice); /* on_spliced continues */
         end_if_quiet(c);
 }
 
@@ -217,7 +217,7 @@ static void end_helpers(struct connection *c, const char *text)
         struct helper **all = mem_array(count, sizeof(*all));
 
         for (size_t i = 0; i < count; i++)
-                all[i] = c->helpers[i]; /* one that ends may leave the list */
+                all[i] = c->helpers[i]; /* helper_end may remove a helper from the list */
         for (size_t i = 0; i < count; i++)
                 helper_end(all[i], str_of(text));
         free(all);
@@ -228,7 +228,7 @@ static void on_close_step(void *ctx)
         struct connection *c = ctx;
 
         if (c->close_step == CUT_SPLICE && c->splice != NULL) {
-                splice_cancel(c->splice); /* sshd sees its connection end */
+                splice_cancel(c->splice); /* sshd sees its connection close */
                 c->close_step = KEEP_SPLICE;
                 timer_start(c->closing, MILLISECONDS(TIMEOUT_SSH_LINGER));
                 return;
@@ -290,7 +290,7 @@ static void on_spliced(void *ctx, uint64_t from_client, uint64_t to_client)
         end_if_quiet(c);
 }
 
-/* ---- the cluster's words --------------------------------------------------------------------------------------- */
+/* ---- decisions of the cluster ---------------------------------------------------------------------------------- */
 
 static Cteleport__V1__ReportDecision *copy_decision(const Cteleport__V1__ReportDecision *decision)
 {
@@ -306,7 +306,7 @@ static bool is_about(const struct query *q, const Cteleport__V1__ReportDecision 
         return str_equal(q->certificate, pb_str(decision->certificate));
 }
 
-/* One that has ended in the meantime needs no answer. */
+/* A session that has ended meanwhile needs no decision. */
 static void decide_session(struct connection *c, const Cteleport__V1__ReportDecision *decision)
 {
         for (size_t i = 0; i < c->helper_count; i++)
@@ -314,9 +314,9 @@ static void decide_session(struct connection *c, const Cteleport__V1__ReportDeci
                         return;
 }
 
-/* ---- nothing moves -------------------------------------------------------------------------------------------------- */
+/* ---- idle connections ----------------------------------------------------------------------------------------------- */
 
-/* Often enough that the end is an eighth late at most. */
+/* Checks eight times within the idle timeout, so that the end is at most an eighth late. */
 static void watch_idle(struct connection *c)
 {
         int64_t ms = c->accepted->decision->idle_timeout_ms / 8;
@@ -325,7 +325,7 @@ static void watch_idle(struct connection *c)
                 timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_MIN ? PACE_SSH_IDLE_MIN : ms > PACE_SSH_IDLE_MAX ? PACE_SSH_IDLE_MAX : ms));
 }
 
-/* Commands, file copies and forwards: a terminal tells its own idle time, which comes before. */
+/* For commands, file copies and forwards. A terminal session enforces its own idle timeout, which expires first. */
 static void on_idle_turn(void *ctx)
 {
         struct connection *c = ctx;
@@ -346,7 +346,7 @@ static void on_idle_turn(void *ctx)
         connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was closed: it had no traffic for %s", buf_c(&text)));
 }
 
-/* A later word on what sshd has accepted already counts as the order to end, if it is no. */
+/* If sshd has already accepted a login, a later decision that denies it ends the connection. */
 static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
         struct connection *c = ctx;
@@ -401,7 +401,7 @@ static const struct report_events report_events = {
         .on_decision = on_decision, .on_terminate = on_terminate, .on_refused = on_refused, .on_finished = on_finished,
 };
 
-/* ---- ssh-authorize asks ----------------------------------------------------------------------------------------- */
+/* ---- queries of ssh-authorize ----------------------------------------------------------------------------------- */
 
 static void on_query_deadline(void *ctx)
 {
@@ -435,7 +435,7 @@ static void request_decision(struct connection *c, const struct query *q)
 
         request.certificate = pb_bytes(q->certificate);
         request.nonce = pb_bytes(q->nonce);
-        node.login = pb_text(q->login.ptr); /* arena texts end in NUL */
+        node.login = pb_text(q->login.ptr); /* texts in an arena end in NUL */
         request.node = &node;
         report_stream_request(c->report_stream, &request);
 }
@@ -455,7 +455,7 @@ void connection_request(struct connection *c, struct str certificate, struct str
         q->next = c->queries;
         c->queries = q;
         c->query_count++;
-        if (err != NULL) { /* reported in a turn of its own, like every other answer */
+        if (err != NULL) { /* reported in a later turn of the loop, like every other answer */
                 q->err = err;
                 timer_start(q->deadline, MILLISECONDS(1));
                 return;
@@ -466,7 +466,7 @@ void connection_request(struct connection *c, struct str certificate, struct str
 
 /* ---- sshd's log ---------------------------------------------------------------------------------------------------- */
 
-/* sshd asks twice: once whether a certificate would do, once when its key is proven. The last answer counts. */
+/* sshd sends two queries: one before the client proves the key of a certificate, and one after. The last decision counts. */
 static const struct query *find_allowed(const struct connection *c, const struct sshd_log_event *e)
 {
         for (const struct query *q = c->queries; q != NULL; q = q->next)
@@ -502,7 +502,7 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
                  LOG_STR("login", q->login), LOG_C("from", c->client_addr));
 }
 
-/* What the cluster has refused it knows already. */
+/* Whether the cluster itself refused this login, so that it needs no report. */
 static bool was_refused_by_cluster(const struct connection *c, const struct sshd_log_event *e)
 {
         for (const struct query *q = c->queries; q != NULL; q = q->next)
@@ -543,7 +543,7 @@ static void report_port(struct connection *c, const struct sshd_log_event *e)
         AUTO_MEM char *address = mem_printf(str_find_char(e->host, ':') != e->host.len ? "[%s]:%d" : "%s:%d", host, e->port);
 
         if (decision == NULL)
-                return; /* sshd forwards nothing for somebody who is not in */
+                return; /* sshd forwards nothing before it has accepted a login */
         port.address = address;
         port.direction = pb_text(e->kind == SSHD_LOG_FORWARD_LOCAL ? "local" : "remote");
         port.is_denied = is_off_here || !helper_permits(decision)->port_forwarding;
@@ -552,9 +552,9 @@ static void report_port(struct connection *c, const struct sshd_log_event *e)
         report_stream_send(c->report_stream, &up, NULL, NULL);
 }
 
-/* ---- sessions that nobody reports -------------------------------------------------------------------------------- */
+/* ---- sessions without a report ----------------------------------------------------------------------------------- */
 
-/* Whatever sshd started runs without a recorder: sshd was led to start something else, or its program was stopped. */
+/* The session runs without a recorder: sshd was made to start another program, or the session program was stopped. */
 static void on_unreported(void *ctx)
 {
         struct connection *c = ctx;
@@ -608,7 +608,7 @@ static void on_log_end(void *ctx, struct error *err)
 
 static const struct stream_events log_events = { .on_read = on_log_line, .on_end = on_log_end };
 
-/* ---- the supervisor's words --------------------------------------------------------------------------------------- */
+/* ---- messages of the supervisor ----------------------------------------------------------------------------------- */
 
 static void take_log(struct connection *c, int fd)
 {
@@ -624,7 +624,7 @@ static void take_log(struct connection *c, int fd)
 static void take_stream(struct connection *c, int fd)
 {
         if (c->at.state != STARTING || c->poll == NULL || fd < 0) {
-                fd_close_at(&fd); /* which ends that sshd */
+                fd_close_at(&fd); /* sshd sees its connection close, and ends */
                 return;
         }
         struct error *err = tunnel_memory_open(&c->memory, &c->service->memory, STR(""));
@@ -647,7 +647,7 @@ static void take_end(struct connection *c, const char *how)
         if (c->at.state == STARTING)
                 connection_end(c, error_hint(error_new(ERROR_UNAVAILABLE, "sshd did not start on this host: %s", shown),
                                              "the log of teleport on that host has details"));
-        if (c->at.state == OPEN) { /* its last bytes are under way; the client hangs up when it has them */
+        if (c->at.state == OPEN) { /* its last bytes are in transit; the client closes after it has read them */
                 begin_to_end(c);
                 c->close_step = CUT_SPLICE;
                 timer_start(c->closing, MILLISECONDS(TIMEOUT_SSH_DRAIN));
@@ -690,7 +690,7 @@ static struct error *check_request(struct ssh_service *s, const struct tunnel_re
         if (s->connections.count >= LIMIT_SSH_CONNECTIONS)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, which is its limit",
                                  LIMIT_SSH_CONNECTIONS);
-        /* Auth has counted as well; what it believes to be over may still be here. */
+        /* The Auth Service has checked the limits as well, but a connection that it counts as ended may still exist here. */
         s->places.limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
                                                   LIMIT_SSH_CONNECTIONS_RESERVED };
         if (!str_is_empty(request->user) && !shares_have_room(&s->places, request->user))
@@ -752,7 +752,7 @@ void connection_client_gone(struct ssh_service *s, struct tunnel_incoming *v)
         connection_end(search.found, error_new(ERROR_CANCELLED, "the user closed the connection before sshd had started"));
 }
 
-/* ---- what others ask ------------------------------------------------------------------------------------------------- */
+/* ---- functions for other modules ------------------------------------------------------------------------------------- */
 
 struct connection *connection_find(struct ssh_service *s, struct str connection_id)
 {
@@ -821,7 +821,7 @@ static void free_one(void *ctx, struct str id, void *value)
         (void)id;
         c->is_abandoned = true;
         if (c->splice != NULL)
-                splice_cancel(c->splice); /* its end frees */
+                splice_cancel(c->splice); /* on_spliced frees it */
         else if (!c->is_free_due)
                 connection_free(c);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs that sshd started, at the helpers socket. Every process of this machine can connect there, so its identity
- * comes from the kernel and from the supervisor, which checks:
+ * Programs that sshd started connect to the helpers socket. Every process of this machine can connect there, so the identity
+ * of a client comes from the kernel and from the supervisor, which checks it:
  *
  *   receives ──▶ checked ──▶ requested ──────────────────────▶ closed         ssh-authorize, by a user of its own
  *                   │
  *                   └──▶ accepted? ──▶ reported ──▶ runs ──▶ ended ──▶ closed   ssh-session, by the user
  *
- * Nothing of the user's runs before the cluster has the start of the session on its disk.
+ * No program of the user runs before the cluster has stored the start of the session on disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ enum {
         ROOT = 0,
         ID_MAX = 37,
         TITLE_MAX = 256,
-        UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* one user cannot take all places */
+        UNKNOWN_OF_USER = LIMIT_HELPERS_UNKNOWN / 4, /* so that one user cannot use all connections */
         RECEIVED_AT_ONCE = 16 * KiB,
 };
 _Static_assert((int)SESSION_FRAME_LATER_MAX + (int)RECEIVED_AT_ONCE < LIMIT_SESSION_RECEIVED && (int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX,
@@ -50,22 +50,22 @@ struct helper {
         uid_t uid;
         pid_t pid;
         int pidfd;                     /* of the process that connected, until it is checked; -1: none */
-        struct connection *connection; /* NULL: not known, or it is gone */
+        struct connection *connection; /* NULL: not known yet, or gone */
         struct helper_check *check;
         struct arena *arena;           /* of `first` */
         const helper_up *first;        /* Authorize or Start */
         struct buf in;
-        bool is_asking;                /* a callback of the connection will come: not to be freed before */
-        bool is_left;                  /* closed, and nobody up the stack looks at it any more */
-        bool is_reported;                  /* ReportStart went out */
-        bool is_reported_again;            /* and again, as the answer to it was lost */
-        struct timer *retry;           /* looks for sshd's word */
+        bool is_asking;                /* a callback of the connection is pending, so it must not be freed */
+        bool is_left;                  /* closed, and no caller up the stack uses it any more */
+        bool is_reported;                  /* ReportStart was sent */
+        bool is_reported_again;            /* and sent again, because the answer was lost */
+        struct timer *retry;           /* polls for the login line of sshd's log */
 
-        char claimed_id[ID_MAX];       /* of the connection that `first` named, once it is forgotten */
+        char claimed_id[ID_MAX];       /* connection ID of `first`, stored when `first` is freed */
         char session_id[ID_MAX];
         const char *kind;
         bool is_strict;
-        bool is_decided;               /* the cluster has allowed this very session, with these options */
+        bool is_decided;               /* the cluster has allowed this session itself, with these options */
         int64_t idle_timeout_ms;
         struct spool_file *recording;
         uint64_t bytes_out, bytes_in;
@@ -73,10 +73,10 @@ struct helper {
         struct timer *resize;
         struct instant resized;
         uint32_t columns, rows;
-        bool has_resized;              /* and not reported */
+        bool has_resized;              /* not reported yet */
         int32_t code;
-        char *signal, *reason;         /* of its end */
-        const char *notice;            /* for its beginning, or NULL */
+        char *signal, *reason;         /* of the session's end */
+        const char *notice;            /* shown when the session begins, or NULL */
 };
 
 struct helpers {
@@ -84,8 +84,8 @@ struct helpers {
         struct loop *loop;
         struct listener *listener;
         struct helper *first;
-        struct instant unauthenticated_reported; /* when the log last had a word on those that were refused */
-        size_t unauthenticated_unreported;       /* since then */
+        struct instant unauthenticated_reported; /* time of the last log line about refused processes */
+        size_t unauthenticated_unreported;       /* number refused since then */
         bool is_closing;
 };
 
@@ -122,7 +122,7 @@ static void helper_free(struct helper *h)
                 free(all);
 }
 
-/* Frees it once it is closed and nobody will call it. */
+/* Frees a closed helper unless a callback is pending. */
 static void free_if_left(struct helper *h)
 {
         if (h->is_left && !h->is_asking && h->files_unreported == 0)
@@ -137,7 +137,7 @@ static void on_left(void *ctx)
         free_if_left(h);
 }
 
-/* A callback of the connection has come: whether it is too late. */
+/* Called by the callbacks of the connection: whether the helper is closed, so that the callback must do nothing. */
 static bool is_over(struct helper *h)
 {
         if (h->state.state != CLOSED)
@@ -164,7 +164,7 @@ static void report_exit(struct helper *h)
         connection_report(h->connection, &up, NULL, NULL);
 }
 
-/* Output that was reported as recorded is sent, however short. */
+/* Uploads the recording of a reported session, however short it is, and discards any other. */
 static void let_go_of_recording(struct helper *h)
 {
         struct spool_file *f = h->recording;
@@ -180,7 +180,7 @@ static void let_go_of_recording(struct helper *h)
         spool_finish(f);
 }
 
-/* The one way out: tells how it ended, and lets go of everything. */
+/* The only function that closes a helper: reports how it ended, and releases all that it uses. */
 static void helper_close(struct helper *h)
 {
         if (h->state.state == CLOSED)
@@ -190,7 +190,7 @@ static void helper_close(struct helper *h)
         timer_stop(h->resize);
         helper_check_cancel(h->check);
         h->check = NULL;
-        stream_close(h->stream); /* what was said last is still sent */
+        stream_close(h->stream); /* pending messages are still sent */
         h->stream = NULL;
         let_go_of_recording(h);
         report_exit(h);
@@ -206,7 +206,7 @@ static void set_reason(struct helper *h, const char *why)
                 h->reason = mem_printf("%s", why);
 }
 
-/* What it says it belongs to. */
+/* The ID of the connection to which the program claims to belong. */
 static const char *claimed_connection(const struct helper *h)
 {
         if (h->first == NULL)
@@ -216,7 +216,7 @@ static const char *claimed_connection(const struct helper *h)
                                                                                               : "";
 }
 
-/* Any account of this machine can call as often as it likes: the log has the first, and a count of the others. */
+/* Any account of this machine can connect at any rate, so the log has the first refusal, and a count of the others. */
 static void log_unknown_program(struct helper *h, const char *why)
 {
         struct helpers *all = h->all;
@@ -248,14 +248,14 @@ static void refuse(struct helper *h, const char *why)
         helper_close(h);
 }
 
-/* Who did not prove to be sshd's learns no more than that. */
+/* A process that was not identified as a program of sshd gets no other reason than that. */
 static void refuse_unknown_program(struct helper *h, const char *why)
 {
         log_unknown_program(h, why);
         refuse(h, "no program of sshd's");
 }
 
-/* Orders the program to end; it tells how it did, or is given up. */
+/* Orders the program to end. The program reports how it ended, or is abandoned at the deadline. */
 static void order_end(struct helper *h, const char *why)
 {
         if (h->state.state == RUNS) {
@@ -297,7 +297,7 @@ static void on_expired(void *ctx)
         }
 }
 
-/* ---- may this certificate log in? -------------------------------------------------------------------------------- */
+/* ---- login decisions --------------------------------------------------------------------------------------------- */
 
 static void on_decided(void *ctx, const Cteleport__V1__ReportDecision *decision, struct error *err)
 {
@@ -325,7 +325,7 @@ static void send_request(struct helper *h)
                        pb_str(a->nonce), on_decided, h);
 }
 
-/* ---- may this session begin? ----------------------------------------------------------------------------------------- */
+/* ---- session decisions ----------------------------------------------------------------------------------------------- */
 
 static void on_spool_failed(void *ctx, struct error *err)
 {
@@ -380,7 +380,7 @@ bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decis
         if (h->state.state != REPORTED || strcmp(h->session_id, decision->session_id) != 0)
                 return false;
         if (!decision->is_allowed) {
-                h->is_reported = h->is_reported_again; /* else it never began: nothing is kept of it, neither there nor here */
+                h->is_reported = h->is_reported_again; /* refused at first: the session never began, and leaves no record */
                 refuse(h, decision->reason);
                 return true;
         }
@@ -400,7 +400,7 @@ static void on_drained(void *ctx)
                 stream_read(h->stream, true);
 }
 
-/* Its terminal waits when the disk does not take as much as it shows. */
+/* Stops reading the program, and thus its terminal, while the disk is slower than the output. */
 static void wait_if_due(struct helper *h)
 {
         if (h->recording == NULL || !spool_must_wait(h->recording))
@@ -409,7 +409,7 @@ static void wait_if_due(struct helper *h)
         spool_on_drain(h->recording, on_drained);
 }
 
-/* Its command may be long, and is not needed when the session runs. */
+/* Frees the Start message: the command may be long, and a running session does not need it. */
 static void forget_start(struct helper *h)
 {
         snprintf(h->claimed_id, sizeof h->claimed_id, "%s", claimed_connection(h));
@@ -418,7 +418,7 @@ static void forget_start(struct helper *h)
         h->first = NULL;
 }
 
-/* The cluster has written down that the session begins, or will not. */
+/* The cluster has stored the start of the session, or has failed to. */
 static void on_begun(void *ctx, struct error *err)
 {
         struct helper *h = ctx;
@@ -433,7 +433,7 @@ static void on_begun(void *ctx, struct error *err)
                 return;
         }
         if (d->decides_sessions && !h->is_decided && !h->is_reported_again) {
-                /* Lost with the connection to it. The audit has the start: it is to be true, or to have an end that says why not. */
+                /* The decision was lost. The audit log has the start, so it needs the session, or an end with a reason. */
                 h->is_reported_again = true;
                 report_start(h);
                 return;
@@ -516,7 +516,7 @@ static void find_decision(void *ctx)
                 timer_start(h->retry, MILLISECONDS(PACE_HELPER_LOGIN_LINE));
 }
 
-/* ---- who is it? ------------------------------------------------------------------------------------------------------------ */
+/* ---- identification -------------------------------------------------------------------------------------------------------- */
 
 static void on_checked(void *ctx, struct error *err)
 {
@@ -549,7 +549,7 @@ static void on_checked(void *ctx, struct error *err)
         find_decision(h);
 }
 
-/* The first word. */
+/* Handles the first message, which states the program's request. */
 static void introduce(struct helper *h, const helper_up *up)
 {
         bool is_authorize = up->payload_case == CTELEPORT__SESSION__V1__HELPER_UP__PAYLOAD_AUTHORIZE;
@@ -566,9 +566,9 @@ static void introduce(struct helper *h, const helper_up *up)
         h->pidfd = -1;
 }
 
-/* ---- a session that runs ------------------------------------------------------------------------------------------------------ */
+/* ---- running sessions ------------------------------------------------------------------------------------------------------ */
 
-/* All of them together: only programs that are ordered to end are read, until half of the waiting bytes are written. */
+/* For all recordings together: only programs that were ordered to end are read until half of the waiting bytes are written. */
 static void on_full(void *ctx, bool is_full)
 {
         struct helpers *all = ctx;
@@ -610,7 +610,7 @@ static void report_resize(void *ctx)
         connection_report(h->connection, &up, NULL, NULL);
 }
 
-/* Somebody who drags a window makes hundreds: the recording has them all, the audit the last of each second. */
+/* Dragging a window sends hundreds of sizes: the recording has all of them, the audit log the last of each second. */
 static void take_resize(struct helper *h, const Cteleport__Session__V1__Resize *resize)
 {
         h->columns = resize->columns;
@@ -690,7 +690,7 @@ static void take_running(struct helper *h, const helper_up *up)
         }
 }
 
-/* The first frame stays: it is what the program asks for. Whether the frame was in turn. */
+/* Handles one message; false if it is not expected in this state. The first message stays in memory: it is the request. */
 static bool take_message(struct helper *h, struct arena *arena, const helper_up *up)
 {
         if (h->state.state == RECEIVES) {
@@ -705,7 +705,7 @@ static bool take_message(struct helper *h, struct arena *arena, const helper_up 
         return is_talking;
 }
 
-/* One frame off the front of `in`; *ret_len 0 when none is whole. */
+/* Reads one frame from the beginning of `in`; *ret_len is 0 if none is complete. */
 static struct error *take_frame(struct helper *h, struct str in, size_t *ret_len)
 {
         struct arena *arena = arena_new(SESSION_ARENA);
@@ -740,14 +740,14 @@ static void on_read(void *ctx, struct str bytes)
         size_t at = 0, len = 1;
         struct error *err = NULL;
 
-        buf_put(&h->in, bytes); /* never more than a frame that is not whole, and what is read at once */
+        buf_put(&h->in, bytes); /* at most one incomplete frame and the bytes of one read */
         while (err == NULL && len > 0 && h->state.state != CLOSED) {
                 err = take_frame(h, str_slice(buf_str(&h->in), at, h->in.len), &len);
                 at += len;
         }
         buf_consume(&h->in, at);
         if (h->in.len == 0) {
-                buf_release(&h->in); /* a session that rests holds no memory */
+                buf_release(&h->in); /* an idle session holds no memory */
                 h->in = BUF_MAX(h->state.state == RECEIVES ? SESSION_FRAME_MAX + RECEIVED_AT_ONCE : LIMIT_SESSION_RECEIVED);
         }
         if (err != NULL && h->state.state != CLOSED)
@@ -782,7 +782,7 @@ static size_t unknown_of(const struct helpers *all, uid_t uid)
         return n;
 }
 
-/* Root, and whom sshd asks as: they have places of their own, so that no account can keep a login from being asked about. */
+/* Root and the user of ssh-authorize: their connections have a limit of their own, so that no account can block logins. */
 static bool has_own_places(const struct helpers *all, uid_t uid)
 {
         return uid == ROOT || uid == ssh_authorize_uid(all->service);
@@ -797,7 +797,7 @@ static size_t unknown_of_kind(const struct helpers *all, bool have_own_places)
         return n;
 }
 
-/* The one that has waited longest, of the account that has most; NULL when none has more than `most`. */
+/* The connection that has waited longest, of the account that has most; NULL if no account has more than `most`. */
 static struct helper *longest_of_greediest(const struct helpers *all, size_t most)
 {
         struct helper *found = NULL;
@@ -813,7 +813,7 @@ static struct helper *longest_of_greediest(const struct helpers *all, size_t mos
         return found;
 }
 
-/* Whether there is a place for somebody of this account: an account that has fewer takes that of one that has more. */
+/* Whether this account may have one more connection, perhaps in place of one of an account that has more. */
 static bool make_place(struct helpers *all, uid_t uid)
 {
         if (has_own_places(all, uid))
@@ -888,7 +888,7 @@ void helpers_close(struct helpers *all)
         for (struct helper *h = all->first; h != NULL; h = h->next) {
                 h->code = 255;
                 set_reason(h, "the SSH Service of this node ends");
-                helper_close(h); /* freed from the loop, the last one with `all` */
+                helper_close(h); /* freed by the loop; the last one also frees `all` */
         }
         all->is_closing = true;
         if (all->first == NULL)

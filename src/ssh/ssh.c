@@ -14,7 +14,7 @@
 #include "os/sandbox.h"
 #include "ssh/ssh_service.h"
 
-/* ---- what the others may know ------------------------------------------------------------------------------ */
+/* ---- values for other modules ------------------------------------------------------------------------------ */
 
 struct loop *ssh_loop(struct ssh_service *s)
 {
@@ -46,7 +46,7 @@ const char *ssh_node_name(const struct ssh_service *s)
         return s->boot->nodename;
 }
 
-/* The proxy that this host learned of; on the cluster's own machine the name it gives itself. */
+/* The configured proxy_server; else, on a host with a Proxy Service, its first public address. */
 const char *ssh_proxy_addr(const struct ssh_service *s)
 {
         const Cteleport__V1__ProxyConfig *proxy = s->boot->config->proxy_service;
@@ -58,7 +58,7 @@ const char *ssh_proxy_addr(const struct ssh_service *s)
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
-/* Cancelled operations call back in later turns, so the loop ends last. */
+/* Cancelled operations call back in later turns of the loop, so the loop stops last. */
 static void stop_loop(void *ctx)
 {
         struct ssh_service *s = ctx;
@@ -85,7 +85,7 @@ static void finish(void *ctx)
         loop_defer(&s->loop, stop_loop, s);
 }
 
-/* Sessions get the reason, and the cluster their ends; within the supervisor's timeout. */
+/* Ends all sessions with a reason, and reports their ends to the cluster, within the supervisor's timeout. */
 static void on_stop(void *ctx)
 {
         struct ssh_service *s = ctx;
@@ -116,7 +116,7 @@ static void on_drain(void *ctx)
         ssh_connection_gone(s);
 }
 
-/* ---- the supervisor's words ---------------------------------------------------------------------------------------- */
+/* ---- messages of the supervisor ------------------------------------------------------------------------------------ */
 
 static void on_link(void *ctx, const char *name, int fd)
 {
@@ -157,13 +157,13 @@ static void read_boot(struct ssh_service *s)
         s->ssh_config = config->ssh_service != NULL ? config->ssh_service : &no_ssh_config;
 }
 
-/* Recordings are the only files of this process: its directory becomes the working directory, whatever its user is afterwards. */
+/* Recordings are the only files of this process: their directory becomes the working directory, before the user changes. */
 static struct error *enter_sandbox(struct ssh_service *s)
 {
         static const char *const write[] = { ".", NULL };
         AUTO_MEM char *spool = mem_printf("%s/spool", s->boot->data_dir);
 
-        if (mkdir(spool, 0700) < 0 && errno != EEXIST) /* from the second start on it is the other user's */
+        if (mkdir(spool, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the service's user */
                 return error_errno(errno, "cannot make the directory %s", spool);
         if (chdir(spool) < 0)
                 return error_errno(errno, "cannot enter the directory %s", spool);
@@ -238,7 +238,7 @@ int ssh_main(struct service *service)
                 return 1;
         }
         log_info("Service is starting", LOG_C("service", "SSH Service"), LOG_C("sandbox", sandbox_describe()));
-        service_ready(service); /* without an identity no client can connect: the cluster issues it */
+        service_ready(service); /* ready without an identity, which the cluster issues later: until then no client can connect */
         loop_run(&s->loop);
         tear_down(s);
         return 0;

@@ -8,13 +8,13 @@
 #include "base/text.h"
 
 enum {
-        PACKET_MAX = 4 * KiB, /* sshd's own lines end at 1 KiB; a certificate in one makes it no longer */
+        PACKET_MAX = 4 * KiB, /* sshd limits its own lines to 1 KiB, including those with a certificate */
         REASON_MAX = 100,     /* before escaping */
 };
 
 /* ---- cutting ---------------------------------------------------------------------------------------------- */
 
-/* Removes a prefix from the text; false when it does not begin with it. */
+/* Removes a prefix from the text; false if the text does not begin with the prefix. */
 static bool cut_front(struct str *s, struct str front)
 {
         if (!str_starts_with(*s, front))
@@ -23,7 +23,7 @@ static bool cut_front(struct str *s, struct str front)
         return true;
 }
 
-/* Cuts at the last `mark`: *s keeps what is before it, the result is what is behind. */
+/* Cuts at the last `mark`: *s keeps the text before the mark, *ret_behind gets the text after it. */
 static bool cut_at_last(struct str *s, struct str mark, struct str *ret_behind)
 {
         for (size_t at = s->len; at-- > 0;) {
@@ -55,7 +55,7 @@ static bool read_number(struct str text, int64_t max, int64_t *ret)
         return err == NULL;
 }
 
-/* Up to 2^64 - 1, as a certificate's serial is. */
+/* Parses the serial of a certificate, up to 2^64 - 1. */
 static bool read_serial(struct str text, uint64_t *ret)
 {
         uint64_t value = 0;
@@ -94,8 +94,8 @@ static bool is_word(struct str text)
 /* ---- logins --------------------------------------------------------------------------------------------------- */
 
 /*
- * "LOGIN from ADDRESS port N ssh2: TYPE-CERT FINGERPRINT ID KEY-ID (serial N) CA TYPE FINGERPRINT". The key ID may hold
- * anything: what is behind it is cut off from the end, what is before it from the beginning.
+ * "LOGIN from ADDRESS port N ssh2: TYPE-CERT FINGERPRINT ID KEY-ID (serial N) CA TYPE FINGERPRINT". The key ID may contain
+ * any text: the fields after it are cut off from the end, the fields before it from the beginning.
  */
 static bool read_certificate(struct str text, struct sshd_log_event *e)
 {
@@ -130,7 +130,7 @@ static struct str take_reason(struct sshd_log *log, struct str otherwise)
         return log->reason[0] == '\0' ? otherwise : str_of(log->reason);
 }
 
-/* A client offers its plain key, too; nobody is meant to get in with that, and it is no news that it fails. */
+/* A client also offers its key without a certificate. No login is possible with that, so the failure is not reported. */
 static void read_failed(struct sshd_log *log, struct str text, struct sshd_log_event *e)
 {
         (void)cut_front(&text, STR("invalid user "));
@@ -148,7 +148,7 @@ static void remember(struct sshd_log *log, struct str reason)
         snprintf(log->reason, sizeof(log->reason), "%s", buf_c(&shown));
 }
 
-/* "NAME not allowed because WHY", where the name is of an account that there is. */
+/* "NAME not allowed because WHY", where NAME is an existing account. */
 static void read_not_allowed(struct sshd_log *log, struct str text, struct sshd_log_event *e)
 {
         struct str name;
@@ -185,7 +185,7 @@ static bool read_endpoint(struct str host, struct str port, struct sshd_log_even
         return true;
 }
 
-/* "originator HOST port N, target HOST port N": the client words the first host as it likes, so the last target counts. */
+/* "originator HOST port N, target HOST port N": the client chooses the text of the first host, so the last target counts. */
 static void read_local_forward(struct str text, struct sshd_log_event *e)
 {
         struct str target, port;
@@ -203,7 +203,7 @@ static void read_remote_forward(struct str text, struct sshd_log_event *e)
                 e->kind = SSHD_LOG_FORWARD_REMOTE;
 }
 
-/* "FILE:FUNCTION():LINE (pid=N): TEXT": what LogVerbose lets through. */
+/* "FILE:FUNCTION():LINE (pid=N): TEXT": the lines that the option LogVerbose enables. */
 static void read_debug(struct str text, struct sshd_log_event *e)
 {
         struct str place;

@@ -20,8 +20,8 @@
 #include "rpc/pb.h"
 
 /*
- * What a service may know of our environment. Credentials of the operator's shell, tokens in
- * TELEPORT_CONFIG, library switches: none of it is on the list.
+ * The environment variables that a service inherits. Credentials of the operator's shell, tokens in
+ * TELEPORT_CONFIG and settings of libraries are not on the list.
  */
 /* clang-format off */
 static const char *const environment_names[] = {
@@ -36,7 +36,7 @@ static const char *const http_proxy_names[] = { "HTTPS_PROXY", "https_proxy", "N
 
 enum { ENVIRONMENT_ROOM = ARRAY_LEN(environment_names) + ARRAY_LEN(http_proxy_names) + 1 };
 
-/* ---- what it is given ------------------------------------------------------------------------------ */
+/* ---- boot message and environment ------------------------------------------------------------------ */
 
 static struct error *boot_file(const Cteleport__Internal__V1__Boot *boot, int *ret_fd)
 {
@@ -54,7 +54,7 @@ static struct error *boot_file(const Cteleport__Internal__V1__Boot *boot, int *r
         return NULL;
 }
 
-/* Appends those of the names that our environment has. */
+/* Appends the variables of the list that this process has. */
 static void add_names(char **room, size_t *count, const char *const *names, size_t name_count)
 {
         for (size_t i = 0; i < name_count; i++) {
@@ -63,7 +63,7 @@ static void add_names(char **room, size_t *count, const char *const *names, size
                 for (char **e = environ; *e != NULL; e++) {
                         if (strncmp(*e, names[i], len) == 0 && (*e)[len] == '=') {
                                 room[(*count)++] = *e;
-                                break; /* room holds each name once */
+                                break; /* `room` has space for each name once */
                         }
                 }
         }
@@ -73,7 +73,7 @@ static char *const *environment_for(const struct service_process *process, char 
 {
         size_t count = 0;
 
-        unsetenv("NOTIFY_SOCKET"); /* READY is said once, by the supervisor; this is the child's copy */
+        unsetenv("NOTIFY_SOCKET"); /* only the supervisor reports READY; this changes the child's copy */
         if (process->secrets & SERVICE_SECRET_ENVIRONMENT) {
                 unsetenv("TELEPORT_CONFIG");
                 return environ;
@@ -87,9 +87,9 @@ static char *const *environment_for(const struct service_process *process, char 
 
 /* ---- after fork -------------------------------------------------------------------------------------- */
 
-enum { OUT_OF_THE_WAY = 64 }; /* above every number that a child's descriptors get */
+enum { OUT_OF_THE_WAY = 64 }; /* above all descriptor numbers of a child */
 
-/* Puts the sources in their places; first all of them above, so that none is overwritten before its turn. */
+/* Moves the descriptors to consecutive numbers from `first`, by way of higher numbers, so that none is overwritten too early. */
 static bool place_descriptors(const int *sources, size_t count, int first)
 {
         int moved[CHILD_FDS_MAX + 2];
@@ -116,10 +116,10 @@ static NO_RETURN void become(const struct service_process *process, const int *s
 
         snprintf(title, sizeof(title), "teleport: %s", process->name);
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        if (getppid() != parent) /* it ended before prctl(2) took effect */
+        if (getppid() != parent) /* the parent ended before prctl(2) took effect */
                 _exit(1);
         sigemptyset(&none);
-        (void)signal(SIGHUP, SIG_IGN); /* until service_begin: it would end a service that was not up yet */
+        (void)signal(SIGHUP, SIG_IGN); /* until service_begin: SIGHUP would end a service that is still starting */
         sigprocmask(SIG_SETMASK, &none, NULL);
         if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(stderr_fd, STDERR_FILENO) < 0 ||
             !place_descriptors(sources, count, SERVICE_FD_BOOT))

@@ -26,7 +26,7 @@ static bool follows(const struct child *c, const struct child *of)
         return is_dependent(c) && strcmp(c->row->follows, child_name(of)) == 0;
 }
 
-/* ---- talking ------------------------------------------------------------------------------------------- */
+/* ---- control messages ---------------------------------------------------------------------------------- */
 
 static struct error *send_control(struct child *c, const control_message *control, int fd)
 {
@@ -80,7 +80,7 @@ void supervisor_send_log(struct supervisor *s)
         for (size_t i = 0; i < s->child_count; i++) {
                 struct child *c = &s->children[i];
 
-                /* A process without an event loop is woken: api/service.c. */
+                /* SIGHUP wakes a process without an event loop: api/service.c. */
                 if (child_lives(c) && supervisor_send_with(c, &control, s->log_fd) && is_dependent(c))
                         kill(c->pid, SIGHUP);
         }
@@ -104,9 +104,9 @@ static int side_of(const struct pairing *p, const struct child *c)
 }
 
 /*
- * An end for the process about to start (to be closed after it has its copy). If it was left waiting, its
- * other end is in place already; otherwise the other end goes to the sibling: at once if it lives and
- * listens, else it waits for it.
+ * Gets an end for the process about to start; the caller closes it after the process has a copy. If the end
+ * was stored, the sibling has the other end already. Otherwise the other end is sent to the sibling, or, if
+ * the sibling does not run, stored for its start.
  */
 static struct error *take_end(struct child *c, struct pairing *p, int side, int *ret_fd)
 {
@@ -135,7 +135,7 @@ static void add_fd(struct child_fds *fds, const char *name, int fd)
         fds->fds[fds->count++] = fd;
 }
 
-/* Adds the ends of all links of c; also after a failure those that were taken are to be closed. */
+/* Adds the ends of all links of c. The caller closes the ends in `fds`, also after a failure. */
 static struct error *take_ends(struct child *c, struct child_fds *fds)
 {
         for (size_t i = 0; i < c->sup->pairing_count; i++) {
@@ -150,7 +150,7 @@ static struct error *take_ends(struct child *c, struct child_fds *fds)
         return NULL;
 }
 
-/* An end that waits for a sibling is of no use to it when this end is dead. */
+/* Closes the stored ends of a process that has ended: they are of no use to its siblings. */
 static void forget_ends(struct child *c)
 {
         for (size_t i = 0; i < c->sup->pairing_count; i++) {
@@ -163,7 +163,7 @@ static void forget_ends(struct child *c)
         }
 }
 
-/* Neither of two that live has a link to the other any more: both get a new one. */
+/* Sends a new link to two running processes that have lost theirs. */
 static void link_again(struct child *c, struct child *sibling)
 {
         int here, there;
@@ -183,7 +183,7 @@ static void link_again(struct child *c, struct child *sibling)
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
-/* Copies of the parts of a configuration that hold secrets, so that these can be left out. */
+/* Copies of the sections of a configuration that hold secrets, so that the secrets can be left out. */
 struct trimmed_config {
         Cteleport__V1__Config config;
         Cteleport__V1__TeleportConfig teleport;
@@ -199,7 +199,7 @@ static Cteleport__V1__Config *trim(struct trimmed_config *t, const Cteleport__V1
         if (config->teleport != NULL) {
                 t->teleport = *config->teleport;
                 t->config.teleport = &t->teleport;
-                t->teleport.auth_token = NULL; /* Boot.token has it, resolved */
+                t->teleport.auth_token = NULL; /* Boot.token has the resolved token */
                 if (t->teleport.join_params != NULL) {
                         t->join_params = *t->teleport.join_params;
                         t->join_params.token_name = NULL;
@@ -214,7 +214,7 @@ static Cteleport__V1__Config *trim(struct trimmed_config *t, const Cteleport__V1
         return &t->config;
 }
 
-/* A Boot and all that it points to, as long as it is packed. */
+/* A Boot message and the parts to which it points, until it is packed. */
 struct boot_parts {
         boot_message boot;
         struct trimmed_config trimmed;
@@ -247,7 +247,7 @@ static void fill_services(struct boot_parts *parts, const struct supervisor *s)
         }
 }
 
-/* What only this process receives, by the secrets and the requests of its row. */
+/* Adds the part that only this process receives, by the secrets and the requests of its row. */
 static void fill_own(struct boot_parts *parts, const struct child *c)
 {
         const struct supervisor *s = c->sup;
@@ -276,7 +276,7 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
         }
 }
 
-/* Looked up here, so that no service loads the libraries of the account database. An error is for the child to report: it looks again. */
+/* Looks up the user here, so that no service loads the libraries of the account database. The child reports an error. */
 static void fill_user(boot_message *boot, const struct sandbox_user *user)
 {
         uid_t uid = 0;
@@ -325,7 +325,7 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         }
         fill_boot(&parts, c, fds);
         struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, &c->pid, &c->control_fd);
-        fds->count = links; /* the listening sockets stay ours */
+        fds->count = links; /* the supervisor keeps the listening sockets */
         return err;
 }
 
@@ -351,7 +351,7 @@ struct error *supervisor_start(struct child *c)
         struct error *err = NULL;
 
         if (c->starts > 0)
-                err = supervisor_read_host_id(c->sup); /* a host that has joined since has one */
+                err = supervisor_read_host_id(c->sup); /* a host that has joined meanwhile has an ID */
         if (err == NULL)
                 err = take_ends(c, &fds);
         if (err == NULL)
@@ -385,7 +385,7 @@ static void received_relink(struct child *c, const char *name)
         struct instant now = loop_now(&c->sup->loop);
 
         if (c->sup->end != RUNNING || duration_ms(instant_since(now, c->relinked)) < PACE_RELINK / 2)
-                return; /* a service gone bad gets no more than that */
+                return; /* limits the rate of a faulty service */
         c->relinked = now;
         for (size_t i = 0; i < c->sup->pairing_count; i++) {
                 int side = side_of(&c->sup->pairings[i], c);
@@ -397,8 +397,8 @@ static void received_relink(struct child *c, const char *name)
 }
 
 /*
- * Before all have been ready, and of the two without which there is no cluster, it is the end of everything, for an operator
- * to see. Another service ends by it and comes back after a pause: what a captured one may say must not stop the others.
+ * Whether a fatal error ends `teleport`, for the operator to see: before all services were ready, and for vital services. Any
+ * other service is killed and respawned after a pause: messages of a compromised service must not stop the other services.
  */
 static bool ends_everything(const struct child *c)
 {
@@ -423,7 +423,7 @@ static void received_fatal(struct child *c, const struct child_message *m)
                 kill(c->pid, SIGKILL);
 }
 
-/* A request of one service; its row allows it. fd: that came with it, borrowed; or -1. */
+/* Handles a request that the row of the service allows. `fd` came with the request and is borrowed; -1: none. */
 static void received_own(struct supervisor *s, const struct child_message *m, int fd)
 {
         if (m->kind == CHILD_SENT_SSHD_START)
@@ -450,7 +450,7 @@ static void received(struct child *c, const struct child_message *m, int fd)
                 received_own(c->sup, m, fd);
 }
 
-/* Nothing of ours sends this: whatever does is not to be trusted with going on. */
+/* No service of ours sends invalid messages: a process that does is not trusted, and is killed. */
 static void received_nonsense(struct child *c, struct error *err)
 {
         uv_poll_stop(c->control);
@@ -461,7 +461,7 @@ static void received_nonsense(struct child *c, struct error *err)
         error_free(err);
 }
 
-/* Takes what a child has said; false when there is no more. */
+/* Receives and handles one message of a child; false if there is none. */
 static bool receive(struct child *c)
 {
         char buffer[CHILD_MESSAGE_MAX];
@@ -470,11 +470,11 @@ static bool receive(struct child *c)
         struct child_message m;
         struct error *err = fdpass_receive(c->control_fd, buffer, sizeof(buffer), &len, &fd);
 
-        if (err != NULL && err->code == ERROR_UNAVAILABLE) { /* nothing yet */
+        if (err != NULL && err->code == ERROR_UNAVAILABLE) { /* no message yet */
                 error_free(err);
                 return false;
         }
-        if (err == NULL && len == 0) { /* it has closed its end, and its death will be reported */
+        if (err == NULL && len == 0) { /* the child has closed its end, and SIGCHLD will report its exit */
                 uv_poll_stop(c->control);
                 return false;
         }
@@ -488,7 +488,7 @@ static bool receive(struct child *c)
         return true;
 }
 
-/* Of a child that lives only so many in a turn of the loop: the others have theirs before the rest is read. */
+/* Handles at most `budget` messages of a child, so that a turn of the loop also handles the messages of the others. */
 static void receive_some(struct child *c, size_t budget)
 {
         while (budget-- > 0 && c->control_fd >= 0 && receive(c))
@@ -502,7 +502,7 @@ static void on_control(uv_poll_t *poll, int status, int events)
         receive_some(poll->data, LIMIT_CHILD_MESSAGES_PER_TURN);
 }
 
-/* ---- burying ------------------------------------------------------------------------------------------- */
+/* ---- reaping and respawning ---------------------------------------------------------------------------- */
 
 static void on_poll_closed(uv_handle_t *handle)
 {
@@ -541,7 +541,7 @@ static void pause_before_restart(struct child *c, const char *fate, enum log_lev
         timer_start(c->restart, pause);
 }
 
-/* Nothing is requested of them without the process that they follow, and its next start makes new links to them. */
+/* Dependents serve only the process that they follow, and its next start makes new links to them. */
 static void end_dependents(const struct child *of)
 {
         for (size_t i = 0; i < of->sup->child_count; i++) {
@@ -567,7 +567,7 @@ static bool some_dependent_lives(const struct child *of)
         return false;
 }
 
-/* Whether the process that c follows does not live. */
+/* Whether c follows another process, and that process does not run. */
 static bool has_lost_leader(const struct child *c)
 {
         return is_dependent(c) && !child_lives(supervisor_child(c->sup, c->row->follows));
@@ -578,7 +578,7 @@ static void come_back(struct child *c)
         struct error *err;
 
         if (has_lost_leader(c)) {
-                c->state = CHILD_DORMANT; /* its end was seen before that of the process it follows, which caused it */
+                c->state = CHILD_DORMANT; /* its end was seen before the end of the process it follows, which was the cause */
                 return;
         }
         if (some_dependent_lives(c)) { /* killed, not reaped yet */
@@ -607,7 +607,7 @@ static void reap(struct child *c, int wait_status)
         close_control(c);
         forget_ends(c);
         if (c->row->requests & SERVICE_REQUEST_SSHD)
-                supervisor_stop_all_sshd(s); /* their sessions are not reported any more */
+                supervisor_stop_all_sshd(s); /* no process reports their sessions any more */
         if (c->row->requests & SERVICE_REQUEST_AWS_SIGN)
                 supervisor_stop_sign(s);
         if (s->end != RUNNING) {
@@ -621,7 +621,7 @@ static void reap(struct child *c, int wait_status)
         } else if (has_lost_leader(c)) {
                 c->state = CHILD_DORMANT;
         } else {
-                /* A dependent that was not killed saw its link close: the kernel shows us that end first, at times. */
+                /* A dependent with status 0 saw its link close; the kernel may report its end before the end of the other. */
                 bool is_update = !is_dependent(c) || wait_status != 0;
 
                 pause_before_restart(c, fate, is_update ? LOG_WARN : LOG_DEBUG);
@@ -634,8 +634,8 @@ void supervisor_reap(struct supervisor *s)
         bool is_dead[SERVICES_PROCESSES_MAX] = { 0 };
         int statuses[SERVICES_PROCESSES_MAX];
 
-        /* Last messages first, and all the dead before any is reaped: the end of a dependent is no failure of its own when
-         * the process that it follows is dead too. */
+        /* Handles last messages, and collects all exits before reaping: the end of a dependent is no failure of its own if the
+         * process that it follows has ended too. */
         for (size_t i = 0; i < s->child_count; i++) {
                 struct child *c = &s->children[i];
 

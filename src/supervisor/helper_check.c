@@ -18,7 +18,7 @@ enum { PROC_FILE_MAX = 8 * KiB };
 
 struct error *own_program_find(struct own_program *ret)
 {
-        static const char deleted[] = " (deleted)"; /* as the kernel says of a program that was replaced */
+        static const char deleted[] = " (deleted)"; /* the kernel's suffix for a program file that was replaced */
         char path[4 * KiB];
         ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
@@ -39,7 +39,7 @@ void own_program_release(struct own_program *own)
 
 /* ---- another process --------------------------------------------------------------------------------------- */
 
-/* 0: none. */
+/* 0: the process does not exist. */
 static pid_t parent_of(pid_t pid)
 {
         struct process_stat its;
@@ -47,7 +47,7 @@ static pid_t parent_of(pid_t pid)
         return process_stat_read(pid, &its) ? its.parent : 0;
 }
 
-/* The half of sshd that is root starts ssh-authorize; the half that has become the user starts the shell. */
+/* The privileged half of sshd starts ssh-authorize; the half that has become the user starts the shell. */
 static bool descends_from(pid_t pid, pid_t sshd)
 {
         pid_t parent = parent_of(pid);
@@ -62,7 +62,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
         return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* What sshd starts is a file in memory that each sshd makes anew: its bytes tell. */
+/* Whether the file has the bytes of the image: each sshd executes a file in memory of its own, so inodes differ. */
 static bool has_image(int fd, const struct stat *its, struct str image)
 {
         if (!S_ISREG(its->st_mode) || its->st_size != (off_t)image.len)
@@ -79,8 +79,8 @@ static bool has_image(int fd, const struct stat *its, struct str image)
 }
 
 /*
- * What it runs: `teleport`, the one we run or the one that has replaced it on the disk, or what is in sshd's library. What the
- * kernel does not let us look at is nobody's: our programs hide, so root needs CAP_SYS_PTRACE, which some containers lack.
+ * Which program the process runs: `teleport` (our file, or its replacement on disk), or a program of sshd's library. The kernel
+ * may deny the access: our programs are not dumpable, so root needs CAP_SYS_PTRACE, which some containers lack.
  */
 static enum helper_program program_of(const struct own_program *own, pid_t pid)
 {
@@ -97,7 +97,7 @@ static enum helper_program program_of(const struct own_program *own, pid_t pid)
                                                                 : PROGRAM_OTHER;
 }
 
-/* Whether another process traces it: "TracerPid:\tN" of /proc/PID/status, proc(5). What cannot be read is traced. */
+/* Whether another process traces it: "TracerPid:\tN" of /proc/PID/status, proc(5). An unreadable file counts as traced. */
 static bool is_traced(pid_t pid)
 {
         static const struct str name = STR_INIT("TracerPid:");

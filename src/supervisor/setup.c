@@ -61,13 +61,13 @@ static struct error *open_log(struct supervisor *s)
         return NULL;
 }
 
-/* The number of the descriptor stays: it is known to the log, and each child that starts gets a copy. */
+/* The number of the descriptor does not change: the log uses the number, and each child that starts gets a copy. */
 void supervisor_reopen_log(struct supervisor *s)
 {
         int fd;
 
         if (s->log_fd <= STDERR_FILENO)
-                return; /* its reader rotates for itself */
+                return; /* stderr or stdout: the reading program rotates its own files */
         struct error *err = open_log_file(log_output(s), &fd);
         if (err == NULL && dup3(fd, s->log_fd, O_CLOEXEC) < 0)
                 err = error_errno(errno, "cannot change to the log file %s", log_output(s));
@@ -100,7 +100,7 @@ static void log_beginning(const struct launch *l)
                 log_warn("--insecure: the proxy's certificate is not verified when joining");
 }
 
-/* ---- who we are ---------------------------------------------------------------------------------------- */
+/* ---- host ID ------------------------------------------------------------------------------------------- */
 
 static struct error *create_host_id(struct supervisor *s, const char *path)
 {
@@ -124,7 +124,7 @@ struct error *supervisor_read_host_id(struct supervisor *s)
         if (err != NULL && err->code != ERROR_NOT_FOUND)
                 return err->code == ERROR_FAILED_PRECONDITION || err->code == ERROR_RESOURCE_EXHAUSTED
                                ? error_hint(err, "it should be a file with the ID of this host: put it back, or remove it to get a new ID")
-                               : err; /* whatever cannot be read now may be read later */
+                               : err; /* other errors may be temporary */
         error_free(err);
         struct str id = str_trim(buf_str(&text));
         if (!str_is_empty(id) && !name_is_host_id(id)) {
@@ -146,7 +146,7 @@ struct error *supervisor_read_host_id(struct supervisor *s)
 
 static void on_host_id_pace(void *ctx);
 
-/* A captured `instance` has no more of the disk, and of our time, than a write in a while. */
+/* Limits the rate of writes: a compromised `instance` must not use up the disk or the supervisor's time. */
 static void write_host_id(struct supervisor *s)
 {
         AUTO_MEM char *path = mem_printf("%s/host_uuid", s->launch->data_dir);
@@ -175,7 +175,7 @@ static void on_host_id_pace(void *ctx)
         write_host_id(ctx);
 }
 
-/* On the machine of auth the ID is auth's, and nobody's to change. */
+/* On the machine of the Auth Service the ID never changes. */
 void supervisor_take_host_id(struct supervisor *s, const char *host_id)
 {
         bool is_same = s->new_host_id == NULL && s->host_id != NULL && strcmp(s->host_id, host_id) == 0;
@@ -187,11 +187,11 @@ void supervisor_take_host_id(struct supervisor *s, const char *host_id)
         write_host_id(s);
 }
 
-/* ---- what is there of an earlier run ------------------------------------------------------------------------- */
+/* ---- state of an earlier run --------------------------------------------------------------------------------- */
 
 /*
- * An Auth Service without its state would begin an empty cluster with a CA that hosts and users trust. Before anything is
- * made that a restore from a backup would meet.
+ * Without its state, an Auth Service would begin an empty cluster with a CA that hosts and users trust. The check runs before
+ * any file is created that could conflict with a restored backup.
  */
 static struct error *check_state(const struct supervisor *s)
 {
@@ -264,7 +264,7 @@ void supervisor_close_listeners(struct supervisor *s)
         }
 }
 
-/* Every agent is a descriptor in auth and two in the proxy; shells give 1,024 and allow more. The children inherit this. */
+/* Each agent needs a descriptor in auth and two in the proxy; shells set 1,024 and allow more. The children inherit the limit. */
 static void allow_many_descriptors(void)
 {
         struct rlimit limit;
@@ -272,7 +272,7 @@ static void allow_many_descriptors(void)
         if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= LIMIT_DESCRIPTORS)
                 return;
         limit.rlim_cur = limit.rlim_max < LIMIT_DESCRIPTORS ? limit.rlim_max : LIMIT_DESCRIPTORS;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit it never fails */
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* setting a value up to the hard limit never fails */
 }
 
 static void warn_of_one_user(void)
@@ -291,7 +291,7 @@ static struct error *data_dir_error(struct error *err)
         return error_wrap(err, "data directory");
 }
 
-/* ---- in order ------------------------------------------------------------------------------------------ */
+/* ---- the steps in order -------------------------------------------------------------------------------- */
 
 struct error *supervisor_prepare(struct supervisor *s)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS credentials are for a process of their own, one for each join: `instance`, which has the network, requests it and
- * gets a socket on which it can have one challenge signed (aws/sign_message.h). It runs as the user that started us, for it
- * reads that user's ~/.aws and runs the credential_process; its environment is the only one with AWS_* in it.
+ * AWS credentials are used by a process of its own, one for each join. `instance`, which is exposed to the network, requests
+ * it and gets a socket on which the process signs one challenge (aws/sign_message.h). It runs as the user that started
+ * `teleport`, because it reads that user's ~/.aws and runs the credential_process. Only its environment has AWS_* variables.
  *
- * One lives at a time, and requests beyond a burst wait: a captured `instance` cannot start many of them. It ends when it
- * has answered, when its client hangs up, when `instance` ends, with us, and after a time in any case.
+ * Only one runs at a time, and requests beyond a burst wait: a compromised `instance` cannot start many of them. It ends when it
+ * has answered, when its client hangs up, with `instance`, with the supervisor, and after a timeout in any case.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -22,7 +22,7 @@ typedef Cteleport__Internal__V1__Control control_message;
 
 #define AWS_SIGN_PROCESS "aws-sign" /* of the table of services */
 
-/* fd is borrowed; -1: there is none, text says why. */
+/* `fd` is borrowed; -1: no process was started, and `text` has the reason. */
 static void report(struct supervisor *s, int fd, const char *text)
 {
         struct child *instance = supervisor_requester(s, SERVICE_REQUEST_AWS_SIGN);
@@ -35,12 +35,12 @@ static void report(struct supervisor *s, int fd, const char *text)
         control.own_case = CTELEPORT__INTERNAL__V1__CONTROL__OWN_INSTANCE;
         control.instance = &answer;
         if (instance != NULL && child_lives(instance))
-                (void)supervisor_send_with(instance, &control, fd); /* undelivered: the client hangs up on both */
+                (void)supervisor_send_with(instance, &control, fd); /* a lost message closes `fd`, which ends the signer */
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
-/* How to log, and the socket: no token, no keys, nothing else of the configuration. */
+/* The process gets the log settings and the socket: no token, no keys, no other part of the configuration. */
 static struct error *spawn(struct supervisor *s, int client)
 {
         Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
@@ -48,7 +48,7 @@ static struct error *spawn(struct supervisor *s, int client)
         boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
         const struct child_fds fds = { .names = { "client" }, .fds = { client }, .count = 1 };
         const struct service_process *process = services_process(AWS_SIGN_PROCESS);
-        AUTO_FD int control = -1; /* it has nothing to say to us */
+        AUTO_FD int control = -1; /* the process sends no control messages */
 
         teleport.log = s->launch->config->teleport->log;
         config.teleport = &teleport;
@@ -96,7 +96,7 @@ static void prepare(struct supervisor *s)
         s->sign.last = loop_now(&s->loop);
 }
 
-/* Whether one more may start now; a place comes back every PACE_AWS_SIGN. */
+/* Whether one more process may start now; the burst grows by one every PACE_AWS_SIGN. */
 static bool take_place(struct supervisor *s)
 {
         struct instant now = loop_now(&s->loop);
@@ -152,7 +152,7 @@ void supervisor_stop_sign(struct supervisor *s)
         if (s->sign.pid == 0 || s->sign.was_reported)
                 return;
         s->sign.was_reported = true;
-        kill(s->sign.pid, SIGTERM); /* so that it ends what it has started */
+        kill(s->sign.pid, SIGTERM); /* so that it ends its own child processes */
         timer_start(s->sign.timeout, MILLISECONDS(TIMEOUT_AWS_SIGN_STOP));
 }
 

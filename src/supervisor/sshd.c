@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part of the SSH Service that takes root: one sshd for each connection that the process `ssh` reports. That
- * process sends a connection's ID only; program, options and environment are decided here.
+ * The part of the SSH Service that needs root: one sshd for each connection that the process `ssh` reports. That
+ * process sends only the ID of a connection; program, options and environment are set here.
  *
  * An sshd ends when its connection does (the other end of its socket pair closes), when it is ordered to (SSHD_STOP),
- * with the process `ssh`, and with us: the kernel sends it SIGTERM when we are gone, however that came.
+ * with the process `ssh`, and with the supervisor: the kernel sends it SIGTERM when the supervisor has ended for any reason.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,9 +54,9 @@ struct sshd {
 
 enum { ARGUMENTS_ARENA_MAX = 64 * KiB, AUTHORITY_CAS_MAX = 8, AUTHORITY_FILE_MAX = 4 * KiB };
 
-/* ---- before the first ---------------------------------------------------------------------------------- */
+/* ---- preparation --------------------------------------------------------------------------------------- */
 
-/* Before anything of them is changed: users' sessions begin with the limits that this program began with. */
+/* Called before the limits are changed: users' sessions begin with the limits with which this program was started. */
 void supervisor_note_limits(struct supervisor *s)
 {
         static const int kinds[] = { RLIMIT_NOFILE, RLIMIT_CORE };
@@ -89,7 +89,7 @@ static struct error *check_path(const char *path, const char *what)
                           "use letters, digits and / . _ - + only, or write enabled: no in ssh_service");
 }
 
-/* Which program a process of another user runs: see program_of. */
+/* Whether the supervisor may read which program a process of another user runs: see program_of. */
 static bool may_check_others(void)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -98,7 +98,7 @@ static bool may_check_others(void)
         return syscall(SYS_capget, &header, sets) < 0 || (sets[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE)) != 0;
 }
 
-/* The library that stands between sshd and the account's shell: sshd_preload.h. */
+/* The library that is loaded into sshd, and starts the session program before the account's shell: sshd_preload.h. */
 static struct error *make_preload(int *ret_fd)
 {
         struct str image = sshd_preload_image();
@@ -119,8 +119,8 @@ static struct error *make_preload(int *ret_fd)
 }
 
 /*
- * sshd wants the name of an account. "sshd" is the one that its own unprivileged half has before anybody has logged in, in
- * a sandbox: no other process runs as it, while many run as "nobody".
+ * sshd requires the name of an account. "sshd" is the account of sshd's own unprivileged half before a login, in a sandbox:
+ * no other process runs as that user, while many processes run as "nobody".
  */
 static struct error *find_authorize_user(struct supervisor *s)
 {
@@ -159,7 +159,7 @@ static void note_pam(struct supervisor *s)
                          LOG_C("hint", "leave ssh_service.pam out: it is on by itself where the host has PAM"));
 }
 
-/* Sessions go on without: one that starts too many processes then takes them from us. */
+/* Without control groups sessions still run, but a session with too many processes uses up the process limit of `teleport`. */
 static void make_cgroups(struct supervisor *s)
 {
         struct error *err = geteuid() == 0 ? cgroups_prepare(&s->cgroups) : NULL;
@@ -194,8 +194,8 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
 /* ---- the socket of helpers -------------------------------------------------------------------------------- */
 
 /*
- * Abstract, so that there is no file to which a user's process would need rights; under a name that
- * nobody can have taken before. A new one for each start of `ssh`: what calls while nobody answers is refused.
+ * The socket is abstract, so that a user's process needs no rights to a file. Its name is random, so that no other process can
+ * have bound it. Each start of `ssh` gets a new one: while no process listens, connections are refused.
  */
 struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
 {
@@ -218,9 +218,9 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
         return NULL;
 }
 
-/* ---- telling ---------------------------------------------------------------------------------------------- */
+/* ---- reports to the process ssh --------------------------------------------------------------------------- */
 
-/* Whether it was sent. */
+/* Returns whether the report was sent. */
 static bool report(struct supervisor *s, Cteleport__Internal__V1__SshControl__Kind kind, const char *connection_id,
                  int64_t number, const char *text, int fd)
 {
@@ -247,7 +247,7 @@ static void report_not_started(struct supervisor *s, const char *connection_id, 
 
 /* ---- starting ------------------------------------------------------------------------------------------------ */
 
-/* Ends of an sshd: its standard input and output, and its standard error. */
+/* Descriptors of an sshd: its standard input and output, and its standard error. */
 struct ends {
         int here, there, log_here, log_there;
 };
@@ -264,17 +264,17 @@ static void ends_release(struct ends *e)
 static struct error *ends_open(struct ends *e)
 {
         TRY(socket_pair(&e->here, &e->there));
-        /* Packets, so that what one line of the log says cannot look like another line: clients choose parts of them. */
+        /* Packets, so that a part of one log line cannot pass for another line: clients choose the text of some parts. */
         return fdpass_pair(&e->log_here, &e->log_there);
 }
 
 static void restore_limits(const struct supervisor *s)
 {
         for (size_t i = 0; i < ARRAY_LEN(s->limits); i++)
-                (void)setrlimit((unsigned)s->limits[i].kind, &s->limits[i].value); /* as it was, so it may be */
+                (void)setrlimit((unsigned)s->limits[i].kind, &s->limits[i].value); /* the original values are always accepted */
 }
 
-/* Where the environment says, open over exec. */
+/* Moves the library to the descriptor that LD_PRELOAD names, and leaves it open for exec. */
 static bool put_preload(int fd)
 {
         return fd == SSHD_PRELOAD_FD ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, SSHD_PRELOAD_FD) == SSHD_PRELOAD_FD;
@@ -287,19 +287,19 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
         char *environment[] = { unconst(path), unconst(preload), NULL };
         sigset_t none;
 
-        /* Not SIGKILL: it has a terminal and a PAM session to close; without us its connection is closed, too. */
+        /* Not SIGKILL: sshd must close its terminal and PAM session. Its connection closes with the supervisor, too. */
         prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
         if (getppid() != parent)
                 _exit(1);
         setsid();
-        (void)cgroup_leaf_enter(leaf); /* PAM may move it on, to a group of systemd-logind's */
+        (void)cgroup_leaf_enter(leaf); /* PAM may move sshd to a group of systemd-logind */
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         for (int signum = 1; signum < NSIG; signum++)
-                (void)signal(signum, SIG_DFL); /* ours ignores SIGPIPE, and exec would keep that */
+                (void)signal(signum, SIG_DFL); /* this program ignores SIGPIPE, and exec would keep that */
         restore_limits(s);
         umask(0022);
-        /* The ends have high numbers or low ones; as each lies above 2 none is overwritten before its turn. */
+        /* All sources are above descriptor 2, so that none is overwritten before it is duplicated. */
         if (chdir("/") < 0 || dup2(e->there, STDIN_FILENO) < 0 || dup2(e->there, STDOUT_FILENO) < 0 ||
             dup2(e->log_there, STDERR_FILENO) < 0 || !put_preload(s->preload_fd))
                 _exit(126);
@@ -308,7 +308,7 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
         _exit(127);
 }
 
-/* data_dir/proc/ssh/authority, as instance/ssh_files.h has it. Words of a child of ours: taken by their form, or not at all. */
+/* data_dir/proc/ssh/authority, as in instance/ssh_files.h. The file comes from a child: lines of an invalid form are ignored. */
 struct authority {
         const char *host_id; /* NULL: not known */
         const char *cas[AUTHORITY_CAS_MAX];
@@ -337,7 +337,7 @@ static void authority_take(struct authority *w, struct arena *a, struct str line
                 w->cas[w->ca_count++] = str_to_c(a, value);
 }
 
-/* None while the host has no identity; then ssh-authorize lets nobody in. */
+/* Empty while the host has no identity; ssh-authorize then denies all logins. */
 static void read_authority(const struct supervisor *s, struct arena *a, struct authority *ret)
 {
         AUTO_MEM char *path = mem_printf("%s/proc/ssh/authority", s->launch->data_dir);
@@ -381,7 +381,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
         if (s->sshd_count >= LIMIT_SSH_CONNECTIONS)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, which is its limit",
                                  LIMIT_SSH_CONNECTIONS);
-        TRY(dir_make_exact(SSHD_EMPTY_DIR, 0755)); /* what lies beneath /run is gone after a boot */
+        TRY(dir_make_exact(SSHD_EMPTY_DIR, 0755)); /* a boot empties /run */
         TRY(ends_open(e));
         AUTO(cgroup_leaf) leaf = { .count = 0 };
         AUTO_PTR(error) stays = cgroups_make_leaf(&s->cgroups, connection_id, &leaf);
@@ -396,11 +396,11 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
         return NULL;
 }
 
-/* Both halves of it; the sessions beneath have groups of their own, and see their helper's socket end. */
+/* Signals both halves of sshd. The sessions have process groups of their own, and end when their socket to `ssh` closes. */
 static void send_signal(const struct sshd *d, int signum)
 {
         if (kill(-d->pid, signum) < 0)
-                kill(d->pid, signum); /* so new that it has no group yet */
+                kill(d->pid, signum); /* the new process has not made its group yet */
 }
 
 static void on_timeout(void *ctx)
@@ -428,7 +428,7 @@ static void stop(struct sshd *d)
         timer_start(d->timeout, MILLISECONDS(TIMEOUT_SSHD_STOP));
 }
 
-/* Its log first: without what it says there nobody may come in, so a connection without it is of no use. */
+/* Sends the log first: without its lines no login is accepted, so a connection without the log is of no use. */
 static void hand_over(struct supervisor *s, struct sshd *d, const struct ends *e)
 {
         if (report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
@@ -445,8 +445,8 @@ void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
         pid_t pid = 0;
 
         if (!name_is_uuid(str_of(connection_id)))
-                return; /* not of our form, ignored: it would be part of the options */
-        if (find(s, connection_id) != NULL) { /* which of two would a helper belong to? */
+                return; /* not a UUID: ignored, because the ID becomes part of the options */
+        if (find(s, connection_id) != NULL) { /* a helper could belong to either of the two */
                 log_warn("A second sshd for one connection is refused", LOG_C("connection", connection_id));
                 return;
         }
@@ -510,7 +510,7 @@ void supervisor_reap_sshd(struct supervisor *s)
                         at = &d->next;
                         continue;
                 }
-                send_signal(d, SIGKILL); /* its other half, should that have stayed: it is not reaped yet, so the number is still its own */
+                send_signal(d, SIGKILL); /* its other half, if that still runs; the ID is not free before waitpid */
                 waitpid(d->pid, &status, 0);
                 AUTO_MEM char *fate = child_fate(status);
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
@@ -534,7 +534,7 @@ void supervisor_release_sshd(struct supervisor *s)
         free(s->helpers_address);
 }
 
-/* ---- looking at helpers ------------------------------------------------------------------------------------- */
+/* ---- checks of helpers -------------------------------------------------------------------------------------- */
 
 static const char *not_a_helper(const struct supervisor *s, const struct sshd *d, int64_t number)
 {
@@ -544,13 +544,13 @@ static const char *not_a_helper(const struct supervisor *s, const struct sshd *d
 }
 
 /*
- * A process number says who it is only while that process lives: after the look it must still be there, by a descriptor
- * of the process that connected (SO_PEERPIDFD, Linux 6.5), before that by one that is opened before the look.
+ * A process ID identifies a process only while that process lives. Therefore the process must still exist after the check, by a
+ * descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5), or by one that is opened before the check.
  */
 void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t number, int pidfd)
 {
         AUTO_FD int opened = pidfd >= 0 ? -1 : (int)syscall(SYS_pidfd_open, (pid_t)number, 0);
-        bool is_too_old = pidfd < 0 && opened < 0 && errno == ENOSYS; /* Linux before 5.3: the number has to do */
+        bool is_too_old = pidfd < 0 && opened < 0 && errno == ENOSYS; /* Linux before 5.3: the process ID must suffice */
         const char *refusal = not_a_helper(s, find(s, connection_id), number);
 
         if (!is_too_old && syscall(SYS_pidfd_send_signal, pidfd >= 0 ? pidfd : opened, 0, NULL, 0) < 0)

@@ -17,7 +17,7 @@
 
 enum { ARGUMENTS_MAX = 128, OPTION_MAX = 4 * KiB };
 
-/* Settings that neither a host nor a user changes. */
+/* Options that neither the host's configuration nor a user changes. */
 /* clang-format off */
 static const char *const fixed_options[] = {
         /* Logins: users with a certificate of the cluster's CA, if the cluster allows it now. */
@@ -34,10 +34,10 @@ static const char *const fixed_options[] = {
         "LoginGraceTime=60",
         "UseDNS=no",
 
-        /* How it proves itself. */
+        /* Authentication of the host. */
         "HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com,ssh-ed25519",
 
-        /* What a session may have; what the cluster allows comes with the principals. */
+        /* Upper limits of a session's permissions: the permissions that the cluster gives come with the principals. */
         "PermitTTY=yes",
         "AllowTcpForwarding=yes",
         "AllowAgentForwarding=yes",
@@ -55,11 +55,11 @@ static const char *const fixed_options[] = {
         "ExposeAuthInfo=no",
         "ChrootDirectory=none",
 
-        /* The connection is a pair of sockets, whose other end watches over the network. */
+        /* The connection is a socket pair. The process at the other end detects a lost network connection. */
         "TCPKeepAlive=no",
         "PidFile=none",
 
-        /* What sshd_log.c reads: who was let in, and what is forwarded. */
+        /* The lines that sshd_log.c parses: accepted logins, and forwards. */
         "LogLevel=VERBOSE",
         "LogVerbose=serverloop.c:server_request_direct_tcpip*,serverloop.c:server_input_global_request*",
 };
@@ -94,7 +94,7 @@ static void add_option(struct arguments *args, const char *format, ...)
         add(args, str_to_c(args->arena, str_of(text)));
 }
 
-/* Without a word of the host's: where the platform has it, as its own sshd. */
+/* Whether sshd uses PAM: as configured, else if the platform has PAM, as the platform's own sshd does. */
 static bool wants_pam(const struct sshd_command *c)
 {
         const Cteleport__V1__PamConfig *pam = c->config == NULL ? NULL : c->config->pam;
@@ -102,7 +102,7 @@ static bool wants_pam(const struct sshd_command *c)
         return pam != NULL && pam->has_enabled ? pam->enabled : c->has_pam;
 }
 
-/* Facts of the host for ssh-authorize, which must not come from the process that has the network. */
+/* Facts of the host for ssh-authorize, which must not come from the process that is exposed to the network. */
 static const char *authority_arguments(const struct sshd_command *c, struct arena *a)
 {
         AUTO(buf) text = BUF_MAX(OPTION_MAX);
@@ -137,12 +137,12 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         add_option(&args, "HostKey=%s/proc/ssh/host_key", c->data_dir);
         add_option(&args, "HostCertificate=%s/proc/ssh/host_key-cert.pub", c->data_dir);
         add_option(&args, "TrustedUserCAKeys=%s/proc/ssh/user_ca.pub", c->data_dir);
-        /* sshd demands a program in directories that nobody but root can write; env is one, and we are already run. */
+        /* sshd requires a program in directories that only root can write: env(1) is in one, `teleport` may not be. */
         add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s%s %%u %%k",
                    c->exe, c->socket, c->connection_id, authority_arguments(c, a));
         add_option(&args, "AuthorizedPrincipalsCommandUser=%s", c->authorize_user);
         bool has_sftp = c->sftp_server != NULL;
-        /* Never given to a shell: sshd_preload.c takes it for the words of a program. */
+        /* No shell parses this: sshd_preload.c splits it into the words of a program. */
         add_option(&args, "ForceCommand=exec %s ssh-session --socket=%s --connection=%s%s%s", c->exe, c->socket,
                    c->connection_id, has_sftp ? " --sftp=" : "", has_sftp ? c->sftp_server : "");
         if (has_sftp)
@@ -151,7 +151,7 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         return args.argv;
 }
 
-/* The file name of a library stands in each program that is linked with it: elf(5), DT_NEEDED. */
+/* A program that is linked with a library contains the file name of the library: elf(5), DT_NEEDED. */
 static bool is_linked_with_pam(const char *program)
 {
         static const char library[] = "libpam.so.";
@@ -170,14 +170,14 @@ static bool is_linked_with_pam(const char *program)
 
 bool sshd_command_platform_has_pam(void)
 {
-        /* From OpenSSH 9.8 on another program of it opens the sessions. */
+        /* From OpenSSH 9.8 on, another of its programs opens the sessions. */
         static const char *const programs[] = { SSHD_PROGRAM, "/usr/lib/openssh/sshd-session", "/usr/libexec/openssh/sshd-session",
                                                 "/usr/libexec/sshd-session", "/usr/lib/ssh/sshd-session" };
         bool is_linked = false;
 
         for (size_t i = 0; i < ARRAY_LEN(programs); i++)
                 is_linked |= is_linked_with_pam(programs[i]);
-        /* Where Linux-PAM looks: pam.d(5). Without a file for sshd it applies that for `other`, which refuses everybody. */
+        /* The directories of Linux-PAM: pam.d(5). Without a file for sshd, PAM uses that for `other`, which denies all users. */
         return is_linked && (access("/etc/pam.d/sshd", R_OK) == 0 || access("/usr/lib/pam.d/sshd", R_OK) == 0);
 }
 

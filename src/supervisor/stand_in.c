@@ -101,7 +101,7 @@ static void on_link(void *ctx, const char *name, int fd)
         greet(in, fd);
 }
 
-/* What a test put into data_dir/NAME.do for this service. */
+/* Whether a test has written `act` to data_dir/NAME.do for this service. */
 static bool is_to(const struct stand_in *in, const char *act)
 {
         AUTO_MEM char *path = mem_printf("%s/%s.do", in->service.boot->data_dir, in->name);
@@ -128,14 +128,14 @@ static void report_what_it_was_given(struct stand_in *in)
              getenv("AWS_SECRET_ACCESS_KEY") == NULL ? "no" : "yes", getenv("HTTPS_PROXY") == NULL ? "no" : "yes");
 }
 
-/* ---- a stand-in of ssh ------------------------------------------------------------------------------------ */
+/* ---- a stand-in for ssh ----------------------------------------------------------------------------------- */
 
 static void send_request(struct stand_in *in, enum child_message_kind kind, const char *name, int64_t number)
 {
         service_send(&in->service, &(struct child_message){ .kind = kind, .name = name, .number = number });
 }
 
-/* The number is that of a process that lives; the one that connected under it is dead, and not reaped. */
+/* Sends the ID of a living process with the descriptor of a process that has ended. */
 static void request_of_dead(struct stand_in *in)
 {
         const struct child_message request = { .kind = CHILD_SENT_HELPER_CHECK, .name = CONNECTION, .number = getpid() };
@@ -150,7 +150,7 @@ static void request_of_dead(struct stand_in *in)
         service_send_with(&in->service, &request, pidfd);
 }
 
-/* What sshd says before it ends: it has no key here. */
+/* Reports the log lines that sshd writes before it ends: it has no key here. */
 static void report_log(struct stand_in *in, int fd)
 {
         char sent[512];
@@ -168,7 +168,7 @@ static void on_sshd(struct stand_in *in, const Cteleport__Internal__V1__SshContr
         switch (control->kind) {
         case CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG:
                 if (is_to(in, "start sshd twice"))
-                        close(fd); /* it lives until its connection is closed */
+                        close(fd); /* sshd runs until its connection is closed */
                 else
                         report_log(in, fd);
                 break;
@@ -210,7 +210,7 @@ static void request_as_reported(struct stand_in *in)
                 send_request(in, CHILD_SENT_HELPER_CHECK, CONNECTION, getpid());
 }
 
-/* ---- stand-ins of instance and aws-sign ---------------------------------------------------------------------- */
+/* ---- stand-ins for instance and aws-sign --------------------------------------------------------------------- */
 
 static void request_to_sign(struct stand_in *in, int64_t number)
 {
@@ -229,14 +229,14 @@ static void on_signer(struct stand_in *in, int64_t number, int fd, const char *t
                 request_to_sign(in, number + 1);
 }
 
-/* It waits for its client to hang up, and then, if it is to, for the word to end. */
+/* Waits until its client hangs up, and then, if the test requests it, for SIGTERM. */
 static NO_RETURN void sign(struct stand_in *in)
 {
         int fd = service_take_fd(&in->service, "client"), signum = 0;
         sigset_t terminate;
         char byte;
 
-        sigprocmask(SIG_BLOCK, NULL, &terminate); /* what was blocked at the beginning */
+        sigprocmask(SIG_BLOCK, NULL, &terminate); /* gets the signals that were blocked at the start */
         if (recv(fd, &byte, 1, 0) == 0 && is_to(in, "stay"))
                 (void)sigwait(&terminate, &signum);
         report(in, "aws-sign %s\n", signum == SIGTERM ? "is ordered to end" : "ends");
@@ -254,13 +254,13 @@ static bool is_stopped(pid_t pid)
         return err == NULL && strstr(buf_c(&text), ") T ") != NULL;
 }
 
-/* Requests without an answer, many times; and behind them one for a new link of `instance`, which is reported to it. */
+/* Sends many requests that get no answer, and then one for a new link to `instance`, which `instance` reports. */
 static void flood_and_relink(struct stand_in *in)
 {
         while (!is_stopped(getppid()))
                 sched_yield();
         for (int i = 0; i < 3 * LIMIT_CHILD_MESSAGES_PER_TURN; i++)
-                request_to_sign(in, i); /* it is for `instance` alone to ask */
+                request_to_sign(in, i); /* only `instance` may send this request */
         service_relink(&in->service, "instance");
         report(in, "%s has flooded\n", in->name);
 }
@@ -269,7 +269,7 @@ static void request_behind_the_flood(struct stand_in *in)
 {
         AUTO_MEM char *path = mem_printf("%s/flooded", in->service.boot->data_dir);
 
-        while (access(path, F_OK) < 0) /* made by the test */
+        while (access(path, F_OK) < 0) /* the test creates the file */
                 sched_yield();
         request_to_sign(in, 1);
         report(in, "%s has asked\n", in->name);
@@ -314,7 +314,7 @@ static void live(struct stand_in *in)
         if (is_to(in, "join")) {
                 send_request(in, CHILD_SENT_HOST_ID, "../../etc/passwd", 0);
                 send_request(in, CHILD_SENT_HOST_ID, CONNECTION, 0);
-                request_to_sign(in, 1); /* what is answered when those were taken */
+                request_to_sign(in, 1); /* the answer shows that the messages before it were handled */
         }
         if (is_to(in, "flood and relink"))
                 flood_and_relink(in);
@@ -326,7 +326,7 @@ static void live(struct stand_in *in)
         loop_run(&in->loop);
 }
 
-/* As signer and sts: nothing but the link to auth, until it ends. */
+/* Runs as signer or sts: serves only the link to auth, and ends with it. */
 static void follow(struct stand_in *in)
 {
         int fd = service_take_fd(&in->service, "auth");

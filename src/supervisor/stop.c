@@ -44,7 +44,7 @@ static void report_to_end(struct child *c)
         supervisor_send(c, &control);
 }
 
-/* Orders the next one to stop, unless one that was ordered may still need the others. */
+/* Orders the next service to stop, unless a service that was ordered before still runs: it may need the others. */
 void supervisor_stop_next(struct supervisor *s)
 {
         bool is_overdue = s->end == STOPPING && !timer_is_running(s->step_timer);
@@ -72,7 +72,7 @@ void supervisor_stop_next(struct supervisor *s)
         }
 }
 
-/* Nobody comes back from now on. */
+/* From here on, no service is started again. */
 static void begin(struct supervisor *s, int within_ms)
 {
         if (s->end_timer == NULL)
@@ -100,10 +100,10 @@ void supervisor_stop(struct supervisor *s, struct error *failure)
         if (s->failure == NULL)
                 s->failure = failure;
         else
-                error_free(failure); /* the first is the cause, what follows it the noise */
+                error_free(failure); /* the first failure is the cause, later ones are its consequences */
         if (s->end == STOPPING) {
                 if (failure == NULL)
-                        kill_all(s); /* asked twice */
+                        kill_all(s); /* second request to stop */
                 return;
         }
         s->end = STOPPING;

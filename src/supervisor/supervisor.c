@@ -51,7 +51,7 @@ static bool has_web_keys(const struct supervisor *s)
         return false;
 }
 
-/* A file half replaced is no reason to stop serving: what was loaded stays until the next look. */
+/* A half-replaced file must not stop the service: the loaded certificates stay in use until the next check. */
 static void reload_keypairs(struct supervisor *s, bool send_unchanged)
 {
         AUTO(web_keypairs) loaded = { 0 };
@@ -81,7 +81,7 @@ static struct duration keypairs_interval(const Cteleport__V1__Config *config)
         const Cteleport__V1__ProxyConfig *proxy = config->proxy_service;
 
         if (proxy == NULL || proxy->n_https_keypairs == 0)
-                return MILLISECONDS(PACE_SELF_SIGNED_CHECK); /* ours, which expires one day */
+                return MILLISECONDS(PACE_SELF_SIGNED_CHECK); /* for the self-signed certificate, which expires */
         return proxy->https_keypairs_reload_interval == NULL ? SECONDS(0)
                                                              : SECONDS(proxy->https_keypairs_reload_interval->seconds);
 }
@@ -165,7 +165,7 @@ static const struct {
         { SIGHUP, on_hangup }, { SIGUSR1, on_describe },  { SIGUSR2, on_replace },
 };
 
-/* ---- life ---------------------------------------------------------------------------------------------------- */
+/* ---- children ------------------------------------------------------------------------------------------------ */
 
 struct child *supervisor_child(struct supervisor *s, const char *name)
 {
@@ -208,7 +208,7 @@ static void add_children(struct supervisor *s)
         }
 }
 
-/* The link of a row stands with the process that starts later; its other end starts earlier. */
+/* A link is listed in the row of the process that starts later, and names the process that starts earlier. */
 static void add_pairings(struct supervisor *s)
 {
         for (size_t i = 0; i < s->child_count; i++)

@@ -14,7 +14,7 @@ typedef Cteleport__Internal__V1__HttpsKeyPair pair_message;
 
 enum {
         PEM_MAX = 32 * KiB,         /* a key, or a chain of a few certificates */
-        PAIRS_BYTES_MAX = 60 * KiB, /* what fits one control message, with its frame */
+        PAIRS_BYTES_MAX = 60 * KiB, /* the pairs must fit into one control message, with its frame */
         SELF_SIGNED_DAYS = 365,     /* longer ones are refused by some clients even when trusted by hand */
 };
 
@@ -59,7 +59,7 @@ static void add_pair(struct web_keypairs *k, struct str cert_pem, struct str key
         k->pairs[k->count++] = pair;
 }
 
-/* A secret read into a buffer is wiped with it. */
+/* A buffer for a secret, wiped when it is released. */
 struct secret_buf {
         struct buf bytes;
 };
@@ -82,7 +82,7 @@ static struct error *load_files(const char *cert_path, const char *key_path, str
         return NULL;
 }
 
-/* ---- one of our own making ----------------------------------------------------------------------- */
+/* ---- self-signed certificate --------------------------------------------------------------------- */
 
 /* notAfter of a certificate (RFC 5280 section 4.1): tbs, version, serial, algorithm, issuer, validity. */
 static struct error *read_not_after(struct str der, struct walltime *ret)
@@ -97,7 +97,7 @@ static struct error *read_not_after(struct str der, struct walltime *ret)
         (void)der_get(&tbs, DER_SEQUENCE);
         struct reader validity = der_enter(&tbs, DER_SEQUENCE);
         (void)der_get(&validity, DER_UTC_TIME);
-        struct str text = der_get(&validity, DER_UTC_TIME); /* YYMMDDHHMMSSZ; ours end before 2050 */
+        struct str text = der_get(&validity, DER_UTC_TIME); /* YYMMDDHHMMSSZ; our certificates end before 2050 */
         if (!reader_ok(&validity) || text.len != 13)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate has no time of its end");
 
@@ -106,7 +106,7 @@ static struct error *read_not_after(struct str der, struct walltime *ret)
         return walltime_parse_rfc3339(str_of(rfc3339), ret);
 }
 
-/* Whether a stored pair is whole: a crash between its two files leaves a key beside the older certificate. */
+/* Whether the files of a pair match: a crash between the two writes leaves a new key beside the older certificate. */
 static struct error *check_own_pair(const pair_message *pair, struct walltime now)
 {
         AUTO(key) key = { 0 };
@@ -143,7 +143,7 @@ static size_t collect_names(const struct launch *l, struct str *names)
                 int port;
                 AUTO_PTR(error) err = address_split(str_of(proxy->public_addr[i]), 443, &host, &port);
 
-                if (err == NULL) /* config_check has its say about the others */
+                if (err == NULL) /* config_check reports invalid addresses */
                         add_name(names, &count, host);
         }
         add_name(names, &count, str_of(l->nodename));
@@ -184,7 +184,7 @@ static struct error *load_own_pair(const struct launch *l, struct walltime now, 
         AUTO(web_keypairs) stored = { 0 };
         struct error *err = load_files(cert_path, key_path, &stored);
 
-        /* A file that is there and cannot be read is for the operator to look at, not for us to replace. */
+        /* The operator must repair an existing file that cannot be read: it is not replaced. */
         if (err != NULL && err->code != ERROR_NOT_FOUND)
                 return err;
         if (err == NULL)
@@ -198,7 +198,7 @@ static struct error *load_own_pair(const struct launch *l, struct walltime now, 
         return make_own_pair(l, cert_path, key_path, now, k);
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------------- */
 
 static struct error *load_configured(const Cteleport__V1__ProxyConfig *proxy, struct web_keypairs *k)
 {
