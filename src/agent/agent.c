@@ -41,7 +41,7 @@ void agent_use_identity(struct agent *a, struct host_identity *id, const char *a
         if (a->tunnels != NULL)
                 tunnel_keeper_renew(a->tunnels);
         instance_link_report_tunnels(a->instance);
-        malloc_trim(0); /* an idle agent is to be small */
+        malloc_trim(0); /* returns unused memory: an idle agent should be small */
 }
 
 const struct host_identity *agent_identity(const struct agent *a)

@@ -14,10 +14,10 @@ struct instance_link {
         struct agent *agent;
         struct link *link; /* NULL: lost */
         struct timer *request_again;
-        char *proxies_revision; /* of the list we have; "" for none */
+        char *proxies_revision; /* of the current list; "" for none */
         bool is_asking_identity, is_asking_proxies;
-        bool is_reporting, is_stale; /* of the tunnels; they have changed since */
-        bool is_freed; /* the memory goes when what was asked is answered */
+        bool is_reporting, is_stale; /* a report of the tunnels is pending; they have changed since */
+        bool is_freed; /* the memory is freed when the pending requests are answered */
 };
 
 static void free_when_answered(struct instance_link *k)
@@ -28,7 +28,7 @@ static void free_when_answered(struct instance_link *k)
         free(k);
 }
 
-/* DEADLINE_EXCEEDED is the rhythm of a long poll; a lost link is replaced by the supervisor, or asked for. */
+/* DEADLINE_EXCEEDED is the normal end of a long poll. A lost link is replaced by the supervisor, or requested. */
 static void report_trouble(struct error *err, const char *event)
 {
         if (err->code != ERROR_DEADLINE_EXCEEDED && !error_is_for(err, REASON_SIBLING))
@@ -36,7 +36,7 @@ static void report_trouble(struct error *err, const char *event)
         error_free(err);
 }
 
-/* Names of roles are constants of the table of services, and end in NUL. */
+/* Role names are constants of the table of services, and end in NUL. */
 static char *role_of(const struct instance_link *k)
 {
         return pb_text(k->agent->row->role.name.ptr);
@@ -114,7 +114,7 @@ static void on_reported(void *ctx, const ProtobufCMessage *answer, struct error 
         bool was_reported = err == NULL;
 
         (void)answer;
-        error_free(err); /* a new link gets the report anew */
+        error_free(err); /* the report is repeated on the next link */
         k->is_reporting = false;
         if (k->is_freed)
                 free_when_answered(k);
@@ -191,6 +191,6 @@ void instance_link_free(struct instance_link *k)
         timer_free(k->request_again);
         k->is_freed = true;
         if (k->link != NULL)
-                link_close(k->link); /* what was asked is answered with an error */
+                link_close(k->link); /* pending requests end with an error */
         free_when_answered(k);
 }

@@ -10,17 +10,17 @@
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
 
-/* Reported, and not known to be durable. */
+/* An event that was reported, and is not known to be durable. */
 struct reported {
         struct reported *next;
         uint64_t seq;
-        char *bytes; /* an ReportUp with its seq */
+        char *bytes; /* a ReportUp message with its seq */
         size_t len;
         void (*acknowledged)(void *ctx, struct error *err);
         void *ctx;
 };
 
-/* Requested, and not answered: requested again after a loss. */
+/* A request without an answer, which is sent again after a loss. */
 struct requested {
         struct requested *next;
         Cteleport__V1__ReportRequest *message; /* a copy */
@@ -33,8 +33,8 @@ struct report_stream {
         void *ctx;
         char *connection_id, *client_addr;
         struct rpc_client_call *call; /* NULL: lost */
-        bool is_connecting;           /* waits for a client */
-        bool has_begun;               /* at least once: the next stream resumes */
+        bool is_connecting;           /* a client was requested */
+        bool has_begun;               /* a stream has begun before, so the next one resumes */
         bool is_refused, is_finishing, is_finish_reported, is_freed;
         struct timer *retry;
         struct backoff backoff;
@@ -42,13 +42,13 @@ struct report_stream {
         uint64_t last_seq;
         struct reported *reported, **reported_end;
         size_t reported_count, reported_bytes;
-        struct reported *unsent;             /* the first that this stream has not carried; NULL: none */
-        size_t sent_count, sent_bytes;   /* on their way */
+        struct reported *unsent;             /* the first event that this stream has not carried; NULL: none */
+        size_t sent_count, sent_bytes;   /* sent on this stream, not acknowledged */
         struct requested *requested, **requested_end;
-        Cteleport__V1__ReportAccepted *accepted; /* a copy; NULL: nothing was accepted yet */
+        Cteleport__V1__ReportAccepted *accepted; /* a copy; NULL: no login was accepted yet */
 };
 
-/* Of a message that we made: what was packed can be read. */
+/* Copies a message of this process by packing and unpacking it, which cannot fail. */
 static ProtobufCMessage *copy_message(const ProtobufCMessage *message)
 {
         size_t len = protobuf_c_message_get_packed_size(message);
@@ -91,7 +91,7 @@ static void requested_drop_first(struct report_stream *a)
         free(q);
 }
 
-/* Waits for its call to end and for the client it requested; neither is reported to the owner. */
+/* Frees the stream when its call has ended and the requested client has arrived. The owner gets no event for either. */
 static void free_when_quiet(struct report_stream *a)
 {
         if (!a->is_freed || a->call != NULL || a->is_connecting)
@@ -150,7 +150,7 @@ static void send_requested(struct report_stream *a, const struct requested *q)
         rpc_client_send(a->call, &up.base);
 }
 
-/* As much as the cluster takes at once; the rest when it has acknowledged some of that. */
+/* Sends as many events as the cluster accepts unacknowledged; each acknowledgement allows further ones. */
 static void send_reported(struct report_stream *a)
 {
         while (a->call != NULL && a->unsent != NULL && a->sent_count < LIMIT_SSH_REPORTING &&
@@ -161,12 +161,12 @@ static void send_reported(struct report_stream *a)
                 a->unsent = t->next;
                 a->sent_count++;
                 a->sent_bytes += t->len;
-                rpc_client_send(a->call, &up->base); /* we packed it */
+                rpc_client_send(a->call, &up->base); /* not NULL: packed by this module */
                 cteleport__v1__report_up__free_unpacked(up, NULL);
         }
 }
 
-/* On a new stream nothing is on its way. */
+/* Sends all events on a new stream, which has carried none yet. */
 static void send_all_again(struct report_stream *a)
 {
         a->unsent = a->reported;
@@ -174,7 +174,7 @@ static void send_all_again(struct report_stream *a)
         send_reported(a);
 }
 
-/* The server ends the stream when it has received everything. */
+/* Ends the stream when all events are acknowledged: after the half-close, the server ends its side. */
 static void finish_if_due(struct report_stream *a)
 {
         if (!a->is_finishing || a->is_finish_reported || a->is_refused || a->reported != NULL)
@@ -244,7 +244,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 a->events->on_terminate(a->ctx, str_of(down->terminate->reason));
                 break;
         default:
-                break; /* a newer server may say more than we understand */
+                break; /* a newer server may send messages that this release does not know */
         }
 }
 
@@ -255,7 +255,7 @@ static void lost(struct report_stream *a, struct error *err)
                 free_when_quiet(a);
                 return;
         }
-        if (err != NULL && agent_is_final(err, ERROR_UNAUTHENTICATED)) { /* also if this host was removed from the cluster: nobody may stay on it */
+        if (err != NULL && agent_is_final(err, ERROR_UNAUTHENTICATED)) { /* or this host was removed: no user may stay on it */
                 refuse(a, err);
                 return;
         }
@@ -307,7 +307,7 @@ static void connect_now(void *ctx)
         agent_request_auth(a->agent, on_client, a);
 }
 
-/* ---- what the connection says ---------------------------------------------------------------------------------- */
+/* ---- functions for the connection ------------------------------------------------------------------------------ */
 
 struct report_stream *report_stream_new(struct agent *agent, struct str connection_id, struct str client_addr,
                           const struct report_events *events, void *ctx)

@@ -61,7 +61,7 @@ static void file_free(struct spool_file *f)
         free(f);
 }
 
-/* The last file of a closed spool takes the spool with it. */
+/* Frees a closed spool after its last file. */
 static void free_if_empty(struct spool *sp)
 {
         if (!sp->is_closing || sp->files != NULL)
@@ -72,7 +72,7 @@ static void free_if_empty(struct spool *sp)
         free(sp);
 }
 
-/* An earlier run's file is dealt with: the next one may be looked at. */
+/* Marks a file of an earlier run as finished, so that the next one may be checked. */
 static void leave_old(struct spool_file *f)
 {
         if (!f->is_old)
@@ -81,7 +81,7 @@ static void leave_old(struct spool_file *f)
         f->spool->old_uploads--;
 }
 
-/* The cluster has the rest of it. The file itself stays for an examination of the disk. */
+/* The cluster has the valid parts. The file stays on this node for an examination of the disk. */
 static void keep_damaged(const struct spool_file *f)
 {
         AUTO_MEM char *name = mem_printf("%s.damaged", f->id);
@@ -103,13 +103,13 @@ void spool_file_settle(struct spool_file *f)
         if (f->is_unwanted && f->is_damaged)
                 keep_damaged(f);
         else if (f->is_unwanted && unlinkat(sp->dir, f->name, 0) == 0)
-                sp->room.total += f->old_size; /* of a recording of this run, its user has it back */
+                sp->room.total += f->old_size; /* 0 for a recording of this run: file_free returns its share to the user */
         else if (f->is_unwanted)
                 log_warn("A recording that is not needed cannot be removed", LOG_C("file", f->name), LOG_C("error", strerrordesc_np(errno)));
         if (f->is_unwanted || sp->is_closing) {
                 leave_old(f);
                 file_free(f);
-        } else if (f->is_refused) { /* known, so that it is not found again */
+        } else if (f->is_refused) { /* stays in the list, so that it is not found again */
                 leave_old(f);
                 if (f->fd >= 0)
                         close(f->fd);
@@ -145,7 +145,7 @@ static void set_full(struct spool *sp, bool is_full)
                 sp->full(sp->full_ctx, is_full);
 }
 
-/* What the recording holds has changed. */
+/* Updates the number of waiting bytes, after a change of the recording. */
 static void recount(struct spool_file *f)
 {
         struct spool *sp = f->spool;
@@ -209,15 +209,15 @@ static struct error *sync_file(int fd, uint64_t *ret_free)
         return check_room(fd, ret_free);
 }
 
-/* Chunks on their way to the disk. */
+/* Chunks that a job writes to the disk. */
 struct write {
         struct spool_file *file;
-        int fd; /* the job's own */
+        int fd; /* duplicated for the job */
         uint64_t at;
         struct buf bytes;
         bool wants_sync;
         size_t written;
-        uint64_t disk_free; /* as check_room() says, after a sync */
+        uint64_t disk_free; /* from check_room(), after a sync */
         struct error *err;
 };
 
@@ -236,7 +236,7 @@ static void write_job(void *ctx)
 {
         struct write *w = ctx;
 
-        if (w->err != NULL) /* there was no room for it */
+        if (w->err != NULL) /* the reservation of disk space has failed */
                 return;
         w->err = w->fd < 0 ? error_new(ERROR_RESOURCE_EXHAUSTED, "there are no descriptors left") : append(w->fd, w->at, buf_str(&w->bytes));
         if (w->err == NULL) {
@@ -245,7 +245,7 @@ static void write_job(void *ctx)
                         w->err = sync_file(w->fd, &w->disk_free);
                 return;
         }
-        /* What was half written is no chunk. */
+        /* A chunk that was written in part is invalid, and is cut off. */
         if (w->fd >= 0 && ftruncate(w->fd, (off_t)w->at) < 0)
                 w->err = error_because(w->err, error_errno(errno, "cannot cut it"));
 }
@@ -304,9 +304,9 @@ static struct error *take_room(struct spool *sp, struct budget_holder *user, siz
 }
 
 /*
- * Hands what there is to the pool, all at once; or what is written there, to be synced when that is due. What
- * comes while a job is under way becomes the next one's: so a quiet terminal is on the disk at once, in small chunks, and
- * a busy one in large ones.
+ * Starts a job on the pool that writes all waiting data, or syncs written data if a sync is due. The next job writes the data
+ * that arrives during this one. The output of a quiet terminal is thus written at once, in small chunks, and that of a busy
+ * terminal in large chunks.
  */
 static void write_more(struct spool_file *f)
 {
@@ -315,7 +315,7 @@ static void write_more(struct spool_file *f)
 
         if (f->writing != NULL || f->has_failed || f->is_unwanted)
                 return;
-        if (!f->is_closed) /* it is finished then */
+        if (!f->is_closed) /* a closed recording is flushed already */
                 recording_flush(f->writer);
         struct str ready = recording_drain(f->writer);
         if (ready.len == 0 && !(f->is_dirty && is_due)) {
@@ -346,7 +346,7 @@ void spool_file_fail(struct spool_file *f, struct error *err)
                 return;
         }
         f->has_failed = f->is_aborted = f->is_complete = true;
-        recording_writer_free(f->writer); /* with what is not written */
+        recording_writer_free(f->writer); /* together with its unwritten data */
         f->writer = NULL;
         recount(f);
         if (f->sync != NULL)
@@ -462,13 +462,13 @@ void spool_finish(struct spool_file *f)
         upload_advance(f);
 }
 
-/* ---- what an earlier run left ------------------------------------------------------------------------------------------ */
+/* ---- recordings of an earlier run -------------------------------------------------------------------------------------- */
 
 struct check {
         struct spool_file *file;
-        int fd; /* the job's own */
+        int fd; /* duplicated for the job */
         struct error *err;
-        /* what was found, as in spool_file */
+        /* results, as in spool_file */
         uint64_t size;
         bool has_ended, is_damaged;
         struct spool_hole *holes;
@@ -486,7 +486,7 @@ static void check_free(void *ctx)
         free(k);
 }
 
-/* A hole takes as many bytes on the wire as on the disk; false for one that is too small for that. */
+/* Adds a hole, whose marker has as many bytes as the hole; false if the hole is too small for a marker. */
 static bool note_hole(struct check *k, const struct recording_piece *p)
 {
         uint32_t next = p->kind == RECORDING_PIECE_TAIL ? p->next + 1 : p->next;
@@ -494,7 +494,7 @@ static bool note_hole(struct check *k, const struct recording_piece *p)
         k->is_damaged = true;
         if (p->len < RECORDING_HOLE_MIN)
                 return false;
-        if (k->hole_count == LIMIT_RECORDING_HOLES) { /* what stands between is on the disk only */
+        if (k->hole_count == LIMIT_RECORDING_HOLES) { /* the data between these holes stays on the disk only */
                 k->holes[k->hole_count - 1].to = p->offset + p->len;
                 k->holes[k->hole_count - 1].next = next;
                 return true;
@@ -505,7 +505,7 @@ static bool note_hole(struct check *k, const struct recording_piece *p)
         return true;
 }
 
-/* Takes note of the pieces there are; false: nothing behind them can be sent. */
+/* Records the pieces that the scan has found; false: no data after them can be sent. */
 static bool watch(struct check *k, struct recording_scan *scan, bool *ret_is_torn)
 {
         struct recording_piece p;
@@ -514,7 +514,7 @@ static bool watch(struct check *k, struct recording_scan *scan, bool *ret_is_tor
         for (;;) {
                 AUTO_PTR(error) damage = recording_scan_next(scan, &p, &have);
 
-                if (damage != NULL) { /* what comes behind its end, or is none at all */
+                if (damage != NULL) { /* data after the end, or no recording at all */
                         k->is_damaged = true;
                         return false;
                 }
@@ -531,7 +531,7 @@ static bool watch(struct check *k, struct recording_scan *scan, bool *ret_is_tor
         }
 }
 
-/* How far the file is sound, and where it is damaged. Only the begin of a chunk that a crash left at its end is cut off. */
+/* Finds the valid part of the file, and its holes. Only an incomplete chunk that a crash left at the end is cut off. */
 static struct error *check(struct check *k)
 {
         enum { PIECE = 64 * KiB };
@@ -643,7 +643,7 @@ void spool_send_old(struct spool *sp)
         closedir(all);
 }
 
-/* What is in the folder, whatever it is. */
+/* The size of all files in the folder, of any name. */
 static uint64_t bytes_in(int dir)
 {
         int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -664,7 +664,7 @@ static uint64_t bytes_in(int dir)
         return sum;
 }
 
-/* The room that the files of earlier runs leave. */
+/* Computes the space for recordings that the files of earlier runs leave. */
 static void measure(struct spool *sp)
 {
         uint64_t has = bytes_in(sp->dir), most = (uint64_t)LIMIT_SPOOL_MIB * MiB;
@@ -674,7 +674,7 @@ static void measure(struct spool *sp)
                 log_info("Recordings of earlier sessions are on this node", LOG_INT("bytes", (int64_t)has), LOG_INT("room_bytes", (int64_t)sp->room.total));
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------- */
+/* ---- open and close --------------------------------------------------------------------------------------------------- */
 
 struct spool *spool_open(struct agent *agent, const char *dir)
 {
@@ -682,11 +682,11 @@ struct spool *spool_open(struct agent *agent, const char *dir)
 
         *sp = (struct spool){ .agent = agent, .loop = agent_loop(agent), .budget = SPOOL_BUDGET };
         sp->room = (struct budget){ .total = (size_t)LIMIT_SPOOL_MIB * MiB, .share = (size_t)LIMIT_SPOOL_USER_MIB * MiB };
-        sp->disk_free = UINT64_MAX; /* until it was asked */
+        sp->disk_free = UINT64_MAX; /* until the first check */
         sp->stuck = timer_new(sp->loop, send_stuck, sp);
         TAILQ_INIT(&sp->turns);
         sp->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (sp->dir < 0) /* each recording will say so */
+        if (sp->dir < 0) /* each recording then fails with an error of its own */
                 log_warn("The folder of recordings cannot be opened", LOG_C("folder", dir), LOG_C("error", strerrordesc_np(errno)));
         else {
                 measure(sp);
@@ -703,7 +703,7 @@ void spool_close(struct spool *sp)
                 return;
         sp->is_closing = true;
         sp->full = NULL;
-        timer_free(sp->stuck); /* the last answers may come after the loop has closed its timers */
+        timer_free(sp->stuck); /* calls may end after the loop has closed its timers */
         sp->stuck = NULL;
         if (sp->files == NULL) {
                 free_if_empty(sp);
@@ -712,7 +712,7 @@ void spool_close(struct spool *sp)
         for (struct spool_file *f = sp->files; f != NULL; f = next) {
                 next = f->next;
                 f->is_closed = true;
-                timer_free(f->sync); /* answers of calls may come after the loop has closed its timers */
+                timer_free(f->sync); /* calls may end after the loop has closed its timers */
                 f->sync = NULL;
                 upload_close(f);
                 spool_file_settle(f); /* the last one frees the spool */

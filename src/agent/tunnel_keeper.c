@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A reverse tunnel to each proxy of the cluster, so that each of them can reach this host for its users.
+ * Keeps a reverse tunnel to each proxy of the cluster, so that each proxy can reach this host for its users.
  *
- * Several proxies may stand behind one address, and who answers there is chance: a connection that leads to a
- * proxy we have a tunnel to already is closed, and that place tries again; one that leads to another proxy on
- * the list takes that one's place.
+ * Several proxies may share one address, and chance decides which of them answers. A connection to a proxy that has
+ * a tunnel already is closed, and the place dials again; a connection to another proxy on the list becomes the
+ * tunnel of that proxy's place.
  */
 #include <stdlib.h>
 
@@ -18,36 +18,36 @@
 
 struct place;
 
-/* A tunnel that is there. One that the proxy wants to be rid of has no place any more, and goes when its streams do. */
+/* An open tunnel. While its proxy drains it, it has no place any more, and it closes when its streams have ended. */
 struct open_tunnel {
         struct tunnel_keeper *all;
         struct place *place;
         struct tunnel_server *server;
         char *proxy_id;
-        char *host_id; /* under which it was opened: ours then */
+        char *host_id; /* ID of this host when the tunnel was opened */
         struct open_tunnel *next, **at; /* of all->open */
 };
 
-/* A proxy on the list. */
+/* The state for one proxy on the list. */
 struct place {
         struct tunnel_keeper *all;
         struct place *next, **at;
-        char *proxy_id; /* "" : whichever answers */
+        char *proxy_id; /* "": any proxy that answers */
         char *addr;
-        bool is_listed, is_removed; /* removed: waits for its connect to be cancelled */
+        bool is_listed, is_removed; /* removed: freed when its connect is cancelled */
         struct open_tunnel *open;
-        bool is_renewing; /* the identity is new: a tunnel with it is to stand in for the open one */
+        bool is_renewing; /* the identity is new: a new tunnel is to replace the open one */
         struct timer *retry;
         struct backoff backoff;
         struct connect *connect;
         struct connect_way way;
         struct connect_trust trust;
-        struct held_identity *identity; /* shown in the connect under way */
-        char *reported;                     /* the failure last reported: retries are silent */
+        struct held_identity *identity; /* used by the pending connect */
+        char *reported;                     /* the failure last reported: repetitions are not logged */
 };
 
 struct tunnel_keeper {
-        struct agent *agent; /* NULL: freed, and waits for what was cancelled */
+        struct agent *agent; /* NULL: freed, and waits for cancelled connects */
         struct loop *loop;
         struct place *places;
         struct open_tunnel *open;
@@ -82,7 +82,7 @@ static void place_remove(struct place *p)
         p->is_removed = true;
         timer_stop(p->retry);
         if (p->connect != NULL)
-                connect_cancel(p->connect); /* its end is ours */
+                connect_cancel(p->connect); /* on_connected frees the place */
         else
                 place_free(p);
 }
@@ -140,9 +140,9 @@ static void report_count(struct tunnel_keeper *t)
                 instance_link_report_tunnels(t->agent->instance);
 }
 
-/* ---- a tunnel that is there ------------------------------------------------------------------------------------ */
+/* ---- an open tunnel -------------------------------------------------------------------------------------------- */
 
-/* The place looks for another one; or goes, when the cluster has no such proxy any more. */
+/* Separates the tunnel from its place. The place dials again, or is removed if the cluster has no such proxy any more. */
 static void leave_place(struct open_tunnel *o)
 {
         struct place *p = o->place;
@@ -158,7 +158,7 @@ static void leave_place(struct open_tunnel *o)
         report_count(o->all);
 }
 
-/* Another service of this host has tunnels of its own. */
+/* Refuses requests for another service of this host, which has tunnels of its own. */
 static struct error *check_request(const struct service_row *row, const struct tunnel_request *request)
 {
         if (!str_equal(request->service, str_of(row->name)))
@@ -227,7 +227,7 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         bool is_renewal = p->open != NULL;
         p->is_renewing = false;
         if (p->open != NULL)
-                p->open->place = NULL; /* the proxy drains it; what is open in it goes on */
+                p->open->place = NULL; /* the proxy drains the old tunnel, whose streams continue */
         *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
                                    .host_id = str_dup(t->agent->identity->id.host_id) };
         if (o->next != NULL)
@@ -238,9 +238,9 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         report_count(t);
 }
 
-/* ---- getting there ---------------------------------------------------------------------------------------------- */
+/* ---- dialling --------------------------------------------------------------------------------------------------- */
 
-/* Who answered: connect has verified that it is a proxy of the cluster. */
+/* The host ID of the server: connect has verified that the server is a proxy of the cluster. */
 static struct error *read_proxy_id(const struct stream *tls, struct arena *a, struct str *ret)
 {
         struct cert_info info;
@@ -250,7 +250,7 @@ static struct error *read_proxy_id(const struct stream *tls, struct arena *a, st
         return NULL;
 }
 
-/* Whose place a tunnel to this proxy takes; NULL: nobody's, for there is one already or it is not on the list. */
+/* The place for a tunnel to this proxy; NULL: the proxy has a tunnel already, or is not on the list. */
 static struct place *place_for(struct place *dialled, struct str proxy_id)
 {
         struct place *its = place_of(dialled->all, proxy_id);
@@ -273,7 +273,7 @@ static void report_failure(struct place *p, const struct error *err)
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
 
-/* Whether the place looks for a tunnel. */
+/* Whether the place needs a tunnel. */
 static bool wants_tunnel(const struct place *p)
 {
         return (p->open == NULL || p->is_renewing) && !p->all->is_draining;
@@ -316,10 +316,10 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
                 stream_close(tls);
                 error_free(err);
                 place_free(p);
-        } else if (!wants_tunnel(p)) { /* another place's dial has led here meanwhile */
+        } else if (!wants_tunnel(p)) { /* another place's connection has led to this proxy meanwhile */
                 stream_close(tls);
                 error_free(err);
-        } else if (is_outdated) { /* the identity has changed meanwhile: nothing of the old one opens a tunnel, or counts as its failure */
+        } else if (is_outdated) { /* the identity has changed: the old one opens no tunnel, and its failures do not count */
                 stream_close(tls);
                 error_free(err);
                 timer_start(p->retry, MILLISECONDS(1));
@@ -346,7 +346,7 @@ static void dial(void *ctx)
                 try_again(p);
                 return;
         }
-        if (str_equal(str_of(p->proxy_id), identity->id.host_id)) /* on this machine: nothing is in between */
+        if (str_equal(str_of(p->proxy_id), identity->id.host_id)) /* on this machine no HTTP proxy is in between */
                 p->way.via = (struct http_proxy){ .userinfo = STR("") };
         p->identity = identity_hold(identity);
         p->trust = (struct connect_trust){ .stored = &p->identity->id };
@@ -355,7 +355,7 @@ static void dial(void *ctx)
 
 /* ---- the list ----------------------------------------------------------------------------------------------------- */
 
-/* A proxy that answered where nobody was named yet is named now. */
+/* Gives the place without a proxy ID the ID of the proxy to which its tunnel leads. */
 static struct place *name_place(struct tunnel_keeper *t, const char *proxy_id)
 {
         struct place *p = place_of(t, STR(""));
@@ -398,7 +398,7 @@ void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__P
         }
 }
 
-/* This host has another ID now: what was opened under the one before leads to nobody. */
+/* Closes the tunnels that were opened with a former ID of this host: no client can use them. */
 static void close_foreign(struct tunnel_keeper *t, struct str host_id)
 {
         for (struct open_tunnel *o = t->open, *next; o != NULL; o = next) {

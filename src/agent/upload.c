@@ -2,7 +2,7 @@
 /*
  * Sends a recording to the cluster, while it is written and afterwards:
  *
- *      ask for auth ─▶ Record: open ─▶ "begin at …" ─▶ read a piece ─▶ send ─▶ … ─▶ finish ─▶ "finished"
+ *      get a client ─▶ Record: open ─▶ "begin at …" ─▶ read a piece ─▶ send ─▶ … ─▶ finish ─▶ "finished"
  *            ▲                │ lost                     ▲         │
  *            └──── a pause ◀──┘                          └─ acks ◀─┘
  */
@@ -34,7 +34,7 @@ static void leave_queue(struct spool_file *f)
         f->upload.is_queued = false;
 }
 
-/* The budget that is free again goes to the upload that waits longest. */
+/* Returns budget, and continues the uploads that have waited longest for it. */
 static void give_back(struct spool_file *f, size_t len)
 {
         struct spool *sp = f->spool;
@@ -49,7 +49,7 @@ static void give_back(struct spool_file *f, size_t len)
         }
 }
 
-/* Whether there is budget for a piece; otherwise the file is called when it is its turn. */
+/* Reserves budget for a piece; false: the file is queued, and give_back continues it in its turn. */
 static bool reserve(struct spool_file *f, size_t len)
 {
         struct spool *sp = f->spool;
@@ -96,7 +96,7 @@ void upload_close(struct spool_file *f)
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
 
-/* The file stays, and the next run tries again; a session that goes on gets the error. */
+/* The file stays, and the next run uploads it again. A running session gets the error. */
 static void refuse(struct spool_file *f, struct error *err)
 {
         log_warn("The cluster does not accept a recording; it stays in the spool", LOG_C("session_id", f->id), LOG_ERR(err));
@@ -136,14 +136,14 @@ static void on_done(void *ctx, struct error *err)
 
 /* ---- pieces ---------------------------------------------------------------------------------------------------- */
 
-/* Of the file, or of the hole that it has there. */
+/* A piece of the file, or the marker of a hole in the file. */
 struct piece {
         struct spool_file *file;
-        int fd; /* the job's own */
+        int fd; /* duplicated for the job */
         uint64_t from;
         struct buf bytes;
         bool is_hole;
-        uint32_t next; /* of a hole: number of the chunk behind it */
+        uint32_t next; /* of a hole: number of the chunk after it */
         struct error *err;
 };
 
@@ -198,7 +198,7 @@ static void send_piece(struct spool_file *f, struct str bytes)
         u->sent_at = loop_now(f->spool->loop);
 }
 
-/* Small pieces of a session that goes on wait for each other: each is an fsync at auth. */
+/* Delays small pieces of a running session: each costs an fsync in the Auth Service. */
 static bool is_paced(struct spool_file *f)
 {
         struct upload *u = &f->upload;
@@ -221,19 +221,19 @@ static void on_read(void *ctx)
         u->reading = NULL;
         if (p->err != NULL) {
                 log_warn("A recording cannot be read", LOG_C("session_id", f->id), LOG_ERR(p->err));
-                f->is_refused = true; /* the next run looks at it anew */
+                f->is_refused = true; /* the next run checks the file again */
                 if (f->is_published)
                         stop(f);
         } else if (u->call != NULL && u->has_offset && u->sent == p->from && u->reserved >= p->bytes.len) {
                 send_piece(f, buf_str(&p->bytes));
         } else {
-                give_back(f, u->reserved); /* the stream it was read for is gone */
+                give_back(f, u->reserved); /* the stream for which it was read has ended */
         }
         piece_free(p);
         upload_advance(f);
 }
 
-/* How long the next piece is, and whether it stands for (a part of) a hole; 0: the hole cannot be marked from here on. */
+/* The length of the next piece. *ret_hole: the piece stands for (a part of) this hole; 0: no marker fits the rest of the hole. */
 static size_t next_piece(const struct spool_file *f, const struct spool_hole **ret_hole)
 {
         const struct upload *u = &f->upload;
@@ -253,7 +253,7 @@ static size_t next_piece(const struct spool_file *f, const struct spool_hole **r
         return end - u->sent < SPOOL_PIECE ? (size_t)(end - u->sent) : SPOOL_PIECE;
 }
 
-/* The cluster has more of the last chunk than the disk here: then that is the end. Elsewhere it has what never was there. */
+/* If the cluster has more of the last chunk than this disk, the recording ends there. Otherwise the two copies differ. */
 static void end_within_hole(struct spool_file *f, const struct spool_hole *hole)
 {
         if (hole->to == f->size) {
@@ -300,7 +300,7 @@ static void send_finish(struct spool_file *f)
 
 /* ---- the stream -------------------------------------------------------------------------------------------------- */
 
-/* What an earlier stream brought there stands, even what a power cut took from our own disk: then it is the end. */
+/* Data that an earlier stream has delivered stays valid, even if this host's disk lost it in a power failure. */
 static void take_offset(struct spool_file *f, uint64_t offset)
 {
         struct upload *u = &f->upload;
@@ -326,7 +326,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 return;
         }
         if (down->offset < 0 || (f->upload.has_offset && (uint64_t)down->offset > f->upload.sent)) {
-                rpc_client_cancel(f->upload.call); /* nonsense: begin anew */
+                rpc_client_cancel(f->upload.call); /* invalid offset: begins again */
                 return;
         }
         take_offset(f, (uint64_t)down->offset);

@@ -23,15 +23,15 @@ static bool is_due(const struct instance *i, const struct slot *s)
         if (host_identity_is_empty(&s->identity))
                 return true;
         if (!i->is_local && (!str_equal(s->identity.host_id, instance->host_id) || !str_equal(s->identity.cluster, instance->cluster)))
-                return true; /* of a membership before this one */
+                return true; /* from an earlier membership */
         if (!s->is_fresh && (i->is_local || s == &i->slots[SLOT_PROXY]))
-                return true; /* since it was stopped, its addresses, the host's ID or the CA may have become others */
+                return true; /* since the service last ran, its addresses, the host ID or the CA may have changed */
         if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
                 return true; /* from a join, or from a release that did not send the user CA */
         return loop_wall(&i->loop).ns >= s->renew_at.ns;
 }
 
-/* The host parts of a service's public addresses; the arrays live in the arena. */
+/* Copies the host parts of a service's public addresses to the arena. */
 static char **public_names(struct arena *a, char *const *addrs, size_t count, size_t *ret_count)
 {
         char **names = arena_alloc(a, (count + 1) * sizeof *names);
@@ -49,7 +49,7 @@ static char **public_names(struct arena *a, char *const *addrs, size_t count, si
 
 static void certify_next(struct instance *i);
 
-/* A role that the cluster does not give costs that service only. */
+/* A refused role affects its own service only. Each refusal is logged once. */
 static void report_refusal(struct slot *s, const struct error *err)
 {
         if (s->refusal != NULL && str_equal(str_of(s->refusal), str_of(err->what)))
@@ -77,14 +77,14 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
         TRY(error_for(host_identity_make(&id, &i->certify_keys, &certs, expected), REASON_ANSWER));
         TRY(error_for(host_identity_check_times(&id, loop_wall(&i->loop)), REASON_ANSWER));
         instance_report_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));
-        if (r->join_proof.len > 0) /* that was it: once is enough */
+        if (r->join_proof.len > 0) /* checked once: later answers need no proof */
                 i->slots[SLOT_INSTANCE].identity.has_join_proof = false;
         instance_take_identity(i, (enum slot_index)(s - i->slots), &id);
         s->is_fresh = true;
         return NULL;
 }
 
-/* Trouble while present leaves what we have: it is good for another half of its life. */
+/* A failure while present keeps the current certificates, which are valid for another half of their life. */
 static void certify_failed(struct instance *i, struct error *err)
 {
         if (i->presence == NULL) {
@@ -204,7 +204,7 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         instance_report_skew(i, skew);
         instance_show_state(i);
         instance_report_labels(i);
-        /* What joining needed is not needed for a long time: an idle agent is to be small. */
+        /* Returns the memory that joining needed: an idle agent should be small. */
         malloc_trim(0);
 }
 
@@ -217,7 +217,7 @@ static void on_notice(void *ctx, struct str kind, struct str text)
         status_set_notice(&i->status, shown_kind, shown);
 }
 
-/* Comes again within `pause`. */
+/* Schedules the next poll within `pause`. */
 static void poll_within(struct instance *i, struct duration pause)
 {
         struct instant now = loop_now(&i->loop);
@@ -286,7 +286,7 @@ static void open_presence(struct instance *i)
                 if (s->service != NULL && s->is_wanted && s->refusal == NULL && !host_identity_is_empty(&s->identity))
                         services[hello.n_services++] = pb_text(s->role);
         }
-        /* Nothing listens on a node: users reach it through its tunnels to the proxies. */
+        /* A node has no listener: users reach it through its tunnels to the proxies. */
         hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
         hello.may_poll = !i->is_local;
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;

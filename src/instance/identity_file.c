@@ -98,7 +98,7 @@ static struct error *read_base64_list(struct arena *a, const json_t *list, struc
         return NULL;
 }
 
-/* What files of earlier releases lack, and identities without an SSH certificate. */
+/* Reads a list that files of earlier releases lack, as do identities without an SSH certificate. */
 static struct error *read_optional_list(struct arena *a, const json_t *list, struct str *ret, size_t *ret_count)
 {
         return json_array_size(list) == 0 ? NULL : read_base64_list(a, list, ret, ret_count);

@@ -33,7 +33,7 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
         s->identity = *id;
         *id = (struct host_identity){ 0 };
         s->renew_at = host_identity_renew_at(&s->identity, dice % 1001);
-        /* By a clock that is far ahead every certificate is due at once; asking for the next one has its pace all the same. */
+        /* If the clock is far ahead, each certificate would be due at once: a new one is used for a twentieth of its life. */
         int64_t life = walltime_since(s->identity.times.not_after, s->identity.times.not_before).ns;
         struct walltime soonest = walltime_add(loop_wall(&i->loop), (struct duration){ life / 20 });
         if (is_new && s->renew_at.ns < soonest.ns)
@@ -44,14 +44,14 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
 
 /* ---- on disk --------------------------------------------------------------------------------------- */
 
-/* Storing on the pool, with copies: two fsyncs would hold up a join for longer than all of its cryptography. */
+/* A job on the pool that stores an identity, with its own copies: two fsyncs would delay a join more than its cryptography. */
 struct keeping {
-        struct instance *instance; /* the loop's, as the slot is: the work looks at neither */
+        struct instance *instance; /* used by the loop only, like the slot: the work on the pool reads neither */
         struct slot *slot;
         const char *role;  /* a literal */
-        char *shown_dir;   /* what messages call the directory */
+        char *shown_dir;   /* name of the directory in messages */
         struct buf text;   /* secret; empty: it is on the disk already */
-        struct ssh_files ssh; /* empty: sshd reads nothing of this identity */
+        struct ssh_files ssh; /* empty: sshd does not use this identity */
         char *host_id;     /* for data_dir/host_uuid; NULL when this is not the host's own identity */
         struct error *err;
 };
@@ -79,7 +79,7 @@ static void keep_work(void *ctx)
                 k->err = error_wrap(k->err, "%s", k->shown_dir);
 }
 
-/* The file is not ours to write: the supervisor does, when the identity is safe on the disk. */
+/* The supervisor writes the file of the host ID, after the identity is stored. */
 static void report_host_id(const struct instance *i, const char *host_id)
 {
         service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_HOST_ID, .name = host_id });
@@ -108,8 +108,8 @@ static void report_stored(struct slot *s, const struct error *err)
 }
 
 /*
- * A host that cannot store its identity is a member all the same, as long as it runs; since joining needs
- * no secret, the next start joins again. When the disk has space again, it is stored.
+ * A host that cannot store its identity is still a member while it runs. Joining needs no secret, so the host joins
+ * again at the next start. The identity is stored when the disk has space again.
  */
 static void keep_done(void *ctx)
 {
@@ -141,7 +141,7 @@ void identity_store_release(struct instance *i)
         }
 }
 
-/* Without it nobody can log in, but the host is a member all the same. */
+/* Without these files no user can log in, but the host is still a member. */
 static void make_ssh_files(const struct slot *s, struct ssh_files *ret)
 {
         struct error *err = ssh_files_make(&s->identity, ret);
@@ -150,12 +150,12 @@ static void make_ssh_files(const struct slot *s, struct ssh_files *ret)
         error_free(err);
 }
 
-/* is_new: it has not been stored yet. */
+/* Starts to store the identity of a slot. is_new: it has not been stored yet. */
 static void keep(struct instance *i, struct slot *s, bool is_new)
 {
         s->is_stale = s->storing != NULL;
         if (s->is_stale)
-                return; /* once more when that is done, so that the last one stays */
+                return; /* keep_done stores it again, so that the last identity stays */
         struct keeping *k = NEW(struct keeping);
         *k = (struct keeping){ .instance = i, .slot = s, .role = s->role, .text = identity_buf() };
         k->shown_dir = mem_printf("%s/proc", i->boot->data_dir);
@@ -177,9 +177,9 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
         else
                 log_info("The certificate was renewed", LOG_C("role", s->role), LOG_STR("serial", identity->serial));
         if (slot == SLOT_NODE && !host_identity_is_empty(&s->identity) && !str_equal(s->identity.host_id, identity->host_id))
-                i->has_tunnel = false; /* those that are open lead to the host that this one was */
+                i->has_tunnel = false; /* the open tunnels lead to the former host ID */
         hold_identity(i, s, identity, true);
-        /* What sshd reads has to be there before the SSH Service is; a proxy reads no files. */
+        /* The files of sshd must exist before the SSH Service gets the identity; a proxy reads no files. */
         s->is_in_place = slot != SLOT_NODE;
         keep(i, s, true);
         sibling_check(i->siblings[slot]);
@@ -194,8 +194,8 @@ void identity_store_note_proof(struct instance *i, const struct host_identity *j
 }
 
 /*
- * Whether the identity of a service belongs to the Instance identity, over whose connection it came. One of another host or
- * cluster, copied here or left over, and one without any of these is nobody's.
+ * Whether a service's identity has the host ID and the cluster of the Instance identity, whose connection obtained it. The file
+ * of another host or cluster, which was copied or left over, is not used.
  */
 static struct error *check_is_ours(const struct instance *i, const struct host_identity *id)
 {
@@ -221,14 +221,14 @@ void identity_store_load(struct instance *i)
                         err = host_identity_check_times(&id, loop_wall(&i->loop));
                 if (err == NULL && n != SLOT_INSTANCE)
                         err = check_is_ours(i, &id);
-                /* An ended Instance identity still knows the cluster's CAs, by which a server proves itself. */
+                /* An expired Instance identity still has the cluster's CAs, which authenticate a server. */
                 if (err == NULL || (n == SLOT_INSTANCE && !host_identity_is_empty(&id)))
                         hold_identity(i, s, &id, false);
                 else
                         host_identity_release(&id);
                 s->is_in_place = n != SLOT_NODE;
                 if (n != SLOT_PROXY && !host_identity_is_empty(&s->identity))
-                        keep(i, s, false); /* what is made of it, if it is gone: the host's ID, the files of sshd */
+                        keep(i, s, false); /* restores missing files that depend on it: the host ID, the files of sshd */
                 if (err != NULL && err->code != ERROR_NOT_FOUND) {
                         err = error_wrap(err, "%s/proc", i->boot->data_dir);
                         log_warn("The stored identity cannot be used, a new one is requested", LOG_C("role", s->role),

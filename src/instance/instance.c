@@ -20,7 +20,7 @@
 
 enum { CA_FILE_MAX = 256 * KiB };
 
-/* Each step asks something that has a deadline of its own (dialling, TLS, calls), or waits for a timer. */
+/* No state has a deadline: each waits for an operation that has one (dialling, TLS, calls), or for a timer. */
 static const struct conversation_state states[] = {
         [INSTANCE_START] = { "start", SECONDS(0),
                              TO(INSTANCE_CONNECT_TO_JOIN) | TO(INSTANCE_CONNECT) | TO(INSTANCE_CERTIFY) |
@@ -39,7 +39,7 @@ static const struct conversation_state states[] = {
                                     TO(INSTANCE_WAIT) },
 };
 
-/* ---- trying, failing, trying again ----------------------------------------------------------------- */
+/* ---- attempts and retries -------------------------------------------------------------------------- */
 
 static void on_local_client(void *ctx, struct rpc_client *client, struct error *err)
 {
@@ -48,11 +48,11 @@ static void on_local_client(void *ctx, struct rpc_client *client, struct error *
         if (client != NULL && !i->is_stopping)
                 certify_begin(i);
         else
-                instance_go_on(i); /* auth is still starting */
+                instance_go_on(i); /* the Auth Service is still starting */
         error_free(err);
 }
 
-/* On the machine of auth the link is the connection; a failure closes it, so another is requested. */
+/* On the machine of the Auth Service the link is the connection. A failure closes the link, so another one is requested. */
 static void open_link(struct instance *i)
 {
         if (i->is_requesting_auth)
@@ -102,19 +102,19 @@ static bool is_joining(const struct instance *i)
 }
 
 /*
- * Whether the cluster refuses our certificate, rather than one request: it says so itself, by its status or by an alert of TLS
- * after it has proven itself. An Auth Service by another CA may be that of the cluster begun anew; joining has ways to prove
- * that, so it may be tried too. Whatever else answers in place of the cluster (a captive portal, an HTTP proxy, a load
- * balancer) says nothing about our identity, whatever its words or codes are.
+ * Whether the cluster refuses this host's certificate, rather than one request: by a status of its own, or by a TLS alert after
+ * it has been authenticated. An Auth Service with another CA may be the same cluster set up again; joining can verify that, so it
+ * is tried as well. Any other server that answers (a captive portal, an HTTP proxy, a load balancer) proves nothing about the
+ * identity, whatever text or status it sends.
  */
 static bool is_about_identity(const struct instance *i, const struct error *err)
 {
-        if (i->is_local || is_joining(i) || error_is_for(err, REASON_LOCK)) /* once unlocked, this host is who it was */
+        if (i->is_local || is_joining(i) || error_is_for(err, REASON_LOCK)) /* the identity is valid again after an unlock */
                 return false;
         return error_is_for(err, REASON_IDENTITY) || error_is_for(err, REASON_OTHER_CA);
 }
 
-/* Retries of one trouble are silent: a line for each change is what an operator reads. */
+/* Repetitions of a failure are not logged: the operator reads one line for each change. */
 static void report_failure(struct instance *i, const struct error *err)
 {
         bool is_join = is_joining(i);
@@ -134,7 +134,7 @@ static void report_failure(struct instance *i, const struct error *err)
                 log_warn("This host is not connected to the cluster", LOG_ERR(err));
 }
 
-/* The same address that let the join through: it is there, so something chooses what passes. */
+/* The join succeeded at the same address, so the server is reachable, and a device on the path blocks some connections. */
 static struct error *hint_at_what_is_between(const struct instance *i, struct error *err)
 {
         bool is_cut = i->at.state == INSTANCE_CONNECT && i->has_joined && error_is_for(err, REASON_CONNECTION);
@@ -144,7 +144,7 @@ static struct error *hint_at_what_is_between(const struct instance *i, struct er
                                "proxy, it must pass TLS through unchanged, for every name and protocol (ALPN)");
 }
 
-/* The cluster has written down what this host then refused: each further try costs it the same. */
+/* The cluster has recorded an answer that this host then refused, and records one more at each attempt: the pause is longer. */
 struct duration instance_pause_after(struct instance *i, const struct error *err)
 {
         struct duration pause = backoff_next(&i->backoff), least = MILLISECONDS(PACE_REFUSED_ANSWER);
@@ -173,7 +173,7 @@ void instance_failed(struct instance *i, struct error *err)
 void instance_show_state(struct instance *i)
 {
         bool is_node = i->slots[SLOT_NODE].is_wanted;
-        bool has_way = proxy_list_message(i->proxies)->n_proxies > 0; /* else there is no tunnel to be missed */
+        bool has_way = proxy_list_message(i->proxies)->n_proxies > 0; /* without a proxy no tunnel is missing */
         bool is_reached = !is_node || i->has_tunnel || !has_way;
         bool has_notice = i->is_listed && is_node && !has_way;
         status_set_notice(&i->status, "proxy",
@@ -213,7 +213,7 @@ struct rpc_client *instance_auth(const struct instance *i)
         return i->auth == NULL ? NULL : auth_client_get(i->auth);
 }
 
-/* Nothing to decide here: a call is always open on the connection, and got the same error before. */
+/* Needs no action: a call is always open on the connection, and its callback has received the same error before. */
 void instance_on_rpc_closed(void *ctx, struct error *err)
 {
         (void)ctx;
@@ -232,7 +232,7 @@ static void on_renewal(void *ctx)
         struct instance *i = ctx;
         if (i->at.state == INSTANCE_PRESENT && instance_auth(i) != NULL) {
                 certify_begin(i);
-        } else if (i->at.state == INSTANCE_AWAY) { /* the poll is earlier than planned */
+        } else if (i->at.state == INSTANCE_AWAY) { /* the renewal is due before the next poll */
                 timer_stop(i->wait);
                 instance_go_on(i);
         }
@@ -254,7 +254,7 @@ void instance_report_skew(struct instance *i, struct duration skew)
         status_set_notice(&i->status, "clock", is_off ? text : NULL);
 }
 
-/* ---- the supervisor's words ------------------------------------------------------------------------ */
+/* ---- messages of the supervisor -------------------------------------------------------------------- */
 
 static void on_status_written(void *ctx)
 {
@@ -279,7 +279,7 @@ static void stop_now(struct instance *i)
         status_finish(&i->status, on_status_written, i);
 }
 
-/* No more than so long is spent on being polite. */
+/* Limits the time for the leave request. */
 static void leave_within_limit(struct instance *i)
 {
         timer_start(i->wait, MILLISECONDS(TIMEOUT_LEAVE));
@@ -289,9 +289,9 @@ static void on_left(void *ctx, const ProtobufCMessage *answer, struct error *err
 {
         struct instance *i = ctx;
         (void)answer;
-        error_free(err); /* then the record ends by itself */
+        error_free(err); /* on failure the cluster's record expires by itself */
         if (!i->has_stopped)
-                timer_start(i->wait, MILLISECONDS(1)); /* not in the middle of what the connection does */
+                timer_start(i->wait, MILLISECONDS(1)); /* in a later turn: the connection calls this function */
 }
 
 static void leave(struct instance *i)
@@ -310,7 +310,7 @@ static void leave(struct instance *i)
 static void on_client_to_leave(void *ctx, struct rpc_client *client, struct error *err)
 {
         struct instance *i = ctx;
-        error_free(err); /* then the record ends by itself */
+        error_free(err); /* on failure the cluster's record expires by itself */
         if (i->has_stopped)
                 return;
         if (client != NULL)
@@ -319,7 +319,7 @@ static void on_client_to_leave(void *ctx, struct rpc_client *client, struct erro
                 stop_now(i);
 }
 
-/* The leave is sent to the cluster, so that no user is offered a node that is not there. */
+/* Sends a leave request to the cluster, so that no user is offered a node that has stopped. */
 static void on_stop(void *ctx)
 {
         struct instance *i = ctx;
@@ -335,7 +335,7 @@ static void on_stop(void *ctx)
         if (!i->is_local && i->is_listed && instance_auth(i) != NULL) {
                 leave_within_limit(i);
                 leave(i);
-        } else if (!i->is_local && i->is_listed && i->at.state == INSTANCE_AWAY) { /* connects once more */
+        } else if (!i->is_local && i->is_listed && i->at.state == INSTANCE_AWAY) { /* connects once more to send it */
                 leave_within_limit(i);
                 auth_client_request(i->auth, on_client_to_leave, i);
         } else {
@@ -343,7 +343,7 @@ static void on_stop(void *ctx)
         }
 }
 
-/* The slot of the sibling process `name`; SLOT_COUNT when it is none. */
+/* The slot of the sibling process `name`; SLOT_COUNT if no slot has that name. */
 static enum slot_index slot_of_sibling(const struct instance *i, const char *name)
 {
         enum slot_index n = 0;
@@ -464,14 +464,14 @@ static struct error *read_boot(struct instance *i)
         i->ca_file = BUF_MAX(CA_FILE_MAX);
         struct error *err = file_read(ca_path, &i->ca_file);
         if (err != NULL && err->code != ERROR_NOT_FOUND)
-                return err; /* configured trust that cannot be read is not the same as none */
+                return err; /* unreadable trust must not be taken for no configured trust */
         error_free(err);
         i->trust = (struct connect_trust){
                 .ca_file_pem = buf_str(&i->ca_file),
                 .stored = &i->slots[SLOT_INSTANCE].identity,
                 .is_insecure = i->own->insecure,
         };
-        /* On the machine of auth the socket pairs say who is who. */
+        /* On the machine of the Auth Service the socket pairs identify the processes. */
         if (!i->is_local)
                 i->trust.pins = (struct ca_pins){ (const char *const *)i->own->ca_pins, i->own->n_ca_pins };
         i->join_options.pins = i->trust.pins;
@@ -492,14 +492,14 @@ static void on_label(void *ctx)
 }
 
 /*
- * data_dir/proc becomes the directory that this process stands in, owned by its user: those above are closed to that
- * user. Nothing else of the data directory is needed from here on.
+ * Makes data_dir/proc the working directory, owned by the user of this process, who cannot enter the directories above it.
+ * The process needs no other part of the data directory from here on.
  */
 static struct error *take_dir(const struct instance *i)
 {
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
 
-        if (mkdir(proc, 0700) < 0 && errno != EEXIST) /* from the second start on it is the other user's */
+        if (mkdir(proc, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the service's user */
                 return error_errno(errno, "cannot make the directory %s", proc);
         if (chdir(proc) < 0)
                 return error_errno(errno, "cannot enter the directory %s", proc);
@@ -507,18 +507,18 @@ static struct error *take_dir(const struct instance *i)
         if (err == NULL)
                 err = sandbox_become_unprivileged(&i->service->row->user);
         if (err == NULL)
-                err = dir_make(".", 0700); /* it is there: checks that it is ours alone */
+                err = dir_make(".", 0700); /* it exists: checks that only this user can access it */
         return err == NULL ? NULL : error_wrap(err, "%s", proc);
 }
 
-/* Beside our own Auth Service nothing is asked of the network. */
+/* Beside its own Auth Service this process needs no network. */
 static struct error *enter_sandbox(struct instance *i)
 {
         static const char *const write[] = { ".", NULL };
         enum sandbox_kind kind = i->is_local ? SANDBOX_INSTANCE_LOCAL : i->service->row->sandbox;
         struct sandbox_paths paths = { .write = write };
 
-        if (!i->is_local) /* there nobody is verified by them */
+        if (!i->is_local) /* a local process verifies no server by them */
                 roots_read(&i->roots);
         TRY(take_dir(i));
         if (!i->is_local)

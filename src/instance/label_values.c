@@ -13,17 +13,17 @@
 
 struct label_value {
         Cteleport__V1__Duration period;
-        Cteleport__V1__CommandLabel message; /* result owned, NULL before the first */
+        Cteleport__V1__CommandLabel message; /* result is owned; NULL before the first */
 };
 
 struct label_values {
         struct loop *loop;
-        struct link_service *link; /* NULL: that process is not there */
+        struct link_service *link; /* NULL: the process `labels` is not connected */
         void (*changed)(void *ctx);
         void *ctx;
         size_t count;
         struct label_value *all;
-        Cteleport__V1__CommandLabel **list; /* room for all */
+        Cteleport__V1__CommandLabel **list; /* room for all labels */
 };
 
 struct label_values *label_values_new(struct loop *l, const Cteleport__V1__SSHConfig *config, void (*changed)(void *ctx), void *ctx)

@@ -17,22 +17,22 @@ enum { DEFAULT_PERIOD_SECONDS = 60 };
 struct labels;
 
 struct label {
-        struct labels *owner; /* NULL: nobody listens any more, and the memory goes with the last handle */
+        struct labels *owner; /* NULL: the owner was freed; the last handle to close frees this */
         struct loop *loop;
         const Cteleport__V1__CommandLabelConfig *config;
         struct timer *next, *deadline;
         uv_process_t process;
         uv_pipe_t pipe;
-        int open_handles; /* those of libuv that are not closed yet: running */
+        int open_handles; /* libuv handles of the running command that are not closed yet */
         bool is_running, is_late, has_failed;
         struct buf output;
         char chunk[512];
         int64_t status;
         int signum;
-        char *reported; /* the failure last reported; owned */
+        char *reported; /* last reported failure; owned */
 
         Cteleport__V1__Duration period;
-        Cteleport__V1__CommandLabel message; /* result owned, NULL before the first */
+        Cteleport__V1__CommandLabel message; /* result is owned; NULL before the first */
 };
 
 struct labels {
@@ -40,7 +40,7 @@ struct labels {
         void *ctx;
         size_t count;
         struct label **all;
-        Cteleport__V1__CommandLabel **list; /* room for all */
+        Cteleport__V1__CommandLabel **list; /* room for all labels */
 };
 
 static void label_free(struct label *l)
@@ -79,7 +79,7 @@ static void set_result(struct label *l, struct str value)
                 l->owner->changed(l->owner->ctx, &l->message);
 }
 
-/* The value of a failed command is why it failed, and what it printed until then. */
+/* The value of a failed command is the reason of the failure, and its output until then. */
 static void take_result(struct label *l)
 {
         AUTO_MEM char *trouble = NULL;
@@ -107,7 +107,7 @@ static void plan(struct label *l)
 static void kill_it(struct label *l)
 {
         if (l->is_running)
-                kill(-l->process.pid, SIGKILL); /* its session: what it has started, too */
+                kill(-l->process.pid, SIGKILL); /* its whole session, with the processes that it has started */
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -159,12 +159,12 @@ static void on_read(uv_stream_t *pipe, ssize_t count, const uv_buf_t *chunk)
 
         if (count < 0)
                 uv_close((uv_handle_t *)pipe, on_closed);
-        else /* what is more than a value may hold is read and forgotten */
+        else /* output beyond the limit of a value is read and dropped */
                 buf_put(&l->output, str_of_bytes(chunk->base, (size_t)count < l->output.max - l->output.len
                                                                       ? (size_t)count : l->output.max - l->output.len));
 }
 
-/* None of the names with which this process reaches AWS, nor what the operator's shell had. */
+/* The environment has neither the variables with which this process reaches AWS, nor those of the operator's shell. */
 static char **environment_of(struct arena *a)
 {
         static const char *const names[] = { "HOME", "LANG", "LC_ALL", "TZ" };

@@ -18,12 +18,12 @@ struct labels_service {
         struct loop loop;
         struct service *service;
         struct labels *labels;
-        struct link *link; /* NULL: lost; a new one comes */
+        struct link *link; /* NULL: lost, and a new one was requested */
         struct timer *request_again;
         bool is_stopping;
 };
 
-/* ---- telling ---------------------------------------------------------------------------------------- */
+/* ---- reports ---------------------------------------------------------------------------------------- */
 
 static void on_taken(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
@@ -70,7 +70,7 @@ static void on_request_again(void *ctx)
         timer_start(s->request_again, MILLISECONDS(PACE_RELINK));
 }
 
-/* A new `instance` knows nothing yet. */
+/* A new `instance` process has no values yet, so all are sent again. */
 static void on_link(void *ctx, const char *name, int fd)
 {
         struct labels_service *s = ctx;
@@ -92,7 +92,7 @@ static void on_stop(void *ctx)
 
         s->is_stopping = true;
         timer_stop(s->request_again);
-        labels_free(s->labels); /* the loop goes on until the programs have ended */
+        labels_free(s->labels); /* the loop runs until the programs have ended */
         s->labels = NULL;
         if (s->link != NULL)
                 link_close(s->link);
@@ -101,7 +101,7 @@ static void on_stop(void *ctx)
 
 /* ---- the sandbox ------------------------------------------------------------------------------------ */
 
-/* Beside an Auth Service the commands see the programs of this host, but nothing of the data directory: the CA keys are in it. */
+/* Beside an Auth Service the commands can read the programs of this host, but not the data directory, which has the CA keys. */
 static struct error *enter_sandbox_beside_auth(const struct service *s)
 {
         static const char *const places[] = { "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/home",
@@ -121,7 +121,7 @@ static struct error *enter_sandbox_beside_auth(const struct service *s)
 static struct error *enter_sandbox(const struct service *s)
 {
         const char *home = getenv("HOME");
-        AUTO_MEM char *aws_dir = mem_printf("%s/.aws", home == NULL ? "" : home); /* the cache of AWS's command line */
+        AUTO_MEM char *aws_dir = mem_printf("%s/.aws", home == NULL ? "" : home); /* the cache of the AWS command line */
         const char *const read[] = { "/", NULL };
         const char *const write[] = { "/tmp", "/dev/null", access(aws_dir, W_OK) == 0 ? aws_dir : NULL, NULL };
 

@@ -9,7 +9,7 @@
 #include "net/socket.h"
 #include "os/fdpass.h"
 
-/* The words that operators of such agents look for in the log. */
+/* The texts for which operators of such agents search the log. */
 static const char *const events_of_attempt[] = {
         [ROUTE_PROXY_WEB] = "Attempting registration via proxy server.",
         [ROUTE_PROXY_CLUSTER] = "Attempting registration via proxy server.",
@@ -25,7 +25,7 @@ static void try_way(struct instance *i);
 
 /* ---- the helper of the join method ------------------------------------------------------------------------ */
 
-/* NULL: the configured method has none. */
+/* The helper of the configured join method; NULL: the method has none. */
 static const struct join_helper *helper_of(const struct instance *i)
 {
         const struct join_method *method = join_method_find(str_of(i->join_options.method));
@@ -40,7 +40,7 @@ void member_drop_helper(struct instance *i)
         i->join_options.helper = NULL;
 }
 
-/* The supervisor starts a helper for one join. It starts up while this process connects. */
+/* Requests a helper for one join from the supervisor. The helper starts while this process connects. */
 static void request_helper(struct instance *i)
 {
         const struct join_helper *helper = helper_of(i);
@@ -55,7 +55,7 @@ static void request_helper(struct instance *i)
 void member_connect_helper(struct instance *i, int64_t number, int fd, const char *why)
 {
         if (i->join_options.helper == NULL || number != i->helper_number) {
-                fd_close_at(&fd); /* of a join that is over */
+                fd_close_at(&fd); /* for a join that has ended */
                 return;
         }
         if (fd >= 0)
@@ -74,7 +74,7 @@ static void forget_join(struct instance *i)
         instance_hang_up(i);
 }
 
-/* The reasons of all ways, the first in front: it belongs to the likeliest way. */
+/* Collects the errors of all ways. The first one stays in front, because it belongs to the most likely way. */
 static void add_join_error(struct instance *i, struct error *err)
 {
         if (i->join_err == NULL) {
@@ -92,12 +92,12 @@ static void join_failed(struct instance *i, struct error *err)
         add_join_error(i, err);
         struct error *whole = i->join_err;
         i->join_err = NULL;
-        i->is_suspect = false; /* next time the old identity gets its chance, if there is one */
+        i->is_suspect = false; /* the next attempt uses the old identity again, if there is one */
         member_drop_helper(i);
         instance_failed(i, whole);
 }
 
-/* A connection that does not lead to the cluster is no answer about the join. */
+/* Tries the next way, because this connection did not lead to the cluster and its failure decides nothing about the join. */
 static void next_way(struct instance *i, struct error *err)
 {
         instance_hang_up(i);
@@ -106,14 +106,14 @@ static void next_way(struct instance *i, struct error *err)
                 return;
         }
         add_join_error(i, err);
-        member_drop_helper(i); /* it may have waited for long; the next connection that stands asks for another */
+        member_drop_helper(i); /* it may be near its timeout; the next established connection requests another */
         i->way++;
         try_way(i);
 }
 
 /*
- * Whether the join may fare better by another way. What says no reason of ours may come from anything between here and the
- * cluster, whatever its code is; the cluster's decisions, and this host's own faults, are the same by every way.
+ * Whether the join may succeed by another way. An error without a reason of ours may come from any device between this host and
+ * the cluster, whatever its code is. Decisions of the cluster, and faults of this host, are the same by every way.
  */
 static bool is_trouble_with_connection(const struct error *err)
 {
@@ -152,11 +152,11 @@ static void finish_join(struct instance *i, enum slot_index slot, struct join_ou
                          LOG_STR("cluster", i->slots[slot].identity.cluster));
                 i->has_joined = true;
         } else {
-                identity_store_note_proof(i, &i->slots[slot].identity); /* auth knows the last one */
+                identity_store_note_proof(i, &i->slots[slot].identity); /* the Auth Service has the proof of the last join only */
         }
         if (o->was_legacy) {
                 free(i->own_host_id);
-                i->own_host_id = NULL; /* it has one now */
+                i->own_host_id = NULL; /* the host has its final ID */
                 i->join_options.legacy_host_id = i->status.host_id;
                 i->legacy_slot = slot + 1u;
                 start_legacy_role(i);
@@ -177,7 +177,7 @@ static void legacy_role_refused(struct instance *i, struct error *err)
         start_legacy_role(i);
 }
 
-/* An ID that the cluster does not give this host is not asked for again. */
+/* An ID that the cluster refuses to this host is not requested again. */
 static void join_refused(struct instance *i, struct error *err)
 {
         if (error_is_for(err, REASON_HOST_ID)) {
@@ -222,7 +222,7 @@ static void on_join_connected(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         const struct connect_way *way = &i->ways[i->way];
-        bool is_retry = i->reported[true] != NULL; /* said once, not at every try of a trouble that lasts */
+        bool is_retry = i->reported[true] != NULL; /* logged once, not at every attempt of a lasting failure */
         if (way->proof == PROOF_FIRST_USE && !is_retry)
                 log_warn("Joining a cluster that has not proven itself: neither ca_pin nor ca.cert is configured",
                          LOG_C("server", way->address),
@@ -251,7 +251,7 @@ static void try_way(struct instance *i)
         i->connect = connect_start(&i->loop, way, &i->trust, on_join_connected, i);
 }
 
-/* The ID for the older join service: one for all tries. */
+/* The host ID for the older join service, the same for all attempts. */
 static const char *own_host_id(struct instance *i)
 {
         AUTO(buf) id = BUF_MAX(64);
@@ -284,7 +284,7 @@ void member_join(struct instance *i)
         if (i->reported[true] == NULL)
                 log_info("Joining the cluster with a secure token.", LOG_C("method", i->join_options.method));
         i->way = 0;
-        if (i->reported[true] == NULL) /* while the cluster cannot be reached, no process is started for nothing */
+        if (i->reported[true] == NULL) /* starts no process for nothing while the cluster cannot be reached */
                 request_helper(i);
         try_way(i);
 }

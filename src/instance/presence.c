@@ -10,20 +10,20 @@ enum state { AWAIT_WELCOME, PRESENT, CLOSED };
 
 static const struct conversation_state states[] = {
         [AWAIT_WELCOME] = { "await welcome", MILLISECONDS(TIMEOUT_RPC), TO(PRESENT) | TO(CLOSED) },
-        /* No deadline: the connection's keepalive notices a server that is gone. */
+        /* No deadline: the keepalive of the connection detects a lost server. */
         [PRESENT] = { "present", SECONDS(0), TO(CLOSED) },
         [CLOSED] = { "closed", SECONDS(0), 0 },
 };
 
 struct presence {
         struct loop *loop;
-        const struct presence_events *events; /* NULL once closed by the owner */
+        const struct presence_events *events; /* NULL: closed by the owner */
         void *ctx;
         struct conversation at;
         struct rpc_client_call *call;
         struct timer *heartbeat;
         struct duration pace;
-        struct error *why; /* our own reason to end the call */
+        struct error *why; /* the reason if this side ends the call */
 };
 
 static void put_now(struct presence *p, Cteleport__V1__Timestamp *t)
@@ -41,7 +41,7 @@ static void presence_free(struct presence *p)
         free(p);
 }
 
-/* Up to `spread` by chance, so that hosts that started together do not beat together. */
+/* A random value up to `spread`, so that hosts that started together do not send their heartbeats together. */
 static int64_t roll(int64_t spread)
 {
         uint16_t dice;
@@ -49,7 +49,7 @@ static int64_t roll(int64_t spread)
         return spread / UINT16_MAX * dice;
 }
 
-/* Ten per cent around the pace. */
+/* Plans the next heartbeat within ten percent of the pace. */
 static void plan_heartbeat(struct presence *p)
 {
         int64_t spread = p->pace.ns / 10;
@@ -89,7 +89,7 @@ static void take_welcome(struct presence *p, const Cteleport__V1__PresenceDown__
         if (pace_ms > PACE_HEARTBEAT_MAX)
                 pace_ms = PACE_HEARTBEAT_MAX;
         p->pace = MILLISECONDS(pace_ms);
-        /* Seconds beyond any calendar would overflow nanoseconds; such a clock says nothing. */
+        /* Seconds beyond any calendar would overflow nanoseconds; no skew is computed from such a clock. */
         if (w->now != NULL && w->now->seconds > 0 && w->now->seconds < INT32_MAX * (int64_t)4) {
                 struct walltime theirs = walltime_add(walltime_of_unix(w->now->seconds),
                                                       (struct duration){ w->now->nanos });
@@ -125,7 +125,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 p->events->on_proxies(p->ctx, down->proxies);
                 break;
         default:
-                break; /* a newer server may say more than we understand */
+                break; /* a newer server may send messages that this release does not know */
         }
 }
 
@@ -202,7 +202,7 @@ void presence_close(struct presence *p)
 {
         if (p == NULL)
                 return;
-        p->events = NULL; /* the memory goes when the call has ended */
+        p->events = NULL; /* the memory is freed when the call has ended */
         timer_stop(p->heartbeat);
         conversation_release(&p->at);
         rpc_client_cancel(p->call);

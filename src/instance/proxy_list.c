@@ -49,13 +49,13 @@ static void add(struct arena *a, Cteleport__Internal__V1__Proxies *message, cons
         message->proxies[message->n_proxies++] = p;
 }
 
-/* Without the cluster's word, or when that names nobody. */
+/* Adds the configured proxy while the cluster has sent no list, or an empty one. */
 static void add_what_is_known(const struct proxy_list_host *host, struct arena *a, Cteleport__Internal__V1__Proxies *message)
 {
         if (is_given(host->local_proxy))
                 add(a, message, host->host_id, host->local_proxy);
         else if (is_given(host->proxy_server))
-                add(a, message, "", host->proxy_server); /* whichever answers there */
+                add(a, message, "", host->proxy_server); /* any proxy that answers there */
 }
 
 struct proxy_list *proxy_list_new(struct proxy_list_host host)
@@ -76,7 +76,7 @@ void proxy_list_free(struct proxy_list *l)
         free(l);
 }
 
-/* What a proxy says of itself is as foreign as a joining host's words. */
+/* A proxy sends its own address, which is as untrusted as the data of a joining host. */
 static bool is_address(const char *addr)
 {
         struct str host;

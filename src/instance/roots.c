@@ -21,7 +21,7 @@ static void add_file(struct buf *out, const char *path, bool is_quiet)
         error_free(err);
 }
 
-/* "<8 hex digits>.<number>": OpenSSL opens no others. */
+/* "<8 hex digits>.<number>": OpenSSL opens no files with other names. */
 static bool is_hash_name(struct str name)
 {
         struct str rest = name, hash = str_split(&rest, '.');
@@ -43,7 +43,7 @@ static void add_directory(struct buf *out, struct str path, bool is_quiet)
         DIR *dir = opendir(name);
 
         if (dir == NULL)
-                return; /* as for OpenSSL: nothing is there */
+                return; /* ignored, as OpenSSL does */
         for (struct dirent *e; (e = readdir(dir)) != NULL;) {
                 AUTO_MEM char *file = mem_printf("%s/%s", name, e->d_name);
 

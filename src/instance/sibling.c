@@ -10,17 +10,17 @@
 
 enum { QUERY_MAX = 4 * KiB, HAVE_MAX = 128 };
 
-/* A request that stays open until there is something newer than the client has. */
+/* A request that stays open until there is newer data than the client has. */
 struct query {
         bool is_open;
         uint32_t id;
-        char have[HAVE_MAX]; /* a serial, a revision */
+        char have[HAVE_MAX]; /* serial or revision of the client's data */
 };
 
 struct sibling {
         struct loop *loop;
         struct sibling_events events;
-        struct link_service *link; /* NULL: the other end is gone */
+        struct link_service *link; /* NULL: not connected */
         struct query identity, proxies;
 };
 
@@ -31,7 +31,7 @@ static size_t put_list(const struct str *list, size_t count, ProtobufCBinaryData
         return count;
 }
 
-/* For TLS only: the SSH host key and what belongs to it are sshd's, and never leave for a process that meets the network. */
+/* Sends the parts for TLS only: the SSH host key is for sshd, and is never sent to a process that is exposed to the network. */
 static void answer_identity(struct sibling *n)
 {
         const struct host_identity *id = n->events.identity;

@@ -20,7 +20,7 @@ void ssh_files_release(struct ssh_files *f)
         *f = (struct ssh_files){ 0 };
 }
 
-/* "type base64 comment": the type stands at the beginning of the wire form (RFC 4253 section 6.6). */
+/* "type base64 comment": the type is at the beginning of the wire form (RFC 4253 section 6.6). */
 static struct error *put_line(struct buf *out, struct str wire, const char *comment)
 {
         struct reader r = reader_over(wire);
@@ -77,7 +77,7 @@ static struct error *write_one(const char *dir, const char *name, struct str byt
         AUTO_MEM char *path = mem_printf("%s/%s", dir, name);
         struct buf there = BUF_MAX(LINES_MAX);
 
-        (void)buf_extend(&there, LINES_MAX - 1); /* so that a private key stays in one place */
+        (void)buf_extend(&there, LINES_MAX - 1); /* full size at once, so that the private key is never moved */
         buf_clear(&there);
         struct error *err = file_read(path, &there);
         bool is_same = err == NULL && str_equal(buf_str(&there), bytes);

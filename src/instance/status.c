@@ -8,7 +8,7 @@
 
 enum { STATUS_FILE_MAX = 64 * KiB };
 
-/* One write on the pool, with its own copy of everything. */
+/* One write on the pool, with its own copy of all data. */
 struct write_job {
         struct status *status;
         char *path;
@@ -74,7 +74,7 @@ static void write_soon(struct status *s);
 static void write_work(void *ctx)
 {
         struct write_job *job = ctx;
-        /* The file only informs; a full disk must not stop a host that works. */
+        /* The file is for information only: a full disk must not stop a working host. */
         error_free(file_write_atomic(job->path, buf_str(&job->text), 0600));
 }
 
@@ -108,7 +108,7 @@ static void write_now(void *ctx)
         s->writing = loop_job(s->loop, write_work, write_done, job);
 }
 
-/* Several changes of one turn of the loop end in one write. */
+/* Combines several changes of one turn of the loop into one write. */
 static void write_soon(struct status *s)
 {
         s->is_dirty = true;
@@ -212,7 +212,7 @@ void status_set_notice(struct status *s, const char *kind, const char *text)
         if (at == STATUS_NOTICES_MAX) {
                 if (text == NULL)
                         return;
-                at = 0; /* all places taken by other kinds: one has to go */
+                at = 0; /* other kinds use all entries: one is replaced */
         }
         if (!replace(&s->notices[at], text))
                 return;
