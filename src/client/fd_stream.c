@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 
-/* The kernel's default for an unprivileged user's largest pipe: fewer turns of the loop for the same bytes. */
+/* The kernel's default limit of a pipe for unprivileged users: a large pipe needs fewer turns of the loop for the same bytes. */
 enum { PIPE_SIZE = 1 * MiB };
 
 struct fd_stream {
@@ -20,12 +20,12 @@ struct fd_stream {
         struct loop *loop;
         uv_poll_t in, out;
         int in_fd, out_fd;
-        int in_flags, out_flags; /* flags before */
+        int in_flags, out_flags; /* flags before this stream changed them */
         struct buf queue;
         size_t queue_head;
-        struct error *broken;     /* not reported yet */
+        struct error *broken;     /* not reported to the owner yet */
         struct loop_hook hook;  /* while it lingers after close */
-        unsigned refs;            /* both handles, and each deferred call */
+        unsigned refs;            /* one for both handles, and one for each deferred call */
         bool is_reading, is_writing; /* polled */
         bool is_read_ended, is_shut_wanted, is_out_closed;
         bool is_broken, has_ended, is_closed, is_gone;
@@ -74,7 +74,7 @@ static void on_handle_closed(uv_handle_t *handle)
         unref(handle->data);
 }
 
-/* The last step: no descriptor is polled any more. */
+/* Releases both descriptors; afterwards none is polled. */
 static void let_go(struct fd_stream *s)
 {
         if (s->is_gone)
@@ -164,7 +164,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         char *room = loop_buffer_take(s->loop);
         ssize_t n = read(s->in_fd, room, LOOP_BUFFER);
         int errnum = errno;
-        s->refs++; /* the listener may close it */
+        s->refs++; /* keeps the memory, because the owner may close the stream */
         if (n > 0) {
                 s->stream.events->on_read(s->stream.ctx, str_of_bytes(room, (size_t)n));
         } else if (n == 0) {
@@ -180,7 +180,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         unref(s);
 }
 
-/* Writes as much as the kernel accepts now; false when it failed. */
+/* Writes as much as the kernel accepts now; returns the number of bytes. */
 static size_t write_some(struct fd_stream *s, struct str bytes)
 {
         size_t done = 0;
@@ -290,7 +290,7 @@ static struct error *prepare(int fd, const char *name, int *ret_flags)
         if (*ret_flags < 0 || fcntl(fd, F_SETFL, *ret_flags | O_NONBLOCK) != 0)
                 return error_errno(errno, "cannot prepare the standard %s", name);
         if (S_ISFIFO(st.st_mode))
-                fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* best effort: the system may have a lower limit */
+                fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* optional: the system may have a lower limit */
         return NULL;
 }
 
@@ -303,7 +303,7 @@ struct error *fd_stream_new(struct loop *l, int in, int out, struct stream **ret
         struct fd_stream *s = NEW(struct fd_stream);
         *s = (struct fd_stream){ .stream = { .ops = &ops }, .loop = l, .in_fd = in, .out_fd = out, .in_flags = in_flags,
                                  .out_flags = out_flags, .refs = 2 };
-        s->queue = BUF_MAX(SIZE_MAX / 2); /* the owner watches what is pending */
+        s->queue = BUF_MAX(SIZE_MAX / 2); /* the owner limits the pending bytes */
         s->in.data = s->out.data = s;
         if (uv_poll_init(&l->uv, &s->in, in) != 0 || uv_poll_init(&l->uv, &s->out, out) != 0)
                 bug("uv_poll_init");

@@ -31,23 +31,23 @@ struct search {
         size_t count, begun;
         bool is_insecure;
         const char *found;
-        struct error *refusal; /* the result is not a proxy of ours */
+        struct error *refusal; /* the answer is from a server of Teleport itself */
         struct error *err;     /* of the first candidate, which is reported */
 };
 
 static void begin_next(void *ctx);
 
-/* ---- the question: who are you ------------------------------------------------------------------------------- */
+/* ---- the request to identify the server ---------------------------------------------------------------------- */
 
 static void hang_up(struct candidate *c)
 {
-        stream_close(c->tls); /* NULL is silent */
+        stream_close(c->tls); /* a NULL stream is ignored */
         c->tls = NULL;
         timer_free(c->deadline);
         c->deadline = NULL;
 }
 
-/* "" while the head is incomplete. */
+/* The body of an answer; "" while the headers are incomplete. */
 static struct str body_of(struct str answer)
 {
         while (!str_is_empty(answer) && !str_starts_with(answer, STR("\r\n\r\n")))
@@ -175,7 +175,7 @@ static struct error *run(struct search *s)
         return NULL;
 }
 
-/* A given port that does not speak HTTP, or has a refused certificate: the login reports it in more detail. */
+/* Whether no server answers. Other failures (no HTTP, a refused certificate) are reported in more detail by the login. */
 static bool is_nobody_there(const struct error *err)
 {
         return err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED;

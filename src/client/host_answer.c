@@ -90,7 +90,7 @@ static bool has_requested(const struct client *c)
         return c->in.len > 0 && c->in.ptr[c->in.len - 1] == '\n';
 }
 
-/* A client with another query gets nothing. */
+/* Answers a client whose query is the pending one; any other client gets no answer. */
 static void answer(struct client *c)
 {
         const struct host_answer *h = c->all;

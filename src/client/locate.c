@@ -22,8 +22,8 @@ struct locate {
         char id[ID_MAX + 1];
         size_t found;
         const char *copy_refusal; /* in the profile's arena; NULL: not sent */
-        struct buf after; /* where the next page begins */
-        const char **ret_copy_refusal; /* the requested value, or NULL */
+        struct buf after; /* name after which the next page begins */
+        const char **ret_copy_refusal; /* NULL: not requested */
         void (*done)(void *ctx, const char *host_id, struct error *err);
         void *ctx;
 };
@@ -159,7 +159,7 @@ void locate_cancel(struct locate *q)
         q->client = NULL;
         if (q->dial != NULL)
                 client_dial_cancel(q->dial);
-        rpc_client_close(client); /* ends the call, if there is one */
+        rpc_client_close(client); /* ends a pending call */
 }
 
 /* ---- with a loop of its own ------------------------------------------------------------------------------------ */

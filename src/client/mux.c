@@ -307,13 +307,13 @@ void mux_release(struct mux *m)
 void mux_end(const char *path)
 {
         AUTO_FD int fd = greet(path);
-        bool is_idle = fd >= 0 && mux_sessions(path) <= 1; /* that is us */
+        bool is_idle = fd >= 0 && mux_sessions(path) <= 1; /* the connection of this process */
         const uint32_t order[] = { is_idle ? MUX_TERMINATE : MUX_STOP_LISTENING, 1 };
         char rest[64];
 
         if (fd >= 0 && send_words(fd, order, ARRAY_LEN(order)))
                 while (recv(fd, rest, sizeof rest, 0) > 0 && is_idle)
-                        ; /* until it is gone */
+                        ; /* until the master has closed it */
         (void)unlink(path);
 }
 
@@ -337,5 +337,5 @@ void mux_end_all(const char *home, const char *web_addr, const char *user, const
         }
         if (dir != NULL)
                 closedir(dir);
-        (void)rmdir(directory); /* when nothing of another profile is in it */
+        (void)rmdir(directory); /* if it has no sockets of other profiles */
 }

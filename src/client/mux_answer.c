@@ -6,7 +6,7 @@
 enum { LENGTH = 4, ALIVE_REPLY = 12, ALIVE_REQUEST = 0 };
 #define MUX_ALIVE 0x80000005U
 
-/* The next packet, without its length, off the front; whether it is whole. OTHER: its length is outside of the limits. */
+/* Cuts the next packet, without its length, off the front. OTHER: the length is outside of the limits. */
 static enum mux_answer take_packet(struct str *bytes, size_t max, struct str *ret)
 {
         struct reader length = reader_over(str_slice(*bytes, 0, LENGTH));
@@ -28,7 +28,7 @@ static bool is_hello(struct str packet)
         struct reader r = reader_over(packet);
         uint32_t type = reader_u32(&r), version = reader_u32(&r);
 
-        while (reader_ok(&r) && r.rest.len > 0) { /* extensions, of which we want none */
+        while (reader_ok(&r) && r.rest.len > 0) { /* extensions, of which none is used */
                 (void)reader_ssh_string(&r, MUX_PACKET_MAX);
                 (void)reader_ssh_string(&r, MUX_PACKET_MAX);
         }
@@ -40,7 +40,7 @@ static bool is_alive(struct str packet)
         struct reader r = reader_over(packet);
         uint32_t type = reader_u32(&r), request = reader_u32(&r);
 
-        (void)reader_u32(&r); /* the process */
+        (void)reader_u32(&r); /* process ID of the master */
         return reader_ok(&r) && r.rest.len == 0 && type == MUX_ALIVE && request == ALIVE_REQUEST;
 }
 

@@ -9,7 +9,7 @@
 
 enum { LABEL_MAX = 4 * KiB };
 
-/* Up to a mark outside of quotes, without the quotes; *ended: the mark was there. */
+/* Cuts off the text before the first of `marks` outside of quotes, and drops the quotes; *ret_mark is 0 if there is no mark. */
 static struct error *take_part(struct arena *a, struct str *rest, const char *marks, char *ret_mark, struct str *ret)
 {
         AUTO(buf) part = BUF_MAX(LABEL_MAX);
@@ -125,7 +125,7 @@ bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node 
 
 enum { LABELS_ARENA = 1 * MiB };
 
-/* Plain ones first, then namespaced ones, then the cluster's own. */
+/* Order of keys: without namespace, with namespace, and then the cluster's own. */
 static int label_rank(struct str key)
 {
         if (str_starts_with(key, STR("teleport.dev/")) || str_starts_with(key, STR("teleport.internal/")))

@@ -21,7 +21,7 @@ struct node_tunnel {
 static const struct {
         int status;
         enum error_code code;
-        const char *otherwise; /* said when the body says nothing */
+        const char *otherwise; /* text for an answer without a body */
 } refusals[] = {
         { 400, ERROR_INVALID_ARGUMENT, "the proxy does not understand the request" },
         { 401, ERROR_UNAUTHENTICATED, "the proxy does not accept the certificate" },

@@ -81,15 +81,15 @@ static const struct {
         const char *value;
         bool is_for_config_too;
 } options[] = {
-        { "UserKnownHostsFile", VALUE_KNOWN_HOSTS, NULL, false }, /* there: the KnownHostsCommand alone */
+        { "UserKnownHostsFile", VALUE_KNOWN_HOSTS, NULL, false }, /* the configuration has a KnownHostsCommand instead */
         { "GlobalKnownHostsFile", VALUE_FIXED, "/dev/null", true },
         { "StrictHostKeyChecking", VALUE_FIXED, "yes", true },
         { "HostKeyAlgorithms", VALUE_FIXED, HOST_KEY_ALGORITHMS, true },
-        /* Before ssh's own first choice: processors have AES, and a session's bytes pass five processes. */
+        /* Preferred to ssh's first choice: processors implement AES, and the data of a session passes five processes. */
         { "Ciphers", VALUE_FIXED, "^aes128-gcm@openssh.com,aes256-gcm@openssh.com", true },
         { "VerifyHostKeyDNS", VALUE_FIXED, "no", true },
-        { "UpdateHostKeys", VALUE_FIXED, "no", true }, /* the line of the CA is the only one */
-        { "CheckHostIP", VALUE_FIXED, "no", true },    /* of a tunnel there is none */
+        { "UpdateHostKeys", VALUE_FIXED, "no", true }, /* the CA's line is the only one */
+        { "CheckHostIP", VALUE_FIXED, "no", true },    /* a tunnel has no IP address */
         { "IdentityFile", VALUE_SSH_KEY, NULL, true },
         { "CertificateFile", VALUE_SSH_CERT, NULL, true },
         { "IdentitiesOnly", VALUE_FIXED, "yes", true },
@@ -113,7 +113,7 @@ static const char *option_value(const struct profile *p, size_t row)
         return "";
 }
 
-/* `what` is "proxy ssh" or the like, `where` names the node, a shell word already. */
+/* `what` is the command, such as "proxy ssh"; `where` names the node, and is quoted already. */
 static void put_command(struct buf *out, const struct profile *p, const char *self, const char *home, const char *what, struct str where)
 {
         if (home != NULL) {
@@ -132,7 +132,7 @@ static void put_command(struct buf *out, const struct profile *p, const char *se
         buf_put(out, where);
 }
 
-/* A connection of another program would use that program's identity. */
+/* Shares connections between processes of tsh only: a connection of another program would use that program's identity. */
 static void add_sharing(struct words *w, const struct profile *p, const struct mux *mux)
 {
         int64_t left = (p->not_after.ns - clock_wall(clock_system()).ns) / SECONDS(1).ns;
@@ -157,10 +157,10 @@ void openssh_add_options(struct words *w, const struct profile *p, const char *s
         words_add(w, "none");
         for (size_t i = 0; i < ARRAY_LEN(options); i++) {
                 words_add(w, "-o");
-                /* Paths may have blanks; profile.c lets none in that quotes do not protect. */
+                /* Paths may have blanks; profile.c refuses characters that quotes do not protect. */
                 words_printf(w, options[i].kind == VALUE_FIXED ? "%s=%s" : "%s=\"%s\"", options[i].name, option_value(p, i));
         }
-        if (mux != NULL && mux->is_alive) { /* the connection is gone or full: ssh prints nothing, and we make another */
+        if (mux != NULL && mux->is_alive) { /* if the connection is gone or full: ssh prints nothing, and tsh makes another */
                 words_add(w, "-o");
                 words_add(w, "LogLevel=QUIET");
                 buf_printf(&command, "sh -c 'kill -USR1 %ld'", (long)getpid());
@@ -274,7 +274,7 @@ struct error *openssh_put_config(struct buf *out, const struct profile *p, const
                                    option_value(p, i));
         buf_put_c(out, "    Port 3022\n    ProxyCommand ");
         put_command(out, p, self, home, "proxy ssh", STR("'%r@%h:%p'"));
-        /* The options name no file that would be trusted for the name alone. ssh runs this after the host presented its key. */
+        /* No file of known hosts is used, because ssh trusts its lines by name only. ssh runs the command once it has the key. */
         buf_put_c(out, "\n    UserKnownHostsFile /dev/null\n    KnownHostsCommand ");
         put_command(out, p, self, home, "proxy known-host", STR("'%r@%h' '%H' '%K'"));
         buf_put_c(out, "\n\n# End generated Teleport configuration\n");

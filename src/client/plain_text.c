@@ -5,7 +5,7 @@
 
 enum { ESC = 0x1b, BEL = 0x07, DEL = 0x7f, CONTINUATION = 0x80, LEAD = 0xc0 };
 
-/* The bytes of a character by its first; 0: none begins so. */
+/* The length of a UTF-8 character by its first byte; 0: no character begins with that byte. */
 static size_t length_of(unsigned char lead)
 {
         if (lead < CONTINUATION)

@@ -28,7 +28,7 @@ struct test {
         size_t count;
 };
 
-/* In the postfix program a number from 0 on is a test; on the stack of operators `(` and `!` wait too. */
+/* Numbers from 0 on are tests in the postfix program. The stack of operators also holds `(` and `!`. */
 enum op { OP_NOT = -1, OP_AND = -2, OP_OR = -3, OP_OPEN = -4 };
 
 struct predicate {
@@ -38,15 +38,15 @@ struct predicate {
         size_t length;
 };
 
-/* A query being read. */
+/* The state of parsing a query. */
 struct parser {
         struct arena *arena;
         struct str query;
         size_t at;
         struct predicate *out;
-        int waiting[PREDICATE_NESTING_MAX + 2]; /* operators, with one && and one || beyond the nesting */
+        int waiting[PREDICATE_NESTING_MAX + 2]; /* stack of operators: room for one && and one || beyond the nesting */
         size_t waiting_count;
-        bool is_too_long; /* for the program */
+        bool is_too_long; /* the program has reached its maximum length */
 };
 
 static struct error *wrong(const struct parser *p, const char *why)
@@ -85,7 +85,7 @@ static struct str take_word(struct parser *p)
         return str_slice(p->query, start, p->at - start);
 }
 
-/* "text" and 'text' with backslashes before quotes and backslashes, `text` as it stands. */
+/* Parses "text" or 'text', with backslashes before quotes and backslashes, or `text` without escapes. */
 static struct error *take_text(struct parser *p, struct str *ret)
 {
         AUTO(buf) text = BUF_MAX(PREDICATE_TEXT_MAX);
@@ -134,7 +134,7 @@ static const struct {
         { "exists", TEST_EXISTS, 1, 1 },
 };
 
-/* labels["key"], labels.key; word is what stands before a bracket. */
+/* Parses labels["key"] or labels.key; `word` is the text before a bracket. */
 static struct error *take_label(struct parser *p, struct str word, struct value *ret)
 {
         struct str prefixes[] = { STR("resource.metadata.labels"), STR("labels") };
@@ -211,7 +211,7 @@ static void emit(struct parser *p, int step)
                 p->out->program[p->out->length++] = step;
 }
 
-/* A comparison or a call, into the program. */
+/* Parses a comparison or a call, and adds it to the program. */
 static struct error *take_test(struct parser *p)
 {
         if (p->out->test_count == PREDICATE_TESTS_MAX)
@@ -252,7 +252,7 @@ static struct error *push(struct parser *p, enum op op)
         return NULL;
 }
 
-/* The start of a term: '!', '(' or a test. *ret_whole: a term is complete. */
+/* Parses the start of a term: '!', '(' or a test. *ret_whole: a term is complete. */
 static struct error *begin_term(struct parser *p, bool *ret_whole)
 {
         *ret_whole = false;
@@ -281,7 +281,7 @@ static struct error *close_parenthesis(struct parser *p)
         return NULL;
 }
 
-/* The token after a term: ')', '&&' or '||'. *ret_whole: a term is still complete. */
+/* Parses the token after a term: ')', '&&' or '||'. *ret_whole: a term is still complete. */
 static struct error *after_term(struct parser *p, bool *ret_whole)
 {
         if (take(p, STR(")")))

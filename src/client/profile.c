@@ -101,7 +101,7 @@ void profile_set_paths(struct profile *p)
 
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 
-/* proxy: the one that was named, or NULL. */
+/* `proxy` is the value of --proxy, or NULL. */
 static struct error *not_logged_in(const char *proxy)
 {
         AUTO_MEM char *shown = escaped(proxy == NULL ? STR("HOST[:PORT]") : str_of(proxy));
@@ -186,7 +186,7 @@ struct error *profile_name_of(struct arena *a, const char *web_addr, const char 
         return NULL;
 }
 
-/* That of --proxy, or the current one. */
+/* Chooses the profile of `proxy`, the value of --proxy, or the current profile if that is NULL. */
 static struct error *choose(struct profile *p, const char *proxy)
 {
         const char *current = NULL;

@@ -122,7 +122,7 @@ static struct error *read_link(const char *path, bool is_shared, char target[PAT
         return NULL;
 }
 
-/* In place: the parent of an absolute path without "." and ".."; "" is the root. */
+/* Replaces an absolute path without "." and ".." by its parent; "" is the root. */
 static void go_up(struct buf *at)
 {
         while (at->len > 0 && at->ptr[--at->len] != '/')
@@ -189,7 +189,7 @@ static struct error *check_way(const char *path)
         return NULL;
 }
 
-/* ---- what there is ------------------------------------------------------------------------------------------------------ */
+/* ---- checks of the profile ---------------------------------------------------------------------------------------------- */
 
 static struct error *check_top(const char *home)
 {
@@ -210,7 +210,7 @@ struct error *profile_check_home(struct arena *a, const char *home, const char *
 {
         struct stat st;
 
-        if (lstat(home, &st) != 0 && errno == ENOENT) /* with HOME of another user, which sudo may keep, there is usually no profile */
+        if (lstat(home, &st) != 0 && errno == ENOENT) /* usual if HOME is another user's, which sudo may keep */
                 return error_new(ERROR_NOT_FOUND, "there is no profile");
         TRY(check_top(home));
         TRY(check_entry(arena_printf(a, "%s/keys", home), ENTRY_DIR));

@@ -19,7 +19,7 @@
 
 enum { STORE_ARENA = 512 * KiB, FILE_MAX = 256 * KiB };
 
-/* ---- pieces -------------------------------------------------------------------------------------------------- */
+/* ---- directories and files ----------------------------------------------------------------------------------- */
 
 static struct error *write_buf(const char *path, struct buf *bytes)
 {
@@ -57,7 +57,7 @@ static struct error *write_yaml(struct arena *a, const struct profile *p)
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 buf_printf(&text, "%s: ", rows[i].key);
-                json_put_string(&text, str_of(rows[i].value)); /* which is YAML too */
+                json_put_string(&text, str_of(rows[i].value)); /* a JSON string is valid YAML */
                 buf_put_char(&text, '\n');
         }
         buf_printf(&text, "tls_routing_enabled: true\ninsecure: %s\n", p->is_insecure ? "true" : "false");
@@ -98,7 +98,7 @@ struct error *profile_store(const struct profile_login *login)
 
         TRY(profile_check_directories(&p));
         TRY(make_directories(a, &p));
-        mux_end_all(p.home, p.web_addr, p.user, p.cluster); /* they are not used any more */
+        mux_end_all(p.home, p.web_addr, p.user, p.cluster); /* the new login does not use them */
         /* Keys first: certificates without their keys would look like a login. */
         TRY(file_write_atomic(p.ssh_key, secret_str(login->ssh_key), 0600));
         TRY(file_write_atomic(p.tls_key, secret_str(login->tls_key), 0600));
@@ -119,7 +119,7 @@ static struct error *remove_file(const char *path)
         return error_errno(errno, "cannot remove %s", path);
 }
 
-/* Another user of the same proxy may be logged in too: directories go only when they are empty. */
+/* Another user of the same proxy may be logged in too, so only empty directories are removed. */
 struct error *profile_remove(const struct profile *p)
 {
         AUTO_PTR(arena) a = arena_new(STORE_ARENA);

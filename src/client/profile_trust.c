@@ -17,7 +17,7 @@
 
 enum { TRUST_ARENA = 1 * MiB, TRUST_FILE_MAX = 256 * KiB, CAS_KNOWN_MAX = 32, PROFILES_READ_MAX = 100 };
 
-/* ---- profiles beside each other --------------------------------------------------------------------------------- */
+/* ---- other profiles --------------------------------------------------------------------------------------------- */
 
 /* NULL for a profile that cannot be read, or that others may write; the error is reported at its use. */
 static struct profile *read_other(struct arena *a, const char *home, const char *name)
@@ -57,7 +57,7 @@ static struct error *read_all(struct arena *a, struct all *ret)
         return NULL;
 }
 
-/* Whether a cluster's name ends in the other's, as a host's name does in its cluster's. */
+/* Whether the cluster's name lies below the other's, as the name of a host lies below that of its cluster. */
 static bool is_below(const char *inner, const char *outer)
 {
         struct str in = str_of(inner), out = str_of(outer);
@@ -95,7 +95,7 @@ struct error *profile_check_host(const struct profile *p, struct str host)
                 bool is_its = host.len > inner.len && host.ptr[host.len - inner.len - 1] == '.' &&
                               str_equal_nocase(str_slice(host, host.len - inner.len, host.len), inner);
 
-                if (!is_its) /* the cluster's own name is no host in it, and may be one of ours */
+                if (!is_its) /* not below `inner`; the name of that cluster itself may be a host of this one */
                         continue;
                 AUTO_MEM char *shown = escaped(host);
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s is a name in the cluster %s, but the request would go to %s at %s", shown, looked.inner[i],
@@ -116,7 +116,7 @@ static bool is_name_elsewhere(const struct profile *p, const struct all *all)
         return false;
 }
 
-/* "@cert-authority example.com,*.example.com" and the names that are another cluster's. */
+/* "@cert-authority example.com,*.example.com", with exceptions for names of other clusters. */
 static void put_names(struct buf *out, const struct profile *p, const struct all *all)
 {
         buf_printf(out, "@cert-authority %s,*.%s", p->cluster, p->cluster);
@@ -128,7 +128,7 @@ static void put_names(struct buf *out, const struct profile *p, const struct all
         buf_put_char(out, ' ');
 }
 
-/* A line that a login of ours made, now or before: "@cert-authority C,*.C[,!…] KEY type=host". Gives C and the key. */
+/* Whether a login of tsh made the line, in any release: "@cert-authority C,*.C[,!…] KEY type=host". Gives C and the key. */
 static bool is_ours(struct str line, struct str *cluster, struct str *key)
 {
         struct str marker = str_split(&line, ' '), names = str_split(&line, ' ');
@@ -144,7 +144,7 @@ static bool is_ours(struct str line, struct str *cluster, struct str *key)
         return true;
 }
 
-/* An absent file is an empty one. */
+/* Reads a file; a missing file counts as empty. */
 static struct error *read_if_there(const char *path, struct buf *out)
 {
         struct error *err = file_read(path, out);
@@ -168,7 +168,7 @@ struct error *profile_write_ssh_cas(const struct profile *p, const struct str *s
         return file_write_atomic(p->known_hosts, buf_str(&lines), 0600);
 }
 
-/* Of two profiles of one name with different CAs, neither is written to the shared file. */
+/* Whether profiles have the same cluster name and different CAs: neither is written to the shared file. */
 static bool is_contested(const struct all *all, const struct buf *texts, size_t at)
 {
         for (size_t i = 0; i < all->count; i++)
@@ -204,7 +204,7 @@ static void put_cluster(struct buf *out, const struct all *all, const struct buf
         }
 }
 
-/* Lines of other programs stay. */
+/* Copies the lines that other programs wrote. */
 static struct error *keep_foreign(const char *path, struct buf *out)
 {
         AUTO(buf) old = BUF_MAX(TRUST_FILE_MAX);
@@ -283,9 +283,9 @@ struct error *profile_migrate(struct profile *p)
         return profile_write_known_hosts(p->home);
 }
 
-/* ---- a login's CAs against those that are known ------------------------------------------------------------------ */
+/* ---- the CAs of a login, compared with known CAs ----------------------------------------------------------------- */
 
-/* Fingerprints: "sha256:…" of X.509, "SHA256:…" of SSH. In the arena. */
+/* Fingerprints in the arena: "sha256:…" for X.509, "SHA256:…" for SSH. */
 struct cas {
         struct arena *arena;
         const char *list[CAS_KNOWN_MAX];
@@ -338,10 +338,10 @@ static struct error *add_known(struct cas *c, const struct profile *p)
         return NULL;
 }
 
-/* As fingerprints are kept: digits of "sha256:…" in lower case, "SHA256:…" is in base64 and knows case. */
+/* Adds a pin in the form of the known fingerprints: "sha256:…" has lower-case digits, "SHA256:…" is case-sensitive base64. */
 static void add_pin(struct cas *c, const char *pin)
 {
-        char *text = pb_text(str_to_c(c->arena, str_of(pin))); /* a copy of ours */
+        char *text = pb_text(str_to_c(c->arena, str_of(pin))); /* a copy, which may be changed */
 
         for (char *at = text; pin[0] == 's' && *at != '\0'; at++)
                 *at = char_lower(*at);
@@ -356,7 +356,7 @@ static bool has(const struct cas *c, const char *fingerprint)
         return false;
 }
 
-/* Whether some are of the same kind, X.509 or SSH. */
+/* Whether the list has a fingerprint of the same kind, X.509 or SSH. */
 static bool names_kind(const struct cas *c, const char *fingerprint)
 {
         for (size_t i = 0; i < c->count; i++)
@@ -454,7 +454,7 @@ static struct error *find_known(struct arena *a, const struct profile_login *log
         return add_known(known, own);
 }
 
-/* Its CAs carry the name that the cluster has. */
+/* Checks that the CAs of the login carry the name of its cluster. */
 static struct error *check_names(const struct profile_login *login)
 {
         TRY(name_check_host(str_of(login->cluster), "cluster name"));
@@ -489,7 +489,7 @@ struct error *profile_check_trust(const struct profile_login *login, const char 
         for (size_t i = 0; i < shown.count; i++)
                 is_settled = is_settled && has(&pins, shown.list[i]);
         if (is_settled)
-                return NULL; /* independent of known CAs */
+                return NULL; /* the pins suffice, whatever CAs are known */
         TRY(find_known(a, login, &known, &from));
         for (size_t i = 0; i < shown.count; i++) {
                 if (has(&pins, shown.list[i]) || has(&known, shown.list[i]))

@@ -10,7 +10,7 @@ static struct error *parse_login(struct arena *a, struct str *text, struct targe
 {
         size_t equals = str_find_char(*text, '='), at = equals;
 
-        /* The last '@' before labels: accounts of a directory have one in their names (me@corp.example.com). */
+        /* The last '@' before labels, because account names of a directory may contain '@' (me@corp.example.com). */
         ret->login = NULL;
         while (at > 0 && (at == equals || text->ptr[at] != '@'))
                 at--;
@@ -47,7 +47,7 @@ static struct error *parse_node(struct arena *a, struct str node, const char *cl
 struct error *target_parse(struct arena *a, struct str text, const char *cluster, struct target *ret)
 {
         TRY(parse_login(a, &text, ret));
-        /* Labels are only compared, but a leading dash was meant as an option of ssh. */
+        /* Labels are only compared, but text with a leading dash was probably meant as an option of ssh. */
         if (str_find_char(text, '=') == text.len || str_starts_with(text, STR("-")))
                 return parse_node(a, text, cluster, ret);
         ret->node = NULL;

@@ -530,7 +530,7 @@ void flags_free(struct flags *f)
         free(f);
 }
 
-/* ---- asking -------------------------------------------------------------------------------------- */
+/* ---- values of flags ----------------------------------------------------------------------------- */
 
 static const struct flag_value *value_named(const struct flags *f, const char *name, enum flag_kind kind)
 {

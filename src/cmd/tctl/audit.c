@@ -24,9 +24,9 @@ const struct flag audit_ls_flags[] = {
 
 enum { LIMIT_MOST = 100 * 1000 * 1000, CELL_MAX = 64 * KiB };
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------- */
 
-/* RFC 3339, a day of it, or a span before now; in Unix milliseconds. */
+/* Parses an RFC 3339 time, a date, or a duration before now; in Unix milliseconds. */
 static struct error *parse_time(const char *text, const char *flag, struct walltime now, int64_t *ret_ms)
 {
         AUTO_MEM char *shown = escaped(str_of(text));
@@ -137,7 +137,7 @@ static struct str text_of(const json_t *event, const char *key)
         return json_is_string(value) ? str_of_bytes(json_string_value(value), json_string_length(value)) : STR("");
 }
 
-/* The table escapes it. */
+/* Appends the text of a value, which the table escapes. */
 static void put_value(struct buf *out, const json_t *value)
 {
         struct str text = str_of_bytes(json_string_value(value), json_string_length(value));
@@ -191,7 +191,7 @@ static void put_table(struct buf *out, const json_t *events)
 
 /* ---- as JSON and YAML ----------------------------------------------------------------------------- */
 
-/* ASCII without control characters. */
+/* Writes JSON in ASCII, without control characters. */
 static void put_json(struct buf *out, const json_t *events)
 {
         AUTO_MEM char *text = json_dumps(events, JSON_ENSURE_ASCII | JSON_INDENT(4) | JSON_PRESERVE_ORDER);
@@ -230,7 +230,7 @@ static void put_inline(struct buf *out, const json_t *value)
         }
 }
 
-/* Block style. */
+/* Writes YAML in block style. */
 static void put_yaml(struct buf *out, json_t *value, int indent)
 {
         const char *key;

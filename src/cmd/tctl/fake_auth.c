@@ -42,7 +42,7 @@ static struct kept *find(struct fake *f, const ProtobufCMessageDescriptor *type,
         return NULL;
 }
 
-/* "token" of cteleport.v1.Token. */
+/* The name of a kind: "token" for cteleport.v1.Token. */
 static char *kind_name(const ProtobufCMessageDescriptor *type)
 {
         char *name = str_dup(str_of(type->short_name));
@@ -58,7 +58,7 @@ static struct error *not_found(const ProtobufCMessageDescriptor *type, const cha
         return error_hint(error_new(ERROR_NOT_FOUND, "%s \"%s\" is not found", kind, name), "look at the list");
 }
 
-/* NULL on success, also of a check without a write. */
+/* Stores or checks a resource; NULL on success. */
 static struct error *put(struct fake *f, const ProtobufCMessage *msg, bool must_be_new, const char *if_revision, bool check_only,
                          bool *ret_was_there)
 {
@@ -115,7 +115,7 @@ static void delete(struct rpc_call *call, const ProtobufCMessage *first, const P
         rpc_call_reply(call, &empty.base);
 }
 
-/* Pages of one; "a" is behind the first. NULL when there are none at all. */
+/* A page of one resource; "a" is the position after the first. NULL: the kind has no resources. */
 static ProtobufCMessage *page(struct fake *f, const ProtobufCMessage *first, const ProtobufCMessageDescriptor *type, char next[2])
 {
         const char *after = ((const Cteleport__V1__ListRequest *)first)->after;
@@ -342,7 +342,7 @@ static void create_invite(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_reply(call, &response.base);
 }
 
-/* Two pages; for user "loop" the second repeats without end. */
+/* Sends two pages; for user "loop" the second one repeats without end. */
 static void search_events(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__SearchEventsRequest *request = (const Cteleport__V1__SearchEventsRequest *)first;
@@ -428,7 +428,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         struct rpc_server_options options = { .methods = methods, .caller = f, .on_closed = on_closed, .peer = peer };
         struct rpc_server_conn *conn = rpc_serve(&f->loop, socket_stream(&f->loop, fd), options);
 
-        (void)conn; /* lives until tctl disconnects */
+        (void)conn; /* it exists until tctl disconnects */
 }
 
 pid_t fake_auth_start(const char *data_dir)
@@ -449,7 +449,7 @@ pid_t fake_auth_start(const char *data_dir)
         if (err != NULL)
                 bug("fake Auth Service: %s", err->what);
         struct listener *listener = listener_new(&f->loop, fd, on_accepted, f);
-        (void)listener; /* until the end of the process */
+        (void)listener; /* it exists until the process ends */
         loop_run(&f->loop);
         _exit(0);
 }

@@ -92,7 +92,7 @@ static const Cteleport__V1__InstanceSpec *find_instance(struct session *s, const
         return NULL;
 }
 
-/* Warns that a machine whose token still exists joins again by itself. */
+/* Warns that a machine joins again by itself if its token still exists. */
 static void report_of_return(struct session *s, const Cteleport__V1__InstanceSpec *was)
 {
         ProtobufCMessage *token = NULL;

@@ -47,7 +47,7 @@ static struct error *take_target(const struct flags *given, Cteleport__V1__LockT
                           "give exactly one of --user, --role, --login, --node, --server-id, --join-arn and --aws-account");
 }
 
-/* 0 seconds: never. */
+/* Parses the end of the lock; *ret_seconds 0: the lock never expires. */
 static struct error *take_end(const struct flags *given, struct walltime now, int64_t *ret_seconds)
 {
         const char *expires = flags_text(given, "expires"), *ttl = flags_text(given, "ttl");

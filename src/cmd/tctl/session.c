@@ -25,7 +25,7 @@ const struct flag session_flags[] = {
         { NULL },
 };
 
-/* ---- who asks ------------------------------------------------------------------------------------- */
+/* ---- identity of the user ------------------------------------------------------------------------- */
 
 static struct error *open_profile(struct session *s, const char *proxy)
 {
@@ -138,7 +138,7 @@ static struct error *cannot_connect(const struct session *s, struct error *cause
         return error_hint(err, "is the Auth Service running on this host, with the configuration that tctl reads (-c)");
 }
 
-/* ---- asking -------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------ */
 
 /* Connects first, to distinguish a failed connection from an answer of the Auth Service. */
 static struct error *connect_first(struct session *s)

@@ -48,7 +48,7 @@ static const struct command commands[] = {
         { 0 },
 };
 
-/* Of Teleport's tctl. */
+/* Flags of Teleport's tctl that this program does not have. */
 #define SSH_ONLY "SSH is what this release serves"
 
 static const struct foreign_flag foreign[] = {

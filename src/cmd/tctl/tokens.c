@@ -45,7 +45,7 @@ static struct error *random_secret(struct arena *arena, const char **ret)
         return NULL;
 }
 
-/* k=v, either side perhaps in quotes. */
+/* Removes the quotes around the key or the value of a label. */
 static struct str unquoted(struct str s)
 {
         s = str_trim(s);
@@ -106,7 +106,7 @@ static struct error *build_token(struct arena *arena, const struct flags *given,
         return token_check(token, arena, NULL);
 }
 
-/* The port of its listener, used without a public address. */
+/* The port of the Auth Service's listener, used without a public address. */
 static int auth_port(struct session *s)
 {
         const Cteleport__V1__AuthConfig *auth = s->config->auth_service;

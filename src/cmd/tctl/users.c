@@ -29,7 +29,7 @@ struct invitation {
         bool is_reset;
         struct duration most;
         const char *page;
-        const char *sentence; /* behind `User "x" ` */
+        const char *sentence; /* follows `User "x" ` */
 };
 
 static const struct invitation invite = {
@@ -88,7 +88,7 @@ static void put_invitation(struct buf *out, const struct flags *given, const str
         buf_printf(out, "NOTE: Make sure %s points at a Teleport proxy which users can access.\n", host);
 }
 
-/* Whether the server's answer is valid in a URL. */
+/* Whether the token that the server sent is valid in a URL. */
 static bool is_token(const char *text)
 {
         size_t len = strspn(text, "0123456789abcdef");
@@ -142,7 +142,7 @@ static void take_list(struct arena *arena, const char *const *words, char ***ret
         *ret_count = count;
 }
 
-/* Replaces the trait, or adds it. */
+/* Sets the trait of the logins, replacing an existing one. */
 static void set_logins(struct arena *arena, Cteleport__V1__UserSpec *spec, const char *const *logins)
 {
         Cteleport__V1__UserSpec__TraitsEntry *entry = NULL;

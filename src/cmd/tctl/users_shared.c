@@ -62,7 +62,7 @@ void users_put_names(struct buf *out, Cteleport__V1__User *const *users, size_t 
 
 /* ---- roles ---------------------------------------------------------------------------------------- */
 
-/* "env=prod|test,team=*". */
+/* Writes labels as "env=prod|test,team=*". */
 static void put_labels(struct buf *out, const Cteleport__V1__RoleConditions *allow)
 {
         for (size_t i = 0; i < allow->n_node_labels; i++) {
@@ -74,7 +74,7 @@ static void put_labels(struct buf *out, const Cteleport__V1__RoleConditions *all
         }
 }
 
-/* "event:list,read; session:*". */
+/* Writes rules as "event:list,read; session:*". */
 static void put_rules(struct buf *out, const Cteleport__V1__RoleConditions *allow)
 {
         for (size_t i = 0; i < allow->n_rules; i++) {

@@ -14,7 +14,7 @@ const struct flag aws_identity_flags[] = {
         { 0 },
 };
 
-/* What came out, kept beyond the callback. */
+/* The result, stored for use after the callback. */
 struct answer {
         struct loop loop;
         struct aws_resolution resolution;
@@ -37,7 +37,7 @@ static struct error *resolve(struct answer *a)
 
         TRY(loop_init(&a->loop, NULL));
         struct aws_resolve *running = aws_resolve_start(&a->loop, &options, on_resolved, a);
-        (void)running; /* nothing to cancel it for */
+        (void)running; /* never cancelled */
         loop_run(&a->loop);
         loop_release(&a->loop);
         return NULL;

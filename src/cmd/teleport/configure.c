@@ -50,7 +50,7 @@ const struct flag node_configure_flags[] = {
         { 0 },
 };
 
-/* What the file is to say. */
+/* The contents of the file. */
 struct sample {
         bool is_enabled[SERVICE_ROWS_MAX]; /* by position among the services that this release runs */
         const char *cluster_name, *cert_file, *key_file;
@@ -217,7 +217,7 @@ static void put_ssh(struct buf *out, const struct sample *s)
         }
 }
 
-/* What stands in the section of a service beside its switch. */
+/* The settings of a service's section, except the switch. */
 static const struct {
         const char *service;
         void (*put)(struct buf *out, const struct sample *s);
@@ -232,7 +232,7 @@ static void put_section(struct buf *out, const struct sample *s, const struct se
                         sections[i].put(out, s);
 }
 
-/* Writes the text, and lets `start` read it: a file from here is never one that it refuses. */
+/* Writes the text, and parses it as `start` does, so that `start` accepts every file written here. */
 static struct error *put_sample(struct buf *out, const struct sample *s)
 {
         AUTO_PTR(arena) arena = arena_new(4 * MiB);

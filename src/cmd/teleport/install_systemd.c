@@ -53,7 +53,7 @@ static const char unit_format[] = "[Unit]\n"
                                   "[Install]\n"
                                   "WantedBy=multi-user.target\n";
 
-/* A path goes into the unit as it stands: nothing that systemd or the shell would read as more than a path. */
+/* A path is written to the unit unquoted, so it must not have characters that are special to systemd or to the shell. */
 static struct error *check_path(const char *path, const char *flag)
 {
         bool is_fine = path[0] == '/';
@@ -67,7 +67,7 @@ static struct error *check_path(const char *path, const char *flag)
                          shown);
 }
 
-/* Whether a file is the unit of a teleport, ours or another's: what `install` may renew. See systemd.syntax(7). */
+/* Whether the text is a unit that starts any `teleport`: `install` may replace such a unit. See systemd.syntax(7). */
 static bool is_unit_of_teleport(struct str text)
 {
         bool is_service = false, starts_teleport = false;
@@ -82,7 +82,7 @@ static bool is_unit_of_teleport(struct str text)
         return starts_teleport;
 }
 
-/* NULL if there is nothing at path, or what the new unit may take the place of. */
+/* NULL if the path does not exist, or has a unit that may be replaced. */
 static struct error *check_replaced(const char *path)
 {
         AUTO_MEM char *shown = escaped(str_of(path));
@@ -104,7 +104,7 @@ static struct error *check_replaced(const char *path)
                           "name another file with -o, or remove that one first");
 }
 
-/* Readable for everybody, as units are: systemctl cat and systemd-analyze read them as any user. */
+/* All users can read units: systemctl cat and systemd-analyze read them as any user. */
 static struct error *write_unit(const char *path, struct str unit)
 {
         TRY(check_replaced(path));
@@ -121,7 +121,7 @@ struct error *install_systemd_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(output_path(flags_text(given, "output"), &path));
-        if (str_equal(str_of(flags_text(given, "output")), STR("file"))) /* that of configure: /etc/teleport.yaml */
+        if (str_equal(str_of(flags_text(given, "output")), STR("file"))) /* `file` is a value for configure: /etc/teleport.yaml */
                 return error_new(ERROR_INVALID_ARGUMENT, "-o takes stdout, or the absolute path of the unit");
         TRY(parse_int(str_of(flags_text(given, "fd-limit")), 64, INT32_MAX, "--fd-limit", &fd_limit));
         if (program == NULL) {

@@ -13,11 +13,11 @@
 
 enum {
         ARENA_MAX = 8 * MiB,
-        SECRET_FILE_MAX = 4 * KiB, /* a token, a few pins */
-        PINS_MAX = 16,             /* current and next CA, and room */
+        SECRET_FILE_MAX = 4 * KiB, /* a token, or a few pins */
+        PINS_MAX = 16,             /* pins of the current and the next CA, and spare room */
 };
 
-/* ---- what it names ------------------------------------------------------------------------------- */
+/* ---- files and names in the configuration -------------------------------------------------------- */
 
 static bool is_path(const char *text)
 {
@@ -92,13 +92,13 @@ static struct error *resolve_pins(struct launch *l)
         for (size_t i = 0; i < t->n_ca_pin; i++) {
                 if (is_path(t->ca_pin[i]))
                         TRY(add_pins_of_file(l, t->ca_pin[i]));
-                else if (t->ca_pin[i][0] != '\0') /* `ca_pin: ""` as sample files have it */
+                else if (t->ca_pin[i][0] != '\0') /* sample files have `ca_pin: ""` */
                         TRY(add_pin(l, str_of(t->ca_pin[i])));
         }
         return NULL;
 }
 
-/* A configured name must be right; the machine's own is made right, for nobody chose it for us. */
+/* A configured name must be valid. An invalid host name of the machine is changed, because the operator did not configure it. */
 static struct error *resolve_nodename(struct launch *l)
 {
         const char *configured = l->config->teleport->nodename;
@@ -121,7 +121,7 @@ static struct error *resolve_nodename(struct launch *l)
         return config_check_nodename(str_of(host), "the host name");
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------- */
+/* ---- the whole configuration --------------------------------------------------------------------- */
 
 /* Without TLS, a network attacker can read and use the proof of a join and its certificates. */
 static struct error *refuse_to_go_without_tls(const struct flags *given)

@@ -78,7 +78,7 @@ struct error *launch_unknown_role(struct str flag)
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "unknown role: '%s'", shown), "--roles takes %s", buf_c(&flags));
 }
 
-/* The services named run, and no other. (Those that are not in this release are refused by config_check.) */
+/* Enables only the services of --roles. (config_check refuses services that this release does not have.) */
 static struct error *overlay_roles(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
 {
         const struct service_row *row;
@@ -121,7 +121,7 @@ static struct error *overlay_auth_server(const struct flags *given, struct arena
         return NULL;
 }
 
-/* k=v, k="v with, comma": the flag parser has cut at the commas outside quotes. */
+/* Parses k=v or k="v with, comma"; the flag parser has split the list at commas outside of quotes. */
 static struct error *overlay_labels(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
 {
         typedef Cteleport__V1__SSHConfig__LabelsEntry entry;
@@ -163,7 +163,7 @@ static void overlay_token(const char *token, struct arena *arena, Cteleport__V1_
                 t->auth_token = text_of(arena, token);
 }
 
-/* Of --ca-pin=$PIN with an empty $PIN nobody wants that the pins of the file go, and nothing in their place. */
+/* Refuses --ca-pin without a value, as from --ca-pin=$PIN with an empty $PIN: it would remove the pins of the file. */
 struct error *launch_check_pins(const struct flags *given)
 {
         if (!flags_given(given, "ca-pin") || flags_list(given, "ca-pin")[0] != NULL)
@@ -184,7 +184,7 @@ static void overlay_pins(const char *const *pins, struct arena *arena, Cteleport
                 t->ca_pin[i] = text_of(arena, pins[i]);
 }
 
-/* The port a file gives stays; an IPv6 literal gets its brackets. */
+/* Keeps the port of the file, and puts an IPv6 address into brackets. */
 static char *listen_address(struct arena *arena, const char *ip, const char *from_file, const char *default_port)
 {
         const char *colon = from_file == NULL ? NULL : strrchr(from_file, ':');

@@ -42,7 +42,7 @@ static struct error *make_dirs_above(const char *path)
                 *slash = '\0';
                 bool is_new = mkdir(dir, 0755) == 0;
 
-                if ((!is_new && errno != EEXIST) || (is_new && chmod(dir, 0755) < 0)) /* the umask took some of it */
+                if ((!is_new && errno != EEXIST) || (is_new && chmod(dir, 0755) < 0)) /* the umask may have removed bits */
                         return error_errno(errno, "cannot make the directory %s", dir);
                 *slash = '/';
         }

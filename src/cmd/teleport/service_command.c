@@ -18,7 +18,7 @@ const struct argument service_arguments[] = {
         { 0 },
 };
 
-/* A service that knows nothing of the supervisor: it is given a function to call when it serves. */
+/* State of a service without code for the supervisor: the service calls send_ready when it is ready. */
 struct sandboxed {
         struct service *service;
         bool is_ready;
@@ -33,8 +33,8 @@ static void send_ready(void *ctx)
 }
 
 /*
- * A fault of the moment (a full disk, a peer gone) may be over when the service is started again; others
- * stay, and the supervisor is to know the reason.
+ * A temporary failure (a full disk, a lost peer) may be over when the service is started again. Any other failure
+ * is permanent, and its reason is reported to the supervisor.
  */
 static int finish(struct sandboxed *self, struct error *err)
 {
@@ -53,7 +53,7 @@ static int run_signer(struct service *s)
 {
         struct sandboxed self = { s, false };
 
-        /* It enters its sandbox by itself, once its files are open. */
+        /* signer_main enters its sandbox itself, after it has opened its files. */
         return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), send_ready, &self));
 }
 
@@ -92,7 +92,7 @@ static int run_sts(struct service *s)
         return finish(&self, sts_sandboxed(&self));
 }
 
-/* The mains of the processes in the table of services. */
+/* The main functions of the processes in the table of services. */
 static const struct {
         const char *process;
         int (*main)(struct service *s);
@@ -120,7 +120,7 @@ struct error *service_run(void *ctx, const struct flags *given)
         AUTO_MEM char *title = mem_printf("teleport: %.*s", STR_ARG(name));
 
         (void)ctx;
-        process_set_name(title); /* executed as /proc/self/exe, it would be called "exe" */
+        process_set_name(title); /* executed as /proc/self/exe, so the kernel would name it "exe" */
         TRY(service_begin(&service));
         if (!str_equal(name, str_of(service.row->name)))
                 return error_new(ERROR_INVALID_ARGUMENT, "there is no such service");

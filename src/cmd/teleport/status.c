@@ -23,7 +23,7 @@ const struct flag status_flags[] = {
 
 enum { STATUS_FILE_MAX = 64 * KiB };
 
-/* The environment and the status file are written by others: nothing goes to the terminal as it is. */
+/* Other processes write the environment and the status file, so all values are escaped for the terminal. */
 static void print_row(const char *title, const char *value)
 {
         AUTO_MEM char *shown = escaped(str_of(value));
@@ -59,7 +59,7 @@ static void print_session(void)
 
 /* ---- this host ----------------------------------------------------------------------------------------------- */
 
-/* data_dir as `start` would choose it. It is read even from a configuration file that `start` would refuse. */
+/* Finds data_dir as `start` does, but also in a configuration file that `start` would refuse. */
 static struct error *find_data_dir(const struct flags *given, struct arena *arena, const char **ret)
 {
         const char *path = flags_text(given, "config");
@@ -77,7 +77,7 @@ static struct error *find_data_dir(const struct flags *given, struct arena *aren
         return NULL;
 }
 
-/* NULL when there is none: this host never ran, or runs only the Auth Service. */
+/* *ret is NULL if the file does not exist: this host never ran, or runs only the Auth Service. */
 static struct error *read_status(const char *data_dir, json_t **ret)
 {
         AUTO_MEM char *path = mem_printf("%s/proc/status.json", data_dir);
@@ -141,7 +141,7 @@ static void print_host(const json_t *status, bool is_running)
         size_t i;
 
         print_row("Service", state);
-        bool is_known = text_at(status, "host_id")[0] != '\0'; /* before that nothing has been measured either */
+        bool is_known = text_at(status, "host_id")[0] != '\0'; /* without an ID, the clock was not measured either */
         if (is_known)
                 print_row("Host UUID", text_at(status, "host_id"));
         print_joined(status);
@@ -165,14 +165,14 @@ static void print_json(json_t *status, bool is_running)
         json_decref(whole);
 }
 
-/* What scripts and monitoring read from the exit status: NULL when the agent runs and is a member of its cluster. */
+/* The result for the exit status, which scripts and monitoring use: NULL if the agent runs and is a member of its cluster. */
 static struct error *verdict(const json_t *status, bool is_running)
 {
         const char *state = status == NULL ? "" : text_at(status, "state");
 
         if (!is_running)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "teleport is not running on this host"), "teleport start, or systemctl start teleport");
-        if (status == NULL) /* an Auth Service alone joins nothing */
+        if (status == NULL) /* an Auth Service alone joins no cluster */
                 return NULL;
         if (text_at(status, "host_id")[0] == '\0' || strcmp(state, "joining") == 0 || strcmp(state, "starting") == 0)
                 return error_new(ERROR_FAILED_PRECONDITION, "this host has not joined the cluster");
@@ -204,7 +204,7 @@ struct error *status_run(void *ctx, const struct flags *given)
                 else
                         printf("Service     : %s\nJoined      : no\n", is_running ? "running" : "not running");
         }
-        fflush(stdout); /* before what main says on stderr */
+        fflush(stdout); /* before main writes the error to stderr */
         struct error *err = verdict(status, is_running);
         json_decref(status);
         return err;

@@ -35,7 +35,7 @@ static const struct command commands[] = {
         { 0 },
 };
 
-/* Of Teleport's program. */
+/* Flags of Teleport's program that this program does not have. */
 static const struct foreign_flag foreign[] = {
         { "permit-user-env", 0, "sshd's PermitUserEnvironment stays no; leave it out" },
         { "fips", 0, "there are no FIPS builds; auth_service.aws.fips asks the FIPS endpoints of STS" },

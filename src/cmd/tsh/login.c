@@ -56,9 +56,9 @@ static void login_release(struct login *l)
         arena_free(l->arena);
 }
 
-/* ---- before ---------------------------------------------------------------------------------------------------- */
+/* ---- user, proxy and pins -------------------------------------------------------------------------------------- */
 
-/* From --proxy and --user, else from the current profile. */
+/* Takes the proxy and the user from the flags, else from the current profile. */
 static struct error *whom_and_where(struct login *l, const struct flags *given)
 {
         AUTO(profile) before = { 0 };
@@ -120,7 +120,7 @@ static struct error *read_ttl(const struct flags *given, int64_t *ret_seconds)
         return NULL;
 }
 
-/* ---- the question ---------------------------------------------------------------------------------------------- */
+/* ---- the request ----------------------------------------------------------------------------------------------- */
 
 static struct error *send_request(struct login *l, struct api_client *a, int64_t ttl, Cteleport__V1__LoginResponse **ret)
 {
@@ -158,7 +158,7 @@ static struct error *not_for_us(const char *what)
         return error_new(ERROR_DATA_LOSS, "the cluster answered with %s", what);
 }
 
-/* The user CA is not known here, but keys and names are. */
+/* Checks the keys and names in the certificates. Their user CA is not known here. */
 static struct error *check_answer(const struct login *l, const Cteleport__V1__LoginResponse *r)
 {
         AUTO_PTR(arena) a = arena_new((size_t)2 * CERT_READ_ARENA);

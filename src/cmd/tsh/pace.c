@@ -3,16 +3,16 @@
 
 #include "base/compiler.h"
 
-/* Of the recording, for the arrow keys. */
+/* The arrow keys move the position by this time of the recording. */
 #define SKIP SECONDS(10)
 /* The length to which an idle gap is shortened. */
 #define IDLE_LEFT MILLISECONDS(500)
-/* Until a key is pressed. */
+/* The wait until a key is pressed. */
 #define FOREVER ((struct duration){ -1 })
 
 const char *const pace_speeds[] = { "0.5x", "1x", "2x", "4x", "8x", NULL };
 
-/* Quarters of the recording's time that pass in a quarter of ours. */
+/* At each speed, `times` of the recording's time pass in `by` of real time. */
 static const struct {
         int64_t times, by;
 } ratios[] = { { 1, 2 }, { 1, 1 }, { 2, 1 }, { 4, 1 }, { 8, 1 } };
@@ -27,7 +27,7 @@ struct error *pace_init(struct pace *p, const char *speed, bool is_idle_skipped,
         return NULL;
 }
 
-/* Time runs from the current position from here on. */
+/* From here on, time runs from the current position. */
 static void anchor(struct pace *p, struct instant now)
 {
         p->from = p->shown;
@@ -44,7 +44,7 @@ struct duration pace_wait(struct pace *p, struct duration at, struct instant now
         if (p->is_paused)
                 return FOREVER;
         if (p->is_idle_skipped && at.ns - p->shown.ns > IDLE_LEFT.ns) {
-                /* As if it had been shown until shortly before. */
+                /* Continues as if the gap had been shown except for its last part. */
                 int64_t cut = at.ns - p->shown.ns - IDLE_LEFT.ns;
 
                 p->from.ns += cut;

@@ -38,18 +38,18 @@ const struct argument play_arguments[] = {
 
 enum { HOLES_REPORTED = 50 }; /* one by one; the others as a number */
 
-/* ---- the recording as it comes -------------------------------------------------------------------------------- */
+/* ---- reading the recording ------------------------------------------------------------------------------------ */
 
 struct tape {
         struct api_client *api_client;
         const char *session_id;
-        uint32_t set_aside; /* number of such a file; 0: the recording */
+        uint32_t set_aside; /* number of a file that was set aside; 0: the recording itself */
         struct recording_reader *reader;
         struct recording_chain chain;
         int64_t offset;
         bool has_ended; /* no more data will follow */
-        bool has_end;   /* the recording's own */
-        bool has_begun; /* something of it was shown */
+        bool has_end;   /* the end event of the recording was read */
+        bool has_begun; /* an event was shown */
         bool is_other;  /* its first chunk differs from the one that the cluster recorded */
         size_t holes;
         struct duration hole_at; /* a hole whose end is not known yet; only with is_open */
@@ -143,7 +143,7 @@ static struct error *fetch(struct tape *t)
         return NULL;
 }
 
-/* ---- what is missing ------------------------------------------------------------------------------------------- */
+/* ---- holes ----------------------------------------------------------------------------------------------------- */
 
 /* Adjacent holes are reported as one. */
 static void note_hole(struct tape *t, const struct recording_event *e)
@@ -203,7 +203,7 @@ static struct error *tape_next(struct tape *t, struct recording_event *ret, bool
         }
 }
 
-/* ---- whether that was all ---------------------------------------------------------------------------------------- */
+/* ---- completeness ------------------------------------------------------------------------------------------------ */
 
 static struct error *not_whole(const struct tape *t, const char *why)
 {
@@ -266,7 +266,7 @@ static struct error *check_end(const struct tape *t)
         return NULL;
 }
 
-/* ---- all at once ------------------------------------------------------------------------------------------------- */
+/* ---- other formats ----------------------------------------------------------------------------------------------- */
 
 static struct error *put_output(struct str bytes)
 {
@@ -275,7 +275,7 @@ static struct error *put_output(struct str bytes)
         return NULL;
 }
 
-/* asciicast has an event for a note: a marker. A lost header is replaced, so that players accept the rest. */
+/* Prints a hole as asciicast's marker event. If the header is lost, another one is printed, so that players accept the rest. */
 static struct error *print_hole(const struct recording_event *e)
 {
         AUTO(buf) line = BUF_MAX(512);
@@ -319,7 +319,7 @@ static struct error *print_tape(struct tape *t, const char *format)
         return fflush(stdout) == 0 ? NULL : error_errno(errno, "cannot write the output");
 }
 
-/* ---- in the terminal ------------------------------------------------------------------------------------------------ */
+/* ---- playing in the terminal ---------------------------------------------------------------------------------------- */
 
 struct screen {
         struct termios before, raw;
@@ -515,7 +515,7 @@ static struct error *wait_for_key(struct pace *pace, struct screen *s, struct du
         return NULL;
 }
 
-/* CSI ? 6 h, alone or among others; too often is no harm. */
+/* Whether the bytes contain CSI ? 6 h, alone or among other modes. A wrong "yes" does no harm. */
 static bool may_set_origin(struct str bytes)
 {
         return str_contains(bytes, STR("[?6h")) || str_contains(bytes, STR("[?6;")) || str_contains(bytes, STR(";6h")) || str_contains(bytes, STR(";6;"));
@@ -570,7 +570,7 @@ static struct error *play_tape(struct tape *t, struct pace *pace, struct screen 
                         return NULL;
                 if (action == PACE_REWIND) {
                         tape_rewind(t);
-                        TRY(put_output(STR("\x1b" "c"))); /* a fresh terminal */
+                        TRY(put_output(STR("\x1b" "c"))); /* resets the terminal */
                         continue;
                 }
                 TRY(show(s, &e));
@@ -623,7 +623,7 @@ struct error *play_run(void *ctx, const struct flags *given)
         if (format == NULL && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
                 format = "pty";
         struct error *err = format == NULL ? play_on_screen(&t, given) : print_tape(&t, format);
-        if (ending != 0) { /* the terminal is restored */
+        if (ending != 0) { /* after the terminal is restored */
                 signal(ending, SIG_DFL);
                 raise(ending);
         }

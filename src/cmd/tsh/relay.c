@@ -28,8 +28,8 @@ struct relay {
         struct error *err;
         const struct profile *profile;
         const char *host_id;           /* from the Auth Service; in the profile's arena */
-        struct error *unknown;         /* the reason why not */
-        size_t awaited;                /* of the two requests */
+        struct error *unknown;         /* the reason why the host ID is unknown */
+        size_t awaited;                /* number of pending requests, of two */
         struct listener *listener;
         struct timer *deadline;
         struct mux mux;                /* the shared connection; path NULL: for one command only */
@@ -80,7 +80,7 @@ struct error *relay_attach(const char *name)
         return fdpass_send(STDOUT_FILENO, STR("\0"), fd);
 }
 
-/* ---- the process that stays ---------------------------------------------------------------------------------- */
+/* ---- the remaining process ----------------------------------------------------------------------------------- */
 
 static void stop(void *ctx)
 {
@@ -95,7 +95,7 @@ static void on_spliced(void *ctx, uint64_t to_node, uint64_t from_node)
         stop(ctx);
 }
 
-/* No session can begin over the connection, and none is left: it is closed. */
+/* Ends the process when its shared connection has no session and cannot get one any more. */
 static void check_sharing(void *ctx)
 {
         struct relay *r = ctx;
@@ -104,7 +104,7 @@ static void check_sharing(void *ctx)
         if (loop_wall(&r->loop).ns >= r->profile->not_after.ns && is_shared)
                 mux_end(r->mux.path);
         if (r->was_shared && !is_shared && mux_sessions(r->mux.path) == 0)
-                _exit(0); /* ssh sees its connection end */
+                _exit(0); /* ssh sees its connection close */
         r->was_shared |= is_shared;
         timer_start(r->check, MILLISECONDS(PACE_MUX_CHECK));
 }
@@ -194,7 +194,7 @@ static void close_all(struct relay *r, struct locate *query)
 {
         if (r->awaited > 0) /* the dial has failed, and the request is pending */
                 locate_cancel(query);
-        stream_close(r->node); /* NULL is silent */
+        stream_close(r->node); /* a NULL stream is ignored */
         r->node = NULL;
         loop_run(&r->loop);
         loop_run(&r->loop); /* until the connections are closed */

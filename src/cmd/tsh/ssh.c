@@ -55,7 +55,7 @@ static void add_flags(struct words *w, const struct flags *given)
         for (size_t i = 0; i < ARRAY_LEN(switches); i++)
                 if (flags_switch(given, switches[i].flag))
                         words_add(w, switches[i].letter);
-        if (flags_count(given, "tty") > 1) /* a terminal although there is none here */
+        if (flags_count(given, "tty") > 1) /* a terminal on the node, even if this process has none */
                 words_add(w, "-t");
         for (size_t i = 0; i < ARRAY_LEN(lists); i++)
                 for (const char *const *value = flags_list(given, lists[i].flag); *value != NULL; value++) {

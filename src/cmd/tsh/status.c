@@ -67,7 +67,7 @@ static Cteleport__Tsh__V1__Profile *view_of(struct arena *a, const struct profil
         return view;
 }
 
-/* The others there are, on the page or in the view. */
+/* Adds the other profiles to the printed text, or to the view for JSON and YAML. */
 static struct error *add_others(struct arena *a, const struct profile *active, struct walltime now, struct buf *out,
                                 Cteleport__Tsh__V1__Status *view)
 {

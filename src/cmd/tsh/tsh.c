@@ -44,7 +44,7 @@ static const struct command commands[] = {
         { 0 },
 };
 
-/* Of Teleport's tsh. */
+/* Flags of Teleport's tsh that this program does not have. */
 #define NO_REQUESTS "there are no access requests: an administrator gives roles by `tctl users update NAME --set-roles=…`"
 #define NO_IDENTITY_FILE "a login of its own for a program: TELEPORT_HOME=DIRECTORY tsh login …; commands find it by the same TELEPORT_HOME"
 #define NO_OTHER_CLUSTERS "a proxy has one cluster: tsh login --proxy=HOST[:PORT] for another"
@@ -120,7 +120,7 @@ static char **argv_of_link(int argc, char **argv)
                 made = mem_alloc(((size_t)argc + 2) * sizeof *made);
                 made[0] = argv[0];
                 made[1] = pb_text(names[i]);
-                memcpy(made + 2, argv + 1, (size_t)argc * sizeof *made); /* with the NULL behind */
+                memcpy(made + 2, argv + 1, (size_t)argc * sizeof *made); /* with the NULL at the end */
                 return made;
         }
         return NULL;

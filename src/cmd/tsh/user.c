@@ -42,7 +42,7 @@ struct error *user_proxy(struct arena *a, const struct flags *given, const char 
 
         text = str_split(&text, ',');
         text = name_of_url(text);
-        if (!str_contains(text, STR("://"))) /* else the scheme is what is wrong */
+        if (!str_contains(text, STR("://"))) /* with "://" the scheme is invalid, and is reported */
                 text = str_split(&text, '/');
         *ret = str_is_empty(text) ? NULL : str_to_c(a, text);
         return NULL;

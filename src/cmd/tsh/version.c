@@ -17,7 +17,7 @@ const struct flag tsh_version_flags[] = {
         { NULL },
 };
 
-/* The cluster's version, NULL without a login or an answer. */
+/* The cluster's version; NULL if no user is logged in, or the cluster does not answer. */
 static const char *cluster_version(struct api_client *a, const struct profile *p)
 {
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
