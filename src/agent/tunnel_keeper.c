@@ -273,7 +273,7 @@ static void report_failure(struct place *p, const struct error *err)
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
 
-/* Whether the place needs a tunnel. */
+/* Whether the place needs a new tunnel. */
 static bool wants_tunnel(const struct place *p)
 {
         return (p->open == NULL || p->is_renewing) && !p->all->is_draining;

@@ -233,7 +233,7 @@ static void on_read(void *ctx)
         upload_advance(f);
 }
 
-/* The length of the next piece. *ret_hole: the piece stands for (a part of) this hole; 0: no marker fits the rest of the hole. */
+/* The length of the next piece. *ret_hole: the hole of which the piece marks (a part). 0: no marker fits the rest of the hole. */
 static size_t next_piece(const struct spool_file *f, const struct spool_hole **ret_hole)
 {
         const struct upload *u = &f->upload;

@@ -19,7 +19,7 @@ struct candidate {
         struct search *search;
         const char *address;
         struct client_dial *dial; /* while it is under way */
-        struct stream *tls;       /* while it is asked */
+        struct stream *tls;       /* while the request is pending */
         struct timer *deadline;
         struct buf answer;
 };

@@ -180,8 +180,8 @@ bool mux_is_alive(const char *path)
 }
 
 /*
- * Counts the connections of a socket, from /proc/net/unix (proc(5)): "… St Inode Path", where an accepted socket has the path of the
- * listening one, under the name with which it was created.
+ * Counts the connections of a socket, from /proc/net/unix (proc(5)): "… St Inode Path", where an accepted socket has the path of
+ * the listening one, under the name with which it was created.
  */
 size_t mux_sessions(const char *path)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever listens at the socket of a shared connection: the answer is that of the bytes, not of the pieces in which they come; what is
- * short may still become a master's, what is another's stays so.
+ * Checks that the result for an answer depends on its bytes only, not on the pieces in which they arrive: a short answer may
+ * become that of a master, but an answer of another program never does.
  */
 #include "base/bug.h"
 #include "base/mem.h"
@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         enum mux_answer before = MUX_ANSWER_SHORT;
 
         for (size_t len = 0; len <= bytes.len; len++) {
-                AUTO_MEM char *copy = mem_alloc(len == 0 ? 1 : len); /* on the heap: a byte too many is seen */
+                AUTO_MEM char *copy = mem_alloc(len == 0 ? 1 : len); /* on the heap: a sanitizer detects an overrun */
                 memcpy(copy, bytes.ptr, len);
                 enum mux_answer now = mux_answer_read(str_of_bytes(copy, len));
 

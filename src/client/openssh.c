@@ -20,7 +20,7 @@
 
 enum { COMMAND_MAX = 16 * KiB, KNOWN_HOSTS_MAX = 256 * KiB };
 
-/* ---- words -------------------------------------------------------------------------------------------------- */
+/* ---- lists of words and quoting ----------------------------------------------------------------------------- */
 
 void words_add(struct words *w, const char *word)
 {
@@ -204,7 +204,7 @@ static struct error *check_certificate(struct arena *a, const struct profile *p,
                           "report it to an administrator: the proxy connected to the wrong host, or the host has just been replaced");
 }
 
-/* Whether a line of known_hosts is about all hosts of the cluster; *rest gets what follows the names. */
+/* Whether a line of known_hosts is about all hosts of the cluster; *rest gets the text after the names. */
 static bool is_about_cluster(struct str line, const char *cluster, struct str *rest)
 {
         struct str marker = str_split(&line, ' '), names = str_split(&line, ' ');

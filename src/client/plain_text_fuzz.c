@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever a terminal was sent: what is left has nothing that escape_text would change but newlines, tabs and
- * backslashes, and does not depend on how the bytes were cut.
+ * Checks that the output for any bytes has no characters that escape_text would change, except newlines, tabs and
+ * backslashes, and that it does not depend on the pieces in which the bytes arrive.
  */
 #include "base/bug.h"
 #include "base/text.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A query becomes a list of tests and a postfix program over them (the shunting-yard of Dijkstra): neither
- * parsing nor evaluation is recursive, so that the nesting depth is a limit of ours.
+ * parsing nor evaluation is recursive, so that a constant limits the nesting depth.
  */
 #include "client/predicate.h"
 
@@ -55,7 +55,7 @@ static struct error *wrong(const struct parser *p, const char *why)
                           "for instance: --query='labels[\"env\"] == \"prod\" && hasPrefix(name, \"web-\")'");
 }
 
-/* ---- words ------------------------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------------------------ */
 
 static char peek(struct parser *p)
 {
@@ -74,7 +74,7 @@ static bool take(struct parser *p, struct str mark)
         return true;
 }
 
-/* Letters, digits, '_', '-' and '.'; empty when none is next. */
+/* Consumes letters, digits, '_', '-' and '.'; empty when the next character is another one. */
 static struct str take_word(struct parser *p)
 {
         peek(p);

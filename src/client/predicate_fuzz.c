@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A query that compiles can be run; its negation compiles as well, if it is not at a limit, and says the opposite.
+ * Checks that a compiled query can be evaluated, and that its negation, if it compiles within the limits, is the opposite.
  */
 #include "base/bug.h"
 #include "base/buf.h"

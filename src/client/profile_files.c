@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks that only its owner may change the files of a profile. A file that others could write, or a link that they could redirect,
- * has keys and CAs of their choice. The same applies to the directories above, in which others could replace the profile.
+ * Checks that only its owner may change the files of a profile. If others could write a file, or redirect a link, they could
+ * choose its keys and CAs. The same applies to the directories above, in which others could replace the profile.
  */
 #include <errno.h>
 #include <limits.h>
@@ -62,11 +62,11 @@ static struct error *check_entry(const char *path, enum entry_kind kind)
 
 /* ---- the directories above ------------------------------------------------------------------------------------------ */
 
-enum { LINKS_MAX = 40 }; /* as the kernel follows: path_resolution(7) */
+enum { LINKS_MAX = 40 }; /* the kernel's limit: path_resolution(7) */
 
 /*
- * Whether the owner is root, or the owner of "/", who can replace programs and libraries too: as in a container, or a user namespace in
- * which root has no user ID (user_namespaces(7)).
+ * Whether the owner is root, or the owner of "/", who can replace programs and libraries too: as in a container, or in a user
+ * namespace in which root has no user ID (user_namespaces(7)).
  */
 static bool is_of_root(uid_t uid)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The CAs that a profile trusts. Each profile has its own files, so that no other profile adds to them; <home>/known_hosts is made
- * from all of them for other programs, and no command of ours reads it.
+ * The CAs that a profile trusts. Each profile has its own files, so that no other profile adds to them. <home>/known_hosts is
+ * made from all of them for other programs, and no command of ours reads it.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -417,8 +417,8 @@ static struct error *find_own(struct arena *a, const struct profile_login *login
 }
 
 /*
- * The CAs of the profile that the login replaces, if the proxy still names the same cluster; otherwise those of profiles of the same
- * cluster name. A profile that others could have changed is an error: ignoring it would make the login a first one.
+ * The CAs of the profile that the login replaces, if the proxy still names the same cluster; otherwise the CAs of profiles of the
+ * same cluster name. A profile that others could have changed is an error: ignoring it would make the login a first one.
  */
 static struct error *find_known(struct arena *a, const struct profile_login *login, struct cas *known, struct profile **ret_from)
 {

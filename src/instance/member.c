@@ -112,7 +112,7 @@ static void next_way(struct instance *i, struct error *err)
 }
 
 /*
- * Whether the join may succeed by another way. An error without a reason of ours may come from any device between this host and
+ * Whether the join may succeed by another way. An error without a known reason may come from any device between this host and
  * the cluster, whatever its code is. Decisions of the cluster, and faults of this host, are the same by every way.
  */
 static bool is_trouble_with_connection(const struct error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever a client of sftp says to whom copying is refused: each byte is taken once, nothing waits for bytes that are there, and an answer is
- * no longer than its limit. The first byte says how many come at a time.
+ * Checks the refusal of a copy against any data of an SFTP client: each call consumes at least one byte and at most all bytes,
+ * and an answer is within its limit. The first byte of the input is the number of bytes in a call.
  */
 #include <stdlib.h>
 

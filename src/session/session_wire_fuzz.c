@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first byte picks the direction, the rest is a stream of frames. What is accepted must be taken whole, be within the
- * limits, and come back from being written.
+ * The first byte selects the direction; the rest is a stream of frames. An accepted frame must be consumed whole, be within
+ * the limits, and be unchanged after it is written and read again.
  */
 #include <stdlib.h>
 
@@ -25,7 +25,7 @@ static void check_round_trip(const ProtobufCMessageDescriptor *type, const Proto
         ProtobufCMessage *again = NULL;
         size_t len = 0;
 
-        if (protobuf_c_message_get_packed_size(msg) == 0) /* nothing but fields we do not know */
+        if (protobuf_c_message_get_packed_size(msg) == 0) /* unknown fields only */
                 return;
         session_frame_put(&once, msg);
         insist(session_frame_read(buf_str(&once), type, arena, &again, &len) == NULL, "is refused after it was written");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever sftp-server prints: reports are text within its limits, without control characters; and no line that
- * begins as an operation does goes unreported.
+ * Checks that for any line of sftp-server a report is text within its limits, without control characters, and that each
+ * line that begins like an operation is reported.
  */
 #include <stdlib.h>
 

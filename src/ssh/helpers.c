@@ -668,7 +668,7 @@ static void take_exit(struct helper *h, const Cteleport__Session__V1__Exit *e)
         helper_close(h);
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------------------------------------- */
 
 static void take_running(struct helper *h, const helper_up *up)
 {
@@ -766,7 +766,7 @@ static void on_end(void *ctx, struct error *err)
         helper_close(h);
 }
 
-/* ---- the listener ------------------------------------------------------------------------------------------------------------ */
+/* ---- the listener ---------------------------------------------------------------------------------------------------------- */
 
 static bool is_unknown(const struct helper *h)
 {
@@ -813,7 +813,7 @@ static struct helper *longest_of_greediest(const struct helpers *all, size_t mos
         return found;
 }
 
-/* Whether this account may have one more connection, perhaps in place of one of an account that has more. */
+/* Whether this account may connect once more. The connection may replace one of an account that has more connections. */
 static bool make_place(struct helpers *all, uid_t uid)
 {
         if (has_own_places(all, uid))

@@ -8,7 +8,7 @@
 #include "base/text.h"
 
 enum {
-        PACKET_MAX = 4 * KiB, /* sshd limits its own lines to 1 KiB, including those with a certificate */
+        PACKET_MAX = 4 * KiB, /* sshd limits its own lines to 1 KiB, even if they have a certificate */
         REASON_MAX = 100,     /* before escaping */
 };
 

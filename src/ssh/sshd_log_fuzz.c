@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For every packet: an accepted login is one line of sshd's own beginning and end; reported text lies inside the
- * packet; and what came before changes only the reason.
+ * Checks for any packet that an accepted login is one line with sshd's own beginning and end, that all reported text lies
+ * inside the packet, and that earlier packets change only the reason.
  */
 #include "base/bug.h"
 #include "base/names.h"

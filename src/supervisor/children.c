@@ -450,7 +450,7 @@ static void received(struct child *c, const struct child_message *m, int fd)
                 received_own(c->sup, m, fd);
 }
 
-/* No service of ours sends invalid messages: a process that does is not trusted, and is killed. */
+/* No service sends invalid messages: a process that does is not trusted, and is killed. */
 static void received_nonsense(struct child *c, struct error *err)
 {
         uv_poll_stop(c->control);

@@ -506,7 +506,7 @@ int flags_main(const struct program *program, void *ctx, int argc, char **argv)
         AUTO_PTR(flags) f = NULL;
         AUTO(buf) help = BUF_MAX(256 * KiB);
         file_open_standard();
-        signal(SIGCHLD, SIG_DFL); /* inherited from a parent that ignores it, which would suppress exit statuses of our children */
+        signal(SIGCHLD, SIG_DFL); /* a parent may ignore it, which would suppress the exit statuses of our children */
         struct error *err = flags_parse(program, argc, argv, &f, &help);
 
         if (err == NULL && f == NULL)

@@ -127,7 +127,7 @@ static struct error *check_resource(const char *text, const struct kind **ret, s
         return NULL;
 }
 
-/* After any failure the user's text is kept. */
+/* After any failure the file with the user's text is not removed. */
 static struct error *report_kept(struct error *err, const char *path)
 {
         if (err->hint == NULL)

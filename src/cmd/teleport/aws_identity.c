@@ -52,7 +52,7 @@ static void print_line(const char *title, const char *text)
         printf("%-12s: %s\n", title, shown);
 }
 
-/* Access key IDs are names, not secrets: they stand in every signed request and in CloudTrail. */
+/* Access key IDs are names, not secrets: every signed request and CloudTrail contain them. */
 static void print_credentials(const struct aws_resolution *r)
 {
         AUTO(buf) expiry = BUF_MAX(64);

@@ -114,7 +114,7 @@ static int run(struct service *s)
 
 struct error *service_run(void *ctx, const struct flags *given)
 {
-        static struct service service; /* lives as long as the process */
+        static struct service service; /* used until the process ends */
         struct str name = str_of(flags_argument(given, 0));
 
         AUTO_MEM char *title = mem_printf("teleport: %.*s", STR_ARG(name));

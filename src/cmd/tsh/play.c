@@ -329,7 +329,7 @@ struct screen {
         struct key_reader keys;
 };
 
-enum { SETTLE_MS = 300 }; /* for a terminal's answer to the last query; those that answer do so in milliseconds */
+enum { SETTLE_MS = 300 }; /* the time for the answer to the last query; a terminal that answers needs milliseconds */
 
 /* The signal that ends playing; 0: none. */
 static volatile sig_atomic_t ending;
@@ -349,7 +349,7 @@ static void on_signal(int signum)
 static const struct {
         int signum, flags;
 } caught[] = {
-        { SIGHUP, 0 }, { SIGINT, 0 }, { SIGQUIT, 0 }, { SIGTERM, 0 }, /* calls are interrupted, so that a blocked terminal does not block the signal */
+        { SIGHUP, 0 }, { SIGINT, 0 }, { SIGQUIT, 0 }, { SIGTERM, 0 }, /* interrupt calls, as of a blocked terminal */
         { SIGTSTP, SA_RESTART }, { SIGCONT, SA_RESTART },
 };
 
@@ -430,19 +430,19 @@ static void drop_answers(void)
 
 static void screen_release(struct screen *s)
 {
-        /* Resets all modes that the recording may have set (xterm's control sequences, ctlseqs.ms), and requests a status report. */
-        static const char normal[] = "\x18\x1b<\x1b\\"             /* no sequence or string goes on; not as a VT52 */
+        /* Resets all modes that the recording may have set (xterm's ctlseqs.ms, "control sequences"), and requests a report. */
+        static const char normal[] = "\x18\x1b<\x1b\\"             /* ends an unfinished sequence or string, and VT52 mode */
                                      "\x1b[?1049l"                /* the ordinary screen */
                                      "\x1b[?69l\x1b" "7\x1b[r\x1b" "8" /* no margins, no scroll region; the cursor stays */
                                      "\x1b[?7h\x1b[4l\x1b[20l"     /* wrap, no insert mode, no newline mode */
-                                     "\x1b[?5l\x1b[?8h\x1b[?45l\x1b[?5W" /* not inverse, keys repeat, no wrap backwards, tabs at every eighth */
+                                     "\x1b[?5l\x1b[?8h\x1b[?45l\x1b[?5W" /* not inverse, repeat, no reverse wrap, tabs of 8 */
                                      "\x1b[?1l\x1b>\x1b[>4m\x1b[<u"   /* cursor keys, keypad and modified keys as usual */
                                      "\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l"
                                      "\x1b[?1016l\x1b[?2004l\x1b[?2026l" /* no mouse, focus, bracketed paste or held output */
                                      "\x1b[?1007r"                 /* the wheel as before */
                                      "\x1b(B\x1b)B\x1b*B\x1b+B\x0f"  /* ASCII */
                                      "\x1b]8;;\x1b\\\x1b[0\"q"       /* no link, nothing protected */
-                                     "\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\" /* palette, text, background and cursor: their own colours */
+                                     "\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\" /* default colours */
                                      "\x1b[0m\x1b[?25h\x1b[0 q"    /* no colours, a cursor of the usual form */
                                      "\x1b[23;0t";                 /* the titles */
         static const char no_origin[] = "\x1b[?6l\x1b[999;1H"; /* which moves the cursor home */

@@ -192,8 +192,8 @@ static struct error *await(int *ret_status)
 }
 
 /*
- * Prints the reason of a refused copy, which the protocols of scp and sftp do not carry, from the Auth Service; other answers are ignored.
- * Ends the process after a reason, because the loop of relay_start is never run to its end.
+ * Prints the reason of a refused copy, from the Auth Service: the protocols of scp and sftp do not carry it. Other answers are
+ * ignored. Ends the process after a reason, because the loop of relay_start is never run to its end.
  */
 static void explain_copy(const struct programs_way *way)
 {
@@ -231,8 +231,8 @@ static struct error *end_alike(const struct programs_way *way, int watch, bool i
 }
 
 /*
- * When a shared connection ends, ssh exits without a message, and with a status that a command may have as well; scp prints only its own
- * message for a refusal. Therefore tsh waits for these programs.
+ * When a shared connection ends, ssh exits without a message, and with a status that a command may have as well; scp prints only
+ * its own message for a refusal. Therefore tsh waits for these programs.
  */
 static struct error *run_and_await(const struct words *w, const struct programs_way *way, bool is_copy)
 {

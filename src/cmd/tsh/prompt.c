@@ -47,8 +47,8 @@ static struct error *read_line(int fd, struct secret *ret)
 /* ---- on a terminal ------------------------------------------------------------------------------------------------ */
 
 /*
- * These signals are held until the terminal echoes again: those that would end the process, and the one by which a shell stops a job. The
- * last one reports that the process continues after a stop, during which another program used the terminal.
+ * These signals are held until the terminal echoes again: the signals that would end the process, and the one by which a shell
+ * stops a job. SIGCONT reports that the process continues after a stop, during which another program used the terminal.
  */
 static const int awaited[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT };
 
