@@ -88,7 +88,7 @@ size_t *agent_pending_reports(struct agent *a)
         return &a->pending_reports;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* ---- start and end ---------------------------------------------------------------------------------------------- */
 
 static void use_boot_link(struct agent *a, const char *name)
 {

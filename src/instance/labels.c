@@ -102,7 +102,7 @@ static void plan(struct label *l)
         timer_start(l->next, SECONDS(l->period.seconds));
 }
 
-/* ---- running it ---------------------------------------------------------------------------------------------- */
+/* ---- running a command --------------------------------------------------------------------------------------- */
 
 static void kill_it(struct label *l)
 {
@@ -232,7 +232,7 @@ static void run(void *ctx)
         uv_read_start((uv_stream_t *)&l->pipe, on_room, on_read);
 }
 
-/* ---- all of them ---------------------------------------------------------------------------------------------- */
+/* ---- all labels ----------------------------------------------------------------------------------------------- */
 
 void label_describe(const Cteleport__V1__CommandLabelConfig *config, Cteleport__V1__CommandLabel *ret,
                     Cteleport__V1__Duration *period)
