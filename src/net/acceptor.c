@@ -18,7 +18,7 @@ static void list(struct acceptor *ac, struct accepted *a)
         ac->newest = a;
 }
 
-/* Of a record that may still be in BEGIN: what it holds of the acceptor's. */
+/* Releases the acceptor's state of a record that may still be in BEGIN. */
 static void release_begin(struct accepted *a)
 {
         timer_free(a->deadline);
@@ -201,7 +201,7 @@ static void begin(struct accepted *a, struct stream *s)
 
 /* ---- accepting ------------------------------------------------------------------------------------------ */
 
-/* A record of a connection of `peer`, counted and listed; NULL: refused. */
+/* Creates a record for a connection of `peer`, counted and listed; NULL: refused. */
 static struct accepted *admit(struct acceptor *ac, const char *peer)
 {
         if (ac->is_draining)
@@ -262,7 +262,7 @@ void acceptor_stop_listening(struct acceptor *ac)
         ac->listener = NULL;
 }
 
-/* Ends or drains each; the last one to be released reports that there is none. The end of one may release others. */
+/* Ends or drains each record; when the last is released, empty() is due. Ending one may release others. */
 static void finish(struct acceptor *ac, bool is_drain)
 {
         ac->is_draining = true;

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "net/socket.h"
 
-/* why: what of it is wrong, or "". */
+/* why: the invalid part of the address, or "". */
 static struct error *not_an_address(struct str address, const char *why)
 {
         AUTO_MEM char *shown = escaped(address);
@@ -39,7 +39,7 @@ struct error *address_split(struct str address, int default_port, struct str *re
                     (has_port && !str_starts_with(port, STR(":"))))
                         return not_an_address(address, "");
                 port = str_slice(port, 1, port.len);
-        } else if (!name_is_ip(address)) { /* a bare IPv6 literal has colons, but no port */
+        } else if (!name_is_ip(address)) { /* a bare IPv6 literal has colons but no port */
                 size_t colon = str_find_char(address, ':');
 
                 has_port = colon < address.len;

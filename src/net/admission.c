@@ -14,7 +14,7 @@ void admission_leave(struct admitted *a)
         *a = (struct admitted){ 0 };
 }
 
-/* Ends one for a new one of `peer`; false: none may be ended. */
+/* Ends an admitted one to admit a new one of `peer`; false: none may be ended. */
 static bool make_room(struct admission *ad, const char *peer)
 {
         struct source_pick pick = source_pick_begin(ad->sources, ad->counter, peer, loop_now(ad->loop));

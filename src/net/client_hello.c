@@ -15,7 +15,7 @@ enum {
         RECORD_HANDSHAKE = 22,        /* RFC 8446 section 5.1 */
         RECORD_FRAGMENT_MAX = 1 << 14,
         HANDSHAKE_CLIENT_HELLO = 1,   /* section 4 */
-        HANDSHAKE_HEADER = 4,         /* kind and a 24-bit length */
+        HANDSHAKE_HEADER = 4,         /* type and a 24-bit length */
         RANDOM_LEN = 32,
         SESSION_ID_MAX = 32,
         EXTENSION_SERVER_NAME = 0,    /* RFC 6066 section 3 */
@@ -23,7 +23,7 @@ enum {
         NAME_KIND_HOST = 0,
 };
 
-/* The handshake message out of its records. */
+/* The handshake message, reassembled from its records. */
 struct message {
         uint8_t bytes[CLIENT_HELLO_MAX];
         size_t len;
@@ -40,12 +40,12 @@ static struct str vector16(struct reader *r)
         return reader_take(r, reader_u16(r));
 }
 
-/* Adds what one record carries, or records a fault. */
+/* Appends the fragment of one record, or records an error. */
 static void take_record(struct reader *r, struct message *m)
 {
         uint8_t kind = reader_u8(r), major = reader_u8(r);
 
-        reader_u8(r); /* the minor version is whatever old servers like to see */
+        reader_u8(r); /* the minor version is ignored: clients vary it for old servers */
         uint16_t len = reader_u16(r);
         if (kind != RECORD_HANDSHAKE || major != 3)
                 reader_fail(r, "it is not a TLS handshake");
@@ -60,7 +60,7 @@ static void take_record(struct reader *r, struct message *m)
         m->len += fragment.len;
 }
 
-/* Whether a whole record is at the front; what cannot become one is left for take_record() to refuse. */
+/* Whether a whole record is at the front. An invalid record counts as whole, so that take_record() refuses it. */
 static bool has_record(struct str rest)
 {
         const uint8_t *b = str_bytes(rest);
@@ -75,7 +75,7 @@ static bool has_record(struct str rest)
         return len == 0 || len > RECORD_FRAGMENT_MAX || rest.len - 5 >= len;
 }
 
-/* Checks the message's header as soon as it is there, so that a wrong one is not waited for. */
+/* Checks the message's header once it is received, so that an invalid message is refused without waiting for its end. */
 static void check_header(struct reader *r, struct message *m)
 {
         struct reader header = reader_over(str_of_bytes(m->bytes, m->len));
@@ -104,11 +104,11 @@ static struct error *assemble(struct str bytes, struct message *m)
         }
         if (reader_ok(&r) && !m->is_complete && bytes.len >= CLIENT_HELLO_MAX)
                 reader_fail(&r, "it is too long");
-        r.rest.len = 0; /* what follows is not ours to judge */
+        r.rest.len = 0; /* bytes after the ClientHello are ignored */
         return reader_finish(&r, "ClientHello");
 }
 
-/* Copies into the struct; the text is never longer than its room, or it is a fault. */
+/* Copies a string into the struct; a string that does not fit is an error. */
 static struct str keep(struct client_hello *hello, size_t *used, struct reader *r, struct str s)
 {
         if (s.len > sizeof hello->text - *used) {
@@ -121,7 +121,7 @@ static struct str keep(struct client_hello *hello, size_t *used, struct reader *
         return (struct str){ at, s.len };
 }
 
-/* One host name, RFC 6066 section 3: other kinds of names were never defined. */
+/* One host name, RFC 6066 section 3; other name types were never defined. */
 static void read_server_name(struct reader *r, struct str body, struct client_hello *hello, size_t *used)
 {
         struct reader outer = reader_over(body);
@@ -202,7 +202,7 @@ struct error *client_hello_parse(struct str bytes, struct client_hello *ret, boo
         struct str session_id = vector8(&r), ciphers = vector16(&r), compression = vector8(&r);
         if (session_id.len > SESSION_ID_MAX || ciphers.len == 0 || ciphers.len % 2 != 0 || compression.len == 0)
                 reader_fail(&r, "its fields are malformed");
-        if (reader_ok(&r) && !str_is_empty(r.rest)) /* TLS 1.2 did without extensions at all */
+        if (reader_ok(&r) && !str_is_empty(r.rest)) /* TLS 1.2 allows a ClientHello without extensions */
                 read_extensions(&r, vector16(&r), ret);
         TRY(reader_finish(&r, "ClientHello"));
         *ret_complete = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is accepted must not depend on how the bytes arrived: a shorter input waits for more and is no
- * error, bytes behind change nothing, and the same message in other records says the same. And what
- * OpenSSL then reads from it must be what was read here.
+ * Properties: the result does not depend on how the bytes arrive: a shorter input is incomplete, not an
+ * error, trailing bytes change nothing, and the same message in other records gives the same result.
+ * OpenSSL must read the same values from an accepted message.
  */
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -40,7 +40,7 @@ static void insist_waits(struct str bytes)
         insist(client_hello_parse(bytes, &hello, &is_complete) == NULL && !is_complete);
 }
 
-/* Where the ClientHello ends in the input, and its message without record headers. */
+/* Finds the end of the ClientHello in the input, and copies the message without record headers. */
 static size_t unwrap(struct str bytes, struct buf *message)
 {
         const uint8_t *b = str_bytes(bytes);
@@ -87,7 +87,7 @@ static int on_openssl_hello(SSL *ssl, int *alert, void *ctx)
         for (size_t i = 0; i < hello->alpn_count; i++)
                 list -= 1 + hello->alpn[i].len;
         insist(list == 0);
-        return SSL_CLIENT_HELLO_ERROR; /* that is all we wanted to know */
+        return SSL_CLIENT_HELLO_ERROR; /* stops the handshake: the ClientHello has been parsed */
 }
 
 static void insist_openssl_agrees(struct client_hello *hello, struct str bytes)
@@ -96,7 +96,7 @@ static void insist_openssl_agrees(struct client_hello *hello, struct str bytes)
         SSL_CTX_set_client_hello_cb(ctx, on_openssl_hello, hello);
         SSL *ssl = SSL_new(ctx);
         SSL_set_bio(ssl, BIO_new_mem_buf(bytes.ptr, (int)bytes.len), BIO_new(BIO_s_null()));
-        SSL_accept(ssl); /* it may refuse what we accept, but not read it otherwise */
+        SSL_accept(ssl); /* OpenSSL may refuse a message that we accept, but must not read other values from it */
         ERR_clear_error();
         SSL_free(ssl);
         SSL_CTX_free(ctx);

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* A library is a thing of the whole process, so this is too. */
+/* The library is loaded once per process, so this state is global. */
 static struct {
         bool is_there;
         struct curl_api api;
@@ -34,7 +34,7 @@ static struct error *load(void)
 {
         struct curl_api api;
 
-        /* libcurl would write TLS secrets to the file that this names. */
+        /* libcurl would write TLS secrets to the file that this variable names. */
         unsetenv("SSLKEYLOGFILE");
         void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
         if (library == NULL)

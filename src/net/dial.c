@@ -4,7 +4,7 @@
  *
  *     resolving ──▶ connecting (one attempt more every TIMEOUT_CONNECT_NEXT, or when one fails) ──▶ done
  *
- * The deadline runs over all of it. The struct lives until every handle and request has answered.
+ * The deadline covers all of it. The struct is freed after the last handle and request has finished.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,7 +25,7 @@ struct attempt {
         struct dial *dial;
         uv_poll_t poll;
         struct sock_address address;
-        int fd; /* -1 when not under way */
+        int fd; /* -1 when the attempt is not running */
 };
 
 struct dial {
@@ -38,9 +38,9 @@ struct dial {
         uv_getaddrinfo_t lookup;
         struct attempt attempts[LIMIT_CONNECT_ADDRESSES];
         size_t count, started, open;
-        struct error *failure; /* why the last attempt failed, or what to report from the loop */
-        unsigned refs;         /* the caller's until done, open handles, requests under way */
-        bool is_finished;      /* nothing is tried any more */
+        struct error *failure; /* reason of the last failed attempt, or the error to report from the loop */
+        unsigned refs;         /* one for the caller until done, one for each open handle and pending request */
+        bool is_finished;      /* no more attempts are started */
 };
 
 static void dial_unref(struct dial *d)
@@ -61,7 +61,7 @@ static void on_attempt_closed(uv_handle_t *handle)
         dial_unref(a->dial);
 }
 
-/* Lets go of the attempt's descriptor; the caller closes or keeps it. */
+/* Ends the attempt without closing its descriptor, which it returns; the caller closes or uses it. */
 static int attempt_end(struct attempt *a)
 {
         int fd = a->fd;
@@ -72,7 +72,7 @@ static int attempt_end(struct attempt *a)
         return fd;
 }
 
-/* Stops everything that is under way; done is still to come. */
+/* Stops all attempts; done has not been called yet. */
 static void stop_trying(struct dial *d)
 {
         d->is_finished = true;
@@ -142,7 +142,7 @@ static void on_connected(uv_poll_t *poll, int status, int events)
         int errnum = 0;
         socklen_t len = sizeof errnum;
 
-        (void)status; /* libuv reports no more than that there is an error; SO_ERROR says which */
+        (void)status; /* libuv reports only that an error occurred; SO_ERROR has its number */
         (void)events;
         if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &errnum, &len) != 0)
                 errnum = errno;
@@ -156,7 +156,7 @@ static void on_connected(uv_poll_t *poll, int status, int events)
         finish(a->dial, fd, NULL);
 }
 
-/* Returns 0 or why it cannot even begin. */
+/* Starts to connect; returns 0 or the errno of an immediate failure. */
 static int attempt_start(struct attempt *a)
 {
         int fd = socket(a->address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -185,7 +185,7 @@ static int attempt_start(struct attempt *a)
         return 0;
 }
 
-/* Starts the next address, or reports the last failure when none is left or under way. */
+/* Tries the next address, or reports the last failure when no address is left and no attempt is running. */
 static void start_next(struct dial *d)
 {
         if (d->started < d->count) {
@@ -195,7 +195,7 @@ static void start_next(struct dial *d)
                 a->fd = -1;
                 int errnum = attempt_start(a);
                 if (errnum != 0) {
-                        attempt_failed(d, &a->address, errnum); /* comes back here, at most `count` deep */
+                        attempt_failed(d, &a->address, errnum); /* recursion: at most `count` deep */
                         return;
                 }
                 if (d->started < d->count)
@@ -218,7 +218,7 @@ static void on_next_one(void *ctx)
 
 /* ---- resolving ----------------------------------------------------------------------------------------- */
 
-/* The addresses in the resolver's order, but with the families taking turns (RFC 8305 section 4). */
+/* The addresses in the resolver's order, with the address families interleaved (RFC 8305 section 4). */
 static void take_addresses(struct dial *d, const struct addrinfo *list)
 {
         const struct addrinfo *first = list, *other = list;
@@ -263,7 +263,7 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *l
         dial_unref(d);
 }
 
-/* A request of libuv's own kind: it keeps slow lookups from taking every thread of the pool. */
+/* A uv_getaddrinfo() request: libuv keeps slow lookups from occupying every thread of the pool. */
 static struct error *resolve(struct dial *d, struct str host, int port)
 {
         const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
@@ -278,7 +278,7 @@ static struct error *resolve(struct dial *d, struct str host, int port)
         return NULL;
 }
 
-/* ---- the outside --------------------------------------------------------------------------------------- */
+/* ---- public functions ---------------------------------------------------------------------------------- */
 
 static void begin_with_literal(void *ctx)
 {
@@ -289,7 +289,7 @@ static void begin_with_literal(void *ctx)
         dial_unref(d);
 }
 
-/* Tells the owner from the loop what is in d->failure. */
+/* Reports d->failure to the owner, from the loop. */
 static void report(void *ctx)
 {
         struct dial *d = ctx;
@@ -346,7 +346,7 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
 
 void dial_cancel(struct dial *d)
 {
-        if (d->is_finished) /* what it has to say is already on its way */
+        if (d->is_finished) /* done is already due */
                 return;
         fail_soon(d, error_new(ERROR_CANCELLED, "connecting to %s was given up", d->target));
 }

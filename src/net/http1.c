@@ -4,7 +4,7 @@
 #include "base/names.h"
 #include "base/text.h"
 
-enum { BODY_LENGTH_MAX = 1 << 30 }; /* bytes; whatever the caller allows */
+enum { BODY_LENGTH_MAX = 1 << 30 }; /* bytes; upper bound of the caller's own limit */
 
 static const struct {
         int status;
@@ -39,7 +39,7 @@ static bool is_token(struct str s)
         return s.len > 0;
 }
 
-/* Visible ASCII: what a target may consist of. */
+/* Visible ASCII: the characters allowed in a target. */
 static bool is_visible(struct str s)
 {
         for (size_t i = 0; i < s.len; i++) {
@@ -65,7 +65,7 @@ static struct error *bad(const char *why)
         return error_new(ERROR_INVALID_ARGUMENT, "not an HTTP request: %s", why);
 }
 
-/* authority-form = uri-host ":" port (RFC 9112 section 3.2.3); an IPv6 literal names nothing here. */
+/* authority-form = uri-host ":" port (RFC 9112 section 3.2.3); an IPv6 literal is refused. */
 static struct error *parse_authority(struct str target, struct http1_request *ret)
 {
         size_t colon = str_find_char(target, ':');
@@ -123,7 +123,7 @@ bool http1_list_has(struct str list, struct str token)
         return false;
 }
 
-/* The fields that are looked at, each at most once. */
+/* The fields that are parsed, each at most once. */
 enum field {
         HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, KIND, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION,
         WEBSOCKET_PROTOCOL, FIELDS
@@ -147,7 +147,7 @@ static const char *const field_names[FIELDS] = {
 struct fields {
         struct str values[FIELDS];
         bool is_given[FIELDS];
-        bool is_close, is_upgrade; /* of Connection, a list that may come in several lines */
+        bool is_close, is_upgrade; /* from Connection, a list that may span several lines */
 };
 
 /* field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5). */
@@ -238,7 +238,7 @@ static struct error *next_line(struct str *rest, struct str *ret, bool *ret_comp
 
 struct error *http1_parse(struct str bytes, size_t body_max, struct http1_request *ret, size_t *ret_head)
 {
-        /* A head that is too long stays so, whatever follows. */
+        /* A head that exceeds the limit is refused whatever follows, so only the limit is searched. */
         struct str looked_at = str_slice(bytes, 0, LIMIT_HTTP1_HEADER);
         struct str rest = looked_at;
         struct http1_request request = { 0 };

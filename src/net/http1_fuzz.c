@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However a request arrives, in one piece or byte by byte, it is judged the same; what is returned lies
- * inside the head; and the head that was found alone is a request again.
+ * Properties: a request gives the same result in one piece and byte by byte; the parsed fields lie
+ * inside the head; and the head alone parses as a request again.
  */
 #include "base/bug.h"
 #include "net/http1.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However the head of a response arrives, in one piece or byte by byte, it is judged the same; a head
+ * Properties: the head of a response gives the same result in one piece and byte by byte; an accepted head
  * ends in a blank line and has a status of three digits.
  */
 #include "base/bug.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define CURL_DISABLE_TYPECHECK 1 /* its checks wrap functions that we call through a table */
+#define CURL_DISABLE_TYPECHECK 1 /* curl's type checks wrap functions that are called through a table here */
 #include "net/http_client.h"
 
 #include <openssl/ssl.h>
@@ -22,12 +22,12 @@
 #include "net/http_proxy.h"
 #include "net/lookup.h"
 
-/* A socket of libcurl's, from socket(2) to close(2). */
+/* A socket of libcurl, from socket(2) to close(2). */
 struct peer {
         struct peer *next;
         int fd;
-        bool is_watched; /* libcurl waits for it; one that nobody waits for is idle */
-        bool is_ended;   /* by us: nothing leaves on it any more */
+        bool is_watched; /* libcurl waits for events of it; a socket that is not watched is idle */
+        bool is_ended;   /* we have shut it down: no request leaves on it */
 };
 
 struct http_client {
@@ -40,7 +40,7 @@ struct http_client {
         size_t ca_pem_len;
         unsigned keep;
         struct peer *peers;
-        struct lookups *lookups; /* libcurl's own block the loop when they are given up */
+        struct lookups *lookups; /* used instead of libcurl's resolver, which blocks the loop when a lookup is cancelled */
 };
 
 /* libcurl's request for events of a socket. */
@@ -50,7 +50,7 @@ struct watch {
         int fd;
 };
 
-/* Whether the peer has ended a TLS connection with close_notify: shared by the connection and its call. */
+/* Whether the peer has ended a TLS connection with close_notify. Shared by the connection and its call. */
 struct tls_end {
         unsigned refs;
         bool is_notified;
@@ -61,17 +61,17 @@ struct http_call {
         struct loop *loop;
         CURL *easy;
         struct curl_slist *headers, *connect_to, *resolve;
-        struct lookup *lookup; /* before libcurl has it */
+        struct lookup *lookup; /* set until the call is added to libcurl */
         struct instant started;
-        char *target;          /* host name that is dialled; NULL: an address */
+        char *target;          /* host name to resolve; NULL: the URL has an address */
         int target_port;
         unsigned requests;     /* sent */
-        unsigned framing;      /* bits: what the answer's head has said of its frame */
-        struct tls_end *end;   /* of the connection that the answer comes on; NULL without TLS */
-        bool has_status;       /* the line with the status has come */
-        bool is_head_whole;    /* the blank line behind the head has come */
-        bool is_ambiguous;     /* a header of the frame came twice */
-        bool is_encoded;       /* in another transfer encoding than chunks */
+        unsigned framing;      /* bits: the framing headers that the answer's head contained */
+        struct tls_end *end;   /* of the connection that carries the answer; NULL without TLS */
+        bool has_status;       /* the status line was received */
+        bool is_head_whole;    /* the blank line after the head was received */
+        bool is_ambiguous;     /* a framing header was received twice */
+        bool is_encoded;       /* the transfer encoding is another one than chunked */
         char *host; /* "https://sts.amazonaws.com", escaped, for messages */
         struct duration connect_within, within;
         char *wanted_name[HTTP_WANTED_MAX];
@@ -86,7 +86,7 @@ struct http_call {
         void *ctx;
 };
 
-/* ---- how TLS ends: libcurl itself takes a connection that was cut for one that has ended ----------------- */
+/* ---- end of TLS: libcurl takes a connection that was cut for one that has ended -------------------------- */
 
 static void tls_end_unref(struct tls_end *end)
 {
@@ -123,7 +123,7 @@ static void on_tls_event(const SSL *ssl, int where, int ret)
                 end->is_notified = true;
 }
 
-/* The connection of a call that has begun to receive. */
+/* Finds the TLS connection of a call that has begun to receive. */
 static void find_tls_end(struct http_call *call)
 {
         struct curl_tlssessioninfo *tls = NULL;
@@ -165,7 +165,7 @@ static void deliver(void *ctx)
         call_free(call);
 }
 
-/* Header lines hold keys and tokens. */
+/* Wipes the list: header lines hold keys and tokens. */
 static void wipe_list(const struct curl_api *curl, struct curl_slist *list)
 {
         for (struct curl_slist *at = list; at != NULL; at = at->next)
@@ -173,7 +173,7 @@ static void wipe_list(const struct curl_api *curl, struct curl_slist *list)
         curl->slist_free_all(list);
 }
 
-/* Takes the call out of libcurl; the answer or the error goes out from the loop. */
+/* Removes the call from libcurl; the answer or the error is reported from the loop. */
 static void finish(struct http_call *call, struct error *err)
 {
         struct http_client *c = call->client;
@@ -181,7 +181,7 @@ static void finish(struct http_call *call, struct error *err)
         lookup_cancel(call->lookup);
         call->lookup = NULL;
         if (err != NULL && err->code == ERROR_UNAVAILABLE && call->target != NULL)
-                lookups_forget(c->lookups, str_of(call->target)); /* perhaps it has moved */
+                lookups_forget(c->lookups, str_of(call->target)); /* the host may have a new address */
         if (call->easy != NULL) {
                 c->curl->multi_remove_handle(c->multi, call->easy);
                 c->curl->easy_cleanup(call->easy);
@@ -245,10 +245,10 @@ static struct error *call_error(struct http_call *call, CURLcode code)
         return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: %s", call->host, sent);
 }
 
-/* What frames an answer, as bits of call->framing. */
+/* The framing of an answer, as bits of call->framing. */
 enum { FRAMED_BY_LENGTH = 1 << 0, FRAMED_BY_CHUNKS = 1 << 1 };
 
-/* Whether the end of the answer was seen. libcurl has looked at lengths and chunks. */
+/* Whether the end of the answer was received. libcurl has checked lengths and chunks. */
 static bool is_whole(const struct http_call *call)
 {
         bool has_body = call->status != 204 && call->status != 304;
@@ -280,7 +280,7 @@ static void take_finished(struct http_client *c)
 /* ---- libcurl and the loop --------------------------------------------------------------------------- */
 
 /*
- * A peer that speaks while nobody asked cannot be trusted with the next question: its words would be
+ * A peer that sends bytes without a request is not trusted with the next request: its bytes would be
  * taken for the answer. Ends such connections (and those the peer has ended) before libcurl may choose one.
  */
 static void end_talkative_peers(struct http_client *c)
@@ -394,7 +394,7 @@ static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_s
         if (fd >= 0) {
                 struct peer *p = NEW(struct peer);
 
-                forget_peer(c, fd); /* libcurl closes some sockets by itself: the former peer with this number is gone */
+                forget_peer(c, fd); /* libcurl closes some sockets without a callback: an older entry with this descriptor is stale */
                 *p = (struct peer){ c->peers, fd, true, false };
                 c->peers = p;
         }
@@ -419,10 +419,10 @@ static bool fits(struct http_call *call, size_t len)
         return true;
 }
 
-/* What frames an answer or says how to read it comes once: who reads it otherwise would read another one. */
+/* A header that frames an answer must come once: parsers disagree on which of two values is valid. */
 static bool is_ambiguous(struct http_call *call, struct str name)
 {
-        static const char *const framing[] = { "content-length", "transfer-encoding", "content-type", "content-encoding" }; /* the bits, in order */
+        static const char *const framing[] = { "content-length", "transfer-encoding", "content-type", "content-encoding" }; /* in the order of the bits */
         const unsigned both = FRAMED_BY_LENGTH | FRAMED_BY_CHUNKS;
 
         for (unsigned i = 0; i < ARRAY_LEN(framing); i++) {
@@ -437,7 +437,7 @@ static bool is_ambiguous(struct http_call *call, struct str name)
         return call->is_ambiguous;
 }
 
-/* Chunks are all that HTTP/1.1 may use unasked. */
+/* Chunked is the only transfer encoding that HTTP/1.1 allows without a request for it. */
 static bool is_encoded(struct http_call *call, struct str name, struct str value)
 {
         call->is_encoded |= str_equal_nocase(name, STR("transfer-encoding")) && !str_equal_nocase(str_trim(value), STR("chunked"));
@@ -452,10 +452,10 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 
         if (!fits(call, size * count))
                 return 0;
-        if (call->body.len > 0) /* what stands behind the body (RFC 9112 section 7.1.2) says nothing of it */
+        if (call->body.len > 0) /* trailers (RFC 9112 section 7.1.2) do not frame the answer */
                 return size * count;
         bool is_in_head = call->has_status && !call->is_head_whole;
-        if (str_starts_with(value, STR("HTTP/")) && !is_in_head) { /* another answer: what an interim one said is void */
+        if (str_starts_with(value, STR("HTTP/")) && !is_in_head) { /* a new head: the headers of an interim answer are void */
                 for (size_t i = 0; i < HTTP_WANTED_MAX; i++) {
                         free(call->wanted[i]);
                         call->wanted[i] = NULL;
@@ -508,7 +508,7 @@ static struct error *client_begin(struct http_client *c)
         return NULL;
 }
 
-/* A name in the subject is no name: libcurl would take it where there is no other (RFC 9525 section 6.3). */
+/* The subject's common name is not accepted: libcurl uses it if there is no alternative name (RFC 9525 section 6.3). */
 static bool has_alternative_name(X509 *cert)
 {
         GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
@@ -531,7 +531,7 @@ static int on_verify(int is_fine, X509_STORE_CTX *store)
         return 0;
 }
 
-/* libcurl is the build with OpenSSL: the context is one. */
+/* libcurl is built with OpenSSL, so the context is an SSL_CTX. */
 static CURLcode prepare_tls(CURL *easy, void *context, void *ctx)
 {
         (void)easy;
@@ -541,7 +541,7 @@ static CURLcode prepare_tls(CURL *easy, void *context, void *ctx)
         return CURLE_OK;
 }
 
-/* Whether libcurl has chosen a connection that end_talkative_peers() has ended: it notices, and chooses another one. */
+/* Whether libcurl has chosen a connection that end_talkative_peers() has ended: libcurl detects it and chooses another. */
 static bool is_on_ended_connection(const struct http_client *c, int from_port)
 {
         for (const struct peer *p = c->peers; p != NULL; p = p->next) {
@@ -559,7 +559,7 @@ static bool is_on_ended_connection(const struct http_client *c, int from_port)
         return false;
 }
 
-/* Before each request. libcurl would send a second one when a kept connection has died. */
+/* Runs before each request. libcurl would repeat a request when a reused connection has died; the repetition is refused. */
 static int before_request(void *ctx, char *to, char *from, int to_port, int from_port)
 {
         struct http_call *call = ctx;
@@ -572,7 +572,7 @@ static int before_request(void *ctx, char *to, char *from, int to_port, int from
         return call->requests++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
-/* What may be trusted and followed; the same for every call. */
+/* Sets the rules for TLS, redirects and protocols; the same for every call. */
 static void set_safety(const struct http_client *c, CURL *easy, const struct http_request *r)
 {
         const struct curl_api *curl = c->curl;
@@ -599,7 +599,7 @@ static void set_safety(const struct http_client *c, CURL *easy, const struct htt
                 curl->easy_setopt(easy, CURLOPT_CAINFO, c->ca_bundle);
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
         } else if (curl->version_info(CURLVERSION_NOW)->cainfo != NULL) {
-                /* With one file libcurl reads the CAs once; with a folder beside it, for each connection. */
+                /* With a bundle only, libcurl reads the CAs once; with a directory too, it reads them for each connection. */
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
         }
         curl->easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
@@ -617,7 +617,7 @@ static void set_request(struct http_call *call, const struct http_request *r)
         for (size_t i = 0; r->headers != NULL && r->headers[i] != NULL; i++)
                 call->headers = curl->slist_append(call->headers, r->headers[i]);
         call->headers = curl->slist_append(call->headers, "Expect:");
-        if (strcmp(r->method, "PUT") == 0) /* libcurl would call it a form */
+        if (strcmp(r->method, "PUT") == 0) /* libcurl would send the content type of a form */
                 call->headers = curl->slist_append(call->headers, "Content-Type:");
         curl->easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
         curl->easy_setopt(call->easy, CURLOPT_USERAGENT, "cteleport/" CTELEPORT_VERSION);
@@ -628,7 +628,7 @@ static void set_request(struct http_call *call, const struct http_request *r)
                 curl->easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, r->method);
         }
         if (r->connect_to != NULL) {
-                AUTO_MEM char *rule = mem_printf("::%s", r->connect_to); /* whatever host, whatever port */
+                AUTO_MEM char *rule = mem_printf("::%s", r->connect_to); /* for any host and any port */
 
                 call->connect_to = curl->slist_append(NULL, rule);
                 curl->easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
@@ -662,7 +662,7 @@ static char *origin_of(struct str url)
         return escaped(url);
 }
 
-/* "host:port" of a URL that begins as it should; the port may be missing. */
+/* "host:port" of a URL with a valid beginning; the port may be missing. */
 static struct str authority_of(struct str url)
 {
         struct str rest = str_slice(url, str_starts_with(url, STR("https://")) ? 8 : 7, url.len);
@@ -674,7 +674,7 @@ static struct str authority_of(struct str url)
 }
 
 /*
- * The host whose addresses the call needs: its HTTP proxy, its connect_to address, or the host of the URL. Unparsable
+ * The host to resolve for the call: its HTTP proxy, its connect_to address, or the host of the URL. Unparsable
  * values are left to libcurl.
  */
 static void find_target(struct http_call *call, const struct http_request *r)
@@ -698,7 +698,7 @@ static void find_target(struct http_call *call, const struct http_request *r)
         call->target_port = port;
 }
 
-/* All that is left is to reach it. */
+/* Resolves the host, then starts the call in libcurl. */
 static void connect_call(struct http_call *call)
 {
         struct http_client *c = call->client;
@@ -741,7 +741,7 @@ static struct error *call_begin(struct http_call *call, const struct http_reques
         set_safety(c, call->easy, r);
         set_request(call, r);
         set_callbacks(call);
-        /* Room for all of it at once: growing would leave copies of secrets behind. */
+        /* All memory is reserved at once: growing would leave copies of secrets behind. */
         if (buf_extend(&call->body, call->limit) == NULL)
                 bug("a body without a ceiling");
         buf_clear(&call->body);
@@ -779,7 +779,7 @@ struct http_call *http_call_start(struct http_client *c, const struct http_reque
 
 void http_call_cancel(struct http_call *call)
 {
-        if (call->client == NULL) /* done is on its way */
+        if (call->client == NULL) /* done is due */
                 return;
         finish(call, error_new(ERROR_CANCELLED, "the request to %s was cancelled", call->host));
 }

@@ -19,12 +19,12 @@ struct http_connect {
         struct timer *deadline;
         struct buf input;
         size_t body_max;
-        size_t head; /* length of the answer's head, once it is whole */
-        size_t body; /* bytes of a refusal's body that are waited for */
+        size_t head; /* length of the answer's head, once it is complete */
+        size_t body; /* bytes of a refusal's body that are still awaited */
         int status;
         void (*done)(void *ctx, const struct http_connect_result *result);
         void *ctx;
-        bool is_cancelled; /* report_cancel() comes */
+        bool is_cancelled; /* report_cancel() is due */
 };
 
 static void finish(struct http_connect *c, struct http_connect_result result)
@@ -43,12 +43,12 @@ static void finish_refused(struct http_connect *c)
         struct str all = buf_str(&c->input), reason;
         size_t head;
 
-        error_free(http1_response_parse(all, &c->status, &reason, &head)); /* once more: it was parsed before */
+        error_free(http1_response_parse(all, &c->status, &reason, &head)); /* the second parse of the same head: cannot fail */
         finish(c, (struct http_connect_result){ .outcome = HTTP_CONNECT_REFUSED, .reason = reason,
                                                 .body = str_slice(all, c->head, c->body) });
 }
 
-/* Content-Length of a refusal (RFC 9112 section 6.2), no more than is read of its body; without one, until the end. */
+/* Content-Length of a refusal (RFC 9112 section 6.2), capped at the limit of its body; without one, that limit. */
 static size_t body_length(const struct http_connect *c, struct str head)
 {
         struct str value = http1_response_field(head, "content-length");
@@ -89,7 +89,7 @@ static void on_read(void *ctx, struct str bytes)
         }
 }
 
-/* The end of the connection is the end of a refusal's body. */
+/* The end of the connection ends a refusal's body. */
 static void on_end(void *ctx, struct error *err)
 {
         struct http_connect *c = ctx;
@@ -147,7 +147,7 @@ void http_connect_cancel(struct http_connect *c)
                 return;
         c->is_cancelled = true;
         timer_stop(c->deadline);
-        stream_close(c->stream); /* no event comes any more */
+        stream_close(c->stream); /* no events follow */
         c->stream = NULL;
         loop_defer(c->loop, report_cancel, c);
 }

@@ -17,7 +17,7 @@ enum { USERINFO_MAX = 1 * KiB };
 enum { NETWORK_BITS_MAX = 128 };
 enum { STATUS_PROXY_AUTHENTICATION = 407 };
 
-/* ---- who is reached without ---------------------------------------------------------------------------- */
+/* ---- hosts that are reached without the proxy ---------------------------------------------------------- */
 
 struct ip {
         int family; /* 0: none */
@@ -64,7 +64,7 @@ static bool network_has(struct str network, struct str prefix, const struct ip *
         return rest == 0 || ((base.bytes[whole] ^ ip->bytes[whole]) >> (8 - rest)) == 0;
 }
 
-/* "example.com" and ".example.com" match what is below; the first matches itself too. "*." is as ".". */
+/* "example.com" and ".example.com" match names below the domain; the first also matches the domain itself. "*." means ".". */
 static bool name_has(struct str pattern, struct str host)
 {
         if (str_starts_with(pattern, STR("*.")))
@@ -92,7 +92,7 @@ static bool entry_has(struct str entry, struct str host, int port)
         size_t slash = str_find_char(entry, '/');
         if (slash < entry.len)
                 return network_has(str_slice(entry, 0, slash), str_slice(entry, slash + 1, entry.len), &ip);
-        /* What stands in front of a name is not part of it, but address_split() is about names. */
+        /* A leading '.' or '*' is not part of the host name; it is removed since address_split() accepts names only. */
         while (bare.len > 0 && (bare.ptr[0] == '.' || bare.ptr[0] == '*'))
                 bare = str_slice(bare, 1, bare.len);
         struct error *err = address_split(bare, 0, &pattern, &only_port);
@@ -106,7 +106,7 @@ static bool entry_has(struct str entry, struct str host, int port)
                 struct ip wanted = ip_of(pattern);
                 return wanted.family == ip.family && memcmp(wanted.bytes, ip.bytes, sizeof ip.bytes) == 0;
         }
-        if (bare.len < entry.len) /* the marks in front again */
+        if (bare.len < entry.len) /* restores the leading marks */
                 pattern = (struct str){ entry.ptr, (size_t)(pattern.ptr + pattern.len - entry.ptr) };
         return name_has(pattern, host);
 }
@@ -129,7 +129,7 @@ static bool goes_straight(const char *no_proxy, struct str host, int port)
 
 static struct error *not_a_proxy(const char *why)
 {
-        /* The value is not shown: it may hold a password. */
+        /* The message omits the value: it may contain a password. */
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "HTTPS_PROXY of the environment cannot be used: %s", why),
                           "write http://host:port, or http://user:password@host:port");
 }
@@ -143,7 +143,7 @@ static struct error *split_url(struct str url, struct str *ret_userinfo, struct 
         url = str_slice(url, 0, str_find_char(url, '/'));
         size_t user_end = 0, host_start = 0;
         for (size_t i = 0; i < url.len; i++)
-                if (url.ptr[i] == '@') { /* the last one: a password may hold some */
+                if (url.ptr[i] == '@') { /* the last '@': a password may contain one */
                         user_end = i;
                         host_start = i + 1;
                 }
@@ -189,7 +189,7 @@ struct error *http_proxy_of_environment(struct str host, int port, struct http_p
 
 struct http_tunnel {
         struct http_connect *connect;
-        char *proxy; /* its address, for messages */
+        char *proxy; /* address of the proxy, for messages */
         void (*done)(void *ctx, struct stream *tunnel, struct error *err);
         void *ctx;
 };
@@ -212,7 +212,7 @@ static struct error *error_of(const struct http_connect_result *r)
         case HTTP_CONNECT_REFUSED:
                 return refusal(r->status, r->reason);
         case HTTP_CONNECT_MALFORMED:
-                r->err->code = ERROR_UNAVAILABLE; /* of the tunnel */
+                r->err->code = ERROR_UNAVAILABLE; /* the error concerns the tunnel */
                 return error_hint(r->err, "is it an HTTP proxy? see HTTPS_PROXY of this service");
         case HTTP_CONNECT_ENDED:
                 return error_because(error_new(ERROR_UNAVAILABLE, "it ended the connection"), r->err);
@@ -236,7 +236,7 @@ static void on_connect(void *ctx, const struct http_connect_result *result)
         free(t);
 }
 
-/* RFC 7617; what is percent-encoded in the URL is not in the credentials. */
+/* RFC 7617. The credentials are the URL's userinfo with percent-encoding removed. */
 static void put_credentials(struct buf *out, struct str userinfo)
 {
         AUTO(buf) plain = BUF_MAX(USERINFO_MAX + 1);

@@ -14,7 +14,7 @@ enum state { IDLE, REQUEST, BODY, RESPOND, FLUSH, CLOSED };
 static const struct conversation_state states[] = {
         [IDLE] = { "idle", MILLISECONDS(TIMEOUT_HTTP1_IDLE), TO(REQUEST) | TO(CLOSED) },
         [REQUEST] = { "request", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(CLOSED) },
-        [BODY] = { "body", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(FLUSH) | TO(CLOSED) }, /* for each piece of it */
+        [BODY] = { "body", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(FLUSH) | TO(CLOSED) }, /* per piece */
         [RESPOND] = { "respond", SECONDS(0), TO(FLUSH) | TO(BODY) | TO(CLOSED) }, /* handlers have their own deadlines */
         [FLUSH] = { "flush", MILLISECONDS(TIMEOUT_HTTP1), TO(IDLE) | TO(CLOSED) },
         [CLOSED] = { "closed", SECONDS(0), 0 },
@@ -22,14 +22,14 @@ static const struct conversation_state states[] = {
 
 struct http_exchange {
         struct http1_request request;
-        const struct http_route *route; /* NULL: refused */
+        const struct http_route *route; /* NULL: the request was refused */
         const struct http_exchange_events *events;
         void *ctx;
-        struct str body;      /* collected */
-        size_t body_left;     /* of a streamed one: not delivered yet */
-        size_t response_left; /* of a response in pieces with a length */
+        struct str body;      /* the complete body, for a route that collects it */
+        size_t body_left;     /* undelivered bytes of a streamed body */
+        size_t response_left; /* unsent bytes of a response in pieces with a known length */
         bool is_open;
-        bool is_last;         /* the connection ends with it */
+        bool is_last;         /* the connection is closed after it */
         bool has_begun;       /* the head of the response was sent */
         bool is_chunked;
         bool is_read_paused;
@@ -39,12 +39,12 @@ struct http_server {
         struct http_server_options options;
         struct stream *stream; /* NULL: handed over or closed */
         struct conversation talk;
-        struct buf input;      /* the request that is being read or served: head and collected body */
-        struct buf ahead;      /* what came behind it */
+        struct buf input;      /* the current request: head and collected body */
+        struct buf ahead;      /* bytes received after that request */
         struct http_exchange exchange;
         size_t requests;
-        unsigned refs;         /* until it is closed, each deferred call, and each callback that may close it */
-        bool has_overrun;      /* more came ahead than is kept */
+        unsigned refs;         /* one until closed, one for each deferred call, one for each callback that may close it */
+        bool has_overrun;      /* more bytes were received in advance than the limit */
         bool is_draining;
         bool is_advancing;     /* advance() is deferred */
 };
@@ -54,7 +54,7 @@ static struct http_server *server_of(struct http_exchange *x)
         return CONTAINER_OF(x, struct http_server, exchange);
 }
 
-/* Empties it and gives its memory back; requests may hold passwords. */
+/* Wipes the buffer and frees its memory; requests may hold passwords. */
 static void wipe_buf(struct buf *b)
 {
         size_t max = b->max;
@@ -100,7 +100,7 @@ static void end(struct http_server *h)
         loop_defer(h->options.loop, report_closed, h);
 }
 
-/* Ends it before a response has: the handler learns it. */
+/* Ends an exchange before its response is complete, and notifies the handler. */
 static void abandon(struct http_server *h)
 {
         struct http_exchange x = h->exchange;
@@ -172,7 +172,7 @@ static bool is_head(const struct http_exchange *x)
         return str_equal(x->request.method, STR("HEAD"));
 }
 
-/* An unread body cannot be distinguished from the next request. */
+/* After an unread body the next request cannot be found, so the connection is closed. */
 static void settle_persistence(struct http_exchange *x)
 {
         struct http_server *h = server_of(x);
@@ -196,7 +196,7 @@ static bool method_matches(const struct http_route *route, struct str method)
         return str_equal(method, STR("HEAD")) && strcmp(route->method, "GET") == 0;
 }
 
-/* Allow, which belongs to 405 (RFC 9110 section 15.5.6): the methods of the routes with this path. */
+/* Allow, required with status 405 (RFC 9110 section 15.5.6): the methods of the routes with this path. */
 static void put_allow(const struct http_exchange *x, struct buf *out)
 {
         const struct http_server_options *o = &CONTAINER_OF(x, const struct http_server, exchange)->options;
@@ -236,7 +236,7 @@ static void put_head(struct http_exchange *x, const struct http_response *respon
         if (x->is_last)
                 buf_put_c(out, "Connection: close\r\n");
         buf_put_c(out, "\r\n");
-        error_free(buf_finish(out, "the head of a response")); /* of our own making: never */
+        error_free(buf_finish(out, "the head of a response")); /* the head is our own and within its limit: never fails */
 }
 
 void http_respond(struct http_exchange *x, struct http_response response)
@@ -357,7 +357,7 @@ static void refuse(struct http_server *h, int status, struct error *err)
         error_free(err);
 }
 
-/* By the codes of http1_parse(). */
+/* The HTTP status for an error of http1_parse(). */
 static int status_of(const struct error *err)
 {
         return err->code == ERROR_RESOURCE_EXHAUSTED ? 431 : err->code == ERROR_UNIMPLEMENTED ? 413 : 400;
@@ -386,7 +386,7 @@ static struct error *choose_route(struct http_server *h, const struct http1_requ
         return has_path ? error_new(ERROR_UNIMPLEMENTED, "this page has other methods") : error_new(ERROR_NOT_FOUND, "there is no such page");
 }
 
-/* A piece of a streamed body. */
+/* Delivers a piece of a streamed body. */
 static void deliver_body(struct http_server *h, struct str bytes)
 {
         struct http_exchange *x = &h->exchange;
@@ -437,7 +437,7 @@ static void open_exchange(struct http_server *h, size_t head)
                 deliver_body(h, piece);
 }
 
-/* Looks at what has come of a request; serves it when it is whole. */
+/* Parses the request received so far; serves it when it is complete. */
 static void take_request(struct http_server *h)
 {
         struct http_exchange *x = &h->exchange;
@@ -516,13 +516,13 @@ static void on_drain(void *ctx)
 
 static void on_end(void *ctx, struct error *err)
 {
-        error_free(err); /* the client left */
+        error_free(err); /* the client disconnected */
         abandon(ctx);
 }
 
 static const struct stream_events events = { .on_read = on_read, .on_drain = on_drain, .on_end = on_end };
 
-/* The longest request that is kept: head, collected body. */
+/* The longest request that is buffered: head and collected body. */
 static size_t input_max(const struct http_server_options *o)
 {
         size_t body = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However the bytes of a client arrive, in one piece or in small ones, the server answers the same, and whatever they are, the
+ * Properties: the server gives the same answer whether the input arrives in one piece or in small ones; and for any input the
  * connection ends once the client has ended it.
  */
 #include "net/http_server.h"
@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct run whole, pieces;
 
-        if (size == 0 || size > 4 * KiB) /* more than is kept ahead depends on how it arrives */
+        if (size == 0 || size > 4 * KiB) /* the limit of bytes in advance depends on the pieces */
                 return 0;
         run(&whole, str_of_bytes(data + 1, size - 1), LOOP_BUFFER);
         run(&pieces, str_of_bytes(data + 1, size - 1), data[0] % 32 + 1u);

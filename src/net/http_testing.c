@@ -58,7 +58,7 @@ static void peer_write(struct http_peer_connection *p, struct str bytes)
         must(uv_write(write, (uv_stream_t *)&p->tcp, &(uv_buf_t){ copy, bytes.len }, 1, on_written));
 }
 
-/* Length of the first whole request in the buffer, or 0. */
+/* Length of the first complete request in the buffer, or 0. */
 static size_t request_len(struct str in)
 {
         const char *end = memmem(in.ptr, in.len, "\r\n\r\n", 4);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening sockets: opens them and accepts connections, also when descriptors run out.
+ * Listening sockets: opens them and accepts connections, even when the process has run out of descriptors.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-/* Which addresses a listen address stands for. */
+/* The socket address of a listen address. */
 static struct error *listen_address(struct str address, struct sock_address *ret, bool *ret_is_any)
 {
         struct str host = { 0 };
@@ -60,7 +60,7 @@ static const char *listen_hint(int errnum)
         }
 }
 
-/* Binds and listens; on failure errno tells why and there is no socket. */
+/* Binds and listens; on failure returns no socket and sets errno. */
 static int listen_on(const struct sock_address *a)
 {
         const int on = 1, off = 0;
@@ -87,7 +87,7 @@ struct error *socket_listen_tcp(struct str address, int *ret_fd, char *ret_addre
         TRY(listen_address(address, &a, &is_any));
         int fd = listen_on(&a);
         if (fd < 0 && is_any && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
-                /* A machine without IPv6: all addresses are the IPv4 ones. */
+                /* The machine has no IPv6: bind all IPv4 addresses. */
                 struct sockaddr_in6 v6;
 
                 memcpy(&v6, &a.storage, sizeof v6);
@@ -108,7 +108,7 @@ struct error *socket_listen_tcp(struct str address, int *ret_fd, char *ret_addre
         return NULL;
 }
 
-/* Removes the socket of a process that is gone; ALREADY_EXISTS if it lives or the path is something else. */
+/* Removes the socket file of a process that has ended; ALREADY_EXISTS if a process listens on it or it is not a socket. */
 static struct error *clear_path(const struct sockaddr_un *name, const char *path)
 {
         struct stat st;
@@ -121,7 +121,7 @@ static struct error *clear_path(const struct sockaddr_un *name, const char *path
         AUTO_FD int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (probe < 0)
                 return error_errno(errno, "cannot make a socket");
-        /* ECONNREFUSED: a name without a listener. Anything else, a full queue too, is somebody alive. */
+        /* ECONNREFUSED: no process listens on the socket. With any other result, such as a full queue, a process does. */
         if (connect(probe, (const struct sockaddr *)name, sizeof *name) != 0 && errno == ECONNREFUSED)
                 return unlink(path) == 0 || errno == ENOENT ? NULL : error_errno(errno, "cannot replace %s", path);
         return error_hint(error_new(ERROR_ALREADY_EXISTS, "another process listens on %s", path),
@@ -141,7 +141,7 @@ struct error *socket_listen_unix(const char *path, int *ret_fd)
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return error_errno(errno, "cannot make a socket");
-        /* On Linux bind() gives the file the mode of the socket: it never exists with a wider one. */
+        /* On Linux bind() gives the file the mode of the socket: the file never exists with a wider mode. */
         if (fchmod(fd, 0600) == 0 && bind(fd, (const struct sockaddr *)&name, sizeof name) == 0 &&
             listen(fd, SOMAXCONN) == 0) {
                 *ret_fd = fd;
@@ -162,7 +162,7 @@ struct listener {
         void (*accepted)(void *ctx, int fd, const char *peer);
         void *ctx;
         int fd;
-        int spare; /* kept to be given up when descriptors run out; -1 while that is so */
+        int spare; /* reserved for the case that descriptors run out; -1 while it is in use */
         bool is_closed;
 };
 
@@ -191,8 +191,8 @@ static void on_pause_over(void *ctx)
 }
 
 /*
- * Out of descriptors: a caller left in the kernel's queue would wait without an answer and keep us
- * spinning, so the spare descriptor serves to take one and hang up; then there is a pause.
+ * Out of descriptors: a connection left in the kernel's queue would get no answer and would wake the loop
+ * again and again, so the spare descriptor is closed to accept and close one; then accepting pauses.
  */
 static void drop_caller(struct listener *li)
 {
@@ -208,7 +208,7 @@ static void drop_caller(struct listener *li)
         timer_start(li->pause, MILLISECONDS(TIMEOUT_ACCEPT_PAUSE));
 }
 
-/* Returns memory that finished handshakes have freed to the system. */
+/* Returns memory freed by finished handshakes to the system. */
 static void on_tidy(void *ctx)
 {
         (void)ctx;
@@ -243,7 +243,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
                 } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
                         return;
                 }
-                /* Anything else (ECONNABORTED, EPROTO …) is about that one caller. */
+                /* Any other error (ECONNABORTED, EPROTO …) concerns that one connection. */
         }
 }
 

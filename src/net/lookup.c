@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread gets a job and gives it back, as a pointer, through a pipe: no memory is shared, and nothing is locked. When
- * the reading end is closed nobody wants it any more, and the thread frees it.
+ * A thread receives a job and returns it, as a pointer, through a pipe: no memory is shared, and nothing is locked. If
+ * the reading end is closed, the result is not needed any more, and the thread frees the job.
  */
 #include "net/lookup.h"
 
@@ -22,20 +22,20 @@
 
 enum { THREAD_STACK = 1 * MiB, ADDRESSES_MAX = LIMIT_CONNECT_ADDRESSES * (INET6_ADDRSTRLEN + 3) };
 
-/* What a thread works on. */
+/* The input and the result of a thread. */
 struct job {
         char *host;
-        int pipe; /* where it goes when it is done */
+        int pipe; /* writing end of the pipe that returns the job */
         struct buf addresses;
-        int status; /* of getaddrinfo */
+        int status; /* result of getaddrinfo */
 };
 
 struct name {
         struct name *next;
         char *host;
         struct buf addresses;
-        struct instant found; /* when they were */
-        bool is_looked_up;    /* a thread is at it */
+        struct instant found; /* time of the lookup */
+        bool is_looked_up;    /* a thread is resolving it */
         struct lookup *waiting;
 };
 
@@ -43,7 +43,7 @@ struct lookup {
         struct lookup *next;
         struct lookups *lookups;
         struct name *name;
-        struct timer *timer; /* to the deadline, or to the answer that is there already */
+        struct timer *timer; /* runs to the deadline, or fires at once for a cached answer */
         struct duration within;
         void (*done)(void *ctx, struct str addresses, struct error *err);
         void *ctx;
@@ -129,7 +129,7 @@ static void name_free(struct name *n)
         free(n);
 }
 
-/* Names that nobody waits for, and that have nothing to say, go. */
+/* Removes names that have no waiting lookup and no valid answer. */
 static void forget_old(struct lookups *s)
 {
         for (struct name **at = &s->names; *at != NULL;) {
@@ -225,7 +225,7 @@ static void on_job(uv_poll_t *poll, int status, int events)
                 take(s, j);
 }
 
-/* ---- who waits ----------------------------------------------------------------------------------------- */
+/* ---- waiting lookups ----------------------------------------------------------------------------------- */
 
 static void on_timer(void *ctx)
 {
@@ -251,7 +251,7 @@ struct lookup *lookup_start(struct lookups *s, struct str host, struct duration 
         n->waiting = k;
         bool is_there = has_answer(s, n);
         if (!n->is_looked_up && (!is_there || age(s, n).ns >= MILLISECONDS(PACE_LOOKUP).ns))
-                (void)begin(s, n); /* else the deadline says that there was no answer */
+                (void)begin(s, n); /* on failure the deadline reports that no answer came */
         timer_start(k->timer, is_there ? MILLISECONDS(0) : within);
         return k;
 }
@@ -281,7 +281,7 @@ struct lookups *lookups_new(struct loop *l)
                 bug("no pipe for name lookups");
         if (uv_poll_init(&l->uv, &s->poll, s->pipe[0]) != 0 || uv_poll_start(&s->poll, UV_READABLE, on_job) != 0)
                 bug("a pipe cannot be watched");
-        uv_unref((uv_handle_t *)&s->poll); /* who waits has a timer */
+        uv_unref((uv_handle_t *)&s->poll); /* lookups that wait have a timer */
         return s;
 }
 

@@ -12,13 +12,13 @@ enum { INPUT_MAX = 1 << 30 };
 struct memory_stream {
         struct stream stream;
         struct loop *loop;
-        struct memory_stream *other; /* NULL: closed and gone */
-        struct buf input;            /* written by the other end and not read yet */
+        struct memory_stream *other; /* NULL: the other end is closed and freed */
+        struct buf input;            /* written by the other end, not read yet */
         size_t read_most;
-        unsigned refs; /* the owner's, and each deferred call */
+        unsigned refs; /* one for the owner, one for each deferred call */
         bool wanted, is_closed;
-        bool is_shut;   /* the owner writes no more */
-        bool is_ending; /* the other end wrote all it will */
+        bool is_shut;   /* the owner has ended its output */
+        bool is_ending; /* the other end has ended its output */
         bool is_broken;
         bool has_ended; /* on_end was called */
         bool is_due;    /* deliver() is deferred */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A preamble is read the same whole and in pieces, and its ticket lies within the bytes. */
+/* Property: a preamble is parsed alike in one piece and in several, and its ticket lies within the input. */
 #include <stdint.h>
 #include <stdlib.h>
 

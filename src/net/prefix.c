@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stream whose first bytes were read already, to select its protocol, and are delivered again.
+ * A stream whose first bytes were read earlier, to select its protocol, and are delivered again.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ struct prefixed {
         struct stream stream;
         struct loop *loop;
         struct stream *lower;
-        char *bytes; /* freed as soon as delivered */
+        char *bytes; /* freed once delivered */
         size_t len;
         bool wanted, is_closed, is_due; /* is_due: a delivery is deferred */
 };
@@ -37,7 +37,7 @@ static void deliver(void *ctx)
                 return;
         AUTO_MEM char *bytes = p->bytes;
         p->bytes = NULL;
-        p->is_due = true; /* keeps p while its owner has the floor */
+        p->is_due = true; /* keeps p alive while its owner's callback runs */
         p->stream.events->on_read(p->stream.ctx, (struct str){ bytes, p->len });
         p->is_due = false;
         if (p->is_closed)
@@ -105,7 +105,7 @@ static void on_lower_end(void *ctx, struct error *err)
 {
         struct prefixed *p = ctx;
 
-        if (err != NULL) { /* it broke: nothing is delivered after that */
+        if (err != NULL) { /* after an error nothing more is delivered */
                 free(p->bytes);
                 p->bytes = NULL;
         }

@@ -23,7 +23,7 @@
 #include "loop/loop.h"
 #include "net/address.h"
 
-/* What a closed socket needs while it lingers. */
+/* State of a closed socket while it lingers. */
 struct lingering {
         struct loop_hook hook;
         struct timer *deadline;
@@ -34,21 +34,21 @@ struct socket {
         struct stream stream;
         struct loop *loop;
         uv_poll_t poll;
-        char *queue; /* allocated only while something is queued */
+        char *queue; /* allocated only while bytes are queued */
         size_t queue_head, queue_len, queue_room;
-        size_t read_most; /* bytes of one read */
-        struct error *broken; /* not reported yet */
+        size_t read_most; /* maximum of bytes per read */
+        struct error *broken; /* error that is not reported yet */
         struct lingering *lingering;
         int fd;
-        int polled;    /* events asked of libuv */
-        unsigned refs; /* the open handle and each deferred call */
+        int polled;    /* events that libuv polls for */
+        unsigned refs; /* one for the open handle, one for each deferred call */
         bool wanted;   /* the owner reads */
         bool is_read_ended;
         bool is_shut_wanted, is_shut;
         bool is_broken;
         bool has_ended; /* on_end was called */
         bool has_written;
-        bool is_closed; /* by the owner */
+        bool is_closed; /* the owner closed the stream */
 };
 
 static struct socket *socket_of(struct stream *s)
@@ -82,8 +82,8 @@ static void set_polled(struct socket *s, int events)
 }
 
 /*
- * Asks for what is needed and not yet asked for. Reading is switched off only when an event comes that
- * nobody wants, so that a pause that ends soon costs no system call.
+ * Polls for the events needed now. Polling for input stops only when an event arrives while the owner
+ * has paused reading, so that a short pause costs no system call.
  */
 static void update_polled(struct socket *s)
 {
@@ -144,7 +144,7 @@ static void break_off(struct socket *s, int errnum, const char *doing)
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
-/* Sends what the kernel has room for, which may be nothing; breaks the socket on an error. */
+/* Sends as many bytes as the kernel accepts, possibly none; breaks the socket on an error. */
 static size_t send_some(struct socket *s, struct str bytes)
 {
         ssize_t n;
@@ -162,7 +162,7 @@ static size_t send_some(struct socket *s, struct str bytes)
 static void enqueue(struct socket *s, struct str bytes)
 {
         if (s->queue_head + s->queue_len + bytes.len > s->queue_room) {
-                /* At least doubling keeps the cost of moving the rest in proportion to what is written; the first takes what it needs. */
+                /* At least doubling keeps the cost of moving queued bytes proportional to the bytes written; the first block fits exactly. */
                 size_t needed = s->queue_len + bytes.len;
                 size_t room = s->queue == NULL ? needed : needed > s->queue_room / 2 ? 2 * needed : s->queue_room;
                 char *queue = mem_resize(NULL, room, 1);
@@ -183,7 +183,7 @@ static void shut_if_due(struct socket *s)
         if (!s->is_shut_wanted || s->is_shut || s->is_broken || s->queue_len > 0)
                 return;
         s->is_shut = true;
-        shutdown(s->fd, SHUT_WR); /* fails only when the peer is gone, which reading tells */
+        shutdown(s->fd, SHUT_WR); /* fails only when the peer has disconnected, which the next read reports */
 }
 
 static void socket_write(struct stream *stream, struct str bytes)
@@ -201,7 +201,7 @@ static void socket_write(struct stream *stream, struct str bytes)
         update_polled(s);
 }
 
-/* The kernel has room: sends the queue, and tells the owner when it is empty. */
+/* The socket is writable: sends the queue, and notifies the owner when the queue is empty. */
 static void flush(struct socket *s)
 {
         if (s->queue_len == 0)
@@ -258,7 +258,7 @@ static void socket_read(struct stream *stream, bool wanted)
         s->wanted = wanted;
         if (!wanted)
                 return;
-        if (s->broken != NULL) /* it broke while nobody listened */
+        if (s->broken != NULL) /* the error occurred while the owner had paused */
                 report_broken_soon(s);
         update_polled(s);
 }
@@ -279,7 +279,7 @@ static void close_now(struct socket *s)
                 s->lingering = NULL;
         }
         drop_queue(s);
-        uv_close((uv_handle_t *)&s->poll, on_poll_closed); /* after this libuv lets go of the descriptor */
+        uv_close((uv_handle_t *)&s->poll, on_poll_closed); /* after this call libuv does not use the descriptor */
         close(s->fd);
 }
 
@@ -293,7 +293,7 @@ static void run(struct loop_hook *g)
         close_now(CONTAINER_OF(g, struct lingering, hook)->socket);
 }
 
-/* Reads and forgets; true when there is nothing more to wait for. */
+/* Reads and discards input; true when the end of the input or an error was reached. */
 static bool receive_out(struct socket *s)
 {
         char *buffer = loop_buffer_take(s->loop);
@@ -304,7 +304,7 @@ static bool receive_out(struct socket *s)
         return is_over;
 }
 
-/* One step on the way from close to gone. */
+/* One step of lingering: discards input, closes the socket when nothing is left to do. */
 static void linger_on(struct socket *s, bool is_readable)
 {
         if (is_readable && !s->is_read_ended)
@@ -314,7 +314,7 @@ static void linger_on(struct socket *s, bool is_readable)
                 return;
         }
         set_polled(s, (s->is_read_ended ? 0 : UV_READABLE) | (s->queue_len > 0 ? UV_WRITABLE : 0));
-        /* Politeness towards a peer that has everything is no reason to keep the loop running. */
+        /* While only the peer's end is awaited, the handle must not keep the loop running. */
         if (s->queue_len == 0)
                 uv_unref((uv_handle_t *)&s->poll);
 }
@@ -325,7 +325,7 @@ static void socket_close(struct stream *stream)
 
         s->is_closed = true;
         s->wanted = false;
-        /* Often the peer has closed its side already: then there is nothing to linger for. */
+        /* Often the peer has closed its side already: then lingering is unnecessary. */
         if (!s->is_broken && s->queue_len == 0 && s->has_written && !s->is_read_ended)
                 s->is_read_ended = receive_out(s);
         if (s->is_broken || (s->queue_len == 0 && (s->is_read_ended || !s->has_written))) {
@@ -349,7 +349,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         struct socket *s = poll->data;
 
         if (status < 0) {
-                /* libuv has stopped polling and hides which error it was; the calls below will meet it. */
+                /* libuv has stopped polling and does not report the error; the calls below will fail with it. */
                 s->polled = 0;
                 events = UV_READABLE | UV_WRITABLE;
         }
@@ -435,7 +435,7 @@ struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *re
 }
 
 #ifndef SO_PEERPIDFD
-enum { SO_PEERPIDFD = 77 }; /* newer than some headers we are built with; asm-generic/socket.h */
+enum { SO_PEERPIDFD = 77 }; /* missing in older headers; asm-generic/socket.h */
 #endif
 
 struct error *socket_peer_pidfd(int fd, int *ret_fd)

@@ -9,8 +9,8 @@
 struct source {
         size_t counts[SOURCE_COUNTERS];
         size_t failures;
-        struct instant minute;  /* when the counted minute of failures began */
-        uint64_t authenticated; /* number of the latest authenticated peer from here; 0: there was none */
+        struct instant minute;  /* start of the minute in which failures are counted */
+        uint64_t authenticated; /* number of the latest authenticated peer from this source; 0: none */
 };
 
 struct str address_ip(const char *peer)
@@ -58,7 +58,7 @@ static void forget_if_idle(struct sources *s, struct str key, struct source *sou
                 free(map_remove(&s->table, key));
 }
 
-/* Who is known is asked only at the limit of a source. */
+/* Whether the source has reached its limit. The is_known callback is called only at that limit. */
 static bool has_all_it_may(const struct sources *s, enum source_counter which, const char *key, size_t count)
 {
         const struct source_limit *limit = &s->limits[which];
@@ -118,7 +118,7 @@ const struct source *sources_find(const struct sources *s, const char *peer)
         return find(s, str_of(peer));
 }
 
-/* ---- sources that authenticated peers came from ------------------------------------------------------------- */
+/* ---- sources of authenticated peers ------------------------------------------------------------------------- */
 
 static void forget_long_ago(void *ctx, struct str key, void *value)
 {
@@ -225,7 +225,7 @@ struct duration sources_failed(struct sources *s, const char *peer, struct insta
         char key[SOURCE_TEXT_MAX];
 
         source_of(str_of(peer), key);
-        /* The table itself must not grow with the number of addresses that try. */
+        /* The table must not grow with the number of failing addresses. */
         if (s->failing >= LIMIT_FAILURE_SOURCES)
                 map_each(&s->table, drop_old_failures, &sweep);
         if (s->failing >= LIMIT_FAILURE_SOURCES && map_get(&s->table, str_of(key)) == NULL)

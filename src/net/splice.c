@@ -12,7 +12,7 @@ struct side {
         struct splice *splice;
         struct stream *stream;
         struct side *other;
-        uint64_t bytes; /* read here, written there */
+        uint64_t bytes; /* read from this side, written to the other */
         bool has_ended;
 };
 
@@ -33,7 +33,7 @@ static void report_done(void *ctx)
         free(sp);
 }
 
-/* Closes both; each still sends what it holds. */
+/* Closes both streams; each still sends its queued bytes. */
 static void end(struct splice *sp)
 {
         if (sp->is_over)
@@ -68,7 +68,7 @@ static void on_end(void *ctx, struct error *err)
 
         side->has_ended = true;
         if (err != NULL) {
-                /* A broken stream has no orderly end to pass on; the other side learns by being closed. */
+                /* A broken stream has no orderly end to forward; the other stream is closed. */
                 error_free(err);
                 end(side->splice);
                 return;

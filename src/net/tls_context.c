@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What many TLS connections share: identities, trust and the rules of the protocol.
+ * State shared by many TLS connections: identities, trust and protocol rules.
  *
- * Each identity is an SSL_CTX of its own, made by the same function, and the SNI callback swaps it in:
+ * Each identity is an SSL_CTX of its own, configured by the same function, and the SNI callback selects it:
  * a handshake copies nothing and parses no PEM.
  */
 #include "net/tls.h"
@@ -40,7 +40,7 @@ static struct error *openssl_error(const char *what)
 
 /* ---- PEM ----------------------------------------------------------------------------------------------- */
 
-/* Nobody is asked for a passphrase: keys of ours have none. */
+/* Refuses to prompt for a passphrase: our keys have none. */
 static int no_passphrase(char *out, int size, int rwflag, void *ctx)
 {
         (void)out;
@@ -95,7 +95,7 @@ static struct error *add_trust(X509_STORE *store, struct str pem)
         return err;
 }
 
-/* As OpenSSL itself does with files of the system's: what cannot be read is not there, and takes nothing else away. */
+/* Like OpenSSL with the system's files: an unreadable certificate is skipped and does not affect the others. */
 static void add_roots(X509_STORE *store, struct str pem)
 {
         BIO *bio = bio_over(pem);
@@ -140,7 +140,7 @@ static struct error *store_of(const struct tls_context *c, struct str trust_pem,
 
 /* ---- callbacks of OpenSSL ------------------------------------------------------------------------------ */
 
-/* The longest of our names that fits; NULL if none does. */
+/* The longest matching name of the identities; NULL if none matches. */
 static SSL_CTX *identity_for(const struct tls_context *c, struct str name)
 {
         SSL_CTX *found = NULL;
@@ -225,21 +225,21 @@ static SSL_CTX *ctx_new(struct tls_context *c)
         must(SSL_CTX_set_ciphersuites(ctx, tls13_ciphers), "the ciphers");
         must(SSL_CTX_set1_groups_list(ctx, groups), "the groups");
         /*
-         * No resumption in any form: a resumed session would skip the look at the peer's certificate,
-         * which may be locked or expired by now.
+         * Resumption is disabled in every form: a resumed session would skip the check of the peer's
+         * certificate, which may be locked or expired by now.
          */
         SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_num_tickets(ctx, 0);
-        /* Idle connections give their record buffers back; the chain is sent as it was given to us. */
+        /* Idle connections free their record buffers; the chain is sent exactly as configured. */
         SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
         SSL_CTX_set_max_cert_list(ctx, LIMIT_TLS_CHAIN);
         SSL_CTX_set_verify_depth(ctx, LIMIT_TLS_DEPTH);
         int mode = verify_mode(c);
         SSL_CTX_set_verify(ctx, mode, mode == SSL_VERIFY_NONE ? NULL : on_verified);
         X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
-        /* Whatever certificate the operator trusts is trusted, be it a root or not. */
+        /* Any certificate that the operator trusts is a trust anchor, even if it is not a root. */
         X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
         X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         SSL_CTX_set1_cert_store(ctx, c->trust);
@@ -278,7 +278,7 @@ struct error *tls_context_new(struct tls_options options, struct tls_context **r
 
         if (options.is_server ? options.peer == TLS_PEER_INSECURE : options.peer == TLS_PEER_OPTIONAL)
                 bug("TLS peer mode %d does not fit this side", options.peer);
-        /* Neither openssl.cnf nor the environment may change what we do. */
+        /* Neither openssl.cnf nor the environment may change the configuration. */
         must(OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL), "to begin");
         c = NEW(struct tls_context);
         c->refs = 1;
@@ -372,7 +372,7 @@ static struct error *use_chain(SSL_CTX *ctx, struct str pem)
         return err;
 }
 
-/* What the file of the key holds instead, as far as its labels (RFC 7468) tell. */
+/* The error for a file without a key: names its actual content, as far as the labels (RFC 7468) show. */
 static struct error *unreadable_key(struct str pem)
 {
         if (str_contains(pem, STR("ENCRYPTED")))
@@ -394,7 +394,7 @@ static struct error *use_key(SSL_CTX *ctx, struct str pem)
         if (key == NULL) {
                 struct error *unreadable = unreadable_key(pem);
 
-                ERR_clear_error(); /* what is left there would be taken for an error of a connection */
+                ERR_clear_error(); /* an error left in the queue would be taken for one of a connection */
                 return unreadable;
         }
         struct error *err = NULL;
@@ -430,7 +430,7 @@ struct error *tls_context_add(struct tls_context *c, const char *sni, struct tls
                 struct tls_named_identity *known = &c->identities[i];
 
                 if (sni == NULL ? known->sni == NULL : str_equal_nocase(str_of(known->sni), str_of(sni))) {
-                        SSL_CTX_free(known->ctx); /* handshakes under way hold their own reference */
+                        SSL_CTX_free(known->ctx); /* running handshakes hold their own reference */
                         known->ctx = ctx;
                         return NULL;
                 }

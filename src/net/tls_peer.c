@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a handshake has agreed on, and who the peer is.
+ * Results of a handshake, and the certificates of the peer.
  */
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "net/tls_internal.h"
 
-/* The certificates in DER, made when first asked for. */
+/* The certificates in DER, encoded at the first request for them. */
 struct peer_chain {
         size_t count;
         struct str der[];
@@ -74,7 +74,7 @@ static struct str der_of(X509 *cert)
         return str_of_bytes(der, (size_t)len);
 }
 
-/* OpenSSL's chain holds the leaf on the client's side only; ours always does. */
+/* OpenSSL's chain includes the leaf on the client's side only; ours includes it on both sides. */
 static struct peer_chain *chain_of(SSL *ssl, bool is_server)
 {
         STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
@@ -99,7 +99,7 @@ struct str tls_peer_chain_der(const struct stream *s, size_t index)
         return index < t->chain->count ? t->chain->der[index] : (struct str){ 0 };
 }
 
-/* Ours only: what OpenSSL holds of the session is its own, docs/decisions/0015-certificates-of-live-sessions.md. */
+/* Frees our DER copies only. OpenSSL keeps its own session data, docs/decisions/0015-certificates-of-live-sessions.md. */
 void tls_forget_peer(struct stream *s)
 {
         struct tls_stream *t = established(s);

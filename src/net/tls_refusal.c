@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Why a handshake failed, in words: OpenSSL's numbers as sentences with a hint.
+ * Reasons of failed handshakes: turns OpenSSL's error numbers into sentences with a hint.
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -24,9 +24,9 @@ static struct error *with_hint(struct error *err, const char *hint)
         return hint == NULL ? err : error_hint(err, "%s", hint);
 }
 
-/* ---- what a certificate says --------------------------------------------------------------------------- */
+/* ---- fields of a certificate as text ------------------------------------------------------------------- */
 
-/* One line, escaped; the caller frees. */
+/* The issuer in one line, escaped; the caller frees it. */
 static char *issuer_text(X509 *cert)
 {
         BIO *bio = BIO_new(BIO_s_mem());
@@ -39,7 +39,7 @@ static char *issuer_text(X509 *cert)
         return text;
 }
 
-/* "2026-01-31T23:59:59Z", or a word if the certificate's time is nonsense; the caller frees. */
+/* "2026-01-31T23:59:59Z", or a placeholder if the certificate's time is invalid; the caller frees it. */
 static char *time_text(const ASN1_TIME *time)
 {
         AUTO(buf) out = BUF_MAX(64);
@@ -62,7 +62,7 @@ static char *time_text(const ASN1_TIME *time)
 static void put_name(struct buf *out, const GENERAL_NAME *name)
 {
         char ip[INET6_ADDRSTRLEN] = "";
-        const ASN1_STRING *value = name->d.ia5; /* all three kinds hold an ASN1_STRING */
+        const ASN1_STRING *value = name->d.ia5; /* all three kinds of name are an ASN1_STRING */
         struct str bytes = str_of_bytes(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
 
         if (name->type == GEN_DNS)
@@ -71,7 +71,7 @@ static void put_name(struct buf *out, const GENERAL_NAME *name)
                 buf_put_c(out, ip);
 }
 
-/* "a, b and 3 more", the names a client may know the certificate by; the caller frees. */
+/* "a, b and 3 more": the names in the certificate that a client may expect; the caller frees it. */
 static char *names_text(X509 *cert)
 {
         enum { SHOWN = 6 };
@@ -99,7 +99,7 @@ static char *names_text(X509 *cert)
         return buf_take(&out);
 }
 
-/* ---- certificates we refuse ---------------------------------------------------------------------------- */
+/* ---- peer certificates that this side refuses ---------------------------------------------------------- */
 
 static struct error *refuse_time(X509_STORE_CTX *store, bool is_server, bool is_expired)
 {
@@ -115,7 +115,7 @@ static struct error *refuse_time(X509_STORE_CTX *store, bool is_server, bool is_
                           "compare the clocks of both machines; if they are right, the certificate must be renewed");
 }
 
-/* Whether the leaf says that it is the certificate of an Auth Service; by an unknown authority that proves nothing. */
+/* Whether the leaf claims to be the certificate of an Auth Service; from an unknown authority this proves nothing. */
 static bool claims_to_be_auth(X509_STORE_CTX *store)
 {
         AUTO_PTR(arena) a = arena_new(CERT_READ_ARENA);
@@ -180,14 +180,14 @@ struct error *tls_refusal(X509_STORE_CTX *store, bool is_server, struct str expe
         }
 }
 
-/* ---- alerts: what the peer refuses (RFC 8446 section 6.2) ---------------------------------------------- */
+/* ---- alerts: certificates or parameters that the peer refuses (RFC 8446 section 6.2) ------------------- */
 
 struct alert {
         int number;
         enum error_code code;
         enum error_reason reason;
-        const char *what;        /* behind "the server" or "the client" */
-        const char *client_hint; /* for whom we are the client */
+        const char *what;        /* follows "the server" or "the client" */
+        const char *client_hint; /* used when we are the client */
         const char *server_hint;
 };
 

@@ -6,10 +6,10 @@
  *          │            └────▶ broken ─────────────────────────▲
  *          └─ failed: alert sent, lower stream closed, done(error)
  *
- * OpenSSL never sees a socket. Its BIO reads from `in`, a view of what the lower stream just delivered,
+ * OpenSSL has no access to the socket. Its BIO reads from `in`, a view of the bytes just delivered by the lower stream,
  * and writes straight to the lower stream; nothing is copied into a memory BIO, and an idle connection
- * holds no buffer. What the owner is not ready to read stays encrypted in `held`, with the lower stream
- * paused, so that at most one read of it is ever kept.
+ * holds no buffer. Input that the owner is not ready to read stays encrypted in `held`, with the lower stream
+ * paused, so that at most one read is held.
  *
  * pump() is the only place that calls the owner, and it runs only from the loop: on events of the lower
  * stream, or deferred (kick).
@@ -31,8 +31,8 @@ struct tls_handshake {
         struct timer *deadline;
         struct duration within;
         char *server_name;     /* or NULL */
-        struct error *refusal; /* of the peer's certificate */
-        bool has_received;        /* the first bytes have come */
+        struct error *refusal; /* reason to refuse the peer's certificate */
+        bool has_received;        /* the first bytes were received */
 };
 
 static void pump(struct tls_stream *t);
@@ -54,7 +54,7 @@ static void tls_unref(struct tls_stream *t)
         free(t);
 }
 
-/* ---- what OpenSSL reads and writes --------------------------------------------------------------------- */
+/* ---- the BIO of OpenSSL -------------------------------------------------------------------------------- */
 
 static void send_gathered(struct tls_stream *t)
 {
@@ -134,7 +134,7 @@ static void on_kick(void *ctx)
         tls_unref(t);
 }
 
-/* Has pump() run from the loop. */
+/* Schedules pump() to run from the loop. */
 static void kick(struct tls_stream *t)
 {
         if (t->is_kicked || t->is_pumping)
@@ -144,7 +144,7 @@ static void kick(struct tls_stream *t)
         loop_defer(t->loop, on_kick, t);
 }
 
-/* err (owned) is reported to the owner; the first one counts. */
+/* Breaks the stream: err (owned) is reported to the owner; if called again, the first error stays. */
 static void break_off(struct tls_stream *t, struct error *err)
 {
         t->is_broken = true;
@@ -192,7 +192,7 @@ static void release(struct tls_stream *t)
         tls_unref(t);
 }
 
-/* Calls done; after this the stream is its owner's, or gone with the error in t->end. */
+/* Calls done. After this the stream is the owner's, or it is freed and the error in t->end was reported. */
 static void handshake_finish(struct tls_stream *t)
 {
         struct tls_handshake *h = t->handshake;
@@ -225,7 +225,7 @@ static struct error *check_negotiated(const struct tls_stream *t)
         return len > 0 ? NULL : tls_no_alpn();
 }
 
-/* One step as far as the bytes at hand allow; true when the handshake is over, well or not (t->end). */
+/* Runs the handshake as far as the received bytes allow; true when it has finished or failed (t->end). */
 static bool handshake_step(struct tls_stream *t)
 {
         struct tls_handshake *h = t->handshake;
@@ -254,7 +254,7 @@ static bool handshake_step(struct tls_stream *t)
                 h->refusal = NULL;
                 ERR_clear_error();
         } else {
-                /* Before a server has proven itself, an alert may be anybody's. */
+                /* Before the server is authenticated, an alert is not proven to be its own. */
                 break_off(t, error_for(tls_failure(t->context->is_server), REASON_CONNECTION));
         }
         return true;
@@ -272,7 +272,7 @@ static void on_deadline(void *ctx)
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-/* The connection ended where TLS did not: somebody may have cut it (RFC 8446 section 6.1). */
+/* The connection ended without close_notify: an attacker may have cut it (RFC 8446 section 6.1). */
 static void note_cut(struct tls_stream *t)
 {
         break_off(t, error_new(ERROR_UNAVAILABLE, "the %s ended the connection without ending TLS", other_side(t)));
@@ -295,13 +295,13 @@ static void note_read_failure(struct tls_stream *t, int status)
         }
 }
 
-/* Nothing is left to decrypt, and OpenSSL need not be asked; at the end of the lower stream it is, for it knows whether TLS has ended. */
+/* Nothing is left to decrypt, so SSL_read can be skipped. At the lower stream's end it is not: only it reports the end of TLS. */
 static bool is_drained(const struct tls_stream *t)
 {
         return t->in.len == 0 && !t->is_lower_ended && !SSL_has_pending(t->ssl);
 }
 
-/* Decrypts whole records into the buffer until it may not hold another; 0 when there is nothing. */
+/* Decrypts whole records while the buffer has room for the largest one; 0 when nothing was decrypted. */
 static size_t decrypt(struct tls_stream *t, char *buffer)
 {
         size_t len = 0;
@@ -327,7 +327,7 @@ static size_t decrypt(struct tls_stream *t, char *buffer)
         return len;
 }
 
-/* Delivers what there is while the owner wants it. */
+/* Delivers decrypted bytes while the owner reads. */
 static void deliver(struct tls_stream *t)
 {
         while (t->wanted && !t->is_closed && !t->is_read_ended && !t->is_broken) {
@@ -342,7 +342,7 @@ static void deliver(struct tls_stream *t)
         }
 }
 
-/* Keeps what is left of `in` beyond the event that brought it. */
+/* Copies the rest of `in`, which is valid only during the event that delivered it. */
 static void hold_rest(struct tls_stream *t)
 {
         char *rest = NULL;
@@ -370,7 +370,7 @@ static void pump(struct tls_stream *t)
                 bool had_ended = t->has_ended;
 
                 deliver(t);
-                /* A break is reported even while the owner has paused; an orderly end waits. */
+                /* An error is reported even while the owner has paused; an orderly end waits. */
                 if (!t->is_closed && !had_ended && t->stream.events != NULL && (t->end != NULL || t->is_read_ended) &&
                     (t->wanted || t->is_broken))
                         report_end(t);
@@ -389,7 +389,7 @@ static void on_lower_read(void *ctx, struct str bytes)
 {
         struct tls_stream *t = ctx;
 
-        if (t->in.len > 0) { /* it was paused and yet had more: keep the order */
+        if (t->in.len > 0) { /* it delivered although it was paused: append, to keep the order */
                 char *joined = mem_resize(NULL, t->in.len + bytes.len, 1);
 
                 memcpy(joined, t->in.ptr, t->in.len);
@@ -449,7 +449,7 @@ static void tls_read(struct stream *stream, bool wanted)
 
         t->wanted = wanted;
         if (t->is_pumping)
-                return; /* looks when the callback has returned */
+                return; /* pump() checks when the callback has returned */
         if (wanted && (t->in.len > 0 || t->end != NULL || (t->is_read_ended && !t->has_ended)))
                 kick(t);
         else if (!t->is_broken && !t->is_lower_ended && !t->is_read_ended)
@@ -489,7 +489,7 @@ static void tls_shutdown(struct stream *stream)
         t->is_shut = true;
         t->is_writing = true;
         ERR_clear_error();
-        SSL_shutdown(t->ssl); /* sends close_notify; 0 means that the peer's has not come, which is no failure */
+        SSL_shutdown(t->ssl); /* sends close_notify; 0 means that the peer's has not arrived, which is no failure */
         t->is_writing = false;
 }
 
@@ -523,7 +523,7 @@ static void must(bool ok, const char *what)
                 bug("OpenSSL refuses %s: %s", what, ERR_reason_error_string(ERR_peek_error()));
 }
 
-/* Sets whom the client asks for and, unless anybody will do, whom it insists on. */
+/* Sets the SNI of the client and, unless any server is accepted, the name that the certificate must have. */
 static struct error *set_server_name(struct tls_stream *t, const char *server_name)
 {
         struct str name = str_of(server_name);
@@ -592,7 +592,7 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
         if (err != NULL)
                 break_off(t, err);
         if (err != NULL || !c->is_server)
-                kick(t); /* fails, or says hello */
+                kick(t); /* fails, or sends the ClientHello */
         else
                 stream_read(lower, true);
         return h;

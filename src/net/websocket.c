@@ -4,10 +4,10 @@
  *
  *     open ──close sent──► closing ──close received──► ended
  *       ├────close received, answered at once───────────▲
- *       └──► broken: the peer failed, or broke the protocol (a close frame tells it so)
+ *     └──► broken: the peer failed, or violated the protocol (a close frame with the status is sent)
  *
- * libwslay parses and serializes; it never sees a socket. It reads from `in`, a view of what the lower stream just delivered,
- * and its output is gathered into one write. Payload is unmasked into one buffer of the loop and delivered at once, so that a
+ * libwslay parses and serializes; it has no access to the socket. It reads from `in`, a view of the bytes just delivered by the
+ * lower stream, and its output is gathered into one write. Payload is unmasked into one loop buffer and delivered at once, so that a
  * stream holds no payload and pausing it pauses the lower stream only.
  */
 #include "net/websocket.h"
@@ -30,22 +30,22 @@ struct websocket {
         struct stream *lower;
         wslay_event_context_ptr wslay;
         struct timer *keepalive;
-        struct str in;        /* not parsed yet, of the read that is being parsed */
-        char *payload;        /* buffer of the loop during a read: what was unmasked of it */
+        struct str in;        /* unparsed rest of the current read */
+        char *payload;        /* loop buffer during a read: the unmasked payload */
         size_t payload_len;
-        char *gathered;       /* buffer of the loop while frames are sent */
+        char *gathered;       /* loop buffer while frames are sent */
         size_t gathered_len;
-        size_t control_bytes; /* answers to control frames since the lower stream was empty */
-        uint16_t refused;     /* status of the close frame for a protocol error that libwslay does not know; 0: none */
-        unsigned refs;        /* the owner's, and each callback on the stack */
-        uint64_t message;     /* length of the message that is being read, as far as its frames have begun; libwslay checks it only when it buffers */
-        uint8_t opcode;       /* of the frame that is being read */
-        bool has_read;        /* bytes came since the keepalive timer last ran */
-        bool is_pinged;       /* a ping waits for its answer */
+        size_t control_bytes; /* answers to control frames sent since the lower stream's output queue was last empty */
+        uint16_t refused;     /* status of the close frame for a protocol error that libwslay does not detect; 0: none */
+        unsigned refs;        /* one for the owner, one for each callback on the stack */
+        uint64_t message;     /* length of the current message, summed over its frames so far; libwslay checks it only when it buffers */
+        uint8_t opcode;       /* of the current frame */
+        bool has_read;        /* bytes were received since the keepalive timer last fired */
+        bool is_pinged;       /* a ping is unanswered */
         bool wanted;
-        bool is_shut;         /* the owner writes no more */
+        bool is_shut;         /* the owner has ended its output */
         bool has_ended;       /* on_end was called */
-        bool is_closed;       /* by the owner */
+        bool is_closed;       /* the owner closed the stream */
 };
 
 static struct websocket *websocket_of(struct stream *s)
@@ -61,7 +61,7 @@ static void websocket_unref(struct websocket *w)
         free(w);
 }
 
-/* ---- what libwslay reads and writes ------------------------------------------------------------------------ */
+/* ---- callbacks of libwslay --------------------------------------------------------------------------------- */
 
 static ssize_t on_wslay_recv(wslay_event_context_ptr wslay, uint8_t *out, size_t room, int flags, void *ctx)
 {
@@ -107,7 +107,7 @@ static int on_wslay_mask(wslay_event_context_ptr wslay, uint8_t *out, size_t len
         return 0;
 }
 
-/* Refuses the rest of what the peer sends. */
+/* Refuses all further input of the peer. */
 static void refuse(struct websocket *w, uint16_t status)
 {
         w->refused = status;
@@ -154,7 +154,7 @@ static const struct wslay_event_callbacks wslay_callbacks = {
         .on_frame_recv_chunk_callback = on_wslay_payload,
 };
 
-/* Writes the queued frames; returns how many bytes they have. */
+/* Writes the queued frames; returns their length in bytes. */
 static void send_frames(struct websocket *w)
 {
         if (!wslay_event_want_write(w->wslay))
@@ -172,13 +172,13 @@ static void queue_frame(struct websocket *w, uint8_t opcode, struct str bytes)
         struct wslay_event_msg message = { .opcode = opcode, .msg = str_bytes(bytes), .msg_length = bytes.len };
         int status = wslay_event_queue_msg(w->wslay, &message);
 
-        if (status != 0 && status != WSLAY_ERR_NO_MORE_MSG) /* that: a close frame was sent */
+        if (status != 0 && status != WSLAY_ERR_NO_MORE_MSG) /* NO_MORE_MSG: a close frame was sent */
                 bug("a WebSocket message cannot be queued: %d", status);
 }
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
 
-/* err is owned; NULL: in order. */
+/* err is owned; NULL: an orderly end. */
 static void report_end(struct websocket *w, struct error *err)
 {
         if (w->is_closed || w->has_ended || w->stream.events == NULL) {
@@ -204,7 +204,7 @@ static struct error *failure_of_status(unsigned status)
         }
 }
 
-/* After a read: whether it was the last one. */
+/* Called after a read: checks whether it was the last one. */
 static void check_end(struct websocket *w)
 {
         if (wslay_event_get_close_received(w->wslay)) {
@@ -291,7 +291,7 @@ static void websocket_read(struct stream *stream, bool wanted)
         struct websocket *w = websocket_of(stream);
 
         if (wanted && !w->wanted)
-                w->is_pinged = false; /* the answer may not have been read */
+                w->is_pinged = false; /* the answer may be unread */
         w->wanted = wanted;
         if (!w->has_ended)
                 stream_read(w->lower, wanted);

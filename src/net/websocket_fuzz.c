@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However the frames of a peer arrive, in one piece or in small ones, the stream delivers the same bytes, and it ends once the
- * peer has ended the connection. The first byte decides the role and the size of the pieces.
+ * Properties: the stream delivers the same bytes whether the frames of a peer arrive in one piece or in small ones, and it ends
+ * once the peer has ended the connection. The first byte decides the role and the size of the pieces.
  */
 #include "net/websocket.h"
 

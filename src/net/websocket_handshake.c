@@ -13,7 +13,7 @@
 
 enum { KEY_SIZE = 16, KEY_TEXT = 24, ACCEPT_MAX = 32, REQUEST_MAX = 4 * KiB, STATUS_SWITCHING = 101 };
 
-/* Sec-WebSocket-Accept (section 4.2.2): the key and this GUID, SHA-1, base64. */
+/* Sec-WebSocket-Accept (section 4.2.2): base64 of the SHA-1 of the key and this GUID. */
 static void put_accept(struct buf *out, struct str key)
 {
         AUTO(buf) text = BUF_MAX(128);
@@ -81,11 +81,11 @@ struct websocket_connect {
         struct stream *stream;
         struct timer *deadline;
         struct buf input;
-        char accept[ACCEPT_MAX]; /* that the server must answer */
+        char accept[ACCEPT_MAX]; /* expected value of Sec-WebSocket-Accept */
         char *protocol;          /* NULL: none */
         void (*done)(void *ctx, struct stream *ws, struct error *err);
         void *ctx;
-        bool is_cancelled; /* report_cancel() comes */
+        bool is_cancelled; /* report_cancel() is due */
 };
 
 static void finish(struct websocket_connect *c, struct stream *ws, struct error *err)
@@ -99,7 +99,7 @@ static void finish(struct websocket_connect *c, struct stream *ws, struct error 
         free(c);
 }
 
-/* Section 4.1, what the client must check. */
+/* The checks required of the client by section 4.1. */
 static struct error *check_response(const struct websocket_connect *c, int status, struct str reason, struct str head)
 {
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the end-to-end test of net/websocket: a WebSocket server that echoes, or a client that sends what standard input has and
- * prints what comes back, as much as it sent; then it closes in order.
+ * For the end-to-end test of net/websocket: a WebSocket server that echoes, or a client that sends its standard input and
+ * prints the bytes received, as many as it sent; then it closes in order.
  *
  *     websocket_peer server            prints the address it listens on
  *     websocket_peer client ADDRESS
@@ -37,7 +37,7 @@ static void on_spliced(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
         (void)b_to_a;
 }
 
-/* What comes goes back: one end of a pair of sockets is joined to the WebSocket, the other one reads and writes. */
+/* Echo: one end of a pair of sockets is spliced to the WebSocket, the other end writes back the bytes that it reads. */
 static void on_echo_read(void *ctx, struct str bytes)
 {
         stream_write(ctx, bytes);

@@ -3,8 +3,8 @@
  * The client side of gRPC.
  *
  * A call is on the client's list from rpc_client_call until its on_done; its HTTP/2 stream may live a
- * little longer, without an owner, until both sides have closed it. Calls that fail by our own doing
- * (cancelled, connection gone) only store the reason; on_done comes in a turn of the loop.
+ * little longer, without an owner, until both sides have closed it. Calls that fail on our side
+ * (cancelled, connection lost) only store the reason; on_done is called in a turn of the loop.
  */
 #include <stdlib.h>
 
@@ -20,10 +20,10 @@
 
 enum { QUEUE_MAX = LIMIT_UNREAD_OUTPUT + LIMIT_RPC + GRPC_PREFIX };
 
-/* Of the headers of an answer that is not gRPC, so many bytes are shown. */
+/* Maximum of bytes shown of the headers of an answer that is not gRPC. */
 enum { SHOWN_MAX = 100 };
 
-/* An answer of this client's peer may become this many times its bytes in memory: structs, lists, strings. */
+/* Decoded (structs, lists, strings), an answer may take this many times its encoded bytes of memory. */
 enum { ANSWER_MEMORY_FACTOR = 8 };
 
 struct rpc_client {
@@ -33,21 +33,21 @@ struct rpc_client {
         void (*on_closed)(void *ctx, struct error *err);
         void *ctx;
         bool is_lost_reported;
-        bool is_closed; /* by the owner */
+        bool is_closed; /* the owner closed the client */
 };
 
 struct rpc_client_call {
         struct rpc_client *client;
         struct rpc_client_call *next, **at;
-        int32_t stream; /* 0: never submitted */
+        int32_t stream; /* 0: not submitted */
         const struct rpc_client_events *events; /* of a stream; a unary call has the next three instead */
         void (*unary_done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
         struct arena *answer_arena;
-        ProtobufCMessage *answer; /* kept until the status comes, which may still refuse it */
+        ProtobufCMessage *answer; /* held until the status, which may still be an error */
         void *ctx;
         const ProtobufCMessageDescriptor *response;
         struct instant deadline;
-        struct error *failure; /* on_done comes with it in the next turn */
+        struct error *failure; /* on_done reports it in the next turn */
 
         struct buf queue;
         size_t queue_sent;
@@ -56,9 +56,9 @@ struct rpc_client_call {
 
         struct grpc_inbox inbox;
         int64_t http_status; /* 0: no answer yet */
-        bool is_grpc;        /* the content type says so */
+        bool is_grpc;        /* according to the content type */
         char *content_type, *location; /* escaped, of an answer that is not gRPC; or NULL */
-        int64_t grpc_status; /* -1: not yet */
+        int64_t grpc_status; /* -1: not received */
         struct buf grpc_message;
         enum error_reason reason;
 };
@@ -72,7 +72,7 @@ static void report_unary(struct rpc_client_call *call, struct error *err)
         call->unary_done(call->ctx, err == NULL ? call->answer : NULL, err);
 }
 
-/* Takes the call off the list, calls on_done, frees it; err is owned. */
+/* Removes the call from the list, calls on_done, frees the call; err is owned. */
 static void call_done(struct rpc_client_call *call, struct error *err)
 {
         struct h2 *h = &call->client->h2;
@@ -99,7 +99,7 @@ static void call_done(struct rpc_client_call *call, struct error *err)
         free(call);
 }
 
-/* Gives a stream up before the server is done with it. */
+/* Resets a stream that the server has not finished. */
 static void reset_stream(struct rpc_client_call *call)
 {
         struct h2 *h = &call->client->h2;
@@ -110,14 +110,14 @@ static void reset_stream(struct rpc_client_call *call)
         h2_wants(h);
 }
 
-/* Ends a call for a reason found while the loop is in it. */
+/* Ends a call for a reason found in an event of the loop. */
 static void call_fail(struct rpc_client_call *call, struct error *err)
 {
         reset_stream(call);
         call_done(call, err);
 }
 
-/* Ends a call for a reason found inside a call of the owner: on_done comes later. */
+/* Ends a call for a reason found in a call by the owner: on_done comes later. */
 static void call_fail_later(struct rpc_client_call *call, struct error *err)
 {
         if (call->failure != NULL) {
@@ -129,7 +129,7 @@ static void call_fail_later(struct rpc_client_call *call, struct error *err)
         h2_request_turn(&call->client->h2);
 }
 
-/* What grpc-go says of services of ours; our own servers know them all, or say "there is no method". */
+/* Whether the server is another gRPC server: grpc-go's message for an unknown service. Our servers have every service. */
 static bool is_foreign(const struct rpc_client_call *call)
 {
         return call->grpc_status == ERROR_UNIMPLEMENTED && str_contains(buf_str(&call->grpc_message), STR("unknown service cteleport."));
@@ -141,7 +141,7 @@ static struct error *with_code(enum error_code code, struct error *err)
         return err;
 }
 
-/* The error for an answer that is not gRPC, for instance of a load balancer: it tells nothing about the request. */
+/* The error for an answer that is not gRPC, such as a load balancer's: it says nothing about the request. */
 static struct error *not_grpc(const struct rpc_client_call *call)
 {
         AUTO(buf) what = BUF_MAX(KiB);
@@ -157,7 +157,7 @@ static struct error *not_grpc(const struct rpc_client_call *call)
                          REASON_CONNECTION);
 }
 
-/* What the server's headers and trailers say. */
+/* The result of a call according to the server's headers and trailers; NULL: OK. */
 static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_error)
 {
         if (call->grpc_status == 0 && grpc_inbox_is_midway(&call->inbox))
@@ -176,14 +176,14 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
         return error_for(error_new(ERROR_INTERNAL, "the server ended the call without a status"), REASON_CONNECTION);
 }
 
-/* ---- out ---------------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------------- */
 
 static ssize_t read_queue(nghttp2_session *session, int32_t stream, uint8_t *out, size_t room, uint32_t *flags,
                           nghttp2_data_source *source UNUSED, void *ctx UNUSED)
 {
         struct rpc_client_call *call = nghttp2_session_get_stream_user_data(session, stream);
 
-        if (call == NULL) { /* the call is done: nothing more to say */
+        if (call == NULL) { /* the call has ended: no more output */
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
                 return 0;
         }
@@ -218,7 +218,7 @@ static void resume(struct rpc_client_call *call)
         h2_wants(h);
 }
 
-/* ---- in ------------------------------------------------------------------------------------------------------ */
+/* ---- input --------------------------------------------------------------------------------------------------- */
 
 static void on_header(struct h2 *h, int32_t stream, struct str name, struct str value)
 {
@@ -277,7 +277,7 @@ static void on_data(struct h2 *h, int32_t stream, struct str bytes)
         /* A body that is not gRPC is ignored; the end of the stream brings the error. */
         if (call == NULL || call->http_status != 200 || !call->is_grpc)
                 return;
-        /* on_message may cancel the call or close the client: both only note it, so the call outlives the loop. */
+        /* on_message may cancel the call or close the client: both only set a flag, so the call outlives the loop. */
         while (call->failure == NULL && !h->is_over && bytes.len > 0) {
                 struct str message;
                 bool is_whole = false;
@@ -298,9 +298,9 @@ static void on_last(struct h2 *h, int32_t stream)
 
         if (call == NULL || call->failure != NULL)
                 return;
-        if (call->is_paused) /* our direction ends politely: see read_queue */
+        if (call->is_paused) /* our direction ends with END_STREAM: see read_queue */
                 nghttp2_session_resume_data(h->session, stream);
-        else if (call->queue.len > call->queue_sent) /* the rest may wait for a window that never opens */
+        else if (call->queue.len > call->queue_sent) /* unsent messages may wait for a window that never opens */
                 reset_stream(call);
         call_done(call, verdict(call, NGHTTP2_NO_ERROR));
 }
@@ -328,7 +328,7 @@ static void on_not_begun(struct h2 *h, int32_t stream)
         }
 }
 
-/* ---- time and turns ------------------------------------------------------------------------------------------ */
+/* ---- deadlines and turns ------------------------------------------------------------------------------------- */
 
 static struct rpc_client_call *first_failed(struct rpc_client *c)
 {
@@ -393,7 +393,7 @@ static void on_end(struct h2 *h)
         if (!c->is_closed && !c->is_lost_reported) {
                 c->is_lost_reported = true;
                 c->on_closed(c->ctx, reason_of_end(c));
-                return; /* the owner may have closed it in there, then another turn is due */
+                return; /* the owner may have closed the client in the callback; another turn is due then */
         }
         if (!c->is_closed || h->is_turn_due)
                 return;
@@ -437,7 +437,7 @@ void rpc_client_close(struct rpc_client *c)
                 return;
         c->is_closed = true;
         h2_end(&c->h2, NULL);
-        h2_request_turn(&c->h2); /* also when it had ended before: the turn frees it */
+        h2_request_turn(&c->h2); /* also when the connection had ended before: the turn frees the client */
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
@@ -465,7 +465,7 @@ static void submit(struct rpc_client_call *call, struct rpc_client_call_options 
                 headers[count++] = H2_HEADER("grpc-timeout", buf_str(&timeout));
         }
         call->stream = nghttp2_submit_request(c->h2.session, NULL, headers, count, &source, call);
-        if (call->stream < 0) { /* the numbers for streams are used up, after 2^30 calls */
+        if (call->stream < 0) { /* stream numbers are exhausted, after 2^30 calls */
                 const char *why = nghttp2_strerror(call->stream);
 
                 call->stream = 0;
@@ -495,7 +495,7 @@ struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_
         c->calls = call;
         h2_opened(h);
         if (h->is_over) {
-                h2_request_turn(h); /* on_end tells it */
+                h2_request_turn(h); /* on_end reports the error */
                 return call;
         }
         if (options.within.ns > 0) {
@@ -507,7 +507,7 @@ struct rpc_client_call *rpc_client_call(struct rpc_client *c, struct rpc_client_
         return call;
 }
 
-/* Whether a message may be queued; when the server does not keep up, the call fails instead. */
+/* Whether a message may be queued; if the server reads too slowly, the call fails. */
 static bool may_send(struct rpc_client_call *call)
 {
         struct h2 *h = &call->client->h2;
@@ -521,7 +521,7 @@ static bool may_send(struct rpc_client_call *call)
         return true;
 }
 
-/* The queue has grown from `before` bytes by a message. */
+/* Sends the message that was just queued; the queue had `before` bytes. */
 static void send_queued(struct rpc_client_call *call, size_t before)
 {
         call->client->h2.queued += call->queue.len - before;

@@ -38,7 +38,7 @@ struct error *grpc_inbox_feed(struct grpc_inbox *in, struct str *bytes, bool *re
 {
         *ret_is_whole = false;
         if (in->prefix_len == GRPC_PREFIX && in->held.len == in->message_len) {
-                /* The message handed out last time. A large one leaves no memory behind. */
+                /* The previous message was delivered: reset. The buffer of a large one is freed. */
                 in->prefix_len = 0;
                 buf_release(&in->held);
                 in->held = BUF_MAX(in->max);
@@ -72,7 +72,7 @@ bool grpc_inbox_is_midway(const struct grpc_inbox *in)
         return in->prefix_len > 0 && (in->prefix_len < GRPC_PREFIX || in->held.len < in->message_len);
 }
 
-/* Whether a message of len bytes fits; its prefix is there then. */
+/* Reserves room for a message of len bytes and writes its prefix; false: it does not fit. */
 static bool put_prefix(struct buf *out, size_t len)
 {
         if (len > UINT32_MAX || GRPC_PREFIX + len > out->max - out->len) {
@@ -156,7 +156,7 @@ void grpc_timeout_put(struct buf *out, struct duration d)
 
         if (ms <= 99999999)
                 buf_printf(out, "%lldm", (long long)ms);
-        else /* a day and more */
+        else /* a day or more */
                 buf_printf(out, "%lldS", (long long)(ms / 1000 > 99999999 ? 99999999 : ms / 1000));
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A server connection that receives a valid preface and SETTINGS and then arbitrary bytes. The first byte
- * of the input selects the kind of peer and the size of the pieces in which the rest comes.
+ * of the input selects the kind of peer and the size of the pieces in which the rest arrives.
  *
- * Whatever comes: every call that a handler got is finished by it or reported gone, once; the
+ * Properties: every call that a handler received is finished by it or reported gone, once; the
  * connection ends once; and the output of the server stays in proportion to its input.
  */
 #include <stdint.h>
@@ -25,7 +25,7 @@ enum { ANSWER_BASE = 8 * KiB, ANSWER_PER_BYTE = 64 };
                         abort();                                                                   \
         } while (0)
 
-/* A stream that counts what is written and takes all of it. */
+/* A stream that counts the bytes written and accepts all of them. */
 struct sink {
         struct stream stream;
         size_t *written;
@@ -60,7 +60,7 @@ struct counts {
         size_t opened, finished, gone, closed;
 };
 
-/* The state of a call: each handler's own, so that a second end of the same call shows. */
+/* The state of a call: one per handler, so that a second end of the same call is detected. */
 struct handled {
         struct counts *counts;
         struct rpc_call *call;

@@ -7,10 +7,10 @@
 
 enum {
         FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
-        WRITE_MARK = 128 * KiB,  /* bytes that the stream may hold before nghttp2 keeps the rest */
-        DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them a batch */
-        SETTINGS_WAIT_MS = 20,   /* a brief server sends its settings alone if it has nothing else to send for so long */
-        NOISE_PER_USE = 4,       /* window updates and pings that go with a frame of use: some clients send many */
+        WRITE_MARK = 128 * KiB,  /* unsent bytes in the stream above which output stays in nghttp2 */
+        DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them fill a batch */
+        SETTINGS_WAIT_MS = 20,   /* a short-lived server sends its settings alone if it has no other output for this time */
+        NOISE_PER_USE = 4,       /* window updates and pings allowed per useful frame: some clients send many */
 };
 
 /* ---- budgets -------------------------------------------------------------------------------------------- */
@@ -56,7 +56,7 @@ bool h2_may_queue(struct h2 *h)
         return false;
 }
 
-/* ---- out ---------------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------------- */
 
 static void h2_turn(void *ctx);
 
@@ -103,7 +103,7 @@ static void send_batch(struct h2 *h)
         h->batch_len = 0;
 }
 
-/* Room for len more bytes (LOOP_BUFFER at most) of the batch; they count as written. */
+/* Reserves len more bytes (LOOP_BUFFER at most) of the batch; they count as written. */
 static char *extend_batch(struct h2 *h, size_t len)
 {
         if (len > LOOP_BUFFER - h->batch_len)
@@ -113,12 +113,12 @@ static char *extend_batch(struct h2 *h, size_t len)
         return at;
 }
 
-/* A DATA frame on its way from the owner's memory to the batch, without a stop in nghttp2's. */
+/* Copies a DATA frame from the owner's memory into the batch, without a copy in nghttp2. */
 static int on_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame, const uint8_t *header, size_t len,
                         nghttp2_data_source *source UNUSED, void *ctx)
 {
         struct h2 *h = ctx;
-        char *out = extend_batch(h, FRAME_HEADER + len); /* we never pad */
+        char *out = extend_batch(h, FRAME_HEADER + len); /* frames are never padded */
 
         memcpy(out, header, FRAME_HEADER);
         h->events->put_data(h, frame->hd.stream_id, out + FRAME_HEADER, len);
@@ -135,7 +135,7 @@ static ssize_t data_length(nghttp2_session *session UNUSED, uint8_t type UNUSED,
         return (ssize_t)(len < stream_window ? len : stream_window);
 }
 
-/* Moves nghttp2's output to the stream, in as few writes as buffers allow. */
+/* Moves nghttp2's output to the stream, in as few writes as the buffers allow. */
 static void drain_session(struct h2 *h)
 {
         h->batch = loop_buffer_take(h->loop);
@@ -173,19 +173,19 @@ static void flush(struct h2 *h)
         if (stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT) {
                 too_many(h, "does not read what it asked for");
         } else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session)) {
-                h->is_peer_done = true; /* one side has sent GOAWAY, and nothing is open */
+                h->is_peer_done = true; /* a GOAWAY was sent or received, and no stream is open */
                 h2_end(h, error_new(ERROR_UNAVAILABLE, "the connection was ended by GOAWAY"));
         }
 }
 
-/* The last bytes: the peer learns by GOAWAY which of its streams were seen, if it still reads. */
+/* Sends the last bytes: a GOAWAY informs the peer which of its streams were processed, if it still reads. */
 static void wind_up(struct h2 *h)
 {
         uint32_t code = h->why == NULL                               ? NGHTTP2_NO_ERROR
                         : h->why->code == ERROR_RESOURCE_EXHAUSTED ? NGHTTP2_ENHANCE_YOUR_CALM
                                                                      : NGHTTP2_INTERNAL_ERROR;
 
-        /* A client that owes nothing needs no GOAWAY: its server opens no streams. */
+        /* A client without open streams and without an error sends no GOAWAY: its server opens no streams. */
         bool is_of_use = !h->is_peer_done && (h->options.is_server || h->open > 0 || h->why != NULL);
         if (is_of_use && nghttp2_session_terminate_session(h->session, code) == 0)
                 drain_session(h);
@@ -212,12 +212,12 @@ static void h2_turn(void *ctx)
         }
         if (h->events->on_turn != NULL)
                 h->events->on_turn(h);
-        flush(h); /* an end that this brings about has a turn of its own */
+        flush(h); /* if this ends the connection, another turn reports it */
 }
 
-/* ---- in ----------------------------------------------------------------------------------------------------- */
+/* ---- input -------------------------------------------------------------------------------------------------- */
 
-/* What every callback of nghttp2 returns: it stops at once when the connection is over. */
+/* The return value of every callback of nghttp2: processing stops once the connection is over. */
 static int go_on(const struct h2 *h)
 {
         return h->is_over ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -228,7 +228,7 @@ static int on_begin_frame(nghttp2_session *session UNUSED, const nghttp2_frame_h
         struct h2 *h = ctx;
         bool is_empty_data = hd->type == NGHTTP2_DATA && hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0;
         bool is_control = hd->type == NGHTTP2_PING || hd->type == NGHTTP2_SETTINGS || hd->type == NGHTTP2_PRIORITY ||
-                          hd->type == NGHTTP2_WINDOW_UPDATE; /* nghttp2 skips types it does not know without telling */
+                          hd->type == NGHTTP2_WINDOW_UPDATE; /* nghttp2 skips unknown types without a callback */
 
         if (!is_empty_data && !is_control)
                 budget_refund(&h->options.noise, NOISE_PER_USE);
@@ -265,7 +265,7 @@ static int on_frame_recv(nghttp2_session *session UNUSED, const nghttp2_frame *f
 
         if (h->is_over)
                 return go_on(h);
-        /* A server that has answered resets the rest of the client's request; that is no abuse. */
+        /* A server that has already answered resets the rest of the client's request with NO_ERROR; that is no abuse. */
         if (frame->hd.type == NGHTTP2_RST_STREAM &&
             (h->options.is_server || frame->rst_stream.error_code != NGHTTP2_NO_ERROR))
                 h2_spend_reset(h);
@@ -295,7 +295,7 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
         struct h2 *h = ctx;
 
         if (h->is_over)
-                return 0; /* the last GOAWAY shall go out */
+                return 0; /* lets the last GOAWAY be sent */
         if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
                 h2_spend_reset(h);
         if (h->options.is_server && frame->hd.type == NGHTTP2_HEADERS &&
@@ -304,7 +304,7 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
         return 0;
 }
 
-/* A request that could not begin, because the server said GOAWAY meanwhile; nghttp2 may close its stream next. */
+/* A request was not sent because a GOAWAY of the server came first; nghttp2 may close its stream next. */
 static int on_frame_not_sent(nghttp2_session *session UNUSED, const nghttp2_frame *frame, int error UNUSED, void *ctx)
 {
         struct h2 *h = ctx;
@@ -340,7 +340,7 @@ static void on_read(void *ctx, struct str bytes)
                                     nghttp2_strerror((int)count)));
         if (!h->is_over && h->events->on_received != NULL)
                 h->events->on_received(h);
-        /* A request that came with the client's settings is answered soon, and ours go with the answer. */
+        /* A request that came with the client's settings is answered soon; our settings are sent with the answer. */
         if (h->is_settings_due && h->open > 0 && !h->has_output && !h->is_over)
                 return;
         flush(h);
@@ -362,7 +362,7 @@ static void on_stream_over(void *ctx, struct error *err)
 
 static const struct stream_events stream_events = { on_read, on_drain, on_stream_over };
 
-/* ---- time --------------------------------------------------------------------------------------------------- */
+/* ---- timers ------------------------------------------------------------------------------------------------- */
 
 void h2_wake_by(struct h2 *h, struct instant by)
 {
@@ -377,7 +377,7 @@ static struct instant after(struct instant t, int64_t ms)
         return instant_add(t, MILLISECONDS(ms));
 }
 
-/* A ping after silence, the end after a ping that nothing answered. */
+/* Sends a ping after silence; ends the connection if a ping stays unanswered. */
 static struct instant keep_alive(struct h2 *h, struct instant now)
 {
         if (h->pinged.ns != 0 && now.ns >= after(h->pinged, TIMEOUT_KEEPALIVE_ANSWER).ns)
@@ -396,17 +396,17 @@ static struct instant watch_idleness(struct h2 *h, struct instant now)
         struct instant end = instant_add(h->idle_since, h->options.idle);
         if (now.ns < end.ns)
                 return end;
-        h2_go_away(h); /* with no stream open this ends the connection */
+        h2_go_away(h); /* if no stream is open, this ends the connection */
         return NEVER;
 }
 
-/* The timer is never stopped early: it fires, handles the deadlines that are due and is started again. */
+/* The timer is never stopped early: when it fires, it handles the deadlines that are due and restarts. */
 static void on_timer(void *ctx)
 {
         struct h2 *h = ctx;
         struct instant now = loop_now(h->loop);
 
-        h->is_busy = true; /* one flush at the end serves all */
+        h->is_busy = true; /* one flush at the end is enough */
         struct instant owners = h->events->on_time(h, now);
         if (!h->is_over) {
                 struct instant ours = h->open > 0 || h->options.is_kept_alive ? keep_alive(h, now) : watch_idleness(h, now);
@@ -435,7 +435,7 @@ void h2_closed(struct h2 *h)
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
-/* nghttp2 fails these calls only for want of memory or for a misuse of ours. */
+/* These calls of nghttp2 fail only when memory is exhausted or when we misuse them. */
 static void must(int status)
 {
         if (status != 0)
@@ -463,8 +463,8 @@ static nghttp2_session *session_new(struct h2 *h)
         }
 
         must(nghttp2_option_new(&option));
-        nghttp2_option_set_no_closed_streams(option, 1);               /* kept only for priorities, which we ignore */
-        nghttp2_option_set_max_deflate_dynamic_table_size(option, 0);  /* our headers are few: no table to keep */
+        nghttp2_option_set_no_closed_streams(option, 1);               /* used only for priorities, which are ignored */
+        nghttp2_option_set_max_deflate_dynamic_table_size(option, 0);  /* our headers are few: a table is not worth its memory */
         nghttp2_option_set_no_auto_window_update(option, h->options.stream_window > 0);
         if (h->options.resets.per_second > 0)
                 nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)h->options.resets.burst,
@@ -481,17 +481,17 @@ static void submit_settings(struct h2 *h)
         nghttp2_settings_entry settings[6] = {
                 { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->options.max_streams },
                 { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HTTP2_HEADER_LIST },
-                { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 }, /* nothing to keep for a connection that idles */
+                { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 }, /* no table in memory for an idle connection */
         };
         size_t count = 3;
 
-        /* Where nghttp2 knows of no priorities it serves streams one after the other: good for answers, not for sessions. */
+        /* Without priorities nghttp2 serves streams one after the other: good for answers, bad for sessions. */
         if (h->options.stream_window == 0)
                 settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 };
         else
                 settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
                                                               (uint32_t)h->options.stream_window };
-        if (!h->options.is_server) /* only a client may send it */
+        if (!h->options.is_server) /* only a client may send this setting */
                 settings[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 };
         must(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, count));
         if (h->options.stream_window > 0)

@@ -10,8 +10,8 @@
 #include "base/compiler.h"
 
 /*
- * The size of a block shows its purpose; a wrong guess costs a page, not more. A block that comes when its
- * part is used up is malloc's.
+ * The size of a block reveals its purpose; a wrong guess costs a page at most. A block that does not fit into
+ * its part comes from malloc().
  */
 enum {
         PAGE = 4 * KiB,
@@ -19,7 +19,7 @@ enum {
         SMALL_MAX = 2 * KiB,
         LARGE_MIN = PAGE,    /* the stream table: 256 entries */
         LARGE_MAX = 8 * KiB,
-        FRONT_ROOM = 5 * PAGE, /* the session, less than a page, and a frame of 16 KiB */
+        FRONT_ROOM = 5 * PAGE, /* the session (less than a page) and a frame of 16 KiB */
         SMALL_ROOM = PAGE,
         LARGE_ROOM = PAGE,
         ROOM = FRONT_ROOM + SMALL_ROOM + LARGE_ROOM,
@@ -27,7 +27,7 @@ enum {
         CLEARED_HERE = 4 * KiB,
 };
 
-/* A block of a part of the mapping, zeroed since it was never used; NULL: it does not fit. */
+/* A block from a part of the mapping, zeroed since it is fresh; NULL: it does not fit. */
 static void *take_from(char *part, size_t room, size_t *used, size_t size)
 {
         size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -70,14 +70,14 @@ static void *on_calloc(size_t count, size_t size, void *ctx)
 
         if (at != NULL)
                 return at;
-        if (size != 0 && count <= CLEARED_HERE / size) { /* glibc's calloc() does not look into the cache of its thread */
+        if (size != 0 && count <= CLEARED_HERE / size) { /* glibc's calloc() does not use the cache of its thread */
                 at = malloc(count * size);
                 return at == NULL ? NULL : memset(at, 0, count * size);
         }
         return calloc(count, size);
 }
 
-/* Blocks on pages go with the session. */
+/* Blocks in the mapping are freed with the session. */
 static void on_free(void *ptr, void *ctx)
 {
         if (!is_ours(ctx, ptr))
@@ -93,7 +93,7 @@ static void *on_realloc(void *ptr, size_t size, void *ctx)
         if (!is_ours(m, ptr))
                 return realloc(ptr, size);
         char *moved = malloc(size);
-        size_t there = (size_t)(m->pages + ROOM - (char *)ptr); /* bytes behind the block may be copied too */
+        size_t there = (size_t)(m->pages + ROOM - (char *)ptr); /* bytes after the block may be copied too */
 
         if (moved != NULL)
                 memcpy(moved, ptr, size < there ? size : there);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ends of a link that run on a loop: the client, and the service that answers when it can.
+ * The ends of a link that run on a loop: the client, and the service that can answer later.
  */
 #include "rpc/link.h"
 
@@ -15,14 +15,14 @@
 #include "rpc/status.h"
 #include "rpc/wire.h"
 
-/* Structs, strings and lists of one decoded answer. */
+/* Memory for the structs, strings and lists of one decoded answer. */
 enum { ANSWER_ARENA = 8 * LINK_MESSAGE_MAX };
 
-/* ---- both: frames out of reads ---------------------------------------------------------------------- */
+/* ---- both ends: parsing frames ---------------------------------------------------------------------- */
 
 /*
- * Calls `take` for every whole frame received so far until it returns false. Bytes that begin the next
- * frame wait in `held`.
+ * Calls `take` for every complete frame until it returns false. The bytes of an incomplete last
+ * frame are stored in `held`.
  */
 static struct error *feed(struct buf *held, struct str bytes, bool (*take)(void *ctx, const struct link_frame *frame),
                           void *ctx)
@@ -47,9 +47,9 @@ static struct error *feed(struct buf *held, struct str bytes, bool (*take)(void 
         return NULL;
 }
 
-/* ---- both: frames into writes --------------------------------------------------------------------------- */
+/* ---- both ends: writing frames -------------------------------------------------------------------------- */
 
-/* The frames of one turn of the loop leave in one write: the other process is woken once and finds them all. */
+/* The frames of one turn of the loop are sent in one write, so that the other process wakes once for all of them. */
 static void write_gathered(struct stream *s, struct buf *out)
 {
         if (s != NULL && out->len > 0)
@@ -58,7 +58,7 @@ static void write_gathered(struct stream *s, struct buf *out)
         *out = BUF_MAX(LINK_OUT_MAX);
 }
 
-/* What to say when the other process is gone; err is owned and may be NULL for an orderly end. */
+/* The error when the other process has disconnected; err is owned and may be NULL for an orderly end. */
 static struct error *peer_is_gone(struct error *err)
 {
         struct error *gone = error_for(error_new(ERROR_UNAVAILABLE, "the other process closed the link"), REASON_SIBLING);
@@ -75,20 +75,20 @@ struct request {
         void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err);
         void *ctx;
         struct instant deadline;
-        struct error *why; /* it could not be sent; reported in the next turn */
+        struct error *why; /* reason why it could not be sent; reported in the next turn */
 };
 
 struct link {
         struct loop *loop;
-        struct stream *stream; /* NULL once the peer is gone or the link is closed */
+        struct stream *stream; /* NULL once the peer has disconnected or the link is closed */
         struct timer *timer;   /* the earliest deadline */
         struct instant timer_due;
         struct buf in;
-        struct buf out; /* frames that leave at the end of the turn */
+        struct buf out; /* frames to send at the end of the turn */
         struct request *requests; /* oldest first */
         struct request **requests_end;
         uint32_t last_id;
-        struct error *why; /* the peer is gone: the error of open and later requests */
+        struct error *why; /* reason of the disconnection: the error of open and later requests */
         void (*lost)(void *ctx);
         void *ctx;
         bool is_lost_reported;
@@ -98,7 +98,7 @@ struct link {
 
 static void link_turn(void *ctx);
 
-/* Everything that owes a callback does it in a turn of its own, never inside a call of the owner. */
+/* Callbacks are always called in a turn of their own, never inside a call by the owner. */
 static void schedule(struct link *k)
 {
         if (k->is_turn_due)
@@ -107,7 +107,7 @@ static void schedule(struct link *k)
         loop_defer(k->loop, link_turn, k);
 }
 
-/* Unlinks the ask at `at`, which the caller then answers. */
+/* Unlinks the request at `at`; the caller then completes it. */
 static struct request *accept_request(struct link *k, struct request **at)
 {
         struct request *a = *at;
@@ -141,7 +141,7 @@ static void link_break(struct link *k, struct error *err)
         schedule(k);
 }
 
-/* The first ask that gets no answer any more, with the reason. */
+/* The first request that cannot be answered any more, with the reason. */
 static struct request **first_lost(struct link *k, struct error **ret_why)
 {
         struct request **at = &k->requests;
@@ -188,7 +188,7 @@ static bool take_answer(void *ctx, const struct link_frame *frame)
 
         while (*at != NULL && (*at)->id != frame->id)
                 at = &(*at)->next;
-        if (*at == NULL) /* came after its deadline */
+        if (*at == NULL) /* the answer arrived after its deadline */
                 return true;
         struct request *a = accept_request(k, at);
         if (frame->code != 0) {
@@ -223,7 +223,7 @@ static void on_link_end(void *ctx, struct error *err)
 
 static const struct stream_events link_stream_events = { on_link_read, on_link_drain, on_link_end };
 
-/* The timer runs for the earliest deadline or, when that one was answered, for an earlier time: it looks again then. */
+/* The timer runs to the earliest deadline, or to an earlier time if that request was answered: it is then started again. */
 static void arm(struct link *k, struct instant deadline)
 {
         if (timer_is_running(k->timer) && k->timer_due.ns <= deadline.ns)
@@ -314,9 +314,9 @@ void link_request(struct link *k, uint16_t verb, const ProtobufCMessage *request
 
 struct link_service {
         struct loop *loop;
-        struct stream *stream; /* NULL once the peer is gone */
+        struct stream *stream; /* NULL once the peer has disconnected */
         struct buf in;
-        struct buf out; /* frames that leave at the end of the turn */
+        struct buf out; /* frames to send at the end of the turn */
         void (*requested)(void *ctx, uint32_t id, uint16_t verb, struct str body);
         void (*ended)(void *ctx);
         void *ctx;
@@ -333,7 +333,7 @@ static bool take_request(void *ctx, const struct link_frame *frame)
         return !s->is_freed;
 }
 
-/* Once the owner has let go and no callback is under way or due. */
+/* Frees the service once the owner has closed it and no callback is running or due. */
 static void service_release(struct link_service *s)
 {
         if (!s->is_freed || s->is_feeding || s->is_write_due)
@@ -400,7 +400,7 @@ static void on_write_due(void *ctx)
         service_release(s);
 }
 
-/* A frame was added. */
+/* Schedules the write of an added frame. */
 static void write_soon(struct link_service *s)
 {
         if (s->out.len >= LINK_OUT_MARK)

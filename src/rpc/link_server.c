@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The blocking end of a link, for a process that does one thing at a time.
+ * The blocking end of a link, for a process that handles one request at a time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@ struct link_server {
         int fd;
         struct buf in;
         struct buf out;
-        size_t served; /* bytes of `in` that the previous request took up */
+        size_t served; /* bytes of `in` used by the previous request */
 };
 
 struct link_server *link_server_new(int fd)
@@ -23,7 +23,7 @@ struct link_server *link_server_new(int fd)
         struct link_server *s = NEW(struct link_server);
 
         s->fd = fd;
-        fcntl(fd, F_SETFL, 0); /* blocking, however it was made */
+        fcntl(fd, F_SETFL, 0); /* clear O_NONBLOCK */
         s->in = BUF_MAX(LINK_FRAME_MAX);
         s->out = BUF_MAX(LINK_OUT_MAX);
         return s;
@@ -39,7 +39,7 @@ void link_server_free(struct link_server *s)
         free(s);
 }
 
-/* Adds what one read gives, at most the rest of the largest frame. Zero bytes: the end, or with MSG_DONTWAIT nothing yet. */
+/* Appends the result of one read, at most to the size of the largest frame. Zero bytes: the end or, with MSG_DONTWAIT, no data. */
 static struct error *read_some(struct link_server *s, int flags, size_t *ret_count)
 {
         size_t before = s->in.len;
@@ -53,7 +53,7 @@ static struct error *read_some(struct link_server *s, int flags, size_t *ret_cou
                 count = recv(s->fd, at, wanted, flags);
         while (count < 0 && errno == EINTR);
         s->in.len = before + (count > 0 ? (size_t)count : 0);
-        /* A peer that died with answers unread resets the pair; to us that is its end. */
+        /* If a peer dies with unread answers, the socket pair is reset; this counts as its end. */
         if (count < 0 && errno != ECONNRESET && errno != EAGAIN)
                 return error_errno(errno, "cannot read from the link");
         *ret_count = count > 0 ? (size_t)count : 0;

@@ -6,7 +6,7 @@
  *        │ guard                                        │
  *     waiting for the one message (unary), or           │
  *     open: messages to the handler (stream)            ▼
- *        │ rpc_call_finish, or on_gone and ours ──▶ finished: queue, then trailers
+ *        │ rpc_call_finish, or on_gone and failed by us ──▶ finished: queue, then trailers
  *        └─ reset, connection lost: on_gone ──▶ freed ◀─┘ stream closed by both, or lingered too long
  */
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 #include "rpc/status.h"
 
 /*
- * A header takes its bytes, 48 for the entry and at most 32 for rounding; it counts as its bytes and 32.
+ * A header takes its bytes, 48 for the entry and at most 32 for rounding; its size as RFC 9113 counts it is its bytes and 32.
  * So headers within their limit stay within this arena.
  */
 enum { HEADER_ARENA = 4 * LIMIT_HTTP2_HEADER_LIST };
@@ -42,9 +42,9 @@ struct rpc_server_conn {
         struct rpc_server_options options;
         char *peer;
         struct rpc_call *calls;
-        size_t held;              /* bytes of messages that have begun and are not whole */
-        size_t overhead;          /* bytes of the calls themselves, with their headers */
-        size_t taken;             /* of options.memory */
+        size_t held;              /* bytes of incomplete messages */
+        size_t overhead;          /* memory of the calls themselves, with their headers */
+        size_t taken;             /* bytes reserved from options.memory */
         struct instant drain_end; /* NEVER unless draining */
 };
 
@@ -52,14 +52,14 @@ struct rpc_call {
         struct rpc_server_conn *conn;
         struct rpc_call *next, **at;
         int32_t stream;
-        const struct rpc_method *method; /* NULL while the headers come, and when they were refused */
+        const struct rpc_method *method; /* NULL until the headers are complete, and if they were refused */
         const struct rpc_call_events *events;
         void *ctx;
 
-        /* What the client sent. */
+        /* Input from the client. */
         struct arena *headers;
-        struct arena *request;  /* of the one message of a unary call */
-        struct arena *arena;    /* the handler's, which must not find it filled by the client */
+        struct arena *request;  /* holds the message of a unary call */
+        struct arena *arena;    /* for the handler; separate, so that the client's input does not use it up */
         struct metadata *metadata;
         size_t header_bytes;
         size_t cost;            /* in conn->overhead */
@@ -67,22 +67,22 @@ struct rpc_call {
         struct grpc_inbox inbox;
         ProtobufCMessage *first; /* of a unary call */
         struct instant deadline;
-        bool is_open;            /* the handler has it */
+        bool is_open;            /* the handler was called */
         bool is_half_closed;
 
-        /* What is sent to the client. */
+        /* Output to the client. */
         struct buf queue;
         size_t queue_sent;
-        struct error *status; /* of a finished call; NULL for OK */
-        bool has_begun;       /* response headers are out */
-        bool is_paused;       /* the data source waits for more */
+        struct error *status; /* of a finished call; NULL: OK */
+        bool has_begun;       /* response headers were sent */
+        bool is_paused;       /* the data source is deferred until there is more output */
         bool is_finished;
 };
 
 /* ---- memory of a connection --------------------------------------------------------------------------------- */
 
 enum {
-        MEMORY_STEP = 16 * KiB, /* taken and given back in pieces of this */
+        MEMORY_STEP = 16 * KiB, /* granularity of reservations */
         CALL_COST = 2 * KiB,    /* a call, and its stream in nghttp2 */
 };
 
@@ -92,7 +92,7 @@ static void give_back(struct rpc_server_conn *c, size_t bytes)
         c->taken -= bytes;
 }
 
-/* Takes the memory that the connection needs by now, or gives back the rest. */
+/* Reserves the memory that the connection needs now, or returns the excess. */
 static void settle(struct rpc_server_conn *c)
 {
         if (c->options.memory == NULL || c->h2.is_over)
@@ -107,11 +107,11 @@ static void settle(struct rpc_server_conn *c)
                 h2_end(&c->h2, error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests and answers of this peer are in memory"));
                 return;
         }
-        if (c->taken > 0) /* no event comes when the output has been written */
+        if (c->taken > 0) /* poll: no event reports that the output was written */
                 h2_wake_by(&c->h2, instant_add(loop_now(c->h2.loop), MILLISECONDS(PACE_RPC_MEMORY_CHECK)));
 }
 
-/* Counts the memory of the call itself, with its headers and request. */
+/* Updates the memory counted for the call itself, with its headers and request. */
 static void count_cost(struct rpc_call *call)
 {
         size_t cost = CALL_COST + arena_reserved(call->headers) + arena_reserved(call->request);
@@ -120,14 +120,14 @@ static void count_cost(struct rpc_call *call)
         call->cost = cost;
 }
 
-/* ---- out ------------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------------------- */
 
 static size_t queue_left(const struct rpc_call *call)
 {
         return call->queue.len - call->queue_sent;
 }
 
-/* The trailers of a call, or the only headers of one that never began to answer (http_status in that case). */
+/* Submits the trailers, or the only headers of a call without response headers (with http_status in that case). */
 static void submit_status(struct rpc_call *call, const char *http_status)
 {
         AUTO(buf) number = BUF_MAX(8);
@@ -159,7 +159,7 @@ static void submit_status(struct rpc_call *call, const char *http_status)
         call->has_begun = true;
 }
 
-/* nghttp2 asks for the next bytes of DATA. */
+/* The data source: nghttp2 requests the next bytes of DATA. */
 static ssize_t read_queue(nghttp2_session *session, int32_t stream, uint8_t *out, size_t room, uint32_t *flags,
                           nghttp2_data_source *source UNUSED, void *ctx UNUSED)
 {
@@ -209,7 +209,7 @@ static void resume(struct rpc_call *call)
         h2_wants(&call->conn->h2);
 }
 
-/* The one way a call ends from our side; err is owned. http_status matters only before the answer has begun. */
+/* Ends a call from our side; the only function that does. err is owned. http_status applies only before response headers. */
 static void finish(struct rpc_call *call, struct error *err, const char *http_status)
 {
         struct h2 *h = &call->conn->h2;
@@ -237,7 +237,7 @@ static void refuse(struct rpc_call *call, struct error *err)
         finish(call, err, "200");
 }
 
-/* Ends a call that the handler may have: the handler is notified first. */
+/* Ends a call that the handler may know: the handler is notified first. */
 static void fail(struct rpc_call *call, struct error *err)
 {
         if (call->is_open)
@@ -245,7 +245,7 @@ static void fail(struct rpc_call *call, struct error *err)
         refuse(call, err);
 }
 
-/* ---- in --------------------------------------------------------------------------------------------------- */
+/* ---- input ------------------------------------------------------------------------------------------------ */
 
 static void on_begin(struct h2 *h, int32_t stream)
 {
@@ -294,8 +294,8 @@ static void on_header(struct h2 *h, int32_t stream, struct str name, struct str 
         struct rpc_call *call = h2_stream_owner(h, stream);
 
         if (call == NULL || call->method != NULL || call->is_finished)
-                return; /* trailers of the client: gRPC has none */
-        call->header_bytes += name.len + value.len + 32; /* as RFC 9113 section 6.5.2 counts */
+                return; /* trailers of the client: gRPC defines none */
+        call->header_bytes += name.len + value.len + 32; /* counted as in RFC 9113 section 6.5.2 */
         if (call->header_bytes <= LIMIT_HTTP2_HEADER_LIST)
                 keep_header(call, name, value);
 }
@@ -308,7 +308,7 @@ static const struct rpc_method *find_method(const struct rpc_server_conn *c, str
         return NULL;
 }
 
-/* What gRPC asks of the headers. *ret_http is the HTTP status for a caller that does not speak gRPC at all. */
+/* Checks the headers as gRPC requires. *ret_http is the HTTP status for a client that does not use gRPC. */
 static struct error *check_headers(struct rpc_call *call, const struct rpc_method **ret, const char **ret_http)
 {
         *ret_http = "200";
@@ -335,7 +335,7 @@ static struct error *check_headers(struct rpc_call *call, const struct rpc_metho
                 struct duration timeout = { 0 };
 
                 TRY(grpc_timeout_parse(call->timeout, &timeout));
-                /* The cap keeps the sum from overflowing; a call that needs longer than a day must be repeated. */
+                /* The cap prevents overflow of the sum; a call that needs more than a day must be repeated. */
                 if (timeout.ns > HOURS(24).ns)
                         timeout = HOURS(24);
                 struct instant deadline = instant_add(loop_now(call->conn->h2.loop), timeout);
@@ -350,7 +350,7 @@ static void open_call(struct rpc_call *call)
 {
         call->is_open = true;
         call->method->open(call, call->first);
-        /* A handler that answers later must know when the call is gone. */
+        /* A handler that answers later must be notified when the call ends. */
         if (call->is_open && call->events == NULL)
                 bug("the handler of %s neither answers nor listens", call->method->path);
 }
@@ -383,13 +383,13 @@ static void on_headers(struct h2 *h, int32_t stream)
                 open_call(call);
 }
 
-/* Decoded, a message may be several times its bytes; a full arena refuses it. */
+/* A decoded message may take several times its encoded bytes; an exhausted arena refuses it. */
 static struct arena *message_arena(const struct rpc_method *method)
 {
         return arena_new(LIMIT_RPC_MEMORY_FACTOR * method->request_max + LIMIT_RPC_MEMORY_BASE);
 }
 
-/* Hands a whole message on: to the handler of a stream, or kept until a unary request is complete. */
+/* Passes on a complete message: to the handler of a stream, or stored until a unary request is complete. */
 static struct error *take_message(struct rpc_call *call, struct str bytes)
 {
         ProtobufCMessage *msg = NULL;
@@ -457,7 +457,7 @@ static void on_last(struct h2 *h, int32_t stream)
                 open_call(call);
 }
 
-/* The answer is complete, the client need not go on (RFC 9113 section 8.1). */
+/* The answer is complete: the client need not send the rest of the request (RFC 9113 section 8.1). */
 static void on_sent_last(struct h2 *h, int32_t stream)
 {
         struct rpc_call *call = h2_stream_owner(h, stream);
@@ -595,7 +595,7 @@ void rpc_server_close(struct rpc_server_conn *c)
         h2_end(&c->h2, NULL);
 }
 
-/* ---- the call, for its handler ---------------------------------------------------------------------------- */
+/* ---- functions for handlers ------------------------------------------------------------------------------- */
 
 void rpc_call_listen(struct rpc_call *call, const struct rpc_call_events *events, void *ctx)
 {
@@ -645,7 +645,7 @@ static bool may_send(struct rpc_call *call)
         return h2_may_queue(&call->conn->h2);
 }
 
-/* The queue has grown from `before` bytes by a message. */
+/* Sends the message that was just queued; the queue had `before` bytes. */
 static void send_queued(struct rpc_call *call, size_t before)
 {
         struct h2 *h = &call->conn->h2;

@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 
-enum { SHOWN_MAX = 12 * STATUS_TEXT_MAX }; /* more than escaping can make of a text */
+enum { SHOWN_MAX = 12 * STATUS_TEXT_MAX }; /* upper bound of an escaped text */
 
 #define HINT_MARK "\nhint: "
 
@@ -29,7 +29,7 @@ void status_put_text(struct buf *out, const struct error *err)
         }
 }
 
-/* As escape_text, but leaves backslashes alone: escapes by the peer are not escaped again at every hop. */
+/* Like escape_text, but leaves backslashes alone: escapes of the peer are not escaped again at every hop. */
 static void put_shown(struct buf *out, struct str foreign)
 {
         while (foreign.len > 0) {

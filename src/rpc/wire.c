@@ -8,16 +8,16 @@
 
 enum {
         TAG_MAX = (1 << 29) - 1, /* the largest field number of protobuf */
-        SEEN_WORDS = 4,          /* fields of one type that the scan distinguishes: 256 */
+        SEEN_WORDS = 4,          /* words of the bitmap of fields seen; one type has at most 256 fields */
         SEEN_BITS = 64,
 };
 
-/* A message on the way down to the field being looked at. */
+/* One level of nesting: a message on the path to the current field. */
 struct level {
         const ProtobufCMessageDescriptor *type;
         size_t end;          /* of its bytes in the input */
-        size_t prefix_at;    /* in the copy: where the length of this message stands */
-        size_t prefix_width; /* bytes of that length; the copy keeps them, since it can only be shorter */
+        size_t prefix_at;    /* in the copy: offset of this message's length */
+        size_t prefix_width; /* bytes of that length; the copy keeps the width, since the length only shrinks */
         uint64_t seen[SEEN_WORDS];
 };
 
@@ -37,12 +37,12 @@ static struct level *top(struct scan *s)
         return &s->levels[s->depth - 1];
 }
 
-/* An error about the message being scanned; names come from the descriptor, so they are ours. */
+/* An error about the message being scanned; field names come from the descriptor, so they are trusted. */
 #define refuse(s, format, ...)                                                                     \
         error_new(ERROR_INVALID_ARGUMENT, "message %s " format,                                    \
                   top(s)->type->short_name __VA_OPT__(, ) __VA_ARGS__)
 
-/* Reads a varint of at most ten bytes that stands before `end`. */
+/* Reads a varint of at most ten bytes that ends before `end`. */
 static bool read_varint(struct scan *s, size_t end, uint64_t *ret)
 {
         uint64_t value = 0;
@@ -98,7 +98,7 @@ static bool is_packable(ProtobufCType type)
         return type != PROTOBUF_C_TYPE_STRING && type != PROTOBUF_C_TYPE_BYTES && type != PROTOBUF_C_TYPE_MESSAGE;
 }
 
-/* Whether a varint is a value of the field's type: protobuf-c would cut it silently. */
+/* Whether a varint is in the range of the field's type: protobuf-c would truncate it silently. */
 static bool varint_fits(const ProtobufCFieldDescriptor *field, uint64_t value)
 {
         int64_t number = (int64_t)value;
@@ -126,7 +126,7 @@ static struct error *count_field(struct scan *s)
         return NULL;
 }
 
-/* A singular field comes once, and of a oneof one member does: mergers and last-wins are where parsers differ. */
+/* A singular field may occur once, and one member per oneof: parsers disagree about repetitions. */
 static struct error *check_repetition(struct scan *s, const ProtobufCFieldDescriptor *field)
 {
         struct level *level = top(s);
@@ -167,7 +167,7 @@ static void copy_bytes(struct scan *s, size_t from, size_t to)
         s->copied += to - from;
 }
 
-/* The message is complete: its length in the copy is known now. */
+/* Ends a message: its length in the copy is now known and written. */
 static void leave(struct scan *s)
 {
         struct level *level = top(s);
@@ -219,7 +219,7 @@ static struct error *check_text(struct scan *s, const ProtobufCFieldDescriptor *
         return NULL;
 }
 
-/* Steps over a value of a field that the type does not have; groups are refused with all else that is odd. */
+/* Skips a value of an unknown field; groups and invalid wire types are refused. */
 static struct error *skip_unknown(struct scan *s, uint32_t number, unsigned wire)
 {
         size_t end = top(s)->end;
@@ -253,7 +253,7 @@ static struct error *skip_unknown(struct scan *s, uint32_t number, unsigned wire
         return NULL;
 }
 
-/* The tag has been read, `began` is where it stands. */
+/* The tag has been read; `began` is its offset. */
 static struct error *scan_known(struct scan *s, const ProtobufCFieldDescriptor *field, unsigned wire, size_t began)
 {
         size_t end = top(s)->end;
@@ -280,7 +280,7 @@ static struct error *scan_known(struct scan *s, const ProtobufCFieldDescriptor *
                 value = 4;
         else if (wire == PROTOBUF_C_WIRE_TYPE_64BIT)
                 value = 8;
-        else if (!read_varint(s, end, &value) || s->at - prefix_at > 5) /* protobuf-c reads five bytes of a length */
+        else if (!read_varint(s, end, &value) || s->at - prefix_at > 5) /* protobuf-c reads at most five bytes of a length */
                 return refuse(s, "has a bad length in field '%s'", field->name);
         if (value > end - s->at)
                 return refuse(s, "is cut short in field '%s'", field->name);
@@ -320,7 +320,7 @@ static struct error *scan_field(struct scan *s)
         return field == NULL ? skip_unknown(s, (uint32_t)number, wire) : scan_known(s, field, wire, began);
 }
 
-/* Walks the whole message with a stack of its own; with s->copy set, writes it again without unknown fields. */
+/* Scans the whole message with an explicit stack; with s->copy set, writes a copy without unknown fields. */
 static struct error *scan_message(struct scan *s, const ProtobufCMessageDescriptor *type)
 {
         TRY(enter(s, type, s->in.len));
@@ -345,10 +345,10 @@ unsigned wire_only_field(struct str bytes)
         return (unsigned)(tag >> 3);
 }
 
-/* What protobuf-c allocates from. */
+/* The memory for protobuf-c's allocator. */
 struct source {
         struct arena *arena;
-        bool is_empty; /* it asked for more than there is */
+        bool is_empty; /* an allocation did not fit */
 };
 
 static void *allocate(void *ctx, size_t size)
@@ -388,7 +388,7 @@ struct error *wire_decode(struct arena *a, const ProtobufCMessageDescriptor *typ
         struct source source = { .arena = a };
         ProtobufCAllocator allocator = { .alloc = allocate, .free = leave_to_arena, .allocator_data = &source };
         ProtobufCMessage *msg = protobuf_c_message_unpack(type, &allocator, bytes.len, str_bytes(bytes));
-        if (msg == NULL) /* after the scan nothing but memory can be missing, or what proto2 calls required */
+        if (msg == NULL) /* after the scan, only memory or a required field of proto2 can be missing */
                 return source.is_empty ? arena_is_full(type)
                                        : error_new(ERROR_INVALID_ARGUMENT, "message %s lacks a required field",
                                                    type->short_name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first byte picks a message type, the rest is decoded. What is accepted must encode, decode again
- * and encode to the same bytes, hold no unknown field, and stay within its arena.
+ * The first byte selects a message type, the rest is decoded. An accepted message must encode, decode again
+ * and encode to the same bytes, have no unknown field, and stay within its arena.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -22,15 +22,15 @@ struct tunnel_dial {
         struct tunnel_stream *stream;
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
-        int64_t status;       /* 0: not answered */
-        struct buf refusal;   /* what the agent says */
+        int64_t status;       /* 0: no answer */
+        struct buf refusal;   /* the agent's error message */
         struct error *failure;
         bool is_answered;     /* the headers are complete */
 };
 
 /* ---- answers ------------------------------------------------------------------------------------------------- */
 
-/* NULL: the agent has accepted. */
+/* The error of a dial; NULL: the agent has accepted. */
 static struct error *verdict(struct tunnel_dial *d)
 {
         struct error *err = d->failure;
@@ -40,7 +40,7 @@ static struct error *verdict(struct tunnel_dial *d)
                 return err;
         if (d->is_answered)
                 return status_to_error(tunnel_code_of(d->status), buf_str(&d->refusal));
-        err = d->stream->broken; /* it left the wire without an answer */
+        err = d->stream->broken; /* the stream was closed without an answer */
         d->stream->broken = NULL;
         return err != NULL ? err : error_new(ERROR_UNAVAILABLE, "the node did not answer");
 }
@@ -50,7 +50,7 @@ static void report_dial(struct tunnel_end *e UNUSED, struct tunnel_stream *s)
         struct tunnel_dial *d = s->dial;
 
         if (!d->is_answered && d->failure == NULL && s->end != NULL)
-                return; /* bytes before the answer: they wait */
+                return; /* data arrived before the answer: it waits */
         struct error *err = verdict(d);
 
         s->dial = NULL;
@@ -61,7 +61,7 @@ static void report_dial(struct tunnel_end *e UNUSED, struct tunnel_stream *s)
         free(d);
 }
 
-/* err is owned; the first one counts. */
+/* err is owned; if called again, the first error stays. */
 static void fail(struct tunnel_dial *d, struct error *err)
 {
         if (d->failure != NULL)
@@ -130,7 +130,7 @@ static void on_end(struct h2 *h)
         if (!t->is_closed && !t->is_end_reported) {
                 t->is_end_reported = true;
                 t->on_end(t->ctx, end_reason(&t->end));
-                return; /* the owner may have closed it in there, then another turn is due */
+                return; /* the owner may have closed the tunnel in the callback; another turn is due then */
         }
         if (!t->is_closed || h->is_turn_due)
                 return;
@@ -169,7 +169,7 @@ void tunnel_close(struct tunnel *t)
                 return;
         t->is_closed = true;
         h2_end(&t->end.h2, NULL);
-        h2_request_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
+        h2_request_turn(&t->end.h2); /* also when the connection had ended before: the turn frees the tunnel */
 }
 
 void tunnel_drain(struct tunnel *t)
@@ -178,7 +178,7 @@ void tunnel_drain(struct tunnel *t)
         h2_go_away(&t->end.h2);
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------------------- */
+/* ---- dialling -------------------------------------------------------------------------------------------------------- */
 
 static void submit(struct tunnel_stream *s, const struct tunnel_request *request)
 {
@@ -195,7 +195,7 @@ static void submit(struct tunnel_stream *s, const struct tunnel_request *request
         };
 
         s->id = nghttp2_submit_request(h->session, NULL, headers, ARRAY_LEN(headers), &tunnel_stream_source, s);
-        if (s->id < 0) /* the numbers for streams are used up, after 2^30 of them */
+        if (s->id < 0) /* stream numbers are exhausted, after 2^30 streams */
                 fail(s->dial, error_new(ERROR_UNAVAILABLE, "no more connections in this tunnel: %s", nghttp2_strerror(s->id)));
         h2_wants(h);
 }

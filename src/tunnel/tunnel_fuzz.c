@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One end of a tunnel receives a sound beginning of HTTP/2 and then arbitrary bytes. The first byte of the
- * input says which end, and in which pieces the rest comes.
+ * One end of a tunnel receives a valid beginning of HTTP/2 and then arbitrary bytes. The first byte of the
+ * input selects the end, and the pieces in which the rest arrives.
  *
- * Whatever comes: a dial is done once, an incoming stream is answered or reported gone, a stream ends once and says
- * nothing afterwards, the tunnel ends once; and the bytes sent stay in proportion to the bytes received.
+ * Properties: a dial is done once, an incoming stream is answered or reported gone, a stream ends once and has
+ * no events afterwards, the tunnel ends once; and the bytes sent stay in proportion to the bytes received.
  */
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@ enum { ANSWER_BASE = 8 * KiB, ANSWER_PER_BYTE = 64, STREAMS_MAX = 256 };
                         abort();                                                                   \
         } while (0)
 
-/* A stream that counts what is written and takes all of it. */
+/* A stream that counts the bytes written and accepts all of them. */
 struct sink {
         struct stream stream;
         size_t *written;
@@ -97,7 +97,7 @@ static void echo(struct world *w, struct stream *s)
 
         *e = (struct echo){ .stream = s };
         stream_listen(s, &echo_events, e);
-        if (w->echo_count % 4 != 0) /* some never read */
+        if (w->echo_count % 4 != 0) /* some streams never read */
                 stream_read(s, true);
 }
 
@@ -198,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 s->events->on_read(s->ctx, str_of_bytes(settings, sizeof settings - 1));
         }
         receive(&loop, &w, s, data, size);
-        size_t gone_before = w.gone + (w.waiting != NULL); /* no event comes once it is closed */
+        size_t gone_before = w.gone + (w.waiting != NULL); /* no event follows once the tunnel is closed */
         tunnel_server_close(agent);
         tunnel_close(proxy);
         turn(&loop);

@@ -19,7 +19,7 @@ struct tunnel_server {
         bool is_drain_due, is_drain_reported;
 };
 
-/* A request header's value. */
+/* The value of a request header. */
 struct field {
         char text[LIMIT_NAME];
         size_t len;
@@ -29,7 +29,7 @@ struct tunnel_incoming {
         struct tunnel_stream *stream;
         struct field host_id, service, kind, name, connection_id, client_addr, user;
         bool is_connect;
-        bool is_bad;   /* a value is longer than any we would send */
+        bool is_bad;   /* a value exceeds the maximum of the protocol */
         bool is_whole; /* the headers are complete */
         bool is_reported;
 };
@@ -50,7 +50,7 @@ static struct str field_str(const struct field *f)
         return (struct str){ f->text, f->len };
 }
 
-/* NULL: the header is not read. */
+/* NULL: the header is ignored. */
 static struct field *field_of(struct tunnel_incoming *v, struct str name)
 {
         const struct {
@@ -100,7 +100,7 @@ static void on_headers(struct h2 *h, int32_t id)
         tunnel_stream_note(s);
 }
 
-/* The incoming stream has its answer, or needs none. */
+/* Ends the state of an incoming stream: it was answered, or needs no answer. */
 static struct tunnel_stream *incoming_end(struct tunnel_incoming *v)
 {
         struct tunnel_stream *s = v->stream;
@@ -124,7 +124,7 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
                 .user = field_str(&v->user),
         };
 
-        if (s->end == NULL) { /* the client has left before it was answered */
+        if (s->end == NULL) { /* the stream was closed before it was answered */
                 if (v->is_reported && !t->is_closed)
                         t->events->on_gone(t->ctx, v);
                 stream_close(&incoming_end(v)->stream);
@@ -141,7 +141,7 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
                 t->events->on_connect(t->ctx, v, &request);
 }
 
-/* The answer, unless the client has just left. */
+/* Submits the answer, unless the stream was just closed. */
 static void submit(struct tunnel_stream *s, const nghttp2_nv *headers, size_t count, const nghttp2_data_provider *source)
 {
         if (s->end == NULL || s->end->h2.is_over)
@@ -180,7 +180,7 @@ void tunnel_refuse(struct tunnel_incoming *v, struct error *err)
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-/* A refusal is out: what the proxy still has to say is of no interest. */
+/* A refusal was sent: the rest of the proxy's request is not needed. */
 static void on_sent_last(struct h2 *h, int32_t id)
 {
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
@@ -231,7 +231,7 @@ static void on_end(struct h2 *h)
         if (!t->is_closed && !t->is_end_reported) {
                 t->is_end_reported = true;
                 t->events->on_end(t->ctx, end_reason(&t->end));
-                return; /* the owner may have closed it in there, then another turn is due */
+                return; /* the owner may have closed the tunnel in the callback; another turn is due then */
         }
         if (!t->is_closed || h->is_turn_due)
                 return;
@@ -273,5 +273,5 @@ void tunnel_server_close(struct tunnel_server *t)
                 return;
         t->is_closed = true;
         h2_end(&t->end.h2, NULL);
-        h2_request_turn(&t->end.h2); /* also when it had ended before: the turn frees it */
+        h2_request_turn(&t->end.h2); /* also when the connection had ended before: the turn frees the tunnel */
 }

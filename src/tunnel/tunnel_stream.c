@@ -17,7 +17,7 @@ struct piece {
 
 enum {
         PIECE_ROOM = LOOP_BUFFER - sizeof(struct piece),
-        SMALL_ROOM = LIMIT_STREAM_WINDOW_FIRST, /* of one who does not read: he may never */
+        SMALL_ROOM = LIMIT_STREAM_WINDOW_FIRST, /* for a stream whose owner has paused, perhaps for ever */
 };
 
 static void drop_first(struct loop *l, struct byte_queue *q)
@@ -69,13 +69,13 @@ static void queue_put(struct loop *l, struct byte_queue *q, struct str bytes, bo
         }
 }
 
-/* The bytes that lie together at the front. */
+/* The first contiguous bytes. */
 static struct str queue_front(const struct byte_queue *q)
 {
         return q->first == NULL ? (struct str){ 0 } : (struct str){ q->first->bytes + q->first->head, q->first->len };
 }
 
-/* len: at most what queue_front has. */
+/* len: at most the length of queue_front(). */
 static void queue_advance(struct loop *l, struct byte_queue *q, size_t len)
 {
         q->first->head += len;
@@ -111,7 +111,7 @@ void tunnel_stream_note(struct tunnel_stream *s)
         s->is_ready = true;
         s->refs++;
         s->next_ready = NULL;
-        if (s->end == NULL) { /* what is left of a stream whose tunnel may be gone */
+        if (s->end == NULL) { /* a detached stream: its tunnel may be freed */
                 loop_defer(s->loop, report_alone, s);
                 return;
         }
@@ -128,8 +128,8 @@ void tunnel_stream_leave(struct tunnel_stream *s, struct error *err)
         }
         struct h2 *h = &s->end->h2;
 
-        s->is_shut = true; /* whatever is written now is lost */
-        s->is_drained |= s->out.len > 0; /* so that no writer waits to write more */
+        s->is_shut = true; /* bytes written from now on are dropped */
+        s->is_drained |= s->out.len > 0; /* wakes a writer that waits for room */
         queue_drop(s->loop, &s->out);
         if (err != NULL) {
                 s->is_broken = true;
@@ -158,7 +158,7 @@ static void reset(struct tunnel_stream *s)
         h2_wants(&s->end->h2);
 }
 
-/* A reader that keeps up with the sender gets more: the window doubles each time a whole window was read. */
+/* A reader that keeps up with the sender gets a larger window: it doubles each time a whole window was read. */
 static void grow(struct tunnel_stream *s, size_t len)
 {
         size_t window = 2 * s->window < LIMIT_TUNNEL_WINDOW ? 2 * s->window : LIMIT_TUNNEL_WINDOW;
@@ -181,7 +181,7 @@ void tunnel_stream_grow_by(struct stream *stream, bool (*may_grow)(void *ctx, si
         s->grow_ctx = ctx;
 }
 
-/* What the peer may send again. */
+/* Returns window to the peer for bytes that were consumed. */
 static void consume(struct tunnel_stream *s, size_t len)
 {
         if (s->end == NULL || s->end->h2.is_over || len == 0)
@@ -201,7 +201,7 @@ static void resume(struct tunnel_stream *s)
         h2_wants(&s->end->h2);
 }
 
-/* ---- the stream's owner ---------------------------------------------------------------------------------------- */
+/* ---- functions for the stream's owner -------------------------------------------------------------------------- */
 
 static void tunnel_stream_read(struct stream *stream, bool wanted)
 {
@@ -230,7 +230,7 @@ static void tunnel_stream_shutdown(struct stream *stream)
         resume(s);
 }
 
-/* There is no reader any more: received bytes are dropped, and once all is sent a reset informs the peer. */
+/* The reader is gone: received bytes are dropped, and once all output is sent a reset informs the peer. */
 static void tunnel_stream_close(struct stream *stream)
 {
         struct tunnel_stream *s = tunnel_stream_of(stream);
@@ -284,14 +284,14 @@ void tunnel_stream_abandon(struct tunnel_stream *s)
         unref(s);
 }
 
-/* ---- the wire ---------------------------------------------------------------------------------------------------- */
+/* ---- input and output -------------------------------------------------------------------------------------------- */
 
 static ssize_t offer(nghttp2_session *session, int32_t id, uint8_t *out UNUSED, size_t room, uint32_t *flags,
                      nghttp2_data_source *source UNUSED, void *ctx UNUSED)
 {
         struct tunnel_stream *s = nghttp2_session_get_stream_user_data(session, id);
 
-        if (s == NULL) { /* it has left: nothing more to say */
+        if (s == NULL) { /* the stream is detached: no more output */
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
                 return 0;
         }
@@ -307,7 +307,7 @@ static ssize_t offer(nghttp2_session *session, int32_t id, uint8_t *out UNUSED, 
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
                 s->is_shut = true;
                 if (s->is_closed)
-                        tunnel_stream_note(s); /* the reset follows */
+                        tunnel_stream_note(s); /* the reset is sent next */
         }
         return (ssize_t)len;
 }
@@ -341,7 +341,7 @@ void end_on_data(struct h2 *h, int32_t id, struct str bytes)
                 consume(s, bytes.len);
                 return;
         }
-        queue_put(s->loop, &s->in, bytes, !s->wanted); /* its window bounds it */
+        queue_put(s->loop, &s->in, bytes, !s->wanted); /* the window limits its size */
         if (s->wanted)
                 tunnel_stream_note(s);
 }
@@ -356,12 +356,12 @@ void end_on_last(struct h2 *h, int32_t id)
         tunnel_stream_note(s);
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------------------- */
+/* ---- events for the owner ------------------------------------------------------------------------------------------ */
 
 /* Delivers received bytes until the owner pauses or closes the stream. */
 static void deliver(struct tunnel_stream *s)
 {
-        struct byte_queue in = s->in; /* the owner may close the stream meanwhile */
+        struct byte_queue in = s->in; /* moved out: the owner may close the stream in the callback */
         size_t before = in.len;
 
         s->in = (struct byte_queue){ 0 };
@@ -374,7 +374,7 @@ static void deliver(struct tunnel_stream *s)
         if (s->is_closed || s->is_broken)
                 queue_drop(s->loop, &in);
         consume(s, before - in.len);
-        s->in = in; /* nothing comes during the owner's callback */
+        s->in = in; /* nothing was received during the callback */
 }
 
 static void report_end(struct tunnel_stream *s, struct error *err)
