@@ -219,7 +219,7 @@ static struct error *take_fields(struct http1_request *request, const struct fie
         return NULL;
 }
 
-/* The next line without its CRLF, or *ret_complete false. A bare LF or CR is a fault. */
+/* The next line without its CRLF, or *ret_complete false. A bare LF or CR is an error. */
 static struct error *next_line(struct str *rest, struct str *ret, bool *ret_complete)
 {
         size_t end = str_find_char(*rest, '\n');

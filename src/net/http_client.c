@@ -394,7 +394,7 @@ static curl_socket_t opens_socket(void *ctx, curlsocktype purpose, struct curl_s
         if (fd >= 0) {
                 struct peer *p = NEW(struct peer);
 
-                forget_peer(c, fd); /* libcurl closes some sockets without a callback: an older entry with this descriptor is stale */
+                forget_peer(c, fd); /* libcurl closes some sockets without a callback: removes a stale entry */
                 *p = (struct peer){ c->peers, fd, true, false };
                 c->peers = p;
         }
@@ -419,10 +419,10 @@ static bool fits(struct http_call *call, size_t len)
         return true;
 }
 
-/* A header that frames an answer must come once: parsers disagree on which of two values is valid. */
+/* A header that frames the answer or names its encoding may come once: parsers disagree on which of two is valid. */
 static bool is_ambiguous(struct http_call *call, struct str name)
 {
-        static const char *const framing[] = { "content-length", "transfer-encoding", "content-type", "content-encoding" }; /* in the order of the bits */
+        static const char *const framing[] = { "content-length", "transfer-encoding", "content-type", "content-encoding" }; /* the bits, in order */
         const unsigned both = FRAMED_BY_LENGTH | FRAMED_BY_CHUNKS;
 
         for (unsigned i = 0; i < ARRAY_LEN(framing); i++) {

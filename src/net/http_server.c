@@ -172,7 +172,7 @@ static bool is_head(const struct http_exchange *x)
         return str_equal(x->request.method, STR("HEAD"));
 }
 
-/* After an unread body the next request cannot be found, so the connection is closed. */
+/* Decides whether the connection closes after this exchange: after an unread body the next request cannot be found. */
 static void settle_persistence(struct http_exchange *x)
 {
         struct http_server *h = server_of(x);

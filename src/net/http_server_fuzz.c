@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct run whole, pieces;
 
-        if (size == 0 || size > 4 * KiB) /* the limit of bytes in advance depends on the pieces */
+        if (size == 0 || size > 4 * KiB) /* longer input may exceed the limit of buffered bytes, depending on the pieces */
                 return 0;
         run(&whole, str_of_bytes(data + 1, size - 1), LOOP_BUFFER);
         run(&pieces, str_of_bytes(data + 1, size - 1), data[0] % 32 + 1u);

@@ -2,13 +2,13 @@
 /*
  * A connected socket as a stream.
  *
- * An idle one holds no buffer: reads go through a buffer of the loop, writes go to the kernel at once,
- * and only what the kernel does not take is queued. After stream_close() the socket may linger:
+ * An idle socket holds no buffer: reads use a loop buffer, writes are passed to the kernel at once,
+ * and only the bytes that the kernel does not accept are queued. After stream_close() the socket may linger:
  *
- *     open ──close──▶ sending what is queued ──▶ FIN sent, reading until the peer's end ──▶ closed
+ *     open ──close──▶ sending the queue ──▶ FIN sent, reading until the peer's end ──▶ closed
  *
  * because a close() with unread input makes the kernel reset the connection, and the reset may destroy
- * our last words (an HTTP refusal, a TLS alert) before the peer reads them.
+ * the last bytes sent (an HTTP refusal, a TLS alert) before the peer reads them.
  */
 #include "net/socket.h"
 
@@ -162,7 +162,7 @@ static size_t send_some(struct socket *s, struct str bytes)
 static void enqueue(struct socket *s, struct str bytes)
 {
         if (s->queue_head + s->queue_len + bytes.len > s->queue_room) {
-                /* At least doubling keeps the cost of moving queued bytes proportional to the bytes written; the first block fits exactly. */
+                /* Doubling at least keeps the cost of moving in proportion to the bytes written; the first block fits exactly. */
                 size_t needed = s->queue_len + bytes.len;
                 size_t room = s->queue == NULL ? needed : needed > s->queue_room / 2 ? 2 * needed : s->queue_room;
                 char *queue = mem_resize(NULL, room, 1);

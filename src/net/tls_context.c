@@ -140,7 +140,7 @@ static struct error *store_of(const struct tls_context *c, struct str trust_pem,
 
 /* ---- callbacks of OpenSSL ------------------------------------------------------------------------------ */
 
-/* The longest matching name of the identities; NULL if none matches. */
+/* The identity with the longest name that matches; NULL if none matches. */
 static SSL_CTX *identity_for(const struct tls_context *c, struct str name)
 {
         SSL_CTX *found = NULL;

@@ -192,7 +192,7 @@ static void release(struct tls_stream *t)
         tls_unref(t);
 }
 
-/* Calls done. After this the stream is the owner's, or it is freed and the error in t->end was reported. */
+/* Calls done with the stream, which the owner owns from then on, or with the error in t->end and releases the stream. */
 static void handshake_finish(struct tls_stream *t)
 {
         struct tls_handshake *h = t->handshake;

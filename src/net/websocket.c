@@ -4,10 +4,10 @@
  *
  *     open ──close sent──► closing ──close received──► ended
  *       ├────close received, answered at once───────────▲
- *     └──► broken: the peer failed, or violated the protocol (a close frame with the status is sent)
+ *       └──► broken: the peer failed, or violated the protocol (a close frame with the status is sent)
  *
- * libwslay parses and serializes; it has no access to the socket. It reads from `in`, a view of the bytes just delivered by the
- * lower stream, and its output is gathered into one write. Payload is unmasked into one loop buffer and delivered at once, so that a
+ * libwslay parses and serializes; it has no access to the socket. It reads from `in`, a view of the bytes that the lower stream
+ * just delivered. Output is gathered into one write. Payload is unmasked into one loop buffer and delivered at once, so that a
  * stream holds no payload and pausing it pauses the lower stream only.
  */
 #include "net/websocket.h"
@@ -38,7 +38,7 @@ struct websocket {
         size_t control_bytes; /* answers to control frames sent since the lower stream's output queue was last empty */
         uint16_t refused;     /* status of the close frame for a protocol error that libwslay does not detect; 0: none */
         unsigned refs;        /* one for the owner, one for each callback on the stack */
-        uint64_t message;     /* length of the current message, summed over its frames so far; libwslay checks it only when it buffers */
+        uint64_t message;     /* length of the current message, from its frame headers; libwslay checks it only when it buffers */
         uint8_t opcode;       /* of the current frame */
         bool has_read;        /* bytes were received since the keepalive timer last fired */
         bool is_pinged;       /* a ping is unanswered */
@@ -107,7 +107,7 @@ static int on_wslay_mask(wslay_event_context_ptr wslay, uint8_t *out, size_t len
         return 0;
 }
 
-/* Refuses all further input of the peer. */
+/* Refuses all further input of the peer, and queues a close frame with the status. */
 static void refuse(struct websocket *w, uint16_t status)
 {
         w->refused = status;

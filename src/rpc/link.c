@@ -223,7 +223,7 @@ static void on_link_end(void *ctx, struct error *err)
 
 static const struct stream_events link_stream_events = { on_link_read, on_link_drain, on_link_end };
 
-/* The timer runs to the earliest deadline, or to an earlier time if that request was answered: it is then started again. */
+/* The timer runs to the earliest deadline or, if that request was answered, to an earlier time: when it fires it restarts. */
 static void arm(struct link *k, struct instant deadline)
 {
         if (timer_is_running(k->timer) && k->timer_due.ns <= deadline.ns)

@@ -39,7 +39,7 @@ void link_server_free(struct link_server *s)
         free(s);
 }
 
-/* Appends the result of one read, at most to the size of the largest frame. Zero bytes: the end or, with MSG_DONTWAIT, no data. */
+/* Appends the result of one read, up to the size of the largest frame. Zero bytes: the end or, with MSG_DONTWAIT, no data. */
 static struct error *read_some(struct link_server *s, int flags, size_t *ret_count)
 {
         size_t before = s->in.len;

@@ -6,7 +6,7 @@
  *        │ guard                                        │
  *     waiting for the one message (unary), or           │
  *     open: messages to the handler (stream)            ▼
- *        │ rpc_call_finish, or on_gone and failed by us ──▶ finished: queue, then trailers
+ *        │ rpc_call_finish, or failed (on_gone) ──▶ finished: queue, then trailers
  *        └─ reset, connection lost: on_gone ──▶ freed ◀─┘ stream closed by both, or lingered too long
  */
 #include <stdlib.h>

@@ -29,7 +29,7 @@ struct tunnel_incoming {
         struct tunnel_stream *stream;
         struct field host_id, service, kind, name, connection_id, client_addr, user;
         bool is_connect;
-        bool is_bad;   /* a value exceeds the maximum of the protocol */
+        bool is_bad;   /* a value is longer than any that a proxy sends */
         bool is_whole; /* the headers are complete */
         bool is_reported;
 };
