@@ -33,7 +33,7 @@ struct assume_role {
         void *ctx;
 };
 
-/* ---- words ---------------------------------------------------------------------------------------------- */
+/* ---- texts ---------------------------------------------------------------------------------------------- */
 
 static const char *action_of(const struct assume_role_request *r)
 {
@@ -89,7 +89,7 @@ struct error *assume_role_read(struct str body, const char *action, struct aws_c
         return err == NULL ? NULL : error_wrap(err, "the answer of STS is strange");
 }
 
-/* ---- the exchange ---------------------------------------------------------------------------------------- */
+/* ---- the request ----------------------------------------------------------------------------------------- */
 
 static void finish(struct assume_role *a, struct aws_credentials *c, struct error *err)
 {
@@ -157,7 +157,7 @@ static void on_answer(void *ctx, const struct http_answer *answer, struct error 
                 finish(a, NULL, refusal(a, answer->status, answer->body));
 }
 
-/* "sts.us-west-2.amazonaws.com" of an endpoint, as it stands in the Host header. */
+/* The host of an endpoint, as in the Host header: "sts.us-west-2.amazonaws.com". */
 static struct str host_of(struct str endpoint)
 {
         struct str host = str_slice(endpoint, str_starts_with(endpoint, STR("https://")) ? 8 : 7, endpoint.len);
@@ -172,7 +172,7 @@ static struct str host_of(struct str endpoint)
 
 #define FORM_TYPE "application/x-www-form-urlencoded; charset=utf-8"
 
-/* Signs the form and starts the request with the lines that result. */
+/* Signs the form and starts the request with the resulting header lines. */
 static struct error *request_signed(struct assume_role *a, struct http_request *r, struct walltime now)
 {
         AUTO(buf) date = BUF_MAX(64);

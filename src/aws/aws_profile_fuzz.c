@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Property: what was understood, written down plainly and read again, is understood the same; CRLF line
+ * Property: a parsed file, serialized and parsed again, gives the same result; CRLF line
  * ends change nothing; and an error about a file stays within the limits.
  */
 #include "aws/profile_file_internal.h"
@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The value with its further lines indented, as a continuation is written. */
+/* The value with its further lines indented, as continuation lines. */
 static void put_value(struct buf *out, struct str value)
 {
         for (size_t i = 0; i < value.len; i++) {
@@ -19,7 +19,7 @@ static void put_value(struct buf *out, struct str value)
         }
 }
 
-/* In the config file, characters with a meaning of their own are put in quotes. */
+/* In the config file, characters with a special meaning are quoted. */
 static void put_name(struct buf *out, struct str name, enum profile_file file)
 {
         for (size_t i = 0; i < name.len; i++) {

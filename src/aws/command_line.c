@@ -13,7 +13,7 @@ void command_words_free(char **words)
         free(words);
 }
 
-/* Copies one word; *at is where it begins, then where it ends. False when a quote stays open. */
+/* Copies one word; *at is its start, and then its end. False if a quote is not closed. */
 static bool take_word(struct str line, size_t *at, struct buf *word)
 {
         char quote = '\0';
@@ -30,11 +30,11 @@ static bool take_word(struct str line, size_t *at, struct buf *word)
                         quote = c;
                 } else if (c == '\\' && quote != '\'' && *at + 1 < line.len &&
                            (quote == '\0' || next == '"' || next == '\\')) {
-                        /* POSIX 2.2.1 and 2.2.3: inside double quotes it escapes only what has a meaning there. */
+                        /* POSIX 2.2.1 and 2.2.3: inside double quotes a backslash escapes only special characters. */
                         buf_put_char(word, next);
                         (*at)++;
                 } else if (c == '\\' && quote == '\0') {
-                        return false; /* nothing left to escape */
+                        return false; /* a backslash at the end */
                 } else {
                         buf_put_char(word, c);
                 }

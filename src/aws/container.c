@@ -16,7 +16,7 @@ static struct error *url_error(struct str url, const char *variable, const char 
         return error_new(ERROR_INVALID_ARGUMENT, "%s is '%s': %s", variable, shown, why);
 }
 
-/* Whether plain http may go there: loopback, ECS, EKS. No name but localhost, for a name can lead anywhere. */
+/* Whether plain http is allowed: loopback, ECS, EKS. The only name is localhost, since a name can resolve to any address. */
 static bool is_near(struct str host)
 {
         static const char *const addresses[] = { ECS_ADDRESS, "169.254.170.23", "localhost" };

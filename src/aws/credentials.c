@@ -3,10 +3,10 @@
  *   start ──► region ──► source ──► roles ──► done
  *                │          │         ▲ │
  *                │          │         └─┘ one role after the other
- *                └── asks the metadata service only if nothing names a region
+ *                └── queries the metadata service only if no setting has a region
  *
- * Each step either ends at once and goes on to the next, or starts one request whose answer goes on. A
- * source that is not configured says why in `tried`; one that is configured and fails ends it all.
+ * Each step either ends at once and starts the next, or starts one request whose answer starts the next. A
+ * source that is not configured records the reason in `tried`; a source that is configured and fails ends the resolution.
  */
 #include "aws/credentials.h"
 
@@ -69,7 +69,7 @@ static void describe(struct aws_resolve *a, char *what)
         a->described = what;
 }
 
-/* Nothing had credentials: says what was looked at. */
+/* The error if no source has credentials: lists the sources that were tried. */
 static struct error *nothing_found(const struct aws_resolve *a)
 {
         AUTO(buf) list = BUF_MAX(8 * KiB);
@@ -81,7 +81,7 @@ static struct error *nothing_found(const struct aws_resolve *a)
                           "finds with: teleport aws identity");
 }
 
-/* The source in hand has none. */
+/* The current source has no credentials: tries the next one. */
 void resolve_go_on(struct aws_resolve *a, char *outcome)
 {
         tried(a, outcome);
@@ -89,14 +89,14 @@ void resolve_go_on(struct aws_resolve *a, char *outcome)
         step_source(a);
 }
 
-/* The source in hand is broken. */
+/* The current source failed: ends the resolution. */
 void resolve_fail(struct aws_resolve *a, struct error *err)
 {
         tried(a, str_dup(str_of(err->what)));
         resolve_finish(a, err);
 }
 
-/* The source in hand gave credentials, which are in r.credentials now. */
+/* The current source succeeded: its credentials are in r.credentials. */
 void resolve_succeed(struct aws_resolve *a, const char *what)
 {
         const struct aws_credentials *c = &a->r.credentials;
@@ -124,7 +124,7 @@ static struct error *read_environment(const struct aws_settings *s, struct aws_c
         struct str token = aws_env(s, "AWS_SESSION_TOKEN"), expiry = aws_env(s, "AWS_CREDENTIAL_EXPIRATION");
 
         *ret_found = false;
-        /* A secret key alone selects nothing: the SDKs ignore it, a leftover in the environment, and look further. */
+        /* A secret key alone selects nothing: the SDKs ignore it as a leftover in the environment, and try the next source. */
         if (str_is_empty(id))
                 return NULL;
         if (str_is_empty(secret))
@@ -181,7 +181,7 @@ static void on_assumed(void *ctx, struct aws_credentials *c, struct error *err)
         resolve_succeed(a, what);
 }
 
-/* Region and endpoint are set, the rest is the caller's. */
+/* Starts AssumeRole; region and endpoint are set here, the other fields by the caller. */
 static void assume(struct aws_resolve *a, struct assume_role_request *r)
 {
         AUTO_MEM char *url = NULL;
@@ -189,7 +189,7 @@ static void assume(struct aws_resolve *a, struct assume_role_request *r)
         bool is_custom = false;
         struct error *err = NULL;
 
-        if (a->r.sts.name[0] == '\0') { /* its region is the reason; this says so */
+        if (a->r.sts.name[0] == '\0') { /* without a host there is an error about the region; this reports it */
                 const struct sts_host_options hosts = { .fips = a->r.fips };
                 err = sts_host_for_region(str_of(a->r.region), &hosts, &a->r.sts);
         }
@@ -209,7 +209,7 @@ static void assume(struct aws_resolve *a, struct assume_role_request *r)
         a->assume = assume_role_start(a->loop, a->http, r, on_assumed, a);
 }
 
-/* A token file is read at each use: it is rotated by replacing the file. */
+/* The token file is read at each use: it is rotated by replacing the file. */
 static void assume_with_token(struct aws_resolve *a, struct str path, struct str role, struct str session)
 {
         AUTO_MEM char *path_text = str_dup(path);
@@ -247,7 +247,7 @@ static void try_web_identity(struct aws_resolve *a)
         assume_with_token(a, path, role, aws_env(&a->settings, "AWS_ROLE_SESSION_NAME"));
 }
 
-/* Assumes what is left of the roles of a profile, one by one. */
+/* Assumes the remaining roles of a profile, one by one. */
 static void step_roles(struct aws_resolve *a)
 {
         if (a->source != SOURCE_PROFILE || a->next_role == a->plan.role_count) {
@@ -393,7 +393,7 @@ static void step_source(struct aws_resolve *a)
 
 /* ---- region ---------------------------------------------------------------------------------------------------- */
 
-/* The region is known: which host is signed for follows from it. */
+/* The region is known: it determines the host to sign for. */
 static void region_is(struct aws_resolve *a, struct str region, const char *source)
 {
         const struct sts_host_options hosts = { .fips = a->settings.fips };
@@ -460,7 +460,7 @@ static void step_region(struct aws_resolve *a)
                 resolve_read_imds(a, "/latest/meta-data/placement/region", on_instance_region);
 }
 
-/* ---- the beginning ----------------------------------------------------------------------------------------------- */
+/* ---- start ------------------------------------------------------------------------------------------------------- */
 
 static void warn_of_endpoints(struct aws_resolve *a)
 {

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 
-/* Printable ASCII without blanks: what a token and a key ID consist of. */
+/* Printable ASCII without blanks: the characters of a token and of a key ID. */
 static bool is_visible(struct str s, size_t max)
 {
         for (size_t i = 0; i < s.len; i++)
@@ -18,7 +18,7 @@ static struct error *check_credentials(const struct aws_credentials *c)
 {
         struct str id = secret_str(&c->access_key_id);
 
-        /* The ID stands in a list of the Authorization header: "Credential=ID/…, SignedHeaders=…". */
+        /* The ID is part of a list in the Authorization header: "Credential=ID/…, SignedHeaders=…". */
         if (!is_visible(id, 128) || str_find_char(id, '/') < id.len || str_find_char(id, ',') < id.len)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the AWS access key ID is malformed"),
                                   "look for a blank or line break in it where it is configured");
@@ -63,7 +63,7 @@ struct error *aws_identity_request(const struct aws_resolution *r, struct str ch
                 return error_new(ERROR_FAILED_PRECONDITION, "no STS host is known for the region");
         sigv4_put_date(&date, now);
 
-        /* In the order of the wire. */
+        /* In the order of the packet. */
         size_t count = 0;
         const struct sigv4_header all[] = {
                 { STR("Host"), str_of(r->sts.name) },

@@ -21,15 +21,15 @@ enum imds_version { VERSION_UNKNOWN, VERSION_1, VERSION_2 };
 struct imds {
         struct http_client *http;
         struct imds_options options;
-        char *base;           /* without the slash behind */
+        char *base;           /* without a trailing slash */
         enum imds_version version;
         struct secret token;
-        /* the read under way */
+        /* The current read. */
         char *path;
         struct http_call *call;
         int attempts_left;
-        bool has_renewed; /* the token, after a 401 */
-        bool was_silent;  /* the answer to the token request did not come */
+        bool has_renewed; /* the token was renewed after a 401 */
+        bool was_silent;  /* the token request was not answered */
         void (*done)(void *ctx, struct str body, struct error *err);
         void *ctx;
 };
@@ -239,7 +239,7 @@ struct error *imds_new(struct http_client *http, const struct imds_options *opti
         struct imds *m = NEW(struct imds);
         m->http = http;
         m->options = *options;
-        m->options.endpoint = NULL; /* base has it */
+        m->options.endpoint = NULL; /* copied into base */
         m->base = str_dup(base);
         *ret = m;
         return NULL;

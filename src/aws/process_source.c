@@ -20,11 +20,11 @@ struct process_source {
         struct buf text[PIPES];
         char chunk[4 * KiB];
         struct timer *deadline;
-        int open_handles; /* those of libuv that are not closed yet */
+        int open_handles; /* handles of libuv that are not closed yet */
         bool is_running, is_cancelled, is_late;
         int64_t exit_status;
         int signal;
-        struct error *err; /* that kept it from starting */
+        struct error *err; /* reason why it could not start */
         void (*done)(void *ctx, struct str output, struct error *err);
         void *ctx;
 };
@@ -47,7 +47,7 @@ static struct error *verdict(const struct process_source *p)
         err = p->signal != 0 ? error_new(ERROR_FAILED_PRECONDITION, "credential_process died of signal %d", p->signal) :
                                error_new(ERROR_FAILED_PRECONDITION, "credential_process ended with status %d",
                                          (int)p->exit_status);
-        /* What it complained of is for the log of this host, and goes no further. */
+        /* The program's error output goes to the log of this host only. */
         return sent[0] == '\0' ? err : error_because(err, error_new(ERROR_UNKNOWN, "it says: %s", sent));
 }
 
@@ -66,7 +66,7 @@ static void finish(void *ctx)
         free(p);
 }
 
-/* The program has ended and both pipes are at their end when the last handle is closed. */
+/* When the last handle is closed, the program has ended and both pipes are at their end. */
 static void on_closed(uv_handle_t *handle)
 {
         struct process_source *p = handle->data;
@@ -78,7 +78,7 @@ static void on_closed(uv_handle_t *handle)
 static void kill_all(struct process_source *p)
 {
         if (p->is_running)
-                kill(-p->process.pid, SIGKILL); /* its session: children of it that hold the pipes, too */
+                kill(-p->process.pid, SIGKILL); /* its session: also kills its children, which hold the pipes */
 }
 
 static void on_ended(uv_process_t *process, int64_t status, int signal)

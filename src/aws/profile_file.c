@@ -116,7 +116,7 @@ static bool is_profile_name(struct str s)
         return s.len > 0 && text_is_utf8(s);
 }
 
-/* Names of properties. */
+/* Characters of property names. */
 static bool is_key(struct str s)
 {
         for (size_t i = 0; i < s.len; i++)
@@ -147,11 +147,11 @@ struct parser {
         const char *name;
         int line;
         size_t indent;                   /* of the last line that was not a continuation */
-        bool in_section;                 /* also in one that is ignored */
-        struct profile_section *section; /* NULL in one that is ignored */
-        bool in_property;                /* also in one that is ignored */
+        bool in_section;                 /* also true in an ignored section */
+        struct profile_section *section; /* NULL in an ignored section */
+        bool in_property;                /* also true in an ignored property */
         struct property *property;
-        bool began_empty; /* that property, ignored or not */
+        bool began_empty; /* the current property, ignored or not, began with an empty value */
 };
 
 #define syntax_error(p, ...) error_wrap(error_new(ERROR_INVALID_ARGUMENT, __VA_ARGS__), "%s:%d", (p)->name, (p)->line)
@@ -163,8 +163,8 @@ static void warn(struct parser *p, const char *what)
 }
 
 /*
- * Removes the quotes from a name such as 'my corp', "my corp" or my" "corp. Returns false if the text is
- * more than one word or a quote has no end.
+ * Removes the quotes from a name such as 'my corp', "my corp" or my" "corp. Returns false if the text has
+ * more than one word or a quote is not closed.
  */
 static bool unquote(struct str text, struct buf *ret)
 {
@@ -185,7 +185,7 @@ static bool unquote(struct str text, struct buf *ret)
         return quote == '\0';
 }
 
-/* Reads a header of the config file. *ret_name is empty for a section that the standard ignores. */
+/* Parses a header of the config file. *ret_name is empty for a section that the standard ignores. */
 static void read_config_header(struct str header, enum profile_kind *ret_kind, bool *ret_is_bare, struct buf *ret_name)
 {
         static const struct {
@@ -371,7 +371,7 @@ static struct error *take_line(struct parser *p, struct str line)
         return text.ptr[0] == '[' ? take_header(p, text) : take_property(p, text);
 }
 
-/* Cuts the next line off. Lines end with LF, CRLF or, as in the AWS CLI, a lone CR. */
+/* Removes the next line from the front. Lines end with LF, CRLF or, as in the AWS CLI, a lone CR. */
 static struct str next_line(struct str *rest)
 {
         struct str line = *rest;
@@ -384,7 +384,7 @@ static struct str next_line(struct str *rest)
         return str_slice(line, 0, end);
 }
 
-/* [default] counts only if there is no [profile default]. */
+/* Ignores [default] if there is a [profile default]. */
 static void settle_default(struct profile_set *s)
 {
         struct profile_section *bare = find(s, PROFILE_KIND_PROFILE, STR("default"), true);
@@ -405,7 +405,7 @@ static void settle_default(struct profile_set *s)
         s->count = kept;
 }
 
-/* Moves the sections and warnings of `from` into s; those of one name become one. */
+/* Moves the sections and warnings of `from` into s; sections of one name are merged. */
 static struct error *join_sets(struct profile_set *s, struct profile_set *from)
 {
         for (size_t i = 0; i < from->count; i++) {
@@ -417,7 +417,7 @@ static struct error *join_sets(struct profile_set *s, struct profile_set *from)
                 if (into == NULL) {
                         s->sections = mem_resize(s->sections, s->count + 1, sizeof p);
                         s->sections[s->count++] = p;
-                        from->sections[i] = NEW(struct profile_section); /* something to free in its place */
+                        from->sections[i] = NEW(struct profile_section); /* replaced by an empty section, which `from` frees */
                 } else if (p->count > 0) {
                         into->properties = mem_resize(into->properties, into->count + p->count, sizeof *p->properties);
                         memcpy(into->properties + into->count, p->properties, p->count * sizeof *p->properties);
@@ -434,7 +434,7 @@ static struct error *join_sets(struct profile_set *s, struct profile_set *from)
 
 struct error *profile_set_add(struct profile_set *s, enum profile_file file, const char *name, struct str text)
 {
-        /* A set of its own: which [default] counts is known only at the end of a file. */
+        /* Parsed into a set of its own: only the end of a file shows which [default] is valid. */
         struct profile_set fresh = { 0 };
         struct parser p = { .set = &fresh, .file = file, .name = name };
         struct error *err = NULL;

@@ -11,7 +11,7 @@ static bool has(const struct profile_section *p, const char *key)
 
 #define plan_error(...) error_new(ERROR_FAILED_PRECONDITION, __VA_ARGS__)
 
-/* Whether the file holds a pair of keys for the profile; half a pair is an error. */
+/* Whether the file has a pair of keys for the profile; half a pair is an error. */
 static struct error *find_keys(const struct profile_section *p, enum profile_file file, bool *ret)
 {
         bool has_id = !str_is_empty(profile_text_in(p, file, "aws_access_key_id"));
@@ -32,7 +32,7 @@ static bool has_any_key(const struct profile_section *p)
         return has(p, "aws_access_key_id") || has(p, "aws_secret_access_key");
 }
 
-/* What a profile gives without assuming a role; the order is botocore's. */
+/* The source of a profile's own credentials, before any role is assumed; the order is botocore's. */
 static struct error *find_base(const struct profile_section *p, struct profile_plan *plan)
 {
         bool found;
@@ -94,7 +94,7 @@ static struct error *find_credential_source(const struct profile_section *p, str
                           "it is one of Environment, Ec2InstanceMetadata, EcsContainer");
 }
 
-/* A profile with role_arn: where its credentials come from. *ret_source stays NULL when that is settled. */
+/* Adds the role of a profile with role_arn. *ret_source: the profile of its source credentials; NULL: another source was set. */
 static struct error *take_role(const struct profile_set *s, const struct profile_section *p, struct profile_plan *plan,
                                const struct profile_section **ret_source)
 {
@@ -126,7 +126,7 @@ static struct error *take_role(const struct profile_set *s, const struct profile
         return NULL;
 }
 
-/* A profile may be its own source if it has keys; any other way back is a loop. */
+/* A profile may be its own source if it has keys; any other repetition is a loop. */
 static struct error *check_loop(const struct profile_plan *plan, const struct profile_section *from,
                                 const struct profile_section *source)
 {
@@ -157,7 +157,7 @@ struct error *profile_plan_make(const struct profile_set *s, struct str name, st
                 return NULL;
         }
         while (has(p, "role_arn") && !has(p, "web_identity_token_file") &&
-               !(plan.role_count > 0 && has_any_key(p))) { /* a source with keys of its own stops the chain */
+               !(plan.role_count > 0 && has_any_key(p))) { /* a source profile with keys of its own ends the chain */
                 const struct profile_section *source = NULL;
 
                 TRY(take_role(s, p, &plan, &source));

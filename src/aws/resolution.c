@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The values that credential resolution hands out, and how they are given back.
+ * The results of credential resolution, and their release.
  */
 #include <stdlib.h>
 

@@ -76,7 +76,7 @@ static const char *getenv_of_process(void *ctx, const char *name)
         return getenv(name);
 }
 
-/* HOME, or what the user database says: services often run without the variable. */
+/* HOME, or the home directory in the user database: services often run without the variable. */
 static char *home_of(const struct aws_settings *s)
 {
         struct str home = aws_env(s, "HOME");
@@ -90,7 +90,7 @@ static char *home_of(const struct aws_settings *s)
         return str_dup(STR("/"));
 }
 
-/* The length of a variable's name at the start of s: $NAME or ${NAME}, without its decoration. */
+/* The length of a variable at the start of s, $NAME or ${NAME}, without '$' and braces. */
 static size_t name_length(struct str s)
 {
         size_t n = 0;
@@ -100,7 +100,7 @@ static size_t name_length(struct str s)
         return n;
 }
 
-/* Replaces $NAME and ${NAME} as the AWS CLI does in paths; a variable that is not set stays as it is written. */
+/* Replaces $NAME and ${NAME} as the AWS CLI does in paths; an unset variable stays unexpanded. */
 static char *expand_variables(const struct aws_settings *s, struct str path)
 {
         AUTO(buf) out = BUF_MAX(LIMIT_AWS_PATH);
@@ -141,10 +141,10 @@ static struct error *add_file(struct aws_settings *s, enum profile_file file, co
         AUTO(buf) text = BUF_MAX(LIMIT_AWS_FILE);
         struct stat st;
 
-        /* A path that is no regular file (such as /dev/null) holds no profiles, as in the SDKs: users rely on it. */
+        /* A path that is no regular file (such as /dev/null) has no profiles, as in the SDKs: users rely on it. */
         if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
                 return NULL;
-        /* All at once, so that growing leaves no copies of secrets behind. */
+        /* All memory is reserved at once, so that growing leaves no copies of secrets behind. */
         if (buf_extend(&text, (size_t)st.st_size < LIMIT_AWS_FILE ? (size_t)st.st_size : LIMIT_AWS_FILE) != NULL)
                 buf_clear(&text);
         struct error *err = file_read(path, &text);

@@ -13,12 +13,12 @@
 
 struct aws_sign_client {
         struct loop *loop;
-        int fd;                 /* -1: not there yet, or closed */
-        uv_poll_t *poll;        /* on fd, while its answer is awaited */
+        int fd;                 /* -1: not connected yet, or closed */
+        uv_poll_t *poll;        /* on fd, while the answer is awaited */
         bool has_requested;
-        bool is_ending;         /* done is to come in the next turn of the loop */
-        struct buf query;    /* until it is sent */
-        struct error *failure;  /* why no answer will come */
+        bool is_ending;         /* done is due in the next turn of the loop */
+        struct buf query;    /* the request, until it is sent */
+        struct error *failure;  /* reason why no answer will arrive */
         struct aws_signed signed_request;
         void (*done)(void *ctx, struct aws_signed *s, struct error *err);
         void *ctx;
@@ -76,11 +76,11 @@ static void finish(void *ctx)
 
         c->signed_request = (struct aws_signed){ 0 };
         c->failure = NULL;
-        c->done(c->ctx, err == NULL ? &signed_request : NULL, err); /* c may be gone now */
+        c->done(c->ctx, err == NULL ? &signed_request : NULL, err); /* done may have freed c */
         aws_signed_release(&signed_request);
 }
 
-/* err (owned): why there is no signed request; NULL: there is. The first end stays. */
+/* Ends the request. err (owned): the reason of a failure; NULL: it is signed. If called again, the first result stays. */
 static void end(struct aws_sign_client *c, struct error *err)
 {
         hang_up(c);
@@ -103,7 +103,7 @@ static struct error *gone(void)
                           "see the lines of aws-sign in the log of this host");
 }
 
-/* As the other process says it; what is for the log only stays that. */
+/* The error that the other process reported; details for the log are not forwarded. */
 static struct error *failure_of(const struct aws_sign_answer *a)
 {
         struct error *err = error_new((enum error_code)a->code, "%.*s", STR_ARG(a->error));
@@ -162,7 +162,7 @@ static struct error *send_query(struct aws_sign_client *c)
         return NULL;
 }
 
-/* When both are there: the request and the socket for it. */
+/* Sends the request once both the request and the socket are available. */
 static void go_on(struct aws_sign_client *c)
 {
         if (!c->has_requested || c->is_ending || c->fd < 0)

@@ -55,7 +55,7 @@ struct error *aws_sign_request_parse(struct str packet, struct aws_sign_request 
 
 /* ---- answer -------------------------------------------------------------------------------------- */
 
-/* In the order of the packet, behind the request. */
+/* In the order of the packet, after the request. */
 static const struct {
         size_t offset, max;
 } texts[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Property: what is accepted, written again, is the same packet, byte for byte. */
+/* Property: an accepted packet, serialized again, is the same packet, byte for byte. */
 #include <string.h>
 
 #include "aws/sign_message.h"

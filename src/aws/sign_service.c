@@ -15,7 +15,7 @@ struct serving {
         struct loop loop;
         int fd;
         const struct aws_sign_request *requested;
-        struct aws_resolve *resolve; /* under way until its done */
+        struct aws_resolve *resolve; /* running until its done */
         uv_poll_t client;
         struct timer *limit;
         struct signal_watch *watch;
@@ -30,7 +30,7 @@ static struct str text_of(const char *text)
 
 static struct error *send_packet(int fd, struct str packet)
 {
-        const int room = AWS_SIGN_ANSWER_MAX; /* the kernel doubles it: a packet is sent whole or not at all, socket(7) */
+        const int room = AWS_SIGN_ANSWER_MAX; /* the kernel doubles it; a packet is sent completely or not at all, socket(7) */
         ssize_t sent;
 
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
@@ -46,7 +46,7 @@ static void put_causes(struct buf *out, const struct error *err)
                 buf_printf(out, "%s%s", cause == err->cause ? "" : "; because ", cause->what);
 }
 
-/* failure: why there is no signature, or NULL; borrowed. */
+/* Sends the answer. failure: why there is no signature, or NULL; borrowed. */
 static struct error *answer(struct serving *s, const struct aws_resolution *r, const struct error *failure, struct str signed_request)
 {
         AUTO(buf) packet = BUF_MAX(AWS_SIGN_ANSWER_MAX);
@@ -105,7 +105,7 @@ static void give_up(void *ctx)
                 aws_resolve_cancel(s->resolve);
 }
 
-/* The client asks once: that it says more, or hangs up, ends what it asked for. */
+/* A client sends one request: if it sends more or disconnects, its request is cancelled. */
 static void on_client(uv_poll_t *client, int status, int events)
 {
         (void)status;
@@ -129,7 +129,7 @@ static struct error *await_request(int fd)
         return n > 0 ? NULL : error_new(ERROR_DEADLINE_EXCEEDED, "no request was received within %d seconds", TIMEOUT_AWS_SIGN_REQUEST / 1000);
 }
 
-/* *ret_end: the client has hung up and asks nothing. */
+/* *ret_end: the client disconnected without a request. */
 static struct error *read_request(int fd, char *packet, size_t room, struct aws_sign_request *ret, bool *ret_end)
 {
         ssize_t len;
@@ -146,7 +146,7 @@ static struct error *read_request(int fd, char *packet, size_t room, struct aws_
 
 struct error *aws_sign_serve(int fd, const struct aws_resolve_options *options)
 {
-        char packet[AWS_SIGN_REQUEST_SIZE + 1]; /* one more, so that a longer one is seen */
+        char packet[AWS_SIGN_REQUEST_SIZE + 1]; /* one byte more, to detect a longer packet */
         struct aws_sign_request requested;
         struct serving s = { .fd = fd, .requested = &requested };
         bool is_end = false;

@@ -41,7 +41,7 @@ void sigv4_put_date(struct buf *out, struct walltime when)
 
 /* ---- path ------------------------------------------------------------------------------------------ */
 
-/* RFC 3986 section 5.2.4 on segments, empty ones dropped too; a trailing slash stays. */
+/* RFC 3986 section 5.2.4 on segments; empty segments are dropped too, a trailing slash stays. */
 static void put_normal_path(struct buf *out, struct str path)
 {
         size_t start = out->len;
@@ -83,7 +83,7 @@ struct parameter {
         size_t name_len;
 };
 
-/* Encodes what may already be encoded: "%E1" and the byte E1 come out alike. */
+/* Encodes text that may already be encoded: "%E1" and the byte E1 give the same result. */
 static void put_reencoded(struct buf *out, struct str text)
 {
         for (size_t i = 0; i < text.len; i++) {
@@ -143,7 +143,7 @@ static struct error *put_query(struct buf *out, struct str query)
 
 /* ---- headers --------------------------------------------------------------------------------------- */
 
-/* Leading and trailing blanks gone, inner runs (also folded lines) one space. */
+/* Removes leading and trailing blanks; inner runs (also folded lines) become one space. */
 static void put_value(struct buf *out, struct str value)
 {
         size_t start = out->len;
@@ -218,7 +218,7 @@ static struct error *put_headers(struct buf *out, struct buf *names, const struc
         return NULL;
 }
 
-/* ---- the recipe ------------------------------------------------------------------------------------ */
+/* ---- the signature --------------------------------------------------------------------------------- */
 
 struct error *sigv4_canonical_request(const struct sigv4_request *r, struct buf *out, struct buf *ret_names)
 {
@@ -276,7 +276,7 @@ struct error *sigv4_signature(struct str secret_key, const struct sigv4_scope *s
         uint8_t key[HASH_LEN], next[HASH_LEN];
         const struct str key_bytes = str_of_bytes(key, sizeof key);
 
-        /* All at once: growing would leave copies of the secret behind. */
+        /* All memory is reserved at once: growing would leave copies of the secret behind. */
         char *at = buf_extend(&seed, 4 + secret_key.len);
         if (at == NULL)
                 return buf_finish(&seed, "AWS secret access key");

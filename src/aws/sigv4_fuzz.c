@@ -18,7 +18,7 @@ static bool canonical(const struct sigv4_request *r, struct buf *out)
         return err == NULL;
 }
 
-/* The same headers from the last to the first; those of one name keep their order. */
+/* The same headers in reverse order; headers of one name stay in order. */
 static void turn_around(const struct sigv4_header *headers, size_t count, struct sigv4_header *ret)
 {
         size_t done = 0;
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 buf_release(&values[i]);
         }
 
-        /* Lines 2 and 3 are path and query; a path with '%' is encoded once more by design. */
+        /* Lines 2 and 3 are path and query; a path with '%' is encoded again by design. */
         struct str lines = buf_str(&first);
         (void)str_split(&lines, '\n');
         again = r;

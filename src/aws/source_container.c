@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials of a container's role: one GET, again after a pause if there is no answer yet.
+ * Credentials of a container's role: one GET, repeated after a pause if no answer arrives.
  */
 #include <stdlib.h>
 
@@ -64,7 +64,7 @@ void resolve_request_container(void *ctx)
                 wipe(authorization, strlen(authorization));
 }
 
-/* The value for the Authorization header: a file, read at each use, or the environment. */
+/* The value of the Authorization header, from a file that is read at each use, or from the environment. */
 static struct error *read_container_token(const struct aws_settings *s, char **ret)
 {
         struct str path = aws_env(s, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials of the role of an EC2 instance: its name first, then its keys.
+ * Credentials of the role of an EC2 instance: first the name of the role, then its keys.
  */
 #include "aws/key_json.h"
 #include "aws/resolve_internal.h"
@@ -14,7 +14,7 @@ void resolve_read_imds(struct aws_resolve *a, const char *path, void (*done)(voi
         imds_read(a->imds, path, done, a);
 }
 
-/* No answer, no role, or no service: in the default chain that is the absence of credentials. */
+/* No answer, no role, or no service: in the default chain the instance then has no credentials. */
 static void instance_failed(struct aws_resolve *a, struct error *err)
 {
         bool is_absent = err->code == ERROR_NOT_FOUND || err->code == ERROR_UNAVAILABLE;
@@ -66,7 +66,7 @@ static void on_instance_keys(void *ctx, struct str body, struct error *err)
                 resolve_fail(a, err);
                 return;
         }
-        /* The service hands out the old keys when it cannot renew them, and AWS may still take them. */
+        /* If the service cannot renew the keys it returns the old ones, and AWS may still accept them. */
         AUTO_PTR(error) stale = credentials_check_fresh(&a->r.credentials, loop_wall(a->loop),
                                                         "the instance metadata service");
         if (stale != NULL)

@@ -14,7 +14,7 @@ static void free_wiped(void *p)
         free(p);
 }
 
-/* jansson recurses as deep as the text does, so the depth is measured first. */
+/* jansson recurses as deep as the text does, so the depth is checked first. */
 static bool is_shallow(struct str text)
 {
         int depth = 0;
@@ -46,7 +46,7 @@ struct error *strict_json_read(struct str text, const char *what, struct strict_
 
         if (!is_shallow(text))
                 return error_new(ERROR_INVALID_ARGUMENT, "%s is nested too deeply", what);
-        /* For the whole process: documents that were there before are freed the same way, only wiped too. */
+        /* Applies to the whole process: documents parsed earlier are freed the same way, only wiped too. */
         json_set_alloc_funcs(malloc, free_wiped);
         json_t *root = json_loadb(text.ptr == NULL ? "" : text.ptr, text.len, JSON_REJECT_DUPLICATES, &why);
         if (root == NULL)

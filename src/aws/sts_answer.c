@@ -31,7 +31,7 @@ static bool is_visible_ascii(struct str s)
         return s.len > 0;
 }
 
-/* "TYPE/NAME" with exactly `parts` names, none of them empty; parts 0: one or more (a path before the name). */
+/* "TYPE/NAME" with exactly `parts` non-empty names; parts 0: one or more (a path before the name). */
 static bool is_resource(struct str resource, const char *type, size_t parts)
 {
         struct str rest = resource;
@@ -87,10 +87,10 @@ struct error *sts_identity_check(struct str account, struct str arn, struct str 
         return NULL;
 }
 
-/* What an answer says of errors and of identities, in any place and letter case. */
+/* The error keys and identity keys of an answer, at any depth and in any letter case. */
 struct sent {
         bool has_error, has_two;
-        unsigned identity; /* bits of the keys that were there */
+        unsigned identity; /* bits of the keys found */
 };
 
 static void check_key(struct str key, struct sent *sent)
@@ -108,7 +108,7 @@ static void check_key(struct str key, struct sent *sent)
         }
 }
 
-/* No deeper than LIMIT_JSON_DEPTH, which strict_json_read has seen to. */
+/* Recursion is bounded by LIMIT_JSON_DEPTH, which strict_json_read() enforces. */
 static void check_all(const json_t *value, struct sent *sent)
 {
         json_t *object = json_is_object(value) ? (json_t *)(uintptr_t)value : NULL;
@@ -121,7 +121,7 @@ static void check_all(const json_t *value, struct sent *sent)
                 check_all(json_array_get(value, i), sent);
 }
 
-/* An answer with both, or with two identities, is refused: it does not state one identity. */
+/* An answer with both keys, or with two identities, is refused: it does not state one identity. */
 static struct error *check_one_identity(const json_t *root)
 {
         struct sent sent = { 0 };
@@ -191,14 +191,14 @@ static bool is_code(struct str code)
 #define REGION "valid region"
 
 /*
- * All that STS can tell us: its codes, and what we say of them. Its own words are looked at for `says`, and stay here:
- * they can repeat what was sent, a session token for one.
+ * The known errors of STS: its codes, and our messages for them. STS's own messages are only compared with `sends` and not shown:
+ * they can repeat parts of the request, such as a session token.
  */
 static const struct known_code {
         const char *code;
-        const char *sends; /* part of STS's message, or NULL */
+        const char *sends; /* part of STS's message that selects this row, or NULL */
         const char *sentence;
-        const char *hint; /* what the operator of the joining host can do, or NULL */
+        const char *hint; /* remedy for the operator of the joining host, or NULL */
 } known_codes[] = {
         { "InvalidClientTokenId", NULL, "AWS does not know the access key or its session token",
           "check that the access key exists and is active, that its session token is complete, that it belongs "
@@ -300,7 +300,7 @@ bool sts_error_read(struct str body, char **ret_code, char **ret_message)
 
 bool sts_code_is_transient(struct str code)
 {
-        /* The union of what AWS's SDKs retry. */
+        /* The codes that any of AWS's SDKs retries. */
         static const char *const codes[] = {
                 "Throttling",
                 "ThrottlingException",
@@ -353,7 +353,7 @@ static enum sts_outcome outcome_of_error(int status, struct sts_answer *a, bool 
         return sts_code_is_transient(str_of(a->code)) ? STS_OUTCOME_UNREACHABLE : STS_OUTCOME_REFUSED;
 }
 
-/* The forms of JSON that AWS sends, with UTF-8 or nothing said of it. */
+/* The content types of JSON that AWS sends, with UTF-8 or without a charset. */
 static bool is_json_type(struct str type)
 {
         static const char *const types[] = { "application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1" };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Property: whatever STS or an impostor answers, an identity comes only with status 200, and then
- * its ARN is well formed and of its account; every text that goes on to a log is printable ASCII or
- * well-formed UTF-8 without controls.
+ * Property: for any answer, an identity is returned only with status 200, and then
+ * its ARN is well formed and has the same account; every text meant for a log is printable ASCII or
+ * well-formed UTF-8 without control characters.
  */
 #include "aws/sts_answer.h"
 #include "base/bug.h"

@@ -7,11 +7,11 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* A partition: its DNS suffix, and how its regions begin. Longer beginnings stand before those they contain. */
+/* A partition: its DNS suffix and the prefixes of its regions. A longer prefix comes before a shorter one that it contains. */
 struct partition {
         const char *name;
         const char *suffix;
-        const char *begins[9]; /* of region names, with the dash */
+        const char *begins[9]; /* prefixes of region names, with the dash */
 };
 
 static const struct partition partitions[] = {
@@ -36,7 +36,7 @@ struct row {
 #define REGION(partition, region, suffix) { "sts." region "." suffix, region, partition, false, false }
 #define AWS(region)                       REGION("aws", region, "amazonaws.com")
 #define FIPS(region)                      { "sts-fips." region ".amazonaws.com", region, "aws", false, true }
-/* In GovCloud the ordinary host is the FIPS one, and there is no other. */
+/* In GovCloud the ordinary host is the FIPS host; there is no other. */
 #define GOVCLOUD(region) { "sts." region ".amazonaws.com", region, "aws-us-gov", false, true }
 
 /* The regions of the partition data that AWS publishes with its SDKs (version 1.1), and the FIPS hosts of its list. */
@@ -79,7 +79,7 @@ static const struct partition *partition_named(struct str name)
         return NULL;
 }
 
-/* The partition whose regions begin like this one. */
+/* The partition whose prefixes match the region. */
 static const struct partition *partition_of_region(struct str region)
 {
         if (!aws_region_is_well_formed(region))
@@ -200,7 +200,7 @@ bool sts_host_find(struct str host, const struct sts_host_options *options, stru
         return true;
 }
 
-/* The R of "sts.R.<suffix>" or "sts-fips.R.<suffix>" when the suffix is R's partition's; else empty. */
+/* The region R of "sts.R.<suffix>" or "sts-fips.R.<suffix>" if the suffix is that of R's partition; otherwise empty. */
 static struct str region_in_host(struct str host)
 {
         struct str rest = host;
@@ -241,7 +241,7 @@ struct error *sts_host_explain(struct str host, const struct sts_host_options *o
                           "unset AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL on the joining host, and check AWS_REGION");
 }
 
-/* The FIPS host for a client in `region`, as the reference product chooses it. */
+/* The FIPS host for a client in `region`, as Teleport chooses it. */
 static struct error *fips_host_for(struct str region, const struct partition *p, struct sts_host *ret)
 {
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

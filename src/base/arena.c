@@ -9,7 +9,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 
-enum { BLOCK_SIZE = 1 * KiB }; /* an agent's stream keeps some for days; who needs more doubles on */
+enum { BLOCK_SIZE = 1 * KiB }; /* an agent's stream holds some for days; larger needs double */
 
 struct block {
         struct block *next;

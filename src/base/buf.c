@@ -22,7 +22,7 @@ void buf_clear(struct buf *b)
 
 enum { COPIED_HERE = 4 * KiB };
 
-/* The bytes in a larger block. realloc() seldom finds room behind a small one, and is slower then. */
+/* Copies the bytes into a larger block. realloc() seldom extends a small block in its position, and is slower then. */
 static char *moved(const struct buf *b, size_t room)
 {
         char *block = mem_resize(NULL, room, 1);
@@ -32,7 +32,7 @@ static char *moved(const struct buf *b, size_t room)
         return block;
 }
 
-/* One byte more than asked is always there, for buf_c(). */
+/* Ensures room for `more` bytes and one byte extra, for the NUL of buf_c(). */
 static void ensure(struct buf *b, size_t more)
 {
         size_t need = b->len + more + 1;

@@ -18,7 +18,7 @@ static int64_t read_clock(clockid_t which)
 static struct instant system_now(const struct clock *c)
 {
         (void)c;
-        return (struct instant){ read_clock(CLOCK_BOOTTIME) }; /* counts while the machine sleeps */
+        return (struct instant){ read_clock(CLOCK_BOOTTIME) }; /* includes the time that the machine was suspended */
 }
 
 static struct walltime system_wall(const struct clock *c)
@@ -132,7 +132,7 @@ static char *put_digits(char *at, int64_t number, size_t width)
         return at + width;
 }
 
-/* Every line of a log has one: without printf(). */
+/* Written without printf(), since every line of a log has a time. */
 static void put_date_and_time(struct buf *out, struct walltime t)
 {
         static const char form[] = "YYYY-MM-DDThh:mm:ss";
@@ -142,7 +142,7 @@ static void put_date_and_time(struct buf *out, struct walltime t)
         if (at == NULL)
                 return;
         memcpy(at, form, sizeof form - 1);
-        at = put_digits(at, c.year, 4) + 1; /* an int64 of nanoseconds reaches from 1677 to 2262 */
+        at = put_digits(at, c.year, 4) + 1; /* int64 nanoseconds cover the years 1677 to 2262 */
         at = put_digits(at, c.month, 2) + 1;
         at = put_digits(at, c.day, 2) + 1;
         at = put_digits(at, c.hour, 2) + 1;

@@ -53,7 +53,7 @@ static enum error_code code_of_errno(int errnum)
         case EACCES:
         case EPERM:
                 return ERROR_PERMISSION_DENIED;
-        case EROFS: /* no right and no other user would help */
+        case EROFS: /* neither a permission nor another user would help */
                 return ERROR_FAILED_PRECONDITION;
         case ENOSPC:
         case EDQUOT:
@@ -78,7 +78,7 @@ static enum error_code code_of_errno(int errnum)
         }
 }
 
-/* What to do about it, where that is the same wherever it happens; NULL: the caller knows better. */
+/* The remedy, for errors with the same remedy everywhere; NULL: the caller must provide it. */
 static const char *hint_of_errno(int errnum)
 {
         switch (errnum) {
@@ -256,7 +256,7 @@ void error_free(struct error *err)
         while (err != NULL) {
                 struct error *cause = err->cause;
 
-                error_free(err->also); /* as deep as a chain is long: LIMIT_YAML_MISTAKES */
+                error_free(err->also); /* recursion: as deep as the chain is long, LIMIT_YAML_MISTAKES */
                 free(err->what);
                 free(err->hint);
                 free(err->field);

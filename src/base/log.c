@@ -8,7 +8,7 @@
 #include "base/log_rate.h"
 #include "base/text.h"
 
-enum { LINE_MAX_BYTES = 8 * KiB }; /* one write(2), so lines of several processes do not mix */
+enum { LINE_MAX_BYTES = 8 * KiB }; /* one write(2), so that lines of several processes are not interleaved */
 
 static struct {
         struct log_options options;
@@ -137,6 +137,6 @@ void log_write_at(struct log_site *site, const char *file, int line, enum log_le
         else
                 put_text(&out, file, line, level, event, fields, site->left_out);
         site->left_out = 0;
-        ssize_t written = write(settings.options.fd, out.ptr, out.len); /* a lost log line is no reason to stop */
+        ssize_t written = write(settings.options.fd, out.ptr, out.len); /* a lost log line must not stop the process */
         (void)written;
 }

@@ -7,14 +7,14 @@
 #include "base/limits.h"
 #include "base/source.h"
 
-/* Is spent by lines and recovers with time. */
+/* Allowances: each line uses some, and time restores it. */
 static struct {
-        uint64_t seed; /* so that a peer cannot choose whose counter to share */
+        uint64_t seed; /* prevents a peer from choosing whose counter it shares */
         uint64_t sites;
         struct log_allowance peers[LIMIT_LOG_PEERS];
 } table;
 
-/* ---- who ------------------------------------------------------------------------------------------------- */
+/* ---- the peer of a line ---------------------------------------------------------------------------------- */
 
 static struct str field(const struct log_field *fields, const char *key)
 {
@@ -49,7 +49,7 @@ void log_rate_peer(const struct log_field *fields, struct buf *out)
         }
 }
 
-/* ---- how often --------------------------------------------------------------------------------------------- */
+/* ---- rates ------------------------------------------------------------------------------------------------- */
 
 static void recover(struct log_allowance *a, struct instant now)
 {
@@ -75,7 +75,7 @@ static void begin(struct log_site *site)
         if (site->id != 0)
                 return;
         if (table.sites == 0 && getrandom(&table.seed, sizeof table.seed, GRND_NONBLOCK) != (ssize_t)sizeof table.seed)
-                table.seed = (uint64_t)(uintptr_t)&site; /* a line is no reason to stop */
+                table.seed = (uint64_t)(uintptr_t)&site; /* without randomness: an address as the seed; logging must not stop */
         site->id = ++table.sites;
 }
 

@@ -10,10 +10,10 @@
 
 #include "base/bug.h"
 
-/* Above this size the kernel's pages, which are zero already, may be what calloc() returns. */
+/* Above this size calloc() may return fresh pages of the kernel, which are already zero. */
 enum { ZEROED_HERE = 16 * KiB };
 
-/* glibc's calloc() (before 2.41) does not look into the cache of its thread, which the frees fill. */
+/* glibc's calloc() (before 2.41) does not use the thread's cache of freed blocks. */
 static void *zeroed(size_t bytes)
 {
         if (bytes > ZEROED_HERE)

@@ -30,7 +30,7 @@ bool name_is_token(struct str s)
         return true;
 }
 
-/* Begins with a letter, digit or '_'; has letters, digits and `others`. */
+/* Whether s begins with a letter, digit or '_' and has only letters, digits and `others`. */
 static bool is_account(struct str s, size_t most, struct str others)
 {
         if (s.len == 0 || s.len > most || (!char_is_alnum(s.ptr[0]) && s.ptr[0] != '_'))
@@ -154,8 +154,8 @@ struct error *name_check_login(struct str s)
 }
 
 /*
- * An address in its one spelling, whatever a resolver takes for it: "2001:DB8:0::1", "::ffff:192.0.2.1", and the forms of
- * inet_aton, "127.1" and "0x7f000001" among them. Numbers below 2^24 but 0 are no addresses that anybody has, and names of hosts.
+ * Writes the canonical form of an address, for every form that a resolver accepts: "2001:DB8:0::1", "::ffff:192.0.2.1", and those
+ * of inet_aton, such as "127.1" and "0x7f000001". Numbers from 1 to 2^24 - 1 are not in use as addresses; they are host names.
  */
 static bool put_address(struct buf *out, struct str s)
 {
@@ -234,13 +234,13 @@ static bool is_below(struct str s, struct str domain)
         return s.len > domain.len + 1 && s.ptr[s.len - domain.len - 1] == '.' && str_ends_with(s, domain);
 }
 
-/* s: in lower case. The names under which Auth and Proxy Services prove themselves to hosts. */
+/* s: in lower case. Whether it is a name in the certificates with which Auth and Proxy Services identify themselves to hosts. */
 static bool is_inner(struct str s)
 {
         return str_equal(s, STR("teleport.cluster.local")) || is_below(s, STR("teleport.cluster.local"));
 }
 
-/* s: in canonical form. Beside what RFC 6761 keeps for loopback stand the names that distributions write into /etc/hosts. */
+/* s: in canonical form. The names reserved for loopback by RFC 6761, and those that distributions write into /etc/hosts. */
 static bool is_reserved(struct str s, struct str cluster_name)
 {
         static const struct str reserved[] = {
@@ -266,7 +266,7 @@ bool name_is_reserved(struct str s, struct str cluster_name)
         name_put_canonical(&canonical, s, cluster_name);
         if (is_reserved(buf_str(&canonical), cluster_name))
                 return true;
-        /* As certificates hold it, with the cluster's name behind it: "teleport" in the cluster "cluster.local". */
+        /* As in certificates, followed by the cluster's name: "teleport" in the cluster "cluster.local". */
         put_lower_case(&whole, buf_str(&canonical));
         buf_put_char(&whole, '.');
         put_lower_case(&whole, cluster_name);

@@ -4,8 +4,8 @@
 static bool match(struct str pattern, struct str text, bool has_question_mark)
 {
         size_t p = 0, t = 0;
-        size_t star = pattern.len; /* where the last '*' stood; pattern.len: none yet */
-        size_t resume = 0;         /* the text position that '*' was last tried from */
+        size_t star = pattern.len; /* position of the last '*'; pattern.len: none yet */
+        size_t resume = 0;         /* position in the text at which that '*' was last tried */
 
         /* Backtracking to the last star suffices: characters matched by an earlier star can always be matched by a later one. */
         while (t < text.len) {

@@ -7,7 +7,7 @@
 enum {
         DEPTH_MAX = 16,    /* brackets within brackets */
         REPEAT_MAX = 255,  /* n and m of x{n,m} */
-        WORK_MAX = 10000,  /* atoms read, those of a repetition each time: bounds patterns that make no code */
+        WORK_MAX = 10000,  /* atoms parsed, counting those of a repetition each time: bounds patterns that emit no code */
         SET_SIZE = 32,     /* a bit per byte */
         FOREVER = -1,
 };
@@ -19,7 +19,7 @@ struct parser {
         size_t at;
         struct regex *re;
         unsigned depth, work;
-        const char *wrong; /* the first thing that is wrong; nothing moves on after it */
+        const char *wrong; /* the first error; parsing stops there */
 };
 
 /* ---- emitting --------------------------------------------------------------------------------------------- */
@@ -31,7 +31,7 @@ static void fail(struct parser *p, const char *wrong)
         p->at = p->pattern.len;
 }
 
-/* Puts a step at `position` and moves what stood there; jumps are relative, so a whole piece may be moved. */
+/* Inserts a step at `position` and moves the steps behind it; jumps are relative, so a piece of code can be moved. */
 static void insert(struct parser *p, size_t position, struct regex_step step)
 {
         struct regex *re = p->re;
@@ -50,7 +50,7 @@ static void emit(struct parser *p, struct regex_step step)
         insert(p, p->re->size, step);
 }
 
-/* A step for a class; equal ones share their set, so that repetitions cost none. */
+/* Emits a step for a class; equal classes share their set, so that repetitions need no more. */
 static void emit_set(struct parser *p, const uint8_t set[SET_SIZE])
 {
         struct regex *re = p->re;
@@ -81,7 +81,7 @@ static void set_invert(uint8_t *set)
                 set[i] = (uint8_t)~set[i];
 }
 
-/* The class that `\d` and its like stand for; false for another letter. */
+/* Adds the class of `\d` and similar escapes; false: the letter has no class. */
 static bool set_add_class(uint8_t *set, char letter)
 {
         uint8_t class[SET_SIZE] = { 0 };
@@ -111,7 +111,7 @@ static bool set_add_class(uint8_t *set, char letter)
         return true;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------- */
+/* ---- parsing -------------------------------------------------------------------------------------------------- */
 
 static bool at_end(const struct parser *p)
 {
@@ -131,13 +131,13 @@ static bool take(struct parser *p, char c)
         return true;
 }
 
-/* The character behind a backslash that stands for itself: punctuation. */
+/* Whether the character after a backslash stands for itself: punctuation. */
 static bool is_escapable(char c)
 {
         return c > ' ' && c < 0x7f && !char_is_alnum(c);
 }
 
-/* A member of a class; *ret_is_class: it was a whole class, already added. */
+/* Parses a member of a class; *ret_is_class: it was a whole class, which was added already. */
 static unsigned char read_member(struct parser *p, uint8_t *set, bool *ret_is_class)
 {
         char c = peek(p);
@@ -260,7 +260,7 @@ static int read_count(struct parser *p)
         return n;
 }
 
-/* How often the atom before comes; false: just once, nothing was said. */
+/* Parses the repetition of the previous atom; false: it has none. */
 static bool read_quantifier(struct parser *p, int *ret_min, int *ret_max)
 {
         *ret_min = 0;
@@ -281,7 +281,7 @@ static bool read_quantifier(struct parser *p, int *ret_min, int *ret_max)
         return true;
 }
 
-/* The atom once more; returns its length. */
+/* Copies the atom once more; returns its length. */
 static int16_t repeat_atom(struct parser *p, size_t atom)
 {
         size_t before = p->re->size, behind = p->at;
@@ -301,7 +301,7 @@ static void read_piece(struct parser *p)
         read_atom(p);
         if (!read_quantifier(p, &min, &max) || p->wrong != NULL)
                 return;
-        /* Counted out from the start again; jumps within a copy are relative. */
+        /* The code is emitted again from its start; jumps within a copy are relative. */
         p->re->size = code;
         for (int i = 0; i < min && p->wrong == NULL; i++)
                 length = repeat_atom(p, atom);
@@ -365,7 +365,7 @@ struct error *regex_compile(struct str pattern, struct regex *ret)
 
 /* ---- matching ------------------------------------------------------------------------------------------------- */
 
-/* The set of reached states, without duplicates, in `list`. */
+/* The set of reached states, without duplicates: `list`. */
 struct states {
         uint16_t list[REGEX_CODE_MAX];
         size_t count;
@@ -389,7 +389,7 @@ static void states_clear(struct states *s)
         memset(s->is_in, 0, sizeof s->is_in);
 }
 
-/* Follows what consumes nothing: the list grows while it is walked. */
+/* Adds the states reachable without consuming a character: the list grows while it is walked. */
 static void states_close(const struct regex *re, struct states *s)
 {
         for (size_t i = 0; i < s->count; i++) {

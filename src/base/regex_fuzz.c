@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Arbitrary patterns and texts: no crash, bounded time, and a pattern of letters only
+ * Properties for arbitrary patterns and texts: no crash, bounded time, and a pattern of letters only
  * matches just itself.
  */
 #include <stdlib.h>

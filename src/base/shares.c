@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/shares.h"
 
-/* Counts are kept as pointers: there is never one of zero. */
+/* The map stores counts as pointers: a count of zero has no entry. */
 
 size_t shares_count(const struct shares *s, struct str holder)
 {

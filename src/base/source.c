@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The address without brackets and port, or prefix length; empty when there is none. */
+/* The address without brackets, port and prefix length; empty when there is none. */
 static struct str without_port(struct str address)
 {
         if (address.len > 0 && address.ptr[0] == '[')
@@ -16,7 +16,7 @@ static struct str without_port(struct str address)
         return has_more ? address : str_slice(address, 0, colon);
 }
 
-/* inet_pton() takes no IPv4 address but in the one form that inet_ntop() writes. */
+/* inet_pton() accepts only the form of an IPv4 address that inet_ntop() writes. */
 static bool is_ipv4(const char *text)
 {
         struct in_addr v4;
@@ -46,7 +46,7 @@ void source_of(struct str address, char ret[SOURCE_TEXT_MAX])
         char text[INET6_ADDRSTRLEN] = { 0 };
 
         memcpy(ret, "?", sizeof "?");
-        host = str_slice(host, 0, str_find_char(host, '%')); /* the scope of a link-local address */
+        host = str_slice(host, 0, str_find_char(host, '%')); /* removes the scope of a link-local address */
         if (host.len == 0 || host.len >= sizeof text || str_find_char(host, '\0') != host.len)
                 return;
         memcpy(text, host.ptr, host.len);

@@ -120,7 +120,7 @@ struct error *parse_int(struct str text, int64_t min, int64_t max, const char *w
                 int digit = digits.ptr[i] - '0';
 
                 ok = char_is_digit(digits.ptr[i]) && !__builtin_mul_overflow(value, 10, &value) &&
-                     !__builtin_sub_overflow(value, digit, &value); /* counts down: INT64_MIN fits */
+                     !__builtin_sub_overflow(value, digit, &value); /* negative while parsing, so that INT64_MIN fits */
         }
         if (ok && !negative)
                 ok = !__builtin_mul_overflow(value, -1, &value);
@@ -178,7 +178,7 @@ bool text_is_utf8(struct str s)
         return true;
 }
 
-/* Characters that move the cursor, hide or reorder text, or end a line somewhere. */
+/* Characters that move the cursor, hide or reorder text, or end a line in some programs. */
 static bool rune_is_harmful(uint32_t rune)
 {
         return rune < 0x20 || (rune >= 0x7f && rune <= 0x9f) || rune == 0x061c ||
@@ -187,7 +187,7 @@ static bool rune_is_harmful(uint32_t rune)
                rune == 0xffff;
 }
 
-/* The first bytes, at most `limit`, that stand for themselves in all forms: ASCII, printable, no quote and no backslash. */
+/* The longest prefix, at most `limit` bytes, that no form escapes: printable ASCII without quotes and backslashes. */
 static struct str plain_run(struct str s, size_t limit)
 {
         size_t len = 0;
@@ -263,7 +263,7 @@ void json_put_string(struct buf *out, struct str s)
                 } else if (rune == '\n') {
                         buf_put_c(out, "\\n");
                 } else if (rune_is_harmful(rune)) {
-                        buf_printf(out, "\\u%04x", rune); /* all harmful ones lie in the first plane */
+                        buf_printf(out, "\\u%04x", rune); /* all harmful characters are in the basic multilingual plane */
                 } else {
                         buf_put(out, str_slice(s, 0, len));
                 }
@@ -314,7 +314,7 @@ void nearest_offer(struct nearest *n, const char *word)
 
         if (distance > n->most || (n->word != NULL && distance == n->most) || distance >= len)
                 return;
-        if (distance > 1 && (2 * distance >= len || 2 * distance >= n->written.len)) /* half of a word is another word */
+        if (distance > 1 && (2 * distance >= len || 2 * distance >= n->written.len)) /* it differs in half of its letters */
                 return;
         n->word = word;
         n->most = distance;

@@ -23,7 +23,7 @@
 
 enum { FILE_MAX = 64 * KiB };
 
-/* Our groups, as directories; NULL: there is none of that kind. */
+/* The directories of our own groups; NULL: none of that kind. */
 struct places {
         char *unified, *pids, *named; /* version 2; version 1: controller pids, and systemd's own hierarchy */
 };
@@ -42,7 +42,7 @@ static bool is_of_type(const char *dir, long type)
         return statfs(dir, &fs) == 0 && (long)fs.f_type == type;
 }
 
-/* After a restart in place we may be in our own `agent` already: the service's group is the one above. */
+/* The directory of the service's group. After a restart in place the process may already be in our own group `agent` below it. */
 static char *place(const char *mount, struct str path)
 {
         static const struct str own = STR_INIT("/" AGENT);
@@ -82,7 +82,7 @@ static struct error *find_places(struct places *ret)
         return NULL;
 }
 
-/* systemd marks what it has given away: systemd.resource-control(5), Delegate=. */
+/* systemd marks delegated groups: systemd.resource-control(5), Delegate=. */
 static bool is_delegated(const char *dir)
 {
         static const char *const marks[] = { "trusted.delegate", "user.delegate" };
@@ -104,7 +104,7 @@ static struct error *write_value(const char *dir, const char *file, const char *
         return NULL;
 }
 
-/* A number from a file; LONG_MAX where it says something else ("max") or cannot be read. */
+/* A number from a file; LONG_MAX if it has another content ("max") or cannot be read. */
 static long number_in(const char *dir, const char *file)
 {
         AUTO_MEM char *path = mem_printf("%s/%s", dir, file);
@@ -130,7 +130,7 @@ static struct error *make_group(const char *dir)
         return chmod(dir, 0755) < 0 ? error_errno(errno, "cannot set the mode of %s", dir) : NULL;
 }
 
-/* Processes first: version 2 gives controllers to the groups below one only when that one has no processes of its own. */
+/* Processes are moved first: version 2 enables controllers only for a group without processes of its own. */
 static struct error *make_tree(const char *dir, bool is_unified, long all_tasks, char **ret_sessions)
 {
         AUTO_MEM char *agent = mem_printf("%s/" AGENT, dir), *sessions = mem_printf("%s/sessions", dir), *limit = mem_printf("%ld", all_tasks);
@@ -167,7 +167,7 @@ static struct error *prepare(struct cgroups *c)
         TRY(find_places(&p));
         if (!is_delegated(p.unified) && !is_delegated(p.named))
                 return NULL;
-        /* What the kernel has, and what the unit may have: systemd's own users' groups get as much (user-.slice). */
+        /* The least of the kernel's limits and the unit's limit: the shares are those of systemd's user slices (user-.slice). */
         long tasks = least(number_in("/proc/sys/kernel", "pid_max"), number_in("/proc/sys/kernel", "threads-max"));
         if (p.unified != NULL)
                 tasks = least(tasks, number_in(p.unified, "pids.max"));
@@ -193,7 +193,7 @@ struct error *cgroups_prepare(struct cgroups *ret)
         if (err != NULL)
                 cgroups_release(ret);
         else
-                cgroups_sweep(ret); /* what the last run left */
+                cgroups_sweep(ret); /* removes groups of the previous run */
         return err;
 }
 
@@ -213,7 +213,7 @@ static struct error *make_leaf(const struct cgroups *c, const char *name, struct
 
                 TRY(make_group(dir));
                 AUTO_PTR(error) unlimited = write_value(dir, "pids.max", limit);
-                (void)unlimited; /* there is no such file where the controller is not */
+                (void)unlimited; /* the file does not exist in a hierarchy without the controller */
                 ret->procs[i] = open(procs, O_WRONLY | O_CLOEXEC);
                 if (ret->procs[i] < 0)
                         return error_errno(errno, "cannot open %s", procs);

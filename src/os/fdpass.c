@@ -18,7 +18,7 @@ struct error *fdpass_pair(int *ret_a, int *ret_b)
         return NULL;
 }
 
-/* Room for the one descriptor a message may carry, aligned as the kernel wants it. */
+/* Control buffer for the one descriptor that a message may carry, aligned as the kernel requires. */
 union fd_control {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -76,7 +76,7 @@ struct error *fdpass_receive(int sock, char *buffer, size_t capacity, size_t *re
                 .msg_iov = &bytes,
                 .msg_iovlen = 1,
                 .msg_control = control.bytes,
-                /* CMSG_SPACE has padding in which the kernel would fit a second descriptor. */
+                /* CMSG_SPACE includes padding that would have room for a second descriptor. */
                 .msg_controllen = CMSG_LEN(sizeof(int)),
         };
         ssize_t n;
@@ -84,7 +84,7 @@ struct error *fdpass_receive(int sock, char *buffer, size_t capacity, size_t *re
         do
                 n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
         while (n < 0 && errno == EINTR);
-        if (n < 0 && errno == ECONNRESET) /* it ended with something of ours unread: an end all the same */
+        if (n < 0 && errno == ECONNRESET) /* it closed with unread input: treated as an end */
                 n = 0;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
                 return error_new(ERROR_UNAVAILABLE, "no message is waiting on a control socket");

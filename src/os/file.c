@@ -14,13 +14,13 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-enum { PATH_LIMIT = 4 * KiB }; /* PATH_MAX, the kernel's own */
+enum { PATH_LIMIT = 4 * KiB }; /* equals the kernel's PATH_MAX */
 enum { PATHS_SHOWN_MAX = 4 };
-enum { READ_CHUNK = 4 * KiB }; /* for files that do not say how long they are, as in /proc */
+enum { READ_CHUNK = 4 * KiB }; /* for files of unknown length, such as those in /proc */
 
 /* ---- names in messages ------------------------------------------------------------------------- */
 
-/* A line each; what a process calls by descriptors is known when it is built. */
+/* Replacements for directories in messages, such as the name of a directory that the process has only as a descriptor. */
 static struct {
         char *path, *shown;
 } shown_names[PATHS_SHOWN_MAX];
@@ -65,13 +65,13 @@ static ssize_t read_some(int fd, char *at, size_t len)
         return n;
 }
 
-/* Straight into out, and in one piece if the file is as long as it says: a secret leaves no copies behind. */
+/* Reads straight into out, and in one piece if the file has the expected size: a secret leaves no copies behind. */
 static struct error *read_to_end(int fd, const char *path, size_t expected, struct buf *out)
 {
         for (;;) {
                 char beyond;
                 size_t left = out->max - out->len;
-                size_t want = expected > 0 ? expected + 1 : READ_CHUNK; /* one more meets the end at once */
+                size_t want = expected > 0 ? expected + 1 : READ_CHUNK; /* one byte more detects the end in the same read */
 
                 if (want > left)
                         want = left;
@@ -93,7 +93,7 @@ static struct error *read_to_end(int fd, const char *path, size_t expected, stru
 static struct error *open_regular(const char *path, int *ret_fd, struct stat *ret_st)
 {
         AUTO_MEM char *shown = path_shown(path);
-        /* O_NONBLOCK: opening a FIFO in this place must not hang. */
+        /* O_NONBLOCK: opening a FIFO must not block. */
         AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
         if (fd < 0)
@@ -158,7 +158,7 @@ void file_open_standard(void)
 struct error *file_read_input(const char *path, struct buf *out)
 {
         AUTO_MEM char *shown = path_shown(path);
-        /* /dev/stdin is opened through /proc, which a socket refuses: the descriptor itself never does. */
+        /* /dev/stdin is opened through /proc, which fails for a socket; the descriptor itself always works. */
         bool is_stdin = strcmp(path, "/dev/stdin") == 0 || strcmp(path, "-") == 0;
         AUTO_FD int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         struct stat st;
@@ -179,12 +179,12 @@ struct error *file_read_private(const char *path, struct buf *out)
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
-/* A file being written: visible under its own name only when whole. */
+/* A file being written: it gets its own name only when it is complete. */
 struct draft {
         const char *path;
         char dir[PATH_LIMIT];
-        const char *name;    /* the part of path behind the last slash */
-        char temporary[288]; /* NAME_MAX and what we add */
+        const char *name;    /* the part of path after the last slash */
+        char temporary[288]; /* NAME_MAX and our suffix */
         int dir_fd;
 };
 
@@ -225,7 +225,7 @@ static struct error *write_shown(int fd, const char *shown, struct str bytes)
         return fd_write_all(fd, bytes) ? NULL : error_errno(errno, "cannot write %s", shown);
 }
 
-/* Everything up to the rename; on failure the temporary file may be left. */
+/* All steps up to the rename; on failure the temporary file may remain. */
 static struct error *write_temporary(struct draft *d, const char *shown, struct str bytes, unsigned mode)
 {
         AUTO_FD int fd =
@@ -233,7 +233,7 @@ static struct error *write_temporary(struct draft *d, const char *shown, struct 
 
         if (fd < 0)
                 return error_errno(errno, "cannot create a file beside %s", shown);
-        /* The umask may have taken bits away that the caller asked for. */
+        /* The umask may have cleared bits that the caller requested. */
         if (fchmod(fd, (mode_t)mode) < 0)
                 return error_errno(errno, "cannot set the mode of %s", shown);
         TRY(write_shown(fd, shown, bytes));
@@ -261,7 +261,7 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
         TRY(split_path(path, &d));
         TRY(open_dir(d.dir, &dir_fd));
         d.dir_fd = dir_fd;
-        /* A name of its own for each writer: two of them must never write into one file. */
+        /* A unique name for each writer: two writers must never write into one file. */
         if (getrandom(&unique, sizeof(unique), 0) != (ssize_t)sizeof(unique))
                 return error_errno(errno, "the kernel gave no random bytes");
         snprintf(d.temporary, sizeof(d.temporary), ".%.240s.%016llx", d.name, (unsigned long long)unique);
@@ -270,13 +270,13 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
         if (err == NULL)
                 err = publish(&d, shown);
         if (err != NULL)
-                unlinkat(dir_fd, d.temporary, 0); /* gone already if it was renamed */
+                unlinkat(dir_fd, d.temporary, 0); /* if it was renamed, the file does not exist any more */
         return err;
 }
 
 /* ---- directories ------------------------------------------------------------------------------- */
 
-/* An account that may write in a directory of ours may swap the files in it. */
+/* An account that may write in one of our directories may replace the files in it. */
 static struct error *check_stat_is_ours(const char *path, const struct stat *st)
 {
         AUTO_MEM char *shown = path_shown(path);
@@ -385,7 +385,7 @@ static struct error *already_locked(int fd, const char *shown)
                 "stop that process first, or choose another data directory");
 }
 
-/* Of the open file, not of the process: it does not vanish when another descriptor of the file is closed. */
+/* An open file description lock: it is not released when another descriptor of the file is closed. */
 static const struct flock whole_file = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
 struct error *dir_lock(const char *dir, int *ret_fd)

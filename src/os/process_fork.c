@@ -11,7 +11,7 @@ static void forget_handlers(void)
 
         for (int signum = 1; signum < NSIG; signum++)
                 if (sigaction(signum, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
-                        (void)sigaction(signum, &by_default, NULL); /* SIGKILL and SIGSTOP have no other */
+                        (void)sigaction(signum, &by_default, NULL); /* fails for SIGKILL and SIGSTOP only */
 }
 
 pid_t process_fork(void)

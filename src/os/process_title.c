@@ -12,7 +12,7 @@ void process_set_name(const char *name)
         prctl(PR_SET_NAME, name);
 }
 
-/* Where the command line lies. */
+/* Finds the memory of the command line. */
 static bool find_arguments(char **ret, size_t *ret_len)
 {
         struct process_stat self;
@@ -34,6 +34,6 @@ void process_set_title(const char *title)
                 return;
         if (len > room - 1)
                 len = room - 1;
-        memset(arguments, 0, room); /* ends with a NUL: the kernel shows no more than this */
+        memset(arguments, 0, room); /* ends with a NUL: the kernel shows no bytes after it */
         memcpy(arguments, title, len);
 }

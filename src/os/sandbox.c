@@ -25,14 +25,14 @@
 #include "base/text.h"
 #include "os/sandbox_landlock.h"
 
-/* ---- the lists --------------------------------------------------------------------------------- */
+/* ---- lists of system calls --------------------------------------------------------------------- */
 
-enum { END_OF_LIST = -100000 }; /* libseccomp numbers the calls an architecture lacks from -10001 on */
+enum { END_OF_LIST = -100000 }; /* below -10001, where libseccomp begins to number the calls that an architecture lacks */
 
 /* clang-format off */
 /*
- * All that is left for who holds the keys: requests from one socket, answers to it, lines to one log and its archive,
- * memory, randomness, the time. No list is shared with the others, so that none of theirs grows into it.
+ * The calls of processes that hold private keys: read requests from one socket, answer them, write one log and its archive,
+ * use memory, randomness and the time. This list shares nothing with the others, so that additions to those do not extend it.
  */
 static const int calls_signer[] = {
         SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),
@@ -44,7 +44,7 @@ static const int calls_signer[] = {
         SCMP_SYS(exit_group), END_OF_LIST,
 };
 
-/* ssh-authorize, when it has connected: one question, one answer, a signature to verify, a line for sshd. */
+/* ssh-authorize, after it has connected: one request, one answer, a signature to verify, a line for sshd. */
 static const int calls_authorize[] = {
         SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
         SCMP_SYS(close), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex),
@@ -52,7 +52,7 @@ static const int calls_authorize[] = {
         SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group), END_OF_LIST,
 };
 
-/* What every other process does: its loop, its memory, the descriptors it holds. */
+/* The calls of every other process: its loop, its memory, its open descriptors. */
 static const int calls_base[] = {
         SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(lseek),
         SCMP_SYS(fstat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),
@@ -68,14 +68,14 @@ static const int calls_base[] = {
         END_OF_LIST,
 };
 
-/* libuv's pool: blocking work beside the loop. (clone itself is judged by its flags.) */
+/* The thread pool of libuv, for blocking work. (clone itself is filtered by its flags.) */
 static const int calls_threads[] = {
         SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(set_tid_address), SCMP_SYS(sched_getaffinity),
         SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), SCMP_SYS(sysinfo),
         END_OF_LIST,
 };
 
-/* Sockets that are open, wherever they came from. */
+/* Operations on open sockets of any origin. */
 static const int calls_sockets[] = {
         SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), END_OF_LIST,
 };
@@ -83,13 +83,13 @@ static const int calls_sockets[] = {
 /* Listening sockets come from the supervisor: no service binds one. */
 static const int calls_accept[] = { SCMP_SYS(accept), SCMP_SYS(accept4), END_OF_LIST };
 
-/* What libcurl and glibc's resolver need to reach a server. (socket and socketpair are filtered by their arguments.) */
+/* The calls with which libcurl and glibc's resolver reach a server. (socket and socketpair are filtered by their arguments.) */
 static const int calls_connect[] = {
         SCMP_SYS(connect), SCMP_SYS(sendmmsg), SCMP_SYS(select), SCMP_SYS(pselect6),
         SCMP_SYS(uname), END_OF_LIST,
 };
 
-/* Looking at files; which ones is Landlock's business. */
+/* Opening and reading files; Landlock decides which files. */
 static const int calls_read_files[] = {
         SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
         SCMP_SYS(fstatfs), SCMP_SYS(statfs), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
@@ -106,10 +106,10 @@ static const int calls_write_files[] = {
 };
 
 /*
- * What a process that starts programs of the operator's (a credential_process, a label's command) has no reason to do,
- * nor they. Such a program may be anything, so an allow list cannot be written for it.
+ * Calls that are denied to a process that starts programs of the operator (a credential_process, a label's command), and to
+ * these programs: neither has a reason to make them. An allow list is impossible, since such a program can be any program.
  */
-static const int calls_never[] UNUSED = { /* in sanitizer builds there is no filter */
+static const int calls_never[] UNUSED = { /* unused in sanitizer builds, which have no filter */
         SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp),
         SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(fsopen),
         SCMP_SYS(fsmount), SCMP_SYS(fsconfig), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(pivot_root),
@@ -126,7 +126,7 @@ static const int calls_never[] UNUSED = { /* in sanitizer builds there is no fil
         SCMP_SYS(setgroups), SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), END_OF_LIST,
 };
 
-/* Name lookups (getaddrinfo may load its modules late) and the roots that TLS is verified with. */
+/* Files for name lookups (getaddrinfo may load its modules late) and the roots for verifying TLS. */
 static const char *const paths_network[] = {
         "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
         "/etc/protocols", "/etc/ld.so.cache", "/etc/localtime", "/run/systemd/resolve", "/run/nscd", "/usr/lib", "/usr/lib64",
@@ -135,19 +135,19 @@ static const char *const paths_network[] = {
 };
 /* clang-format on */
 
-enum { LISTS_MAX = 8 }; /* the last is NULL */
+enum { LISTS_MAX = 8 }; /* including the final NULL */
 
 struct sandbox_row {
         const char *name;
-        const int *allowed[LISTS_MAX]; /* anything else kills; none: everything but calls_never */
-        bool may_socket;               /* internet sockets; no other families */
+        const int *allowed[LISTS_MAX]; /* any other call kills the process; no list: every call but calls_never */
+        bool may_socket;               /* internet sockets only */
         bool may_thread;
-        bool may_load_code; /* executable pages: modules of glibc's resolver */
-        bool may_execute;   /* programs among what it may read */
+        bool may_load_code; /* executable pages, for modules of glibc's resolver */
+        bool may_execute;   /* programs in readable directories */
         const char *const *reads;
 };
 
-enum { ID_OVERFLOW = 65534 }; /* the kernel's for IDs that it cannot show, and "nobody" */
+enum { ID_OVERFLOW = 65534 }; /* the kernel's number for unmapped IDs, and for the user "nobody" */
 
 /* clang-format off */
 static const struct sandbox_row rows[] = {
@@ -213,7 +213,7 @@ static const struct sandbox_row rows[] = {
 /* ---- seccomp ----------------------------------------------------------------------------------- */
 
 #ifdef CTELEPORT_COVERAGE
-static const bool is_counting_coverage = true; /* every process writes its counters at its end */
+static const bool is_counting_coverage = true; /* every process writes its counters when it ends */
 #else
 static const bool is_counting_coverage = false;
 #endif
@@ -232,13 +232,13 @@ static struct error *rule_failed(int r)
 }
 
 /*
- * No Unix sockets: seccomp cannot see whose a connect would reach. What a process needs of its siblings it inherits. Pairs
- * of streams are connected for good; a datagram socket could be pointed elsewhere.
+ * Unix sockets are denied: seccomp cannot see the address of a connect. Sockets to sibling processes are inherited. Only pairs
+ * of streams are allowed, which stay connected; a datagram socket could be connected to another address.
  */
 static struct error *allow_socket_families(scmp_filter_ctx filter)
 {
         static const int families[] = { AF_INET, AF_INET6 };
-        static const scmp_datum_t type_mask = 0xf; /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+        static const scmp_datum_t type_mask = 0xf; /* without the flags SOCK_CLOEXEC and SOCK_NONBLOCK */
 
         for (size_t i = 0; i < ARRAY_LEN(families); i++) {
                 int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
@@ -246,7 +246,7 @@ static struct error *allow_socket_families(scmp_filter_ctx filter)
                 if (r < 0)
                         return rule_failed(r);
         }
-        /* glibc asks for AF_UNIX (nscd) and for AF_NETLINK (to sort addresses), and does without when refused. */
+        /* glibc requests AF_UNIX (nscd) and AF_NETLINK (to sort addresses), and works without them when they are refused. */
         int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
                                  SCMP_A0(SCMP_CMP_GT, AF_INET6));
         if (r == 0)
@@ -258,7 +258,7 @@ static struct error *allow_socket_families(scmp_filter_ctx filter)
         return r < 0 ? rule_failed(r) : NULL;
 }
 
-/* Signals to its own threads: abort() and pthread_kill() use them. No other process is reachable. */
+/* Allows signals to own threads, as used by abort() and pthread_kill(). Other processes cannot be signalled. */
 static struct error *allow_own_signals(scmp_filter_ctx filter)
 {
         int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
@@ -266,7 +266,7 @@ static struct error *allow_own_signals(scmp_filter_ctx filter)
         return r < 0 ? rule_failed(r) : NULL;
 }
 
-/* Memory is never executable, unless code may be loaded; and then never writable at the same time. */
+/* Executable memory is denied unless code may be loaded; then memory is never both executable and writable. */
 static struct error *allow_memory(scmp_filter_ctx filter, bool may_load_code)
 {
         static const int calls[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
@@ -292,7 +292,7 @@ static struct error *allow_memory(scmp_filter_ctx filter, bool may_load_code)
         return NULL;
 }
 
-/* Threads, not processes; clone3 hides its flags from us, and glibc falls back to clone without it. */
+/* Allows new threads, not processes. The filter cannot read clone3's flags; it fails, and glibc uses clone instead. */
 static struct error *allow_threads(scmp_filter_ctx filter)
 {
         int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
@@ -300,7 +300,7 @@ static struct error *allow_threads(scmp_filter_ctx filter)
         return r < 0 ? rule_failed(r) : NULL;
 }
 
-/* libuv and glibc ask about and prepare descriptors with these; everything else kills. */
+/* The ioctls with which libuv and glibc query and prepare descriptors; any other kills the process. */
 static struct error *allow_ioctls(scmp_filter_ctx filter)
 {
         static const unsigned long requests[] = { FIONBIO, FIONREAD, FIOCLEX, TCGETS };
@@ -313,7 +313,7 @@ static struct error *allow_ioctls(scmp_filter_ctx filter)
         return NULL;
 }
 
-/* Calls that libraries try and can live without, answered instead of punished. */
+/* Calls that libraries try and do not need: they fail with an error instead of killing the process. */
 static struct error *answer_probes(scmp_filter_ctx filter)
 {
         static const struct {
@@ -362,7 +362,7 @@ static struct error *fill_filter(scmp_filter_ctx filter, const struct sandbox_ro
 
 static struct error *enter_seccomp(const struct sandbox_row *row)
 {
-        /* A new filter is for the native architecture; calls through another one (x32, i386) kill. */
+        /* A new filter covers the native architecture; a call through another one (x32, i386) kills the process. */
         bool allow_list = row->allowed[0] != NULL;
         scmp_filter_ctx filter = seccomp_init(allow_list ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ALLOW);
 
@@ -371,7 +371,7 @@ static struct error *enter_seccomp(const struct sandbox_row *row)
         struct error *err = NULL;
         int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         if (r == 0)
-                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree by number, not a chain */
+                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree by number, not a linear list */
         if (r < 0)
                 err = error_errno(-r, "cannot prepare a seccomp filter");
         else
@@ -390,14 +390,14 @@ static struct error *check_single_thread(void)
         AUTO_FD int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct stat st;
 
-        /* A directory has two links and one more for each thread in it. Without /proc nothing can be said. */
-        if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3 || is_sanitized) /* (whose runtime may keep one) */
+        /* A directory has two links and one for each subdirectory, here a thread. Without /proc the check is skipped. */
+        if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3 || is_sanitized) /* a sanitizer's runtime may have a thread */
                 return NULL;
         return error_new(ERROR_FAILED_PRECONDITION,
                          "%d threads run before the sandbox is entered: it would not hold them", (int)st.st_nlink - 2);
 }
 
-/* Shrinking it takes a capability, so it comes before anything else goes. Without that one it cannot hurt us either. */
+/* Needs a capability, so it precedes the drop of capabilities. Without that capability the set is harmless. */
 static void empty_bounding_set(void)
 {
         for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
@@ -418,7 +418,7 @@ static struct error *drop_capabilities(void)
 
 /* ---- users -------------------------------------------------------------------------------------- */
 
-static char identity[64]; /* which user this process runs as, for sandbox_describe() */
+static char identity[64]; /* the user of this process, for sandbox_describe() */
 
 struct error *sandbox_look_up_user(const struct sandbox_user *user, uid_t *ret_uid, gid_t *ret_gid)
 {
@@ -442,7 +442,7 @@ struct error *sandbox_look_up_user(const struct sandbox_user *user, uid_t *ret_u
         return NULL;
 }
 
-/* A process becomes one user. Looked up once: files are given to the same IDs, and each look-up costs a start some time. */
+/* The user of this process. It is looked up once: files are given to the same IDs, and each look-up delays the start. */
 static struct {
         const char *name;
         uid_t uid;
@@ -472,7 +472,7 @@ static bool changes_user(const struct sandbox_user *user)
         return geteuid() == 0 && user->name != NULL && !is_counting_coverage;
 }
 
-enum { GIVE_DEPTH_MAX = 4 }; /* data_dir/log/records is the deepest of ours: 2 */
+enum { GIVE_DEPTH_MAX = 4 }; /* our deepest directory, data_dir/log/records, has depth 2 */
 
 struct gift {
         uid_t uid, fallback;
@@ -481,8 +481,8 @@ struct gift {
 };
 
 /*
- * Owners that a file of a service can have had: root, the service itself, with and without an account, and the user that
- * unprivileged services shared in earlier releases. A file of any other account was put there by that account, and giving it away would vouch for it.
+ * The possible owners of a service's file: root, the service itself, with and without an account, and the user that
+ * unprivileged services shared in earlier releases. A file of any other account was made by that account: it is not trusted.
  */
 static struct error *check_giveable(const struct gift *g, const char *name, const struct stat *st)
 {
@@ -500,13 +500,13 @@ static struct error *check_giveable(const struct gift *g, const char *name, cons
         return NULL;
 }
 
-/* Acts on the file that was examined: the name may have come to mean another one meanwhile. */
+/* Changes the owner of the examined file by its descriptor: its name may refer to another file by now. */
 static struct error *give_fd(const struct gift *g, int fd, const char *name, const struct stat *st)
 {
         if (st->st_uid == g->uid && st->st_gid == g->gid)
                 return NULL;
         TRY(check_giveable(g, name, st));
-        /* A user namespace that maps only its root has no user to give it to: see sandbox_become_unprivileged. */
+        /* EINVAL: a user namespace that maps only its root has no other user: see sandbox_become_unprivileged. */
         if (fchownat(fd, "", g->uid, g->gid, AT_EMPTY_PATH) < 0 && errno != EINVAL)
                 return error_errno(errno, "cannot change the owner of %s to the user %s", g->path, g->user);
         return NULL;
@@ -526,7 +526,7 @@ static struct error *give_entry(const struct gift *g, int dir_fd, const char *na
         return S_ISREG(st.st_mode) ? give_fd(g, fd, name, &st) : NULL;
 }
 
-/* Contents first: a directory that has its new owner was given whole. */
+/* Contents first: if the directory has its new owner, all of its contents have too. */
 static struct error *give_dir(const struct gift *g, int dir_fd, const char *name, int depth)
 {
         int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (dir_fd == AT_FDCWD ? 0 : O_NOFOLLOW));
@@ -574,11 +574,11 @@ struct error *sandbox_become_unprivileged(const struct sandbox_user *user)
         }
         TRY(find_user(user, &uid, &gid));
         empty_bounding_set();
-        /* The kernel forgets this wish when the user changes. */
+        /* The kernel clears the parent death signal when the user changes. */
         prctl(PR_GET_PDEATHSIG, &parent_death_signal, 0, 0, 0);
         bool has_left_groups = setgroups(0, NULL) == 0;
         bool has_changed = setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
-        /* A user namespace that maps only its root: that root is an ordinary user outside, and there is no other to become. */
+        /* A user namespace that maps only its root: it is an ordinary user outside, and no other user exists. */
         if (!has_changed && errno == EINVAL) {
                 snprintf(identity, sizeof(identity), "no user of its own (this user namespace has none)");
                 return NULL;
@@ -593,9 +593,9 @@ struct error *sandbox_become_unprivileged(const struct sandbox_user *user)
         return NULL;
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------- */
+/* ---- entering the sandbox ----------------------------------------------------------------------- */
 
-/* Kernels without Landlock (before 5.13, or switched off) leave every file of the user open: only if the operator says so. */
+/* Without Landlock (a kernel before 5.13, or disabled) every file of the user is accessible: only if the operator allows it. */
 static bool may_lack_landlock(void)
 {
         const char *setting = getenv(SANDBOX_LANDLOCK_SETTING);
@@ -656,7 +656,7 @@ void process_harden(void)
 {
         const struct rlimit none = { 0, 0 };
 
-        (void)setrlimit(RLIMIT_CORE, &none); /* lowering never fails */
+        (void)setrlimit(RLIMIT_CORE, &none); /* lowering a limit never fails */
         process_hide();
         umask(0077);
 }
@@ -666,8 +666,8 @@ void process_hide(void)
         if (!is_sanitized) /* LeakSanitizer attaches to its own process */
                 (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         /*
-         * Only root may write the files of counters, and a process that is killed while it writes one leaves it damaged. No
-         * message about that belongs into a log or on a user's terminal.
+         * Only root may write the coverage files, and a process that is killed during the write leaves a damaged file. Messages
+         * about that must not appear in a log or on a user's terminal.
          */
         if (is_counting_coverage)
                 (void)setenv("GCOV_ERROR_FILE", "/dev/null", 0);

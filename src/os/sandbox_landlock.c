@@ -13,8 +13,8 @@
 #include "base/text.h"
 
 /*
- * Rights and fields newer than the headers we may be built with; the numbers are the kernel's ABI
- * (Documentation/userspace-api/landlock.rst), and none is used with a kernel that does not know it.
+ * Rights and fields that may be missing in older headers; the numbers are the kernel's ABI
+ * (Documentation/userspace-api/landlock.rst), and each is used only with a kernel that supports it.
  */
 #define FS_REFER            (1ULL << 13) /* ABI 2 */
 #define FS_TRUNCATE         (1ULL << 14) /* ABI 3 */
@@ -35,7 +35,7 @@ static const uint64_t write_rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_AC
                                      LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_REFER |
                                      FS_TRUNCATE;
 
-/* What a rule about a file, not a directory, may name. */
+/* The rights that a rule for a file, not a directory, may have. */
 static const uint64_t file_rights =
         LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | FS_TRUNCATE;
 
@@ -93,7 +93,7 @@ struct error *landlock_enter(const struct landlock_wish *wish, int *ret_abi)
         long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 
         *ret_abi = 0;
-        if (abi < 1) /* not built in, or switched off at boot */
+        if (abi < 1) /* not compiled into the kernel, or disabled at boot */
                 return NULL;
 
         const struct ruleset ruleset = {

@@ -58,7 +58,7 @@ void history_add(struct history *h, uint64_t revision, struct store_change *chan
                 h->ring = mem_array(LIMIT_STORE_HISTORY, sizeof *h->ring);
         while (h->count > 0 && (h->changes + count > LIMIT_STORE_HISTORY || h->bytes + bytes > LIMIT_STORE_HISTORY_BYTES))
                 forget_first(h);
-        if (count > LIMIT_STORE_HISTORY || bytes > LIMIT_STORE_HISTORY_BYTES) { /* too much on its own */
+        if (count > LIMIT_STORE_HISTORY || bytes > LIMIT_STORE_HISTORY_BYTES) { /* exceeds the limits alone */
                 h->forgotten = revision;
                 free(changes);
                 arena_free(arena);

@@ -17,27 +17,27 @@ struct store_watch {
         struct store *store;
         char *prefix; /* owned */
         size_t prefix_len;
-        uint64_t from; /* changes of older revisions are not reported */
+        uint64_t from; /* first revision of interest */
         const struct store_watch_events *events;
         void *ctx;
-        bool is_pending; /* begins with the history, in begin_pending() */
-        bool is_lost;    /* gets nothing more */
-        bool is_freed;   /* while the list is being walked: unlinked afterwards */
+        bool is_pending; /* begin_pending() will report the history first */
+        bool is_lost;    /* it has been lost: no more events */
+        bool is_freed;   /* freed while the list is walked: unlinked afterwards */
 };
 
 struct store {
         struct loop *loop;
         const struct store_backend *backend;
         void *impl;
-        uint64_t revision; /* of the last reported change */
+        uint64_t revision; /* of the latest reported change */
 
         struct store_watch *watches;
-        unsigned reporting; /* > 0: the watches are being walked */
-        bool has_freed;     /* one of them was freed meanwhile */
-        bool is_beginning;  /* begin_pending() is on its way */
+        unsigned reporting; /* > 0: the list of watches is being walked */
+        bool has_freed;     /* a watch was freed during the walk */
+        bool is_beginning;  /* begin_pending() is deferred */
 
         struct history history;
-        bool keeps_history; /* from the first watch on */
+        bool keeps_history; /* true since the first watch */
 
         bool is_closing;
         void (*closed)(void *ctx);
@@ -65,7 +65,7 @@ void store_op_free(struct store_op *op)
         free(op);
 }
 
-/* Room for one element more; doubles, since pages and prefixes can be long. */
+/* Room for one more element; doubles, since pages and prefixes can be long. */
 static void *grow(void *array, size_t count, size_t *room, size_t size)
 {
         if (count < *room)
@@ -117,7 +117,7 @@ static struct error *check_key(struct str key)
         return error_new(ERROR_INVALID_ARGUMENT, "store key '%s' is longer than %d bytes", shown, LIMIT_STORE_KEY);
 }
 
-/* ---- what the backend reports ------------------------------------------------------------------------ */
+/* ---- reports of the backend -------------------------------------------------------------------------- */
 
 static void unlink_freed_watches(struct store *s)
 {
@@ -161,7 +161,7 @@ static void end_reporting(struct store *s)
                 unlink_freed_watches(s);
 }
 
-/* Moves the changes of an operation, with the arena that they lie in, into the history. */
+/* Moves the changes of an operation, with the arena that holds them, into the history. */
 static void keep_changes(struct store *s, struct store_op *op)
 {
         if (!s->keeps_history) {
@@ -205,7 +205,7 @@ void store_report_lost(struct store *s, uint64_t revision)
 
 void store_answer(struct store_op *op)
 {
-        struct error *err = op->err; /* from here on the callback's */
+        struct error *err = op->err; /* from here on owned by the callback */
         struct store_page page = { op->items, op->item_count, op->is_last, op->revision };
 
         op->err = NULL;
@@ -338,7 +338,7 @@ struct store_txn *store_txn_new(struct store *s)
         return t;
 }
 
-/* A copy of the step at the end of the transaction; the first fault is kept for the commit. */
+/* Appends a copy of the step to the transaction; its first error is reported by the commit. */
 static void add_step(struct store_txn *t, struct store_step step)
 {
         struct store_op *op = t->op;
@@ -443,7 +443,7 @@ static bool replay_change(void *ctx, const struct store_change *c)
         return !w->is_freed;
 }
 
-/* The changes that came since the watch was made are in the history too. */
+/* Reports the history to a new watch; it includes the changes made since the watch was created. */
 static void begin_watch(struct store *s, struct store_watch *w)
 {
         w->is_pending = false;

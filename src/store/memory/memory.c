@@ -2,8 +2,8 @@
 /*
  * The memory backend, for tests: items in an array in the order of their keys.
  *
- * Handles of one process that name the same path share a database, so that tests can have a second writer; it is gone when the last
- * handle is closed. Operations are applied by a deferred call of the loop, one after the other, and the changes of each are reported
+ * Handles of one process with the same path share a database, so that tests can have a second writer; it is freed with the last
+ * handle. Operations are applied by a deferred call of the loop, one after the other, and the changes of each are reported
  * to all handles at once.
  */
 #include <stdlib.h>
@@ -15,20 +15,20 @@
 #include "store/backend.h"
 
 struct memory_item {
-        struct store_item item; /* key and value are in bytes */
+        struct store_item item; /* key and value point into bytes */
         char bytes[];
 };
 
 struct memory_db {
         struct memory_db *next;
-        char *name; /* owned; NULL: of one handle */
+        char *name; /* owned; NULL: private to one handle */
         struct loop *loop;
         struct memory_handle *handles;
 
         struct memory_item **items; /* owned, in the order of keys */
         size_t count, room;
         uint64_t revision;
-        struct walltime next_expiry; /* no item expires before; 0: none does */
+        struct walltime next_expiry; /* no item expires earlier; 0: none expires */
         struct timer *purge_timer;
 };
 
@@ -38,19 +38,19 @@ struct memory_handle {
         struct store *store;
 
         struct store_op *waiting, **waiting_end;
-        bool is_due; /* run() is on its way */
+        bool is_due; /* run() is deferred */
 
         bool is_closing;
         void (*closed)(void *ctx);
         void *closed_ctx;
 };
 
-/* Of this process, those with a name. */
+/* The named databases of this process. */
 static struct memory_db *databases;
 
 /* ---- items --------------------------------------------------------------------------------------- */
 
-/* The index of the first item whose key is not below this one. */
+/* The index of the first item whose key is not below the given one. */
 static size_t find(const struct memory_db *db, struct str key)
 {
         size_t from = 0, to = db->count;
@@ -71,7 +71,7 @@ static bool is_at(const struct memory_db *db, size_t index, struct str key)
         return index < db->count && str_equal(db->items[index]->item.key, key);
 }
 
-/* The item of a key if it is there and has not expired, or NULL. */
+/* The item of a key, or NULL if it does not exist or has expired. */
 static const struct store_item *find_live(const struct memory_db *db, struct str key, struct walltime now)
 {
         size_t index = find(db, key);
@@ -126,7 +126,7 @@ static void note_deleted(struct memory_db *db, struct store_op *op, struct str k
         *store_op_add_change(op) = (struct store_change){ { .key = arena_str(op->arena, key), .revision = db->revision }, true };
 }
 
-/* Removes the items from one index to another, that one not included. */
+/* Removes the items with indexes `from` to `to`, excluding `to`. */
 static void delete(struct memory_db *db, struct store_op *op, size_t from, size_t to)
 {
         for (size_t i = from; i < to; i++) {
@@ -137,7 +137,7 @@ static void delete(struct memory_db *db, struct store_op *op, size_t from, size_
         db->count -= to - from;
 }
 
-/* ---- reads; what they find is not changed before their callbacks have returned ------------------------ */
+/* ---- reads; the items do not change before the callbacks have returned -------------------------------- */
 
 static void run_get(struct memory_db *db, struct store_op *op, struct walltime now)
 {
@@ -183,7 +183,7 @@ static void run_renew(struct memory_db *db, struct store_op *op, const struct st
         size_t index = find(db, step->key);
 
         if (!is_at(db, index, step->key))
-                return; /* an earlier step has deleted it */
+                return; /* an earlier step has deleted the item */
         struct store_item *item = &db->items[index]->item;
         item->revision = db->revision;
         item->expires = step->expires;
@@ -214,7 +214,7 @@ static void run_delete_prefix(struct memory_db *db, struct store_op *op, struct 
 static void run_step(struct memory_db *db, struct store_op *op, const struct store_step *step)
 {
         switch (step->kind) {
-        case STEP_REQUIRE: /* checked before */
+        case STEP_REQUIRE: /* checked before the first write */
                 break;
         case STEP_PUT:
                 run_put(db, op, step);
@@ -266,7 +266,7 @@ static struct store_op *copy_changes(const struct store_op *op)
         return copy;
 }
 
-/* To all handles; the last takes the changes, the others get copies. */
+/* Reports to all handles; the last one takes the changes, the others get copies. */
 static void report(struct memory_db *db, struct store_op *op)
 {
         for (struct memory_handle *h = db->handles; h != NULL; h = h->next) {
@@ -292,7 +292,7 @@ static void arm_purge_timer(struct memory_db *db)
         timer_start(db->purge_timer, wait.ns < least.ns ? least : wait);
 }
 
-/* Removes expired items, at most LIMIT_STORE_PURGE, and notes when the next one expires. */
+/* Removes expired items, at most LIMIT_STORE_PURGE, and records the time of the next expiry. */
 static void delete_expired(struct memory_db *db, struct store_op *op, struct walltime now)
 {
         size_t kept = 0;

@@ -2,8 +2,8 @@
 /*
  * Batches of the SQLite backend: a batch is one transaction, so any number of writers share one fsync.
  *
- * Requirements are checked before the first write of their transaction; one that does not hold
- * therefore leaves nothing to undo, and the others of the batch go on.
+ * Requirements are checked before the first write of their transaction. So a transaction with an unmet
+ * requirement has nothing to undo, and the other operations of the batch continue.
  */
 #include "store/sqlite/sqlite.h"
 
@@ -36,7 +36,7 @@ static const char *const statement_sql[SQL_COUNT] = {
 };
 _Static_assert((int)LIMIT_STORE_SHRINK == 64, "the text of SQL_SHRINK says the number");
 
-/* One batch on its way: the revision counts up here and becomes the store's when it is committed. */
+/* The state of a running batch: its revision counts up here, and becomes the store's revision at the commit. */
 struct run {
         struct sqlite_store *s;
         struct sqlite_batch *batch;
@@ -45,7 +45,7 @@ struct run {
 
 /* ---- statements ---------------------------------------------------------------------------------- */
 
-/* Ready for new values. What was bound before may be gone by now, so every use binds everything. */
+/* Resets a statement for new values. Values bound before may be freed by now, so every use binds all parameters. */
 static sqlite3_stmt *statement(struct sqlite_store *s, enum sqlite_statement which)
 {
         sqlite3_reset(s->statements[which]);
@@ -54,7 +54,7 @@ static sqlite3_stmt *statement(struct sqlite_store *s, enum sqlite_statement whi
 
 static void bind_bytes(sqlite3_stmt *q, int index, struct str bytes)
 {
-        /* A NULL pointer would become SQL's NULL, even with length 0. */
+        /* SQLite binds a NULL pointer as NULL, even with length 0. */
         int code = sqlite3_bind_blob64(q, index, bytes.len == 0 ? "" : bytes.ptr, bytes.len, SQLITE_STATIC);
 
         if (code != SQLITE_OK)
@@ -69,7 +69,7 @@ static void bind_number(sqlite3_stmt *q, int index, int64_t number)
                 bug("binding a number: %s", sqlite3_errstr(code));
 }
 
-/* Runs a statement that gives no rows. */
+/* Runs a statement that returns no rows. */
 static struct error *run_to_end(struct sqlite_store *s, sqlite3_stmt *q)
 {
         int code = sqlite3_step(q);
@@ -91,8 +91,8 @@ struct error *sqlite_store_prepare(struct sqlite_store *s)
 }
 
 /*
- * The smallest string above all that begin with prefix, in bytes of its own behind `room`. Keys begin with
- * '/', so there is always a byte to count up.
+ * The smallest string above all that begin with prefix, written to `room`. Keys begin with
+ * '/', so there is always a byte to increment.
  */
 static struct str end_of_prefix(struct str prefix, char room[LIMIT_STORE_KEY])
 {
@@ -118,7 +118,7 @@ static void keep_item(struct store_op *op, const struct store_item *row)
         item->value = arena_str(op->arena, row->value);
 }
 
-/* The live item of key in *ret, borrowed until SQL_GET is used again; revision 0: there is none. */
+/* Returns the live item of the key in *ret, borrowed until SQL_GET is used again; revision 0: there is none. */
 static struct error *find_live(struct run *r, struct str key, struct store_item *ret)
 {
         struct sqlite_store *s = r->s;
@@ -159,7 +159,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
         size_t bytes = 0;
         int code;
 
-        if (str_compare(op->after, op->key) >= 0) { /* the next key above it is itself and a NUL */
+        if (str_compare(op->after, op->key) >= 0) { /* the smallest key above `after` is `after` and a NUL */
                 memcpy(start, op->after.ptr, op->after.len);
                 start[op->after.len] = '\0';
                 from = (struct str){ start, op->after.len + 1 };
@@ -167,7 +167,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
         bind_bytes(q, 1, from);
         bind_bytes(q, 2, end_of_prefix(op->key, end));
         bind_number(q, 3, r->batch->now.ns);
-        bind_number(q, 4, (int64_t)op->limit + 1); /* one more tells whether this is the last page */
+        bind_number(q, 4, (int64_t)op->limit + 1); /* one more than the limit shows whether this is the last page */
         while ((code = sqlite3_step(q)) == SQLITE_ROW) {
                 struct store_item item;
 
@@ -189,7 +189,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
 
 /* ---- writes -------------------------------------------------------------------------------------- */
 
-/* *ret_refusal names the requirement that does not hold, for the caller; the returned error is the database's. */
+/* *ret_refusal is the unmet requirement, reported to the caller; the returned error is the database's. */
 static struct error *check_step(struct run *r, const struct store_step *step, struct error **ret_refusal)
 {
         struct store_item item;
@@ -227,7 +227,7 @@ static struct error *run_renew(struct run *r, struct store_op *op, const struct 
 
         TRY(find_live(r, step->key, &item));
         if (item.revision == 0)
-                return NULL; /* an earlier step has deleted it */
+                return NULL; /* an earlier step of the transaction has deleted the item */
         item.key = step->key;
         item.value = arena_str(op->arena, item.value);
         item.revision = r->revision;
@@ -305,7 +305,7 @@ static struct error *run_step(struct run *r, struct store_op *op, const struct s
         case STEP_DELETE_PREFIX:
                 return run_delete_prefix(r, op, step);
         case STEP_REQUIRE:
-                return NULL; /* checked before */
+                return NULL; /* requirements were checked before */
         }
         bug("transaction step %d", (int)step->kind);
 }
@@ -331,7 +331,7 @@ static struct error *run_txn(struct run *r, struct store_op *op)
 
 /* ---- a batch ------------------------------------------------------------------------------------- */
 
-/* Reports only what concerns the whole batch; what concerns the operation alone is in op->err. */
+/* Returns only errors that concern the whole batch; an error of the operation alone is stored in op->err. */
 static struct error *run_op(struct run *r, struct store_op *op)
 {
         switch (op->kind) {
@@ -384,7 +384,7 @@ static struct error *run_all(struct run *r)
         return NULL;
 }
 
-/* Nothing of the batch happened: says so to its writes, and lets its reads see the state as it was. */
+/* Nothing of the batch was written: its writes fail with `why`, and its reads run again on the old state. */
 static struct error *run_reads_only(struct run *r, const struct error *why)
 {
         struct sqlite_store *s = r->s;
@@ -400,7 +400,7 @@ static struct error *run_reads_only(struct run *r, const struct error *why)
         for (struct store_op *op = r->batch->first; op != NULL; op = op->next) {
                 store_op_clear(op);
                 if (op->err != NULL && op->err->code == ERROR_ABORTED) {
-                        error_free(op->err); /* judged by writes that did not happen */
+                        error_free(op->err); /* decided on writes that were rolled back */
                         op->err = NULL;
                 }
                 if (op->kind == OP_TXN && op->err == NULL)
@@ -410,8 +410,8 @@ static struct error *run_reads_only(struct run *r, const struct error *why)
 }
 
 /*
- * Moves a long log into the database. A full disk lets the log wait; a failed fsync must not be tried
- * again, since the second one may succeed without what the first one lost.
+ * Moves a long log into the database. If the disk is full, the log stays. A failed fsync must not be repeated:
+ * a second fsync may succeed although the data of the first one was lost.
  */
 static struct error *checkpoint_when_due(struct sqlite_store *s)
 {
@@ -454,8 +454,8 @@ static struct error *shrink(struct sqlite_store *s)
 }
 
 /*
- * Gives the disk back what deleted items have left, a little with each batch that writes: as many pages as a purge of
- * LIMIT_STORE_PURGE items leaves, and more. A transaction of its own, so that a disk that is full for it fails nobody.
+ * Returns pages of deleted items to the file system, some with each batch that writes: at least as many as a purge of
+ * LIMIT_STORE_PURGE items frees. It runs in a transaction of its own, so that a full disk fails no operation.
  */
 static struct error *shrink_when_due(struct sqlite_store *s, bool has_written)
 {
@@ -467,7 +467,7 @@ static struct error *shrink_when_due(struct sqlite_store *s, bool has_written)
         return NULL;
 }
 
-/* A marker that cannot be written only notices less; what is in the database is safe. */
+/* A marker that cannot be written only weakens the detection of an old database; the database is safe. */
 static void mark_when_due(struct sqlite_store *s, struct instant now)
 {
         if (instant_since(now, s->marked_at).ns < MILLISECONDS(TIMEOUT_STORE_MARKER).ns)
@@ -494,5 +494,5 @@ void sqlite_store_run(struct sqlite_store *s, struct sqlite_batch *batch)
                 err = checkpoint_when_due(s);
         if (err == NULL)
                 mark_when_due(s, batch->at);
-        batch->broken = err; /* the disk's fault, or a second failure in a row, without a write */
+        batch->broken = err; /* a failure of the disk, or a second failure in a row, without a write */
 }

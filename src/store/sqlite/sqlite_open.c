@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening the SQLite database: every start takes the path of a start after a crash. What is found is
- * checked as a whole, page by page and item by item, before anything is believed.
+ * Opening the SQLite database: every start uses the same code as a start after a crash. The database is
+ * checked completely, page by page and item by item, before any of its content is used.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,20 +19,20 @@
 #include "store/sqlite/sqlite.h"
 
 enum {
-        APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: file(1) and we tell it from others */
+        APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: identifies the file to file(1) and to us */
         SCHEMA_VERSION = 1,
-        VACUUM_INCREMENTAL = 2, /* what PRAGMA auto_vacuum calls it */
+        VACUUM_INCREMENTAL = 2, /* its value in PRAGMA auto_vacuum */
 };
 
-/* Ids from here on are of items that are deleted again soon; as many are below. */
+/* First ID of short-lived items, which are deleted again soon; permanent items have the IDs below. */
 static const int64_t BRIEF_IDS = (int64_t)1 << 50;
 
 /*
- * Items lie in the order they were made and are found through item_key: a batch of new hosts, whose keys
- * are random, fills a few pages instead of splitting one each. The price, an index that could disagree
- * with its table, is paid by check_items(). Those that are deleted again soon have ids of their own
- * (BRIEF_IDS), beyond all others, so that the pages they leave are whole ones. item_expires is only for
- * the purge; what is expired is decided from the item.
+ * Items are stored in the order of their creation and are found through item_key: a batch of new hosts, whose
+ * keys are random, fills a few pages instead of splitting one page each. The price, an index that could disagree
+ * with its table, is paid by check_items(). Short-lived items have IDs of their own (BRIEF_IDS), above
+ * all others, so that their deletion frees whole pages. item_expires is used only by
+ * the purge; whether an item has expired is decided from the item.
  */
 static const char *const schema[] = {
         ("CREATE TABLE item (id INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,"
@@ -45,7 +45,7 @@ static const char *const schema[] = {
 
 /* ---- errors -------------------------------------------------------------------------------------- */
 
-/* What the system said last about a file of the database; sqlite3_system_errno() forgets it on a commit. */
+/* The last errno of a file of the database; sqlite3_system_errno() forgets it on a commit. */
 static int last_errno(sqlite3 *db, int which_file)
 {
         sqlite3_file *file = NULL;
@@ -57,7 +57,7 @@ static int last_errno(sqlite3 *db, int which_file)
         return errnum;
 }
 
-/* The log is written first; only when it has no complaint, it was the database, or the copy that pack() makes. */
+/* The log is written first. If it has no error, the write to the database failed, or to the copy that pack() makes. */
 static int failed_write_errno(sqlite3 *db)
 {
         int errnum = last_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
@@ -67,7 +67,7 @@ static int failed_write_errno(sqlite3 *db)
         return errnum != 0 ? errnum : sqlite3_system_errno(db);
 }
 
-/* SQLite knows ENOSPC as FULL; quotas and limits on a file's size look like failing disks to it. */
+/* SQLite reports ENOSPC as FULL, but quotas and limits on a file's size as an I/O error of the disk. */
 static bool is_out_of_space(sqlite3 *db, int code)
 {
         int errnum = code == SQLITE_IOERR_WRITE ? failed_write_errno(db) : 0;
@@ -119,7 +119,7 @@ static uint64_t fold(uint64_t hash, const void *bytes, size_t len)
         const uint8_t *at = bytes;
 
         for (size_t i = 0; i < len; i++)
-                hash = (hash ^ at[i]) * 0x100000001b3u; /* FNV-1a; each step is a bijection: one byte changed never goes unseen */
+                hash = (hash ^ at[i]) * 0x100000001b3u; /* FNV-1a; each step is a bijection: a change of one byte always shows */
         return hash;
 }
 
@@ -158,7 +158,7 @@ struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret)
         return NULL;
 }
 
-/* ---- small pieces of SQL; all of it is constant -------------------------------------------------- */
+/* ---- helpers for SQL; all statements are constant ------------------------------------------------ */
 
 static struct error *execute(struct sqlite_store *s, const char *sql)
 {
@@ -174,7 +174,7 @@ static struct error *prepare(struct sqlite_store *s, const char *sql, sqlite3_st
         return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
 }
 
-/* The one number a query gives. */
+/* Runs a query whose result is one number. */
 static struct error *query_number(struct sqlite_store *s, const char *sql, int64_t *ret)
 {
         sqlite3_stmt *q = NULL;
@@ -202,7 +202,7 @@ static void configure(sqlite3 *db)
                 { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 }, { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
                 { SQLITE_DBCONFIG_DQS_DDL, 0 },        { SQLITE_DBCONFIG_DQS_DML, 0 },
                 { SQLITE_DBCONFIG_ENABLE_FKEY, 1 },    { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
-                { SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1 }, /* a database we refuse is left as it was */
+                { SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1 }, /* a database that is refused is left unchanged */
         };
 
         for (size_t i = 0; i < ARRAY_LEN(options); i++) {
@@ -215,8 +215,8 @@ static void configure(sqlite3 *db)
 }
 
 /*
- * Order matters: an exclusive lock that is taken before anything reads the database keeps the log's index in our memory, not in a
- * file; the kind of vacuum is written with the first page, which WAL does.
+ * The order matters. An exclusive lock that is taken before the first read keeps the log's index in memory instead of a
+ * file. The kind of vacuum is stored with the first page, which the switch to WAL writes.
  */
 static struct error *set_pragmas(struct sqlite_store *s)
 {
@@ -240,8 +240,8 @@ static int note_log_size(void *ctx, sqlite3 *db, const char *name, int pages)
 }
 
 /*
- * SQLite would make paths absolute, and look at each directory on the way; those above the data directory may be closed to
- * us. Paths stay as they are; a link in place of the file itself is refused, as SQLITE_OPEN_NOFOLLOW asks.
+ * Replaces SQLite's function, which makes paths absolute and examines each directory on the way: directories above the data
+ * directory may be inaccessible. Paths stay unchanged; a symbolic link as the file is refused, as SQLITE_OPEN_NOFOLLOW requires.
  */
 static int keep_path(sqlite3_vfs *vfs, const char *path, int size, char *ret)
 {
@@ -280,12 +280,12 @@ static struct error *open_database(struct sqlite_store *s, const char *file)
                 return sqlite_store_error(s, code);
         configure(s->db);
         TRY(set_pragmas(s));
-        /* In place of SQLite's own hook, which checkpoints too but keeps a failed fsync to itself. */
+        /* Replaces SQLite's hook, which also checkpoints but ignores a failed fsync. */
         sqlite3_wal_hook(s->db, note_log_size, s);
         return NULL;
 }
 
-/* SQLite would make it with the umask's mode; its log takes the mode of the database. */
+/* Creates the file with mode 0600: SQLite would use the umask. The log gets the mode of the database. */
 static struct error *create_file(const struct sqlite_store *s, const char *file)
 {
         AUTO_FD int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -335,7 +335,7 @@ static struct error *check_version(struct sqlite_store *s)
         return NULL;
 }
 
-/* Tables and indexes are exactly ours: a schema that was tampered with could make a query mean something else. */
+/* Tables and indexes must match ours exactly: in a modified schema a query could have another meaning. */
 static struct error *check_schema(struct sqlite_store *s)
 {
         sqlite3_stmt *q = NULL;
@@ -355,7 +355,7 @@ static struct error *check_schema(struct sqlite_store *s)
         return NULL;
 }
 
-/* SQLite's own look at every page: trees, free lists, cells. */
+/* SQLite's own check of every page: trees, free lists, cells. */
 static struct error *check_pages(struct sqlite_store *s)
 {
         sqlite3_stmt *q = NULL;
@@ -375,8 +375,8 @@ static struct error *check_pages(struct sqlite_store *s)
 }
 
 /*
- * Ours: every item matches its checksum, keys ascend, no item is newer than the database, and the index
- * leads to all there are. The key comes from the index and the rest from the table, so the checksum also
+ * Our own check: every item matches its checksum, keys ascend, no item is newer than the database, and the index
+ * has an entry for every item. The key comes from the index and the rest from the table, so the checksum also
  * proves that the two belong together.
  */
 static struct error *check_items(struct sqlite_store *s)
@@ -471,7 +471,7 @@ bool store_is_there(const char *path)
         return is_there;
 }
 
-/* Whether there is a database to check; creates the file when the cluster is new. */
+/* Whether a database exists and must be checked; creates the file when the cluster is new. */
 static struct error *find_database(const struct sqlite_store *s, const char *file, bool is_marked, bool *ret_exists)
 {
         struct stat st = { .st_size = 0 };
@@ -500,7 +500,7 @@ static struct error *open_checked(struct sqlite_store *s)
         error_free(err);
         TRY(find_database(s, file, is_marked, &exists));
         TRY(open_database(s, file));
-        /* A crash in the first start leaves a database without tables: then it is still the first start. */
+        /* A crash during the first start leaves a database without tables: the next start is a first start again. */
         TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &tables));
         if (tables == 0 && !is_marked)
                 TRY(create_schema(s));
@@ -524,15 +524,15 @@ static void checkpoint_on_close(struct sqlite_store *s)
 }
 
 /*
- * Writes the database anew, in one transaction. Its copy is a nameless file beside the database: in memory it would be as large as
- * the database, and the directories that SQLite would choose are closed to us.
+ * Writes the database anew, in one transaction. SQLite's copy is an unnamed file in the data directory: in memory it would be as
+ * large as the database, and the directories that SQLite would choose are inaccessible.
  */
 static struct error *pack(struct sqlite_store *s)
 {
-        char *before = sqlite3_temp_directory; /* SQLite's own: one for the process */
+        char *before = sqlite3_temp_directory; /* SQLite's variable, global to the process */
 
         sqlite3_temp_directory = s->dir;
-        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* its copy */
+        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* allows the copy */
         struct error *err = execute(s, "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
         sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
         sqlite3_temp_directory = before;
@@ -540,8 +540,8 @@ static struct error *pack(struct sqlite_store *s)
 }
 
 /*
- * A database of an older release cannot give pages back, until it is written anew, once. Whatever stops that (no room on the disk,
- * a quota, no memory), the store is as good without: it is opened again as it is on the disk, checked like at any start, and the
+ * A database of an older release cannot shrink until it is written anew, once. If that fails (disk full,
+ * quota, out of memory), the store works without it: the database is reopened unchanged, checked like at any start, and the
  * next start tries again.
  */
 static struct error *make_shrinkable(struct sqlite_store *s)
@@ -555,7 +555,7 @@ static struct error *make_shrinkable(struct sqlite_store *s)
         if (err == NULL)
                 return NULL;
         log_warn("The store cannot be packed; it does not become smaller, and the next start tries again", LOG_ERR(err));
-        sqlite3_close(s->db); /* removes what the try left in the log */
+        sqlite3_close(s->db); /* discards what the attempt left in the log */
         s->db = NULL;
         TRY(open_checked(s));
         checkpoint_on_close(s);
@@ -598,7 +598,7 @@ void sqlite_store_close(struct sqlite_store *s)
 {
         for (size_t i = 0; i < SQL_COUNT; i++)
                 sqlite3_finalize(s->statements[i]);
-        sqlite3_close(s->db); /* moves the log into the database and removes it */
+        sqlite3_close(s->db); /* moves the log into the database and removes the log */
         if (s->lock_fd >= 0)
                 close(s->lock_fd);
         free(s->dir);

@@ -10,7 +10,7 @@
 #include "store/sqlite/sqlite.h"
 
 struct sqlite_queue {
-        struct store *store; /* what happens is reported to it */
+        struct store *store; /* receives changes and answers */
         struct loop *loop;
         struct worker *worker;
         struct sqlite_store db;
@@ -18,21 +18,21 @@ struct sqlite_queue {
         struct store_op *waiting, **waiting_end;
         size_t waiting_count;
         struct batch_pace pace;
-        struct sqlite_batch batch; /* away on the worker, or being answered, while is_busy */
+        struct sqlite_batch batch; /* while is_busy: owned by the worker, or being answered */
         bool is_busy;
-        bool is_advancing; /* advance() is on its way */
+        bool is_advancing; /* advance() is deferred */
 
         struct timer *purge_timer;
         struct walltime next_expiry;
-        bool purge_is_due; /* the timer said so */
-        bool purge_failed; /* wait for the timer instead of riding with the next write */
+        bool purge_is_due; /* the timer has fired */
+        bool purge_failed; /* the next purge waits for the timer instead of joining the next write */
 
         bool is_closing;
         void (*closed)(void *ctx);
         void *closed_ctx;
 };
 
-/* ---- from the queue to the worker and back ------------------------------------------------------- */
+/* ---- batches: from the queue to the worker and back ---------------------------------------------- */
 
 static void advance(void *ctx);
 
@@ -41,7 +41,7 @@ static void advance_soon(struct sqlite_queue *q)
         if (q->is_advancing || q->is_busy)
                 return;
         q->is_advancing = true;
-        loop_defer(q->loop, advance, q); /* not at once: what this turn of the loop asks goes together */
+        loop_defer(q->loop, advance, q); /* deferred, so that all operations of this turn of the loop go into one batch */
 }
 
 static void on_pace(void *ctx)
@@ -68,7 +68,7 @@ static void on_purge_timer(void *ctx)
         advance_soon(q);
 }
 
-/* Asleep while nothing expires; a busy store purges along with its writes. */
+/* The timer stops while no item expires; a busy store purges with its writes. */
 static void arm_purge_timer(struct sqlite_queue *q)
 {
         if (q->is_closing || q->next_expiry.ns == 0) {
@@ -77,7 +77,7 @@ static void arm_purge_timer(struct sqlite_queue *q)
         }
         struct duration wait = walltime_since(q->next_expiry, loop_wall(q->loop));
         struct duration least = MILLISECONDS(q->purge_failed ? TIMEOUT_STORE_PURGE_RETRY : TIMEOUT_STORE_PURGE);
-        struct duration most = MINUTES(1); /* the machine's clock may be set meanwhile */
+        struct duration most = MINUTES(1); /* the machine's clock may be changed meanwhile */
 
         timer_start(q->purge_timer, wait.ns < least.ns ? least : wait.ns > most.ns ? most : wait);
 }
@@ -89,7 +89,7 @@ static void work_batch(void *ctx)
         sqlite_store_run(&q->db, &q->batch);
 }
 
-/* The content of the disk is unknown: no answer may leave, and only a fresh start can check it. */
+/* The content of the disk is unknown: no answer may be sent, and only a new start can check the database. */
 static NO_RETURN void die(const struct error *err)
 {
         log_error("the store failed; the process ends so that the next start can check it", LOG_ERR(err));
@@ -126,7 +126,7 @@ static void on_batch_done(void *ctx)
                 advance_soon(q);
 }
 
-/* Moves what waits into the batch, in order, up to the batch's limit; returns whether there is a write. */
+/* Moves waiting operations into the batch, in order, up to its limit; returns whether one of them writes. */
 static bool fill_batch(struct sqlite_queue *q)
 {
         struct store_op **end = &q->batch.first;
@@ -156,7 +156,7 @@ static void work_close(void *ctx)
 {
         struct sqlite_queue *q = ctx;
 
-        error_free(sqlite_store_mark(&q->db)); /* a marker that cannot be written only notices less */
+        error_free(sqlite_store_mark(&q->db)); /* without a new marker, an old database is only detected less reliably */
         sqlite_store_close(&q->db);
 }
 
@@ -184,7 +184,7 @@ static void advance(void *ctx)
         bool writes = fill_batch(q);
         bool expired = q->next_expiry.ns != 0 && q->next_expiry.ns <= q->batch.now.ns;
         if (!q->is_closing && expired && !q->purge_failed && (writes || q->purge_is_due))
-                q->batch.purge = store_op_new(OP_TXN, SIZE_MAX); /* keys of deleted items are ours: no cap */
+                q->batch.purge = store_op_new(OP_TXN, SIZE_MAX); /* stored keys were checked: no cap */
         q->purge_is_due = false;
         if (q->batch.first != NULL || q->batch.purge != NULL) {
                 q->is_busy = true;
@@ -227,7 +227,7 @@ static struct error *open_queue(struct store *s, struct loop *l, const struct st
                         },
                         on_pace, q);
         q->purge_timer = timer_new(l, on_purge_timer, q);
-        q->next_expiry = (struct walltime){ 1 }; /* not known yet: the first batch tells */
+        q->next_expiry = (struct walltime){ 1 }; /* not known yet: the first batch finds it */
         arm_purge_timer(q);
         *ret = q;
         *ret_revision = q->db.revision;
@@ -247,7 +247,7 @@ static void close_queue(void *impl, void (*closed)(void *ctx), void *ctx)
 
 const struct store_backend store_sqlite = {
         .type = "sqlite",
-        .alias = "dir", /* Teleport's word for its embedded store */
+        .alias = "dir", /* Teleport's name for its embedded store */
         .open = open_queue,
         .submit = submit,
         .close = close_queue,
