@@ -44,7 +44,7 @@ static bool is_about(const Cteleport__V1__RoleRule *rule, const char *kind, unsi
         return lists(rule->resources, rule->n_resources, kind) && lists(rule->verbs, rule->n_verbs, access_verb_name(verb));
 }
 
-/* What the rules say to one verb. A `where` that is not known never allows, and one that denies is not looked at. */
+/* The effect of the rules on one verb. An unknown `where` never allows; in a rule that denies, `where` is ignored. */
 static enum access_reach reach_of(const Cteleport__V1__RoleConditions *c, const char *kind, unsigned verb, bool denies)
 {
         enum access_reach reach = ACCESS_NONE;
@@ -110,7 +110,7 @@ enum access_reach access_may(const struct access_user *p, const char *kind, unsi
 
 /* ---- logins --------------------------------------------------------------------------------------------------- */
 
-/* Calls each() for every login of the list, with templates expanded, until it returns true. */
+/* Calls each() for every login in the list, with templates expanded, until it returns true. */
 static bool any_login(const struct access_user *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
 {
         bool is_filled_in = false;
@@ -126,7 +126,7 @@ static bool any_login(const struct access_user *p, const Cteleport__V1__RoleCond
                 for (size_t j = 0; j < p->trait_login_count && !is_filled_in; j++)
                         if (each(ctx, p->trait_logins[j]))
                                 return true;
-                is_filled_in = true; /* a second template of the list names the same */
+                is_filled_in = true; /* another template in the list expands to the same logins */
         }
         return false;
 }
@@ -151,7 +151,7 @@ static const Cteleport__V1__Role *denier_of_login(const struct access_user *p, s
         return NULL;
 }
 
-/* Sorted; each once. */
+/* The logins collected so far: sorted, without duplicates. */
 struct collection {
         const struct access_user *user;
         struct str *list;
@@ -159,7 +159,7 @@ struct collection {
         bool is_full;
 };
 
-/* Where the login is, or belongs. */
+/* The index of the login, or the index at which to insert it. */
 static size_t place_of(const struct collection *c, struct str login)
 {
         size_t low = 0, high = c->count;
@@ -257,7 +257,7 @@ static bool is_strict(const Cteleport__V1__RoleOptions *o)
         return mode != NULL && strcmp(mode, "strict") == 0;
 }
 
-/* A span that was written down and says something; beyond struct duration's reach is as long as it gets. */
+/* Reads a duration; false if it is missing or not positive. A duration beyond the range of struct duration is capped. */
 static bool read_span(const Cteleport__V1__Duration *d, struct duration *ret)
 {
         int64_t most = INT64_MAX / SECONDS(1).ns - 1;
@@ -269,7 +269,7 @@ static bool read_span(const Cteleport__V1__Duration *d, struct duration *ret)
         return true;
 }
 
-/* What restricts comes from all roles; what permits, only from those that grant something here. */
+/* Restrictions come from all roles of the user; permissions only from roles that grant this login. */
 static void add_grants(const Cteleport__V1__Role *role, struct access_session *s)
 {
         const Cteleport__V1__RoleOptions *o = options_of(role);
@@ -309,7 +309,7 @@ struct error *access_check_login(const struct access_user *p, const struct acces
                 if (!labels_match(allow, labels, label_count, false))
                         continue;
                 reaches = true;
-                /* The same role must give both: one that allows root on test machines says nothing of others. */
+                /* One role must grant both: a role that allows root on test machines grants nothing on others. */
                 if (!names_login(p, allow, login))
                         continue;
                 grants = true;

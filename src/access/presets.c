@@ -10,16 +10,16 @@ enum { RULES_MAX = 10, WORDS_MAX = 6 };
 
 struct preset_rule {
         const char *resource;
-        const char *verbs[WORDS_MAX]; /* ends with NULL */
+        const char *verbs[WORDS_MAX]; /* terminated by NULL */
         const char *where;            /* NULL: everything */
 };
 
-/* The roles that every cluster has. */
+/* The roles that exist in every cluster. */
 static const struct preset {
         const char *name, *description;
-        bool reaches_nodes; /* all of them, as the logins of the user */
+        bool reaches_nodes; /* grants all nodes, with the logins of the user */
         bool may_forward;
-        struct preset_rule rules[RULES_MAX]; /* ends with a row without resource */
+        struct preset_rule rules[RULES_MAX]; /* terminated by a row without resource */
 } presets[] = {
         { "access",
           "Reach every node as one of the user's own logins",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Property: what is accepted is within its limits, and written again it is the same packet, byte for byte. */
+/* Property: an accepted message is within its limits; serialized again, it is the same packet, byte for byte. */
 #include <string.h>
 
 #include "api/child_message.h"

@@ -23,11 +23,11 @@ typedef Cteleport__Internal__V1__Boot boot_message;
 typedef Cteleport__Internal__V1__Control control_message;
 
 enum {
-        BOOT_MAX = 1 * MiB,   /* configuration, a few key pairs */
-        BOOT_ARENA = 8 * MiB, /* decoded, and what a service keeps beside it */
+        BOOT_MAX = 1 * MiB,   /* encoded: configuration, a few key pairs */
+        BOOT_ARENA = 8 * MiB, /* decoded, with the service's data beside it */
 };
 
-/* ---- what the supervisor hands over -------------------------------------------------------------- */
+/* ---- start: parameters from the supervisor ------------------------------------------------------- */
 
 static struct error *read_boot_bytes(struct secret *ret)
 {
@@ -81,14 +81,14 @@ void service_log_setup(const Cteleport__V1__Config *config, int fd)
         log_setup(options);
 }
 
-/* From now on the log, and whatever else is written to standard error, goes to fd (owned). */
+/* Redirects the log, and all other standard error output, to fd (owned). */
 static void take_log(int fd)
 {
-        (void)dup3(fd, STDERR_FILENO, 0); /* where it fails the old file is still there */
+        (void)dup3(fd, STDERR_FILENO, 0); /* if it fails, the old file remains in use */
         close(fd);
 }
 
-/* Whether a message of that kind, alone, is next: two bytes, field 1 and its value. */
+/* Whether the next message is exactly a LOG message: two bytes, field 1 and its value. */
 static bool log_is_next(void)
 {
         char text[8];
@@ -98,8 +98,8 @@ static bool log_is_next(void)
 }
 
 /*
- * A service that does not listen to the supervisor (signer, sts) learns of a new log file by this signal, sent when the message
- * is there. Only calls of signal-safety(7) are made.
+ * A service that does not poll the supervisor's socket (signer, sts) gets this signal after a message with a new log file was
+ * sent. The handler makes only calls of signal-safety(7).
  */
 static void on_hangup(int signum)
 {
@@ -152,7 +152,7 @@ struct error *service_begin(struct service *s)
                 return error_errno(errno, "the control socket is missing");
         service_log_setup(s->boot->config, STDERR_FILENO);
         log_component(s->boot->service);
-        (void)signal(SIGHUP, on_hangup); /* it never fails for this one */
+        (void)signal(SIGHUP, on_hangup); /* cannot fail for SIGHUP */
         return NULL;
 }
 
@@ -182,7 +182,7 @@ void service_put_fd(struct service *s, const char *name, int fd)
         close(fd);
 }
 
-/* ---- what is said later -------------------------------------------------------------------------- */
+/* ---- later messages from the supervisor ---------------------------------------------------------- */
 
 static void stop_listening(struct service *s)
 {
@@ -192,7 +192,7 @@ static void stop_listening(struct service *s)
 
 static void report_stop(struct service *s)
 {
-        stop_listening(s); /* nothing that comes after it matters */
+        stop_listening(s); /* later messages are ignored */
         if (s->events->on_stop != NULL)
                 s->events->on_stop(s->ctx);
 }
@@ -235,7 +235,7 @@ static void wipe_keypairs(Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t 
                 wipe(pairs[i]->key_pem.data, pairs[i]->key_pem.len);
 }
 
-/* Takes one message; false when there is none, or no end to wait for. */
+/* Handles one message; false when there is none, or the service must stop. */
 static bool take_message(struct service *s, char *buffer)
 {
         size_t len;
@@ -249,7 +249,7 @@ static bool take_message(struct service *s, char *buffer)
                 return false;
         }
         control_message *control = cteleport__internal__v1__control__unpack(NULL, len, (const uint8_t *)buffer);
-        if (control == NULL) { /* our own parent does not do this */
+        if (control == NULL) { /* our supervisor never sends an invalid message */
                 if (fd >= 0)
                         close(fd);
                 report_stop(s);
@@ -288,12 +288,12 @@ struct error *service_control(struct service *s, struct loop *l, const struct se
                 s->control = NULL;
                 return error_errno(-status, "cannot listen to the supervisor");
         }
-        (void)signal(SIGHUP, SIG_IGN); /* what comes for it is read here */
+        (void)signal(SIGHUP, SIG_IGN); /* the messages announced by the signal are read here */
         uv_poll_start(s->control, UV_READABLE | UV_DISCONNECT, on_control);
         return NULL;
 }
 
-/* ---- what is said to the supervisor --------------------------------------------------------------- */
+/* ---- messages to the supervisor ------------------------------------------------------------------- */
 
 void service_send_with(struct service *s, const struct child_message *m, int fd)
 {
@@ -302,7 +302,7 @@ void service_send_with(struct service *s, const struct child_message *m, int fd)
         (void)s;
         child_message_put(&packet, m);
         struct error *err = fdpass_send(SERVICE_FD_CONTROL, buf_str(&packet), fd);
-        if (err != NULL) { /* there is no supervisor: a process that listens sees its end */
+        if (err != NULL) { /* the supervisor has ended: a service that polls the socket detects it */
                 log_debug("cannot reach the supervisor", LOG_ERR(err));
                 error_free(err);
         }
@@ -316,7 +316,7 @@ void service_send(struct service *s, const struct child_message *m)
 void service_ready(struct service *s)
 {
         if (s->control == NULL)
-                on_hangup(SIGHUP); /* what came while the signal was ignored yet */
+                on_hangup(SIGHUP); /* reads a message that came while the signal was ignored */
         service_send(s, &(struct child_message){ .kind = CHILD_SENT_READY });
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kinds of events. Names and codes are Teleport's where it has the event, so that programs that read Teleport's log can
- * read this one; codes that begin with CT are of this project.
+ * Kinds of events. Names and codes are Teleport's if Teleport has the event, so that programs that read Teleport's log can
+ * read this one; codes that begin with CT belong to this project.
  */
 #include "audit/audit.h"
 
@@ -44,7 +44,7 @@ const struct audit_kind audit_port = { "port", "T3003I" };
 const struct audit_kind audit_port_failed = { "port", "T3003E" };
 const struct audit_kind audit_client_disconnect = { "client.disconnect", "T3006I" };
 
-/* A row for each thing done to files. */
+/* One row per operation on files. */
 static const struct {
         struct str action;
         struct audit_kind done, failed;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever goes into a record, what comes out is one line of JSON within the limit, without control
- * characters, and the fields every event has are our own.
+ * Properties: a record with any content is one line of JSON within the limit, without control
+ * characters, and the fields of every event have our values.
  */
 #include <stdlib.h>
 #include <string.h>

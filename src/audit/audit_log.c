@@ -4,8 +4,8 @@
  *
  *      audit_write ─▶ waiting ─▶ batch ─▶ [thread] write, fdatasync ─▶ done, done, done ─▶ next batch
  *
- * The batch belongs to the log's thread while is_busy. That is order, not cancellation: a log is closed when all that was asked is
- * on the disk, and lives until the callback of its last job, so none is ever cancelled.
+ * The batch belongs to the log's thread while is_busy. Jobs are never cancelled: a log is closed when all requested writes are
+ * on the disk, and it is freed in the callback of its last job.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,20 +37,20 @@ struct entry {
 
 struct audit_log {
         struct loop *loop;
-        struct worker *worker; /* no other work delays an event that a login waits for */
+        struct worker *worker; /* a thread of its own: no other work may delay an event that a login waits for */
         char *dir, *path;
-        char *shown_dir, *shown; /* the same in messages */
+        char *shown_dir, *shown; /* dir and path as shown in messages */
         int fd;
-        off_t size; /* all before it is durable */
+        off_t size; /* all bytes before it are durable */
 
         struct entry *waiting, **waiting_end;
-        size_t waiting_bytes;       /* of lines, those of the batch included */
-        struct entry *beyond;       /* refused, to be reported; without their lines */
-        uint64_t lost;              /* not taken, and nobody waits for them */
+        size_t waiting_bytes;       /* bytes of waiting lines, including the batch */
+        struct entry *beyond;       /* refused for lack of room, to be reported; without their lines */
+        uint64_t lost;              /* refused events without a callback */
         struct entry *batch;
         struct buf text;      /* the batch's lines */
-        struct error *err;    /* the batch was not written */
-        struct error *broken; /* nobody knows what is on the disk */
+        struct error *err;    /* error of the batch that could not be written */
+        struct error *broken; /* set when the content of the disk is unknown */
         bool is_busy, is_advancing;
         size_t waiting_count;
         struct batch_pace pace;
@@ -60,13 +60,13 @@ struct audit_log {
         void *closed_ctx;
 };
 
-/* ---- the file; all of this blocks ------------------------------------------------------------------ */
+/* ---- the file; all of these functions block -------------------------------------------------------- */
 
 static struct error *write_bytes(int fd, struct str bytes, const char *shown)
 {
         if (fd_write_all(fd, bytes))
                 return NULL;
-        /* a limit on the file's size is as good as a full disk */
+        /* A limit on the file's size is reported like a full disk. */
         return error_errno(errno == EFBIG ? ENOSPC : errno, "cannot write '%s'", shown);
 }
 
@@ -87,7 +87,7 @@ static struct error *open_log_file(struct audit_log *log)
                 return err;
         }
         if (log->fd >= 0)
-                close(log->fd); /* moved away; its records were durable before they were acknowledged */
+                close(log->fd); /* it was renamed; its records were durable before they were acknowledged */
         log->fd = fd;
         log->size = st.st_size;
         return NULL;
@@ -110,7 +110,7 @@ static struct error *read_at(int fd, const char *shown, char *to, size_t len, of
         return NULL;
 }
 
-/* Where the last whole line ends. */
+/* Finds the end of the last complete line. */
 static struct error *find_last_line_end(const struct audit_log *log, off_t *ret)
 {
         char chunk[CHUNK];
@@ -151,7 +151,7 @@ static struct error *copy_to_torn(const struct audit_log *log, off_t from)
         return fsync(fd) == 0 ? dir_sync(log->dir) : error_errno(errno, "cannot write '%s'", shown);
 }
 
-/* A crash in the middle of a write leaves an incomplete line, which was never acknowledged. */
+/* Removes an incomplete last line: a crash during a write leaves one, which was never acknowledged. */
 static struct error *repair_tail(struct audit_log *log)
 {
         off_t end;
@@ -166,7 +166,7 @@ static struct error *repair_tail(struct audit_log *log)
         return NULL;
 }
 
-/* Log rotation moves the file away under us. */
+/* Opens a new file if log rotation has renamed the current one. */
 static struct error *reopen_if_moved(struct audit_log *log)
 {
         struct stat named, ours;
@@ -187,7 +187,7 @@ static struct error *full_disk(const struct audit_log *log, struct error *cause)
                              cause);
 }
 
-/* Takes back what a failed write left behind; the batch was not acknowledged. */
+/* Truncates what a failed write left behind; the batch was not acknowledged. */
 static void undo_write(struct audit_log *log, struct error *cause)
 {
         if (ftruncate(log->fd, log->size) == 0)
@@ -212,9 +212,9 @@ static void write_batch(struct audit_log *log)
                 log->broken = err;
 }
 
-/* ---- which events are there already: at the start; blocks too ---------------------------------------- */
+/* ---- events that were written before: at the start; these functions block too ------------------------ */
 
-/* events.log, or what it was called before it was moved away. */
+/* events.log, or a rotated file. */
 struct past_file {
         char *path;
         int fd;
@@ -254,13 +254,13 @@ static void add_past_file(struct past_files *p, const char *dir, const char *nam
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-                return; /* rotated away since, or something else */
+                return; /* it was rotated meanwhile, or is another kind of file */
         p->all[p->count++] = (struct past_file){ path, fd, st.st_mtim, st.st_size };
         path = NULL;
         fd = -1;
 }
 
-/* Rotation gives the file another name in its directory; what was written last is looked at first. */
+/* Finds events.log and its rotated files in its directory; the most recently written file comes first. */
 static struct error *find_past_files(const char *dir, struct past_files *ret)
 {
         DIR *d = opendir(dir);
@@ -273,7 +273,7 @@ static struct error *find_past_files(const char *dir, struct past_files *ret)
                 return error_errno(errnum, "cannot open the directory '%s'", shown);
         }
         ret->all = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->all);
-        add_past_file(ret, dir, "events.log"); /* however many there are beside it */
+        add_past_file(ret, dir, "events.log"); /* always included, even if there are too many others */
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
                 if (e->d_name[0] != '.' && strcmp(e->d_name, "events.torn") != 0 && strcmp(e->d_name, "events.log") != 0)
                         add_past_file(ret, dir, e->d_name);
@@ -282,7 +282,7 @@ static struct error *find_past_files(const char *dir, struct past_files *ret)
         return NULL;
 }
 
-/* The uids of its last bytes, at most `most`; once they are on the disk, for they leave the store then. */
+/* Adds the uids of the file's last bytes, at most `most`, after syncing the file: the store deletes these events then. */
 static struct error *add_uids(const struct past_file *f, size_t most, struct map *ret)
 {
         static const struct str mark = STR_INIT("\"uid\":\"");
@@ -319,7 +319,7 @@ struct error *audit_log_uids(const struct audit_log *log, struct map *ret)
         return NULL;
 }
 
-/* ---- the queue; all of this is the loop's ---------------------------------------------------------- */
+/* ---- the queue; all of these functions run on the loop --------------------------------------------- */
 
 static void advance(void *ctx);
 
@@ -389,13 +389,13 @@ static void on_written(void *ctx)
         }
         error_free(log->err);
         log->err = NULL;
-        buf_release(&log->text); /* a flood does not stay in memory */
+        buf_release(&log->text); /* frees the memory of a large batch */
         log->is_busy = false;
         if (log->waiting != NULL || log->beyond != NULL || log->lost > 0 || log->is_closing)
                 advance_soon(log);
 }
 
-/* Moves what waits into the batch, in order, until it has LIMIT_AUDIT_BATCH bytes. */
+/* Moves waiting entries into the batch, in order, up to LIMIT_AUDIT_BATCH bytes. */
 static void fill_batch(struct audit_log *log)
 {
         struct entry **end = &log->batch;

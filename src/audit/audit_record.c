@@ -31,9 +31,9 @@ static void make_uid(char uid[AUDIT_UID_LEN + 1])
         uid[at] = '\0';
 }
 
-/* ---- fields: each is there as a whole or not at all ------------------------------------------------ */
+/* ---- fields: each is written completely or not at all ---------------------------------------------- */
 
-/* Whether there is anything to write the field into; then *ret_start is where it begins. */
+/* Whether the field can be written; *ret_start is its start then. */
 static bool begin_field(struct audit_record *r, const char *key, size_t *ret_start)
 {
         if (r->is_finished)
@@ -48,7 +48,7 @@ static bool begin_field(struct audit_record *r, const char *key, size_t *ret_sta
         return true;
 }
 
-/* Takes the field back when it did not fit; returns whether it is there. */
+/* Removes the field if it did not fit; returns whether it was written. */
 static bool end_field(struct audit_record *r, size_t start)
 {
         if (!r->json.overflowed && r->json.len <= LIMIT_AUDIT_RECORD - RESERVE)
@@ -59,7 +59,7 @@ static bool end_field(struct audit_record *r, size_t start)
         return false;
 }
 
-/* At most so many bytes, not cut within a character. */
+/* The first bytes, at most `most`, without cutting a character. */
 static struct str clip_to(struct str value, size_t most)
 {
         size_t len = most;
@@ -100,7 +100,7 @@ void audit_str(struct audit_record *r, const char *key, struct str value)
         end_field(r, start);
 }
 
-/* Control characters grow sixfold in JSON: half as much is tried until it fits, so that nothing hides a command. */
+/* Control characters take six bytes in JSON. The value is halved until it fits, so that padding cannot hide a command. */
 void audit_text(struct audit_record *r, const char *key, struct str value)
 {
         bool was_truncated = r->is_truncated;
@@ -132,7 +132,7 @@ void audit_bool(struct audit_record *r, const char *key, bool value)
         size_t start;
 
         if (r->depth == 0 && str_equal(str_of(key), STR("success"))) {
-                r->is_failure = !value; /* written once, with the end of the record */
+                r->is_failure = !value; /* written once, at the end of the record */
                 return;
         }
         if (!begin_field(r, key, &start))
@@ -171,7 +171,7 @@ void audit_open(struct audit_record *r, const char *key)
         if (fits && end_field(r, start))
                 r->depth++;
         else
-                r->skipped++; /* an object without room: what is in it goes the same way */
+                r->skipped++; /* no room for the object: its fields are skipped too */
 }
 
 void audit_close(struct audit_record *r)
@@ -186,7 +186,7 @@ void audit_close(struct audit_record *r)
         buf_put_char(&r->json, '}');
 }
 
-/* Back at the top, whatever was left open. */
+/* Closes all open objects. */
 static void close_all(struct audit_record *r)
 {
         while (r->depth + r->skipped > 0)

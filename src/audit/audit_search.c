@@ -16,13 +16,13 @@
 #include "base/text.h"
 #include "loop/loop.h"
 
-/* As audit_begin() writes every line: {"time":"2026-01-31T23:59:59.123Z", */
+/* The start of every line as written by audit_begin(): {"time":"2026-01-31T23:59:59.123Z", */
 #define LINE_BEGIN "{\"time\":\""
 enum { TIME_LEN = 24, TIME_AT = sizeof LINE_BEGIN - 1, PIECE = 256 * KiB };
 
 /* ---- one line -------------------------------------------------------------------------------------------- */
 
-/* The time as text: the order of these texts is that of the times. Empty: not a line of the audit log. */
+/* The time as text; these texts sort like the times. Empty: not a line of the audit log. */
 static struct str time_of(struct str line)
 {
         static const char pattern[] = "dddd-dd-ddTdd:dd:dd.dddZ\"";
@@ -84,8 +84,8 @@ enum audit_match audit_line_match(struct str line, const struct audit_query *q)
 struct log_file {
         char *path;
         ino_t inode;
-        char first[TIME_LEN + 1]; /* time of its first event; "" when there is none near its begin */
-        bool is_live; /* events.log itself, which grows */
+        char first[TIME_LEN + 1]; /* time of its first event; "" if there is none near its beginning */
+        bool is_live; /* events.log itself, which is being written */
 };
 
 struct log_files {
@@ -142,7 +142,7 @@ static void add_file(struct log_files *l, const char *dir, const char *name)
         AUTO_FD int fd = open(f.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         struct stat st;
 
-        if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) { /* rotated away since, or something else */
+        if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) { /* it was rotated meanwhile, or is another kind of file */
                 free(f.path);
                 return;
         }
@@ -181,14 +181,14 @@ static struct error *list_files(const char *dir, struct log_files *ret)
         return NULL;
 }
 
-/* ---- where a page begins ---------------------------------------------------------------------------------------- */
+/* ---- the position at which a page begins ------------------------------------------------------------------------ */
 
 struct place {
         size_t file;
         off_t offset;
 };
 
-/* "<inode>.<offset>": rotation renames files, and the place stays what it is. */
+/* "<inode>.<offset>": rotation renames files, and the position stays valid. */
 static void write_cursor(const struct log_files *l, struct place at, char next[AUDIT_CURSOR_SIZE])
 {
         snprintf(next, AUDIT_CURSOR_SIZE, "%llu.%lld", (unsigned long long)l->files[at.file].inode, (long long)at.offset);
@@ -246,8 +246,8 @@ static void take_line(struct search *s, struct str line)
 }
 
 /*
- * The whole lines of the piece at *at, which moves behind those that were taken. A line longer than the
- * piece is no event, and passed over bit by bit. *ret_end: there is nothing more in this file.
+ * Searches the complete lines of the piece at *at, and moves *at behind them. A line longer than the
+ * piece is no event and is skipped piece by piece. *ret_end: the file has no more complete lines.
  */
 static struct error *search_piece(struct search *s, int fd, off_t *at, bool *ret_end)
 {
@@ -267,7 +267,7 @@ static struct error *search_piece(struct search *s, int fd, off_t *at, bool *ret
                 s->scanned += len + 1;
                 rest = str_slice(rest, len + 1, rest.len);
         }
-        *ret_end = got == 0 || (taken == 0 && got < PIECE && !is_full(s)); /* what follows the last newline is being written */
+        *ret_end = got == 0 || (taken == 0 && got < PIECE && !is_full(s)); /* bytes after the last newline are incomplete */
         if (taken == 0 && got == PIECE && !is_full(s)) {
                 taken = PIECE;
                 s->scanned += PIECE;
@@ -281,8 +281,8 @@ static struct error *search_file(struct search *s, const struct log_file *f, off
 {
         AUTO_FD int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-        *ret_end = fd < 0; /* rotated away since: its events come under another name next time */
-        while (!*ret_end && !is_full(s) && !job_is_cancelled()) /* nobody waits for it any more */
+        *ret_end = fd < 0; /* it was rotated meanwhile: the next search finds its events under another name */
+        while (!*ret_end && !is_full(s) && !job_is_cancelled()) /* cancelled: the result is not needed */
                 TRY(search_piece(s, fd, at, ret_end));
         return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line of the log, whatever it holds, matches a query only if it is an event in time and of the kind that
- * was asked for; a query that asks for less finds no less.
+ * Properties: any line matches a query only if it is an event in the requested time and of the requested kind;
+ * a query with fewer conditions matches no fewer lines.
  */
 #include <stdlib.h>
 

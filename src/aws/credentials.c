@@ -189,7 +189,7 @@ static void assume(struct aws_resolve *a, struct assume_role_request *r)
         bool is_custom = false;
         struct error *err = NULL;
 
-        if (a->r.sts.name[0] == '\0') { /* without a host there is an error about the region; this reports it */
+        if (a->r.sts.name[0] == '\0') { /* the region has no valid host: get the error */
                 const struct sts_host_options hosts = { .fips = a->r.fips };
                 err = sts_host_for_region(str_of(a->r.region), &hosts, &a->r.sts);
         }

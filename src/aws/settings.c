@@ -90,7 +90,7 @@ static char *home_of(const struct aws_settings *s)
         return str_dup(STR("/"));
 }
 
-/* The length of a variable at the start of s, $NAME or ${NAME}, without '$' and braces. */
+/* The length of a variable's name at the start of s, $NAME or ${NAME}, without '$' and braces. */
 static size_t name_length(struct str s)
 {
         size_t n = 0;

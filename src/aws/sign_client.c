@@ -13,7 +13,7 @@
 
 struct aws_sign_client {
         struct loop *loop;
-        int fd;                 /* -1: not connected yet, or closed */
+        int fd;                 /* -1: not received yet, or closed */
         uv_poll_t *poll;        /* on fd, while the answer is awaited */
         bool has_requested;
         bool is_ending;         /* done is due in the next turn of the loop */

@@ -9,7 +9,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 
-enum { BLOCK_SIZE = 1 * KiB }; /* an agent's stream holds some for days; larger needs double */
+enum { BLOCK_SIZE = 1 * KiB }; /* small: an agent's stream holds blocks for days; larger arenas double it */
 
 struct block {
         struct block *next;

@@ -60,7 +60,7 @@ struct error *interop_refuse_certificate(struct error *why)
 
 bool interop_is_teleport_answer(struct str body)
 {
-        /* Releases up to 16.1.0 have no mark: only they write these fields in this order, without blanks. */
+        /* Releases of cteleport up to 16.1.0 have no mark: only they write these fields in this order, without blanks. */
         static const struct str ours_before = STR_INIT("{\"auth\":{\"type\":\"local\",\"second_factor\":\"otp\",\"allow_passwordless\":false,"
                                                        "\"private_key_policy\":\"none\",\"has_motd\":false},\"proxy\":");
 

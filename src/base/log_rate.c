@@ -75,7 +75,7 @@ static void begin(struct log_site *site)
         if (site->id != 0)
                 return;
         if (table.sites == 0 && getrandom(&table.seed, sizeof table.seed, GRND_NONBLOCK) != (ssize_t)sizeof table.seed)
-                table.seed = (uint64_t)(uintptr_t)&site; /* without randomness: an address as the seed; logging must not stop */
+                table.seed = (uint64_t)(uintptr_t)&site; /* no randomness yet: logging must not stop */
         site->id = ++table.sites;
 }
 

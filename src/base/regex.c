@@ -31,7 +31,7 @@ static void fail(struct parser *p, const char *wrong)
         p->at = p->pattern.len;
 }
 
-/* Inserts a step at `position` and moves the steps behind it; jumps are relative, so a piece of code can be moved. */
+/* Inserts a step at `position` and moves the later steps; jumps are relative, so a piece of code can be moved. */
 static void insert(struct parser *p, size_t position, struct regex_step step)
 {
         struct regex *re = p->re;
@@ -301,7 +301,7 @@ static void read_piece(struct parser *p)
         read_atom(p);
         if (!read_quantifier(p, &min, &max) || p->wrong != NULL)
                 return;
-        /* The code is emitted again from its start; jumps within a copy are relative. */
+        /* Discards the code of the atom and emits its copies; jumps within a copy are relative. */
         p->re->size = code;
         for (int i = 0; i < min && p->wrong == NULL; i++)
                 length = repeat_atom(p, atom);

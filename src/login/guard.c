@@ -7,15 +7,15 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-/* What is counted, each in a tally of its own. */
+/* The kinds of counters; each attempt is counted in one tally of each kind. */
 enum tally_kind { TALLY_PAIR, TALLY_USER, TALLY_SOURCE, TALLY_KINDS };
 
 static const struct tally_row {
-        char tag;                /* begins the key */
-        unsigned limit;          /* failures before attempts are refused unchecked */
-        int seconds;             /* until they are forgotten */
-        bool counts_from_last;   /* … and each failure begins that time anew; else the first begins it */
-        bool spares_known;       /* places known for the user are not counted */
+        char tag;                /* first byte of the key */
+        unsigned limit;          /* failures after which attempts are refused unchecked */
+        int seconds;             /* time until the failures are forgotten */
+        bool counts_from_last;   /* each failure restarts that time; otherwise the first one starts it */
+        bool spares_known;       /* sources known for the user are not counted */
         bool has_user, has_source;
 } rows[TALLY_KINDS] = {
         [TALLY_PAIR] = { 'p', LIMIT_LOGIN_FAILURES, TIMEOUT_LOGIN_WAIT / 1000, .counts_from_last = true, .has_user = true,
@@ -26,10 +26,10 @@ static const struct tally_row {
 
 struct tally {
         unsigned count;
-        struct instant until; /* forgotten then */
+        struct instant until; /* time at which the failures are forgotten */
 };
 
-/* "u", "alice" and "p", "alice", "203.0.113.7" with NULs between, which no name holds. */
+/* "u", "alice" or "p", "alice", "203.0.113.7", separated by NULs, which no name contains. */
 static void put_key(struct buf *out, const struct tally_row *row, struct str user, struct str source)
 {
         buf_put_char(out, row->tag);
@@ -56,12 +56,12 @@ static unsigned count_now(const struct tally *t, struct instant now)
         return t == NULL || now.ns >= t->until.ns ? 0 : t->count;
 }
 
-/* ---- room --------------------------------------------------------------------------------------------------- */
+/* ---- limit of tallies --------------------------------------------------------------------------------------- */
 
 struct sweep {
         struct guard *guard;
         struct instant now;
-        bool is_hard; /* those below half of their limit go too */
+        bool is_hard; /* also removes tallies up to half of their limit */
 };
 
 static const struct tally_row *row_of_key(struct str key)
@@ -82,7 +82,7 @@ static void sweep_one(void *ctx, struct str key, void *value)
                 free(map_remove(&s->guard->tallies, key));
 }
 
-/* Room for the tallies of one attempt: what is forgotten goes, then what weighs little. */
+/* Makes room for the tallies of one attempt: removes expired tallies, then those with few failures. */
 static bool has_room(struct guard *g, struct instant now)
 {
         struct sweep s = { .guard = g, .now = now };
@@ -126,7 +126,7 @@ struct error *guard_enter(struct guard *g, const struct guard_attempt *a, struct
         for (size_t i = 0; i < TALLY_KINDS; i++)
                 if (counts(a, &rows[i]))
                         is_received &= count_now(find(g, (enum tally_kind)i, a->user, a->source), now) < rows[i].limit;
-        /* An attempt from a known place is checked even then: known places are few, and this one failure of the pair is not counted. */
+        /* Without room, an attempt from a known source is still checked: they are few, and only this failure is not counted. */
         if (is_received && !has_room(g, now) && !a->is_known)
                 is_received = false;
         if (!is_received)

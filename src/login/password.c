@@ -16,7 +16,7 @@ const struct password_cost password_cost_usual = { .memory = 64 * 1024, .passes 
 
 /* ---- new passwords ---------------------------------------------------------------------------------------- */
 
-/* Characters of text that is UTF-8: all bytes but those that continue one. */
+/* Number of characters of a UTF-8 text: all bytes except continuation bytes. */
 static size_t characters_of(struct str s)
 {
         size_t count = 0;
@@ -63,25 +63,25 @@ struct error *password_check_new(struct str password, struct str user)
         return NULL;
 }
 
-/* ---- the work ----------------------------------------------------------------------------------------------- */
+/* ---- hashing ------------------------------------------------------------------------------------------------ */
 
-/* One hash to work out. While a thread of the pool has it, only that thread touches what is below `password`. */
+/* One hash to compute. While it runs on the thread pool, only that thread accesses the fields below `password`. */
 struct task {
         struct passwords *owner;
-        struct job *job; /* while it is worked on */
-        struct task *next;       /* in the queue, or of those under way */
+        struct job *job; /* while it runs */
+        struct task *next;       /* in the queue, or in the list of running tasks */
         struct str source;       /* owned */
         void (*hashed)(void *ctx, struct str encoded, struct error *err);
         void (*verified)(void *ctx, bool is_right, struct error *err);
         void *ctx;
 
         struct secret password;
-        char *encoded; /* to verify against; NULL: there is no such user */
+        char *encoded; /* hash to verify against; NULL: no such user */
         struct password_cost cost;
         uint8_t salt[PASSWORD_SALT_SIZE];
         char result[ENCODED_MAX];
         bool is_right;
-        int failure; /* argon2's, 0: none */
+        int failure; /* error of argon2, 0: none */
 };
 
 struct passwords {
@@ -120,7 +120,7 @@ static void answer(struct task *t, struct error *err)
         task_free(t);
 }
 
-/* On a thread of the pool. */
+/* Runs on the thread pool. */
 static void work(void *ctx)
 {
         struct task *t = ctx;
@@ -128,7 +128,7 @@ static void work(void *ctx)
 
         if (job_is_cancelled())
                 return;
-        /* One thread: the pool's own. argon2 starts none then. */
+        /* One thread, the current one: argon2 then starts none. */
         if (t->encoded != NULL) {
                 int r = argon2id_verify(t->encoded, password.ptr, password.len);
 
@@ -153,7 +153,7 @@ static void on_worked(void *ctx)
                 at = &(*at)->next;
         *at = t->next;
         p->running--;
-        start_next(p); /* before the answer, which may be the end of p */
+        start_next(p); /* before the answer, whose callback may free p */
         if (t->failure != 0)
                 err = error_new(ERROR_UNAVAILABLE, "the password could not be checked: %s", argon2_error_message(t->failure));
         answer(t, err);
@@ -243,7 +243,7 @@ void passwords_free(struct passwords *p)
         if (p == NULL)
                 return;
         for (struct task *t = p->busy, *next; t != NULL; t = next) {
-                next = t->next; /* it is still on the pool; its result is dropped */
+                next = t->next; /* it still runs on the pool; its result is dropped */
                 job_cancel(t->job, task_release);
                 report(t, error_new(ERROR_CANCELLED, "the service is ending"));
         }

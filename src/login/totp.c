@@ -48,7 +48,7 @@ bool totp_check(struct str key, struct str code, struct walltime now, int64_t la
         return true;
 }
 
-/* ---- how a key is carried to an app ------------------------------------------------------------------ */
+/* ---- keys as URLs for authenticator apps ------------------------------------------------------------- */
 
 void base32_encode(struct buf *out, struct str bytes)
 {
@@ -66,7 +66,7 @@ void base32_encode(struct buf *out, struct str bytes)
                 buf_put_char(out, digits[held << (5 - bits) & 0x1f]);
 }
 
-/* Everything but the unreserved characters of RFC 3986. */
+/* Percent-encodes all but the unreserved characters of RFC 3986. */
 static void put_escaped(struct buf *out, struct str s)
 {
         for (size_t i = 0; i < s.len; i++) {

@@ -5,7 +5,7 @@ static void on_timer(void *ctx)
 {
         struct batch_pace *p = ctx;
 
-        p->last_count = 0; /* it has waited long enough, whatever the clock says */
+        p->last_count = 0; /* the wait has ended, even if the clock shows less */
         p->due(p->ctx);
 }
 

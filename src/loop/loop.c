@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "loop/loop_internal.h"
 
-/* Buffers that wait for their next use: a megabyte, so that a stream at full speed finds its own again. */
+/* Maximum of unused buffers: one megabyte in total, so that a stream at full speed gets its own buffers again. */
 enum { BUFFERS_KEPT = 16 };
 
 struct timer {
@@ -18,10 +18,10 @@ struct timer {
         void (*fired)(void *ctx);
         void *ctx;
         struct instant due;
-        struct timer *next, **at; /* among the running timers of the loop */
+        struct timer *next, **at; /* in the list of the loop's running timers */
 };
 
-/* The job that this thread works on. */
+/* The current job of this thread. */
 static _Thread_local const struct job *working;
 
 struct signal_watch {
@@ -30,7 +30,7 @@ struct signal_watch {
         void *ctx;
 };
 
-/* For calls that fail only when we misuse them or memory is gone. */
+/* For calls that fail only when they are misused or memory is exhausted. */
 static void must(int status, const char *what)
 {
         if (status < 0)
@@ -39,7 +39,7 @@ static void must(int status, const char *what)
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
-/* Runs what was deferred before this turn; what these calls defer waits for the next one. */
+/* Runs the calls that were deferred before this turn; calls deferred meanwhile run in the next turn. */
 static void run_deferred(uv_idle_t *idle)
 {
         struct loop *l = idle->data;
@@ -66,7 +66,7 @@ struct error *loop_init(struct loop *l, const struct clock *clock)
                 return error_errno(-status, "cannot create an event loop");
         must(uv_idle_init(&l->uv, &l->deferring), "uv_idle_init");
         l->deferring.data = l;
-        /* A peer that went away is an error of the write, not the end of the process. */
+        /* Writing to a disconnected peer must be an error of the write, not the end of the process. */
         signal(SIGPIPE, SIG_IGN);
         return NULL;
 }
@@ -91,7 +91,7 @@ void loop_release(struct loop *l)
 {
         if (l->clock == NULL)
                 return;
-        /* Deferred calls are promises: they are kept before anything is closed. */
+        /* Every deferred call is guaranteed to run: all run before anything is closed. */
         while (l->hooks != NULL || l->call_count > 0) {
                 if (l->hooks != NULL) {
                         struct loop_hook *g = l->hooks;
@@ -108,7 +108,7 @@ void loop_release(struct loop *l)
                 if (l->call_count > 0)
                         run_deferred(&l->deferring);
                 else if (!uv_loop_alive(&l->uv))
-                        workers_end(l); /* no job is left, nor anything that could give one */
+                        workers_end(l); /* no job is left, nor a callback that could add one */
         }
         free(l->calls);
         free(l->spare_calls);
@@ -224,7 +224,7 @@ void timer_start(struct timer *t, struct duration after)
         t->due = instant_add(loop_now(t->loop), after);
         timer_unlink(t);
         timer_link(t);
-        /* libuv counts from when its turn began; work done since would make the timer early. */
+        /* libuv counts from the start of its turn; the time used since would make the timer fire early */
         uv_update_time(&t->loop->uv);
         must(uv_timer_start(&t->uv, on_timer, (uint64_t)(ns / 1000000 + (ns % 1000000 != 0)), 0), "uv_timer_start");
 }
@@ -291,7 +291,7 @@ static void on_work(uv_work_t *uv)
 
 static void on_work_done(uv_work_t *uv, int status)
 {
-        (void)status; /* of work that libuv did not do: we ask it for none of that */
+        (void)status; /* nonzero only for cancelled work, which we never cancel */
         job_finish(uv->data);
 }
 
@@ -336,7 +336,7 @@ struct signal_watch *signal_watch_new(struct loop *l, int signum, void (*fn)(voi
         must(uv_signal_init(&l->uv, &w->uv), "uv_signal_init");
         w->uv.data = w;
         must(uv_signal_start(&w->uv, on_signal, signum), "uv_signal_start");
-        /* Waiting for a signal alone is no reason to stay. */
+        /* A signal handler alone does not keep the loop running. */
         uv_unref((uv_handle_t *)&w->uv);
         return w;
 }

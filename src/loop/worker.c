@@ -13,15 +13,15 @@ struct job_queue {
 };
 
 struct worker {
-        struct worker *next, **at; /* among the workers of the loop */
+        struct worker *next, **at; /* in the list of the loop's workers */
         struct loop *loop;
-        uv_async_t finished_some; /* wakes the loop; counts for loop_run() only while there are jobs */
+        uv_async_t finished_some; /* wakes the loop; keeps loop_run() running only while there are jobs */
         uv_thread_t thread;
         char name[16];
         size_t pending; /* jobs whose `done` has not been called */
         bool is_freed;
 
-        uv_mutex_t lock; /* over the rest */
+        uv_mutex_t lock; /* protects the fields below */
         uv_cond_t given;
         struct job_queue waiting, finished;
         bool is_ending;
@@ -95,7 +95,7 @@ static void on_async_closed(uv_handle_t *handle)
         free(handle->data);
 }
 
-/* No job is left, so the thread ends at once. */
+/* Ends the thread at once: no job is left. */
 static void end(struct worker *w)
 {
         uv_mutex_lock(&w->lock);
@@ -127,7 +127,7 @@ static void on_finished(uv_async_t *async)
         for (struct job *j = take_finished(w), *next; j != NULL; j = next) {
                 next = j->next;
                 job_finish(j);
-                w->pending--; /* after `done`, which may have freed the worker */
+                w->pending--; /* after `done`, which may free the worker */
         }
         if (w->pending > 0)
                 return;

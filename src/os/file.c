@@ -20,7 +20,7 @@ enum { READ_CHUNK = 4 * KiB }; /* for files of unknown length, such as those in 
 
 /* ---- names in messages ------------------------------------------------------------------------- */
 
-/* Replacements for directories in messages, such as the name of a directory that the process has only as a descriptor. */
+/* Names of directories in messages. The size is fixed: the directories passed as descriptors are known at build time. */
 static struct {
         char *path, *shown;
 } shown_names[PATHS_SHOWN_MAX];

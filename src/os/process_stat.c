@@ -12,7 +12,7 @@ enum { STAT_MAX = 4 * KiB };
 /* Numbered as in proc(5); parsing begins after the second field, the name in parentheses. */
 enum { FIELD_STATE = 3, FIELD_PARENT = 4, FIELD_STARTED = 22, FIELD_ARG_START = 48, FIELD_ARG_END = 49 };
 
-/* Values are bounded: addresses have 47 bits, times since the boot fewer. */
+/* Every value fits an int64: addresses have 47 bits, times since the boot fewer. */
 static bool parse_field(struct str word, int64_t max, uint64_t *ret)
 {
         int64_t value = 0;

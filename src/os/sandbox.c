@@ -526,7 +526,7 @@ static struct error *give_entry(const struct gift *g, int dir_fd, const char *na
         return S_ISREG(st.st_mode) ? give_fd(g, fd, name, &st) : NULL;
 }
 
-/* Contents first: if the directory has its new owner, all of its contents have too. */
+/* Contents first: once the directory has its new owner, all of its contents have it too. */
 static struct error *give_dir(const struct gift *g, int dir_fd, const char *name, int depth)
 {
         int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (dir_fd == AT_FDCWD ? 0 : O_NOFOLLOW));
@@ -595,7 +595,7 @@ struct error *sandbox_become_unprivileged(const struct sandbox_user *user)
 
 /* ---- entering the sandbox ----------------------------------------------------------------------- */
 
-/* Without Landlock (a kernel before 5.13, or disabled) every file of the user is accessible: only if the operator allows it. */
+/* Without Landlock (a kernel before 5.13, or disabled) every file of the user is accessible: the operator must allow this. */
 static bool may_lack_landlock(void)
 {
         const char *setting = getenv(SANDBOX_LANDLOCK_SETTING);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first byte picks X.509 (DER), X.509 (PEM) or SSH; the rest is a certificate. What our reader makes
- * of an X.509 certificate, OpenSSL must read too, and the same; what it makes of an SSH certificate must
- * keep within its limits, its keys be good ones, and (by construction) its signature.
+ * The first byte selects X.509 (DER), X.509 (PEM) or SSH; the rest is a certificate. OpenSSL must read the same
+ * values as our reader from an accepted X.509 certificate. An accepted SSH certificate must
+ * stay within its limits and have valid keys and (by construction) a valid signature.
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -37,7 +37,7 @@ static void insist_same_time(const ASN1_TIME *theirs, struct walltime ours)
         insist(ASN1_TIME_cmp_time_t(theirs, (time_t)walltime_unix(ours)) == 0);
 }
 
-/* The values of an attribute that may come often; of CAs and hosts, which have no list of it, the one there is. */
+/* Compares a repeatable attribute with the list. CAs and hosts have no list, but a single value: `alone`. */
 static void insist_same_list(const X509_NAME *name, int nid, const struct str *list, size_t count, struct str alone)
 {
         int at = -1;
@@ -55,8 +55,8 @@ static void insist_same_list(const X509_NAME *name, int nid, const struct str *l
 }
 
 /*
- * What a certificate is good for decides whose it is: never a user's for servers. Read from the extension alone:
- * OpenSSL's own summary gives up on all of them when another is damaged.
+ * The extended key usage determines the kind of certificate: a user's is never valid for servers. It is read directly:
+ * OpenSSL's summary omits all usages if another extension is damaged.
  */
 static void insist_same_use(X509 *x, const struct cert_info *info)
 {
@@ -97,7 +97,7 @@ static void insist_openssl_agrees(struct str der, const struct cert_info *info)
         hex_encode(&serial, str_of_bytes(zeros, sizeof zeros - bytes.len));
         hex_encode(&serial, bytes);
         insist(str_equal(buf_str(&serial), info->serial_hex));
-        /* OpenSSL may think less of a damaged certificate, but never take a host for a CA or a CA for a host. */
+        /* OpenSSL may accept less of a damaged certificate, but must never take a host for a CA or a CA for a host. */
         BASIC_CONSTRAINTS *constraints = X509_get_ext_d2i(x, NID_basic_constraints, NULL, NULL);
         insist(constraints != NULL && (constraints->ca != 0) == info->is_ca);
         BASIC_CONSTRAINTS_free(constraints);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parser of certificates issued by a cluster: exactly the profile that x509.c writes, field by field, and nothing else.
- * OpenSSL, which has verified the signature by then, would take a hundred times longer to build its object; that both
- * read the same out of a certificate is what cert_fuzz.c asserts.
+ * Parser of certificates issued by a cluster: accepts exactly the profile that x509.c writes, field by field.
+ * OpenSSL, which has verified the signature before, would take a hundred times longer to build its object. cert_fuzz.c
+ * asserts that both parsers read the same values from a certificate.
  */
 #include "base/interop.h"
 #include "base/mem.h"
@@ -16,7 +16,7 @@
 
 enum { SERIAL_SIZE = (CERT_SERIAL_HEX_SIZE - 1) / 2, NAME_VALUE_MAX = 2 * LIMIT_NAME };
 
-/* The attributes of a Name that we write, each at most once but for the lists; borrowed. */
+/* The attributes of a Name that we write, each at most once except for the lists; borrowed. */
 struct name {
         struct str common_name, cluster, ca_serial;
         struct str organizations[LIMIT_USER_ROLES], localities[LIMIT_CERT_NAMES];
@@ -33,9 +33,9 @@ enum extension {
         EXTENSION_SUBJECT_ALT_NAME,
 };
 
-/* Which extensions were there, and what the deciding ones say. */
+/* The extensions found, and the values that determine the kind of certificate. */
 struct extensions {
-        unsigned seen; /* a bit each */
+        unsigned seen; /* a bit for each */
         bool is_ca, is_server, is_client;
 };
 
@@ -47,8 +47,8 @@ static bool has_extension(const struct extensions *e, enum extension which)
 /* ---- Name ------------------------------------------------------------------------------------------------- */
 
 /*
- * "<host id>.<cluster>" is longer than a name, and a role or a serial number is none; of all values together
- * these are the letters. What a host, a CA or a user may be called is looked at when it is known which it is.
+ * The characters allowed in any attribute. "<host id>.<cluster>" is longer than a host name, and a role or a serial number is
+ * no name. The name of a host, CA or user is checked further once its kind is known.
  */
 static bool is_name_value(struct str s)
 {
@@ -60,7 +60,7 @@ static bool is_name_value(struct str s)
         return true;
 }
 
-/* The letters of a host's own names. */
+/* The characters allowed in a host's own names. */
 static bool is_host_value(struct str s)
 {
         for (size_t i = 0; i < s.len; i++)
@@ -162,7 +162,7 @@ static struct walltime read_time(struct reader *r)
                 reader_fail(r, "a time is not in DER form");
         if (!reader_ok(r))
                 return t;
-        if (c.second > 59) { /* a leap second, which neither OpenSSL knows here nor we write */
+        if (c.second > 59) { /* a leap second, which OpenSSL rejects and we never write */
                 reader_fail(r, "a time that is in no calendar");
                 return t;
         }
@@ -184,7 +184,7 @@ static struct cert_times read_times(struct reader *r)
         return times;
 }
 
-/* The key is of no interest here, but it must be one that we would have certified. */
+/* The key is not returned, but it must be one that we would certify. */
 static void read_public_key(struct reader *r)
 {
         const struct str before = r->rest;
@@ -206,7 +206,7 @@ static void read_basic_constraints(struct reader *r, struct extensions *e)
 {
         struct reader inner = der_enter(r, DER_SEQUENCE);
 
-        if (inner.rest.len > 0) { /* cA FALSE is the default, which DER leaves out */
+        if (inner.rest.len > 0) { /* cA FALSE is the default, which DER omits */
                 e->is_ca = str_equal(der_get(&inner, DER_BOOLEAN), STR("\xff"));
                 if (!e->is_ca || !str_is_empty(der_get_unsigned(&inner)))
                         reader_fail(&inner, "its basic constraints are not those of the cluster");
@@ -234,7 +234,7 @@ static void read_extended_key_usage(struct reader *r, struct extensions *e)
 static const struct known_extension {
         struct oid oid;
         bool is_critical;
-        void (*read)(struct reader *r, struct extensions *e); /* NULL: OpenSSL's business, when it verifies */
+        void (*read)(struct reader *r, struct extensions *e); /* NULL: checked by OpenSSL's verification */
 } known_extensions[] = {
         [EXTENSION_BASIC_CONSTRAINTS] = { OID_BASIC_CONSTRAINTS, .is_critical = true, .read = read_basic_constraints },
         [EXTENSION_KEY_USAGE] = { OID_KEY_USAGE, .is_critical = true },
@@ -283,7 +283,7 @@ static void read_extensions(struct reader *r, struct extensions *e)
         der_leave(r, &tagged);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------- */
+/* ---- the whole certificate -------------------------------------------------------------------------------- */
 
 /* TBSCertificate, RFC 5280 section 4.1. */
 static void read_contents(struct reader *r, struct str *serial, struct name *issuer, struct name *subject,
@@ -322,7 +322,7 @@ static struct error *not_ours(const char *what)
         return error_new(ERROR_INVALID_ARGUMENT, "the certificate's subject is not that of a %s of the cluster", what);
 }
 
-/* O and CN are the cluster. */
+/* O and CN must be the cluster's name. */
 static struct error *describe_ca(struct arena *a, const struct name *subject, struct cert_info *info)
 {
         if (subject->organization_count != 1 || !str_equal(subject->common_name, subject->organizations[0]) ||
@@ -357,7 +357,7 @@ static struct error *describe_host(struct arena *a, const struct name *subject, 
         return NULL;
 }
 
-/* Copies of names that all pass; false when one does not. */
+/* Copies names if all are valid; false when one is not. */
 static bool copy_names(struct arena *a, const struct str *from, size_t count, bool (*is_good)(struct str s),
                        const struct str **ret, size_t *ret_count)
 {
@@ -388,7 +388,7 @@ static struct error *describe_user(struct arena *a, const struct name *subject, 
         return NULL;
 }
 
-/* The key usages say what kind of holder it has: CAs sign, hosts are servers and clients, users are clients. */
+/* The key usages determine the kind: CAs sign, hosts are servers and clients, users are clients. */
 static struct error *describe(struct arena *a, const struct name *subject, const struct extensions *e,
                               struct cert_info *info)
 {
@@ -402,7 +402,7 @@ static struct error *describe(struct arena *a, const struct name *subject, const
         return error_new(ERROR_INVALID_ARGUMENT, "the certificate's usages are not those of a CA, host or user of the cluster");
 }
 
-/* The names in it have passed is_name_value(), but any of them may be missing. */
+/* The values have passed is_name_value(), but each may be missing. */
 static struct str issuer_line(struct arena *a, const struct name *issuer)
 {
         struct str organization = issuer->organization_count > 0 ? issuer->organizations[0] : STR("");

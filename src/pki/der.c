@@ -10,11 +10,11 @@ void der_begin(struct der *d, uint8_t tag)
         if (d->depth == DER_DEPTH_MAX)
                 bug("DER nested deeper than %d", DER_DEPTH_MAX);
         buf_put_u8(d->out, tag);
-        buf_put_u8(d->out, 0); /* the length, once it is known; most are below 128 and need only this byte */
+        buf_put_u8(d->out, 0); /* placeholder for the length; most lengths are below 128 and need only this byte */
         d->open[d->depth++] = d->out->len;
 }
 
-/* Bytes of a length in the long form, without the byte that counts them. */
+/* Bytes of a length in the long form, without the byte that has their number. */
 static size_t length_width(size_t len)
 {
         size_t width = 1;
@@ -75,7 +75,7 @@ void der_put_small(struct der *d, uint8_t value)
         der_put_unsigned(d, str_of_bytes(&value, 1));
 }
 
-/* Seven bits a byte, the high bit set on all but the last (X.690 section 8.19). */
+/* Seven bits per byte, the high bit set in all but the last (X.690 section 8.19). */
 static size_t put_base128(uint8_t *out, uint32_t v)
 {
         size_t width = 1;
@@ -111,7 +111,7 @@ void der_put_oid(struct der *d, struct oid oid)
 void der_put_bits(struct der *d, struct str bytes)
 {
         der_begin(d, DER_BIT_STRING);
-        buf_put_u8(d->out, 0); /* unused bits of the last byte */
+        buf_put_u8(d->out, 0); /* number of unused bits in the last byte */
         buf_put(d->out, bytes);
         der_end(d);
 }
@@ -170,7 +170,7 @@ static size_t read_length(struct reader *r)
         if (first < 0x80)
                 return first;
         size_t width = first & 0x7f;
-        if (width == 0 || width > 3) { /* indefinite, or 16 MiB and more */
+        if (width == 0 || width > 3) { /* indefinite length, or 16 MiB and more */
                 reader_fail(r, "a length that we do not accept");
                 return 0;
         }

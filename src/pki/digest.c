@@ -12,7 +12,7 @@
 #include "pki/key.h"
 #include "pki/openssl.h"
 
-/* OpenSSL looks an algorithm up by its name for each use, which takes longer than the digest of a short text: once is enough. */
+/* OpenSSL looks up an algorithm by name at each use, which takes longer than the digest of a short text: this is done once. */
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_MD *md_sha256;
 
@@ -57,7 +57,7 @@ void random_bytes(void *out, size_t len)
         }
 }
 
-/* RFC 9562 section 4; bytes are changed. */
+/* Writes a UUID (RFC 9562 section 4); changes bytes. */
 static void put_uuid(uint8_t bytes[16], uint8_t version, struct buf *out)
 {
         static const size_t widths[] = { 4, 2, 2, 2, 6 };

@@ -11,7 +11,7 @@
 #include "pki/pem.h"
 #include "pki/public_key.h"
 
-enum { KEY_PEM_MAX = 64 * KiB }; /* a key, perhaps with a chain of certificates in front */
+enum { KEY_PEM_MAX = 64 * KiB }; /* a key, perhaps after a chain of certificates */
 
 struct error *key_generate(struct key *k, enum key_kind kind)
 {
@@ -57,7 +57,7 @@ struct error *key_to_pem(const struct key *k, struct secret *ret_pem)
         return NULL;
 }
 
-/* A key with a password is one we cannot use: OpenSSL's own answer would be to ask at the terminal. */
+/* Refuses encrypted keys: OpenSSL's default would prompt for the password at the terminal. */
 static int no_password(char *out, int size, int is_writing, void *ctx)
 {
         (void)out, (void)size, (void)is_writing, (void)ctx;
@@ -77,7 +77,7 @@ struct error *key_from_pem(struct key *k, struct str pem)
         if (pkey == NULL)
                 return error_hint(openssl_error(ERROR_INVALID_ARGUMENT, "there is no private key that can be read"),
                                   "it should be in PEM form, PKCS#8 for instance, and without a password");
-        /* The public half goes through the same checks as one from outside: kind, size, curve. */
+        /* The public key must pass the same checks as a foreign one: kind, size, curve. */
         struct key key = { .handle = pkey };
         AUTO(buf) spki = BUF_MAX(PUBLIC_KEY_MAX);
         struct error *err = key_public_der(&key, &spki);

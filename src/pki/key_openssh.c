@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private keys in OpenSSH's format (its PROTOCOL.key), the only one for Ed25519 keys that older releases of OpenSSH read. */
+/* Private keys in OpenSSH's format (its PROTOCOL.key), the only format in which older releases of OpenSSH read Ed25519 keys. */
 #include <openssl/evp.h>
 
 #include "base/text.h"
@@ -16,7 +16,7 @@ enum {
         TEXT_MAX = 2 * KiB,
 };
 
-/* A buffer that never moves its bytes while it grows, so that wiping it once is enough. */
+/* A buffer that is never reallocated while it grows, so that it must be wiped only once. */
 static struct buf private_buf(size_t max)
 {
         struct buf b = BUF_MAX(max);
@@ -35,9 +35,9 @@ static void private_buf_release(struct buf *b)
 static void put_private_section(struct buf *out, struct str seed, struct str public, struct str comment)
 {
         uint8_t digest[32];
-        uint32_t check; /* twice the same: how a reader that decrypts knows that it did so rightly */
+        uint32_t check; /* written twice: a reader of an encrypted key compares both to detect a wrong passphrase */
 
-        /* Without a cipher any number will do; one that follows from the key makes the same text of it each time. */
+        /* Without a cipher any number is valid; derived from the key, it makes the output deterministic. */
         sha256(public, digest);
         memcpy(&check, digest, sizeof(check));
         size_t begin = out->len;

@@ -12,7 +12,7 @@
 
 static const unsigned char context[] = KEY_PROOF_CONTEXT;
 
-/* Ed25519 has a digest of its own. */
+/* NULL for Ed25519, which has a built-in digest. */
 static const EVP_MD *digest_of(const EVP_PKEY *key)
 {
         return EVP_PKEY_get_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256();

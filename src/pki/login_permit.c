@@ -15,8 +15,8 @@
 enum { STATEMENT_MAX = 4 * KiB };
 
 /*
- * A public key on P-256: the generator of the curve (SEC 2, 2.4.2), as SubjectPublicKeyInfo (RFC 5480). That its private half is
- * known to everybody does not matter: nothing is verified with it.
+ * A placeholder public key on P-256: the curve's generator (SEC 2, 2.4.2), as SubjectPublicKeyInfo (RFC 5480). Its private key is
+ * public knowledge, which is harmless: no signature is verified with it.
  */
 static const unsigned char some_key[] = {
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,

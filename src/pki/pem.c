@@ -7,9 +7,9 @@
 #define END    STR("-----END ")
 #define DASHES STR("-----")
 
-enum { LINE_BYTES = 48 }; /* 64 characters of base64, as RFC 7468 section 2 asks */
+enum { LINE_BYTES = 48 }; /* 64 characters of base64, as RFC 7468 section 2 requires */
 
-/* Removes the next line from the front of *text and returns it without its end. */
+/* Removes the next line from the front of *text and returns it without its line end. */
 static struct str take_line(struct str *text)
 {
         struct str line = str_split(text, '\n');
@@ -17,7 +17,7 @@ static struct str take_line(struct str *text)
         return str_ends_with(line, STR("\r")) ? str_slice(line, 0, line.len - 1) : line;
 }
 
-/* The label when the line is "-----<edge> label-----". */
+/* Gets the label if the line is "-----<edge> label-----". */
 static bool marker_label(struct str line, struct str edge, struct str *ret)
 {
         if (!str_starts_with(line, edge) || line.len < edge.len + DASHES.len || !str_ends_with(line, DASHES))
@@ -54,7 +54,7 @@ bool pem_next(struct str *text, struct pem_block *ret)
                         *text = rest;
                         return true;
                 }
-                rest = body; /* a BEGIN without its END is text */
+                rest = body; /* a BEGIN without END is ordinary text */
         }
         return false;
 }

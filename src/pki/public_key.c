@@ -13,20 +13,20 @@
 
 enum {
         ED25519_SIZE = 32,
-        RSA_EXPONENT_MIN = 65537,      /* below, padding mistakes of the signer become forgeries */
-        RSA_EXPONENT_MAX = 0x7fffffff, /* above, others (Go among them) cannot use the key */
-        PRIME_TRIALS_BELOW = 256,      /* a modulus with so small a factor is damaged or made to break */
+        RSA_EXPONENT_MIN = 65537,      /* with smaller exponents, padding mistakes of the signer allow forgeries */
+        RSA_EXPONENT_MAX = 0x7fffffff, /* larger exponents are not supported by other programs, such as those in Go */
+        PRIME_TRIALS_BELOW = 256,      /* a modulus with a smaller factor is damaged or deliberately weak */
         SSH_TYPE_MAX = 64,
 };
 
-/* What the two outer forms write about a kind of key, and the curve y² = x³ - 3x + b mod p (SEC 2). */
+/* The encodings of a kind of key, and its curve y² = x³ - 3x + b mod p (SEC 2). */
 struct kind_row {
         const char *name;
         struct str ssh_type, ssh_cert_type, ssh_curve;
         struct oid algorithm, curve_oid;
         size_t field_size; /* bytes of a coordinate */
         const BIGNUM *(*p)(void);
-        int (*reduce)(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, BN_CTX *ctx); /* modulo p, whose form makes it cheap */
+        int (*reduce)(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, BN_CTX *ctx); /* modulo p, whose form makes it fast */
         const char *b;
 };
 
@@ -70,12 +70,12 @@ static const struct kind_row kinds[] = {
         },
 };
 
-/* ---- is it a good key? ------------------------------------------------------------------------------ */
+/* ---- checks of keys --------------------------------------------------------------------------------- */
 
 /*
  * Whether x and y satisfy the curve's equation. The cofactor of both curves is one, so a point on the
- * curve that is not infinity (which this form cannot write) is a good key (SEC 1 section 3.2.2.1).
- * Asking OpenSSL would mean building its EC_GROUP for each key, at ten times the price.
+ * curve other than infinity (which this encoding cannot express) is a valid key (SEC 1 section 3.2.2.1).
+ * With OpenSSL, an EC_GROUP would be built for each key, which takes ten times longer.
  */
 static bool is_on_curve(const struct kind_row *row, struct str x_bytes, struct str y_bytes)
 {
@@ -122,13 +122,13 @@ static struct error *check_point(const struct kind_row *row, struct str point)
 }
 
 /*
- * Ed25519 takes any 32 bytes for a key. Refused are the points of small order, under which a signature
- * proves nothing, and coordinates of 2^255 - 19 and more, which are second names of other keys.
+ * In Ed25519 any 32 bytes are a key. Points of small order are refused, since a signature under them
+ * proves nothing, and coordinates from 2^255 - 19 on, which are duplicates of other keys.
  */
 static struct error *check_ed25519(struct str bytes)
 {
         static const uint8_t small_order[][ED25519_SIZE] = {
-                /* y, least byte first, without the sign of x */
+                /* y, least significant byte first, without the sign of x */
                 { 0 },
                 { 1 },
                 { 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
@@ -166,7 +166,7 @@ static bool is_small_prime(unsigned n)
 }
 
 /*
- * The first prime below PRIME_TRIALS_BELOW that divides the number, or 0. Several primes share a pass
+ * The first prime below PRIME_TRIALS_BELOW that divides the number, or 0. Several primes share one pass
  * over the bytes.
  */
 static unsigned small_factor(struct str number)
@@ -189,7 +189,7 @@ static unsigned small_factor(struct str number)
         return 0;
 }
 
-/* Both numbers are without leading zeros. */
+/* Both numbers have no leading zeros. */
 static struct error *check_rsa(struct str modulus, struct str exponent)
 {
         size_t bits = modulus.len == 0 ? 0 : modulus.len * 8;
@@ -240,7 +240,7 @@ static void read_rsa_numbers(struct reader *r, struct public_key *key)
         der_leave(r, &numbers);
 }
 
-/* The kind that an AlgorithmIdentifier names; parameters must be what its RFC asks. */
+/* The kind of key of an AlgorithmIdentifier; its parameters must be those that its RFC requires. */
 static bool kind_of_algorithm(struct reader *r, enum public_key_kind *ret)
 {
         struct str algorithm = der_get_oid(r);
@@ -352,7 +352,7 @@ bool public_key_kind_of_ssh_cert(struct str type, enum public_key_kind *ret)
         return false;
 }
 
-/* mpint of a number that is not negative (RFC 4251 section 5), in its one form; without the sign byte. */
+/* mpint of a non-negative number (RFC 4251 section 5), in canonical form; returned without the sign byte. */
 static struct str read_mpint(struct reader *r)
 {
         struct str bytes = reader_ssh_string(r, PUBLIC_KEY_MAX);
@@ -460,7 +460,7 @@ struct error *public_key_check_der(struct str spki_der, struct buf *out_der)
         return buf_finish(out_der, "the public key");
 }
 
-/* PKCS#1 inside, as the label "RSA PUBLIC KEY" says; some clients put a SubjectPublicKeyInfo there all the same. */
+/* The label "RSA PUBLIC KEY" means PKCS#1, but some clients send a SubjectPublicKeyInfo under it. */
 static struct error *check_rsa_block(struct str der, struct buf *out_der)
 {
         struct public_key key = { .kind = PUBLIC_KEY_RSA };
@@ -520,7 +520,7 @@ struct error *public_key_check_ssh_line(struct str line, struct buf *out_wire)
                 return error_new(ERROR_INVALID_ARGUMENT,
                                  "there is more than one line where one SSH public key is expected");
         struct str type = str_split(&rest, ' ');
-        struct str base64 = str_split(&rest, ' '); /* a comment may follow: it says nothing that we need */
+        struct str base64 = str_split(&rest, ' '); /* a comment may follow; it is ignored */
         struct error *err = base64_decode(&wire, base64);
         if (err != NULL || wire.len == 0) {
                 error_free(err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first byte picks a form, the rest is an untrusted public key in it. What is accepted comes out in
- * our own form, which must be accepted again and come out the same; OpenSSL must take it for a key of
- * the same bytes; and DER must be what came in, for it has one form only.
+ * The first byte selects a form, the rest is an untrusted public key in it. An accepted key is encoded in
+ * our own form, which must be accepted again with the same result. OpenSSL must read a key of the same
+ * bytes. An accepted DER input must equal the output, since DER is canonical.
  */
 #include <openssl/x509.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct form {
         struct error *(*check)(struct str in, struct buf *out);
         bool is_ssh;       /* the output is SSH wire form; otherwise SubjectPublicKeyInfo */
-        bool is_canonical; /* one key, one input */
+        bool is_canonical; /* each key has exactly one encoding */
 } forms[] = {
         { public_key_check_der, .is_canonical = true },
         { public_key_check_pem },

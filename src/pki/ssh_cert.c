@@ -18,11 +18,11 @@ enum {
         ED25519_SIGNATURE_SIZE = 64,
         SSH_TYPE_MAX = 64,
         KEY_ID_MAX = LIMIT_NAME,
-        OPTIONS_MAX = 16 * KiB, /* LIMIT_USER_ROLES names and a few words */
+        OPTIONS_MAX = 16 * KiB, /* room for LIMIT_USER_ROLES names and the fixed texts */
 };
 
 struct ssh_ca {
-        EVP_MD_CTX *ready; /* initialised for a signature, never used for one: copies are */
+        EVP_MD_CTX *ready; /* initialised for a signature, never used directly: each signature uses a copy */
         EVP_MD_CTX *scratch;
         struct buf public_ssh; /* wire form */
 };
@@ -47,7 +47,7 @@ static struct error *sign(struct ssh_ca *ca, struct str bytes, uint8_t out[ED255
         return NULL;
 }
 
-/* Whether `signature` over `bytes` is that of the Ed25519 key. */
+/* Whether `signature` is a valid signature over `bytes` by the Ed25519 key. */
 static bool is_signed_by(const struct public_key *key, struct str bytes, struct str signature)
 {
         EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, str_bytes(key->point), key->point.len);
@@ -78,7 +78,7 @@ struct error *ssh_ca_load(const struct key *key, struct ssh_ca **ret)
         if (ca->ready == NULL || ca->scratch == NULL ||
             EVP_DigestSignInit_ex(ca->ready, NULL, NULL, NULL, NULL, key->handle, NULL) != 1)
                 return openssl_error(ERROR_INTERNAL, "cannot prepare an Ed25519 signature");
-        /* A damaged private half would show only in certificates that every verifier refuses. */
+        /* With a damaged private key, every certificate would be refused by all verifiers: checked here. */
         TRY(sign(ca, STR("check"), signature));
         if (!is_signed_by(&public, STR("check"), str_of_bytes(signature, sizeof signature)))
                 return error_new(ERROR_FAILED_PRECONDITION, "the CA's private key is damaged");
@@ -89,12 +89,12 @@ struct error *ssh_ca_load(const struct key *key, struct ssh_ca **ret)
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
-/* Everything that goes into a certificate, already checked but for the numbers of its times. */
+/* The contents of a certificate, already checked except for the range of its times. */
 struct contents {
         uint32_t kind;
         struct str key_id;
-        struct buf principals; /* a list of strings is a string of strings */
-        struct buf extensions; /* pairs of strings, in the order of the names */
+        struct buf principals; /* encoded: a list of strings is one string that contains strings */
+        struct buf extensions; /* encoded: pairs of strings, sorted by name */
         uint64_t serial;
         struct cert_times times;
 };
@@ -152,7 +152,7 @@ struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *s
         AUTO(contents) c = { .kind = SSH_CERT_HOST, .key_id = subject->key_id, .principals = BUF_MAX(CERT_MAX),
                              .extensions = BUF_MAX(0), .serial = serial, .times = times };
 
-        /* Without principals a host certificate fits every host. */
+        /* A host certificate without principals is valid for every host. */
         if (subject->principal_count == 0 || subject->principal_count > LIMIT_CERT_NAMES)
                 return error_new(ERROR_INVALID_ARGUMENT, "an SSH host certificate needs 1 to %d names, not %zu",
                                  LIMIT_CERT_NAMES, subject->principal_count);
@@ -160,7 +160,7 @@ struct error *ssh_issue_host(struct ssh_ca *ca, const struct ssh_host_subject *s
                 return error_new(ERROR_INVALID_ARGUMENT, "the key ID has %zu bytes, more than %d", subject->key_id.len,
                                  KEY_ID_MAX);
         for (size_t i = 0; i < subject->principal_count; i++) {
-                /* ssh matches principals as patterns: nothing that could be one. */
+                /* ssh matches principals as patterns: names with pattern characters are refused. */
                 if (!name_is_ip(subject->principals[i]))
                         TRY(name_check_host(subject->principals[i], "certificate name"));
                 buf_put_ssh_string(&c.principals, subject->principals[i]);
@@ -191,7 +191,7 @@ static struct error *put_logins(struct buf *out, const struct ssh_user_subject *
         return NULL;
 }
 
-/* {"version":"v1","roles":["access"]}: the form that Teleport's tools know. */
+/* {"version":"v1","roles":["access"]}, as Teleport's tools expect. */
 static struct error *put_roles(struct buf *out, const struct ssh_user_subject *subject)
 {
         if (subject->role_count > LIMIT_USER_ROLES)
@@ -206,7 +206,7 @@ static struct error *put_roles(struct buf *out, const struct ssh_user_subject *s
         return NULL;
 }
 
-/* The contents of an extension with a value are again a string; of one without, nothing. */
+/* An extension's value is a string inside a string; an extension without value has an empty string. */
 static void put_extension(struct buf *out, struct str name, struct str value)
 {
         AUTO(buf) contents = BUF_MAX(OPTIONS_MAX);
@@ -228,7 +228,7 @@ struct error *ssh_issue_user(struct ssh_ca *ca, const struct ssh_user_subject *s
                 return error_new(ERROR_INVALID_ARGUMENT, "the name of the user cannot be in a certificate");
         TRY(put_logins(&c.principals, subject));
         TRY(put_roles(&roles, subject));
-        /* In the order of their names, which the format demands. */
+        /* Sorted by name, as the format requires. */
         if (subject->permit_agent_forwarding)
                 put_extension(&c.extensions, STR("permit-agent-forwarding"), STR(""));
         if (subject->permit_port_forwarding)
@@ -298,7 +298,7 @@ static void read_extensions(struct arena *a, struct reader *r, struct ssh_cert_i
                 reader_fail(r, list.fault);
 }
 
-/* The key's fields into info->public_key, in the form of a plain key. */
+/* Reads the key's fields into info->public_key, in the form of a plain key. */
 static struct error *read_key(struct arena *a, enum public_key_kind kind, struct reader *r, struct ssh_cert_info *info)
 {
         AUTO(buf) wire = BUF_MAX(PUBLIC_KEY_MAX);
@@ -311,7 +311,7 @@ static struct error *read_key(struct arena *a, enum public_key_kind kind, struct
         return NULL;
 }
 
-/* The last two fields: who signed, and the signature over everything before it. */
+/* Reads the last two fields: the signer's key, and the signature over everything before it. */
 static struct error *read_signature(struct arena *a, struct str wire, struct reader *r, struct ssh_cert_info *info)
 {
         struct str ca_wire = reader_ssh_string(r, PUBLIC_KEY_MAX);

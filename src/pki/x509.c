@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * X.509 certificates, written by our own DER writer and signed with contexts that are made once.
+ * X.509 certificates, encoded by our own DER writer and signed with reusable contexts.
  *
- * Building them with OpenSSL's X509 objects costs ten times the signature: each field is encoded
- * several times and each algorithm looked up by name.
+ * With OpenSSL's X509 objects the encoding takes ten times as long as the signature: each field is encoded
+ * several times and each algorithm is looked up by name.
  */
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -21,17 +21,17 @@
 
 enum {
         SERIAL_SIZE = 16,
-        SIGNATURE_MAX = 80,     /* DER of two P-256 scalars is at most 72 bytes */
-        KEY_ID_SIZE = 20,       /* as long as the usual SHA-1 (RFC 5280 section 4.2.1.2) */
-        COMMON_NAME_BOUND = 64, /* ub-common-name (RFC 5280 appendix A.1), which browsers mind */
+        SIGNATURE_MAX = 80,     /* two P-256 scalars in DER have at most 72 bytes */
+        KEY_ID_SIZE = 20,       /* the length of SHA-1, which is customary (RFC 5280 section 4.2.1.2) */
+        COMMON_NAME_BOUND = 64, /* ub-common-name (RFC 5280 appendix A.1), which browsers enforce */
 };
 
 /* KeyUsage (RFC 5280 section 4.2.1.3): bit 0 is the highest. */
 enum { USE_DIGITAL_SIGNATURE = 0x80, USE_KEY_CERT_SIGN = 0x04, USE_CRL_SIGN = 0x02 };
 
-/* What a kind of certificate allows. */
+/* The permissions of a kind of certificate. */
 struct profile {
-        bool is_ca; /* of end entities only: path length 0 */
+        bool is_ca; /* a CA that issues only end entities: path length 0 */
         uint8_t key_usage;
         bool is_server, is_client;
 };
@@ -41,7 +41,7 @@ static const struct profile host_profile = { .key_usage = USE_DIGITAL_SIGNATURE,
 static const struct profile user_profile = { .key_usage = USE_DIGITAL_SIGNATURE, .is_client = true };
 static const struct profile web_profile = { .key_usage = USE_DIGITAL_SIGNATURE, .is_server = true };
 
-/* Everything that goes into a certificate, already checked. */
+/* The contents of a certificate, already checked. */
 struct contents {
         const struct profile *profile;
         uint8_t serial[SERIAL_SIZE];
@@ -58,7 +58,7 @@ struct contents {
 /* ---- signatures: ecdsa-with-SHA256 -------------------------------------------------------------------- */
 
 struct ecdsa {
-        EVP_PKEY_CTX *sign; /* initialised once, good for any number of signatures */
+        EVP_PKEY_CTX *sign; /* initialised once, usable for any number of signatures */
         EVP_MD *sha256;
 };
 
@@ -99,7 +99,7 @@ static struct error *ecdsa_sign(struct ecdsa *e, struct str bytes, uint8_t out[S
         return NULL;
 }
 
-/* ---- the certificate, from the inside out ----------------------------------------------------------- */
+/* ---- the certificate, from its parts to the whole --------------------------------------------------- */
 
 static void put_signature_algorithm(struct der *d)
 {
@@ -108,7 +108,7 @@ static void put_signature_algorithm(struct der *d)
         der_end(d);
 }
 
-/* One RelativeDistinguishedName of a Name. */
+/* Writes one RelativeDistinguishedName of a Name. */
 static void put_attribute(struct der *d, struct oid type, uint8_t tag, struct str value)
 {
         der_begin(d, DER_SET);
@@ -138,7 +138,7 @@ static void put_basic_constraints(struct der *d, const struct profile *profile)
 {
         extension_begin(d, OID_BASIC_CONSTRAINTS, true);
         der_begin(d, DER_SEQUENCE);
-        if (profile->is_ca) { /* FALSE is the default and thus not written */
+        if (profile->is_ca) { /* FALSE is the default and thus omitted */
                 der_put_bool(d, true);
                 der_put_small(d, 0);
         }
@@ -204,7 +204,7 @@ static struct error *put_ip_address(struct der *d, struct str literal)
                 AUTO_MEM char *shown = escaped(literal);
                 return error_new(ERROR_INVALID_ARGUMENT, "'%s' cannot be the address in a certificate", shown);
         }
-        memcpy(text, literal.ptr, literal.len); /* shorter than text, or it would not be one */
+        memcpy(text, literal.ptr, literal.len); /* an IP literal fits into text */
         if (inet_pton(AF_INET, text, address) == 1)
                 len = sizeof(struct in_addr);
         else if (inet_pton(AF_INET6, text, address) != 1)
@@ -300,7 +300,7 @@ static void put_serial_hex(const uint8_t serial[SERIAL_SIZE], char *ret_hex)
         ret_hex[2 * SERIAL_SIZE] = '\0';
 }
 
-/* Fresh serial; its hex goes to ret_hex unless that is NULL. */
+/* Creates a random serial; its hex is written to ret_hex unless that is NULL. */
 static void make_serial(uint8_t serial[SERIAL_SIZE], char *ret_hex)
 {
         random_bytes(serial, SERIAL_SIZE);
@@ -308,7 +308,7 @@ static void make_serial(uint8_t serial[SERIAL_SIZE], char *ret_hex)
                 put_serial_hex(serial, ret_hex);
 }
 
-/* A serial that tells when, too: never twice the same time, nor an earlier one after a later. */
+/* A serial that begins with the time: times of later serials are always greater. */
 static void make_serial_of_now(uint8_t serial[SERIAL_SIZE], char *ret_hex, uint64_t *last)
 {
         uint64_t now = (uint64_t)clock_wall(clock_system()).ns;
@@ -340,12 +340,12 @@ bool cert_issue_is_before(struct cert_issue a, struct cert_issue b)
 struct x509_ca {
         uint64_t last_serial_time;
         struct ecdsa ecdsa;
-        struct buf name; /* its subject, which is our issuer; DER */
+        struct buf name; /* subject of the CA, which is the issuer of its certificates; DER */
         struct cert_times times;
         uint8_t key_id[KEY_ID_SIZE];
 };
 
-/* The public half of a key of our own; `spki` holds what `ret` borrows. */
+/* The public key of one of our own keys; `ret` borrows from `spki`. */
 static struct error *public_half(const struct key *key, struct buf *spki, struct public_key *ret)
 {
         TRY(key_public_der(key, spki));
@@ -368,7 +368,7 @@ struct error *x509_ca_create(const struct key *key, struct str cluster, struct c
         der_begin(&d, DER_SEQUENCE);
         put_attribute(&d, OID_ORGANIZATION, DER_UTF8_STRING, cluster);
         put_attribute(&d, OID_COMMON_NAME, DER_UTF8_STRING, cluster);
-        /* Tells apart the CAs of one cluster: host from user, old from new. */
+        /* Distinguishes the CAs of one cluster: host from user, old from new. */
         put_attribute(&d, OID_SERIAL_NUMBER, DER_PRINTABLE_STRING, str_of(serial_hex));
         der_end(&d);
         c.issuer = c.subject = buf_str(&name);
@@ -388,7 +388,7 @@ void x509_ca_free(struct x509_ca *ca)
         free(ca);
 }
 
-/* Takes the name and the key's identifier out of the CA's own certificate. */
+/* Copies the name and the key identifier from the CA's own certificate. */
 static struct error *read_ca(struct x509_ca *ca, X509 *x, const struct key *key)
 {
         unsigned char *name = NULL;
@@ -408,7 +408,7 @@ static struct error *read_ca(struct x509_ca *ca, X509 *x, const struct key *key)
         return buf_finish(&ca->name, "the CA's name");
 }
 
-/* A damaged private half would show only in certificates that every verifier refuses. */
+/* With a damaged private key, every certificate would be refused by all verifiers: checked here. */
 static struct error *check_key_pair(const struct key *key)
 {
         EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->handle, NULL);
@@ -452,7 +452,7 @@ struct cert_times x509_ca_times(const struct x509_ca *ca)
 
 /* ---- hosts and users ------------------------------------------------------------------------------------ */
 
-/* Signs with the CA: its name and key identifier, the subject's key and a fresh serial number go into c. */
+/* Issues a certificate: sets the CA's name and key identifier, the subject's key and a random serial in c, and signs it. */
 static struct error *issue(struct x509_ca *ca, struct contents *c, struct str public_key_der, struct buf *out_der,
                            char *ret_serial_hex)
 {
@@ -492,7 +492,7 @@ struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *sub
         return issue(ca, &c, public_key_der, out_der, ret_serial_hex);
 }
 
-/* The reader holds certificates to the same. */
+/* cert_read() makes the same checks. */
 static struct error *check_user(const struct x509_user_subject *subject)
 {
         if (!name_is_user(subject->user) || !name_is_host(subject->cluster))
@@ -531,7 +531,7 @@ struct error *x509_issue_user(struct x509_ca *ca, const struct x509_user_subject
         return issue(ca, &c, public_key_der, out_der, ret_serial_hex);
 }
 
-/* ---- the web -------------------------------------------------------------------------------------------- */
+/* ---- certificates for HTTPS ----------------------------------------------------------------------------- */
 
 struct error *x509_self_signed_web(const struct key *key, const struct str *names, size_t count,
                                    struct cert_times times, struct buf *out_der)

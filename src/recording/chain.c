@@ -26,7 +26,7 @@ static void md_end(struct recording_chain *c)
                 bug("SHA-256 failed");
 }
 
-/* The next chunk's link begins with the one before it. */
+/* Each link's digest begins with the previous link. */
 static void begin_link(struct recording_chain *c)
 {
         md_begin(c);
@@ -71,7 +71,7 @@ static struct str take(struct str *bytes, size_t most)
         return part;
 }
 
-/* The magic is no part of a chunk; that it is right is the checker's business. */
+/* The magic is not part of a chunk; the checker verifies it. */
 static void feed_magic(struct recording_chain *c, struct str *bytes)
 {
         c->head_len += take(bytes, MAGIC_LEN - c->head_len).len;

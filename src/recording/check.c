@@ -27,7 +27,7 @@ struct error *chunk_header_read(const uint8_t *head, uint32_t expected, struct c
         return NULL;
 }
 
-/* Fills c->head up to `want` bytes; whether it is full. */
+/* Fills c->head up to `want` bytes; returns whether it is full. */
 static bool gather(struct recording_check *c, struct str *bytes, size_t want)
 {
         size_t len = want - c->head_len < bytes->len ? want - c->head_len : bytes->len;
@@ -67,7 +67,7 @@ static void pass_hole(struct recording_check *c)
 {
         struct reader r = reader_over(str_of_bytes(c->head, CHUNK_HEADER));
 
-        reader_take(&r, 8); /* length, CRC */
+        reader_take(&r, 8); /* skips length and CRC */
         uint32_t next = reader_u32(&r);
         c->missing_chunks += next - c->next;
         c->missing_bytes += CHUNK_HEADER + (uint64_t)c->body_len;

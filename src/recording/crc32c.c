@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recording/recording_internal.h"
 
-enum { CRC32C_POLYNOMIAL = (int)0x82f63b78 }; /* reflected */
+enum { CRC32C_POLYNOMIAL = (int)0x82f63b78 }; /* bit-reversed */
 
-static uint32_t tables[8][256]; /* [k][b]: b with k zero bytes behind it; filled before main, then constant */
+static uint32_t tables[8][256]; /* [k][b]: b followed by k zero bytes; filled before main, then constant */
 
 __attribute__((constructor)) static void fill_tables(void)
 {

@@ -31,7 +31,7 @@ int utf8_first(struct str s)
         return s.len == 0 ? 0 : -1;
 }
 
-/* U+0080 to U+009F, which terminals may act on as on ESC. */
+/* U+0080 to U+009F: terminals may interpret them like ESC. */
 static bool is_c1(struct str character)
 {
         return character.len == 2 && (uint8_t)character.ptr[0] == 0xc2 && (uint8_t)character.ptr[1] < 0xa0;
@@ -64,7 +64,7 @@ static void put_ascii(struct buf *out, char c)
                 put_escape(out, (uint8_t)c);
 }
 
-/* The first character that is not plain ASCII, or the byte that is none; returns how many bytes it took. */
+/* Writes the first character, which is not plain ASCII, or an escape for an invalid byte; returns the number of bytes used. */
 static size_t put_one(struct buf *out, struct str rest)
 {
         int len = utf8_first(rest);
@@ -147,7 +147,7 @@ static char peek(const struct reader *r)
         return reader_ok(r) && r->rest.len > 0 ? r->rest.ptr[0] : '\0';
 }
 
-/* Decimal digits, at least one; no more than max. */
+/* Reads decimal digits, at least one; the value is at most max. */
 static int64_t read_number(struct reader *r, int64_t max)
 {
         int64_t v = 0;
@@ -233,7 +233,7 @@ static void read_character(struct reader *r, struct buf *out)
                 buf_put(out, character);
 }
 
-/* A string up to its quote; `out` receives the bytes it stands for. */
+/* Reads a string up to its closing quote; `out` receives the decoded bytes. */
 static void read_string(struct reader *r, struct buf *out)
 {
         expect(r, "\"");

@@ -8,14 +8,14 @@
 
 struct recording_reader {
         struct recording_scan *scan;
-        struct buf chunk;    /* a copy of the current one's lines */
-        struct str lines;    /* left of them */
-        struct buf bytes;    /* of the event given last */
+        struct buf chunk;    /* copy of the current chunk's lines */
+        struct str lines;    /* unread lines */
+        struct buf bytes;    /* bytes of the last returned event */
         bool has_header;
-        bool has_hole;       /* before here: the digest cannot be known any more */
+        bool has_hole;       /* an earlier hole: the digest cannot be verified any more */
         struct duration last;
         EVP_MD_CTX *digest;
-        struct error *fault; /* repeats from then on */
+        struct error *fault; /* once set, returned by every later call */
 };
 
 static void digest_put(struct recording_reader *r, struct str bytes)
@@ -97,7 +97,7 @@ static void report_hole(struct recording_reader *r, const struct recording_piece
 {
         r->has_hole = true;
         if (p->number == 0 && (p->next > 0 || p->kind == RECORDING_PIECE_TAIL))
-                r->has_header = true; /* lost with chunk 0 */
+                r->has_header = true; /* the header was lost with chunk 0 */
         *ret = (struct recording_event){
                 .kind = RECORDING_HOLE,
                 .at = r->last,
@@ -108,7 +108,7 @@ static void report_hole(struct recording_reader *r, const struct recording_piece
         };
 }
 
-/* The next piece, if it is there: *ret_have says that it is an event, else its lines are open or nothing is there. */
+/* Reads the next piece. *ret_have: it is an event; otherwise its lines were opened, or no complete piece is available. */
 static struct error *open_piece(struct recording_reader *r, struct recording_event *ret, bool *ret_have)
 {
         struct recording_piece p;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An even first byte: the rest is a container, and reader and checker must agree on it. An odd one: the rest is
- * what a terminal showed, with resizes and flushes between; what is read must be what was written, byte for byte.
+ * If the first byte is even, the rest is a container, and reader and checker must agree on it. If it is odd, the rest is
+ * terminal output with resizes and flushes between; the output read back must equal the output written, byte for byte.
  */
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ static void insist(bool holds, const char *what)
 }
 
 struct seen {
-        struct buf shown; /* output, and a mark for each resize */
+        struct buf shown; /* output, with a mark for each resize */
         bool has_ended;
         bool has_hole;
         bool is_damaged;
@@ -69,7 +69,7 @@ static void read_all(struct str container, size_t step, struct seen *seen)
         recording_reader_free(r);
 }
 
-/* Holes are marked with as many bytes: then it is sound for the checker, as far as it goes. */
+/* Replaces holes by marks of the same length: the result is valid for the checker, up to its end. */
 static void mend(struct str container, size_t step)
 {
         struct recording_scan *scan = recording_scan_new();
@@ -137,7 +137,7 @@ static void compare_reader_and_checker(struct str container, size_t step)
         buf_release(&seen.shown);
 }
 
-/* Each step is three bytes: what to do, and how much of what follows. */
+/* Each step is three bytes: the operation, and the number of following bytes that it uses. */
 static void write_script(struct recording_writer *w, struct str script, struct buf *expected)
 {
         struct duration at = { 0 };

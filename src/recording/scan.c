@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A container as the disk gives it back. Sound chunks follow each other:
+ * Scans a container as read from the disk. Valid chunks follow each other:
  *
  *      chunk ──▶ chunk ──▶ … ──▶ end
  *        │ its header or checksum is wrong
  *        ▼
- *      searching, byte by byte, for a chunk whose number comes later and whose checksum fits ──▶ hole, then that chunk
+ *      searching, byte by byte, for a chunk with a later number and a valid checksum ──▶ hole, then that chunk
  *        │ the bytes end
  *        ▼
  *      tail
  *
- * What a terminal showed cannot look like a chunk: lines hold no control characters, and a length begins with a zero.
+ * Terminal output cannot look like a chunk: lines have no control characters, and the length of a chunk begins with a zero byte.
  */
 #include "base/bug.h"
 #include "base/mem.h"
@@ -18,16 +18,16 @@
 #include "recording/recording_internal.h"
 
 struct recording_scan {
-        struct buf in;   /* fed, from `read` on not looked at */
+        struct buf in;   /* bytes fed; from `read` on they are unread */
         size_t read;
-        uint64_t offset; /* in the container, of what `read` points to */
+        uint64_t offset; /* position of `read` in the container */
         uint32_t next;   /* number of the next chunk */
         bool has_begun, has_ended, no_more;
-        size_t given;    /* of the piece given last: passed at the next call */
+        size_t given;    /* length of the last returned piece: skipped at the next call */
         /* searching */
         bool is_searching, has_no_magic;
-        uint64_t hole, last_data; /* where it began, and behind the last byte of it that is no zero */
-        uint64_t chunk_end;       /* where the damaged chunk would have ended; 0: not known */
+        uint64_t hole, last_data; /* start of the hole; position after its last nonzero byte */
+        uint64_t chunk_end;       /* expected end of the damaged chunk; 0: unknown */
         uint64_t searched;
         struct error *fault;
 };
@@ -90,7 +90,7 @@ static void begin_search(struct recording_scan *s, size_t chunk_len)
         s->chunk_end = chunk_len > 0 ? s->offset + chunk_len : 0;
 }
 
-/* ---- one chunk after the other ------------------------------------------------------------------------------ */
+/* ---- chunks in sequence ------------------------------------------------------------------------------------- */
 
 static void give_tail(struct recording_scan *s, struct recording_piece *ret, bool is_torn)
 {
@@ -130,7 +130,7 @@ static void next_chunk(struct recording_scan *s, struct recording_piece *ret, bo
         if (damage != NULL) {
                 begin_search(s, 0);
         } else if (in.len - CHUNK_HEADER < h.length) {
-                if (s->no_more) /* torn, unless a later chunk shows that it only says so */
+                if (s->no_more) /* torn, unless a later chunk shows that this length is wrong */
                         begin_search(s, CHUNK_HEADER + h.length);
         } else if (!sum_fits(str_slice(in, 0, CHUNK_HEADER + h.length), &h)) {
                 begin_search(s, CHUNK_HEADER + h.length);
@@ -140,9 +140,9 @@ static void next_chunk(struct recording_scan *s, struct recording_piece *ret, bo
         }
 }
 
-/* ---- the next sound one --------------------------------------------------------------------------------------- */
+/* ---- search for the next valid chunk -------------------------------------------------------------------------- */
 
-/* Without a sum: whether it could be a chunk's header, of one that comes later. */
+/* Whether it could be the header of a later chunk, without checking its checksum. */
 static bool is_plausible(const struct recording_scan *s, struct str in, struct chunk_header *ret)
 {
         const uint8_t *p = str_bytes(in);
@@ -186,7 +186,7 @@ static void skip_byte(struct recording_scan *s)
         pass(s, 1);
 }
 
-/* The bytes end in a hole: a crash leaves the begin of a chunk, and zeros where a length was noted before its bytes. */
+/* The container ends in a hole: a crash leaves the start of a chunk, or zeros if the file grew before its bytes were written. */
 static struct error *end_in_hole(struct recording_scan *s, struct recording_piece *ret, bool *ret_have)
 {
         while (unread(s).len > 0)
@@ -223,7 +223,7 @@ static struct error *search(struct recording_scan *s, struct recording_piece *re
         return s->no_more ? end_in_hole(s, ret, ret_have) : NULL;
 }
 
-/* ---- in all ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole container ----------------------------------------------------------------------------------------- */
 
 static struct error *read_magic(struct recording_scan *s, struct recording_piece *ret, bool *ret_have)
 {

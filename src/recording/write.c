@@ -6,19 +6,19 @@
 #include "recording/recording_internal.h"
 
 enum {
-        HELD_MAX = 3,         /* a character that is cut off */
-        READY_MAX = 256 * MiB, /* a caller that lets this much wait has a bug */
+        HELD_MAX = 3,         /* bytes of an incomplete character */
+        READY_MAX = 256 * MiB, /* a caller that leaves more bytes untaken has a bug */
 };
 
 struct recording_writer {
-        struct buf lines;  /* of the open chunk */
-        struct buf line;   /* being made */
-        struct buf ready;  /* whole chunks */
-        size_t taken;      /* of ready */
+        struct buf lines;  /* lines of the open chunk */
+        struct buf line;   /* the current line */
+        struct buf ready;  /* complete chunks */
+        size_t taken;      /* bytes of ready that the caller has taken */
         uint32_t number;
         char held[HELD_MAX];
         size_t held_len;
-        EVP_MD_CTX *digest; /* of all that went to ready */
+        EVP_MD_CTX *digest; /* of all bytes added to ready */
         struct duration last;
         bool has_finished;
 };
@@ -77,11 +77,11 @@ void recording_flush(struct recording_writer *w)
 {
         if (w->lines.len > 0)
                 put_chunk(w, CHUNK_DATA, buf_str(&w->lines));
-        buf_release(&w->lines); /* a terminal that rests holds no memory */
+        buf_release(&w->lines); /* an idle terminal holds no memory */
         w->lines = BUF_MAX(RECORDING_CHUNK_MAX);
 }
 
-/* Moves the made line to the open chunk, or to the next one if it does not fit. */
+/* Moves the current line to the open chunk, or to the next one if it does not fit. */
 static void end_line(struct recording_writer *w)
 {
         if (w->lines.len + w->line.len > RECORDING_CHUNK_MAX)
@@ -100,7 +100,7 @@ static void put_output(struct recording_writer *w, struct str bytes)
         end_line(w);
 }
 
-/* Bytes at the end that begin a character and do not end it. */
+/* The number of bytes of an incomplete character at the end. */
 static size_t cut_off(struct str bytes)
 {
         for (size_t n = 1; n <= HELD_MAX && n <= bytes.len; n++) {
@@ -120,7 +120,7 @@ static void go_on(struct recording_writer *w, struct duration at)
                 w->last = at;
 }
 
-/* As many bytes as fit a line, without one that would be cut. Never none. */
+/* The longest prefix that fits a line and does not cut a character. Never empty. */
 static struct str first_event(struct str bytes)
 {
         struct str part = str_slice(bytes, 0, EVENT_BYTES_MAX);
@@ -128,7 +128,7 @@ static struct str first_event(struct str bytes)
         return part.len == bytes.len ? part : str_slice(part, 0, part.len - cut_off(part));
 }
 
-/* Completes the character that is held with bytes from the front; whether something of it is still held. */
+/* Completes the held character with bytes from the front; removes these bytes. */
 static void complete_held(struct recording_writer *w, struct str *bytes)
 {
         while (w->held_len > 0 && bytes->len > 0) {
@@ -138,7 +138,7 @@ static void complete_held(struct recording_writer *w, struct str *bytes)
                 memcpy(whole, w->held, w->held_len);
                 whole[w->held_len] = bytes->ptr[0];
                 int len = utf8_first(s);
-                if (len < 0) { /* it was no character after all */
+                if (len < 0) { /* it is not a character: written as single bytes */
                         put_output(w, str_of_bytes(w->held, w->held_len));
                         w->held_len = 0;
                         return;
@@ -172,7 +172,7 @@ void recording_output(struct recording_writer *w, struct duration at, struct str
         }
 }
 
-/* What is cut off now stays so: its bytes come before what follows. */
+/* Writes the incomplete character as it is: its bytes must come before the next event. */
 static void give_up_held(struct recording_writer *w)
 {
         put_output(w, str_of_bytes(w->held, w->held_len));

@@ -14,11 +14,11 @@
 static const char *const versions[] = { "v7", "v6", "v5", "v4", "v3", NULL };
 static const struct head_kind head = { "role", "a role", versions };
 
-/* What rules may speak of; `*` is every one of them. */
+/* The resources of rules; `*` means all of them. */
 static const char *const resources[] = { "token", "node", "user", "role", "lock", "event", "session", "instance", "cert_authority", "*" };
 static const char *const verbs[] = { "list", "read", "create", "update", "delete", "*" };
 
-/* Words of Teleport: none of them is a spelling mistake. */
+/* Resources of Teleport: unsupported here, but not spelling mistakes. */
 static const char foreign_resources[] =
         "access_graph access_graph_secret_authorized_key access_graph_secret_private_key access_graph_settings access_list "
         "access_list_member access_list_review access_monitoring access_monitoring_rule access_plugin_data access_request app "
@@ -48,14 +48,14 @@ static bool is_listed(const char *words, struct str word)
         return false;
 }
 
-/* ---- words -------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------- */
 
 bool name_is_role(struct str s)
 {
         return name_is_token(s) && str_find_char(s, ':') == s.len && str_find_char(s, '=') == s.len;
 }
 
-/* "{{internal.logins}}", with blanks inside the braces or not. */
+/* "{{internal.logins}}", with or without blanks inside the braces. */
 bool role_login_is_template(struct str login)
 {
         if (!str_starts_with(login, STR("{{")) || !str_ends_with(login, STR("}}")) || login.len < 4)
@@ -69,7 +69,7 @@ bool role_where_is_own(struct str where)
         struct str wanted = STR(ROLE_WHERE_OWN);
         size_t w = 0, i = 0;
 
-        /* The wanted text has blanks in one place only, so they may as well be skipped everywhere. */
+        /* The template text has no blanks of its own, so blanks are skipped everywhere. */
         for (;;) {
                 while (i < where.len && where.ptr[i] == ' ')
                         i++;
@@ -197,7 +197,7 @@ static bool is_resource_here(struct str word)
         return false;
 }
 
-/* Whether all of the rule is about resources that Teleport has and this release does not: it gives and denies nothing. */
+/* Whether all resources of the rule exist only in Teleport, not in this release: the rule has no effect. */
 static bool is_about_nothing_here(const Cteleport__V1__RoleRule *rule)
 {
         for (size_t i = 0; i < rule->n_resources; i++)
@@ -207,8 +207,8 @@ static bool is_about_nothing_here(const Cteleport__V1__RoleRule *rule)
 }
 
 /*
- * Whether a verb of Teleport asks for nothing here. `readnosecrets` of a resource that is here would mean something, unless
- * the rule names `read` as well; the others belong to resources that are not here.
+ * Whether a verb of Teleport has no effect here. `readnosecrets` of a supported resource would have one, unless
+ * the rule also has `read`; the other verbs belong to unsupported resources.
  */
 static bool is_verb_without_effect(struct str verb, const Cteleport__V1__RoleRule *rule)
 {
@@ -245,7 +245,7 @@ static struct error *check_where(const Cteleport__V1__RoleRule *rule, bool is_de
 
         if (rule->where == NULL)
                 return NULL;
-        if (*rule->where == '\0') /* would widen the rule to everybody's */
+        if (*rule->where == '\0') /* would extend the rule to the resources of all users */
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "where has no value"), "give it a value, or leave the key out");
         if (is_deny)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a rule that denies cannot have a where"), "leave it out, or deny it all");
@@ -258,7 +258,7 @@ static struct error *check_where(const Cteleport__V1__RoleRule *rule, bool is_de
         return NULL;
 }
 
-/* What has another name here. A rule that denies it must not load as one about nothing. */
+/* Resources that have another name here. A rule that denies one must not be loaded as a rule without effect. */
 static struct error *check_denied(const char *resource)
 {
         static const struct {
@@ -299,7 +299,7 @@ static struct error *check_rule(const Cteleport__V1__RoleRule *rule, bool is_den
         return is_about_nothing_here(rule) ? err : error_also(err, error_about(check_where(rule, is_deny), "where"));
 }
 
-/* What a part of the role found, with the path to that part in front of the field it named. */
+/* Prefixes an error of a part of the role with the path of that part. */
 static struct error *within(struct error *err, const char *side, const char *list, size_t index)
 {
         for (struct error *e = err; e != NULL; e = e->also) {
@@ -328,7 +328,7 @@ static struct error *check_conditions(const Cteleport__V1__RoleConditions *c, co
         return err;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole role -------------------------------------------------------------------------------------------------------- */
 
 static struct error *check_name(const Cteleport__V1__Role *role)
 {
@@ -346,7 +346,7 @@ static struct error *check_name(const Cteleport__V1__Role *role)
         return NULL;
 }
 
-/* Adds a word of Teleport to the list, once. */
+/* Adds a word of Teleport to the list, if it is new. */
 static void note_foreign(struct buf *list, const char *word)
 {
         AUTO_MEM char *entry = mem_printf(" %s,", word), *before = mem_printf(" %s,", list->len == 0 ? "" : buf_c(list));
@@ -367,7 +367,7 @@ static void note_foreign_words(const Cteleport__V1__RoleConditions *c, struct bu
         }
 }
 
-/* The presets that Teleport prints are accepted; one line names the parts that do not exist here. */
+/* The preset roles that Teleport prints are accepted; one warning names the parts that do not exist here. */
 static void warn_of_foreign_words(const Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
 {
         AUTO(buf) list = BUF_MAX(LIMIT_YAML_FILE);
@@ -378,7 +378,7 @@ static void warn_of_foreign_words(const Cteleport__V1__Role *role, struct arena 
                 token_warn(warnings, arena, "resources and verbs of Teleport in the rules that do not exist here have no effect: %s", buf_c(&list));
 }
 
-/* In Teleport a role of v3 that names no labels reaches every node; here absence never allows. */
+/* In Teleport a role of v3 without labels grants access to every node; here missing labels grant nothing. */
 static void warn_of_old_version(const Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings)
 {
         if (strcmp(role->version, "v3") == 0 && (role->spec->allow == NULL || role->spec->allow->n_node_labels == 0))

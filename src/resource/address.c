@@ -15,7 +15,7 @@ static struct error *wrong(struct str text, const char *field)
                           "write host:port, for example teleport.example.com:443 or [2001:db8::1]:443");
 }
 
-/* Cuts text at the colon before the port; *ret_port is empty when there is none. False: misshapen. */
+/* Splits text at the colon before the port; *ret_port is empty if there is none. False: malformed. */
 static bool split(struct str text, struct str *ret_host, struct str *ret_port)
 {
         size_t end = str_find_char(text, ']');

@@ -39,7 +39,7 @@ bool config_word(const char *word, const char *const *list, const char **ret)
         return false;
 }
 
-/* ---- version and how to reach the cluster ----------------------------------------------------------- */
+/* ---- version and addresses of the cluster ----------------------------------------------------------- */
 
 static bool is_v3(const Cteleport__V1__Config *config)
 {
@@ -49,7 +49,7 @@ static bool is_v3(const Cteleport__V1__Config *config)
 static struct error *check_version(struct config_checker *c)
 {
         static const char *const versions[] = { "v1", "v2", "v3", NULL };
-        const char *version = "v1"; /* a file without a version is of the first one */
+        const char *version = "v1"; /* a file without a version has version v1 */
 
         if (!is_unset(c->config->version) && !config_word(c->config->version, versions, &version)) {
                 AUTO_MEM char *shown = escaped(str_of(c->config->version));
@@ -64,7 +64,7 @@ static struct error *check_version(struct config_checker *c)
 static struct error *check_server(struct config_checker *c, char **at, int default_port, const char *field)
 {
         const char *address = NULL;
-        struct str text = name_of_url(str_of(*at)); /* newer guides write proxy_server as a URL */
+        struct str text = name_of_url(str_of(*at)); /* newer documentation writes proxy_server as a URL */
 
         TRY(address_normalize(c->arena, text, default_port, field, &address));
         if (address[0] == ':' || address_port(str_of(address)) == 0) {
@@ -77,7 +77,7 @@ static struct error *check_server(struct config_checker *c, char **at, int defau
         return NULL;
 }
 
-/* v1 and v2 know auth_servers only; it may name a proxy, which its port tells. */
+/* In v1 and v2 there is only auth_servers; the port shows whether the address is a proxy's. */
 static struct error *settle_old_servers(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
@@ -164,7 +164,7 @@ bool config_is_pin(struct str pin)
         return err == NULL;
 }
 
-/* "sha256:" and 64 hex digits, or the absolute path of a file; empty ones, as samples have them, go. */
+/* "sha256:" and 64 hex digits, or the absolute path of a file; empty pins, as in samples, are removed. */
 static struct error *check_pins(struct config_checker *c)
 {
         Cteleport__V1__TeleportConfig *t = c->config->teleport;
@@ -187,7 +187,7 @@ static struct error *check_pins(struct config_checker *c)
         return err;
 }
 
-/* ---- logs, storage, the rest ---------------------------------------------------------------------- */
+/* ---- logs, storage, other keys -------------------------------------------------------------------- */
 
 static struct error *wrong_word(const char *field, const char *word, const char *hint)
 {
@@ -215,7 +215,7 @@ static struct error *check_log_format(Cteleport__V1__LogFormatConfig *f)
         return err;
 }
 
-/* Spellings become DEBUG, INFO, WARN, ERROR and stderr, stdout or an absolute path. */
+/* Normalizes the values: DEBUG, INFO, WARN, ERROR; stderr, stdout or an absolute path. */
 static struct error *check_log(Cteleport__V1__LogConfig *log)
 {
         static const struct {
@@ -283,7 +283,7 @@ struct error *config_check_nodename(struct str name, const char *field)
         return NULL;
 }
 
-/* Auth certifies its own machine under any of these; a machine that joins, under none. */
+/* Auth issues certificates with reserved names to its own machine; to a joining machine it never does. */
 static struct error *check_reserved(const struct config_checker *c, struct str name)
 {
         if (config_service_enabled(c->config, "auth") || !name_is_reserved(name, STR("")))
@@ -300,7 +300,7 @@ static struct error *check_host(struct config_checker *c)
 
         if (!is_unset(t->data_dir) && t->data_dir[0] != '/')
                 err = wrong_word("teleport.data_dir", t->data_dir, "write an absolute path");
-        if (is_unset(t->data_dir) || err != NULL) /* wrong: reported once, not again for the paths below it */
+        if (is_unset(t->data_dir) || err != NULL) /* if invalid: reported once, not again for the paths below it */
                 t->data_dir = unconst(CONFIG_DATA_DIR);
         if (is_unset(t->nodename))
                 t->nodename = NULL;
@@ -315,7 +315,7 @@ static struct error *check_host(struct config_checker *c)
         return err;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------- */
+/* ---- the whole file ------------------------------------------------------------------------------ */
 
 static struct error *check_services(const Cteleport__V1__Config *config)
 {
@@ -336,7 +336,7 @@ struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, s
                 config->teleport = arena_alloc(arena, sizeof *config->teleport);
                 cteleport__v1__teleport_config__init(config->teleport);
         }
-        TRY(check_version(&c)); /* what the other keys mean depends on it */
+        TRY(check_version(&c)); /* the meaning of other keys depends on it */
         struct error *err = config_check_others(&c);
         err = error_also(err, check_services(config));
         err = error_also(err, check_host(&c));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sections of teleport.yaml that belong to one service each. */
+/* The sections of teleport.yaml for one service each. */
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -53,12 +53,12 @@ static struct error *check_duration(const Cteleport__V1__Duration *d, int64_t mi
 
 /* ---- auth_service --------------------------------------------------------------------------------- */
 
-/* The roles before the colon of `node,proxy:SECRET`, canonical; what is behind it stays in *text. */
+/* Parses the roles before the colon of `node,proxy:SECRET` into canonical form; the rest stays in *text. */
 static struct error *parse_static_roles(struct str *text, struct arena *arena, const struct str **ret, size_t *ret_count)
 {
         size_t room = 1, count = 0;
 
-        if (str_find_char(*text, ':') == text->len) /* may be a secret alone: not shown */
+        if (str_find_char(*text, ':') == text->len) /* it may be only a secret: not shown */
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "an entry of auth_service.tokens has no roles"),
                                   "write roles, a colon and the secret or the path of a file: node,proxy:/path");
         struct str list = str_split(text, ':');
@@ -108,7 +108,7 @@ static struct error *check_static_tokens(struct config_checker *c, const Ctelepo
         return err;
 }
 
-/* `region` or `region=partition`; whether the partition exists is for src/aws to say. */
+/* `region` or `region=partition`; src/aws checks whether the partition exists. */
 static bool is_region(struct str text)
 {
         struct str parts[] = { str_split(&text, '='), text };

@@ -33,7 +33,7 @@ struct walltime timestamp_end(const Cteleport__V1__Timestamp *end)
                 return (struct walltime){ 0 };
         if (__builtin_mul_overflow(end->seconds, SECONDS(1).ns, &t.ns) || __builtin_add_overflow(t.ns, end->nanos, &t.ns))
                 t.ns = end->seconds > 0 ? INT64_MAX : 1;
-        return t.ns <= 0 ? (struct walltime){ 1 } : t; /* 0 would mean never */
+        return t.ns <= 0 ? (struct walltime){ 1 } : t; /* 0 would mean that it never expires */
 }
 
 struct error *check_not_past(const Cteleport__V1__Timestamp *end, struct walltime now, const char *field)

@@ -12,7 +12,7 @@
 static const char *const versions[] = { "v2", NULL };
 static const struct head_kind head = { "lock", "a lock", versions };
 
-/* Names a lock may have: those that the cluster gives (UUIDs), and names as users write them. */
+/* The names that a lock may have: those that the cluster generates (UUIDs), and names in the form that users write. */
 static struct error *check_name(const Cteleport__V1__Lock *lock)
 {
         struct str name = lock->metadata == NULL ? STR("") : str_of(lock->metadata->name);
@@ -20,7 +20,7 @@ static struct error *check_name(const Cteleport__V1__Lock *lock)
         return str_is_empty(name) ? NULL : name_check_token(name, "metadata.name");
 }
 
-/* Names and IDs of hosts, in any spelling: the letter case and a dot at the end make no difference. */
+/* Names and IDs of hosts in any spelling: letter case and a trailing dot are ignored. */
 static bool is_node(struct str s)
 {
         return name_is_host(str_ends_with(s, STR(".")) ? str_slice(s, 0, s.len - 1) : s);
@@ -42,7 +42,7 @@ static bool is_arn_pattern(struct str s)
         return s.len > 0 && s.len <= LIMIT_PATTERN && (str_starts_with(s, STR("arn:")) || str_starts_with(s, STR("*")));
 }
 
-/* "TYPE/NAME" with `least` to `most` names, none of them empty. */
+/* "TYPE/NAME" with `least` to `most` non-empty names. */
 static bool is_resource(struct str resource, const char *type, size_t least, size_t most)
 {
         struct str rest = resource;
@@ -58,7 +58,7 @@ static bool is_resource(struct str resource, const char *type, size_t least, siz
         return count >= least && count <= most;
 }
 
-/* What lock_arn_matches can find: an identity that STS reports (sts_arn_check), all sessions of a role, or an IAM role. */
+/* An ARN that lock_arn_matches can match: an identity as STS reports it (sts_arn_check), all sessions of a role, an IAM role. */
 static bool is_identity(struct str arn)
 {
         struct str parts[5];
@@ -72,7 +72,7 @@ static bool is_identity(struct str arn)
         return str_equal(parts[2], STR("sts")) && (is_resource(arn, "assumed-role", 1, 2) || is_resource(arn, "federated-user", 1, 1));
 }
 
-/* A target that no host can have locks no host, and the administrator would rely on it. Of patterns, only the end is checked. */
+/* A target that matches no host would lock nothing, without the administrator noticing. Of patterns, only the end is checked. */
 static bool is_join_arn(struct str s)
 {
         if (!is_arn_pattern(s) || str_ends_with(s, STR("/")))
@@ -80,12 +80,12 @@ static bool is_join_arn(struct str s)
         return str_find_char(s, '*') < s.len || str_find_char(s, '?') < s.len || is_identity(s);
 }
 
-/* The fields of a target with the alphabet of their values. */
+/* The fields of a target and the alphabets of their values. */
 struct target_field {
         const char *name;
-        const char *value; /* NULL: not given */
+        const char *value; /* NULL: not set */
         bool (*is_valid)(struct str s);
-        const char *form; /* what to write, for the hint */
+        const char *form; /* a valid form, for the hint */
 };
 enum { TARGET_FIELDS = 7 };
 
@@ -126,7 +126,7 @@ static struct error *check_target(const Cteleport__V1__LockTarget *target)
                           "write exactly one of user, role, login, node, server_id, join_arn and aws_account in spec.target");
 }
 
-/* What the cluster notes of a host comes back in files that were written from the lock. */
+/* The cluster adds facts about the host to a lock; a file written from the lock contains them again. */
 static struct error *check_host(const Cteleport__V1__LockHost *host)
 {
         if (host == NULL || (name_is_aws_account(str_of(host->aws_account)) && str_starts_with(str_of(host->aws_arn), STR("arn:")) &&
@@ -170,7 +170,7 @@ struct walltime lock_ends(const Cteleport__V1__Lock *lock)
         return lock->spec == NULL ? (struct walltime){ 0 } : timestamp_end(lock->spec->expires);
 }
 
-/* "arn:aws:iam::ACCOUNT:role/PATH/NAME" as STS reports its sessions: "arn:aws:sts::ACCOUNT:assumed-role/NAME/…". */
+/* Role "arn:aws:iam::ACCOUNT:role/PATH/NAME", whose sessions STS reports as "arn:aws:sts::ACCOUNT:assumed-role/NAME/…". */
 static bool is_session_of_role(struct str role, struct str arn)
 {
         struct str parts[5];

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* A role of no service of a host, and another spelling of it. Bot joins by a program of its own. */
+/* A role of a host that belongs to no service, and its alias. Bot joins with a program of its own. */
 struct row {
         struct system_role role;
         struct str alias; /* "": none */

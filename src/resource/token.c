@@ -44,7 +44,7 @@ bool token_is_expired(const Cteleport__V1__Token *token, struct walltime now)
 
         if (end == NULL)
                 return false;
-        int64_t seconds = walltime_unix(now); /* compared in seconds: the year 3000 has no struct walltime */
+        int64_t seconds = walltime_unix(now); /* compared in seconds: the year 3000 exceeds struct walltime */
         return seconds > end->seconds || (seconds == end->seconds && now.ns - seconds * 1000000000 >= end->nanos);
 }
 

@@ -46,7 +46,7 @@ static struct error *check_roles(const Cteleport__V1__UserSpec *spec)
         return err;
 }
 
-/* Traits of other names than `logins` have no meaning here; they are kept for those who read them. */
+/* Traits other than `logins` have no effect here; they are stored for other programs. */
 static struct error *check_trait(const char *name, const Cteleport__V1__StringList *values)
 {
         bool are_logins = strcmp(name, "logins") == 0;

@@ -7,13 +7,13 @@
 #include "schema/node.h"
 
 /*
- * Keys that Teleport reads and this release does not: none of them is a spelling mistake. The table of
- * docs/reference/teleport-keys.md is printed from these rows and those below.
+ * Keys that Teleport supports and this release does not; they are no spelling mistakes. The table in
+ * docs/reference/teleport-keys.md is generated from these rows and those below.
  */
 static const struct {
-        const char *type, *keys; /* name of a message; keys with a blank between */
-        const char *why;         /* for the reference */
-        const char *hint;        /* what to do where the value asks for something; NULL: nothing but to leave it out */
+        const char *type, *keys; /* name of a message; keys separated by blanks */
+        const char *why;         /* reason, for the reference */
+        const char *hint;        /* remedy if the value has an effect; NULL: only removal of the key */
 } rows[] = {
         { "cteleport.v1.Config",
           "discovery_service okta_service jamf_service access_graph relay_service plugins",
@@ -333,8 +333,8 @@ static const struct {
 };
 
 /*
- * Values of such keys that ask for nothing this release does not do: "PATH=VALUE", where PATH is the key and
- * those below it, and the value `*` is any. Empty values and `enabled: no` need no row.
+ * Values of such keys without an effect that this release lacks: "PATH=VALUE", where PATH is the key and
+ * its sub-keys, and the value `*` means any. Empty values and `enabled: no` need no row.
  */
 static const struct {
         const char *type, *values;
@@ -419,7 +419,7 @@ static bool is_same_value(struct str written, struct str wanted)
         return str_equal_nocase(written, wanted);
 }
 
-/* Whether the list has "PATH=VALUE" for this path, or "PREFIX=*" for a path that begins with it. */
+/* Whether the list has "PATH=VALUE" for this path, or "PREFIX=*" for a prefix of the path. */
 static bool has_value(struct str list, struct str path, struct str value)
 {
         while (!str_is_empty(list)) {
@@ -435,7 +435,7 @@ static bool has_value(struct str list, struct str path, struct str value)
         return false;
 }
 
-/* Whether `enabled: yes` is what is so anyway: then `enabled: no` takes something away, and is not harmless. */
+/* Whether `enabled: yes` only states the default: then `enabled: no` has an effect and is not harmless. */
 static bool is_on_anyway(struct str list, struct str path)
 {
         AUTO(buf) enabled = BUF_MAX(LIMIT_YAML_FILE + 4 * KiB);
@@ -445,7 +445,7 @@ static bool is_on_anyway(struct str list, struct str path)
         return has_value(list, buf_str(&enabled), STR("yes"));
 }
 
-/* Enough to find it in the file by; what is longer is most likely a secret or a certificate. */
+/* Shows enough of the text to find it in the file; a longer text is most likely a secret or a certificate. */
 static void put_shown(struct buf *out, struct str text)
 {
         enum { SHOWN_MAX = 64 };
@@ -454,8 +454,8 @@ static void put_shown(struct buf *out, struct str text)
 }
 
 /*
- * Where it is not, *ret_effect gets "PATH: VALUE" of the first value that has an effect. Depth is bounded by
- * LIMIT_YAML_DEPTH; nodes that aliases repeat were counted against LIMIT_YAML_NODES.
+ * If it is not harmless, *ret_effect gets "PATH: VALUE" of the first value with an effect. Depth is bounded by
+ * LIMIT_YAML_DEPTH; nodes repeated by aliases were counted against LIMIT_YAML_NODES.
  */
 static bool is_harmless(struct str list, struct str path, const struct node *n, struct buf *ret_effect)
 {

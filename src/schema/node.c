@@ -8,18 +8,18 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* What an open list or mapping still waits for. */
+/* The state of an open list or mapping. */
 struct level {
         struct node *node;
-        struct node_item **end; /* where its next item goes */
-        struct node *key;       /* mapping: read, its value is still to come */
-        struct map keys;        /* mapping: the keys so far */
+        struct node_item **end; /* the position of its next item */
+        struct node *key;       /* mapping: a key whose value has not been parsed yet */
+        struct map keys;        /* mapping: the keys parsed so far */
         struct str anchor;
 };
 
 struct anchor {
         struct str name;
-        struct node *node; /* NULL while the node is still open */
+        struct node *node; /* NULL while the node is open */
         struct anchor *next;
 };
 
@@ -31,8 +31,8 @@ struct builder {
         unsigned depth;
         struct anchor *anchors; /* of this document, newest first */
         int aliases;
-        size_t weight;          /* of all documents */
-        struct error *mistakes; /* keys given twice, a chain */
+        size_t weight;          /* total of all documents */
+        struct error *mistakes; /* duplicate keys, as a chain */
 };
 
 static void builder_release(struct builder *b)
@@ -100,7 +100,7 @@ static struct error *take_key(struct builder *b, struct level *top, struct node 
         return NULL;
 }
 
-/* Gives a finished node to its parent, which waits for it. */
+/* Adds a finished node to its parent. */
 static struct error *place(struct builder *b, struct node *n)
 {
         if (b->depth == 0) {
@@ -143,7 +143,7 @@ static bool is_merge_key(const struct node *key)
         return key->is_plain && str_equal(key->text, STR("<<"));
 }
 
-/* Adds the pairs of a mapping that the mapping being closed does not have yet. */
+/* Adds those pairs of a mapping whose keys are missing in the mapping being closed. */
 static struct error *merge_mapping(struct builder *b, struct level *level, const struct node *from)
 {
         if (from->kind != NODE_MAPPING)
@@ -157,8 +157,8 @@ static struct error *merge_mapping(struct builder *b, struct level *level, const
 }
 
 /*
- * Resolves `<<: *base` (the merge key of YAML 1.1): the mapping's own keys win, then earlier mappings of a
- * list. The weight and height of what is merged were counted when its alias was read.
+ * Resolves `<<: *base` (the merge key of YAML 1.1): the mapping's own keys take precedence, then earlier mappings of a
+ * list. The weight and height of merged nodes were counted when their alias was parsed.
  */
 static struct error *merge_keys(struct builder *b, struct level *level)
 {
@@ -213,8 +213,8 @@ static struct error *take_scalar(struct builder *b, const yaml_event_t *e)
 }
 
 /*
- * An alias stands for the node it names, which is shared, never copied: its weight and height count
- * again, so that a few lines cannot stand for millions of values.
+ * An alias refers to its node, which is shared and never copied: its weight and height are counted
+ * again, so that a few lines cannot represent millions of values.
  */
 static struct error *take_alias(struct builder *b, const yaml_event_t *e)
 {
@@ -237,7 +237,7 @@ static struct error *take_alias(struct builder *b, const yaml_event_t *e)
         return place(b, anchor->node);
 }
 
-/* A tag that says what its node is anyway is taken: !!str, !!map and !!seq; any other would change what is written. */
+/* Accepts tags that state the actual type of the node: !!str, !!map and !!seq. Any other tag would change the value. */
 static struct error *check_tag(struct builder *b, const yaml_char_t *tag, const char *meant, yaml_mark_t mark)
 {
         if (tag == NULL || is_tag(tag, meant))
@@ -282,7 +282,7 @@ static struct error *take_event(struct builder *b, const yaml_event_t *e)
 
 /* ---- libyaml ------------------------------------------------------------------------------------- */
 
-/* Finds a tab in the indentation, the most frequent mistake, for the hint. */
+/* Whether the line is indented with a tab, the most frequent mistake; for the hint. */
 static bool is_indented_by_tabs(struct str text, size_t line)
 {
         struct str at = { 0 };
@@ -295,7 +295,7 @@ static bool is_indented_by_tabs(struct str text, size_t line)
         return false;
 }
 
-/* libyaml's words for frequent slips, and what to check. */
+/* libyaml's messages for frequent mistakes, and our hints. */
 static const struct slip {
         const char *problem, *what, *hint;
 } slips[] = {
@@ -342,7 +342,7 @@ static const struct slip *find_slip(const char *problem)
         return NULL;
 }
 
-/* The line and column, in characters, of a byte. */
+/* The line and column, in characters, of a byte offset. */
 static yaml_mark_t mark_of(struct str text, size_t offset)
 {
         yaml_mark_t mark = { 0 };
@@ -355,8 +355,8 @@ static yaml_mark_t mark_of(struct str text, size_t offset)
 }
 
 /*
- * Bytes that are no text. libyaml counts bytes from the beginning of the file, and names the byte that does not continue a
- * character where the one that began it is at fault.
+ * The error for bytes that are not text. libyaml counts bytes from the beginning of the file. It reports the byte that
+ * does not continue a character; the error is at the byte that began the character.
  */
 static struct error *bytes_error(const struct builder *b, const yaml_parser_t *p, struct str text)
 {
@@ -376,7 +376,7 @@ static struct error *bytes_error(const struct builder *b, const yaml_parser_t *p
         return error_hint(place_error(b, mark, "the byte 0x%02x is not UTF-8", value), "save the file as UTF-8");
 }
 
-/* "@", "`" and "%" begin no value; a tab indents nothing. */
+/* The error for a token: "@", "`" and "%" cannot begin a value, and a tab cannot indent. */
 static struct error *token_error(const struct builder *b, yaml_mark_t mark, struct str text)
 {
         struct str at = { 0 };
@@ -396,7 +396,7 @@ static struct error *token_error(const struct builder *b, yaml_mark_t mark, stru
         return error_hint(place_error(b, mark, "a value cannot begin with this character"), "put the value in quotes");
 }
 
-/* What libyaml has to say, with its place. */
+/* libyaml's error, with its position. */
 static struct error *parser_error(const struct builder *b, const yaml_parser_t *p, struct str text)
 {
         yaml_mark_t mark = p->problem_mark;
@@ -444,14 +444,14 @@ struct error *node_parse_noting(struct arena *a, const char *file, struct str te
         struct builder b = { .arena = a, .file = file, .documents_end = NULL };
         yaml_parser_t p;
 
-        if (str_starts_with(text, STR("\xef\xbb\xbf"))) /* libyaml would count it as a column of the first line */
+        if (str_starts_with(text, STR("\xef\xbb\xbf"))) /* libyaml would count the mark as a column */
                 text = str_slice(text, 3, text.len);
         if (text.len > LIMIT_YAML_FILE)
                 return error_new(ERROR_INVALID_ARGUMENT, "%s: longer than %d bytes", file, LIMIT_YAML_FILE);
         if (!yaml_parser_initialize(&p))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "%s: no memory for reading YAML", file);
         b.documents_end = &b.documents;
-        yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING); /* else two bytes could declare UTF-16 */
+        yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING); /* otherwise a byte order mark could declare UTF-16 */
         yaml_parser_set_input_string(&p, (const unsigned char *)(text.len == 0 ? "" : text.ptr), text.len);
         struct error *err = read_events(&b, &p, text);
         yaml_parser_delete(&p);
@@ -483,7 +483,7 @@ bool node_is_null(const struct node *n)
 static const struct bool_word {
         struct str word;
         bool value;
-        bool is_yaml; /* else one that only Teleport takes for a boolean */
+        bool is_yaml; /* a boolean of YAML; otherwise only Teleport takes it for one */
 } bool_words[] = {
         { STR_INIT("yes"), true, true },   { STR_INIT("y"), true, true },     { STR_INIT("true"), true, true },
         { STR_INIT("on"), true, true },    { STR_INIT("yeah"), true, false }, { STR_INIT("1"), true, false },
@@ -508,7 +508,7 @@ bool text_as_bool(struct str text, bool *ret)
         return word != NULL;
 }
 
-/* Cuts the run of digits and underscores at the front; false when there is none. */
+/* Skips the digits and underscores at the front; false when there are none. */
 static bool skip_digits(struct str *s, bool is_hex)
 {
         size_t len = 0;

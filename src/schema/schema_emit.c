@@ -9,7 +9,7 @@
 #include "schema/node.h"
 #include "schema/schema_internal.h"
 
-/* ---- what both languages ask ---------------------------------------------------------------------- */
+/* ---- functions for both languages ----------------------------------------------------------------- */
 
 static bool has_value(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field)
 {
@@ -52,7 +52,7 @@ static struct str entry_key(const ProtobufCMessage *entry)
         return str_of(*(char *const *)field_at(entry, &entry->descriptor->fields[ENTRY_KEY]));
 }
 
-/* All parts of it, unlike duration_put, which rounds for reading. */
+/* Writes all units; duration_put() rounds for readability. */
 static void put_duration(struct buf *out, const Cteleport__V1__Duration *d)
 {
         int64_t most = INT64_MAX / 1000000000;
@@ -69,7 +69,7 @@ static void put_duration(struct buf *out, const Cteleport__V1__Duration *d)
                 buf_printf(out, "%dns", nanos % 1000);
 }
 
-/* Numbers, booleans and names: written the same in YAML and JSON. False: it is text, put into `text`. */
+/* Writes numbers and booleans, which are the same in YAML and JSON. False: the value is text, written to `text`. */
 static bool put_number(struct buf *out, const ProtobufCFieldDescriptor *field, const void *at, struct buf *text)
 {
         switch (field->type) {
@@ -102,7 +102,7 @@ static bool put_number(struct buf *out, const ProtobufCFieldDescriptor *field, c
         }
 }
 
-/* The text of a scalar field or special form, as a string value; false: it was a number, now in out. */
+/* Gets the text of a scalar field or special form that is a string; false: it is a number, already written to out. */
 static bool take_text(struct buf *out, const ProtobufCFieldDescriptor *field, const void *at, struct buf *text)
 {
         if (is_of_form(field, FORM_TIMESTAMP)) {
@@ -122,7 +122,7 @@ static bool take_text(struct buf *out, const ProtobufCFieldDescriptor *field, co
 
 static void put_yaml_fields(struct buf *out, const ProtobufCMessage *msg, int indent, bool is_begun);
 
-/* Plain where no reader could take it for anything else; in double quotes, escaped as JSON is, elsewhere. */
+/* Written plain if no parser could take it for another type; otherwise in double quotes, escaped as in JSON. */
 static void put_yaml_text(struct buf *out, struct str s)
 {
         bool is_plain = s.len > 0 && (char_is_alpha(s.ptr[0]) || s.ptr[0] == '/') && !text_means_another_type(s) &&
@@ -149,7 +149,7 @@ static void put_yaml_scalar(struct buf *out, const ProtobufCFieldDescriptor *fie
                 put_yaml_text(out, buf_str(&text));
 }
 
-/* One text stands behind the key, several below it. Both messages of FORM_STRINGS have this layout. */
+/* A single text is written after the key, several as a list below it. Both messages of FORM_STRINGS have this layout. */
 static void put_yaml_strings(struct buf *out, const Cteleport__V1__Strings *s, int indent)
 {
         bool is_single = s->n_values == 1 && !schema_is_always_list(s->base.descriptor);
@@ -169,7 +169,7 @@ static void put_yaml_strings(struct buf *out, const Cteleport__V1__Strings *s, i
         buf_put_char(out, '\n');
 }
 
-/* What stands behind a key and its colon, with the newline; not a list or a mapping. */
+/* Writes the value after a key and its colon, with the newline; not for lists and mappings. */
 static void put_yaml_value(struct buf *out, const ProtobufCFieldDescriptor *field, const void *at, int indent)
 {
         if (is_of_form(field, FORM_STRINGS)) {
@@ -239,7 +239,7 @@ static void put_yaml_field(struct buf *out, const ProtobufCMessage *msg, const P
         }
 }
 
-/* is_begun: the cursor already stands where the first key goes. */
+/* is_begun: the cursor is at the position of the first key. */
 static void put_yaml_fields(struct buf *out, const ProtobufCMessage *msg, int indent, bool is_begun)
 {
         if (is_empty(msg))

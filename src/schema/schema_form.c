@@ -49,8 +49,8 @@ size_t schema_value_size(const ProtobufCFieldDescriptor *field)
 }
 
 /*
- * The Gregorian calendar repeats every 400 years, so a year out of struct walltime's reach is moved by
- * whole cycles and the seconds of those are added.
+ * The Gregorian calendar repeats every 400 years, so a year outside struct walltime's range is shifted by
+ * whole cycles, whose seconds are added.
  */
 enum { CYCLE_YEARS = 400, YEAR_MAX = 9999, WALLTIME_YEAR_MAX = 2261 };
 #define CYCLE_SECONDS (146097 * (int64_t)86400)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the loader accepts, written as YAML and as JSON, loads again to the same message.
+ * Property: an accepted message, written as YAML and as JSON, loads again as the same message.
  */
 #include "schema/schema.h"
 
@@ -48,7 +48,7 @@ static void check_round_trips(struct str text, const ProtobufCMessageDescriptor 
         schema_put_json(&compact, msg, SCHEMA_JSON_COMPACT);
         schema_put_json(&indented, msg, SCHEMA_JSON_INDENT);
         if (yaml.len > 128 * KiB || indented.len > 128 * KiB)
-                return; /* aliases made it longer than what may be read back */
+                return; /* with its aliases expanded it exceeds the limit of input */
         assert_loads_to(buf_str(&yaml), msg, "yaml");
         assert_loads_to(buf_str(&compact), msg, "json");
         assert_loads_to(buf_str(&indented), msg, "indented json");

@@ -11,7 +11,7 @@
 #include "schema/node.h"
 #include "schema/schema_internal.h"
 
-/* Where we are, for sentences: "spec.allow[2].aws_account". */
+/* The current position, for messages: "spec.allow[2].aws_account". */
 struct path {
         const struct path *up;
         const char *name; /* NULL: an element of a list */
@@ -22,15 +22,15 @@ struct loader {
         struct arena *arena;
         const char *file;
         const ProtobufCMessageDescriptor *root;
-        bool takes_any_text; /* a number or boolean where text is expected is that text, as Teleport reads teleport.yaml */
-        struct error **mistakes; /* found so far, a chain: all of a file are reported in one run */
-        struct buf *ignored; /* paths of keys without effect, with ", " between */
+        bool takes_any_text; /* a number or boolean is accepted as text, as Teleport reads teleport.yaml */
+        struct error **mistakes; /* chain of the mistakes found: all mistakes of a file are reported in one run */
+        struct buf *ignored; /* paths of ignored keys, separated by ", " */
 };
 
 static struct error *load_message(const struct loader *l, const struct path *path, const struct node *n,
                                   const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret);
 
-/* ---- saying what is wrong ------------------------------------------------------------------------ */
+/* ---- errors -------------------------------------------------------------------------------------- */
 
 static void put_path(struct buf *out, const struct path *path)
 {
@@ -60,10 +60,10 @@ static struct error *wrong_value(const struct loader *l, const struct path *path
                                                     : "");
 }
 
-/* The message types below `type` that know the key, as "teleport.log"; false when there is none. */
+/* The path of a message below `type` that has the key, such as "teleport.log"; false when there is none. */
 static bool put_home_of(struct buf *out, const ProtobufCMessageDescriptor *type, struct str key, unsigned depth)
 {
-        enum { DEPTH_MAX = 4 }; /* keys are searched no deeper */
+        enum { DEPTH_MAX = 4 }; /* the search goes no deeper */
 
         for (unsigned i = 0; depth < DEPTH_MAX && i < type->n_fields; i++) {
                 const ProtobufCFieldDescriptor *field = &type->fields[i];
@@ -83,7 +83,7 @@ static bool put_home_of(struct buf *out, const ProtobufCMessageDescriptor *type,
         return false;
 }
 
-/* Keeps err, which may be a chain, and returns NULL if the rest can still be read; else returns it. NULL passes. */
+/* Stores an error of the input, perhaps a chain, and returns NULL so that parsing continues; returns any other error. */
 static struct error *note_mistake(const struct loader *l, struct error *err)
 {
         if (err != NULL && err->code != ERROR_INVALID_ARGUMENT)
@@ -92,7 +92,7 @@ static struct error *note_mistake(const struct loader *l, struct error *err)
         return NULL;
 }
 
-/* What was noted, as one error; NULL if nothing was. */
+/* The stored mistakes as one error; NULL if there are none. */
 static struct error *take_mistakes(const struct loader *l)
 {
         struct error *mistakes = *l->mistakes;
@@ -115,7 +115,7 @@ static void note_ignored(const struct loader *l, const struct path *path, struct
 static const char *nearest_key(const ProtobufCMessageDescriptor *type, struct str key)
 {
         size_t typos = key.len / 3 + 1;
-        struct nearest nearest = nearest_to(key, typos < 3 ? typos : 2); /* with more of them, it is another key */
+        struct nearest nearest = nearest_to(key, typos < 3 ? typos : 2); /* a word with more typos is another key */
 
         for (unsigned i = 0; i < type->n_fields; i++)
                 nearest_offer(&nearest, type->fields[i].name);
@@ -277,8 +277,8 @@ static struct error *new_message(const struct loader *l, const struct node *n, c
 }
 
 /*
- * One pair of a mapping as an entry message. A value left empty is the empty text, or no text at all. Keys and
- * values are taken as they are written: in labels, `n: 12` means the texts "n" and "12".
+ * Loads one pair of a mapping as an entry message. An empty value is an empty text. Keys and
+ * values are loaded as written: in labels, `n: 12` means the texts "n" and "12".
  */
 static struct error *load_entry(const struct loader *strict, const struct path *path, const struct node_item *item,
                                 const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
@@ -348,7 +348,7 @@ static struct error *load_repeated(const struct loader *l, const struct path *pa
         return NULL;
 }
 
-/* Whether the field is alone in its oneof, which then says no more than whether it is there. */
+/* Whether the field is the only member of its oneof, which then only marks the field as present. */
 static bool is_only_member(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
 {
         for (unsigned i = 0; i < type->n_fields; i++)
@@ -359,8 +359,8 @@ static bool is_only_member(const ProtobufCMessageDescriptor *type, const Protobu
 }
 
 /*
- * Fields in which nothing is not the same as absent: a rule whose ARN was left empty would admit every identity, and a
- * token whose end was left empty would never end. field NULL: all of the message.
+ * Fields in which an empty value differs from a missing key: a rule with an empty ARN would admit every identity, and a
+ * token with an empty expiry would never expire. field NULL: all fields of the message.
  */
 static bool must_have_value(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
 {
@@ -379,7 +379,7 @@ static bool must_have_value(const ProtobufCMessageDescriptor *type, const Protob
         return false;
 }
 
-/* null, an empty text, blanks, an empty list. */
+/* Whether the value is null, an empty text, blanks or an empty list. */
 static bool has_no_value(const struct node *n)
 {
         return n->kind == NODE_SCALAR ? node_is_null(n) || str_trim(n->text).len == 0 : n->items == NULL;
@@ -460,7 +460,7 @@ static struct error *load_message(const struct loader *l, const struct path *pat
                 return load_duration(l, path, n, (Cteleport__V1__Duration *)msg);
         if (node_is_null(n))
                 return NULL;
-        if (n->kind == NODE_SCALAR && type == &cteleport__v1__user_name__descriptor) /* as it was printed before */
+        if (n->kind == NODE_SCALAR && type == &cteleport__v1__user_name__descriptor) /* the form that earlier releases printed */
                 return load_field(l, path, n, &type->fields[0], msg);
         if (n->kind != NODE_MAPPING)
                 return wrong_value(l, path, n, "a mapping of keys to values");
@@ -469,7 +469,7 @@ static struct error *load_message(const struct loader *l, const struct path *pat
 
 /* ---- documents ----------------------------------------------------------------------------------- */
 
-/* Returns the list of ignored keys to the caller. */
+/* Moves the list of ignored keys to the caller. */
 static void put_notes(const struct loader *l, struct schema_notes *notes)
 {
         if (notes != NULL)
@@ -499,7 +499,7 @@ struct error *schema_load_yaml_noting(struct arena *a, const char *file, struct 
         TRY(node_parse_noting(nodes, file, text, &documents, &repeated));
         TRY(note_mistake(&l, repeated));
         for (const struct node_item *d = documents; d != NULL; d = d->next) {
-                if (node_is_null(d->value)) /* a file that ends with a line `---` */
+                if (node_is_null(d->value)) /* the file ends with a line `---` */
                         continue;
                 if (only != NULL)
                         return node_error(file, d->value, "a second document begins here, but one is expected");
@@ -557,7 +557,7 @@ static struct error *load_resource(struct loader *l, const struct node *n, const
         return load_message(l, NULL, n, l->root, ret);
 }
 
-/* Loads a document, or each element when it is a list, as `tctl get --format=json` prints one. */
+/* Loads a document. A list is loaded element by element: `tctl get --format=json` prints one. */
 static struct error *load_document(struct loader *l, const struct node *n, const struct schema_kind *kinds,
                                    struct arena *scratch, struct loaded ***end)
 {
@@ -576,7 +576,7 @@ static struct error *load_document(struct loader *l, const struct node *n, const
         return NULL;
 }
 
-/* The node that a path such as "spec.roles[2]" leads to; where it ends early, the last one on the way. */
+/* The node at a path such as "spec.roles[2]"; if the path does not exist completely, its last existing node. */
 static const struct node *node_at(const struct node *n, struct str path)
 {
         while (path.len > 0) {
@@ -605,7 +605,7 @@ static const struct node *node_at(const struct node *n, struct str path)
         return n;
 }
 
-/* Puts the place in front of what a check of the message found. */
+/* Prefixes an error of a check of the message with the position in the file. */
 static struct error *placed(struct error *err, const char *file, const struct node *document)
 {
         for (struct error *e = err; e != NULL; e = e->also) {

@@ -443,7 +443,7 @@ static bool replay_change(void *ctx, const struct store_change *c)
         return !w->is_freed;
 }
 
-/* Reports the history to a new watch; it includes the changes made since the watch was created. */
+/* Reports the history to a new watch, including the changes made since the watch was created. */
 static void begin_watch(struct store *s, struct store_watch *w)
 {
         w->is_pending = false;
