@@ -224,7 +224,7 @@ void timer_start(struct timer *t, struct duration after)
         t->due = instant_add(loop_now(t->loop), after);
         timer_unlink(t);
         timer_link(t);
-        /* libuv counts from the start of its turn; the time used since would make the timer fire early */
+        /* libuv counts from the start of its turn; the time used since would make the timer fire early. */
         uv_update_time(&t->loop->uv);
         must(uv_timer_start(&t->uv, on_timer, (uint64_t)(ns / 1000000 + (ns % 1000000 != 0)), 0), "uv_timer_start");
 }
@@ -291,7 +291,7 @@ static void on_work(uv_work_t *uv)
 
 static void on_work_done(uv_work_t *uv, int status)
 {
-        (void)status; /* nonzero only for cancelled work, which we never cancel */
+        (void)status; /* nonzero only for work cancelled in libuv, which is never requested */
         job_finish(uv->data);
 }
 

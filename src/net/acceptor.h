@@ -22,51 +22,51 @@
 
 struct accepted;
 
-/* Called from the loop or, as said below, from inside a call on the acceptor. */
+/* Called from the loop or, where stated, from inside a call of an acceptor function. */
 struct acceptor_events {
         /* Returns the struct accepted of a new record, all zero. */
         struct accepted *(*open)(void *ctx);
         /*
-         * More of the first bytes came; `bytes` is all of them, borrowed. The owner calls accepted_start_tls(),
-         * accepted_take_stream() or accepted_end() when they are enough, and returns to get more.
+         * More of the first bytes were received; `bytes` is all of them, borrowed. If they are enough, the owner calls
+         * accepted_start_tls(), accepted_take_stream() or accepted_end(); otherwise it returns to get more.
          */
         void (*begun)(struct accepted *a, struct str bytes);
-        /* The handshake is done. `tls` is the owner's. */
+        /* The handshake has finished. `tls` is owned by the owner. */
         void (*served)(struct accepted *a, struct stream *tls);
         /*
-         * The connection ended before it was served; a->step says where, ACCEPTED_NEW: it is one too many. The owner releases
-         * the record, and owns err. May come from inside accepted_end(), accepted_move(), acceptor_give(), acceptor_drain() and
+         * The connection ended before it was served, in a->step; ACCEPTED_NEW: a limit was reached. The owner releases the
+         * record, and owns err. May be called inside accepted_end(), accepted_move(), acceptor_give(), acceptor_drain() and
          * acceptor_stop().
          */
         void (*failed)(struct accepted *a, struct error *err);
-        /* Of a connection that is the owner's: finish what is open, accept nothing new, release the record then. */
+        /* For a connection of the owner: finish the open work, accept no new work, then release the record. */
         void (*drain)(struct accepted *a);
         /*
-         * The same, at once: the acceptor is stopped, or another connection needs the place. May come from inside
+         * The same, at once: the acceptor is stopped, or another connection needs the capacity. May be called inside
          * accepted_move(), acceptor_give() and acceptor_stop().
          */
         void (*end)(struct accepted *a);
         /*
-         * From the loop, while draining or stopped: no record is left. Once for each acceptor_drain() and acceptor_stop() at
-         * most. Takes the context only: the acceptor may be gone.
+         * From the loop, while draining or stopped: no record is left. Called at most once for each acceptor_drain() and
+         * acceptor_stop(). Gets the context only: the acceptor may be freed.
          */
         void (*empty)(void *ctx);
 };
 
-/* The owner sets the fields up to `begin_read` and touches nothing below. */
+/* The owner sets the fields up to `begin_read` and does not access those below. */
 struct acceptor {
         struct loop *loop;
         struct sources *sources;
         const struct acceptor_events *events;
         void *ctx;
-        struct duration timeout; /* for the first bytes, and as much for the handshake */
-        size_t begin_max;        /* begun() must have decided when so many bytes have come */
-        size_t begin_read;       /* bytes: a read of a socket before begun() has decided; 0: LOOP_BUFFER */
+        struct duration timeout; /* for the first bytes, and again for the handshake */
+        size_t begin_max;        /* begun() must have decided once this many bytes were received */
+        size_t begin_read;       /* bytes: maximum of a socket read before begun() has decided; 0: LOOP_BUFFER */
 
         struct admission admission;
         struct listener *listener;
         struct accepted *newest;
-        struct accepted *next_to_finish; /* while acceptor_drain() or acceptor_stop() goes through the list */
+        struct accepted *next_to_finish; /* position of acceptor_drain() or acceptor_stop() in the list */
         bool is_draining;
 };
 
@@ -74,76 +74,76 @@ enum accepted_step {
         ACCEPTED_NEW,       /* not counted yet */
         ACCEPTED_BEGIN,     /* its first bytes are read */
         ACCEPTED_HANDSHAKE,
-        ACCEPTED_SERVED,    /* its stream is the owner's */
+        ACCEPTED_SERVED,    /* its stream belongs to the owner */
 };
 
 /* The owner reads `peer` and `step`, and sets admitted.is_fixed while the connection must not be ended for another one. */
 struct accepted {
-        char peer[ADDRESS_TEXT_MAX]; /* where it counts: an address with port */
+        char peer[ADDRESS_TEXT_MAX]; /* the address with port under which it is counted */
         enum accepted_step step;
         struct admitted admitted;
 
         struct acceptor *acceptor; /* NULL: not listed */
         struct accepted *next, **at;
-        struct stream *stream; /* in BEGIN */
+        struct stream *stream; /* while in BEGIN */
         struct stream *socket; /* the lowest layer, not owned; NULL if the stream was given */
         struct timer *deadline;
         struct buf begin;
         struct tls_handshake *handshake;
 };
 
-/* Accepts on a listening socket, owned from now on. Once. */
+/* Accepts on a listening socket, owned from now on. Called at most once. */
 void acceptor_listen(struct acceptor *ac, int fd);
 
 /*
- * Takes a connected stream (owned, also when refused) of `peer` as if it had been accepted. False: refused, because the
- * acceptor is draining or failed() was called. A read of it may exceed begin_read, so that LOOP_BUFFER bytes more than
+ * Takes a connected stream (owned, also if refused) of `peer` as if it had been accepted. False: refused, because the
+ * acceptor is draining or failed() was called. One read of it may exceed begin_read, so up to LOOP_BUFFER bytes more than
  * begin_max may be held.
  */
 bool acceptor_give(struct acceptor *ac, struct stream *s, const char *peer) MUST_USE;
 
-/* Lists a connection that is served without these steps and not counted, such as one of this machine. */
+/* Lists a connection that is served without these steps and not counted, such as one from this machine. */
 void acceptor_adopt(struct acceptor *ac, struct accepted *a, const char *peer);
 
 /* Closes the listening socket. May be called again. */
 void acceptor_stop_listening(struct acceptor *ac);
 
 /*
- * Takes no more connections (a listening socket that is still open closes them), ends those that are not served yet, and has
+ * Accepts no more connections (if the listening socket is open, they are closed), ends those that are not served yet, and has
  * the owner drain the others.
  */
 void acceptor_drain(struct acceptor *ac);
 
-/* The same, but ends all. */
+/* The same, but ends all connections. */
 void acceptor_stop(struct acceptor *ac);
 
 bool acceptor_is_empty(const struct acceptor *ac);
 
-/* In begun(): starts the handshake, which sees all bytes but the first `skip`. */
+/* To be called in begun(): starts the handshake, with all bytes except the first `skip`. */
 void accepted_start_tls(struct accepted *a, struct tls_context *tls, size_t skip);
 
 /*
- * In begun(): the connection is served without TLS. Returns its stream, which brings all bytes but the first `skip`; the
- * owner listens to it or closes it before it returns to the loop.
+ * To be called in begun(): the connection is served without TLS. Returns its stream, which delivers all bytes except the first
+ * `skip`; the owner sets its events or closes it before returning to the loop.
  */
 struct stream *accepted_take_stream(struct accepted *a, size_t skip) MUST_USE;
 
-/* Reads at most so many bytes of the socket at once from now on. Nothing happens to a stream that was given. */
+/* Limits each later read of the socket to `most` bytes. No effect on a stream that was given. */
 void accepted_limit_reads(struct accepted *a, size_t most);
 
-/* Ends a connection that is not served yet: failed() comes with err (owned), or from the loop with CANCELLED. */
+/* Ends a connection that is not served yet: failed() is called with err (owned), or from the loop with CANCELLED. */
 void accepted_end(struct accepted *a, struct error *err);
 
 /*
- * Counts it for another source from now on, its client's behind a proxy. RESOURCE_EXHAUSTED: it is not counted at all now, and
- * the owner ends it.
+ * Counts it for another source from now on: the client behind a proxy. RESOURCE_EXHAUSTED: it is not counted any more, and
+ * the owner must end it.
  */
 struct error *accepted_move(struct accepted *a, const char *peer) MUST_USE;
 
-/* Counts it no more: its peer is authenticated, or other limits hold from now on. May be called again. */
+/* Stops counting it: its peer is authenticated, or other limits apply from now on. May be called again. */
 void accepted_uncount(struct accepted *a);
 
-/* Removes a record that has failed or was served; the owner frees it. */
+/* Removes the record of a connection that failed or was served; the owner frees it. */
 void accepted_release(struct accepted *a);
 
 #endif

@@ -4,7 +4,7 @@
  * total is reached, the oldest one of the source that has most is ended for a new one. So a few sources that open many
  * cannot keep others out.
  *
- * Which one is ended is decided by source_pick_consider(): the new peer's own source keeps what it has, a source's only one is
+ * source_pick_consider() selects the one to end: one of the new peer's own source is never ended, a source's only one is
  * spared while it is young, and sources that authenticated peers came from are spared within the limit of a source.
  */
 #ifndef NET_ADMISSION_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of TLS: certificates made on the spot, and a client that meets a server.
+ * For tests of TLS: certificates created at run time, and a client that connects to a server.
  */
 #ifndef NET_TLS_TESTING_H
 #define NET_TLS_TESTING_H
@@ -22,7 +22,7 @@ struct made_cert {
         char *cert_pem, *key_pem;
 };
 
-/* When the tests take place, and the default lifetime of certificates. */
+/* The time of the tests, and the default lifetime of certificates. */
 enum { TEST_TIME = 1700000000, TEST_LIFE = 3600 };
 
 static inline char *bio_text(BIO *bio)
@@ -98,7 +98,7 @@ struct end {
         struct tls_handshake *handshake;
         int done;
         struct error *err;
-        bool read_at_once; /* as servers do that pass the stream on in done */
+        bool read_at_once; /* as in servers that pass the stream on inside done */
 };
 
 struct fixture {
@@ -109,7 +109,7 @@ struct fixture {
         struct tls_context *server_context, *client_context;
         struct end at_server, at_client;
         const char *server_name;
-        int raw; /* when one side is played by the test */
+        int raw; /* the socket of the side that the test simulates */
 };
 
 static inline int make_all(void **state)

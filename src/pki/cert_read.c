@@ -47,7 +47,7 @@ static bool has_extension(const struct extensions *e, enum extension which)
 /* ---- Name ------------------------------------------------------------------------------------------------- */
 
 /*
- * The characters allowed in any attribute. "<host id>.<cluster>" is longer than a host name, and a role or a serial number is
+ * The characters allowed in any attribute: "<host id>.<cluster>" is longer than a host name, and a role or a serial number is
  * no name. The name of a host, CA or user is checked further once its kind is known.
  */
 static bool is_name_value(struct str s)

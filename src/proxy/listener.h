@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every connection to the public port: the acceptor (net/acceptor.h) brings it through its ClientHello and handshake, and its
- * ALPN decides where it belongs. A failure costs that connection only.
+ * All connections to the public port: the acceptor (net/acceptor.h) parses the ClientHello and does the handshake, then the
+ * ALPN selects the handler. A failure affects that connection only.
  *
  *     ClientHello ──► pass_through             (ALPN teleport-auth@…, or a name of the Auth Service)
  *       └─────► handshake ──► gRPC
@@ -22,15 +22,15 @@ struct proxy_listener;
 /* Listens on listen_fd, which is owned. */
 struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd);
 
-/* Accepts no more; joins under way may finish, what only waits or is passed through ends. */
+/* Stops accepting; running joins may finish, idle and passed-through connections are ended. */
 void proxy_listener_drain(struct proxy_listener *d);
 
-/* Accepts no more and ends every connection; proxy_is_empty() follows from the loop. */
+/* Stops accepting and ends every connection; proxy_is_empty() is called later from the loop. */
 void proxy_listener_shut(struct proxy_listener *d);
 
 bool proxy_listener_is_empty(const struct proxy_listener *d);
 
-/* After proxy_is_empty(). NULL is silent. */
+/* To be called after proxy_is_empty(). NULL is ignored. */
 void proxy_listener_free(struct proxy_listener *d);
 
 #endif

@@ -31,7 +31,7 @@ int utf8_first(struct str s)
         return s.len == 0 ? 0 : -1;
 }
 
-/* U+0080 to U+009F: terminals may interpret them like ESC. */
+/* Whether it is U+0080 to U+009F: terminals may interpret them like ESC. */
 static bool is_c1(struct str character)
 {
         return character.len == 2 && (uint8_t)character.ptr[0] == 0xc2 && (uint8_t)character.ptr[1] < 0xa0;

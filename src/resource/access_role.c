@@ -18,7 +18,7 @@ static const struct head_kind head = { "role", "a role", versions };
 static const char *const resources[] = { "token", "node", "user", "role", "lock", "event", "session", "instance", "cert_authority", "*" };
 static const char *const verbs[] = { "list", "read", "create", "update", "delete", "*" };
 
-/* Resources of Teleport: unsupported here, but not spelling mistakes. */
+/* Resources and verbs of Teleport: unsupported here, but not spelling mistakes. */
 static const char foreign_resources[] =
         "access_graph access_graph_secret_authorized_key access_graph_secret_private_key access_graph_settings access_list "
         "access_list_member access_list_review access_monitoring access_monitoring_rule access_plugin_data access_request app "

@@ -283,7 +283,7 @@ struct error *config_check_nodename(struct str name, const char *field)
         return NULL;
 }
 
-/* Auth issues certificates with reserved names to its own machine; to a joining machine it never does. */
+/* Auth may certify its own machine under a reserved name, but never a joining machine. */
 static struct error *check_reserved(const struct config_checker *c, struct str name)
 {
         if (config_service_enabled(c->config, "auth") || !name_is_reserved(name, STR("")))

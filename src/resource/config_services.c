@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sections of teleport.yaml for one service each. */
+/* The sections of teleport.yaml that configure one service each. */
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"

@@ -333,7 +333,7 @@ static const struct {
 };
 
 /*
- * Values of such keys without an effect that this release lacks: "PATH=VALUE", where PATH is the key and
+ * Values of such keys that need no feature missing in this release: "PATH=VALUE", where PATH is the key and
  * its sub-keys, and the value `*` means any. Empty values and `enabled: no` need no row.
  */
 static const struct {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The recent changes of a store, from which a watch can begin: a ring that forgets the oldest when it holds LIMIT_STORE_HISTORY
- * changes or LIMIT_STORE_HISTORY_BYTES.
+ * The recent changes of a store, from which a watch can begin: a ring that drops the oldest changes when it exceeds
+ * LIMIT_STORE_HISTORY changes or LIMIT_STORE_HISTORY_BYTES.
  *
- * Changes are kept by reference: the ring takes the arena in which a transaction was built, and copies nothing.
+ * Changes are not copied: the ring takes the arena in which a transaction was built.
  */
 #ifndef STORE_HISTORY_H
 #define STORE_HISTORY_H
@@ -16,31 +16,31 @@ struct history_entry {
         uint64_t revision;
         struct store_change *changes; /* heap, owned; at least one */
         size_t count;
-        size_t bytes;        /* that are kept for them */
+        size_t bytes;        /* memory used for them */
         struct arena *arena; /* owned */
 };
 
 struct history {
-        struct history_entry *ring; /* of LIMIT_STORE_HISTORY entries, from the first one that is added on */
+        struct history_entry *ring; /* LIMIT_STORE_HISTORY entries; allocated when the first entry is added */
         size_t first, count;        /* entries */
         size_t changes, bytes;      /* of all entries */
-        uint64_t forgotten;         /* the newest revision that is not kept */
+        uint64_t forgotten;         /* the newest revision that was dropped */
 };
 
-/* Nothing is kept of this revision and older ones. */
+/* Initialises an empty history; changes up to `revision` are not available. */
 void history_init(struct history *h, uint64_t revision);
 void history_release(struct history *h);
 
-/* Whether the changes of all revisions from this one on are kept, those to come included. */
+/* Whether the history has all changes from this revision on, including future ones. */
 bool history_has(const struct history *h, uint64_t from);
 
-/* Adds the changes of a revision, which is newer than all before. changes (heap, at least one) and arena are owned from now on. */
+/* Adds the changes of a revision, which is newer than all others. Takes changes (heap, at least one) and arena. */
 void history_add(struct history *h, uint64_t revision, struct store_change *changes, size_t count, struct arena *arena);
 
-/* Forgets everything, as if it had been too much; revision: the newest that there is. */
+/* Drops all changes, as if the limits were exceeded; revision: the newest one. */
 void history_forget(struct history *h, uint64_t revision);
 
-/* Calls each for every kept change from a revision on, in order, until it returns false. Nothing may be added meanwhile. */
+/* Calls each for every change from a revision on, in order, until it returns false. No change may be added meanwhile. */
 void history_each(const struct history *h, uint64_t from, bool (*each)(void *ctx, const struct store_change *change), void *ctx);
 
 #endif

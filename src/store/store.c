@@ -21,7 +21,7 @@ struct store_watch {
         const struct store_watch_events *events;
         void *ctx;
         bool is_pending; /* begin_pending() will report the history first */
-        bool is_lost;    /* it has been lost: no more events */
+        bool is_lost;    /* lost() was called: no more events */
         bool is_freed;   /* freed while the list is walked: unlinked afterwards */
 };
 

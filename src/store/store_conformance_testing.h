@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the tests of what every backend of the table (backend.h) keeps: a fixture with a store of the tested backend, and the words that the
- * tests are written in. One source of each test program includes this.
+ * For tests of the guarantees of every backend in the table (backend.h): a fixture with a store of the tested backend, and
+ * functions that the tests use. One source of each test program includes this.
  */
 #ifndef STORE_STORE_CONFORMANCE_TESTING_H
 #define STORE_STORE_CONFORMANCE_TESTING_H
@@ -49,7 +49,7 @@ static inline UNUSED int close_fixture(void **state)
         return 0;
 }
 
-/* ---- words the tests are written in ---------------------------------------------------------------- */
+/* ---- functions of the tests ------------------------------------------------------------------------ */
 
 static inline UNUSED void put(struct fixture *f, const char *key, const char *value)
 {
@@ -98,7 +98,7 @@ static inline UNUSED void assert_refused(struct error *err, enum error_code code
         error_free(err);
 }
 
-/* Everything under prefix in pages of `limit`, as "key=value key=value". */
+/* All items under a prefix, read in pages of `limit`, as "key=value key=value". */
 struct listing {
         struct fixture *f;
         struct buf text, last;
@@ -172,7 +172,7 @@ static inline UNUSED void must_not_be_lost(void *ctx)
 
 static const UNUSED struct store_watch_events note_changes = { note_change, must_not_be_lost };
 
-/* The errors of three writes that are asked together, in the order of their answers. */
+/* The errors of three writes that are requested together, in the order of their answers. */
 struct outcome {
         struct loop *loop;
         enum error_code codes[4];
