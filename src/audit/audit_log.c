@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The writer of events.log. Records that arrive while others are being written wait and go together:
+ * The writer of events.log. Records that arrive during a write wait and are then written together:
  *
  *      audit_write ─▶ waiting ─▶ batch ─▶ [thread] write, fdatasync ─▶ done, done, done ─▶ next batch
  *

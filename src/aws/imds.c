@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *            ┌────────────── 401: the token is no longer good, once ──────────────┐
+ *            ┌────────────── 401: the token has expired, once ─────────────────────┐
  *            ▼                                                                     │
  *   read ──► PUT token ──► GET with token ──────────────────────────────────────► done
  *                │ 403 404 405, silence, 5xx                                       ▲

@@ -2,7 +2,7 @@
 /*
  * Accepts connections and brings each one to the point where it can be served: counted by its source (net/admission.h), its
  * first bytes read, its TLS handshake done, each within a deadline. A connection is a socket that was accepted, or a stream
- * that acceptor_give() brings: what came out of a WebSocket or a tunnel passes the same steps under the same limits.
+ * passed to acceptor_give(): a stream from a WebSocket or a tunnel passes the same steps under the same limits.
  *
  *     open() ─► BEGIN ── begun() decides ──► HANDSHAKE ──► served() ─► accepted_release()
  *       │         │            └──────────────────│─────► accepted_take_stream() ─► accepted_release()
@@ -109,7 +109,7 @@ void acceptor_adopt(struct acceptor *ac, struct accepted *a, const char *peer);
 void acceptor_stop_listening(struct acceptor *ac);
 
 /*
- * Accepts no more connections (if the listening socket is open, they are closed), ends those that are not served yet, and has
+ * Accepts no more connections (if the listening socket is open, new ones are closed), ends those not served yet, and has
  * the owner drain the others.
  */
 void acceptor_drain(struct acceptor *ac);

@@ -5,7 +5,7 @@
  * cannot keep others out.
  *
  * source_pick_consider() selects the one to end: one of the new peer's own source is never ended, a source's only one is
- * spared while it is young, and sources that authenticated peers came from are spared within the limit of a source.
+ * spared while it is young, and sources of authenticated peers are spared while they are within the limit of a source.
  */
 #ifndef NET_ADMISSION_H
 #define NET_ADMISSION_H
@@ -30,7 +30,7 @@ struct admission {
         struct admitted *newest;
 };
 
-/* What is counted; embedded by its owner. A zeroed struct is not counted. */
+/* One counted connection or request; embedded by its owner. A zeroed struct is not counted. */
 struct admitted {
         struct admission *admission; /* NULL: not counted */
         struct admitted *next, **at;

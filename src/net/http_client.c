@@ -407,7 +407,7 @@ static int closes_socket(void *ctx, curl_socket_t fd)
         return close(fd);
 }
 
-/* ---- what a call receives --------------------------------------------------------------------------- */
+/* ---- input of a call -------------------------------------------------------------------------------- */
 
 static bool fits(struct http_call *call, size_t len)
 {

@@ -148,7 +148,7 @@ static void advance_soon(struct http_server *h)
         loop_defer(h->options.loop, advance, h);
 }
 
-/* The response is written. */
+/* Ends an exchange whose response is complete. */
 static void finish(struct http_exchange *x)
 {
         struct http_server *h = server_of(x);

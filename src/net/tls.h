@@ -41,7 +41,7 @@ struct tls_options {
 };
 
 struct error *tls_context_new(struct tls_options options, struct tls_context **ret) MUST_USE;
-void tls_context_free(struct tls_context *c); /* open streams hold what they need */
+void tls_context_free(struct tls_context *c); /* open streams hold their own references */
 DEFINE_AUTO_PTR(tls_context);
 
 /*

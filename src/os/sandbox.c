@@ -32,7 +32,7 @@ enum { END_OF_LIST = -100000 }; /* below -10001, where libseccomp begins to numb
 /* clang-format off */
 /*
  * The calls of processes that hold private keys: read requests from one socket, answer them, write one log and its archive,
- * use memory, randomness and the time. This list shares nothing with the others, so that additions to those do not extend it.
+ * use memory, randomness and the time. This list shares nothing with the other lists, so that additions there do not extend it.
  */
 static const int calls_signer[] = {
         SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),

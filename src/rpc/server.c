@@ -237,7 +237,7 @@ static void refuse(struct rpc_call *call, struct error *err)
         finish(call, err, "200");
 }
 
-/* Ends a call that the handler may know: the handler is notified first. */
+/* Ends a call; if the handler was called, it is notified first. */
 static void fail(struct rpc_call *call, struct error *err)
 {
         if (call->is_open)

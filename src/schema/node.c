@@ -472,7 +472,7 @@ struct error *node_parse(struct arena *a, const char *file, struct str text, str
         return error_join(mistakes, file);
 }
 
-/* ---- words --------------------------------------------------------------------------------------- */
+/* ---- plain scalars ------------------------------------------------------------------------------- */
 
 bool node_is_null(const struct node *n)
 {
