@@ -628,8 +628,8 @@ def test_a_removed_agent_loses_its_tunnel(shared, aws):
 
 @pytest.fixture(scope="module")
 def brief(build, aws_process, tmp_path_factory):
-    """A cluster whose host certificates live for seconds."""
-    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("brief") / "cluster", auth={"host_cert_ttl": "6s"})
+    """A cluster whose host certificates live for seconds: enough for a renewal on a busy machine under sanitizers."""
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("brief") / "cluster", auth={"host_cert_ttl": "12s"})
     yield cluster.start()
     assert cluster.stop() == 0
 
