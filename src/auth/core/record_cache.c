@@ -70,6 +70,15 @@ static void forget_all(void *ctx)
 
 static const struct state_watch_events watch_events = { .changed = on_change, .lost = forget_all };
 
+static struct kept copy_of(struct str id, struct str value, uint64_t revision, struct walltime expires)
+{
+        struct kept k = { BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_KEPT), revision, expires };
+
+        buf_put(&k.id, id);
+        buf_put(&k.value, value);
+        return k;
+}
+
 static void keep(struct record_cache *c, const struct state_record *record)
 {
         if (c->watch == NULL || record->value.len > VALUE_KEPT)
@@ -78,9 +87,7 @@ static void keep(struct record_cache *c, const struct state_record *record)
         if (k == NULL)
                 k = &c->all[c->next++ % RECORDS_KEPT];
         forget(k);
-        *k = (struct kept){ BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_KEPT), record->revision, record->expires };
-        buf_put(&k->id, record->id);
-        buf_put(&k->value, record->value);
+        *k = copy_of(record->id, record->value, record->revision, record->expires);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -132,9 +139,7 @@ void record_cache_get(struct record_cache *c, struct str id, void (*done)(void *
                 state_get(c->store, c->kind, id, on_record, g);
                 return;
         }
-        g->hit = (struct kept){ BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_KEPT), k->revision, k->expires };
-        buf_put(&g->hit.id, buf_str(&k->id));
-        buf_put(&g->hit.value, buf_str(&k->value));
+        g->hit = copy_of(buf_str(&k->id), buf_str(&k->value), k->revision, k->expires);
         loop_defer(c->loop, on_hit, g);
 }
 
