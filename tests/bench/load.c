@@ -15,7 +15,7 @@
 #include "net/tls.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
-#include "sts_stub.h"
+#include "sts_stand_in.h"
 
 enum { PUBLIC_KEY_ROOM = 4 * KiB };
 
@@ -201,9 +201,9 @@ void load_init(struct load *c, const char *proxy, const char *token)
         c->aws.credentials.access_key_id = secret_of(STR("ASIAEXAMPLE000000000"));
         c->aws.credentials.secret_access_key = secret_of(STR("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
         c->aws.credentials.session_token = secret_of(STR("IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE"));
-        c->aws.region = str_dup(STR(STUB_REGION));
-        if (!sts_host_find(STR("sts." STUB_REGION ".amazonaws.com"), &(struct sts_host_options){ 0 }, &c->aws.sts))
-                bug("STS has no host in " STUB_REGION);
+        c->aws.region = str_dup(STR(STAND_IN_REGION));
+        if (!sts_host_find(STR("sts." STAND_IN_REGION ".amazonaws.com"), &(struct sts_host_options){ 0 }, &c->aws.sts))
+                bug("STS has no host in " STAND_IN_REGION);
         must(host_keys_generate(&c->keys));
         must(key_public_der(&c->keys.tls, &c->tls_public));
         must(key_public_ssh(&c->keys.ssh, &c->ssh_public));

@@ -164,7 +164,7 @@ double process_pss_kib(pid_t pid)
 
 /* ---- the cluster --------------------------------------------------------------------------------------------- */
 
-void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stub *sts)
+void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stand_in *sts)
 {
         AUTO_MEM char *yaml = mem_printf("version: v3\n"
                                          "teleport:\n"
@@ -204,8 +204,8 @@ void cluster_create_token(const struct program *p, const char *tctl)
 
         must(file_write_atomic(token,
                                STR("kind: token\nversion: v2\nmetadata:\n  name: bench\nspec:\n  roles: [Node]\n"
-                                   "  join_method: iam\n  allow:\n  - aws_account: \"" STUB_ACCOUNT "\"\n"
-                                   "    aws_arn: arn:aws:sts::" STUB_ACCOUNT ":assumed-role/bench/*\n"),
+                                   "  join_method: iam\n  allow:\n  - aws_account: \"" STAND_IN_ACCOUNT "\"\n"
+                                   "    aws_arn: arn:aws:sts::" STAND_IN_ACCOUNT ":assumed-role/bench/*\n"),
                                0600));
         run((const char *[]){ tctl, "-c", config, "create", "-f", token, NULL });
 }
@@ -269,14 +269,14 @@ void aws_credentials_in_environment(void)
         setenv("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE000000000", 1);
         setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", 1);
         setenv("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE", 1);
-        setenv("AWS_REGION", STUB_REGION, 1);
+        setenv("AWS_REGION", STAND_IN_REGION, 1);
         setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
 }
 
 void bench_cluster_open(struct bench_cluster *c, const char *teleport, const char *tctl)
 {
         *c = (struct bench_cluster){ .dir = bench_dir_make() };
-        sts_stub_start(&c->sts, c->dir);
+        sts_stand_in_start(&c->sts, c->dir);
         aws_credentials_in_environment();
         cluster_prepare(&c->program, teleport, c->dir, &c->sts);
         c->proxy = cluster_start(&c->program);
@@ -297,7 +297,7 @@ void bench_cluster_start_again(struct bench_cluster *c)
 void bench_cluster_close(struct bench_cluster *c)
 {
         program_release(&c->program);
-        sts_stub_stop(&c->sts);
+        sts_stand_in_stop(&c->sts);
         bench_dir_remove(c->dir);
         free(c->dir);
         free(c->proxy);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "sts_stub.h"
+#include "sts_stand_in.h"
 
 enum { PROGRAM_PROCESSES_MAX = 8 };
 
@@ -47,21 +47,21 @@ void program_release(struct program *p);
 double process_cpu_seconds(pid_t pid); /* all threads, user and system */
 double process_pss_kib(pid_t pid);
 
-/* The cluster of the benchmarks: auth and proxy on loopback, asking the stub. */
-void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stub *sts);
+/* The cluster of the benchmarks: auth and proxy on loopback, asking the stand-in. */
+void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stand_in *sts);
 /* Starts it; returns the proxy's address. */
 char *cluster_start(struct program *p) MUST_USE;
 
-/* Creates the token "bench", which admits the stub's account. */
+/* Creates the token "bench", which admits the stand-in's account. */
 void cluster_create_token(const struct program *p, const char *tctl);
 
 /* An agent of that cluster with the SSH service. */
 void agent_prepare(struct program *p, const char *teleport, const char *dir, const char *name, const char *proxy);
 
-/* A cluster of the benchmarks in a temporary directory, with the stub that it asks. */
+/* A cluster of the benchmarks in a temporary directory, with the stand-in that it asks. */
 struct bench_cluster {
         char *dir;
-        struct sts_stub sts;
+        struct sts_stand_in sts;
         struct program program;
         char *proxy; /* address of the proxy since the last start */
 };
@@ -77,7 +77,7 @@ void bench_cluster_close(struct bench_cluster *c);
 /* Runs a command to its end; its output is dropped, failing is a bug. */
 void run(const char *const *words);
 
-/* Credentials that the chain finds first; the stub accepts any. */
+/* Credentials that the chain finds first; the stand-in accepts any. */
 void aws_credentials_in_environment(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sts_stub.h"
+#include "sts_stand_in.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -19,18 +19,18 @@
 enum { REQUEST_MAX = 32 * KiB, CERT_TEXT_MAX = 8 * KiB };
 
 static const char identity[] =
-        "{\"GetCallerIdentityResponse\":{\"GetCallerIdentityResult\":{\"Account\":\"" STUB_ACCOUNT "\","
-        "\"Arn\":\"arn:aws:sts::" STUB_ACCOUNT ":assumed-role/bench/i-0123456789abcdef0\","
+        "{\"GetCallerIdentityResponse\":{\"GetCallerIdentityResult\":{\"Account\":\"" STAND_IN_ACCOUNT "\","
+        "\"Arn\":\"arn:aws:sts::" STAND_IN_ACCOUNT ":assumed-role/bench/i-0123456789abcdef0\","
         "\"UserId\":\"AROAEXAMPLE:i-0123456789abcdef0\"},\"ResponseMetadata\":{\"RequestId\":\"bench\"}}}";
 
-struct stub {
+struct stand_in {
         struct loop loop;
         struct tls_context *tls;
         struct str answer;
 };
 
 struct api_client {
-        struct stub *stub;
+        struct stand_in *stand_in;
         struct stream *tls;
         struct buf in;
 };
@@ -59,7 +59,7 @@ static void on_read(void *ctx, struct str bytes)
         buf_put(&a->in, bytes);
         while ((len = request_len(buf_str(&a->in))) > 0) {
                 buf_consume(&a->in, len);
-                stream_write(a->tls, a->stub->answer);
+                stream_write(a->tls, a->stand_in->answer);
         }
 }
 
@@ -86,18 +86,18 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
 
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
-        struct stub *s = ctx;
+        struct stand_in *s = ctx;
         struct api_client *a = NEW(struct api_client);
 
         (void)peer;
-        *a = (struct api_client){ .stub = s, .in = BUF_MAX(REQUEST_MAX) };
+        *a = (struct api_client){ .stand_in = s, .in = BUF_MAX(REQUEST_MAX) };
         (void)!tls_start(&s->loop, s->tls, socket_stream(&s->loop, fd), NULL, SECONDS(10), on_handshake, a);
 }
 
 static NO_RETURN void serve(int listening, struct str chain, struct str key)
 {
         static const char *const alpn[] = { "http/1.1", NULL };
-        struct stub s = { 0 };
+        struct stand_in s = { 0 };
         char *text = mem_printf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
                                 "x-amzn-RequestId: bench\r\n\r\n%s", strlen(identity), identity);
 
@@ -111,9 +111,9 @@ static NO_RETURN void serve(int listening, struct str chain, struct str key)
         _exit(0);
 }
 
-void sts_stub_start(struct sts_stub *s, const char *dir)
+void sts_stand_in_start(struct sts_stand_in *s, const char *dir)
 {
-        const struct str name = STR("sts." STUB_REGION ".amazonaws.com");
+        const struct str name = STR("sts." STAND_IN_REGION ".amazonaws.com");
         struct walltime now = clock_wall(clock_system());
         struct cert_times times = { walltime_sub(now, HOURS(1)), walltime_add(now, HOURS(24)) };
         struct key key = { 0 };
@@ -137,10 +137,10 @@ void sts_stub_start(struct sts_stub *s, const char *dir)
         close(listening);
 }
 
-void sts_stub_stop(struct sts_stub *s)
+void sts_stand_in_stop(struct sts_stand_in *s)
 {
         kill(s->pid, SIGKILL);
         waitpid(s->pid, NULL, 0);
         free(s->ca_path);
-        *s = (struct sts_stub){ 0 };
+        *s = (struct sts_stand_in){ 0 };
 }
