@@ -17,6 +17,7 @@
 #include "net/http_proxy.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "net/transport.h"
 #include "os/file.h"
 #include "pki/cert.h"
 
@@ -47,8 +48,7 @@ struct client_dial {
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
         /* the current step */
-        struct dial *dial;
-        struct http_tunnel *tunnel;
+        struct transport *transport;
         struct tls_handshake *handshake;
         struct node_tunnel *node;
         struct error *failed; /* a failure before the dial */
@@ -152,7 +152,7 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
                 finish(d, tls, NULL);
 }
 
-static void shake_hands(struct client_dial *d, struct stream *tcp)
+static void shake_hands(struct client_dial *d, struct stream *lower)
 {
         const struct route *route = &routes[d->way];
         AUTO_PTR(tls_context) tls = NULL;
@@ -178,42 +178,22 @@ static void shake_hands(struct client_dial *d, struct stream *tcp)
         if (err == NULL)
                 err = make_context(d, alpn, &tls);
         if (err != NULL) {
-                stream_close(tcp);
+                stream_close(lower);
                 fail(d, err);
                 return;
         }
-        d->handshake = tls_start(d->loop, tls, tcp, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, d);
+        d->handshake = tls_start(d->loop, tls, lower, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, d);
 }
 
-static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
+static void on_transport(void *ctx, struct stream *lower, struct error *err)
 {
         struct client_dial *d = ctx;
 
-        d->tunnel = NULL;
+        d->transport = NULL;
         if (err != NULL)
                 fail(d, err);
         else
-                shake_hands(d, tunnel);
-}
-
-static void on_dialled(void *ctx, int fd, struct error *err)
-{
-        struct client_dial *d = ctx;
-        bool is_direct = d->via.address[0] == '\0';
-
-        d->dial = NULL;
-        if (err != NULL) {
-                if (!is_direct && err->code != ERROR_CANCELLED)
-                        err = error_wrap(err, "the HTTP proxy at %s does not answer", d->via.address);
-                fail(d, err);
-                return;
-        }
-        struct stream *tcp = socket_stream(d->loop, fd);
-        if (is_direct)
-                shake_hands(d, tcp);
-        else
-                d->tunnel = http_tunnel_start(d->loop, tcp, &d->via, str_of(d->address), MILLISECONDS(TIMEOUT_CONNECT),
-                                              on_tunnel, d);
+                shake_hands(d, lower);
 }
 
 static void on_failed(void *ctx)
@@ -238,8 +218,7 @@ static struct client_dial *start(struct client_dial d, const char *web_addr)
                 loop_defer(d.loop, on_failed, made);
                 return made;
         }
-        const char *first = made->via.address[0] == '\0' ? made->address : made->via.address;
-        made->dial = dial_start(d.loop, str_of(first), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, made);
+        made->transport = transport_start(d.loop, &(struct transport_target){ .address = made->address, .via = &made->via }, on_transport, made);
         return made;
 }
 
@@ -273,10 +252,8 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
 
 void client_dial_cancel(struct client_dial *d)
 {
-        if (d->dial != NULL)
-                dial_cancel(d->dial);
-        else if (d->tunnel != NULL)
-                http_tunnel_cancel(d->tunnel);
+        if (d->transport != NULL)
+                transport_cancel(d->transport);
         else if (d->handshake != NULL)
                 tls_cancel(d->handshake);
         else if (d->node != NULL)

@@ -11,6 +11,7 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "net/transport.h"
 #include "pki/cert_check.h"
 
 enum { PORT_PROXY = 3080, PORT_AUTH = 3025, PORT_HTTPS = 443 };
@@ -40,8 +41,7 @@ struct connect {
         const struct connect_trust *trust;
         void (*done)(void *ctx, struct stream *tls, struct error *err);
         void *ctx;
-        struct dial *dial;
-        struct http_tunnel *tunnel;
+        struct transport *transport;
         struct tls_handshake *handshake;
 };
 
@@ -275,7 +275,7 @@ static struct error *check_proof(struct connect *c, const struct stream *tls)
                             : connect_check_web_certificate(leaf, loop_wall(c->loop));
 }
 
-/* ---- steps: dial, tunnel, handshake, check ---------------------------------------------------------- */
+/* ---- steps: transport, handshake, check ---------------------------------------------------------- */
 
 static void finish(struct connect *c, struct stream *tls, struct error *err)
 {
@@ -353,7 +353,7 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         return NULL;
 }
 
-static void shake_hands(struct connect *c, struct stream *tcp)
+static void shake_hands(struct connect *c, struct stream *lower)
 {
         const struct route *route = &routes[c->way->route];
         AUTO_PTR(tls_context) tls = NULL;
@@ -382,58 +382,38 @@ static void shake_hands(struct connect *c, struct stream *tcp)
         if (err == NULL)
                 err = make_context(c, alpn, &tls);
         if (err != NULL) {
-                stream_close(tcp);
+                stream_close(lower);
                 finish(c, NULL, err);
                 return;
         }
-        c->handshake = tls_start(c->loop, tls, tcp, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, c);
+        c->handshake = tls_start(c->loop, tls, lower, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, c);
 }
 
-static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
+static void on_transport(void *ctx, struct stream *s, struct error *err)
 {
         struct connect *c = ctx;
-        c->tunnel = NULL;
+        c->transport = NULL;
         if (err != NULL)
                 finish(c, NULL, err);
         else
-                shake_hands(c, tunnel);
-}
-
-static void on_dialled(void *ctx, int fd, struct error *err)
-{
-        struct connect *c = ctx;
-        const struct http_proxy *via = &c->way->via;
-        c->dial = NULL;
-        if (err != NULL) {
-                if (via->address[0] != '\0' && err->code != ERROR_CANCELLED)
-                        err = error_wrap(err, "the HTTP proxy at %s does not answer", via->address);
-                finish(c, NULL, err);
-                return;
-        }
-        struct stream *tcp = socket_stream(c->loop, fd);
-        if (via->address[0] == '\0')
-                shake_hands(c, tcp);
-        else
-                c->tunnel = http_tunnel_start(c->loop, tcp, via, str_of(c->way->address), MILLISECONDS(TIMEOUT_CONNECT),
-                                              on_tunnel, c);
+                shake_hands(c, s);
 }
 
 struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
                               void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
 {
         struct connect *c = NEW(struct connect);
+        const struct transport_target target = { .address = way->address, .via = &way->via };
+
         *c = (struct connect){ .loop = l, .way = way, .trust = trust, .done = done, .ctx = ctx };
-        const char *first = way->via.address[0] == '\0' ? way->address : way->via.address;
-        c->dial = dial_start(l, str_of(first), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, c);
+        c->transport = transport_start(l, &target, on_transport, c);
         return c;
 }
 
 void connect_cancel(struct connect *c)
 {
-        if (c->dial != NULL)
-                dial_cancel(c->dial);
-        else if (c->tunnel != NULL)
-                http_tunnel_cancel(c->tunnel);
+        if (c->transport != NULL)
+                transport_cancel(c->transport);
         else if (c->handshake != NULL)
                 tls_cancel(c->handshake);
 }
