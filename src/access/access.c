@@ -143,7 +143,7 @@ static bool names_login(const struct access_user *p, const Cteleport__V1__RoleCo
         return name_is_login(login) && any_login(p, c, is_same, &login);
 }
 
-static const Cteleport__V1__Role *denier_of_login(const struct access_user *p, struct str login)
+static const Cteleport__V1__Role *role_denying_login(const struct access_user *p, struct str login)
 {
         for (size_t i = 0; i < p->role_count; i++)
                 if (names_login(p, deny_of(p->roles[i]), login))
@@ -180,7 +180,7 @@ static bool collect(void *ctx, struct str login)
         struct collection *c = ctx;
         size_t at = place_of(c, login);
 
-        if ((at < c->count && str_equal(c->list[at], login)) || !name_is_login(login) || denier_of_login(c->user, login) != NULL)
+        if ((at < c->count && str_equal(c->list[at], login)) || !name_is_login(login) || role_denying_login(c->user, login) != NULL)
                 return false;
         if (c->count == LIMIT_CERT_NAMES) {
                 c->is_full = true;
@@ -209,7 +209,7 @@ struct error *access_logins(const struct access_user *p, struct arena *a, struct
 
 /* ---- nodes ---------------------------------------------------------------------------------------------------------- */
 
-static const Cteleport__V1__Role *denier_of_node(const struct access_user *p, const struct access_label *labels, size_t count)
+static const Cteleport__V1__Role *role_denying_node(const struct access_user *p, const struct access_label *labels, size_t count)
 {
         for (size_t i = 0; i < p->role_count; i++)
                 if (labels_match(deny_of(p->roles[i]), labels, count, true))
@@ -219,7 +219,7 @@ static const Cteleport__V1__Role *denier_of_node(const struct access_user *p, co
 
 bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count)
 {
-        if (denier_of_node(p, labels, label_count) != NULL)
+        if (role_denying_node(p, labels, label_count) != NULL)
                 return false;
         for (size_t i = 0; i < p->role_count; i++)
                 if (labels_match(allow_of(p->roles[i]), labels, label_count, false))
@@ -297,12 +297,12 @@ static void add_restrictions(const struct access_user *p, struct access_session 
 struct error *access_check_login(const struct access_user *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret)
 {
-        const Cteleport__V1__Role *denier = denier_of_node(p, labels, label_count);
+        const Cteleport__V1__Role *denying = role_denying_node(p, labels, label_count);
         struct access_session session = { 0 };
         bool reaches = false, grants = false;
 
-        if (denier != NULL)
-                return denied_by(no_node(p), denier, "node_labels");
+        if (denying != NULL)
+                return denied_by(no_node(p), denying, "node_labels");
         for (size_t i = 0; i < p->role_count; i++) {
                 const Cteleport__V1__RoleConditions *allow = allow_of(p->roles[i]);
 
@@ -317,9 +317,9 @@ struct error *access_check_login(const struct access_user *p, const struct acces
         }
         if (!reaches)
                 return no_node(p);
-        denier = denier_of_login(p, login);
-        if (denier != NULL)
-                return denied_by(no_login(p, login), denier, "logins");
+        denying = role_denying_login(p, login);
+        if (denying != NULL)
+                return denied_by(no_login(p, login), denying, "logins");
         if (!grants)
                 return no_login(p, login);
         add_restrictions(p, &session);

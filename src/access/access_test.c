@@ -26,7 +26,7 @@ static void fixture_release(struct fixture *f)
         arena_free(f->arena);
 }
 
-/* A role whose spec is the given YAML (flow style), not checked: what is stored may be older than a check. */
+/* A role whose spec is the given YAML (flow style), not checked: a stored role may be older than a check. */
 static const Cteleport__V1__Role *role_of(struct fixture *f, const char *spec)
 {
         ProtobufCMessage *msg = NULL;

@@ -15,14 +15,14 @@ struct instance_link {
         struct link *link; /* NULL: lost */
         struct timer *request_again;
         char *proxies_revision; /* of the current list; "" for none */
-        bool is_asking_identity, is_asking_proxies;
+        bool is_identity_requested, are_proxies_requested;
         bool is_reporting, is_stale; /* a report of the tunnels is pending; they have changed since */
         bool is_freed; /* the memory is freed when the pending requests are answered */
 };
 
 static void free_when_answered(struct instance_link *k)
 {
-        if (!k->is_freed || k->is_asking_identity || k->is_asking_proxies || k->is_reporting)
+        if (!k->is_freed || k->is_identity_requested || k->are_proxies_requested || k->is_reporting)
                 return;
         free(k->proxies_revision);
         free(k);
@@ -48,7 +48,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         const Cteleport__Internal__V1__Identity *msg = (const Cteleport__Internal__V1__Identity *)answer;
         struct host_identity id = { 0 };
 
-        k->is_asking_identity = false;
+        k->is_identity_requested = false;
         if (k->is_freed) {
                 error_free(err);
                 free_when_answered(k);
@@ -68,7 +68,7 @@ static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *
         struct instance_link *k = ctx;
         const Cteleport__Internal__V1__Proxies *list = (const Cteleport__Internal__V1__Proxies *)answer;
 
-        k->is_asking_proxies = false;
+        k->are_proxies_requested = false;
         if (k->is_freed) {
                 error_free(err);
                 free_when_answered(k);
@@ -93,7 +93,7 @@ static void request_identity(struct instance_link *k)
 
         request.role = role_of(k);
         request.have_serial = serial;
-        k->is_asking_identity = true;
+        k->is_identity_requested = true;
         link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_IDENTITY, &request.base,
                  &cteleport__internal__v1__identity__descriptor, HOURS(1), on_identity, k);
 }
@@ -103,7 +103,7 @@ static void request_proxies(struct instance_link *k)
         Cteleport__Internal__V1__ProxiesRequest request = CTELEPORT__INTERNAL__V1__PROXIES_REQUEST__INIT;
 
         request.have_revision = k->proxies_revision;
-        k->is_asking_proxies = true;
+        k->are_proxies_requested = true;
         link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES, &request.base,
                  &cteleport__internal__v1__proxies__descriptor, HOURS(1), on_proxies, k);
 }
@@ -149,9 +149,9 @@ static void on_request_again(void *ctx)
                 timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
                 return;
         }
-        if (!k->is_asking_identity)
+        if (!k->is_identity_requested)
                 request_identity(k);
-        if (!k->is_asking_proxies)
+        if (!k->are_proxies_requested)
                 request_proxies(k);
 }
 

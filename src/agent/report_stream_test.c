@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection's stream to a cluster that receives, answers and goes away as each test wants. */
+/* The report stream of one connection to a cluster that receives, answers and disconnects as each test defines. */
 #include "agent/report_stream.h"
 
 #include <setjmp.h>
@@ -330,7 +330,7 @@ static void reports_in_order_and_awaits_durability(void **state)
         AWAIT(f, f->acknowledged == 2);
 }
 
-static void repeats_after_a_loss_what_was_not_acknowledged(void **state)
+static void repeats_unacknowledged_events_after_a_loss(void **state)
 {
         struct fixture *f = *state;
 
@@ -348,7 +348,7 @@ static void repeats_after_a_loss_what_was_not_acknowledged(void **state)
         AWAIT(f, f->acknowledged == 3);
 }
 
-static void asks_again_after_a_loss_what_was_not_answered(void **state)
+static void repeats_an_unanswered_request_after_a_loss(void **state)
 {
         struct fixture *f = *state;
 
@@ -376,7 +376,7 @@ static void waits_for_a_cluster_that_is_away(void **state)
         assert_int_equal(f->refusal, 0);
 }
 
-static void keeps_no_more_on_its_way_than_the_cluster_takes(void **state)
+static void keeps_no_more_in_flight_than_the_cluster_accepts(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) first = BUF_MAX(64 * KiB);
@@ -406,7 +406,7 @@ static void gives_up_when_more_happens_than_can_be_kept(void **state)
         assert_int_equal(f->refusal, ERROR_RESOURCE_EXHAUSTED);
 }
 
-/* Others have what is kept for all; this one has little, until it has more than its share. */
+/* Other streams use the shared reserve; this one uses little until it exceeds its share. */
 static void ends_with_more_than_its_share_of_pending_events(void **state)
 {
         struct fixture *f = *state;
@@ -447,7 +447,7 @@ static void finishes_when_everything_is_durable(void **state)
         AWAIT(f, f->finishes == 1);
 }
 
-static void tells_those_who_wait_that_it_is_over(void **state)
+static void answers_waiting_callers_when_it_ends(void **state)
 {
         struct fixture *f = *state;
 
@@ -464,15 +464,15 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(reports_in_order_and_awaits_durability),
-                TEST(repeats_after_a_loss_what_was_not_acknowledged),
-                TEST(asks_again_after_a_loss_what_was_not_answered),
+                TEST(repeats_unacknowledged_events_after_a_loss),
+                TEST(repeats_an_unanswered_request_after_a_loss),
                 TEST(waits_for_a_cluster_that_is_away),
-                TEST(keeps_no_more_on_its_way_than_the_cluster_takes),
+                TEST(keeps_no_more_in_flight_than_the_cluster_accepts),
                 TEST(gives_up_when_more_happens_than_can_be_kept),
                 TEST(ends_with_more_than_its_share_of_pending_events),
                 TEST(ends_with_a_cluster_that_knows_nothing_of_it),
                 TEST(finishes_when_everything_is_durable),
-                TEST(tells_those_who_wait_that_it_is_over),
+                TEST(answers_waiting_callers_when_it_ends),
         };
 
         return cmocka_run_group_tests_name("report_stream", tests, NULL, NULL);

@@ -51,10 +51,10 @@ static void file_free(struct spool_file *f)
         recording_writer_free(f->writer);
         f->spool->waiting -= f->counted;
         if (f->user != NULL)
-                budget_give(f->user, f->taken);
+                budget_unreserve(f->user, f->taken);
         budget_drop(f->user);
         free(f->holes);
-        job_cancel(f->looking, check_free);
+        job_cancel(f->checking, check_free);
         job_cancel(f->writing, write_free);
         if (f->fd >= 0)
                 close(f->fd);
@@ -98,7 +98,7 @@ void spool_file_settle(struct spool_file *f)
 
         if (upload_is_busy(f) || !(f->is_closed || sp->is_closing))
                 return;
-        if ((f->writing != NULL || f->looking != NULL) && !sp->is_closing)
+        if ((f->writing != NULL || f->checking != NULL) && !sp->is_closing)
                 return;
         if (f->is_unwanted && f->is_damaged)
                 keep_damaged(f);
@@ -293,7 +293,7 @@ static struct error *take_room(struct spool *sp, struct budget_holder *user, siz
 
         if (budget_held(user) + len > sp->disk_free)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this user's recordings that the cluster has not received use half of the disk space for recordings");
-        if (budget_take(user, len))
+        if (budget_reserve(user, len))
                 return NULL;
         if (len > all->total - all->used)
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node has %d MiB of recordings that the cluster has not received, which is the maximum",
@@ -379,7 +379,7 @@ struct error *spool_begin(struct spool *sp, struct str session_id, struct str us
         if (err == NULL)
                 err = append(fd, 0, head);
         if (err != NULL) {
-                budget_give(holder, taken);
+                budget_unreserve(holder, taken);
                 budget_drop(holder);
                 recording_writer_free(w);
                 unlinkat(sp->dir, name, 0);
@@ -565,13 +565,13 @@ static void check_job(void *ctx)
         k->err = check(k);
 }
 
-static void on_looked(void *ctx)
+static void on_checked(void *ctx)
 {
         struct check *k = ctx;
         struct spool_file *f = k->file;
         AUTO_PTR(error) err = k->err;
 
-        f->looking = NULL;
+        f->checking = NULL;
         f->is_aborted = !k->has_ended;
         f->size = k->size;
         f->is_damaged = k->is_damaged;
@@ -624,7 +624,7 @@ static void find_one(struct spool *sp, const char *name)
         k->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         k->file->is_old = k->file->is_closed = true;
         sp->old_uploads++;
-        k->file->looking = loop_job(sp->loop, check_job, on_looked, k);
+        k->file->checking = loop_job(sp->loop, check_job, on_checked, k);
 }
 
 void spool_send_old(struct spool *sp)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all recordings together may take of a node's memory and disk. */
+/* Bounds of the memory and disk that all recordings of a node use together. */
 #include "agent/spool_testing.h"
 
 /* ---- a disk that is stuck ---------------------------------------------------------------------------------------------------- */
@@ -54,7 +54,7 @@ static size_t pending_of_all(struct spool_file *const *all, size_t count)
         return sum;
 }
 
-/* Each has what its terminal showed at once, which is six times as much in its recording. */
+/* Each holds one output of its terminal, which is six times as long in its recording. */
 static void recordings_share_a_bound_of_memory(void **state)
 {
         struct agent *s = *state;
@@ -78,7 +78,7 @@ static void recordings_share_a_bound_of_memory(void **state)
         get_unstuck();
         assert_in_range(most, LIMIT_SPOOL_WAITING_ALL, LIMIT_SPOOL_WAITING_ALL + 8 * sizeof shown);
         assert_true(was_full);
-        assert_int_equal(waiting, RECORDINGS); /* also those that have nothing */
+        assert_int_equal(waiting, RECORDINGS); /* also empty ones */
         await(s, !s->is_full && pending_of_all(all, RECORDINGS) == 0);
         for (size_t i = 0; i < RECORDINGS; i++) {
                 assert_false(spool_must_wait(all[i]));
@@ -104,7 +104,7 @@ static void sizes_of_a_terminal_wait_like_its_bytes(void **state)
 
 /* ---- a folder that is full ----------------------------------------------------------------------------------------------------- */
 
-/* A file of an earlier run that leaves so much room; it takes none of the disk. */
+/* A sparse file of an earlier run that leaves this much of the limit. */
 static void given_room_left(struct agent *s, off_t room)
 {
         AUTO_MEM char *path = path_in(s->dir, "22222222-2222-4222-8222-222222222222.damaged");

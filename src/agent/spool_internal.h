@@ -28,11 +28,11 @@ enum {
 };
 
 _Static_assert((int)SPOOL_PIECE <= (int)LIMIT_RECORD_CHUNK && (int)SPOOL_BUDGET <= (int)LIMIT_UNREAD_OUTPUT / 2,
-               "the sessions' own words go over the same connection");
+               "the messages of sessions use the same connection");
 
 struct upload {
         struct rpc_client_call *call; /* NULL: none under way */
-        bool is_asking;               /* a client of auth is requested */
+        bool is_request_pending;      /* a client of auth is requested */
         struct job *reading;          /* of the next piece; NULL: none */
         bool has_offset;              /* auth has sent the offset to begin at */
         bool has_finished_sending;     /* RecordFinish was sent */
@@ -76,7 +76,7 @@ struct spool_file {
         struct recording_writer *writer;
         struct instant begun, synced;
         struct timer *sync;    /* until the next sync of written data */
-        struct job *looking;   /* the job that reads files of an earlier run; NULL: none */
+        struct job *checking;  /* the job that reads files of an earlier run; NULL: none */
         struct job *writing;   /* NULL: none */
         size_t writing_len;    /* bytes that this job writes */
         bool is_dirty;         /* something was written and not synced */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recordings on their way: a disk that may be full, a cluster that may be away, slow, forgetful or unwilling. What it has in
- * the end is compared with what the terminal showed.
+ * The transfer of recordings: the disk may be full; the cluster may be unreachable or slow, lose data or refuse it. The
+ * stored recording is compared with the output of the terminal.
  */
 #include "agent/spool_testing.h"
 
@@ -39,7 +39,7 @@ static void sends_while_the_session_lasts(void **state)
         assert_kept(first_id, STR("first second"), true);
 }
 
-static void tells_the_cluster_nothing_before_it_may(void **state)
+static void sends_no_recording_before_it_is_permitted(void **state)
 {
         struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
@@ -102,14 +102,14 @@ static void sends_no_more_than_is_acknowledged(void **state)
         spool_publish(f);
         spool_publish(g);
         await(s, kept_of(str_of(first_id))->streams == 1);
-        s->is_deaf = true;
+        s->is_unresponsive = true;
         pour(s, f, buf_str(&flood));
         pour(s, g, buf_str(&flood));
         for (int i = 0; i < 2000; i++)
                 turn(s, 1);
         size_t sent = kept_of(str_of(first_id))->bytes.len + kept_of(STR("22222222-2222-4222-8222-222222222222"))->bytes.len;
         assert_in_range(sent, 100000, 600000);
-        s->is_deaf = false;
+        s->is_unresponsive = false;
         break_connection();
         spool_finish(f);
         spool_finish(g);
@@ -118,7 +118,7 @@ static void sends_no_more_than_is_acknowledged(void **state)
         assert_kept("22222222-2222-4222-8222-222222222222", buf_str(&flood), true);
 }
 
-static void keeps_what_the_cluster_refuses(void **state)
+static void keeps_recordings_that_the_cluster_refuses(void **state)
 {
         struct agent *s = *state;
         struct spool_file *f = begin(s, first_id);
@@ -151,7 +151,7 @@ static void copy_file(const char *from, const char *to, size_t max)
         close(out);
 }
 
-static void sends_what_a_killed_run_left(void **state)
+static void sends_recordings_of_a_killed_run(void **state)
 {
         struct agent *s = *state;
         char path[128], copy[128];
@@ -210,7 +210,7 @@ static void damage(const char *path, off_t at, size_t len)
         close(fd);
 }
 
-/* What was shown stands there but for one part of it, and as many bytes as the file had. */
+/* The output is stored except for one part of it, and the size is that of the file. */
 static void assert_around(struct str expected, size_t least_lost, size_t most_lost, off_t size)
 {
         AUTO(buf) shown = BUF_MAX(KEPT_MAX);
@@ -229,7 +229,7 @@ static void assert_around(struct str expected, size_t least_lost, size_t most_lo
         assert_memory_equal(shown.ptr + same, expected.ptr + expected.len - (shown.len - same), shown.len - same);
 }
 
-static void sends_what_stands_around_a_damaged_chunk(void **state)
+static void sends_the_chunks_around_a_damaged_one(void **state)
 {
         static const struct {
                 off_t at;
@@ -268,7 +268,7 @@ static void sends_what_stands_around_a_damaged_chunk(void **state)
         }
 }
 
-static void ends_while_it_looks_at_what_an_earlier_run_left(void **state)
+static void ends_while_it_checks_files_of_an_earlier_run(void **state)
 {
         struct agent *s = *state;
         char path[128];
@@ -293,7 +293,7 @@ static void ends_while_it_looks_at_what_an_earlier_run_left(void **state)
         assert_kept(first_id, buf_str(&flood), true);
 }
 
-static void keeps_a_recording_whose_end_is_damaged(void **state)
+static void keeps_a_recording_with_a_damaged_end(void **state)
 {
         struct agent *s = *state;
         char path[128], kept[128];
@@ -302,7 +302,7 @@ static void keeps_a_recording_whose_end_is_damaged(void **state)
         off_t size = size_of(path);
         bool has_ended;
 
-        damage(path, size - 30, 1); /* in the body of the end, which is there as a whole: no crash leaves that */
+        damage(path, size - 30, 1); /* in the body of the last chunk, which is complete: no crash leaves this state */
         s->is_away = false;
         s->spool = spool_open(s, s->dir);
         snprintf(kept, sizeof kept, "%s/%s.damaged", s->dir, first_id);
@@ -345,7 +345,7 @@ static void sends_many_of_an_earlier_run_and_no_other_files(void **state)
 
 /* ---- the disk -------------------------------------------------------------------------------------------------------------- */
 
-static void tells_when_the_disk_takes_no_more(void **state)
+static void reports_a_full_disk(void **state)
 {
         struct agent *s = *state;
         AUTO(buf) flood = a_flood(1 * MiB);
@@ -362,7 +362,7 @@ static void tells_when_the_disk_takes_no_more(void **state)
         spool_output(f, STR("dropped"));
         spool_finish(f);
         await(s, files_in(s->dir) == 0);
-        /* What was whole before is there, and known not to be all. */
+        /* The intact part is stored and marked as incomplete. */
         const struct kept *k = kept_of(str_of(first_id));
         assert_true(k->is_aborted);
         assert_true(shown_in(buf_str(&k->bytes), &shown, &has_ended));
@@ -371,7 +371,7 @@ static void tells_when_the_disk_takes_no_more(void **state)
         assert_memory_equal(shown.ptr, flood.ptr, shown.len);
 }
 
-static void says_at_once_when_nothing_can_be_begun(void **state)
+static void fails_at_once_when_no_recording_can_be_started(void **state)
 {
         struct agent *s = *state;
         const struct recording_header header = { .columns = 80, .rows = 24 };
@@ -393,7 +393,7 @@ static void on_drained(void *ctx)
         s->drained++;
 }
 
-static void tells_when_it_is_drained(void **state)
+static void reports_when_it_is_drained(void **state)
 {
         struct agent *s = *state;
         AUTO(buf) flood = a_flood(2 * MiB);
@@ -413,19 +413,19 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
                 T(sends_a_recording_and_forgets_it),
                 T(sends_while_the_session_lasts),
-                T(tells_the_cluster_nothing_before_it_may),
+                T(sends_no_recording_before_it_is_permitted),
                 T(loses_nothing_when_connections_break),
                 T(waits_for_a_cluster_that_is_away),
                 T(sends_no_more_than_is_acknowledged),
-                T(keeps_what_the_cluster_refuses),
-                T(sends_what_a_killed_run_left),
-                T(sends_what_stands_around_a_damaged_chunk),
-                T(ends_while_it_looks_at_what_an_earlier_run_left),
-                T(keeps_a_recording_whose_end_is_damaged),
+                T(keeps_recordings_that_the_cluster_refuses),
+                T(sends_recordings_of_a_killed_run),
+                T(sends_the_chunks_around_a_damaged_one),
+                T(ends_while_it_checks_files_of_an_earlier_run),
+                T(keeps_a_recording_with_a_damaged_end),
                 T(sends_many_of_an_earlier_run_and_no_other_files),
-                T(tells_when_the_disk_takes_no_more),
-                T(says_at_once_when_nothing_can_be_begun),
-                T(tells_when_it_is_drained),
+                T(reports_a_full_disk),
+                T(fails_at_once_when_no_recording_can_be_started),
+                T(reports_when_it_is_drained),
 #undef T
         };
 

@@ -49,7 +49,7 @@ struct agent {
         bool is_away;                /* cannot be reached */
         enum error_code refusal;     /* of every recording; 0: none */
         size_t breaks_after;         /* bytes, then the connection breaks, once; 0: never */
-        bool is_deaf;                /* reads, but acknowledges nothing */
+        bool is_unresponsive;        /* reads, but acknowledges nothing */
         int requested;
 
         struct error *failure;       /* the error that a session got */
@@ -57,7 +57,7 @@ struct agent {
         bool is_full;             /* as reported to the producers */
 };
 
-static struct agent *world; /* for the server's callbacks */
+static struct agent *testbed; /* for the server's callbacks */
 
 /* ---- the cluster --------------------------------------------------------------------------------------------- */
 
@@ -68,12 +68,12 @@ struct stream_of {
 
 static inline UNUSED struct kept *kept_of(struct str id)
 {
-        struct kept *k = map_get(&world->kept, id);
+        struct kept *k = map_get(&testbed->kept, id);
 
         if (k == NULL) {
                 k = NEW(struct kept);
                 k->bytes = BUF_MAX(KEPT_MAX);
-                map_put(&world->kept, id, k);
+                map_put(&testbed->kept, id, k);
         }
         return k;
 }
@@ -84,22 +84,22 @@ static inline UNUSED void acknowledge(struct stream_of *s)
 
         down.offset = (int64_t)s->kept->bytes.len;
         down.is_finished = s->kept->is_finished;
-        if (!world->is_deaf)
+        if (!testbed->is_unresponsive)
                 rpc_call_send(s->call, &down.base);
 }
 
 static inline UNUSED void break_connection(void)
 {
-        world->breaks_after = 0;
-        rpc_server_close(world->server);
-        world->server = NULL;
+        testbed->breaks_after = 0;
+        rpc_server_close(testbed->server);
+        testbed->server = NULL;
 }
 
 static inline UNUSED void take_chunk(struct stream_of *s, const Cteleport__V1__RecordChunk *chunk)
 {
         assert_int_equal(chunk->offset, s->kept->bytes.len);
         buf_put(&s->kept->bytes, pb_str(chunk->data));
-        if (world->breaks_after > 0 && s->kept->bytes.len >= world->breaks_after)
+        if (testbed->breaks_after > 0 && s->kept->bytes.len >= testbed->breaks_after)
                 break_connection(); /* the bytes are stored, but no acknowledgement is sent */
         else
                 acknowledge(s);
@@ -111,8 +111,8 @@ static inline UNUSED void on_message(void *ctx, const ProtobufCMessage *msg)
         const Cteleport__V1__RecordUp *up = (const Cteleport__V1__RecordUp *)msg;
 
         if (up->payload_case == CTELEPORT__V1__RECORD_UP__PAYLOAD_OPEN) {
-                if (world->refusal != 0) {
-                        rpc_call_finish(s->call, error_new(world->refusal, "the cluster does not want it"));
+                if (testbed->refusal != 0) {
+                        rpc_call_finish(s->call, error_new(testbed->refusal, "the cluster does not want it"));
                         free(s);
                         return;
                 }
@@ -162,15 +162,15 @@ static const struct rpc_method *const methods[] = { &method_record, NULL };
 
 static inline UNUSED void on_server_closed(void *caller)
 {
-        if (caller == (void *)world->connection)
-                world->server = NULL;
+        if (caller == (void *)testbed->connection)
+                testbed->server = NULL;
 }
 
 static inline UNUSED void on_client_closed(void *ctx UNUSED, struct error *err)
 {
         error_free(err);
-        rpc_client_close(world->client);
-        world->client = NULL;
+        rpc_client_close(testbed->client);
+        testbed->client = NULL;
 }
 
 static inline UNUSED void connect_client(struct agent *s)
@@ -184,7 +184,7 @@ static inline UNUSED void connect_client(struct agent *s)
         s->client = rpc_client_new(&s->loop, theirs, "auth", on_client_closed, s);
 }
 
-/* ---- what the spool needs of its service ----------------------------------------------------------------------- */
+/* ---- stand-ins for the service of the spool --------------------------------------------------------------------- */
 
 struct loop *agent_loop(struct agent *s)
 {
@@ -201,13 +201,13 @@ static inline UNUSED void answer(void *ctx)
         struct waiting w = *(struct waiting *)ctx;
 
         free(ctx);
-        if (world->is_away) {
+        if (testbed->is_away) {
                 w.done(w.ctx, NULL, error_new(ERROR_UNAVAILABLE, "the cluster is away"));
                 return;
         }
-        if (world->client == NULL)
-                connect_client(world);
-        w.done(w.ctx, world->client, NULL);
+        if (testbed->client == NULL)
+                connect_client(testbed);
+        w.done(w.ctx, testbed->client, NULL);
 }
 
 void agent_request_auth(struct agent *s, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
@@ -219,13 +219,13 @@ void agent_request_auth(struct agent *s, void (*done)(void *ctx, struct rpc_clie
         loop_defer(&s->loop, answer, w);
 }
 
-/* ---- the world ---------------------------------------------------------------------------------------------------- */
+/* ---- the testbed ---------------------------------------------------------------------------------------------------- */
 
 static inline UNUSED int set_up(void **state)
 {
         struct agent *s = NEW(struct agent);
 
-        world = s;
+        testbed = s;
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         fake_clock_init(&s->clock, 1700000000);
         assert_null(loop_init(&s->loop, &s->clock.clock));

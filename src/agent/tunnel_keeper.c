@@ -3,8 +3,8 @@
  * Keeps a reverse tunnel to each proxy of the cluster, so that each proxy can reach this host for its users.
  *
  * Several proxies may share one address, and chance decides which of them answers. A connection to a proxy that has
- * a tunnel already is closed, and the place dials again; a connection to another proxy on the list becomes the
- * tunnel of that proxy's place.
+ * a tunnel already is closed, and the entry dials again; a connection to another proxy on the list becomes the
+ * tunnel of that proxy's entry.
  */
 #include <stdlib.h>
 
@@ -16,12 +16,12 @@
 #include "net/tls.h"
 #include "pki/cert.h"
 
-struct place;
+struct proxy_entry;
 
-/* An open tunnel. While its proxy drains it, it has no place any more, and it closes when its streams have ended. */
+/* An open tunnel. While its proxy drains it, it has no entry any more, and it closes when its streams have ended. */
 struct open_tunnel {
         struct tunnel_keeper *all;
-        struct place *place;
+        struct proxy_entry *proxy_entry;
         struct tunnel_server *server;
         char *proxy_id;
         char *host_id; /* ID of this host when the tunnel was opened */
@@ -29,9 +29,9 @@ struct open_tunnel {
 };
 
 /* The state for one proxy on the list. */
-struct place {
+struct proxy_entry {
         struct tunnel_keeper *all;
-        struct place *next, **at;
+        struct proxy_entry *next, **at;
         char *proxy_id; /* "": any proxy that answers */
         char *addr;
         bool is_listed, is_removed; /* removed: freed when its connect is cancelled */
@@ -49,7 +49,7 @@ struct place {
 struct tunnel_keeper {
         struct agent *agent; /* NULL: freed, and waits for cancelled connects */
         struct loop *loop;
-        struct place *places;
+        struct proxy_entry *entries;
         struct open_tunnel *open;
         bool is_draining;
 };
@@ -60,11 +60,11 @@ static void dial(void *ctx);
 
 static void free_when_empty(struct tunnel_keeper *t)
 {
-        if (t->agent == NULL && t->places == NULL)
+        if (t->agent == NULL && t->entries == NULL)
                 free(t);
 }
 
-static void place_free(struct place *p)
+static void entry_free(struct proxy_entry *p)
 {
         *p->at = p->next;
         if (p->next != NULL)
@@ -77,38 +77,38 @@ static void place_free(struct place *p)
         free(p);
 }
 
-static void place_remove(struct place *p)
+static void entry_remove(struct proxy_entry *p)
 {
         p->is_removed = true;
         timer_stop(p->retry);
         if (p->connect != NULL)
-                connect_cancel(p->connect); /* on_connected frees the place */
+                connect_cancel(p->connect); /* on_connected frees the entry */
         else
-                place_free(p);
+                entry_free(p);
 }
 
-static struct place *place_new(struct tunnel_keeper *t, const char *proxy_id, const char *addr)
+static struct proxy_entry *entry_new(struct tunnel_keeper *t, const char *proxy_id, const char *addr)
 {
-        struct place *p = NEW(struct place);
+        struct proxy_entry *p = NEW(struct proxy_entry);
 
-        *p = (struct place){
+        *p = (struct proxy_entry){
                 .all = t,
-                .next = t->places,
-                .at = &t->places,
+                .next = t->entries,
+                .at = &t->entries,
                 .proxy_id = str_dup(str_of(proxy_id)),
                 .addr = str_dup(str_of(addr)),
                 .backoff = { .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) },
         };
         if (p->next != NULL)
                 p->next->at = &p->next;
-        t->places = p;
+        t->entries = p;
         p->retry = timer_new(t->loop, dial, p);
         return p;
 }
 
-static struct place *place_of(struct tunnel_keeper *t, struct str proxy_id)
+static struct proxy_entry *entry_of(struct tunnel_keeper *t, struct str proxy_id)
 {
-        for (struct place *p = t->places; p != NULL; p = p->next)
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 if (!p->is_removed && str_equal(str_of(p->proxy_id), proxy_id))
                         return p;
         return NULL;
@@ -130,7 +130,7 @@ size_t tunnel_keeper_count(const struct tunnel_keeper *t)
         size_t count = 0;
 
         for (const struct open_tunnel *o = t->open; o != NULL; o = o->next)
-                count += o->place != NULL;
+                count += o->proxy_entry != NULL;
         return count;
 }
 
@@ -142,19 +142,19 @@ static void report_count(struct tunnel_keeper *t)
 
 /* ---- an open tunnel -------------------------------------------------------------------------------------------- */
 
-/* Separates the tunnel from its place. The place dials again, or is removed if the cluster has no such proxy any more. */
-static void leave_place(struct open_tunnel *o)
+/* Separates the tunnel from its entry. The entry dials again, or is removed if the cluster has no such proxy any more. */
+static void detach_entry(struct open_tunnel *o)
 {
-        struct place *p = o->place;
+        struct proxy_entry *p = o->proxy_entry;
 
-        o->place = NULL;
+        o->proxy_entry = NULL;
         if (p == NULL)
                 return;
         p->open = NULL;
         if (p->is_listed)
                 timer_start(p->retry, backoff_next(&p->backoff));
         else
-                place_remove(p);
+                entry_remove(p);
         report_count(o->all);
 }
 
@@ -194,11 +194,11 @@ static void on_end(void *ctx, struct error *err)
 {
         struct open_tunnel *o = ctx;
 
-        if (o->place != NULL && !o->all->is_draining)
+        if (o->proxy_entry != NULL && !o->all->is_draining)
                 log_info("A reverse tunnel is lost, it is opened again", LOG_C("proxy", o->proxy_id),
-                         LOG_C("addr", o->place->addr), LOG_ERR(err));
+                         LOG_C("addr", o->proxy_entry->addr), LOG_ERR(err));
         error_free(err);
-        leave_place(o);
+        detach_entry(o);
         open_tunnel_free(o);
 }
 
@@ -206,16 +206,16 @@ static void on_drain(void *ctx)
 {
         struct open_tunnel *o = ctx;
 
-        if (o->place != NULL)
+        if (o->proxy_entry != NULL)
                 log_info("A proxy drains its tunnel: open connections continue, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
-        leave_place(o);
+        detach_entry(o);
 }
 
 static const struct tunnel_server_events tunnel_events = {
         .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end, .on_drain = on_drain,
 };
 
-static void settle(struct place *p, struct stream *tls, struct str proxy_id)
+static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_id)
 {
         struct tunnel_keeper *t = p->all;
         struct open_tunnel *o = NEW(struct open_tunnel);
@@ -227,8 +227,8 @@ static void settle(struct place *p, struct stream *tls, struct str proxy_id)
         bool is_renewal = p->open != NULL;
         p->is_renewing = false;
         if (p->open != NULL)
-                p->open->place = NULL; /* the proxy drains the old tunnel, whose streams continue */
-        *o = (struct open_tunnel){ .all = t, .place = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
+                p->open->proxy_entry = NULL; /* the proxy drains the old tunnel, whose streams continue */
+        *o = (struct open_tunnel){ .all = t, .proxy_entry = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
                                    .host_id = str_dup(t->agent->identity->id.host_id) };
         if (o->next != NULL)
                 o->next->at = &o->next;
@@ -250,20 +250,20 @@ static struct error *read_proxy_id(const struct stream *tls, struct arena *a, st
         return NULL;
 }
 
-/* The place for a tunnel to this proxy; NULL: the proxy has a tunnel already, or is not on the list. */
-static struct place *place_for(struct place *dialled, struct str proxy_id)
+/* The entry for a tunnel to this proxy; NULL: the proxy has a tunnel already, or is not on the list. */
+static struct proxy_entry *entry_for(struct proxy_entry *dialled, struct str proxy_id)
 {
-        struct place *its = place_of(dialled->all, proxy_id);
+        struct proxy_entry *its = entry_of(dialled->all, proxy_id);
 
         for (const struct open_tunnel *o = dialled->all->open; o != NULL; o = o->next)
-                if (o->place != NULL && str_equal(str_of(o->proxy_id), proxy_id))
-                        return o->place->is_renewing ? o->place : NULL;
+                if (o->proxy_entry != NULL && str_equal(str_of(o->proxy_id), proxy_id))
+                        return o->proxy_entry->is_renewing ? o->proxy_entry : NULL;
         if (its != NULL)
                 return its;
         return dialled->proxy_id[0] == '\0' ? dialled : NULL;
 }
 
-static void report_failure(struct place *p, const struct error *err)
+static void report_failure(struct proxy_entry *p, const struct error *err)
 {
         if (p->reported != NULL && strcmp(p->reported, err->what) == 0)
                 return;
@@ -273,24 +273,24 @@ static void report_failure(struct place *p, const struct error *err)
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
 
-/* Whether the place needs a new tunnel. */
-static bool wants_tunnel(const struct place *p)
+/* Whether the entry needs a new tunnel. */
+static bool wants_tunnel(const struct proxy_entry *p)
 {
         return (p->open == NULL || p->is_renewing) && !p->all->is_draining;
 }
 
-static void try_again(struct place *p)
+static void try_again(struct proxy_entry *p)
 {
         if (wants_tunnel(p))
                 timer_start(p->retry, backoff_next(&p->backoff));
 }
 
-static void take(struct place *p, struct stream *tls)
+static void take(struct proxy_entry *p, struct stream *tls)
 {
         AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
         struct str proxy_id;
         struct error *err = read_proxy_id(tls, a, &proxy_id);
-        struct place *taker = err == NULL ? place_for(p, proxy_id) : NULL;
+        struct proxy_entry *taker = err == NULL ? entry_for(p, proxy_id) : NULL;
 
         if (err != NULL)
                 report_failure(p, err);
@@ -305,7 +305,7 @@ static void take(struct place *p, struct stream *tls)
 
 static void on_connected(void *ctx, struct stream *tls, struct error *err)
 {
-        struct place *p = ctx;
+        struct proxy_entry *p = ctx;
 
         bool is_outdated = p->all->agent != NULL && p->identity != p->all->agent->identity;
 
@@ -315,8 +315,8 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
         if (p->is_removed) {
                 stream_close(tls);
                 error_free(err);
-                place_free(p);
-        } else if (!wants_tunnel(p)) { /* another place's connection has led to this proxy meanwhile */
+                entry_free(p);
+        } else if (!wants_tunnel(p)) { /* another entry's connection has led to this proxy meanwhile */
                 stream_close(tls);
                 error_free(err);
         } else if (is_outdated) { /* the identity has changed: the old one opens no tunnel, and its failures do not count */
@@ -334,7 +334,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
 
 static void dial(void *ctx)
 {
-        struct place *p = ctx;
+        struct proxy_entry *p = ctx;
         struct held_identity *identity = p->all->agent->identity;
 
         if (identity == NULL || !wants_tunnel(p) || p->connect != NULL)
@@ -355,10 +355,10 @@ static void dial(void *ctx)
 
 /* ---- the list ----------------------------------------------------------------------------------------------------- */
 
-/* Gives the place without a proxy ID the ID of the proxy to which its tunnel leads. */
-static struct place *name_place(struct tunnel_keeper *t, const char *proxy_id)
+/* Gives the entry without a proxy ID the ID of the proxy to which its tunnel leads. */
+static struct proxy_entry *name_entry(struct tunnel_keeper *t, const char *proxy_id)
 {
-        struct place *p = place_of(t, STR(""));
+        struct proxy_entry *p = entry_of(t, STR(""));
 
         if (p == NULL || p->open == NULL || strcmp(p->open->proxy_id, proxy_id) != 0)
                 return NULL;
@@ -369,12 +369,12 @@ static struct place *name_place(struct tunnel_keeper *t, const char *proxy_id)
 
 static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAddress *proxy)
 {
-        struct place *p = place_of(t, str_of(proxy->host_id));
+        struct proxy_entry *p = entry_of(t, str_of(proxy->host_id));
 
         if (p == NULL)
-                p = name_place(t, proxy->host_id);
+                p = name_entry(t, proxy->host_id);
         if (p == NULL)
-                p = place_new(t, proxy->host_id, proxy->addr);
+                p = entry_new(t, proxy->host_id, proxy->addr);
         p->is_listed = true;
         if (strcmp(p->addr, proxy->addr) != 0) {
                 free(p->addr);
@@ -387,14 +387,14 @@ static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAd
 
 void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies)
 {
-        for (struct place *p = t->places; p != NULL; p = p->next)
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 p->is_listed = false;
         for (size_t i = 0; i < proxies->n_proxies; i++)
                 list(t, proxies->proxies[i]);
-        for (struct place *p = t->places, *next; p != NULL; p = next) {
+        for (struct proxy_entry *p = t->entries, *next; p != NULL; p = next) {
                 next = p->next;
                 if (!p->is_listed && !p->is_removed && p->open == NULL)
-                        place_remove(p);
+                        entry_remove(p);
         }
 }
 
@@ -405,7 +405,7 @@ static void close_foreign(struct tunnel_keeper *t, struct str host_id)
                 next = o->next;
                 if (str_equal(str_of(o->host_id), host_id))
                         continue;
-                leave_place(o);
+                detach_entry(o);
                 open_tunnel_free(o);
         }
 }
@@ -413,7 +413,7 @@ static void close_foreign(struct tunnel_keeper *t, struct str host_id)
 void tunnel_keeper_renew(struct tunnel_keeper *t)
 {
         close_foreign(t, t->agent->identity->id.host_id);
-        for (struct place *p = t->places; p != NULL; p = p->next) {
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next) {
                 if (p->is_removed)
                         continue;
                 p->is_renewing = p->open != NULL;
@@ -433,7 +433,7 @@ struct tunnel_keeper *tunnel_keeper_new(struct agent *a)
 void tunnel_keeper_drain(struct tunnel_keeper *t)
 {
         t->is_draining = true;
-        for (struct place *p = t->places; p != NULL; p = p->next)
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 timer_stop(p->retry);
 }
 
@@ -443,11 +443,11 @@ void tunnel_keeper_free(struct tunnel_keeper *t)
                 return;
         while (t->open != NULL)
                 open_tunnel_free(t->open);
-        for (struct place *p = t->places, *next; p != NULL; p = next) {
+        for (struct proxy_entry *p = t->entries, *next; p != NULL; p = next) {
                 next = p->next;
                 p->open = NULL;
                 if (!p->is_removed)
-                        place_remove(p);
+                        entry_remove(p);
         }
         t->agent = NULL;
         free_when_empty(t);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Places, dials and tunnels, with stand-ins for the network: each dial waits until the test says who answers. */
+/* Entries, dials and tunnels, with stand-ins for the network: each dial waits until the test chooses the proxy that answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ static struct fixture {
         struct tunnel_server *tunnels[DIALS_MAX];
         size_t open;
         int closed_streams;
-        int requests;             /* that came to the service */
+        int requests;             /* received by the service */
         enum error_code refusal; /* of the last that did not */
         struct held_identity identities[2];
 } *fixture;
@@ -205,7 +205,7 @@ static void wait_for(struct fixture *f, struct duration by)
         turn(f);
 }
 
-/* What the cluster says: pairs of host ID and address. */
+/* The list of the cluster: pairs of host ID and address. */
 static void set(struct fixture *f, const char *const *pairs)
 {
         Cteleport__Internal__V1__Proxies list = CTELEPORT__INTERNAL__V1__PROXIES__INIT;
@@ -331,7 +331,7 @@ static void opens_a_lost_tunnel_again(void **state)
         assert_int_equal(f->open, 1);
 }
 
-static void leaves_a_proxy_that_ends_what_is_open(void **state)
+static void leaves_a_proxy_that_ends_its_streams(void **state)
 {
         struct fixture *f = *state;
 
@@ -354,10 +354,10 @@ static void forgets_proxies_that_are_gone(void **state)
 
         SET(f, ONE, "one:443", TWO, "two:443");
         answer(f, "one:443", ONE);
-        SET(f, TWO, "two:443"); /* what is open stays, for the list may lag */
+        SET(f, TWO, "two:443"); /* open tunnels stay, since the list may be outdated */
         assert_int_equal(f->open, 1);
         f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "gone"));
-        SET(f, ONE, "one:443"); /* and a dial that nobody wants is cancelled */
+        SET(f, ONE, "one:443"); /* and an unneeded dial is cancelled */
         assert_int_equal(f->dial_count, 1);
         answer(f, "one:443", ONE);
 }
@@ -403,13 +403,13 @@ static void renews_its_tunnels_at_once(void **state)
         SET(f, ONE, "one:443");
         answer(f, "one:443", ONE);
         renew(f, STR("first"));
-        assert_int_equal(f->open, 1); /* what is open goes on, until the proxy ends it */
+        assert_int_equal(f->open, 1); /* open tunnels continue until the proxy ends them */
         answer(f, "one:443", ONE);
         assert_int_equal(f->open, 2);
         assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 1);
 }
 
-static void closes_what_was_opened_under_another_id(void **state)
+static void closes_a_tunnel_opened_under_another_id(void **state)
 {
         struct fixture *f = *state;
 
@@ -483,12 +483,12 @@ int main(void)
                 TEST(reaches_all_proxies_behind_one_address),
                 TEST(learns_the_name_of_the_proxy_that_answered_first),
                 TEST(opens_a_lost_tunnel_again),
-                TEST(leaves_a_proxy_that_ends_what_is_open),
+                TEST(leaves_a_proxy_that_ends_its_streams),
                 TEST(forgets_proxies_that_are_gone),
                 TEST(dials_a_proxy_where_it_is_now),
                 TEST(opens_nothing_while_it_ends),
                 TEST(renews_its_tunnels_at_once),
-                TEST(closes_what_was_opened_under_another_id),
+                TEST(closes_a_tunnel_opened_under_another_id),
                 TEST(opens_nothing_with_an_identity_that_was_replaced),
                 TEST(dials_the_proxy_of_its_own_machine_directly),
                 TEST(refuses_requests_for_another_service_or_kind),

@@ -76,7 +76,7 @@ void upload_release(struct spool_file *f)
 
 bool upload_is_busy(const struct spool_file *f)
 {
-        return f->upload.call != NULL || f->upload.is_asking || (f->upload.reading != NULL && !f->spool->is_closing);
+        return f->upload.call != NULL || f->upload.is_request_pending || (f->upload.reading != NULL && !f->spool->is_closing);
 }
 
 static void stop(struct spool_file *f)
@@ -356,7 +356,7 @@ static void on_client(void *ctx, struct rpc_client *client, struct error *err)
 {
         struct spool_file *f = ctx;
 
-        f->upload.is_asking = false;
+        f->upload.is_request_pending = false;
         if (err != NULL)
                 try_later(f, err);
         else if (f->is_published)
@@ -379,9 +379,9 @@ void upload_advance(struct spool_file *f)
                 return;
         }
         if (u->call == NULL) {
-                if (u->is_asking || u->reading != NULL || timer_is_running(u->retry))
+                if (u->is_request_pending || u->reading != NULL || timer_is_running(u->retry))
                         return;
-                u->is_asking = true;
+                u->is_request_pending = true;
                 agent_request_auth(f->spool->agent, on_client, f);
                 return;
         }

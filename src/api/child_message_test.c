@@ -15,7 +15,7 @@ static struct buf message(const struct child_message *m)
         return out;
 }
 
-static void reads_what_it_writes(void **state)
+static void reads_the_messages_it_writes(void **state)
 {
         const struct child_message m = { CHILD_SENT_HELPER_CHECK, -7, "connection", "text", NULL };
         AUTO(buf) packet = message(&m);
@@ -30,7 +30,7 @@ static void reads_what_it_writes(void **state)
         assert_string_equal(read.hint, "");
 }
 
-static void cuts_what_is_too_long(void **state)
+static void cuts_text_that_is_too_long(void **state)
 {
         AUTO_MEM char *longest = mem_alloc(20 * KiB);
         struct child_message read;
@@ -53,7 +53,7 @@ static void assert_malformed(struct str packet)
         assert_code(child_message_parse(packet, &read), ERROR_INVALID_ARGUMENT);
 }
 
-static void refuses_every_prefix_and_what_follows(void **state)
+static void refuses_every_prefix_and_every_extension_of_a_message(void **state)
 {
         AUTO(buf) packet = message(&(struct child_message){ CHILD_SENT_SSHD_START, 0, "name", "text", "hint" });
 
@@ -68,7 +68,7 @@ static void refuses_every_prefix_and_what_follows(void **state)
 
 static void refuses_each_of_the_table(void **state)
 {
-        /* what is at an offset of a good message instead; the message: kind 4, name "name" */
+        /* bytes that replace those at an offset of a valid message: kind 4, name "name" */
         static const struct {
                 size_t offset;
                 char byte;
@@ -100,9 +100,9 @@ static void only_common_messages_need_no_right(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(reads_what_it_writes),
-                cmocka_unit_test(cuts_what_is_too_long),
-                cmocka_unit_test(refuses_every_prefix_and_what_follows),
+                cmocka_unit_test(reads_the_messages_it_writes),
+                cmocka_unit_test(cuts_text_that_is_too_long),
+                cmocka_unit_test(refuses_every_prefix_and_every_extension_of_a_message),
                 cmocka_unit_test(refuses_each_of_the_table),
                 cmocka_unit_test(only_common_messages_need_no_right),
         };

@@ -20,7 +20,7 @@
 typedef Cteleport__Internal__V1__Boot boot_message;
 typedef Cteleport__Internal__V1__Control control_message;
 
-/* A child set up as the supervisor does it; runs act and exits with what it returns. */
+/* A child set up as by the supervisor; runs act and exits with its result. */
 struct child {
         pid_t pid;
         int control;   /* our end of its descriptor 4 */
@@ -239,7 +239,7 @@ static void stops_when_the_supervisor_is_gone(void **state)
         assert_int_equal(end_child(&c), 1);
 }
 
-static void tells_the_whole_reason_when_it_gives_up(void **state)
+static void reports_the_whole_reason_when_it_gives_up(void **state)
 {
         struct child c = start_child(give_up);
 
@@ -258,7 +258,7 @@ int main(void)
                 cmocka_unit_test(refuses_to_run_without_a_supervisor),
                 cmocka_unit_test(reports_ready_and_follows_orders),
                 cmocka_unit_test(stops_when_the_supervisor_is_gone),
-                cmocka_unit_test(tells_the_whole_reason_when_it_gives_up),
+                cmocka_unit_test(reports_the_whole_reason_when_it_gives_up),
         };
 
         return cmocka_run_group_tests_name("service", tests, NULL, NULL);

@@ -60,7 +60,7 @@ static bool end_field(struct audit_record *r, size_t start)
 }
 
 /* The first bytes, at most `most`, without cutting a character. */
-static struct str clip_to(struct str value, size_t most)
+static struct str truncate_to(struct str value, size_t most)
 {
         size_t len = most;
 
@@ -71,9 +71,9 @@ static struct str clip_to(struct str value, size_t most)
         return str_slice(value, 0, len);
 }
 
-static struct str clip(struct str value)
+static struct str truncate(struct str value)
 {
-        return clip_to(value, LIMIT_AUDIT_FIELD);
+        return truncate_to(value, LIMIT_AUDIT_FIELD);
 }
 
 void audit_begin(struct audit_record *r, const struct audit_kind *kind, struct walltime at, struct str cluster)
@@ -96,7 +96,7 @@ void audit_str(struct audit_record *r, const char *key, struct str value)
 
         if (!begin_field(r, key, &start))
                 return;
-        json_put_string(&r->json, clip(value));
+        json_put_string(&r->json, truncate(value));
         end_field(r, start);
 }
 
@@ -107,7 +107,7 @@ void audit_text(struct audit_record *r, const char *key, struct str value)
         size_t start;
 
         for (size_t most = LIMIT_AUDIT_TEXT; most >= 64 && begin_field(r, key, &start); most /= 2) {
-                struct str part = clip_to(value, most);
+                struct str part = truncate_to(value, most);
 
                 json_put_string(&r->json, part);
                 if (end_field(r, start)) {
@@ -153,7 +153,7 @@ void audit_strs(struct audit_record *r, const char *key, const struct str *value
         for (size_t i = 0; i < shown; i++) {
                 if (i > 0)
                         buf_put_char(&r->json, ',');
-                json_put_string(&r->json, clip(values[i]));
+                json_put_string(&r->json, truncate(values[i]));
         }
         buf_put_char(&r->json, ']');
         end_field(r, start);

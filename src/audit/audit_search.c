@@ -183,31 +183,31 @@ static struct error *list_files(const char *dir, struct log_files *ret)
 
 /* ---- the position at which a page begins ------------------------------------------------------------------------ */
 
-struct place {
+struct log_position {
         size_t file;
         off_t offset;
 };
 
 /* "<inode>.<offset>": rotation renames files, and the position stays valid. */
-static void write_cursor(const struct log_files *l, struct place at, char next[AUDIT_CURSOR_SIZE])
+static void write_cursor(const struct log_files *l, struct log_position at, char next[AUDIT_CURSOR_SIZE])
 {
         snprintf(next, AUDIT_CURSOR_SIZE, "%llu.%lld", (unsigned long long)l->files[at.file].inode, (long long)at.offset);
 }
 
-static struct error *read_cursor(const struct log_files *l, struct str cursor, struct place *ret)
+static struct error *read_cursor(const struct log_files *l, struct str cursor, struct log_position *ret)
 {
         struct str rest = cursor;
         struct str first = str_split(&rest, '.');
         int64_t inode = 0, offset = 0;
 
-        *ret = (struct place){ 0 };
+        *ret = (struct log_position){ 0 };
         if (str_is_empty(cursor))
                 return NULL;
-        TRY(parse_int(first, 0, INT64_MAX, "the place to go on from", &inode));
-        TRY(parse_int(rest, 0, INT64_MAX, "the place to go on from", &offset));
+        TRY(parse_int(first, 0, INT64_MAX, "the cursor of the next page", &inode));
+        TRY(parse_int(rest, 0, INT64_MAX, "the cursor of the next page", &offset));
         for (size_t i = 0; i < l->count; i++) {
                 if (l->files[i].inode == (ino_t)inode) {
-                        *ret = (struct place){ i, (off_t)offset };
+                        *ret = (struct log_position){ i, (off_t)offset };
                         return NULL;
                 }
         }
@@ -289,7 +289,7 @@ static struct error *search_file(struct search *s, const struct log_file *f, off
 
 static struct error *search_files(struct search *s, const struct log_files *l)
 {
-        struct place at;
+        struct log_position at;
 
         TRY(read_cursor(l, s->q->after, &at));
         while (at.file < l->count) {
@@ -300,7 +300,7 @@ static struct error *search_files(struct search *s, const struct log_files *l)
                         write_cursor(l, at, s->page->next);
                         return NULL;
                 }
-                at = (struct place){ at.file + 1, 0 };
+                at = (struct log_position){ at.file + 1, 0 };
         }
         return NULL;
 }

@@ -107,7 +107,7 @@ static void finds_events_by_time_user_and_type(void **state)
         assert_string_equal(f->page.next, "");
 }
 
-static void goes_through_rotated_files_from_the_oldest_on(void **state)
+static void reads_rotated_files_from_the_oldest_on(void **state)
 {
         struct fixture *f = *state;
 
@@ -149,7 +149,7 @@ static void pages_lose_and_repeat_nothing_while_the_log_is_rotated(void **state)
         assert_int_equal(count, 103);
 }
 
-static void passes_over_what_is_no_event(void **state)
+static void skips_lines_that_are_no_events(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *endless = mem_alloc(MiB + 2);
@@ -189,7 +189,7 @@ static void refuses_cursors_that_lead_nowhere(void **state)
         }
 }
 
-static void a_place_behind_the_end_finds_nothing(void **state)
+static void a_position_after_the_end_finds_nothing(void **state)
 {
         struct fixture *f = *state;
         struct audit_query q = everything();
@@ -210,11 +210,11 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
                 ROW(finds_events_by_time_user_and_type),
-                ROW(goes_through_rotated_files_from_the_oldest_on),
+                ROW(reads_rotated_files_from_the_oldest_on),
                 ROW(pages_lose_and_repeat_nothing_while_the_log_is_rotated),
-                ROW(passes_over_what_is_no_event),
+                ROW(skips_lines_that_are_no_events),
                 ROW(refuses_cursors_that_lead_nowhere),
-                ROW(a_place_behind_the_end_finds_nothing),
+                ROW(a_position_after_the_end_finds_nothing),
         };
 #undef ROW
         return cmocka_run_group_tests(tests, NULL, NULL);

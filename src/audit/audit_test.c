@@ -19,7 +19,7 @@
 
 /* ---- a disk that fails on request -------------------------------------------------------------------- */
 
-static int sync_errno; /* what every fdatasync of this program gives; 0: the system's answer */
+static int sync_errno; /* the result of every fdatasync of this program; 0: the system's result */
 
 int fdatasync(int fd)
 {
@@ -183,7 +183,7 @@ static void append_raw(struct fixture *f, const char *bytes)
 
 /* ---- records ----------------------------------------------------------------------------------------- */
 
-static void a_record_begins_with_what_every_event_has(void **state)
+static void a_record_begins_with_the_fields_of_every_event(void **state)
 {
         struct audit_record r;
 
@@ -226,7 +226,7 @@ static void an_error_makes_the_event_a_failure_with_its_causes(void **state)
         error_free(err);
 }
 
-static void says_once_whether_it_was_a_success(void **state)
+static void records_once_whether_it_was_a_success(void **state)
 {
         struct audit_record r;
 
@@ -276,23 +276,23 @@ static void truncates_and_escapes_text_of_peers(void **state)
         audit_record_release(&r);
 }
 
-static void a_command_cannot_hide_behind_what_grows_in_json(void **state)
+static void a_command_is_recorded_beside_text_that_grows_in_json(void **state)
 {
         struct audit_record r;
-        char *noise = mem_alloc(LIMIT_AUDIT_TEXT);
+        char *filler = mem_alloc(LIMIT_AUDIT_TEXT);
 
         (void)state;
-        memset(noise, 1, LIMIT_AUDIT_TEXT);
-        memcpy(noise, "rm -rf", 6);
+        memset(filler, 1, LIMIT_AUDIT_TEXT);
+        memcpy(filler, "rm -rf", 6);
         audit_begin(&r, &audit_exec, noon, STR("c"));
-        audit_text(&r, "command", (struct str){ noise, LIMIT_AUDIT_TEXT });
+        audit_text(&r, "command", (struct str){ filler, LIMIT_AUDIT_TEXT });
         audit_text(&r, "path", STR("/etc/shadow"));
         struct str text = audit_record_text(&r);
         assert_true(str_contains(text, STR("\"command\":\"rm -rf")));
         assert_true(str_contains(text, STR("\"path\":\"/etc/shadow\"")));
         assert_true(str_contains(text, STR("\"truncated\":true")));
         audit_record_release(&r);
-        free(noise);
+        free(filler);
 }
 
 static void files_have_kinds_of_their_own(void **state)
@@ -304,7 +304,7 @@ static void files_have_kinds_of_their_own(void **state)
         assert_string_equal(audit_file_kind(STR("dance"), false)->event, "sftp");
 }
 
-static void a_record_that_grows_too_large_stays_valid_and_says_so(void **state)
+static void a_record_over_its_limit_stays_valid_and_is_marked(void **state)
 {
         struct audit_record r;
         char value[LIMIT_AUDIT_FIELD];
@@ -346,7 +346,7 @@ static void writes_lines_in_the_order_they_were_asked(void **state)
         assert_int_equal(mode_of(f->path) & ~0640u, 0);
 }
 
-static void closing_finishes_what_was_asked(void **state)
+static void closing_finishes_pending_requests(void **state)
 {
         struct fixture *f = *state;
 
@@ -356,7 +356,7 @@ static void closing_finishes_what_was_asked(void **state)
         assert_nodes(f, "a");
 }
 
-static void goes_on_behind_what_was_there(void **state)
+static void appends_to_an_existing_file(void **state)
 {
         struct fixture *f = *state;
 
@@ -408,7 +408,7 @@ static void starts_a_new_file_when_the_old_one_was_moved_away(void **state)
         assert_string_equal(old, "a");
 }
 
-static void tells_which_events_are_in_the_file(void **state)
+static void names_the_events_in_the_file(void **state)
 {
         struct fixture *f = *state;
         struct audit_record r;
@@ -426,7 +426,7 @@ static void tells_which_events_are_in_the_file(void **state)
         map_release(&seen);
 }
 
-static void refuses_when_the_disk_is_full_and_goes_on_afterwards(void **state)
+static void refuses_while_the_disk_is_full_and_works_afterwards(void **state)
 {
         struct fixture *f = *state;
 
@@ -468,7 +468,7 @@ static void names_the_directory_that_an_administrator_knows(void **state)
         reopen(f);
 }
 
-static void closing_finishes_what_was_asked_whatever_its_job_is_at(void **state)
+static void closing_finishes_requests_at_every_stage_of_their_job(void **state)
 {
         struct fixture *f = *state;
 
@@ -480,7 +480,7 @@ static void closing_finishes_what_was_asked_whatever_its_job_is_at(void **state)
                 job_await_held(&f->loop);
                 write_one(f, "b"); /* for the next batch */
                 audit_log_close(f->log, on_closed, f);
-                job_let_go();
+                job_resume();
                 while (f->log != NULL)
                         uv_run(&f->loop.uv, UV_RUN_ONCE);
                 assert_int_equal(f->waiting, 0);
@@ -580,23 +580,23 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
                 ROW(ends_the_process_when_a_sync_fails), /* first: it forks, and libuv has no threads yet */
-                cmocka_unit_test(a_record_begins_with_what_every_event_has),
+                cmocka_unit_test(a_record_begins_with_the_fields_of_every_event),
                 cmocka_unit_test(an_error_makes_the_event_a_failure_with_its_causes),
-                cmocka_unit_test(says_once_whether_it_was_a_success),
+                cmocka_unit_test(records_once_whether_it_was_a_success),
                 cmocka_unit_test(every_record_has_an_id_of_its_own),
                 cmocka_unit_test(truncates_and_escapes_text_of_peers),
-                cmocka_unit_test(a_command_cannot_hide_behind_what_grows_in_json),
+                cmocka_unit_test(a_command_is_recorded_beside_text_that_grows_in_json),
                 cmocka_unit_test(files_have_kinds_of_their_own),
-                cmocka_unit_test(a_record_that_grows_too_large_stays_valid_and_says_so),
+                cmocka_unit_test(a_record_over_its_limit_stays_valid_and_is_marked),
                 ROW(writes_lines_in_the_order_they_were_asked),
-                ROW(closing_finishes_what_was_asked),
-                ROW(goes_on_behind_what_was_there),
+                ROW(closing_finishes_pending_requests),
+                ROW(appends_to_an_existing_file),
                 ROW(keeps_a_torn_line_apart),
                 ROW(repairs_a_file_that_is_one_torn_line),
                 ROW(starts_a_new_file_when_the_old_one_was_moved_away),
-                ROW(tells_which_events_are_in_the_file),
-                ROW(refuses_when_the_disk_is_full_and_goes_on_afterwards),
-                ROW(closing_finishes_what_was_asked_whatever_its_job_is_at),
+                ROW(names_the_events_in_the_file),
+                ROW(refuses_while_the_disk_is_full_and_works_afterwards),
+                ROW(closing_finishes_requests_at_every_stage_of_their_job),
                 ROW(does_not_wait_for_the_pool),
                 ROW(names_the_directory_that_an_administrator_knows),
                 ROW(removes_a_line_that_a_full_disk_did_not_sync),

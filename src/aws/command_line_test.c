@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/error_testing.h"
 
-static void splits_words_as_a_shell_does_and_does_nothing_else(void **state)
+static void splits_arguments_as_a_shell_does_and_expands_nothing(void **state)
 {
         static const struct {
                 const char *line;
@@ -53,7 +53,7 @@ static void splits_words_as_a_shell_does_and_does_nothing_else(void **state)
         }
 }
 
-static void takes_so_many_words_and_no_more(void **state)
+static void limits_the_number_of_arguments(void **state)
 {
         AUTO(buf) line = BUF_MAX(4 * KiB);
         char **words;
@@ -68,8 +68,8 @@ static void takes_so_many_words_and_no_more(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(splits_words_as_a_shell_does_and_does_nothing_else),
-                cmocka_unit_test(takes_so_many_words_and_no_more),
+                cmocka_unit_test(splits_arguments_as_a_shell_does_and_expands_nothing),
+                cmocka_unit_test(limits_the_number_of_arguments),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,8 +77,8 @@ static struct error *nothing_found(const struct aws_resolve *a)
         for (size_t i = 0; i < a->r.tried_count; i++)
                 buf_printf(&list, "%s%s: %s", i == 0 ? "" : "; ", a->r.tried[i].source, a->r.tried[i].outcome);
         return error_hint(error_new(ERROR_UNAUTHENTICATED, "this host has no AWS credentials (%s)", buf_c(&list)),
-                          "attach an IAM role to the instance, or configure credentials as for the AWS CLI; see what it "
-                          "finds with: teleport aws identity");
+                          "attach an IAM role to the instance, or configure credentials as for the AWS CLI; see the result "
+                          "with: teleport aws identity");
 }
 
 /* The current source has no credentials: tries the next one. */
@@ -103,10 +103,10 @@ void resolve_succeed(struct aws_resolve *a, const char *what)
         AUTO(buf) outcome = BUF_MAX(1 * KiB);
 
         if (a->is_cancelled) {
-                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "the search for AWS credentials was cancelled"));
                 return;
         }
-        buf_printf(&outcome, "%s gave credentials", what);
+        buf_printf(&outcome, "%s returned credentials", what);
         if (c->has_expiry) {
                 buf_put_c(&outcome, " until ");
                 walltime_put_rfc3339(&outcome, c->expiry);
@@ -279,13 +279,13 @@ static struct error *read_process(struct str output, struct walltime now, struct
         static const struct key_json_form form = { "SessionToken", false, false };
         AUTO(strict_json) json = { 0 };
 
-        TRY(strict_json_read(output, "what credential_process printed", &json));
+        TRY(strict_json_read(output, "the output of credential_process", &json));
         const json_t *version = json_object_get(json.root, "Version");
         if (!json_is_integer(version) || json_integer_value(version) != 1)
                 return error_new(ERROR_FAILED_PRECONDITION, "credential_process printed no \"Version\": 1");
         struct error *err = key_json_read(json.root, &form, ret);
         if (err != NULL)
-                return error_wrap(err, "what credential_process printed is incomplete");
+                return error_wrap(err, "the output of credential_process is incomplete");
         return credentials_check_fresh(ret, now, "credential_process");
 }
 
@@ -384,7 +384,7 @@ static void step_source(struct aws_resolve *a)
         };
 
         if (a->is_cancelled)
-                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "the search for AWS credentials was cancelled"));
         else if (a->source == SOURCE_END)
                 resolve_finish(a, nothing_found(a));
         else
@@ -427,7 +427,7 @@ static void on_instance_region(void *ctx, struct str body, struct error *err)
         a->is_reading_imds = false;
         error_free(err);
         if (a->is_cancelled)
-                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "the search for AWS credentials was cancelled"));
         else if (aws_region_is_well_formed(str_trim(body)))
                 region_is(a, str_trim(body), "instance metadata");
         else
@@ -485,7 +485,7 @@ static void begin(void *ctx)
 
         if (err != NULL || a->is_cancelled) {
                 error_free(a->is_cancelled ? err : NULL);
-                resolve_finish(a, a->is_cancelled ? error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled") : err);
+                resolve_finish(a, a->is_cancelled ? error_new(ERROR_CANCELLED, "the search for AWS credentials was cancelled") : err);
                 return;
         }
         AUTO_MEM char *bundle = str_dup(aws_setting(&a->settings, "AWS_CA_BUNDLE", "ca_bundle"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The chain as a host meets it: an environment, two files, and a server that plays metadata service,
- * container endpoint and STS.
+ * The chain of sources on a host: an environment, two files, and a server that acts as metadata service, container
+ * endpoint and STS.
  */
 #include "aws/credentials.h"
 
@@ -14,7 +14,7 @@
 #include "net/http_testing.h"
 #include "os/file_testing.h"
 
-/* What the server answers to a request that begins with `request` and holds `holds` (NULL: anything). Status 0: nothing. */
+/* The server's answer to a request that begins with `request` and contains `holds` (NULL: anything). Status 0: no answer. */
 struct served {
         const char *request, *holds;
         int status;
@@ -26,7 +26,7 @@ struct chain_case {
         const char *env[8]; /* "NAME=value"; "@" stands for the server's URL */
         const char *config, *credentials;
         struct served served[6];
-        const char *key_id; /* what wins, or NULL for an error */
+        const char *key_id; /* the source that is used, or NULL for an error */
         const char *sends;   /* part of the error, or of the source */
         const char *region; /* or NULL */
         unsigned requests;  /* that the server saw */
@@ -358,7 +358,7 @@ static void can_be_cancelled_wherever_it_waits(void **state)
 
                 set_up(&f, c);
                 struct aws_resolve *a = begin(&f);
-                if (i % 2 == 0) { /* at its wait; in odd rounds before it has begun */
+                if (i % 2 == 0) { /* while it waits; in odd rounds before it has begun */
                         while (f.peer.requests < c->requests)
                                 uv_run(&f.loop.uv, UV_RUN_ONCE);
                         if (c->requests == 0)
@@ -379,7 +379,7 @@ static const struct chain_case warned = {
         "[prod]\nregion = us-west-2", "", { { 0 } }, "A", "", NULL, 0
 };
 
-static void warns_of_what_is_not_as_it_seems(void **state)
+static void warns_of_misleading_settings(void **state)
 {
         static const char *const expected[] = { "section is ignored", "can be read by others", "assuming roles only",
                                                 "dual-stack", "us-east-1 is used" };
@@ -405,7 +405,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(walks_the_chain),
                 cmocka_unit_test(can_be_cancelled_wherever_it_waits),
-                cmocka_unit_test(warns_of_what_is_not_as_it_seems),
+                cmocka_unit_test(warns_of_misleading_settings),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

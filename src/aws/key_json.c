@@ -46,7 +46,7 @@ struct error *credentials_check_fresh(const struct aws_credentials *c, struct wa
                 return NULL;
         AUTO(buf) when = BUF_MAX(64);
         walltime_put_rfc3339(&when, c->expiry);
-        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s gave credentials that expired at %s", what,
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s returned credentials that expired at %s", what,
                                     buf_c(&when)),
                           "refresh them; if they are fresh, the clock of this host is fast");
 }

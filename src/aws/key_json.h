@@ -18,7 +18,7 @@ struct key_json_form {
 /* FAILED_PRECONDITION naming the member that is missing or malformed; never its value. */
 struct error *key_json_read(const json_t *object, const struct key_json_form *form, struct aws_credentials *ret) MUST_USE;
 
-/* FAILED_PRECONDITION "WHAT gave credentials that have expired" unless they expire after `now`. */
+/* FAILED_PRECONDITION "WHAT returned credentials that expired" unless they expire after `now`. */
 struct error *credentials_check_fresh(const struct aws_credentials *c, struct walltime now, const char *what) MUST_USE;
 
 #endif

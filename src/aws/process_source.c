@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 
-enum { OUTPUT, COMPLAINTS, PIPES };
+enum { OUTPUT, ERROR_OUTPUT, PIPES };
 
 struct process_source {
         struct loop *loop;
@@ -31,7 +31,7 @@ struct process_source {
 
 static struct error *verdict(const struct process_source *p)
 {
-        AUTO_MEM char *sent = escaped(str_trim(buf_str(&p->text[COMPLAINTS])));
+        AUTO_MEM char *sent = escaped(str_trim(buf_str(&p->text[ERROR_OUTPUT])));
         struct error *err;
 
         if (p->is_cancelled)
@@ -48,7 +48,7 @@ static struct error *verdict(const struct process_source *p)
                                error_new(ERROR_FAILED_PRECONDITION, "credential_process ended with status %d",
                                          (int)p->exit_status);
         /* The program's error output goes to the log of this host only. */
-        return sent[0] == '\0' ? err : error_because(err, error_new(ERROR_UNKNOWN, "it says: %s", sent));
+        return sent[0] == '\0' ? err : error_because(err, error_new(ERROR_UNKNOWN, "its error output: %s", sent));
 }
 
 static void finish(void *ctx)
@@ -116,7 +116,7 @@ static void on_read(uv_stream_t *pipe, ssize_t count, const uv_buf_t *chunk)
                 uv_close((uv_handle_t *)pipe, on_closed);
                 return;
         }
-        struct buf *text = &p->text[pipe == (uv_stream_t *)&p->pipes[OUTPUT] ? OUTPUT : COMPLAINTS];
+        struct buf *text = &p->text[pipe == (uv_stream_t *)&p->pipes[OUTPUT] ? OUTPUT : ERROR_OUTPUT];
         buf_put(text, (struct str){ chunk->base, (size_t)count });
         if (text->overflowed && text == &p->text[OUTPUT])
                 kill_all(p);
@@ -130,7 +130,7 @@ static struct error *spawn(struct process_source *p, struct str command)
         uv_stdio_container_t stdio[] = {
                 { .flags = UV_IGNORE },
                 { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&p->pipes[OUTPUT] },
-                { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&p->pipes[COMPLAINTS] },
+                { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&p->pipes[ERROR_OUTPUT] },
         };
         const uv_process_options_t options = {
                 .file = words[0],
@@ -171,7 +171,7 @@ struct process_source *process_source_start(struct loop *l, struct str command,
         p->done = done;
         p->ctx = ctx;
         p->text[OUTPUT] = BUF_MAX(LIMIT_AWS_ANSWER);
-        p->text[COMPLAINTS] = BUF_MAX(4 * KiB);
+        p->text[ERROR_OUTPUT] = BUF_MAX(4 * KiB);
         p->deadline = timer_new(l, on_deadline, p);
         p->err = spawn(p, command);
         if (p->err == NULL) {

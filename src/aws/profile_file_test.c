@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/error_testing.h"
 
-/* What is expected of one profile: "name: key=value, key=value"; "-name" means there is no such profile. */
+/* The expected content of one profile: "name: key=value, key=value"; "-name": there is no such profile. */
 struct file_case {
         const char *name;
         const char *config, *credentials;
@@ -226,7 +226,7 @@ static void warns_of_common_mistakes(void **state)
         assert_non_null(strstr(s.warnings[1], "f:3: the text after ']' is ignored"));
 }
 
-static void has_room_for_so_many_sections_and_keys_and_no_more(void **state)
+static void limits_the_number_of_sections_and_keys(void **state)
 {
         AUTO(buf) text = BUF_MAX(1 * MiB);
         AUTO(profile_set) s = { 0 };
@@ -249,7 +249,7 @@ int main(void)
                 cmocka_unit_test(keeps_the_files_apart_for_pairs_of_keys),
                 cmocka_unit_test(finds_the_other_tables_and_their_parts),
                 cmocka_unit_test(warns_of_common_mistakes),
-                cmocka_unit_test(has_room_for_so_many_sections_and_keys_and_no_more),
+                cmocka_unit_test(limits_the_number_of_sections_and_keys),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ struct plan_case {
         const char *name;
         const char *config, *credentials;
         enum profile_base base;
-        const char *section; /* where the base is described */
+        const char *section; /* the section of the base profile */
         const char *roles;   /* names of profiles, in order of assuming, with blanks between */
         const char *error;
 };

@@ -191,7 +191,7 @@ void aws_sign_client_request(struct aws_sign_client *c, struct str challenge, st
                          void (*done)(void *ctx, struct aws_signed *s, struct error *err), void *ctx)
 {
         if (c->has_requested)
-                bug("a process that signs once is asked twice");
+                bug("a process that signs once receives a second request");
         struct error *err = c->failure;
         c->failure = NULL;
         c->has_requested = true;

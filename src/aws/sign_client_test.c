@@ -19,7 +19,7 @@
 struct fixture {
         struct loop loop;
         struct aws_sign_client *client;
-        int here, there; /* the client's end, until it has it; the other, which a test plays */
+        int here, there; /* the client's end, until it owns it; the other end, which a test serves */
         int done;
         struct aws_signed got;
         struct error *err;
@@ -117,7 +117,7 @@ static void assert_requested(struct fixture *f)
         assert_true(str_equal(read.binding, STR(BINDING)));
 }
 
-static void hands_over_what_was_signed(void **state)
+static void delivers_the_signed_request(void **state)
 {
         struct fixture *f = *state;
 
@@ -147,7 +147,7 @@ static void asks_when_the_socket_comes(void **state)
         assert_null(f->err);
 }
 
-/* Every text as long as it may be, in one packet. */
+/* Every text of the largest permitted length, in one packet. */
 static void takes_the_largest_answer(void **state)
 {
         static char text[LIMIT_STS_REQUEST];
@@ -171,7 +171,7 @@ static void takes_the_largest_answer(void **state)
         assert_int_equal(f->got.answer.warnings[AWS_SIGN_WARNINGS - 1].len, AWS_SIGN_SHORT_TEXT);
 }
 
-static void says_why_it_could_not_be_signed(void **state)
+static void reports_the_reason_of_a_failed_signature(void **state)
 {
         struct fixture *f = *state;
 
@@ -185,7 +185,7 @@ static void says_why_it_could_not_be_signed(void **state)
         assert_string_equal(f->err->cause->what, "it says: x");
 }
 
-static void refuses_what_is_no_answer(void **state)
+static void refuses_an_invalid_answer(void **state)
 {
         static char long_packet[AWS_SIGN_ANSWER_MAX + 1];
         const struct {
@@ -209,7 +209,7 @@ static void refuses_what_is_no_answer(void **state)
         }
 }
 
-static void tells_when_the_other_process_ends(void **state)
+static void reports_when_the_other_process_ends(void **state)
 {
         struct fixture *f = *state;
 
@@ -220,7 +220,7 @@ static void tells_when_the_other_process_ends(void **state)
         assert_fails(f, ERROR_UNAVAILABLE);
 }
 
-static void tells_when_the_other_process_had_ended_before(void **state)
+static void reports_when_the_other_process_had_ended_before(void **state)
 {
         struct fixture *f = *state;
 
@@ -231,7 +231,7 @@ static void tells_when_the_other_process_had_ended_before(void **state)
         assert_fails(f, ERROR_UNAVAILABLE);
 }
 
-static void tells_when_there_will_be_no_other_process(void **state)
+static void reports_when_there_will_be_no_other_process(void **state)
 {
         struct fixture *f = *state;
 
@@ -270,14 +270,14 @@ static void ends_once_when_it_is_cancelled(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(hands_over_what_was_signed),
+                TEST(delivers_the_signed_request),
                 TEST(asks_when_the_socket_comes),
                 TEST(takes_the_largest_answer),
-                TEST(says_why_it_could_not_be_signed),
-                TEST(refuses_what_is_no_answer),
-                TEST(tells_when_the_other_process_ends),
-                TEST(tells_when_the_other_process_had_ended_before),
-                TEST(tells_when_there_will_be_no_other_process),
+                TEST(reports_the_reason_of_a_failed_signature),
+                TEST(refuses_an_invalid_answer),
+                TEST(reports_when_the_other_process_ends),
+                TEST(reports_when_the_other_process_had_ended_before),
+                TEST(reports_when_there_will_be_no_other_process),
                 TEST(asks_nothing_of_another_form),
                 TEST(ends_once_when_it_is_cancelled),
         };

@@ -35,7 +35,7 @@ static const char *variable_of(void *ctx, const char *name)
         return NULL;
 }
 
-/* What it answers to the packet; the length, 0 when it hangs up without an answer. */
+/* The answer to the packet; returns its length, 0 when the service hangs up without an answer. */
 static size_t send_request(struct str packet, const struct variable *variables, char *answer, size_t room, struct error **ret_err)
 {
         int pair[2];

@@ -287,7 +287,7 @@ static void writes_the_canonical_request_of_the_recipe(void **state)
                                          AWS_IDENTITY_BODY_HASH);
 }
 
-static void refuses_what_cannot_be_signed(void **state)
+static void refuses_requests_that_cannot_be_signed(void **state)
 {
         struct sigv4_header many[SIGV4_HEADERS_MAX + 1];
         struct sigv4_request r = { .method = STR("GET"), .path = STR("/"), .headers = many };
@@ -320,7 +320,7 @@ int main(void)
                 cmocka_unit_test(signs_the_published_requests_as_published),
                 cmocka_unit_test(signs_identity_requests_as_botocore_does),
                 cmocka_unit_test(writes_the_canonical_request_of_the_recipe),
-                cmocka_unit_test(refuses_what_cannot_be_signed),
+                cmocka_unit_test(refuses_requests_that_cannot_be_signed),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

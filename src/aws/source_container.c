@@ -56,7 +56,7 @@ void resolve_request_container(void *ctx)
                                         .limit = LIMIT_AWS_ANSWER };
 
         if (a->is_cancelled) {
-                resolve_finish(a, error_new(ERROR_CANCELLED, "looking for AWS credentials was cancelled"));
+                resolve_finish(a, error_new(ERROR_CANCELLED, "the search for AWS credentials was cancelled"));
                 return;
         }
         a->call = http_call_start(a->http, &r, on_container, a);

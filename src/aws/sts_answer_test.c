@@ -19,7 +19,7 @@ struct answer_case {
         const char *sends; /* part of the message, or the code, or the ARN */
 };
 
-static void believes_only_whole_identities_and_tells_refusals_from_trouble(void **state)
+static void accepts_only_whole_identities_and_separates_refusals_from_errors(void **state)
 {
         static const struct answer_case cases[] = {
                 { "a role on EC2", 200,
@@ -132,7 +132,7 @@ static void believes_only_whole_identities_and_tells_refusals_from_trouble(void 
         }
 }
 
-static void repeats_nothing_that_sts_wrote(void **state)
+static void repeats_no_text_of_sts(void **state)
 {
         static const char *const bodies[] = {
                 "{\"Error\":{\"Code\":\"ExpiredToken\",\"Message\":\"SECRET is expired\",\"Type\":\"SECRET\"}}",
@@ -272,8 +272,8 @@ static void advises_on_clocks_keys_and_regions(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(believes_only_whole_identities_and_tells_refusals_from_trouble),
-                cmocka_unit_test(repeats_nothing_that_sts_wrote),
+                cmocka_unit_test(accepts_only_whole_identities_and_separates_refusals_from_errors),
+                cmocka_unit_test(repeats_no_text_of_sts),
                 cmocka_unit_test(believes_json_only_in_the_forms_that_aws_sends),
                 cmocka_unit_test(refuses_json_that_is_nested_too_deeply),
                 cmocka_unit_test(knows_the_identities_of_aws),

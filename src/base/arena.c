@@ -22,7 +22,7 @@ struct arena {
         struct block *blocks; /* newest first */
         size_t used;
         size_t cap;
-        bool is_overdrawn;
+        bool is_exhausted;
 };
 
 struct arena *arena_new(size_t cap)
@@ -85,13 +85,13 @@ void *arena_try_alloc(struct arena *a, size_t size)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-        a->is_overdrawn |= size > a->cap - a->used;
+        a->is_exhausted |= size > a->cap - a->used;
         return take(a, size);
 }
 
 struct error *arena_check(const struct arena *a, const char *what)
 {
-        if (!a->is_overdrawn)
+        if (!a->is_exhausted)
                 return NULL;
         return error_new(ERROR_RESOURCE_EXHAUSTED, "%s needs more memory than the %zu KiB it may have", what, a->cap / KiB);
 }

@@ -15,7 +15,7 @@ struct arena;
 
 /*
  * Creates an arena for cap bytes in all; memory is allocated as needed. A request beyond cap is granted, because peers
- * and stored data decide the sizes and must not end the process; the arena is overdrawn from then on. Call
+ * and stored data decide the sizes and must not end the process; the arena counts as exhausted from then on. Call
  * arena_check() before building an answer from it.
  */
 struct arena *arena_new(size_t cap) MUST_USE;

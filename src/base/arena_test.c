@@ -3,7 +3,7 @@
 
 #include "base/error_testing.h"
 
-static void is_overdrawn_and_says_so(void **state)
+static void reports_exhaustion_of_its_limit(void **state)
 {
         AUTO_PTR(arena) a = arena_new(1000);
 
@@ -22,7 +22,7 @@ static void is_overdrawn_and_says_so(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(is_overdrawn_and_says_so) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(reports_exhaustion_of_its_limit) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

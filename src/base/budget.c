@@ -54,7 +54,7 @@ void budget_drop(struct budget_holder *h)
         free(h);
 }
 
-bool budget_take(struct budget_holder *h, size_t bytes)
+bool budget_reserve(struct budget_holder *h, size_t bytes)
 {
         struct budget *b = h->budget;
 
@@ -65,10 +65,10 @@ bool budget_take(struct budget_holder *h, size_t bytes)
         return true;
 }
 
-void budget_give(struct budget_holder *h, size_t bytes)
+void budget_unreserve(struct budget_holder *h, size_t bytes)
 {
         if (bytes > h->used)
-                bug("more is given back than was taken");
+                bug("more bytes are released than were reserved");
         h->used -= bytes;
         h->budget->used -= bytes;
 }

@@ -4,7 +4,8 @@
  * at most. Windows of flow control are granted from it, so that limits that multiply (connections, streams, bytes of
  * each) have a bound together.
  *
- * Counts promises: a holder that takes may be sent as much, and gives it back when nothing can come any more.
+ * The budget counts granted bytes: a holder that reserves bytes may receive as many, and releases them when they can no
+ * longer arrive.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H
@@ -28,8 +29,9 @@ struct budget_holder *budget_hold(struct budget *b, struct str name) MUST_USE;
 void budget_drop(struct budget_holder *h); /* drops a reference; all its bytes must be released before. NULL is ignored */
 
 /* Reserves bytes for the holder; false when the budget or the holder's share has not enough left. */
-bool budget_take(struct budget_holder *h, size_t bytes) MUST_USE;
-void budget_give(struct budget_holder *h, size_t bytes);
+bool budget_reserve(struct budget_holder *h, size_t bytes) MUST_USE;
+/* Releases bytes that the holder reserved. */
+void budget_unreserve(struct budget_holder *h, size_t bytes);
 size_t budget_held(const struct budget_holder *h);
 
 #endif

@@ -10,7 +10,7 @@
 #include "base/compiler.h"
 #include "base/error.h"
 
-/* Rights are not what is missing there, and no other user would have more luck. */
+/* The cause is not a missing permission, and another user would fail too. */
 static void a_disk_that_cannot_be_written_is_no_matter_of_rights(void **state)
 {
         static const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests: checks of what a call returns. An error that is passed is freed.
+ * For tests: checks of the result of a call. The error passed is freed.
  */
 #ifndef BASE_ERROR_TESTING_H
 #define BASE_ERROR_TESTING_H

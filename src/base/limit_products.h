@@ -35,7 +35,7 @@
         LIMIT_PRODUCT("auth", "the same of one host", LIMIT_UNSTORED_HOST, 128) \
         LIMIT_PRODUCT("auth", "events in the outbox: their keys", LIMIT_OUTBOX_WAITING * 256, 4) \
         LIMIT_PRODUCT("auth", "tickets of announced connections, 256 bytes each", LIMIT_PASSES * 256, 4) \
-        LIMIT_PRODUCT("auth", "counters of failed logins, 100 bytes each", LIMIT_LOGIN_TALLIES * 100, 4) \
+        LIMIT_PRODUCT("auth", "counters of failed logins, 100 bytes each", LIMIT_LOGIN_COUNTERS * 100, 4) \
         LIMIT_PRODUCT("sts", "pending requests, with their answers", LIMIT_STS_WAITING * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
         LIMIT_PRODUCT("sts", "pending requests to a slow STS host, and the reserve of each of the 40 others", \
                       (LIMIT_STS_WAITING_SLOW_ALL + 40 * LIMIT_STS_WAITING_RESERVE) * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \

@@ -74,7 +74,7 @@ enum {
         PACE_RPC_MEMORY_CHECK = 1000, /* ms: The server checks at this interval whether a connection that holds memory has read its answers. */
         PACE_EXPIRY_CHECK = 60 * 1000, /* ms: Connections are checked for expired certificates at this interval at the latest. */
         PACE_LOCKED_TUNNEL = 8 * 1000, /* ms: The tunnels of a locked node end this time after its connections; each change of locks restarts the time. */
-        PACE_LOCKED_TUNNEL_MOST = 60 * 1000, /* ms: The end of a locked node's tunnels is postponed up to this time. */
+        PACE_LOCKED_TUNNEL_MAX = 60 * 1000, /* ms: The end of a locked node's tunnels is postponed up to this time. */
         PACE_LOCKED_NODE = 1000, /* ms: A locked node is disconnected after this time, so that it first receives the orders to end its connections. */
         PACE_ACCESS_RECHECK = 5 * 1000, /* ms: A connection whose access could not be checked is checked again after this time. */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* ms: Reads of one recording within this time are audited as one access. */
@@ -134,7 +134,7 @@ enum {
         LIMIT_LOGIN_FAILURES = 5, /* failures: After this number of failures of a user from one source, logins of this user from this source are refused for TIMEOUT_LOGIN_WAIT. */
         LIMIT_LOGIN_FAILURES_USER = 50, /* failures: A user may have this number of failures from unknown sources within TIMEOUT_LOGIN_USER_WAIT: with the password, a code is guessed with probability 150 in a million. */
         LIMIT_LOGIN_FAILURES_SOURCE = 60, /* failures: A source may have this number of failures within TIMEOUT_LOGIN_WAIT, under any user names. */
-        LIMIT_LOGIN_TALLIES = 20000, /* counters: Auth keeps at most this number of failure counters in memory, 100 bytes each. */
+        LIMIT_LOGIN_COUNTERS = 20000, /* counters: Auth keeps at most this number of failure counters in memory, 100 bytes each. */
         LIMIT_LOGIN_SOURCES = 8, /* sources: Auth stores at most this number of sources from which a user has logged in. */
         LIMIT_INVITE_FAILURES = 5, /* failures: An invitation becomes invalid after this number of wrong codes. */
         LIMIT_INVITE_SECONDS = 48 * 3600, /* s: The invitation of a new user is valid for this time at most. */

@@ -52,7 +52,7 @@ static void a_peer_has_a_rate_for_each_kind_of_line(void **state)
         assert_int_equal(flood(&one, LOG_WARN, "host_id", "h1"), LIMIT_LOG_PER_MINUTE);
 }
 
-static void all_peers_together_have_one_for_what_is_wrong(void **state)
+static void all_peers_together_have_one_budget_for_warnings(void **state)
 {
         static struct log_site warnings, events, nameless;
         char peer[32];
@@ -65,11 +65,11 @@ static void all_peers_together_have_one_for_what_is_wrong(void **state)
                 reported += allows(&events, LOG_INFO, "remote_addr", peer);
         }
         assert_int_equal(warned, LIMIT_LOG_BURST_ALL);
-        assert_true(reported > LIMIT_LOG_BURST_ALL); /* a big cluster has much to tell */
+        assert_true(reported > LIMIT_LOG_BURST_ALL); /* a big cluster logs many events */
         assert_int_equal(flood(&nameless, LOG_INFO, "connection", "c"), LIMIT_LOG_BURST_ALL);
 }
 
-static void knows_whom_a_line_is_about(void **state)
+static void knows_the_peer_of_a_line(void **state)
 {
         const struct {
                 struct log_field fields[4];
@@ -99,7 +99,7 @@ static void ports_and_debug_lines_change_nothing(void **state)
         size_t written = 0;
 
         (void)state;
-        now = instant_add(now, HOURS(24)); /* what others have spent is forgotten */
+        now = instant_add(now, HOURS(24)); /* the lines of others no longer count */
         for (int i = 1; i < 60000; i++) {
                 snprintf(peer, sizeof peer, "203.0.113.9:%d", i);
                 written += allows(&site, LOG_WARN, "remote_addr", peer);
@@ -136,8 +136,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_peer_has_a_rate_for_each_kind_of_line),
-                cmocka_unit_test(all_peers_together_have_one_for_what_is_wrong),
-                cmocka_unit_test(knows_whom_a_line_is_about),
+                cmocka_unit_test(all_peers_together_have_one_budget_for_warnings),
+                cmocka_unit_test(knows_the_peer_of_a_line),
                 cmocka_unit_test(ports_and_debug_lines_change_nothing),
                 cmocka_unit_test(the_next_line_says_how_many_were_left_out),
         };

@@ -14,7 +14,7 @@
 
 enum { MUCH = 1024 * 1024 }; /* more than a pipe holds */
 
-/* Reads slowly, to the end, and exits 0 when that was MUCH. */
+/* Reads slowly to the end; exits 0 if it received MUCH bytes. */
 static void read_slowly(int fd)
 {
         char bytes[1000];
@@ -46,7 +46,7 @@ static void writes_all_that_a_pipe_takes_in_pieces(void **state)
         assert_int_equal(status, 0);
 }
 
-static void says_why_it_could_not(void **state)
+static void reports_the_reason_of_a_failure(void **state)
 {
         int ends[2];
 
@@ -65,7 +65,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_all_that_a_pipe_takes_in_pieces),
-                cmocka_unit_test(says_why_it_could_not),
+                cmocka_unit_test(reports_the_reason_of_a_failure),
         };
 
         return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

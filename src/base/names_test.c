@@ -8,7 +8,7 @@
 
 #define UUID "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
 
-/* Each text by its bytes: none of them need end where a C string would. */
+/* Each text by its bytes: they need no terminating NUL. */
 static const struct row {
         struct str text;
         bool is_host, is_token, is_host_id, is_ip;

@@ -156,7 +156,7 @@ static unsigned char read_member(struct parser *p, uint8_t *set, bool *ret_is_cl
         p->at++;
         *ret_is_class = set_add_class(set, c);
         if (!*ret_is_class && !is_escapable(c))
-                fail(p, "has a backslash before what needs none");
+                fail(p, "has a backslash before a character that needs none");
         return (unsigned char)c;
 }
 
@@ -273,7 +273,7 @@ static bool read_quantifier(struct parser *p, int *ret_min, int *ret_max)
                 *ret_min = read_count(p);
                 *ret_max = !take(p, ',') ? *ret_min : peek(p) == '}' ? FOREVER : read_count(p);
                 if (!take(p, '}') || (*ret_max != FOREVER && *ret_max < *ret_min))
-                        fail(p, "has a { that says nothing sensible");
+                        fail(p, "has a { } that is no valid repetition");
         } else if (!take(p, '*')) {
                 return false;
         }

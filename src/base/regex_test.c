@@ -48,7 +48,7 @@ static void check(const struct regex *re, const char *texts, bool expected, cons
         }
 }
 
-static void matches_what_the_pattern_says_and_nothing_else(void **state)
+static void matches_exactly_the_texts_of_the_pattern(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -73,7 +73,7 @@ static void matches_the_empty_text(void **state)
         }
 }
 
-static void refuses_what_it_does_not_know(void **state)
+static void refuses_unsupported_syntax(void **state)
 {
         (void)state;
         static const char *const patterns[] = {
@@ -93,7 +93,7 @@ static void refuses_what_it_does_not_know(void **state)
         }
 }
 
-static void needs_no_time_for_patterns_that_backtrackers_fear(void **state)
+static void is_fast_for_patterns_with_exponential_backtracking(void **state)
 {
         (void)state;
         AUTO(buf) text = BUF_MAX(64 * KiB);
@@ -110,10 +110,10 @@ static void needs_no_time_for_patterns_that_backtrackers_fear(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(matches_what_the_pattern_says_and_nothing_else),
+                cmocka_unit_test(matches_exactly_the_texts_of_the_pattern),
                 cmocka_unit_test(matches_the_empty_text),
-                cmocka_unit_test(refuses_what_it_does_not_know),
-                cmocka_unit_test(needs_no_time_for_patterns_that_backtrackers_fear),
+                cmocka_unit_test(refuses_unsupported_syntax),
+                cmocka_unit_test(is_fast_for_patterns_with_exponential_backtracking),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

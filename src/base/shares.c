@@ -17,13 +17,13 @@ bool shares_have_room(const struct shares *s, struct str holder)
         return s->total + s->limits.reserve < s->limits.total || count < s->limits.reserved;
 }
 
-void shares_take(struct shares *s, struct str holder)
+void shares_add(struct shares *s, struct str holder)
 {
         map_put(&s->counts, holder, (void *)(uintptr_t)(shares_count(s, holder) + 1));
         s->total++;
 }
 
-void shares_drop(struct shares *s, struct str holder)
+void shares_remove(struct shares *s, struct str holder)
 {
         size_t count = shares_count(s, holder);
 

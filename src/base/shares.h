@@ -27,11 +27,11 @@ void shares_release(struct shares *s);
 /* Whether the holder may have one more. */
 bool shares_have_room(const struct shares *s, struct str holder);
 
-/* Counts one unit, even beyond the limits. To be undone with shares_drop(). */
-void shares_take(struct shares *s, struct str holder);
+/* Counts one unit, even beyond the limits. To be undone with shares_remove(). */
+void shares_add(struct shares *s, struct str holder);
 
-/* Releases one unit of shares_take(). */
-void shares_drop(struct shares *s, struct str holder);
+/* Releases one unit of shares_add(). */
+void shares_remove(struct shares *s, struct str holder);
 
 /* The number of units of the holder. */
 size_t shares_count(const struct shares *s, struct str holder);

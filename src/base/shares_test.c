@@ -13,7 +13,7 @@ static size_t take_all(struct shares *s, const char *holder)
         size_t count = 0;
 
         for (; shares_have_room(s, str_of(holder)); count++)
-                shares_take(s, str_of(holder));
+                shares_add(s, str_of(holder));
         return count;
 }
 
@@ -23,12 +23,12 @@ static void a_holder_gets_no_more_than_its_share(void **state)
 
         (void)state;
         assert_int_equal(take_all(&s, "alice"), 6);
-        shares_drop(&s, STR("alice"));
+        shares_remove(&s, STR("alice"));
         assert_int_equal(take_all(&s, "alice"), 1);
         shares_release(&s);
 }
 
-static void the_last_places_are_for_those_who_have_few(void **state)
+static void the_last_units_are_for_holders_that_have_few(void **state)
 {
         struct shares s = { .limits = few };
 
@@ -37,7 +37,7 @@ static void the_last_places_are_for_those_who_have_few(void **state)
         assert_int_equal(take_all(&s, "bob"), 2); /* one of all, one of the reserve */
         assert_int_equal(take_all(&s, "carol"), 2);
         assert_int_equal(take_all(&s, "dave"), 0);
-        shares_drop(&s, STR("alice"));
+        shares_remove(&s, STR("alice"));
         assert_false(shares_have_room(&s, STR("alice")));
         assert_true(shares_have_room(&s, STR("dave")));
         shares_release(&s);
@@ -48,13 +48,13 @@ static void counts_holders_only_while_they_have_something(void **state)
         struct shares s = { .limits = few };
 
         (void)state;
-        shares_drop(&s, STR("unknown"));
-        shares_take(&s, STR("alice"));
-        shares_take(&s, STR("alice"));
+        shares_remove(&s, STR("unknown"));
+        shares_add(&s, STR("alice"));
+        shares_add(&s, STR("alice"));
         assert_int_equal(shares_count(&s, STR("alice")), 2);
-        shares_drop(&s, STR("alice"));
-        shares_drop(&s, STR("alice"));
-        shares_drop(&s, STR("alice"));
+        shares_remove(&s, STR("alice"));
+        shares_remove(&s, STR("alice"));
+        shares_remove(&s, STR("alice"));
         assert_int_equal(s.total, 0);
         assert_int_equal(s.counts.count, 0);
         shares_release(&s);
@@ -64,7 +64,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_holder_gets_no_more_than_its_share),
-                cmocka_unit_test(the_last_places_are_for_those_who_have_few),
+                cmocka_unit_test(the_last_units_are_for_holders_that_have_few),
                 cmocka_unit_test(counts_holders_only_while_they_have_something),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,7 @@ static void on_handle_closed(uv_handle_t *handle)
 }
 
 /* Releases both descriptors; afterwards none is polled. */
-static void let_go(struct fd_stream *s)
+static void release_descriptors(struct fd_stream *s)
 {
         if (s->is_gone)
                 return;
@@ -90,7 +90,7 @@ static void let_go(struct fd_stream *s)
 
 static void run(struct loop_hook *g)
 {
-        let_go(CONTAINER_OF(g, struct fd_stream, hook));
+        release_descriptors(CONTAINER_OF(g, struct fd_stream, hook));
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
@@ -145,7 +145,7 @@ static void break_off(struct fd_stream *s, int errnum, const char *doing)
         poll_in(s, false);
         poll_out(s, false);
         if (s->is_closed) {
-                let_go(s);
+                release_descriptors(s);
                 return;
         }
         s->broken = errnum == EPIPE ? error_new(ERROR_UNAVAILABLE, "the reader closed the output")
@@ -214,7 +214,7 @@ static void on_writable(uv_poll_t *poll, int status, int events)
         if (s->is_shut_wanted)
                 close_out(s);
         if (s->is_closed)
-                let_go(s);
+                release_descriptors(s);
         else if (s->stream.events->on_drain != NULL)
                 s->stream.events->on_drain(s->stream.ctx);
 }
@@ -260,7 +260,7 @@ static void fd_close(struct stream *stream)
         s->is_closed = true;
         poll_in(s, false);
         if (queued(s) == 0 || s->is_broken)
-                let_go(s);
+                release_descriptors(s);
         else
                 loop_hook_add(s->loop, &s->hook, run);
 }

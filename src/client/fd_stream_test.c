@@ -39,7 +39,7 @@ static void end(struct ends *e)
         loop_release(&e->loop);
 }
 
-static void reads_only_when_asked_and_tells_the_end(void **state)
+static void reads_only_on_demand_and_reports_the_end(void **state)
 {
         struct ends e;
 
@@ -86,7 +86,7 @@ static struct str pattern(void)
         return str_of_bytes(bytes, sizeof bytes);
 }
 
-static void takes_everything_and_tells_when_it_is_out(void **state)
+static void accepts_all_bytes_and_reports_when_they_are_written(void **state)
 {
         struct ends e;
         size_t got = 0;
@@ -112,7 +112,7 @@ static void takes_everything_and_tells_when_it_is_out(void **state)
         end(&e);
 }
 
-static void breaks_when_nobody_reads_any_more(void **state)
+static void breaks_when_the_reader_closes(void **state)
 {
         struct ends e;
 
@@ -129,7 +129,7 @@ static void breaks_when_nobody_reads_any_more(void **state)
         end(&e);
 }
 
-static void sends_what_is_left_after_it_was_closed(void **state)
+static void sends_pending_bytes_after_it_was_closed(void **state)
 {
         struct ends e;
 
@@ -166,10 +166,10 @@ static void refuses_files_which_cannot_be_waited_for(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(reads_only_when_asked_and_tells_the_end),
-                cmocka_unit_test(takes_everything_and_tells_when_it_is_out),
-                cmocka_unit_test(breaks_when_nobody_reads_any_more),
-                cmocka_unit_test(sends_what_is_left_after_it_was_closed),
+                cmocka_unit_test(reads_only_on_demand_and_reports_the_end),
+                cmocka_unit_test(accepts_all_bytes_and_reports_when_they_are_written),
+                cmocka_unit_test(breaks_when_the_reader_closes),
+                cmocka_unit_test(sends_pending_bytes_after_it_was_closed),
                 cmocka_unit_test(refuses_files_which_cannot_be_waited_for),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

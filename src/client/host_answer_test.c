@@ -117,7 +117,7 @@ static void finish(pid_t pid, int go)
         assert_int_equal(status, 0);
 }
 
-static void is_given_to_who_waits_and_to_who_comes_later(void **state)
+static void is_given_to_waiting_and_to_later_clients(void **state)
 {
         int go;
 
@@ -146,7 +146,7 @@ static void is_given_to_the_same_question_only(void **state)
         finish(pid, go);
 }
 
-static void is_nothing_when_nobody_listens_or_knows(void **state)
+static void is_empty_without_a_listener_or_an_answer(void **state)
 {
         int go;
 
@@ -180,7 +180,7 @@ static void is_not_for_the_children_of_another(void **state)
         finish(pid, go);
 }
 
-static void takes_no_word_that_is_no_host_id(void **state)
+static void accepts_only_host_ids(void **state)
 {
         int go;
 
@@ -195,11 +195,11 @@ static void takes_no_word_that_is_no_host_id(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(is_given_to_who_waits_and_to_who_comes_later),
+                cmocka_unit_test(is_given_to_waiting_and_to_later_clients),
                 cmocka_unit_test(is_given_to_the_same_question_only),
-                cmocka_unit_test(is_nothing_when_nobody_listens_or_knows),
+                cmocka_unit_test(is_empty_without_a_listener_or_an_answer),
                 cmocka_unit_test(is_not_for_the_children_of_another),
-                cmocka_unit_test(takes_no_word_that_is_no_host_id),
+                cmocka_unit_test(accepts_only_host_ids),
         };
 
         return cmocka_run_group_tests_name("host_answer", tests, NULL, NULL);

@@ -160,21 +160,21 @@ static bool is_answered(int fd)
 }
 
 /* A socket connected to a master that has answered. -1: there is no listener, or it is not a master. */
-static int greet(const char *path)
+static int open_master(const char *path)
 {
         static const uint32_t hello[] = { MUX_HELLO, MUX_VERSION }, check[] = { MUX_ALIVE_CHECK, 0 };
         AUTO_FD int fd = connect_to(path);
 
         if (fd < 0 || !send_words(fd, hello, ARRAY_LEN(hello)) || !send_words(fd, check, ARRAY_LEN(check)) || !is_answered(fd))
                 return -1;
-        int greeted = fd;
+        int answered = fd;
         fd = -1;
-        return greeted;
+        return answered;
 }
 
 bool mux_is_alive(const char *path)
 {
-        AUTO_FD int fd = greet(path);
+        AUTO_FD int fd = open_master(path);
 
         return fd >= 0;
 }
@@ -279,7 +279,7 @@ void mux_find(const struct profile *p, const char *login, const char *node, stru
         *ret = (struct mux){ .lock = -1 };
         if (path == NULL || (mkdir(directory, 0700) != 0 && errno != EEXIST) || !is_private_directory(directory))
                 return;
-        int master = greet(path);
+        int master = open_master(path);
         if (master >= 0) {
                 close(master);
                 ret->host_id = noted_host(p->arena, path);
@@ -306,7 +306,7 @@ void mux_release(struct mux *m)
 
 void mux_end(const char *path)
 {
-        AUTO_FD int fd = greet(path);
+        AUTO_FD int fd = open_master(path);
         bool is_idle = fd >= 0 && mux_sessions(path) <= 1; /* the connection of this process */
         const uint32_t order[] = { is_idle ? MUX_TERMINATE : MUX_STOP_LISTENING, 1 };
         char rest[64];

@@ -64,13 +64,13 @@ static void takes_extensions_and_any_pieces(void **state)
         assert_int_equal(mux_answer_read(str_of_bytes(answer, len)), MUX_ANSWER_ALIVE);
 }
 
-/* A whole answer is never longer than what is read. */
+/* A whole answer is never longer than the bytes read. */
 static void reads_no_more_than_its_limit(void **state)
 {
         AUTO_MEM char *bytes = mem_alloc(MUX_ANSWER_MAX);
 
         (void)state;
-        /* The largest hello: 4096 bytes with an extension whose value fills them. */
+        /* The largest hello: 4096 bytes with an extension that fills them. */
         memset(bytes, 'x', MUX_ANSWER_MAX);
         memcpy(bytes, "\0\0\x0f\xfc\0\0\0\x01\0\0\0\x04\0\0\0\0\0\0\x0f\xec", 20);
         memcpy(bytes + MUX_PACKET_MAX, ALIVE, sizeof ALIVE - 1);

@@ -8,7 +8,7 @@
 
 #include "client/node_filter.h"
 
-/* web-1 with env=prod, motto="hello, world" and, said by a command, load=high. */
+/* web-1 with env=prod, motto="hello, world" and, from a command, load=high. */
 static Cteleport__V1__Node *given_node(void)
 {
         static Cteleport__V1__Node node;
@@ -75,7 +75,7 @@ static void needs_all_labels_exactly(void **state)
         }
 }
 
-static void refuses_what_is_no_label(void **state)
+static void refuses_an_invalid_label(void **state)
 {
         const char *const wrong[] = { "env", "=prod", "env=prod,team", "env='prod", "\"env=prod", "," };
 
@@ -109,7 +109,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(needs_all_labels_exactly),
-                cmocka_unit_test(refuses_what_is_no_label),
+                cmocka_unit_test(refuses_an_invalid_label),
                 cmocka_unit_test(needs_words_and_query_too),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

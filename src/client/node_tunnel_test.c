@@ -6,7 +6,7 @@
 struct requested {
         struct loop loop;
         struct ear proxy; /* the other end */
-        struct ear node;  /* what done brought */
+        struct ear node;  /* the arguments of done */
         struct node_tunnel *tunnel;
         struct error *err;
         int done;
@@ -47,7 +47,7 @@ static void end(struct requested *a)
         loop_release(&a->loop);
 }
 
-static void asks_for_the_node_and_hands_on_what_follows(void **state)
+static void requests_the_node_and_forwards_the_bytes_that_follow(void **state)
 {
         struct requested a;
 
@@ -83,7 +83,7 @@ static const struct {
         { "", ERROR_UNAVAILABLE, "the proxy ended the connection without an answer", NULL, true },
 };
 
-static void says_why_it_was_refused(void **state)
+static void reports_the_reason_of_a_refusal(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
@@ -132,8 +132,8 @@ static void can_be_cancelled(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(asks_for_the_node_and_hands_on_what_follows),
-                cmocka_unit_test(says_why_it_was_refused),
+                cmocka_unit_test(requests_the_node_and_forwards_the_bytes_that_follow),
+                cmocka_unit_test(reports_the_reason_of_a_refusal),
                 cmocka_unit_test(stops_reading_at_the_content_length),
                 cmocka_unit_test(can_be_cancelled),
         };

@@ -23,7 +23,7 @@ static const struct {
         { "a\bb\x07" "c\x7f", "abc" },
         { "na\xc3\xafve \xe2\x82\xac \xf0\x9f\x8c\x8d", "na\xc3\xafve \xe2\x82\xac \xf0\x9f\x8c\x8d" },
         { "back\\slash", "back\\slash" },
-        { "x\xc2\x9b" "31my", "x31my" }, /* a control sequence introducer of one rune */
+        { "x\xc2\x9b" "31my", "x31my" }, /* a control sequence introducer of one character */
         { "x\xff\xfe\xc3(y", "x(y" },
         { "x\xe2\x80\xae" "y", "xy" },   /* right to left override */
         { ESC "[31", "" },
@@ -31,7 +31,7 @@ static const struct {
         { ESC ESC "[31mx", "x" },
 };
 
-static void keeps_text_and_drops_what_steers(void **state)
+static void keeps_text_and_drops_control_sequences(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -51,7 +51,7 @@ static void keeps_text_and_drops_what_steers(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(keeps_text_and_drops_what_steers),
+                cmocka_unit_test(keeps_text_and_drops_control_sequences),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,7 +187,7 @@ static struct error *take_arguments(struct parser *p, struct test *t, size_t lea
         if (t->count < least)
                 return wrong(p, "an argument is missing");
         if (t->kind == TEST_EXISTS && t->arguments[0].kind != VALUE_LABEL)
-                return wrong(p, "exists() asks about labels[\"key\"]");
+                return wrong(p, "exists() needs labels[\"key\"]");
         return NULL;
 }
 

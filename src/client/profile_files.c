@@ -40,7 +40,7 @@ static struct error *check_mode(const char *shown, const struct stat *st, enum e
                                   "chmod 0600 %s; and log in again if others use this machine", shown);
         if ((mode & (S_IWGRP | S_IWOTH)) != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "%s has mode %04o: other users may change %s", shown, mode,
-                                            kind == ENTRY_DIR ? "what is in it" : "it"),
+                                            kind == ENTRY_DIR ? "its files" : "it"),
                                   "chmod %s %s; and log in again if others use this machine", kind == ENTRY_DIR ? "0700" : "0600", shown);
         return NULL;
 }
@@ -123,7 +123,7 @@ static struct error *read_link(const char *path, bool is_shared, char target[PAT
 }
 
 /* Replaces an absolute path without "." and ".." by its parent; "" is the root. */
-static void go_up(struct buf *at)
+static void remove_last_component(struct buf *at)
 {
         while (at->len > 0 && at->ptr[--at->len] != '/')
                 continue;
@@ -137,7 +137,7 @@ static struct error *follow(struct buf *at, struct buf *rest, struct str target)
         buf_clear(rest);
         buf_put(rest, target);
         buf_printf(rest, "/%s", behind);
-        go_up(at);
+        remove_last_component(at);
         if (target.ptr[0] == '/')
                 buf_clear(at);
         return buf_finish(rest, "the path of the profile");
@@ -156,7 +156,7 @@ static struct error *step(struct buf *at, struct buf *rest, size_t *links)
         if (component[0] == '\0' || strcmp(component, ".") == 0)
                 return NULL;
         if (strcmp(component, "..") == 0) {
-                go_up(at);
+                remove_last_component(at);
                 return NULL;
         }
         TRY(check_parent(at->len == 0 ? "/" : buf_c(at), &is_shared));

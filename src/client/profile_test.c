@@ -73,7 +73,7 @@ static int tear_down(void **state)
         bool any;
 
         assert_done(profile_remove_all(&any));
-        assert_int_equal(count_entries(f->home), 0); /* nothing is left behind */
+        assert_int_equal(count_entries(f->home), 0); /* no files are left */
         test_dir_free(f->home);
         test_ca_release(&f->ca);
         test_keys_release(&f->keys);
@@ -119,7 +119,7 @@ static mode_t mode_with_type(const char *path)
         return st.st_mode;
 }
 
-static void reads_back_what_a_login_wrote(void **state)
+static void reads_back_the_profile_of_a_login(void **state)
 {
         struct fixture *f = *state;
         AUTO(profile) p = { 0 };
@@ -145,7 +145,7 @@ static void reads_back_what_a_login_wrote(void **state)
                 assert_int_equal(mode_of(files[i]), 0600);
 }
 
-static void says_when_it_ends(void **state)
+static void reports_its_expiry(void **state)
 {
         AUTO(profile) p = { 0 };
 
@@ -169,7 +169,7 @@ static void refuses_a_key_that_others_may_read(void **state)
         }
 }
 
-static void knows_nobody_where_nobody_logged_in(void **state)
+static void has_no_user_before_a_login(void **state)
 {
         struct profile p;
 
@@ -197,7 +197,7 @@ static void keeps_a_profile_for_each_proxy(void **state)
         assert_done(profile_load(&first, PROXY, NULL));
         assert_false(first.is_current);
         assert_done(file_read(first.known_hosts, &hosts));
-        /* One cluster, one line: a login replaces what was known before. */
+        /* One cluster, one line: a login replaces the earlier line. */
         assert_true(str_starts_with(buf_str(&hosts), STR("@cert-authority example.com,*.example.com ssh-ed25519 ")));
         assert_int_equal(str_find_char(buf_str(&hosts), '\n'), hosts.len - 1);
 
@@ -280,7 +280,7 @@ static void a_changed_ca_is_refused_until_it_is_named(void **state)
         assert_done(profile_check_trust(&login, NULL)); /* another cluster */
 }
 
-static void what_is_known_counts_though_its_profile_cannot_be_read(void **state)
+static void known_cas_count_though_the_profile_cannot_be_read(void **state)
 {
         struct fixture *f = *state;
         AUTO_PTR(arena) a = arena_new(16 * KiB);
@@ -441,7 +441,7 @@ static void refuses_files_that_others_could_change(void **state)
                 profile_release(&q);
         }
         assert_int_equal(chmod(entries[2], 0770), 0);
-        assert_refused(log_in(f, PROXY ":3080", "alice"), ERROR_PERMISSION_DENIED, "other users may change what is in it");
+        assert_refused(log_in(f, PROXY ":3080", "alice"), ERROR_PERMISSION_DENIED, "other users may change its files");
         assert_int_equal(chmod(entries[2], 0700), 0);
         profile_release(&p);
 }
@@ -480,7 +480,7 @@ static void take_away(const char *top, const char *way)
 {
         AUTO_MEM char *path = mem_printf("%s/%s", top, way);
 
-        (void)remove(path); /* the home may be gone with its profiles */
+        (void)remove(path); /* the home directory may be removed with its profiles */
 }
 
 static void refuses_a_home_that_others_could_exchange(void **state)
@@ -603,7 +603,7 @@ static void finds_no_profile_where_none_is(void **state)
         setenv("TELEPORT_HOME", f->home, 1);
 }
 
-static void refuses_certificates_of_somebody_else(void **state)
+static void refuses_certificates_of_another_user(void **state)
 {
         struct fixture *f = *state;
         struct profile p;
@@ -642,14 +642,14 @@ static void refuses_damaged_files_with_a_hint(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                PROFILE_TEST(reads_back_what_a_login_wrote),
-                PROFILE_TEST(says_when_it_ends),
+                PROFILE_TEST(reads_back_the_profile_of_a_login),
+                PROFILE_TEST(reports_its_expiry),
                 PROFILE_TEST(refuses_a_key_that_others_may_read),
-                PROFILE_TEST(knows_nobody_where_nobody_logged_in),
+                PROFILE_TEST(has_no_user_before_a_login),
                 PROFILE_TEST(keeps_a_profile_for_each_proxy),
                 PROFILE_TEST(two_proxies_of_one_host_have_a_profile_each),
                 PROFILE_TEST(a_changed_ca_is_refused_until_it_is_named),
-                PROFILE_TEST(what_is_known_counts_though_its_profile_cannot_be_read),
+                PROFILE_TEST(known_cas_count_though_the_profile_cannot_be_read),
                 PROFILE_TEST(a_proxy_cannot_become_that_of_a_known_cluster),
                 PROFILE_TEST(refuses_names_that_no_cluster_has),
                 PROFILE_TEST(an_inner_cluster_is_left_out_of_the_outer_ones_names),
@@ -659,7 +659,7 @@ int main(void)
                 PROFILE_TEST(refuses_a_home_that_others_could_exchange),
                 PROFILE_TEST(takes_the_owner_of_the_root_for_root),
                 PROFILE_TEST(finds_no_profile_where_none_is),
-                PROFILE_TEST(refuses_certificates_of_somebody_else),
+                PROFILE_TEST(refuses_certificates_of_another_user),
                 PROFILE_TEST(refuses_names_that_would_be_paths),
                 PROFILE_TEST(refuses_damaged_files_with_a_hint),
         };

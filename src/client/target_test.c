@@ -57,7 +57,7 @@ static const char *const hostile[] = {
         "-root@web-1", "root;id@web-1", "web..1", ".example.com", "w\xc3\xa9z", "web\xff", "web\t1",
 };
 
-static void refuses_what_could_be_taken_for_something_else(void **state)
+static void refuses_ambiguous_targets(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
@@ -103,7 +103,7 @@ static const struct {
         { "scp://web-1/file", "scp", "//web-1/file" },
 };
 
-static void tells_files_from_places_as_scp_does(void **state)
+static void separates_files_from_locations_as_scp_does(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(arguments); i++) {
@@ -122,9 +122,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_names_ids_and_labels),
-                cmocka_unit_test(refuses_what_could_be_taken_for_something_else),
+                cmocka_unit_test(refuses_ambiguous_targets),
                 cmocka_unit_test(takes_a_port_that_means_nothing_from_ssh),
-                cmocka_unit_test(tells_files_from_places_as_scp_does),
+                cmocka_unit_test(separates_files_from_locations_as_scp_does),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,7 +231,7 @@ static void a_kept_link_that_is_lost_is_requested_again(void **state)
 
 /* ---- remote --------------------------------------------------------------------------------------------------- */
 
-static void one_connection_serves_all_who_wait(void **state)
+static void one_connection_serves_all_waiting_callers(void **state)
 {
         struct fixture *f = *state;
 
@@ -331,7 +331,7 @@ static void a_kept_connection_is_made_again_after_a_pause(void **state)
 
 /* ---- closing ---------------------------------------------------------------------------------------------------- */
 
-static void a_disconnect_refuses_who_waits_and_the_next_connects(void **state)
+static void a_disconnect_refuses_waiting_callers_and_the_next_connects(void **state)
 {
         struct fixture *f = *state;
 
@@ -349,7 +349,7 @@ static void a_disconnect_refuses_who_waits_and_the_next_connects(void **state)
         assert_non_null(f->given);
 }
 
-static void a_client_that_is_freed_refuses_who_waits(void **state)
+static void a_freed_client_refuses_the_waiting_callers(void **state)
 {
         struct fixture *f = *state;
 
@@ -397,14 +397,14 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_link_that_does_not_come_is_an_error, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_link_waits_until_it_is_needed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_kept_link_that_is_lost_is_requested_again, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(one_connection_serves_all_who_wait, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(one_connection_serves_all_waiting_callers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(without_an_identity_a_request_is_refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(after_a_failure_the_next_request_dials_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_dial_with_an_earlier_identity_is_begun_anew, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_connection_of_another_host_id_is_closed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_kept_connection_is_made_again_after_a_pause, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(a_disconnect_refuses_who_waits_and_the_next_connects, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(a_client_that_is_freed_refuses_who_waits, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_disconnect_refuses_waiting_callers_and_the_next_connects, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_freed_client_refuses_the_waiting_callers, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

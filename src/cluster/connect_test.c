@@ -81,7 +81,7 @@ static void calls_only_first_use_and_insecure_unverified(void **state)
         assert_int_equal(connect_way_trust(&(struct connect_way){ .proof = PROOF_INSECURE }), JOIN_TRUST_INSECURE);
 }
 
-/* A certificate of the cluster says what its holder is, whatever trust the handshake was content with. */
+/* The role in a certificate of the cluster is checked, whatever trust the handshake used. */
 static void lets_no_host_pose_as_a_server(void **state)
 {
         (void)state;
@@ -103,7 +103,7 @@ static void lets_no_host_pose_as_a_server(void **state)
         fake_cluster_release(&cluster);
 }
 
-static void refuses_what_is_no_address(void **state)
+static void refuses_invalid_addresses(void **state)
 {
         (void)state;
         struct connect_trust trust = { 0 };
@@ -114,7 +114,7 @@ static void refuses_what_is_no_address(void **state)
         assert_code(connect_ways_to_join(STR(""), STR(""), &trust, ways, &count), ERROR_FAILED_PRECONDITION);
 }
 
-static void a_member_has_one_way(void **state)
+static void a_member_has_one_connect_way(void **state)
 {
         (void)state;
         struct connect_way way;
@@ -143,8 +143,8 @@ int main(void)
                 cmocka_unit_test(tries_the_ways_that_the_table_says),
                 cmocka_unit_test(calls_only_first_use_and_insecure_unverified),
                 cmocka_unit_test(lets_no_host_pose_as_a_server),
-                cmocka_unit_test(refuses_what_is_no_address),
-                cmocka_unit_test(a_member_has_one_way),
+                cmocka_unit_test(refuses_invalid_addresses),
+                cmocka_unit_test(a_member_has_one_connect_way),
                 cmocka_unit_test(a_tunnel_leads_to_a_proxy_that_the_cluster_knows),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

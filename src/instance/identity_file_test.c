@@ -68,7 +68,7 @@ static void comes_back_as_it_was_stored(void **state)
         assert_int_equal(mode_of(ids), 0700);
 }
 
-static void tells_that_there_is_none(void **state)
+static void reports_a_missing_file(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
@@ -93,7 +93,7 @@ static void refuses_every_cut_of_the_file(void **state)
         struct fixture *f = *state;
         AUTO(buf) text = BUF_MAX(FILE_MAX);
         identity_put_json(&text, &f->id);
-        /* the last two bytes are the closing brace and a newline that nobody misses */
+        /* the last two bytes are the closing brace and a newline that is not required */
         for (size_t len = 0; len + 1 < text.len; len += 7) {
                 AUTO(host_identity) id = { 0 };
                 struct error *err = identity_read_json(str_slice(buf_str(&text), 0, len), (struct host_expectation){ .role = STR("Node") }, &id);
@@ -123,7 +123,7 @@ static void refuses_the_identity_of_another_role(void **state)
         assert_code(identity_read_json(buf_str(&text), (struct host_expectation){ .role = STR("Proxy") }, &id), ERROR_UNAUTHENTICATED);
 }
 
-static void refuses_what_is_not_an_identity(void **state)
+static void refuses_an_invalid_identity(void **state)
 {
         (void)state;
         static const char *const texts[] = {
@@ -168,12 +168,12 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(comes_back_as_it_was_stored),
-                TEST(tells_that_there_is_none),
+                TEST(reports_a_missing_file),
                 TEST(refuses_a_file_that_others_may_read),
                 TEST(refuses_every_cut_of_the_file),
                 TEST(refuses_parts_of_two_identities),
                 TEST(refuses_the_identity_of_another_role),
-                TEST(refuses_what_is_not_an_identity),
+                TEST(refuses_an_invalid_identity),
                 TEST(refuses_a_ca_that_no_pin_names),
                 TEST(keeps_an_identity_without_an_ssh_certificate),
         };

@@ -45,7 +45,7 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
 /* ---- on disk --------------------------------------------------------------------------------------- */
 
 /* A job on the pool that stores an identity, with its own copies: two fsyncs would delay a join more than its cryptography. */
-struct keeping {
+struct save_job {
         struct instance *instance; /* used by the loop only, like the slot: the work on the pool reads neither */
         struct slot *slot;
         const char *role;  /* a literal */
@@ -56,9 +56,9 @@ struct keeping {
         struct error *err;
 };
 
-static void keeping_free(void *ctx)
+static void save_job_free(void *ctx)
 {
-        struct keeping *k = ctx;
+        struct save_job *k = ctx;
         error_free(k->err);
         ssh_files_release(&k->ssh);
         wipe(k->text.ptr, k->text.room);
@@ -68,9 +68,9 @@ static void keeping_free(void *ctx)
         free(k);
 }
 
-static void keep_work(void *ctx)
+static void save_work(void *ctx)
 {
-        struct keeping *k = ctx;
+        struct save_job *k = ctx;
         if (k->text.len > 0)
                 k->err = identity_write(".", k->role, buf_str(&k->text));
         if (k->err == NULL && k->ssh.host_cert != NULL)
@@ -85,13 +85,13 @@ static void report_host_id(const struct instance *i, const char *host_id)
         service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_HOST_ID, .name = host_id });
 }
 
-static void keep(struct instance *i, struct slot *s, bool is_new);
+static void save(struct instance *i, struct slot *s, bool is_new);
 
 void identity_store_store_again(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++)
                 if (i->slots[n].is_unstored)
-                        keep(i, &i->slots[n], true);
+                        save(i, &i->slots[n], true);
 }
 
 static void report_stored(struct slot *s, const struct error *err)
@@ -111,9 +111,9 @@ static void report_stored(struct slot *s, const struct error *err)
  * A host that cannot store its identity is still a member while it runs. Joining needs no secret, so the host joins
  * again at the next start. The identity is stored when the disk has space again.
  */
-static void keep_done(void *ctx)
+static void save_done(void *ctx)
 {
-        struct keeping *k = ctx;
+        struct save_job *k = ctx;
         struct slot *s = k->slot;
         s->storing = NULL;
         s->is_unstored = k->err != NULL;
@@ -125,18 +125,18 @@ static void keep_done(void *ctx)
         if (k->err == NULL && k->host_id != NULL)
                 report_host_id(k->instance, k->host_id);
         if (!k->instance->is_stopping && s->is_stale)
-                keep(k->instance, s, true);
+                save(k->instance, s, true);
         else if (!k->instance->is_stopping && s->is_unstored)
                 timer_start(k->instance->store_again, MILLISECONDS(PACE_STORE_IDENTITY));
         if (k->text.len > 0)
                 report_stored(s, k->err);
-        keeping_free(k);
+        save_job_free(k);
 }
 
 void identity_store_release(struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++) {
-                job_cancel(i->slots[n].storing, keeping_free);
+                job_cancel(i->slots[n].storing, save_job_free);
                 i->slots[n].storing = NULL;
         }
 }
@@ -151,13 +151,13 @@ static void make_ssh_files(const struct slot *s, struct ssh_files *ret)
 }
 
 /* Starts to store the identity of a slot. is_new: it has not been stored yet. */
-static void keep(struct instance *i, struct slot *s, bool is_new)
+static void save(struct instance *i, struct slot *s, bool is_new)
 {
         s->is_stale = s->storing != NULL;
         if (s->is_stale)
-                return; /* keep_done stores it again, so that the last identity stays */
-        struct keeping *k = NEW(struct keeping);
-        *k = (struct keeping){ .instance = i, .slot = s, .role = s->role, .text = identity_buf() };
+                return; /* save_done stores it again, so that the last identity stays */
+        struct save_job *k = NEW(struct save_job);
+        *k = (struct save_job){ .instance = i, .slot = s, .role = s->role, .text = identity_buf() };
         k->shown_dir = mem_printf("%s/proc", i->boot->data_dir);
         if (s == &i->slots[SLOT_INSTANCE])
                 k->host_id = str_dup(s->identity.host_id);
@@ -165,7 +165,7 @@ static void keep(struct instance *i, struct slot *s, bool is_new)
                 make_ssh_files(s, &k->ssh);
         if (is_new)
                 identity_put_json(&k->text, &s->identity);
-        s->storing = loop_job(&i->loop, keep_work, keep_done, k);
+        s->storing = loop_job(&i->loop, save_work, save_done, k);
 }
 
 void instance_take_identity(struct instance *i, enum slot_index slot, struct host_identity *identity)
@@ -181,7 +181,7 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
         hold_identity(i, s, identity, true);
         /* The files of sshd must exist before the SSH Service gets the identity; a proxy reads no files. */
         s->is_in_place = slot != SLOT_NODE;
-        keep(i, s, true);
+        save(i, s, true);
         sibling_check(i->siblings[slot]);
 }
 
@@ -190,7 +190,7 @@ void identity_store_note_proof(struct instance *i, const struct host_identity *j
         struct slot *s = &i->slots[SLOT_INSTANCE];
         s->identity.has_join_proof = joined->has_join_proof;
         memcpy(s->identity.join_proof, joined->join_proof, sizeof s->identity.join_proof);
-        keep(i, s, true);
+        save(i, s, true);
 }
 
 /*
@@ -228,7 +228,7 @@ void identity_store_load(struct instance *i)
                         host_identity_release(&id);
                 s->is_in_place = n != SLOT_NODE;
                 if (n != SLOT_PROXY && !host_identity_is_empty(&s->identity))
-                        keep(i, s, false); /* restores missing files that depend on it: the host ID, the files of sshd */
+                        save(i, s, false); /* restores missing files that depend on it: the host ID, the files of sshd */
                 if (err != NULL && err->code != ERROR_NOT_FOUND) {
                         err = error_wrap(err, "%s/proc", i->boot->data_dir);
                         log_warn("The stored identity cannot be used, a new one is requested", LOG_C("role", s->role),

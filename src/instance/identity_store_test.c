@@ -22,7 +22,7 @@ struct fixture {
         char *dir;
 };
 
-/* Of its own memory, so that a look at it after its end is found. */
+/* In memory of its own, so that an access after its end is found. */
 static void given_an_instance(struct fixture *f)
 {
         static const char *const roles[] = { "Instance", "Node", "Proxy" };
@@ -84,8 +84,8 @@ static void an_instance_may_end_while_its_identity_is_stored(void **state)
                 assert_non_null(f->i->slots[SLOT_PROXY].storing);
                 job_await_held(&f->i->loop);
                 end(f);
-                memset(f->i->slots, 0xa5, sizeof f->i->slots); /* whatever looks there meets nonsense */
-                job_let_go();
+                memset(f->i->slots, 0xa5, sizeof f->i->slots); /* a late access reads invalid bytes */
+                job_resume();
                 loop_release(&f->i->loop);
                 free(f->i);
                 assert_done(identity_load(".", "Proxy", &no_pins, &back));

@@ -71,7 +71,7 @@ void instance_go_on(struct instance *i)
                 open_link(i);
                 return;
         }
-        bool is_usable = !host_identity_is_empty(id) && !i->is_suspect;
+        bool is_usable = !host_identity_is_empty(id) && !i->is_identity_suspect;
         if (is_usable) {
                 struct error *err = host_identity_check_times(id, loop_wall(&i->loop));
                 if (err != NULL)
@@ -159,7 +159,7 @@ void instance_failed(struct instance *i, struct error *err)
         status_set_error(&i->status, err);
         if (error_is_decision(err))
                 i->is_locked = error_is_for(err, REASON_LOCK);
-        i->is_suspect |= is_about_identity(i, err);
+        i->is_identity_suspect |= is_about_identity(i, err);
         struct duration pause = instance_pause_after(i, err);
         error_free(err);
         instance_hang_up(i);
@@ -188,7 +188,7 @@ void instance_show_state(struct instance *i)
 void instance_succeeded(struct instance *i)
 {
         backoff_reset(&i->backoff);
-        i->is_suspect = i->is_locked = false;
+        i->is_identity_suspect = i->is_locked = false;
         for (size_t n = 0; n < ARRAY_LEN(i->reported); n++) {
                 free(i->reported[n]);
                 i->reported[n] = NULL;
@@ -522,7 +522,7 @@ static struct error *enter_sandbox(struct instance *i)
                 roots_read(&i->roots);
         TRY(take_dir(i));
         if (!i->is_local)
-                paths.read = roots_places(i->service->arena);
+                paths.read = roots_paths(i->service->arena);
         TRY(sandbox_enter(kind, paths));
         roots_drop_if_open(&i->roots);
         i->trust.roots_pem = buf_str(&i->roots);

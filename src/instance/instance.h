@@ -98,7 +98,7 @@ struct instance {
         int64_t helper_number;   /* of the last helper that was requested; its client is join_options.helper */
         uint8_t channel_binding[TLS_CHANNEL_BINDING_SIZE]; /* of the connection to join on */
         size_t legacy_slot;      /* role being joined with the older service, which issues one role at a time */
-        bool is_suspect;         /* the cluster refused our identity: try joining again */
+        bool is_identity_suspect; /* the cluster refused our identity: try joining again */
         bool has_joined;         /* this process has joined, and the host was not welcomed since */
 
         /* connected */

@@ -56,14 +56,14 @@ static void label_free(struct label *l)
 /* ---- the result -------------------------------------------------------------------------------------------- */
 
 /* A persistent failure is logged once. */
-static void report(struct label *l, const char *trouble)
+static void report(struct label *l, const char *problem)
 {
-        if (l->reported != NULL && trouble != NULL && strcmp(l->reported, trouble) == 0)
+        if (l->reported != NULL && problem != NULL && strcmp(l->reported, problem) == 0)
                 return;
         free(l->reported);
-        l->reported = trouble == NULL ? NULL : str_dup(str_of(trouble));
-        if (trouble != NULL)
-                log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("why", trouble));
+        l->reported = problem == NULL ? NULL : str_dup(str_of(problem));
+        if (problem != NULL)
+                log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("reason", problem));
 }
 
 static void set_result(struct label *l, struct str value)
@@ -82,19 +82,19 @@ static void set_result(struct label *l, struct str value)
 /* The value of a failed command is the reason of the failure, and its output until then. */
 static void take_result(struct label *l)
 {
-        AUTO_MEM char *trouble = NULL;
+        AUTO_MEM char *problem = NULL;
 
         if (l->is_late)
-                trouble = mem_printf("it did not end within %d seconds", TIMEOUT_LABEL_COMMAND / 1000);
+                problem = mem_printf("it did not end within %d seconds", TIMEOUT_LABEL_COMMAND / 1000);
         else if (l->signum != 0)
-                trouble = mem_printf("it died of signal %d", l->signum);
+                problem = mem_printf("it died of signal %d", l->signum);
         else if (l->status != 0)
-                trouble = mem_printf("it ended with status %lld", (long long)l->status);
-        report(l, trouble);
+                problem = mem_printf("it ended with status %lld", (long long)l->status);
+        report(l, problem);
         struct str output = str_trim(buf_str(&l->output));
-        AUTO_MEM char *value = trouble == NULL ? NULL : mem_printf("%s%s%.*s", trouble, str_is_empty(output) ? "" : "; output: ",
+        AUTO_MEM char *value = problem == NULL ? NULL : mem_printf("%s%s%.*s", problem, str_is_empty(output) ? "" : "; output: ",
                                                                    STR_ARG(output));
-        set_result(l, trouble == NULL ? output : str_of(value));
+        set_result(l, problem == NULL ? output : str_of(value));
 }
 
 static void plan(struct label *l)
@@ -218,10 +218,10 @@ static void run(void *ctx)
         int status = spawn(l);
         l->process.data = l->pipe.data = l;
         if (status < 0) {
-                AUTO_MEM char *trouble = mem_printf("it cannot be started: %s", uv_strerror(status));
+                AUTO_MEM char *problem = mem_printf("it cannot be started: %s", uv_strerror(status));
 
-                report(l, trouble);
-                set_result(l, str_of(trouble));
+                report(l, problem);
+                set_result(l, str_of(problem));
                 l->has_failed = true;
                 uv_close((uv_handle_t *)&l->process, on_closed);
                 uv_close((uv_handle_t *)&l->pipe, on_closed);

@@ -72,7 +72,7 @@ static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
                 loop_stop(&f->loop);
 }
 
-/* Until so many values have come. */
+/* Until this number of values was received. */
 static void run(struct fixture *f, size_t enough)
 {
         f->enough = enough;
@@ -94,7 +94,7 @@ static void assert_label(const struct fixture *f, const char *name, const char *
         fail_msg("no value for %s", name);
 }
 
-static void takes_what_a_command_prints(void **state)
+static void takes_the_output_of_a_command(void **state)
 {
         struct fixture *f = *state;
 
@@ -110,7 +110,7 @@ static void takes_what_a_command_prints(void **state)
         assert_label(f, "missing", "it cannot be started: no such file or directory");
 }
 
-static void tells_a_command_nothing_of_ours(void **state)
+static void passes_a_command_no_environment_of_the_agent(void **state)
 {
         struct fixture *f = *state;
 
@@ -123,7 +123,7 @@ static void tells_a_command_nothing_of_ours(void **state)
         assert_label(f, "where", "/");
 }
 
-static void keeps_only_so_much_and_nothing_that_could_harm(void **state)
+static void keeps_a_bounded_length_and_no_control_characters(void **state)
 {
         struct fixture *f = *state;
         Cteleport__V1__CommandLabel **list;
@@ -152,9 +152,9 @@ static void ends_a_command_that_is_still_running(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(takes_what_a_command_prints),
-                TEST(tells_a_command_nothing_of_ours),
-                TEST(keeps_only_so_much_and_nothing_that_could_harm),
+                TEST(takes_the_output_of_a_command),
+                TEST(passes_a_command_no_environment_of_the_agent),
+                TEST(keeps_a_bounded_length_and_no_control_characters),
                 TEST(ends_a_command_that_is_still_running),
         };
 

@@ -92,7 +92,7 @@ static void join_failed(struct instance *i, struct error *err)
         add_join_error(i, err);
         struct error *whole = i->join_err;
         i->join_err = NULL;
-        i->is_suspect = false; /* the next attempt uses the old identity again, if there is one */
+        i->is_identity_suspect = false; /* the next attempt uses the old identity again, if there is one */
         member_drop_helper(i);
         instance_failed(i, whole);
 }
@@ -115,7 +115,7 @@ static void next_way(struct instance *i, struct error *err)
  * Whether the join may succeed by another way. An error without a known reason may come from any device between this host and
  * the cluster, whatever its code is. Decisions of the cluster, and faults of this host, are the same by every way.
  */
-static bool is_trouble_with_connection(const struct error *err)
+static bool is_connection_error(const struct error *err)
 {
         if (error_is_for(err, REASON_CONNECTION))
                 return true;
@@ -199,7 +199,7 @@ static void on_joined(void *ctx, struct join_outcome *o, struct error *err)
                 finish_join(i, i->join_options.legacy_role == NULL ? SLOT_INSTANCE : (enum slot_index)i->legacy_slot, o);
         else if (i->join_options.legacy_role != NULL)
                 legacy_role_refused(i, err);
-        else if (is_trouble_with_connection(err))
+        else if (is_connection_error(err))
                 next_way(i, err);
         else
                 join_refused(i, err);

@@ -20,7 +20,7 @@ DEFINE_AUTO_PTR(proxy_list);
 
 enum { SENT_MAX = 4 };
 
-/* What the cluster says: pairs of host ID and address. */
+/* The list of the cluster: pairs of host ID and address. */
 static bool send_message(struct proxy_list *l, const char *const *pairs)
 {
         Cteleport__V1__PresenceDown__Proxies sent = CTELEPORT__V1__PRESENCE_DOWN__PROXIES__INIT;
@@ -58,7 +58,7 @@ static void knows_the_configured_proxy_before_the_cluster_speaks(void **state)
         assert_list(none, "");
 }
 
-static void dials_each_proxy_where_it_says_and_else_where_we_know(void **state)
+static void dials_each_proxy_at_its_address_or_the_configured_one(void **state)
 {
         AUTO_PTR(proxy_list) l = proxy_list_new((struct proxy_list_host){ .proxy_server = "lb:443" });
         AUTO_PTR(proxy_list) direct = proxy_list_new((struct proxy_list_host){ 0 });
@@ -81,7 +81,7 @@ static void stays_on_this_machine_for_the_proxy_that_runs_here(void **state)
         assert_list(l, "1@127.0.0.1:3080 2@two:443 ");
 }
 
-static void believes_no_nonsense(void **state)
+static void ignores_invalid_entries(void **state)
 {
         AUTO_PTR(proxy_list) l = proxy_list_new((struct proxy_list_host){ .proxy_server = "lb:443" });
 
@@ -90,7 +90,7 @@ static void believes_no_nonsense(void **state)
         assert_list(l, "1@lb:443 2@lb:443 ");
 }
 
-static void falls_back_when_the_cluster_names_nobody(void **state)
+static void falls_back_when_the_cluster_names_no_proxy(void **state)
 {
         AUTO_PTR(proxy_list) l = proxy_list_new((struct proxy_list_host){ .proxy_server = "lb:443" });
 
@@ -118,10 +118,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(knows_the_configured_proxy_before_the_cluster_speaks),
-                cmocka_unit_test(dials_each_proxy_where_it_says_and_else_where_we_know),
+                cmocka_unit_test(dials_each_proxy_at_its_address_or_the_configured_one),
                 cmocka_unit_test(stays_on_this_machine_for_the_proxy_that_runs_here),
-                cmocka_unit_test(believes_no_nonsense),
-                cmocka_unit_test(falls_back_when_the_cluster_names_nobody),
+                cmocka_unit_test(ignores_invalid_entries),
+                cmocka_unit_test(falls_back_when_the_cluster_names_no_proxy),
                 cmocka_unit_test(gives_each_list_a_revision_of_its_own),
         };
 

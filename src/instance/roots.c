@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "os/file.h"
 
-enum { PLACES_MAX = 16, ROOTS_MAX = 4 * MiB, HASH_DIGITS = 8 };
+enum { PATHS_MAX = 16, ROOTS_MAX = 4 * MiB, HASH_DIGITS = 8 };
 
 static void add_file(struct buf *out, const char *path, bool is_quiet)
 {
@@ -61,7 +61,7 @@ static void read_all(struct buf *out, bool is_quiet)
         *out = BUF_MAX(ROOTS_MAX);
         if (file != NULL && file[0] != '\0')
                 add_file(out, file, is_quiet);
-        for (size_t i = 0; i < PLACES_MAX && !str_is_empty(left); i++)
+        for (size_t i = 0; i < PATHS_MAX && !str_is_empty(left); i++)
                 add_directory(out, str_split(&left, ':'), is_quiet);
 }
 
@@ -81,17 +81,17 @@ void roots_drop_if_open(struct buf *pem)
         *pem = BUF_MAX(ROOTS_MAX);
 }
 
-const char *const *roots_places(struct arena *a)
+const char *const *roots_paths(struct arena *a)
 {
-        const char **places = arena_alloc(a, (PLACES_MAX + 2) * sizeof(*places));
+        const char **paths = arena_alloc(a, (PATHS_MAX + 2) * sizeof(*paths));
         const char *file = getenv("SSL_CERT_FILE");
         struct str left = str_of(getenv("SSL_CERT_DIR"));
         size_t count = 0;
 
         if (file != NULL)
-                places[count++] = file;
-        while (!str_is_empty(left) && count <= PLACES_MAX)
-                places[count++] = str_to_c(a, str_split(&left, ':'));
-        places[count] = NULL;
-        return places;
+                paths[count++] = file;
+        while (!str_is_empty(left) && count <= PATHS_MAX)
+                paths[count++] = str_to_c(a, str_split(&left, ':'));
+        paths[count] = NULL;
+        return paths;
 }

@@ -20,6 +20,6 @@ void roots_read(struct buf *out);
 void roots_drop_if_open(struct buf *pem);
 
 /* The paths, NULL-terminated, in the arena: for the sandbox. */
-const char *const *roots_places(struct arena *a) MUST_USE;
+const char *const *roots_paths(struct arena *a) MUST_USE;
 
 #endif

@@ -80,7 +80,7 @@ static struct error *open_query(struct sibling *n, struct query *q, uint32_t id,
         if (strlen(have) >= HAVE_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "a serial number is longer than %d bytes", HAVE_MAX - 1);
         if (q->is_open)
-                link_service_refuse(n->link, q->id, error_new(ERROR_ABORTED, "asked again"));
+                link_service_refuse(n->link, q->id, error_new(ERROR_ABORTED, "a newer request replaces this one"));
         q->is_open = true;
         q->id = id;
         memcpy(q->have, have, strlen(have) + 1);

@@ -69,7 +69,7 @@ static char *sent_by(const char *command)
         return str_dup(str_trim(str_of(line)));
 }
 
-static void writes_what_sshd_reads(void **state)
+static void writes_files_that_sshd_reads(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) ours = BUF_MAX(4 * KiB);
@@ -115,7 +115,7 @@ static void writes_nothing_without_the_user_ca(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(writes_what_sshd_reads, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(writes_files_that_sshd_reads, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_files_alone_that_are_right, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(writes_nothing_without_the_user_ca, set_up, tear_down),
         };

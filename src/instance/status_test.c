@@ -54,7 +54,7 @@ static const char *text_of(const json_t *root, const char *key)
         return json_string_value(json_object_get(root, key));
 }
 
-static void writes_what_changed(void **state)
+static void writes_changed_fields(void **state)
 {
         struct fixture *f = *state;
         status_set_state(&f->status, STATUS_CONNECTED);
@@ -129,7 +129,7 @@ static void count_up(void *ctx)
         ++*(int *)ctx;
 }
 
-static void finishes_once_with_the_last_news_written(void **state)
+static void finishes_once_with_the_last_status_written(void **state)
 {
         struct fixture *f = *state;
         int finished = 0;
@@ -141,14 +141,14 @@ static void finishes_once_with_the_last_news_written(void **state)
         json_decref(root);
 }
 
-/* A host that ends at once, with the file still to be written: it is written, and nothing of the host is looked at. */
+/* A host that ends at once while its file is being written: the file is written, and the host's memory is not accessed. */
 static void ends_at_any_moment_of_a_write(void **state)
 {
         struct fixture *f = *state;
         int finished = 0;
 
         for (int m = 0; m < JOB_MOMENTS; m++) {
-                struct status *s = NEW(struct status); /* memory of its own: a look at it afterwards is found */
+                struct status *s = NEW(struct status); /* memory of its own: a later access is found */
 
                 status_init(s, &f->loop, f->dir);
                 job_hold(&f->loop, (enum job_moment)m);
@@ -157,7 +157,7 @@ static void ends_at_any_moment_of_a_write(void **state)
                 job_await_held(&f->loop);
                 status_release(s);
                 free(s);
-                job_let_go();
+                job_resume();
                 json_t *root = written(f);
                 assert_string_equal(text_of(root, "state"), "stopped");
                 json_decref(root);
@@ -175,11 +175,11 @@ static void ends_at_any_moment_of_a_write(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(writes_what_changed),
+                TEST(writes_changed_fields),
                 TEST(keeps_the_first_moment_of_an_error),
                 TEST(keeps_one_notice_of_a_kind),
                 TEST(finds_room_for_any_number_of_kinds),
-                TEST(finishes_once_with_the_last_news_written),
+                TEST(finishes_once_with_the_last_status_written),
                 TEST(ends_at_any_moment_of_a_write),
         };
         job_use_one_thread();

@@ -16,7 +16,7 @@
 
 #define CHALLENGE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
-/* An Auth Service that plays the role a test gives it. */
+/* An Auth Service that answers as the test defines. */
 struct fixture {
         struct loop loop;
         struct fake_cluster cluster;
@@ -30,7 +30,7 @@ struct fixture {
         const char *role;            /* in the certificate */
         struct str host_id;          /* in the result */
         bool is_legacy;              /* only the older service is there */
-        bool steals_keys;            /* certifies other keys than asked */
+        bool steals_keys;            /* certifies other keys than requested */
         struct rpc_call *call;
         int messages;
         int gave_up;                 /* reason, -1: did not */
@@ -298,7 +298,7 @@ static int tear_down(void **state)
         return 0;
 }
 
-/* What the supervisor does: another process looks for credentials, of which this one has none. */
+/* As the supervisor does: another process searches for credentials; this one has none. */
 static void start_signer(struct fixture *f)
 {
         int pair[2];
@@ -329,7 +329,7 @@ static struct join_client *begin(struct fixture *f)
 static void join(struct fixture *f)
 {
         (void)begin(f);
-        loop_run(&f->loop); /* until nothing is left to wait for: both ends have closed */
+        loop_run(&f->loop); /* until both ends have closed */
         assert_true(f->is_done);
 }
 
@@ -357,7 +357,7 @@ static void joins_with_a_secret_token(void **state)
         assert_int_equal(f->messages, 2);
 }
 
-static void signs_nothing_for_a_server_that_nobody_vouches_for(void **state)
+static void signs_nothing_for_an_unverified_server(void **state)
 {
         struct fixture *f = *state;
         f->options.trust = JOIN_TRUST_NONE;
@@ -377,7 +377,7 @@ static void does_not_fall_back_to_a_bare_secret(void **state)
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_UNSUPPORTED_JOIN_METHOD);
 }
 
-static void tells_the_server_that_it_has_no_credentials(void **state)
+static void reports_missing_credentials_to_the_server(void **state)
 {
         struct fixture *f = *state;
         unsetenv("AWS_ACCESS_KEY_ID");
@@ -388,8 +388,8 @@ static void tells_the_server_that_it_has_no_credentials(void **state)
         assert_int_equal(f->gave_up, TELEPORT__JOIN__V1__GIVING_UP__REASON__REASON_CHALLENGE_SOLUTION_FAILED);
 }
 
-/* As the code of a join NOT_FOUND would say that there is no such token, and UNAVAILABLE that there is no cluster. */
-static void tells_a_fault_of_its_own_from_the_clusters(void **state)
+/* As the code of a join, NOT_FOUND would mean that there is no such token, and UNAVAILABLE that there is no cluster. */
+static void separates_local_faults_from_those_of_the_cluster(void **state)
 {
         static const enum error_code kinds[] = { ERROR_NOT_FOUND, ERROR_UNAVAILABLE, ERROR_PERMISSION_DENIED,
                                                  ERROR_UNAUTHENTICATED, ERROR_UNIMPLEMENTED, ERROR_UNKNOWN };
@@ -489,7 +489,7 @@ static void signs_no_challenge_of_another_form_for_the_older_service(void **stat
         f->err = NULL;
 }
 
-static void keeps_what_a_pin_proves_of_a_proxys_answer(void **state)
+static void keeps_the_ca_that_a_pin_proves_in_a_proxys_answer(void **state)
 {
         struct fixture *f = *state;
         f->role = f->options.legacy_role = "Node"; /* the role that has an SSH certificate */
@@ -546,10 +546,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(joins_with_its_aws_identity),
                 TEST(joins_with_a_secret_token),
-                TEST(signs_nothing_for_a_server_that_nobody_vouches_for),
+                TEST(signs_nothing_for_an_unverified_server),
                 TEST(does_not_fall_back_to_a_bare_secret),
-                TEST(tells_the_server_that_it_has_no_credentials),
-                TEST(tells_a_fault_of_its_own_from_the_clusters),
+                TEST(reports_missing_credentials_to_the_server),
+                TEST(separates_local_faults_from_those_of_the_cluster),
                 TEST(refuses_a_result_for_another_host),
                 TEST(refuses_a_result_for_other_keys),
                 TEST(refuses_a_result_of_another_role),
@@ -558,7 +558,7 @@ int main(void)
                 TEST(sends_no_secret_to_the_older_service),
                 TEST(signs_no_challenge_of_another_form),
                 TEST(signs_no_challenge_of_another_form_for_the_older_service),
-                TEST(keeps_what_a_pin_proves_of_a_proxys_answer),
+                TEST(keeps_the_ca_that_a_pin_proves_in_a_proxys_answer),
                 TEST(trusts_the_ssh_cas_of_a_pinned_auth_service),
                 TEST(refuses_an_answer_by_a_ca_that_no_pin_names),
                 TEST(ends_once_when_it_is_cancelled),

@@ -34,7 +34,7 @@ static struct error *make(struct fixture *f, struct host_expectation expected)
         return host_identity_make(&id, &f->keys, &f->certs, expected);
 }
 
-static void takes_what_is_for_its_key_by_its_ca(void **state)
+static void accepts_a_certificate_for_its_key_by_its_ca(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
@@ -122,7 +122,7 @@ static void refuses_an_answer_with_a_ca_that_no_pin_names(void **state)
         assert_code(make(f, expected), ERROR_UNAUTHENTICATED);
 }
 
-static void refuses_to_be_a_member_by_the_proof_of_somebody_else(void **state)
+static void refuses_to_be_a_member_by_the_proof_of_another_host(void **state)
 {
         struct fixture *f = *state;
         AUTO(host_identity) id = { 0 };
@@ -168,7 +168,7 @@ static void knows_when_it_has_ended_and_when_to_renew(void **state)
         assert_done(host_identity_check_times(&id, f->cluster.now));
         assert_code(host_identity_check_times(&id, id.times.not_after), ERROR_UNAUTHENTICATED);
 
-        /* good for an hour from now, and for a minute before */
+        /* valid from a minute ago for an hour from now */
         int64_t early = walltime_since(host_identity_renew_at(&id, 0), f->cluster.now).ns;
         int64_t late = walltime_since(host_identity_renew_at(&id, 1000), f->cluster.now).ns;
         assert_int_equal(early, MINUTES(24).ns);
@@ -197,7 +197,7 @@ static void names_the_auth_service_by_the_cluster(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(takes_what_is_for_its_key_by_its_ca),
+                TEST(accepts_a_certificate_for_its_key_by_its_ca),
                 TEST(keeps_an_ssh_certificate_of_a_node_only),
                 TEST(refuses_another_role_host_or_cluster),
                 TEST(refuses_certificates_for_other_keys),
@@ -205,7 +205,7 @@ int main(void)
                 TEST(takes_the_old_and_the_new_ca_of_a_rotation),
                 TEST(refuses_an_answer_with_a_ca_that_no_pin_names),
                 TEST(keeps_no_ssh_ca_without_a_certificate_by_it),
-                TEST(refuses_to_be_a_member_by_the_proof_of_somebody_else),
+                TEST(refuses_to_be_a_member_by_the_proof_of_another_host),
                 TEST(refuses_a_ca_certificate_as_its_own),
                 TEST(refuses_a_certificate_that_was_cut),
                 TEST(knows_when_it_has_ended_and_when_to_renew),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixture for tests: the CAs of a cluster, which certify every request. What they issue is in an arena.
+ * Fixture for tests: the CAs of a cluster, which certify every request. Issued certificates are in an arena.
  */
 #ifndef JOIN_IDENTITY_TESTING_H
 #define JOIN_IDENTITY_TESTING_H

@@ -176,7 +176,7 @@ struct join_method {
         unsigned rounds; /* maximum number of challenges of a join; 0: the token alone admits a host */
 
         const char *server_process; /* "sts": the process that ops->request uses; NULL: none */
-        const char *server_step;    /* "ask sts": name of this step, for logs and refusals */
+        const char *server_step;    /* "query sts": name of this step, for logs and refusals */
         void (*begin)(struct join_verifier *v); /* leads to the first challenge; binding and source may not be known yet */
         void (*verify)(struct join_verifier *v, const Teleport__Join__V1__ChallengeSolution *solution);
 

@@ -34,7 +34,7 @@ static struct sts_expectation expectation(void)
         return (struct sts_expectation){ .challenge = STR(CHALLENGE), .now = walltime_of_unix(SIGNED_AT + 2) };
 }
 
-/* good with the first `from` replaced by `to`. */
+/* The valid request with the first `from` replaced by `to`. */
 static char *with(const char *from, const char *to)
 {
         const char *at = strstr(good, from);
@@ -50,7 +50,7 @@ static struct error *check(struct str bytes, struct sts_request *ret, const char
         return sts_request_check(bytes, &expect, ret, ret_check);
 }
 
-static void accepts_what_our_agents_send(void **state)
+static void accepts_the_request_of_our_agents(void **state)
 {
         struct sts_request r;
         const char *failed;
@@ -75,7 +75,7 @@ static char *bound(const char *value, bool is_signed)
         return mem_printf("%.*sX-Cteleport-Join-Binding: %s\r\n%s", (int)(at - signed_too), signed_too, value, at);
 }
 
-static void looks_what_a_proof_is_bound_to(void **state)
+static void reads_the_binding_of_a_proof(void **state)
 {
         static const struct {
                 const char *name, *value; /* NULL: no binding */
@@ -207,7 +207,7 @@ static void refuses_each_of_the_table(void **state)
         }
 }
 
-/* What real clients put on the wire, by their captured header sets (values are ours). */
+/* The requests of real clients, by their captured header sets (the values are ours). */
 static const char *const real_clients[] = {
         /* botocore with the challenge as an extra header */
         "POST / HTTP/1.1\r\nHost: sts.us-west-2.amazonaws.com\r\nAccept-Encoding: identity\r\nAccept: application/json\r\n"
@@ -243,7 +243,7 @@ static const char *const real_clients[] = {
         "Content-Type: application/x-www-form-urlencoded\r\n\r\n" STS_REQUEST_BODY,
 };
 
-static void accepts_what_real_aws_clients_send(void **state)
+static void accepts_the_requests_of_real_aws_clients(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(real_clients); i++) {
@@ -329,11 +329,11 @@ static void refuses_a_request_over_the_limit(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(accepts_what_our_agents_send),
-                cmocka_unit_test(accepts_what_real_aws_clients_send),
+                cmocka_unit_test(accepts_the_request_of_our_agents),
+                cmocka_unit_test(accepts_the_requests_of_real_aws_clients),
                 cmocka_unit_test(keeps_every_signed_header_that_aws_must_see),
                 cmocka_unit_test(refuses_each_of_the_table),
-                cmocka_unit_test(looks_what_a_proof_is_bound_to),
+                cmocka_unit_test(reads_the_binding_of_a_proof),
                 cmocka_unit_test(names_the_clock_that_is_off),
                 cmocka_unit_test(refuses_every_prefix_of_a_good_request),
                 cmocka_unit_test(refuses_a_nul_anywhere),

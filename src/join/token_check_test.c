@@ -133,7 +133,7 @@ static void refuses_with_a_reason(void **state)
         }
 }
 
-/* What a template left empty must not admit everybody; {field} with each spelling of nothing, YAML and JSON. */
+/* A field that a template left empty must not admit all hosts; {field} with each spelling of an empty value, YAML and JSON. */
 static void refuses_a_rule_with_a_field_left_empty(void **state)
 {
         (void)state;
@@ -159,7 +159,7 @@ static void refuses_a_rule_with_a_field_left_empty(void **state)
         assert_string_equal(end->what, "x.yaml:1:30: metadata.expires has no value");
 }
 
-/* The same in a message that came over the wire. */
+/* The same in a message from the wire. */
 static void refuses_a_message_with_an_empty_field(void **state)
 {
         (void)state;

@@ -20,7 +20,7 @@
 
 /* A zeroed guard is ready for use. The owner must not access its fields. */
 struct guard {
-        struct map tallies;
+        struct map counters;
 };
 void guard_release(struct guard *g);
 
@@ -44,7 +44,7 @@ void guard_passed(struct guard *g, const struct guard_attempt *a, struct instant
 void guard_undecided(struct guard *g, const struct guard_attempt *a, struct instant now);
 
 /* Resets the counters of a user, who has a new password. */
-void guard_forgive(struct guard *g, struct str user);
+void guard_reset_user(struct guard *g, struct str user);
 
 /* Whether only attempts from known sources are checked for this user now. */
 bool guard_is_closed(const struct guard *g, struct str user, struct instant now);

@@ -41,10 +41,10 @@ static void lets_a_pair_wait_after_five_failures(void **state)
         assert_true(received(&g, "bob", "192.0.2.1", false, 4));
         assert_true(received(&g, "alice", "192.0.2.2", false, 4));
         assert_false(received(&g, "alice", "192.0.2.1", false, 4 + 19));
-        assert_true(received(&g, "alice", "192.0.2.1", false, 4 + 20)); /* what was refused did not make it longer */
+        assert_true(received(&g, "alice", "192.0.2.1", false, 4 + 20)); /* refused attempts did not extend it */
 }
 
-static void treats_known_places_the_same_as_a_pair(void **state)
+static void counts_known_sources_like_a_pair(void **state)
 {
         AUTO(guard) g = { 0 };
 
@@ -55,7 +55,7 @@ static void treats_known_places_the_same_as_a_pair(void **state)
         assert_true(received(&g, "alice", "192.0.2.1", true, 20));
 }
 
-static void attackers_cannot_lock_a_user_out_of_known_places(void **state)
+static void attackers_cannot_lock_a_user_out_of_known_sources(void **state)
 {
         AUTO(guard) g = { 0 };
         int received_count = 0;
@@ -77,7 +77,7 @@ static void attackers_cannot_lock_a_user_out_of_known_places(void **state)
         assert_true(received(&g, "alice", "192.0.2.1", false, 60));
 }
 
-static void slows_a_source_that_tries_everybody(void **state)
+static void slows_a_source_that_tries_all_users(void **state)
 {
         AUTO(guard) g = { 0 };
         int received_count = 0;
@@ -132,7 +132,7 @@ static void a_new_password_clears_the_failures(void **state)
                 (void)received(&g, "alice", "192.0.2.1", false, 0);
                 (void)received(&g, "alicex", "192.0.2.1", false, 0);
         }
-        guard_forgive(&g, STR("alice"));
+        guard_reset_user(&g, STR("alice"));
         assert_true(received(&g, "alice", "192.0.2.1", false, 0));
         assert_false(received(&g, "alicex", "192.0.2.1", false, 0));
 }
@@ -144,18 +144,18 @@ static void stays_within_its_memory(void **state)
         (void)state;
         for (int i = 0; i < LIMIT_LOGIN_FAILURES; i++)
                 assert_true(received(&g, "victim", "192.0.2.1", false, 0));
-        for (int i = 0; i < 2 * LIMIT_LOGIN_TALLIES; i++) {
+        for (int i = 0; i < 2 * LIMIT_LOGIN_COUNTERS; i++) {
                 char user[32], source[32];
 
                 snprintf(user, sizeof user, "user%d", i);
                 snprintf(source, sizeof source, "10.0.%d.%d", i / 200, i % 200);
                 (void)received(&g, user, source, false, 1);
         }
-        assert_true(g.tallies.count <= LIMIT_LOGIN_TALLIES);
-        assert_false(received(&g, "victim", "192.0.2.1", false, 1)); /* a flood does not wash away what counts */
+        assert_true(g.counters.count <= LIMIT_LOGIN_COUNTERS);
+        assert_false(received(&g, "victim", "192.0.2.1", false, 1)); /* a flood does not remove counters with many failures */
 }
 
-static void counts_by_what_one_subscriber_has(void **state)
+static void counts_by_the_prefix_of_one_subscriber(void **state)
 {
         static const struct {
                 struct str address;
@@ -192,14 +192,14 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_a_pair_wait_after_five_failures),
-                cmocka_unit_test(treats_known_places_the_same_as_a_pair),
-                cmocka_unit_test(attackers_cannot_lock_a_user_out_of_known_places),
-                cmocka_unit_test(slows_a_source_that_tries_everybody),
+                cmocka_unit_test(counts_known_sources_like_a_pair),
+                cmocka_unit_test(attackers_cannot_lock_a_user_out_of_known_sources),
+                cmocka_unit_test(slows_a_source_that_tries_all_users),
                 cmocka_unit_test(counts_attempts_that_are_under_way),
                 cmocka_unit_test(begins_anew_after_a_login),
                 cmocka_unit_test(a_new_password_clears_the_failures),
                 cmocka_unit_test(stays_within_its_memory),
-                cmocka_unit_test(counts_by_what_one_subscriber_has),
+                cmocka_unit_test(counts_by_the_prefix_of_one_subscriber),
         };
 
         return cmocka_run_group_tests_name("guard", tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "loop/job_testing.h"
 
-/* The least that argon2 takes, so that a test takes no time. */
+/* The smallest parameters of Argon2, so that the test is fast. */
 static const struct password_cost cheap = { .memory = 8, .passes = 1 };
 
 struct fixture {
@@ -107,7 +107,7 @@ static void takes_no_more_than_it_can_work_out_soon(void **state)
         loop_run(&f->loop);
         assert_int_equal(f->refused, 5);
         assert_int_equal(f->wrong, room);
-        password_verify(f->passwords, STR("a"), STR("x"), STR(""), count_verdict, f); /* and goes on */
+        password_verify(f->passwords, STR("a"), STR("x"), STR(""), count_verdict, f); /* and continues */
         loop_run(&f->loop);
         assert_int_equal(f->wrong, room + 1);
 }
@@ -134,7 +134,7 @@ static void ends_at_any_moment_of_its_work(void **state)
                 password_verify(f->passwords, STR("s"), STR("x"), STR(""), count_verdict, f);
                 job_await_held(&f->loop);
                 passwords_free(f->passwords);
-                job_let_go();
+                job_resume();
                 loop_run(&f->loop);
                 assert_int_equal(f->cancelled, 1);
                 assert_int_equal(f->wrong, 0);
@@ -142,7 +142,7 @@ static void ends_at_any_moment_of_its_work(void **state)
         }
 }
 
-static void answers_everybody_when_it_ends(void **state)
+static void answers_all_callers_when_it_ends(void **state)
 {
         struct fixture *f = *state;
 
@@ -201,7 +201,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(reports_a_hash_that_is_damaged, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_no_more_than_it_can_work_out_soon, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_room_for_other_sources, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(answers_everybody_when_it_ends, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(answers_all_callers_when_it_ends, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_at_any_moment_of_its_work, set_up, tear_down),
                 cmocka_unit_test(wants_new_passwords_long_and_typeable),
         };

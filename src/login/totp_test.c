@@ -38,7 +38,7 @@ static void makes_the_codes_of_rfc_6238(void **state)
                 int64_t step = 0;
 
                 if (rows[i].time > INT64_MAX / 1000000000)
-                        continue; /* beyond our clock; the code itself is looked at below */
+                        continue; /* beyond our clock; the code itself is checked below */
                 assert_true(totp_check(KEY, rows[i].code, walltime_of_unix(rows[i].time), 0, &step));
                 assert_int_equal(step, rows[i].time / 30);
         }
@@ -81,7 +81,7 @@ static void takes_each_step_once(void **state)
         assert_false(totp_check(KEY, str_of(after), now, INT64_MAX, &step));
 }
 
-static void refuses_what_is_no_code(void **state)
+static void refuses_an_invalid_code(void **state)
 {
         static const struct str codes[] = { STR_INIT(""),        STR_INIT("81804"),   STR_INIT("0081804"), STR_INIT("081804 "),
                                             STR_INIT(" 081804"), STR_INIT("08180"),   STR_INIT("08180\0"), STR_INIT("081804\0"),
@@ -132,7 +132,7 @@ int main(void)
                 cmocka_unit_test(makes_the_codes_of_rfc_6238),
                 cmocka_unit_test(takes_the_step_before_and_after_but_no_other),
                 cmocka_unit_test(takes_each_step_once),
-                cmocka_unit_test(refuses_what_is_no_code),
+                cmocka_unit_test(refuses_an_invalid_code),
                 cmocka_unit_test(writes_keys_as_rfc_4648_does),
                 cmocka_unit_test(writes_an_address_that_apps_read),
         };

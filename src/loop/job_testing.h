@@ -7,7 +7,7 @@
  *      (the owner starts its job)
  *      job_await_held(&f->loop);
  *      (the owner ends)
- *      job_let_go();
+ *      job_resume();
  *      (the loop runs on, or is released)
  *
  * A sanitizer then reports a job that accesses its owner afterwards. One source of each test program includes this.
@@ -129,7 +129,7 @@ static inline UNUSED void job_await_held(struct loop *l)
                 uv_sem_wait(&job_held.reached);
 }
 
-static inline UNUSED void job_let_go(void)
+static inline UNUSED void job_resume(void)
 {
         job_held.is_armed = false;
         if (job_held.moment != JOB_RAN)

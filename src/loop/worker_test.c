@@ -94,7 +94,7 @@ static void on_held(void *ctx)
         (void)ctx;
 }
 
-/* However many threads the pool has, those that wait leave the worker alone. */
+/* A full pool of any size does not delay the worker. */
 static void does_not_wait_for_the_pool(void **state)
 {
         enum { MORE_THAN_THE_POOL_HAS = 32 };

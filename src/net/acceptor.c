@@ -86,7 +86,7 @@ static void end(struct accepted *a, enum error_code code, const char *why)
 static void end_for_another(void *ctx, struct admitted *admitted)
 {
         (void)ctx;
-        end(CONTAINER_OF(admitted, struct accepted, admitted), ERROR_RESOURCE_EXHAUSTED, "it made room for another");
+        end(CONTAINER_OF(admitted, struct accepted, admitted), ERROR_RESOURCE_EXHAUSTED, "closed in favour of another connection");
 }
 
 static bool may_end(void *ctx, const struct admitted *admitted)
@@ -167,7 +167,7 @@ static void on_begin(void *ctx, struct str bytes)
         struct accepted *a = ctx;
 
         if (a->begin.len >= a->acceptor->begin_max) {
-                accepted_end(a, error_new(ERROR_INVALID_ARGUMENT, "the first %zu bytes do not say what the connection is for", a->begin.len));
+                accepted_end(a, error_new(ERROR_INVALID_ARGUMENT, "the first %zu bytes do not name a supported protocol", a->begin.len));
                 return;
         }
         buf_put(&a->begin, bytes);
@@ -181,7 +181,7 @@ static void on_begin_end(void *ctx, struct error *err)
 
 static void on_silence(void *ctx)
 {
-        accepted_end(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "nothing came"));
+        accepted_end(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "the peer sent nothing"));
 }
 
 static const struct stream_events begin_events = { .on_read = on_begin, .on_end = on_begin_end };

@@ -12,7 +12,7 @@ enum { TOTAL = 4, PER_SOURCE = 3, BEGIN_MAX = 64, CONNECTIONS_MAX = 8 };
 
 #define PLAIN "PLAIN"
 
-/* How a connection comes to the acceptor. */
+/* How the acceptor receives a connection. */
 enum way { SOCKET, MEMORY };
 
 /* Both ends of a connection. */
@@ -185,7 +185,7 @@ static struct stream *dial_from(const char *peer)
         return socket_stream(&the.f->loop, fd);
 }
 
-/* A client's stream to the acceptor; only addresses of the loopback can be dialled from. */
+/* A client's stream to the acceptor; only loopback addresses can be the source. */
 static struct stream *connect_from(const char *peer)
 {
         struct stream *here, *there;

@@ -104,7 +104,7 @@ static void the_oldest_of_the_largest_source_is_ended_for_another(void **state)
         tear_down(&f);
 }
 
-static void what_may_not_be_ended_stays(void **state)
+static void an_admission_without_an_end_function_stays(void **state)
 {
         struct fixture f;
 
@@ -126,7 +126,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_source_is_refused_beyond_its_share),
                 cmocka_unit_test(the_oldest_of_the_largest_source_is_ended_for_another),
-                cmocka_unit_test(what_may_not_be_ended_stays),
+                cmocka_unit_test(an_admission_without_an_end_function_stays),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,7 +137,7 @@ static void waits_for_the_rest_at_every_byte(void **state)
         assert_true(is_complete);
 }
 
-static void accepts_what_may_be_missing(void **state)
+static void accepts_hellos_without_optional_parts(void **state)
 {
         struct client_hello hello;
         struct parts p = usual;
@@ -156,7 +156,7 @@ static void accepts_what_may_be_missing(void **state)
         assert_true(is_complete);
 }
 
-static void refuses_hellos_that_can_be_read_in_two_ways(void **state)
+static void refuses_ambiguous_hellos(void **state)
 {
         static const char too_many[] = "\0\x22\1a\1b\1c\1d\1e\1f\1g\1h\1i\1j\1k\1l\1m\1n\1o\1p\1q";
         struct {
@@ -274,8 +274,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_name_and_protocols_from_one_record_or_many),
                 cmocka_unit_test(waits_for_the_rest_at_every_byte),
-                cmocka_unit_test(accepts_what_may_be_missing),
-                cmocka_unit_test(refuses_hellos_that_can_be_read_in_two_ways),
+                cmocka_unit_test(accepts_hellos_without_optional_parts),
+                cmocka_unit_test(refuses_ambiguous_hellos),
                 cmocka_unit_test(refuses_bytes_that_are_no_hello_without_waiting_for_more),
                 cmocka_unit_test(does_not_wait_beyond_its_limit),
         };

@@ -78,7 +78,7 @@ static void judges_each_case_as_the_table_says(void **state)
         }
 }
 
-static void takes_a_way_to_a_node_apart(void **state)
+static void parses_the_address_of_a_node(void **state)
 {
         (void)state;
         struct http1_request r;
@@ -157,7 +157,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(judges_each_case_as_the_table_says),
                 cmocka_unit_test(takes_a_request_apart),
-                cmocka_unit_test(takes_a_way_to_a_node_apart),
+                cmocka_unit_test(parses_the_address_of_a_node),
                 cmocka_unit_test(refuses_a_head_that_never_ends),
                 cmocka_unit_test(refuses_too_many_fields_and_a_long_target),
                 cmocka_unit_test(refuses_a_nul_in_a_line),

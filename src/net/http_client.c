@@ -232,7 +232,7 @@ static struct error *call_error(struct http_call *call, CURLcode code)
                         return error_new(ERROR_INTERNAL, "%s answers in an encoding that was not requested", call->host);
                 break;
         case CURLE_ABORTED_BY_CALLBACK:
-                return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: it was kept, and had ended meanwhile", call->host);
+                return error_new(ERROR_UNAVAILABLE, "the connection to %s broke: the peer had closed it while it was idle", call->host);
         case CURLE_WEIRD_SERVER_REPLY:
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_BAD_CONTENT_ENCODING:
@@ -283,7 +283,7 @@ static void take_finished(struct http_client *c)
  * A peer that sends bytes without a request is not trusted with the next request: its bytes would be
  * taken for the answer. Ends such connections (and those the peer has ended) before libcurl may choose one.
  */
-static void end_talkative_peers(struct http_client *c)
+static void end_unsolicited_connections(struct http_client *c)
 {
         for (struct peer *p = c->peers; p != NULL; p = p->next) {
                 struct pollfd waiting = { .fd = p->fd, .events = POLLIN };
@@ -299,7 +299,7 @@ static void act(struct http_client *c, curl_socket_t fd, int events)
 {
         int running;
 
-        end_talkative_peers(c);
+        end_unsolicited_connections(c);
         c->curl->multi_socket_action(c->multi, fd, events, &running);
         take_finished(c);
 }
@@ -541,7 +541,7 @@ static CURLcode prepare_tls(CURL *easy, void *context, void *ctx)
         return CURLE_OK;
 }
 
-/* Whether libcurl has chosen a connection that end_talkative_peers() has ended: libcurl detects it and chooses another. */
+/* Whether libcurl has chosen a connection that end_unsolicited_connections() has ended: libcurl detects it and chooses another. */
 static bool is_on_ended_connection(const struct http_client *c, int from_port)
 {
         for (const struct peer *p = c->peers; p != NULL; p = p->next) {

@@ -90,7 +90,7 @@ static struct http_request request_to(const struct fixture *f)
                                       .limit = 4 * KiB };
 }
 
-/* Until `count` answers have come. */
+/* Until `count` answers were received. */
 static void run_until(struct fixture *f, unsigned count)
 {
         while (f->done < count)
@@ -209,7 +209,7 @@ static void stops_at_the_limit_of_bytes(void **state)
         teardown(&f);
 }
 
-static void tells_silence_from_absence(void **state)
+static void distinguishes_a_silent_from_an_absent_peer(void **state)
 {
         struct fixture f;
         (void)state;
@@ -265,7 +265,7 @@ static void keeps_connections_only_when_asked(void **state)
         }
 }
 
-/* The classic of connection reuse: an answer that waits for a question it was not given to. */
+/* The classic error of connection reuse: an unsolicited answer is read as the answer of the next request. */
 static void never_reuses_a_connection_on_which_the_peer_spoke_unasked(void **state)
 {
         struct fixture f;
@@ -274,7 +274,7 @@ static void never_reuses_a_connection_on_which_the_peer_spoke_unasked(void **sta
         struct http_request r = request_to(&f);
 
         send_request(&f, &r);
-        http_peer_babble(&f.peer, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+        http_peer_send_unsolicited(&f.peer, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
         send_request(&f, &r);
         assert_string_equal(f.body, "hi");
         assert_int_equal(f.peer.connections, 2);
@@ -308,7 +308,7 @@ static void sends_no_second_request_when_a_kept_connection_dies(void **state)
         teardown(&f);
 }
 
-static void refuses_an_answer_whose_frame_is_ambiguous(void **state)
+static void refuses_an_answer_with_ambiguous_framing(void **state)
 {
         static const char *const answers[] = {
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
@@ -427,12 +427,12 @@ int main(void)
                 cmocka_unit_test(follows_no_redirect),
                 cmocka_unit_test(refuses_plain_http_unless_allowed),
                 cmocka_unit_test(stops_at_the_limit_of_bytes),
-                cmocka_unit_test(tells_silence_from_absence),
+                cmocka_unit_test(distinguishes_a_silent_from_an_absent_peer),
                 cmocka_unit_test(connects_to_another_address_on_request),
                 cmocka_unit_test(keeps_connections_only_when_asked),
                 cmocka_unit_test(never_reuses_a_connection_on_which_the_peer_spoke_unasked),
                 cmocka_unit_test(sends_no_second_request_when_a_kept_connection_dies),
-                cmocka_unit_test(refuses_an_answer_whose_frame_is_ambiguous),
+                cmocka_unit_test(refuses_an_answer_with_ambiguous_framing),
                 cmocka_unit_test(reads_headers_in_the_head_only),
                 cmocka_unit_test(believes_no_answer_that_was_cut_off),
                 cmocka_unit_test(calls_done_once_when_cancelled),

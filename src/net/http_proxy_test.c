@@ -6,7 +6,7 @@
 #include "net/http1.h"
 #include "net/net_testing.h"
 
-/* ---- which proxy for whom ------------------------------------------------------------------------------ */
+/* ---- choice of the proxy ------------------------------------------------------------------------------- */
 
 #define UNUSABLE "unusable"
 
@@ -51,7 +51,7 @@ static const struct {
         { "a network of the other family", "http://proxy.lan:3128", "::/0", "192.0.2.1", 443, "proxy.lan:3128" },
         { "one address as a network", "http://proxy.lan:3128", "192.0.2.1/32", "192.0.2.1", 443, "" },
         { "a prefix that is too long", "http://proxy.lan:3128", "192.0.2.1/33", "192.0.2.1", 443, "proxy.lan:3128" },
-        { "rubbish matches nothing", "http://proxy.lan:3128", ",,/,:,.,[,a b,", "example.com", 443, "proxy.lan:3128" },
+        { "garbage matches nothing", "http://proxy.lan:3128", ",,/,:,.,[,a b,", "example.com", 443, "proxy.lan:3128" },
 };
 
 static void chooses_as_the_table_says(void **state)
@@ -119,7 +119,7 @@ static void reads_answers_as_the_table_says(void **state)
 struct fixture {
         struct loop loop;
         struct ear proxy;  /* the other end */
-        struct ear tunnel; /* what came of it */
+        struct ear tunnel; /* the result */
         struct http_tunnel *requested;
         struct error *err;
         unsigned done;
@@ -164,7 +164,7 @@ static void end(struct fixture *f)
         error_free(f->err);
 }
 
-static void a_tunnel_delivers_what_follows_the_answer(void **state)
+static void a_tunnel_delivers_the_bytes_after_the_answer(void **state)
 {
         (void)state;
         struct fixture f;
@@ -181,7 +181,7 @@ static void a_tunnel_delivers_what_follows_the_answer(void **state)
         end(&f);
 }
 
-static void says_who_asks_in_the_form_of_rfc_7617(void **state)
+static void sends_its_user_in_the_form_of_rfc_7617(void **state)
 {
         (void)state;
         struct fixture f;
@@ -213,7 +213,7 @@ static void expect_failure(const char *answer, enum error_code code, const char 
         end(&f);
 }
 
-static void says_why_there_is_no_tunnel(void **state)
+static void reports_the_reason_of_a_missing_tunnel(void **state)
 {
         (void)state;
         expect_failure("HTTP/1.1 403 For\x1b" "bidden\r\n\r\n", ERROR_UNAVAILABLE, "it answered 403 For\\x1bbidden");
@@ -223,7 +223,7 @@ static void says_why_there_is_no_tunnel(void **state)
         expect_failure(NULL, ERROR_DEADLINE_EXCEEDED, "in time");
 }
 
-static void a_cancelled_tunnel_says_so_once(void **state)
+static void a_cancelled_tunnel_reports_it_once(void **state)
 {
         (void)state;
         struct fixture f;
@@ -243,10 +243,10 @@ int main(void)
                 cmocka_unit_test(chooses_as_the_table_says),
                 cmocka_unit_test(a_password_is_not_in_the_error),
                 cmocka_unit_test(reads_answers_as_the_table_says),
-                cmocka_unit_test(a_tunnel_delivers_what_follows_the_answer),
-                cmocka_unit_test(says_who_asks_in_the_form_of_rfc_7617),
-                cmocka_unit_test(says_why_there_is_no_tunnel),
-                cmocka_unit_test(a_cancelled_tunnel_says_so_once),
+                cmocka_unit_test(a_tunnel_delivers_the_bytes_after_the_answer),
+                cmocka_unit_test(sends_its_user_in_the_form_of_rfc_7617),
+                cmocka_unit_test(reports_the_reason_of_a_missing_tunnel),
+                cmocka_unit_test(a_cancelled_tunnel_reports_it_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,7 +251,7 @@ static void refuses_as_the_table_says(void **state)
         }
 }
 
-static void says_which_methods_a_page_has(void **state)
+static void names_the_methods_of_a_page(void **state)
 {
         struct site s;
 
@@ -388,7 +388,7 @@ static void hands_the_connection_over_with_an_upgrade(void **state)
         end(&s);
 }
 
-static void does_not_upgrade_what_did_not_ask_for_it(void **state)
+static void does_not_upgrade_requests_without_an_upgrade_header(void **state)
 {
         static const char *const requests[] = {
                 "GET /upgrade HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -493,14 +493,14 @@ int main(void)
                 cmocka_unit_test(answers_requests_that_come_together_in_turn),
                 cmocka_unit_test(closes_when_the_client_wants_it_or_speaks_http_1_0),
                 cmocka_unit_test(refuses_as_the_table_says),
-                cmocka_unit_test(says_which_methods_a_page_has),
+                cmocka_unit_test(names_the_methods_of_a_page),
                 cmocka_unit_test(head_gets_the_head_alone),
                 cmocka_unit_test(keeps_a_bounded_amount_for_after_the_response),
                 cmocka_unit_test(streams_a_body_with_back_pressure),
                 cmocka_unit_test(a_response_before_the_body_ends_is_the_last_one),
                 cmocka_unit_test(streams_a_response_of_known_or_unknown_length),
                 cmocka_unit_test(hands_the_connection_over_with_an_upgrade),
-                cmocka_unit_test(does_not_upgrade_what_did_not_ask_for_it),
+                cmocka_unit_test(does_not_upgrade_requests_without_an_upgrade_header),
                 cmocka_unit_test(a_slow_request_or_an_idle_connection_is_closed),
                 cmocka_unit_test(a_client_that_does_not_read_is_closed),
                 cmocka_unit_test(a_handler_learns_that_the_connection_is_gone),

@@ -147,7 +147,7 @@ void http_peer_start(struct http_peer *s, struct loop *l,
         snprintf(s->url, sizeof s->url, "http://%s", s->address);
 }
 
-void http_peer_babble(struct http_peer *s, const char *bytes)
+void http_peer_send_unsolicited(struct http_peer *s, const char *bytes)
 {
         for (struct http_peer_connection *p = s->peers; p != NULL; p = p->next)
                 peer_write(p, str_of(bytes));

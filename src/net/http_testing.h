@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixture for tests: an HTTP/1.1 server on 127.0.0.1, on the client's loop, whose answers are made by a function of the
- * test.
+ * Fixture for tests: an HTTP/1.1 server on 127.0.0.1, on the client's loop, with answers from a function of the test.
  */
 #ifndef NET_HTTP_TESTING_H
 #define NET_HTTP_TESTING_H
@@ -30,7 +29,7 @@ void http_peer_start(struct http_peer *s, struct loop *l,
                      bool (*answer)(void *ctx, struct str request, struct buf *out), void *ctx);
 
 /* Sends unsolicited bytes on every open connection. */
-void http_peer_babble(struct http_peer *s, const char *bytes);
+void http_peer_send_unsolicited(struct http_peer *s, const char *bytes);
 
 /* Closes everything; the loop must run once more before s is freed. */
 void http_peer_stop(struct http_peer *s);

@@ -114,7 +114,7 @@ static struct error *clear_path(const struct sockaddr_un *name, const char *path
         struct stat st;
 
         if (lstat(path, &st) != 0)
-                return errno == ENOENT ? NULL : error_errno(errno, "cannot look at %s", path);
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot check %s", path);
         if (!S_ISSOCK(st.st_mode))
                 return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s exists and is not a socket", path),
                                   "move it away");
@@ -158,7 +158,7 @@ struct listener {
         struct loop *loop;
         uv_poll_t poll;
         struct timer *pause;
-        struct timer *tidy;
+        struct timer *trim;
         void (*accepted)(void *ctx, int fd, const char *peer);
         void *ctx;
         int fd;
@@ -209,7 +209,7 @@ static void drop_caller(struct listener *li)
 }
 
 /* Returns memory freed by finished handshakes to the system. */
-static void on_tidy(void *ctx)
+static void on_trim(void *ctx)
 {
         (void)ctx;
         malloc_trim(0);
@@ -234,8 +234,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
                         if (peer.storage.ss_family == AF_INET || peer.storage.ss_family == AF_INET6)
                                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
                         sock_address_text(&peer, text);
-                        if (!timer_is_running(li->tidy))
-                                timer_start(li->tidy, MILLISECONDS(PACE_MEMORY_TRIM));
+                        if (!timer_is_running(li->trim))
+                                timer_start(li->trim, MILLISECONDS(PACE_MEMORY_TRIM));
                         li->accepted(li->ctx, fd, text);
                 } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                         drop_caller(li);
@@ -261,8 +261,8 @@ struct listener *listener_new(struct loop *l, int fd, void (*accepted)(void *ctx
                 bug("descriptor %d cannot be watched: %s", fd, uv_strerror(status));
         li->poll.data = li;
         li->pause = timer_new(l, on_pause_over, li);
-        li->tidy = timer_new(l, on_tidy, li);
-        timer_unref(li->tidy);
+        li->trim = timer_new(l, on_trim, li);
+        timer_unref(li->trim);
         keep_spare(li);
         accept_again(li);
         return li;
@@ -279,7 +279,7 @@ void listener_close(struct listener *li)
                 return;
         li->is_closed = true;
         timer_free(li->pause);
-        timer_free(li->tidy);
+        timer_free(li->trim);
         uv_close((uv_handle_t *)&li->poll, on_listener_closed);
         close(li->fd);
         if (li->spare >= 0)

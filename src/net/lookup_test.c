@@ -103,7 +103,7 @@ static void look_up(struct fixture *f, const char *host, int ms)
         (void)k;
 }
 
-static void finds_addresses_and_says_when_there_are_none(void **state)
+static void finds_addresses_and_reports_their_absence(void **state)
 {
         struct fixture *f = *state;
 
@@ -133,7 +133,7 @@ static void a_silent_name_is_given_up_and_holds_up_no_other(void **state)
         assert_int_equal(write(gate[1], "g", 1), 1);
         run_until(f, 102);
         assert_string_equal(f->sent, "192.0.2.1");
-        assert_int_equal(lookups, 2); /* one for each name, however many ask */
+        assert_int_equal(lookups, 2); /* one for each name, for any number of callers */
 }
 
 static void a_cancelled_lookup_gets_no_callback(void **state)
@@ -179,7 +179,7 @@ static void keeps_an_answer_until_it_is_forgotten(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(finds_addresses_and_says_when_there_are_none, setup, teardown),
+                cmocka_unit_test_setup_teardown(finds_addresses_and_reports_their_absence, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_silent_name_is_given_up_and_holds_up_no_other, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_cancelled_lookup_gets_no_callback, setup, teardown),
                 cmocka_unit_test_setup_teardown(ends_while_a_thread_is_still_at_it, setup, teardown),

@@ -98,7 +98,7 @@ static void a_paused_stream_delivers_nothing_more(void **state)
         assert_received(&f->b, "onetwo");
 }
 
-static void what_the_kernel_does_not_take_is_queued_and_drained(void **state)
+static void bytes_that_the_kernel_refuses_are_queued_and_drained(void **state)
 {
         struct fixture *f = *state;
 
@@ -122,7 +122,7 @@ static void an_orderly_end_leaves_the_other_direction_open(void **state)
         stream_read(f->b.stream, true);
         stream_read(f->a.stream, true);
         write_zeros(f->a.stream, 1000000);
-        stream_shutdown(f->a.stream); /* comes after what is queued */
+        stream_shutdown(f->a.stream); /* comes after the queued bytes */
         stream_write(f->a.stream, STR("ignored"));
         RUN_UNTIL(&f->loop, f->b.ends);
         assert_int_equal(f->b.received.len, 1000000);
@@ -132,7 +132,7 @@ static void an_orderly_end_leaves_the_other_direction_open(void **state)
         assert_int_equal(f->a.ends, 0);
 }
 
-static void closing_still_sends_what_was_written(void **state)
+static void closing_still_sends_written_bytes(void **state)
 {
         struct fixture *f = *state;
 
@@ -146,7 +146,7 @@ static void closing_still_sends_what_was_written(void **state)
         assert_null(f->b.err);
 }
 
-static void closing_with_unread_input_does_not_destroy_the_last_words(void **state)
+static void closing_with_unread_input_keeps_the_last_bytes_written(void **state)
 {
         struct fixture *f = *state;
 
@@ -249,7 +249,7 @@ static void a_break_is_kept_for_a_listener_that_comes_later(void **state)
         assert_non_null(f->a.err);
 }
 
-static void a_prefix_comes_before_what_the_lower_stream_brings(void **state)
+static void a_prefix_comes_before_the_bytes_of_the_lower_stream(void **state)
 {
         struct fixture *f = *state;
         struct stream *a, *b;
@@ -418,7 +418,7 @@ static void a_dialled_connection_is_accepted(void **state)
         }
 }
 
-static void dialling_a_closed_port_says_so(void **state)
+static void dialling_a_closed_port_reports_an_error(void **state)
 {
         struct fixture *f = *state;
         char address[ADDRESS_TEXT_MAX];
@@ -473,7 +473,7 @@ static void splits_addresses(void **state)
         }
 }
 
-static void dialling_a_name_that_does_not_exist_says_so(void **state)
+static void dialling_a_name_that_does_not_exist_reports_an_error(void **state)
 {
         struct fixture *f = *state;
 
@@ -587,26 +587,26 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(a_stream_starts_paused),
                 TEST(a_paused_stream_delivers_nothing_more),
-                TEST(what_the_kernel_does_not_take_is_queued_and_drained),
+                TEST(bytes_that_the_kernel_refuses_are_queued_and_drained),
                 TEST(an_orderly_end_leaves_the_other_direction_open),
-                TEST(closing_still_sends_what_was_written),
-                TEST(closing_with_unread_input_does_not_destroy_the_last_words),
+                TEST(closing_still_sends_written_bytes),
+                TEST(closing_with_unread_input_keeps_the_last_bytes_written),
                 TEST(a_lingering_socket_does_not_keep_the_loop_running),
                 TEST(releasing_the_loop_does_not_wait_for_a_peer),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),
                 TEST(a_write_to_a_lost_peer_fails_from_the_loop),
                 TEST(a_lost_peer_breaks_a_stream_with_a_full_queue),
                 TEST(a_break_is_kept_for_a_listener_that_comes_later),
-                TEST(a_prefix_comes_before_what_the_lower_stream_brings),
+                TEST(a_prefix_comes_before_the_bytes_of_the_lower_stream),
                 TEST(a_prefixed_stream_may_be_closed_and_paused_at_any_moment),
                 TEST(a_splice_passes_bytes_and_ends_both_ways),
                 TEST(a_splice_does_not_read_more_than_its_window_ahead),
                 TEST(a_splice_closes_both_when_one_breaks),
                 TEST(a_dialled_connection_is_accepted),
-                TEST(dialling_a_closed_port_says_so),
+                TEST(dialling_a_closed_port_reports_an_error),
                 TEST(refuses_addresses_that_are_none),
                 TEST(splits_addresses),
-                TEST(dialling_a_name_that_does_not_exist_says_so),
+                TEST(dialling_a_name_that_does_not_exist_reports_an_error),
                 TEST(a_cancelled_dial_reports_once_from_the_loop),
                 TEST(a_dial_without_an_answer_ends_at_its_deadline),
                 TEST(a_listener_without_descriptors_hangs_up_and_recovers),

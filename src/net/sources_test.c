@@ -36,7 +36,7 @@ static bool is_our_proxy(void *ctx, struct str address)
         return str_equal(address, STR("192.0.2.9"));
 }
 
-static void limits_who_stands_for_many_by_the_total_only(void **state)
+static void limits_sources_with_many_clients_by_the_total_only(void **state)
 {
         struct sources s = limited(3, 1);
 
@@ -49,7 +49,7 @@ static void limits_who_stands_for_many_by_the_total_only(void **state)
         sources_release(&s);
 }
 
-static void lets_who_stands_for_many_have_a_larger_share(void **state)
+static void gives_sources_with_many_clients_a_larger_share(void **state)
 {
         struct sources s = limited(10, 1);
 
@@ -102,7 +102,7 @@ static void counts_a_mapped_address_as_ipv4(void **state)
         sources_release(&s);
 }
 
-static void keeps_the_last_places_for_who_has_authenticated(void **state)
+static void reserves_the_last_connections_for_authenticated_sources(void **state)
 {
         struct sources s = limited(4, 2);
 
@@ -158,7 +158,7 @@ static void closes_the_oldest_of_the_source_with_most(void **state)
         sources_release(&s);
 }
 
-static void forgets_who_has_left(void **state)
+static void removes_a_source_without_connections(void **state)
 {
         struct sources s = limited(10, 10);
 
@@ -171,7 +171,7 @@ static void forgets_who_has_left(void **state)
         sources_release(&s);
 }
 
-static void holds_back_who_keeps_failing_until_the_minute_is_over(void **state)
+static void limits_a_failing_source_until_the_minute_is_over(void **state)
 {
         struct sources s = limited(10, 10);
         struct instant now = { SECONDS(1000).ns };
@@ -206,16 +206,16 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_a_source_have_its_share_and_no_more),
-                cmocka_unit_test(limits_who_stands_for_many_by_the_total_only),
-                cmocka_unit_test(lets_who_stands_for_many_have_a_larger_share),
+                cmocka_unit_test(limits_sources_with_many_clients_by_the_total_only),
+                cmocka_unit_test(gives_sources_with_many_clients_a_larger_share),
                 cmocka_unit_test(stops_at_the_total),
                 cmocka_unit_test(counts_a_slash_64_as_one_source),
                 cmocka_unit_test(counts_a_mapped_address_as_ipv4),
-                cmocka_unit_test(keeps_the_last_places_for_who_has_authenticated),
+                cmocka_unit_test(reserves_the_last_connections_for_authenticated_sources),
                 cmocka_unit_test(remembers_a_bounded_number_of_authenticated_sources),
                 cmocka_unit_test(closes_the_oldest_of_the_source_with_most),
-                cmocka_unit_test(forgets_who_has_left),
-                cmocka_unit_test(holds_back_who_keeps_failing_until_the_minute_is_over),
+                cmocka_unit_test(removes_a_source_without_connections),
+                cmocka_unit_test(limits_a_failing_source_until_the_minute_is_over),
                 cmocka_unit_test(remembers_a_bounded_number_of_failing_sources),
         };
 

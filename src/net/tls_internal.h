@@ -51,10 +51,10 @@ struct tls_stream {
         struct error *end; /* error to report by on_end or done */
         struct peer_chain *chain;
         size_t control_bytes; /* bytes sent in answer to the peer (key updates) that it has not read */
-        unsigned refs;        /* one each for the owner, pump() and a deferred kick() */
+        unsigned refs;        /* one each for the owner, pump() and schedule_pump() */
         bool wanted;          /* the owner reads */
         bool is_writing;      /* true while the owner's bytes are written, not OpenSSL's own */
-        bool is_pumping, is_kicked;
+        bool is_pumping, is_pump_scheduled;
         bool is_lower_ended, is_read_ended, is_shut, is_broken, has_ended, is_closed;
 };
 

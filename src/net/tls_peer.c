@@ -26,10 +26,10 @@ void peer_chain_free(struct peer_chain *chain)
 static struct tls_stream *established(const struct stream *s)
 {
         if (s->ops != &tls_ops)
-                bug("a stream that is not TLS was asked about TLS");
+                bug("a stream without TLS has no TLS state");
         struct tls_stream *t = CONTAINER_OF((uintptr_t)s, struct tls_stream, stream);
         if (t->handshake != NULL)
-                bug("a TLS stream was asked before its handshake was done");
+                bug("a TLS stream has no state before the end of its handshake");
         return t;
 }
 

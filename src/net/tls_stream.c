@@ -12,7 +12,7 @@
  * paused, so that at most one read is held.
  *
  * pump() is the only place that calls the owner, and it runs only from the loop: on events of the lower
- * stream, or deferred (kick).
+ * stream, or deferred (schedule_pump).
  */
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -124,24 +124,24 @@ BIO_METHOD *tls_bio_method_new(void)
 
 /* ---- ends ---------------------------------------------------------------------------------------------- */
 
-static void on_kick(void *ctx)
+static void on_scheduled_pump(void *ctx)
 {
         struct tls_stream *t = ctx;
 
-        t->is_kicked = false;
+        t->is_pump_scheduled = false;
         if (!t->is_closed)
                 pump(t);
         tls_unref(t);
 }
 
 /* Schedules pump() to run from the loop. */
-static void kick(struct tls_stream *t)
+static void schedule_pump(struct tls_stream *t)
 {
-        if (t->is_kicked || t->is_pumping)
+        if (t->is_pump_scheduled || t->is_pumping)
                 return;
-        t->is_kicked = true;
+        t->is_pump_scheduled = true;
         t->refs++;
-        loop_defer(t->loop, on_kick, t);
+        loop_defer(t->loop, on_scheduled_pump, t);
 }
 
 /* Breaks the stream: err (owned) is reported to the owner; if called again, the first error stays. */
@@ -451,7 +451,7 @@ static void tls_read(struct stream *stream, bool wanted)
         if (t->is_pumping)
                 return; /* pump() checks when the callback has returned */
         if (wanted && (t->in.len > 0 || t->end != NULL || (t->is_read_ended && !t->has_ended)))
-                kick(t);
+                schedule_pump(t);
         else if (!t->is_broken && !t->is_lower_ended && !t->is_read_ended)
                 stream_read(t->lower, wanted);
 }
@@ -477,7 +477,7 @@ static void tls_write(struct stream *stream, struct str bytes)
         if (is_ok)
                 return;
         break_off(t, tls_failure(t->context->is_server));
-        kick(t);
+        schedule_pump(t);
 }
 
 static void tls_shutdown(struct stream *stream)
@@ -592,7 +592,7 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
         if (err != NULL)
                 break_off(t, err);
         if (err != NULL || !c->is_server)
-                kick(t); /* fails, or sends the ClientHello */
+                schedule_pump(t); /* fails, or sends the ClientHello */
         else
                 stream_read(lower, true);
         return h;
@@ -604,5 +604,5 @@ void tls_cancel(struct tls_handshake *h)
 
         stream_read(t->lower, false);
         break_off(t, error_new(ERROR_CANCELLED, "the TLS handshake was given up"));
-        kick(t);
+        schedule_pump(t);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS as a stream, and peers that break its rules, are silent, or vanish.
+ * TLS as a stream, and peers that violate the protocol, are silent or disconnect.
  */
 #include "net/tls_testing.h"
 
@@ -41,7 +41,7 @@ static void a_request_that_is_not_tls_is_shown(void **state)
         assert_sent(f->at_server.err, ERROR_UNAVAILABLE, "it sent 'GET / HTTP/1.1'");
 }
 
-static void a_peer_that_hangs_up_says_so(void **state)
+static void a_peer_that_hangs_up_is_reported(void **state)
 {
         struct fixture *f = *state;
 
@@ -97,7 +97,7 @@ static void assert_pattern(const struct ear *e, size_t len)
                         fail_msg("byte %zu is wrong", i);
 }
 
-static void bytes_come_through_in_order_whatever_their_number(void **state)
+static void bytes_arrive_in_order_for_any_number(void **state)
 {
         static const size_t sizes[] = { 1, 16383, 16384, 16385, 65536, 65537, 3000000 };
 
@@ -141,7 +141,7 @@ static void data_with_the_last_handshake_flight_is_not_lost(void **state)
         }
 }
 
-static void a_paused_stream_holds_back_and_goes_on(void **state)
+static void a_paused_stream_holds_its_bytes_and_resumes(void **state)
 {
         struct fixture *f = *state;
 
@@ -198,7 +198,7 @@ static void a_stream_may_be_closed_inside_its_own_callbacks(void **state)
         RUN_UNTIL(&f->loop, f->at_client.ear.ends);
 }
 
-/* A server played with plain OpenSSL, so that it can end without saying so. */
+/* A server played with plain OpenSSL, so that it can close without close_notify. */
 static void an_end_without_close_notify_is_an_error(void **state)
 {
         struct fixture *f = *state;
@@ -271,8 +271,8 @@ static void tls_stacks_on_tls(void **state)
 
 /* ---- faults -------------------------------------------------------------------------------------------- */
 
-/* Carries bytes between two streams, `step` a turn of the loop, until `budget` is used up; then both vanish. */
-struct lane {
+/* Carries bytes between two streams, `step` a turn of the loop, until `budget` is used up; then closes both. */
+struct direction {
         struct carrier *carrier;
         struct stream *from, *to;
         struct buf waiting;
@@ -281,7 +281,7 @@ struct lane {
 
 struct carrier {
         struct loop *loop;
-        struct lane lanes[2];
+        struct direction directions[2];
         size_t step, budget;
         bool is_cut;
 };
@@ -292,48 +292,48 @@ static void cut(struct carrier *c)
                 return;
         c->is_cut = true;
         for (int i = 0; i < 2; i++) {
-                stream_close(c->lanes[i].from);
-                buf_release(&c->lanes[i].waiting);
+                stream_close(c->directions[i].from);
+                buf_release(&c->directions[i].waiting);
         }
 }
 
 static void carry(void *ctx)
 {
-        struct lane *lane = ctx;
-        struct carrier *c = lane->carrier;
-        struct str bytes = str_slice(buf_str(&lane->waiting), 0, c->step < c->budget ? c->step : c->budget);
+        struct direction *direction = ctx;
+        struct carrier *c = direction->carrier;
+        struct str bytes = str_slice(buf_str(&direction->waiting), 0, c->step < c->budget ? c->step : c->budget);
 
-        lane->is_due = false;
+        direction->is_due = false;
         if (c->is_cut)
                 return;
-        stream_write(lane->to, bytes);
+        stream_write(direction->to, bytes);
         c->budget -= bytes.len;
-        buf_consume(&lane->waiting, bytes.len);
+        buf_consume(&direction->waiting, bytes.len);
         if (c->budget == 0) {
                 cut(c);
-        } else if (lane->waiting.len > 0) {
-                lane->is_due = true;
-                loop_defer(c->loop, carry, lane);
+        } else if (direction->waiting.len > 0) {
+                direction->is_due = true;
+                loop_defer(c->loop, carry, direction);
         }
 }
 
 static void on_carrier_read(void *ctx, struct str bytes)
 {
-        struct lane *lane = ctx;
+        struct direction *direction = ctx;
 
-        buf_put(&lane->waiting, bytes);
-        if (!lane->is_due) {
-                lane->is_due = true;
-                loop_defer(lane->carrier->loop, carry, lane);
+        buf_put(&direction->waiting, bytes);
+        if (!direction->is_due) {
+                direction->is_due = true;
+                loop_defer(direction->carrier->loop, carry, direction);
         }
 }
 
 static void on_carrier_end(void *ctx, struct error *err)
 {
-        struct lane *lane = ctx;
+        struct direction *direction = ctx;
 
         error_free(err);
-        cut(lane->carrier);
+        cut(direction->carrier);
 }
 
 static const struct stream_events carrier_events = { .on_read = on_carrier_read, .on_end = on_carrier_end };
@@ -346,14 +346,14 @@ static void connect_by_carrier(struct fixture *f, struct carrier *c)
         given_contexts(f);
         assert_null(tls_context_add(f->client_context, NULL, identity_of(&f->client)));
         c->loop = &f->loop;
-        connected_pair(&f->loop, &server_end, &c->lanes[0].from);
-        connected_pair(&f->loop, &client_end, &c->lanes[1].from);
+        connected_pair(&f->loop, &server_end, &c->directions[0].from);
+        connected_pair(&f->loop, &client_end, &c->directions[1].from);
         for (int i = 0; i < 2; i++) {
-                c->lanes[i].carrier = c;
-                c->lanes[i].to = c->lanes[!i].from;
-                c->lanes[i].waiting.max = 1 * MiB;
-                stream_listen(c->lanes[i].from, &carrier_events, &c->lanes[i]);
-                stream_read(c->lanes[i].from, true);
+                c->directions[i].carrier = c;
+                c->directions[i].to = c->directions[!i].from;
+                c->directions[i].waiting.max = 1 * MiB;
+                stream_listen(c->directions[i].from, &carrier_events, &c->directions[i]);
+                stream_read(c->directions[i].from, true);
         }
         start(f, &f->at_server, server_end);
         start(f, &f->at_client, client_end);
@@ -402,12 +402,12 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(an_answer_that_is_not_tls_is_shown),
                 TEST(a_request_that_is_not_tls_is_shown),
-                TEST(a_peer_that_hangs_up_says_so),
+                TEST(a_peer_that_hangs_up_is_reported),
                 TEST(a_silent_peer_meets_the_deadline),
                 TEST(a_cancelled_handshake_reports_once_from_the_loop),
-                TEST(bytes_come_through_in_order_whatever_their_number),
+                TEST(bytes_arrive_in_order_for_any_number),
                 TEST(data_with_the_last_handshake_flight_is_not_lost),
-                TEST(a_paused_stream_holds_back_and_goes_on),
+                TEST(a_paused_stream_holds_its_bytes_and_resumes),
                 TEST(one_direction_may_end_before_the_other),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),
                 TEST(an_end_without_close_notify_is_an_error),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who agrees with whom on what, and why not.
+ * Handshakes between contexts: the agreed parameters, and the reasons of refusals.
  */
 #include "net/tls_testing.h"
 
@@ -70,7 +70,7 @@ static void data_of_a_forgotten_peer_is_still_received(void **state)
                 assert_true(str_is_empty(tls_peer_cert_der(s)));
                 assert_true(str_is_empty(tls_peer_chain_der(s, 1)));
         }
-        /* What OpenSSL has of the session is not touched. */
+        /* The session object of OpenSSL is not changed. */
         X509 *held = SSL_get0_peer_certificate(CONTAINER_OF((uintptr_t)s, struct tls_stream, stream)->ssl);
         assert_true(X509_get_ext_count(held) > 0);
         assert_int_not_equal(EVP_PKEY_get_base_id(X509_get0_pubkey(held)), EVP_PKEY_ED25519);
@@ -175,7 +175,7 @@ static void both_ends_have_the_binding_of_their_connection_only(void **state)
         assert_memory_not_equal(at_client[0], at_client[1], TLS_CHANNEL_BINDING_SIZE);
 }
 
-/* Its secrets do not depend on the whole handshake, so somebody between could give two connections the same ones. */
+/* Its secrets do not depend on the whole handshake, so a man in the middle could give two connections the same ones. */
 static void tls_1_2_without_extended_master_secret_has_no_binding(void **state)
 {
         for (int is_extended = 0; is_extended < 2; is_extended++) {
@@ -396,7 +396,7 @@ static void a_server_without_alpn_is_refused_unless_http_will_do(void **state)
         }
 }
 
-static void refuses_to_start_without_what_it_needs(void **state)
+static void refuses_to_start_without_required_settings(void **state)
 {
         static const struct {
                 const char *name;
@@ -451,10 +451,10 @@ static void refuses_identities_that_do_not_work(void **state)
                 assert_int_equal(ERR_peek_error(), 0); /* it would be taken for an error of a connection */
                 error_free(err);
         }
-        struct error *err = tls_context_trust(f->server_context, STR("rubbish"));
+        struct error *err = tls_context_trust(f->server_context, STR("garbage"));
         assert_sent(err, ERROR_INVALID_ARGUMENT, "no CA certificate");
         error_free(err);
-        given_connection(f); /* what was there still is */
+        given_connection(f); /* the earlier certificates are still trusted */
 }
 
 int main(void)
@@ -484,7 +484,7 @@ int main(void)
                 TEST(an_optional_certificate_may_be_missing),
                 TEST(no_common_application_protocol_is_refused_by_both),
                 TEST(a_server_without_alpn_is_refused_unless_http_will_do),
-                TEST(refuses_to_start_without_what_it_needs),
+                TEST(refuses_to_start_without_required_settings),
                 TEST(refuses_identities_that_do_not_work),
         };
 

@@ -8,7 +8,7 @@
 #include "net/memory_stream.h"
 #include "net/net_testing.h"
 
-/* Both ends of a WebSocket on a clock that a test moves; or one end, and the bytes that it gets and sends. */
+/* Both ends of a WebSocket on a clock that a test moves; or one end, and the bytes that it receives and sends. */
 struct fixture {
         struct fake_clock clock;
         struct loop loop;
@@ -244,7 +244,7 @@ static int close_status(struct str bytes)
         return bytes.len >= 2 && (uint8_t)bytes.ptr[bytes.len - 2] == 0x88 && bytes.ptr[bytes.len - 1] == 0 ? 1005 : 0;
 }
 
-/* A server, and a client that writes bytes to it; at most so many are read at once. */
+/* A server, and a client that writes bytes to it; at most this number is read at once. */
 static void set_up_with_raw_client(struct fixture *f, size_t most_read)
 {
         struct stream *there;

@@ -24,11 +24,11 @@
 enum { FILE_MAX = 64 * KiB };
 
 /* The directories of our own groups; NULL: none of that kind. */
-struct places {
+struct cgroup_dirs {
         char *unified, *pids, *named; /* version 2; version 1: controller pids, and systemd's own hierarchy */
 };
 
-static void places_release(struct places *p)
+static void cgroup_dirs_release(struct cgroup_dirs *p)
 {
         free(p->unified);
         free(p->pids);
@@ -43,7 +43,7 @@ static bool is_of_type(const char *dir, long type)
 }
 
 /* The directory of the service's group. After a restart in place the process may already be in our own group `agent` below it. */
-static char *place(const char *mount, struct str path)
+static char *cgroup_dir(const char *mount, struct str path)
 {
         static const struct str own = STR_INIT("/" AGENT);
 
@@ -61,7 +61,7 @@ static bool has_controller(struct str list, struct str name)
 }
 
 /* /proc/self/cgroup: "NUMBER:CONTROLLERS:PATH", cgroups(7). */
-static struct error *find_places(struct places *ret)
+static struct error *find_cgroup_dirs(struct cgroup_dirs *ret)
 {
         AUTO(buf) text = BUF_MAX(FILE_MAX);
 
@@ -71,13 +71,13 @@ static struct error *find_places(struct places *ret)
                 struct str number = str_split(&path, ':'), controllers = str_split(&path, ':');
 
                 if (str_equal(number, STR("0")) && is_of_type(CGROUP_ROOT, CGROUP2_SUPER_MAGIC) && ret->unified == NULL)
-                        ret->unified = place(CGROUP_ROOT, path);
+                        ret->unified = cgroup_dir(CGROUP_ROOT, path);
                 else if (str_equal(number, STR("0")) && is_of_type(CGROUP_ROOT "/unified", CGROUP2_SUPER_MAGIC) && ret->unified == NULL)
-                        ret->unified = place(CGROUP_ROOT "/unified", path);
+                        ret->unified = cgroup_dir(CGROUP_ROOT "/unified", path);
                 else if (has_controller(controllers, STR("pids")) && is_of_type(CGROUP_ROOT "/pids", CGROUP_SUPER_MAGIC) && ret->pids == NULL)
-                        ret->pids = place(CGROUP_ROOT "/pids", path);
+                        ret->pids = cgroup_dir(CGROUP_ROOT "/pids", path);
                 else if (str_equal(controllers, STR("name=systemd")) && is_of_type(CGROUP_ROOT "/systemd", CGROUP_SUPER_MAGIC) && ret->named == NULL)
-                        ret->named = place(CGROUP_ROOT "/systemd", path);
+                        ret->named = cgroup_dir(CGROUP_ROOT "/systemd", path);
         }
         return NULL;
 }
@@ -162,9 +162,9 @@ static struct error *make_tree(const char *dir, bool is_unified, long all_tasks,
 
 static struct error *prepare(struct cgroups *c)
 {
-        AUTO(places) p = { 0 };
+        AUTO(cgroup_dirs) p = { 0 };
 
-        TRY(find_places(&p));
+        TRY(find_cgroup_dirs(&p));
         if (!is_delegated(p.unified) && !is_delegated(p.named))
                 return NULL;
         /* The least of the kernel's limits and the unit's limit: the shares are those of systemd's user slices (user-.slice). */

@@ -128,7 +128,7 @@ static void refuses_two_descriptors_in_one_message(void **state)
         close(pipe_ends[0]);
 }
 
-static void says_unavailable_when_it_would_block(void **state)
+static void answers_unavailable_when_it_would_block(void **state)
 {
         struct pair *p = *state;
         char buffer[4];
@@ -164,7 +164,7 @@ int main(void)
                 TEST(passes_the_longest_message_and_refuses_a_longer_one),
                 TEST(refuses_a_message_longer_than_the_buffer_and_leaks_no_descriptor),
                 TEST(refuses_two_descriptors_in_one_message),
-                TEST(says_unavailable_when_it_would_block),
+                TEST(answers_unavailable_when_it_would_block),
                 TEST(reads_the_end_when_the_other_side_is_gone),
         };
 

@@ -263,7 +263,7 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
         d.dir_fd = dir_fd;
         /* A unique name for each writer: two writers must never write into one file. */
         if (getrandom(&unique, sizeof(unique), 0) != (ssize_t)sizeof(unique))
-                return error_errno(errno, "the kernel gave no random bytes");
+                return error_errno(errno, "the kernel returned no random bytes");
         snprintf(d.temporary, sizeof(d.temporary), ".%.240s.%016llx", d.name, (unsigned long long)unique);
 
         struct error *err = write_temporary(&d, shown, bytes, mode);
@@ -290,7 +290,7 @@ static struct error *check_stat_is_ours(const char *path, const struct stat *st)
                                   shown);
         if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
                 return error_hint(error_new(ERROR_PERMISSION_DENIED,
-                                            "the directory %s has mode %04o: other users may change what is in it",
+                                            "the directory %s has mode %04o: other users may change its files",
                                             shown, st->st_mode & 07777),
                                   "chmod 0700 %s", shown);
         return NULL;

@@ -31,7 +31,7 @@ static int tear_down(void **state)
         return 0;
 }
 
-static void reads_back_what_it_wrote(void **state)
+static void reads_back_the_written_file(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) out = BUF_MAX(100);
@@ -42,7 +42,7 @@ static void reads_back_what_it_wrote(void **state)
         assert_true(str_equal(buf_str(&out), STR("two\0three")));
 }
 
-static void gives_the_file_its_mode_whatever_the_umask(void **state)
+static void gives_the_file_its_mode_under_any_umask(void **state)
 {
         struct fixture *f = *state;
         mode_t before = umask(0077);
@@ -104,7 +104,7 @@ static void reads_files_that_do_not_say_how_long_they_are(void **state)
         assert_code(file_read("/proc/self/status", &small), ERROR_RESOURCE_EXHAUSTED);
 }
 
-static void refuses_what_is_not_a_regular_file(void **state)
+static void refuses_files_that_are_not_regular(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) out = BUF_MAX(100);
@@ -237,13 +237,13 @@ static void gives_the_lock_back_when_the_process_dies(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(reads_back_what_it_wrote),
-                TEST(gives_the_file_its_mode_whatever_the_umask),
+                TEST(reads_back_the_written_file),
+                TEST(gives_the_file_its_mode_under_any_umask),
                 TEST(leaves_nothing_beside_the_file),
                 TEST(replaces_a_symbolic_link_instead_of_following_it),
                 TEST(reads_a_file_that_just_fits_and_refuses_one_byte_more),
                 TEST(reads_files_that_do_not_say_how_long_they_are),
-                TEST(refuses_what_is_not_a_regular_file),
+                TEST(refuses_files_that_are_not_regular),
                 TEST(names_the_missing_file),
                 TEST(refuses_a_secret_that_others_may_read_or_write),
                 TEST(refuses_a_secret_of_another_user),

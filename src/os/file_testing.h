@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 
-/* An empty directory that nobody else may enter. End it with test_dir_free. */
+/* An empty directory that no other user may enter. Freed by test_dir_free(). */
 static inline UNUSED char *test_dir_new(void)
 {
         char *dir = mem_printf("/tmp/cteleport-test.XXXXXX");
@@ -81,7 +81,7 @@ static inline UNUSED size_t count_entries(const char *path)
         return count - 2; /* "." and ".." */
 }
 
-/* From now on no file grows beyond so many bytes; RLIM_INFINITY lifts that. A longer write fails with EFBIG. */
+/* Limits the size of files from now on; RLIM_INFINITY removes the limit. A longer write fails with EFBIG. */
 static inline UNUSED void limit_file_size(rlim_t bytes)
 {
         struct rlimit limit;

@@ -50,7 +50,7 @@ static void a_signal_for_a_new_child_is_not_the_parents(void **state)
         close(ends[0]);
 }
 
-static void keeps_what_is_ignored_and_blocked(void **state)
+static void keeps_ignored_and_blocked_signals(void **state)
 {
         struct sigaction before, action = { .sa_handler = SIG_IGN }, now;
         sigset_t blocked, mask;
@@ -79,7 +79,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_signal_for_a_new_child_is_not_the_parents),
-                cmocka_unit_test(keeps_what_is_ignored_and_blocked),
+                cmocka_unit_test(keeps_ignored_and_blocked_signals),
         };
 
         return cmocka_run_group_tests_name("process_fork", tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 
-/* Fields 5 to 21, and 23 to 47, of no meaning here. */
+/* Fields 5 to 21 and 23 to 47, which the parser ignores. */
 #define A " 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 "
 #define B " 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 "
 

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
                 cmocka_unit_test(cuts_a_title_that_has_no_room),
         };
 
-        if (argc == 3) { /* the process that is looked at: it ends with its input */
+        if (argc == 3) { /* the observed process: it ends with its input */
                 char byte;
                 AUTO_MEM char *title = mem_printf("%s", argv[1]);
 

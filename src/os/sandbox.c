@@ -394,7 +394,7 @@ static struct error *check_single_thread(void)
         if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink <= 3 || is_sanitized) /* a sanitizer's runtime may have a thread */
                 return NULL;
         return error_new(ERROR_FAILED_PRECONDITION,
-                         "%d threads run before the sandbox is entered: it would not hold them", (int)st.st_nlink - 2);
+                         "%d threads run before the sandbox is entered: it would not apply to them", (int)st.st_nlink - 2);
 }
 
 /* Needs a capability, so it precedes the drop of capabilities. Without that capability the set is harmless. */
@@ -484,7 +484,7 @@ struct gift {
  * The possible owners of a service's file: root, the service itself, with and without an account, and the user that
  * unprivileged services shared in earlier releases. A file of any other account was made by that account: it is not trusted.
  */
-static struct error *check_giveable(const struct gift *g, const char *name, const struct stat *st)
+static struct error *check_grantable(const struct gift *g, const char *name, const struct stat *st)
 {
         AUTO_MEM char *shown = escaped(str_of(name));
 
@@ -505,7 +505,7 @@ static struct error *give_fd(const struct gift *g, int fd, const char *name, con
 {
         if (st->st_uid == g->uid && st->st_gid == g->gid)
                 return NULL;
-        TRY(check_giveable(g, name, st));
+        TRY(check_grantable(g, name, st));
         /* EINVAL: a user namespace that maps only its root has no other user: see sandbox_become_unprivileged. */
         if (fchownat(fd, "", g->uid, g->gid, AT_EMPTY_PATH) < 0 && errno != EINVAL)
                 return error_errno(errno, "cannot change the owner of %s to the user %s", g->path, g->user);
@@ -544,7 +544,7 @@ static struct error *give_dir(const struct gift *g, int dir_fd, const char *name
                 if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
                         err = give_entry(g, fd, e->d_name, depth + 1);
         if (err == NULL && (st.st_uid != g->uid || st.st_gid != g->gid)) {
-                err = check_giveable(g, name, &st);
+                err = check_grantable(g, name, &st);
                 if (err == NULL && fchown(fd, g->uid, g->gid) < 0 && errno != EINVAL)
                         err = error_errno(errno, "cannot change the owner of %s to the user %s", g->path, g->user);
         }
@@ -605,12 +605,12 @@ static bool may_lack_landlock(void)
 
 static struct error *enter_landlock(const struct sandbox_row *row, struct sandbox_paths paths, int *ret_abi)
 {
-        struct landlock_wish wish = {
+        struct landlock_rules rules = {
                 .reads = { row->reads, paths.read },
                 .writes = paths.write,
                 .may_execute = row->may_execute,
         };
-        TRY(landlock_enter(&wish, ret_abi));
+        TRY(landlock_enter(&rules, ret_abi));
         if (*ret_abi > 0 || may_lack_landlock())
                 return NULL;
         return error_hint(error_new(ERROR_FAILED_PRECONDITION,

@@ -79,16 +79,16 @@ static struct error *allow_list(int ruleset_fd, const char *const *paths, uint64
         return NULL;
 }
 
-static struct error *allow_wish(int ruleset_fd, const struct landlock_wish *wish, uint64_t known)
+static struct error *allow_rules(int ruleset_fd, const struct landlock_rules *rules, uint64_t known)
 {
-        const uint64_t to_read = read_rights | (wish->may_execute ? LANDLOCK_ACCESS_FS_EXECUTE : 0);
+        const uint64_t to_read = read_rights | (rules->may_execute ? LANDLOCK_ACCESS_FS_EXECUTE : 0);
 
-        for (size_t i = 0; i < ARRAY_LEN(wish->reads); i++)
-                TRY(allow_list(ruleset_fd, wish->reads[i], to_read & known, false));
-        return allow_list(ruleset_fd, wish->writes, (to_read | write_rights) & known, true);
+        for (size_t i = 0; i < ARRAY_LEN(rules->reads); i++)
+                TRY(allow_list(ruleset_fd, rules->reads[i], to_read & known, false));
+        return allow_list(ruleset_fd, rules->writes, (to_read | write_rights) & known, true);
 }
 
-struct error *landlock_enter(const struct landlock_wish *wish, int *ret_abi)
+struct error *landlock_enter(const struct landlock_rules *rules, int *ret_abi)
 {
         long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 
@@ -98,7 +98,7 @@ struct error *landlock_enter(const struct landlock_wish *wish, int *ret_abi)
 
         const struct ruleset ruleset = {
                 .handled_fs = rights_of_abi((int)abi),
-                .scoped = SCOPE_SIGNAL | (wish->may_execute ? 0 : SCOPE_ABSTRACT_UNIX),
+                .scoped = SCOPE_SIGNAL | (rules->may_execute ? 0 : SCOPE_ABSTRACT_UNIX),
         };
         const size_t size = abi >= 6   ? sizeof(ruleset)
                             : abi >= 4 ? offsetof(struct ruleset, scoped)
@@ -106,7 +106,7 @@ struct error *landlock_enter(const struct landlock_wish *wish, int *ret_abi)
         AUTO_FD int fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
         if (fd < 0)
                 return error_errno(errno, "cannot make a Landlock ruleset");
-        TRY(allow_wish(fd, wish, ruleset.handled_fs));
+        TRY(allow_rules(fd, rules, ruleset.handled_fs));
         if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
                 return error_errno(errno, "cannot enter Landlock");
         *ret_abi = (int)abi;

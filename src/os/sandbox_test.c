@@ -67,7 +67,7 @@ static bool kernel_has_landlock(void)
         return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
 }
 
-/* ---- what /proc says ----------------------------------------------------------------------------- */
+/* ---- state in /proc ------------------------------------------------------------------------------ */
 
 static void assert_status(const char *status, const char *line)
 {
@@ -112,7 +112,7 @@ static void shows_in_proc_for_every_kind(void **state)
         }
 }
 
-/* ---- what they may not do ------------------------------------------------------------------------ */
+/* ---- forbidden actions --------------------------------------------------------------------------- */
 
 static int act_socket(void)
 {
@@ -185,7 +185,7 @@ static int act_kill_parent(void)
         return kill(getppid(), 0) < 0;
 }
 
-static void kills_on_what_the_row_does_not_allow(void **state)
+static void kills_on_system_calls_that_the_row_does_not_allow(void **state)
 {
         /* clang-format off */
         static const struct {
@@ -260,7 +260,7 @@ static void keeps_those_that_start_programs_from_changing_users(void **state)
         assert_exits(in_sandbox(SANDBOX_LABELS, no_paths, act_change_user), 0);
 }
 
-/* ---- what they must be able to do ---------------------------------------------------------------- */
+/* ---- permitted actions --------------------------------------------------------------------------- */
 
 static void *send_seven(void *arg)
 {
@@ -340,7 +340,7 @@ static int act_remove_file(void)
         return unlink(path) < 0;
 }
 
-/* Of a file that they may read, and of a directory that everybody may write. */
+/* Of a file that they may read, and of a world-writable directory. */
 static void a_service_without_own_files_may_write_none(void **state)
 {
         static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY };
@@ -415,7 +415,7 @@ static void dies_with_its_parent_after_a_change_of_user(void **state)
 }
 
 /* The IDs of the supervisor count, not those of the account database or the fallback. */
-static void becomes_the_user_whose_ids_were_passed(void **state)
+static void becomes_the_user_of_the_given_ids(void **state)
 {
         (void)state;
         if (geteuid() != 0)
@@ -605,7 +605,7 @@ static void reaches_no_unix_socket_of_others(void **state)
 
 /* ---- kernels without Landlock ---------------------------------------------------------------------------------- */
 
-/* The exit code of a process that enters where the kernel answers as one without Landlock does. */
+/* The exit code of a process that enters the sandbox on a kernel that answers as one without Landlock. */
 static int enter_without_landlock(const char *setting)
 {
         int status;
@@ -663,7 +663,7 @@ static void hardens_a_process(void **state)
         assert_exits(status, 0);
 }
 
-static void closes_what_was_not_handed_over(void **state)
+static void closes_descriptors_that_were_not_passed(void **state)
 {
         (void)state;
         pid_t child = fork();
@@ -709,7 +709,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(shows_in_proc_for_every_kind),
-                cmocka_unit_test(kills_on_what_the_row_does_not_allow),
+                cmocka_unit_test(kills_on_system_calls_that_the_row_does_not_allow),
                 cmocka_unit_test(answers_families_it_does_not_have),
                 cmocka_unit_test(lets_those_with_network_open_internet_sockets),
                 cmocka_unit_test(keeps_those_that_start_programs_from_changing_users),
@@ -719,7 +719,7 @@ int main(void)
                 cmocka_unit_test(refuses_to_go_on_without_a_tree_it_must_write),
                 cmocka_unit_test(runs_credential_programs_from_readable_trees_only),
                 cmocka_unit_test(dies_with_its_parent_after_a_change_of_user),
-                cmocka_unit_test(becomes_the_user_whose_ids_were_passed),
+                cmocka_unit_test(becomes_the_user_of_the_given_ids),
                 cmocka_unit_test(gives_all_that_is_in_a_directory),
                 cmocka_unit_test(gives_no_file_that_has_another_name),
                 cmocka_unit_test(follows_no_link_when_it_gives),
@@ -728,7 +728,7 @@ int main(void)
                 cmocka_unit_test(reaches_no_unix_socket_of_others),
                 cmocka_unit_test(refuses_a_kernel_without_landlock_unless_allowed),
                 cmocka_unit_test(hardens_a_process),
-                cmocka_unit_test(closes_what_was_not_handed_over),
+                cmocka_unit_test(closes_descriptors_that_were_not_passed),
                 cmocka_unit_test(refuses_to_enter_beside_other_threads),
         };
 

@@ -49,7 +49,7 @@ static void accepts_only_cas_that_a_pin_names(void **state)
         release(&other);
 }
 
-static void refuses_what_is_no_certificate(void **state)
+static void refuses_an_invalid_certificate(void **state)
 {
         (void)state;
         const char *list[] = { OTHER_PIN };
@@ -77,7 +77,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(accepts_only_cas_that_a_pin_names),
-                cmocka_unit_test(refuses_what_is_no_certificate),
+                cmocka_unit_test(refuses_an_invalid_certificate),
                 cmocka_unit_test(names_nothing_without_pins),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

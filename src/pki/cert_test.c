@@ -33,7 +33,7 @@ static struct error *issue(struct fixture *f, const struct x509_subject *subject
 
 /* ---- X.509 ---------------------------------------------------------------------------------------------------- */
 
-static void issues_what_openssl_verifies(void **state)
+static void issues_certificates_that_openssl_verifies(void **state)
 {
         struct fixture *f = *state;
         struct x509_subject subject = instance_subject();
@@ -62,7 +62,7 @@ static void issues_what_openssl_verifies(void **state)
         X509_free(x);
 }
 
-static void issues_nothing_that_could_sign_for_others(void **state)
+static void issues_no_certificate_that_could_sign_others(void **state)
 {
         struct fixture *f = *state;
         struct x509_subject subject = instance_subject();
@@ -74,7 +74,7 @@ static void issues_nothing_that_could_sign_for_others(void **state)
         assert_null(none);
 }
 
-static void reads_what_it_issued(void **state)
+static void reads_the_certificates_it_issued(void **state)
 {
         struct fixture *f = *state;
         struct x509_subject subject = instance_subject();
@@ -154,7 +154,7 @@ static void certifies_keys_of_every_accepted_kind(void **state)
         }
 }
 
-static void refuses_to_issue_beyond_what_it_may(void **state)
+static void refuses_to_issue_beyond_its_limits(void **state)
 {
         static const struct str bad_names[] = { STR_INIT("*.example.com"), STR_INIT(""), STR_INIT("a b"),
                                                 STR_INIT("a\0b") };
@@ -253,7 +253,7 @@ static void refuses_certificates_that_are_not_whole(void **state)
         assert_refused(cert_read(f->arena, buf_str(&huge), &info), ERROR_INVALID_ARGUMENT, "which is too large");
 }
 
-static void refuses_certificates_that_say_what_ours_do_not(void **state)
+static void refuses_certificates_with_fields_that_ours_never_have(void **state)
 {
         static const struct {
                 const char *name;
@@ -480,16 +480,16 @@ static void refuses_ssh_certificates_with_any_byte_changed(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(issues_what_openssl_verifies),
-                cmocka_unit_test(issues_nothing_that_could_sign_for_others),
-                cmocka_unit_test(reads_what_it_issued),
+                cmocka_unit_test(issues_certificates_that_openssl_verifies),
+                cmocka_unit_test(issues_no_certificate_that_could_sign_others),
+                cmocka_unit_test(reads_the_certificates_it_issued),
                 cmocka_unit_test(finds_no_host_id_in_a_common_name_of_another_cluster),
                 cmocka_unit_test(certifies_keys_of_every_accepted_kind),
-                cmocka_unit_test(refuses_to_issue_beyond_what_it_may),
+                cmocka_unit_test(refuses_to_issue_beyond_its_limits),
                 cmocka_unit_test(refuses_ca_keys_that_do_not_fit),
                 cmocka_unit_test(makes_a_web_certificate_that_stands_alone),
                 cmocka_unit_test(refuses_certificates_that_are_not_whole),
-                cmocka_unit_test(refuses_certificates_that_say_what_ours_do_not),
+                cmocka_unit_test(refuses_certificates_with_fields_that_ours_never_have),
                 cmocka_unit_test(finds_certificates_among_other_pem_blocks),
                 cmocka_unit_test(reads_pem_with_carriage_returns),
                 cmocka_unit_test(issues_ssh_certificates_for_every_kind_of_key),

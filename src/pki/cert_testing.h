@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of certificates: the CAs and keys that they are made with, and what OpenSSL thinks of them.
+ * For tests of certificates: the CAs and keys that they are made with, and the verdict of OpenSSL.
  */
 #ifndef PKI_CERT_TESTING_H
 #define PKI_CERT_TESTING_H
@@ -56,7 +56,7 @@ static inline X509 *parsed(struct str der)
         return x;
 }
 
-/* What OpenSSL thinks of the certificate under this root, strictly, for the purpose and name (NULL: any). */
+/* OpenSSL's strict verification of the certificate under this root, for the purpose and name (NULL: any). */
 static inline int verified(struct str root, struct str leaf, int purpose, const char *name, int64_t at)
 {
         X509_STORE *store = X509_STORE_new();

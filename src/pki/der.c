@@ -204,7 +204,7 @@ void der_leave(struct reader *r, const struct reader *inner)
         if (inner->fault != NULL)
                 reader_fail(r, inner->fault);
         else if (inner->rest.len > 0)
-                reader_fail(r, "a value is longer than what it holds");
+                reader_fail(r, "a value is longer than its content");
 }
 
 struct str der_get_unsigned(struct reader *r)

@@ -70,7 +70,7 @@ static void writes_lengths_in_their_shortest_form(void **state)
         }
 }
 
-static void nests_elements_whose_lengths_grow(void **state)
+static void nests_elements_with_growing_lengths(void **state)
 {
         AUTO(buf) out = BUF_MAX(1 * KiB);
         struct der d = der_over(&out);
@@ -127,8 +127,8 @@ static void reports_an_overflow_once_at_the_end(void **state)
         assert_refused(buf_finish(&out, "the element"), ERROR_RESOURCE_EXHAUSTED, "the element");
 }
 
-/* What a reader of the row's kind must refuse; each is a form that BER has and DER does not, or cut short. */
-static void refuses_what_is_not_der(void **state)
+/* Encodings that a reader of the row's kind must refuse: forms of BER that DER does not have, and truncated ones. */
+static void refuses_invalid_der(void **state)
 {
         static const struct {
                 const char *name, *hex;
@@ -180,7 +180,7 @@ static void carries_a_fault_from_the_inside_out(void **state)
         r = reader_over(STR("\x30\x03\x02\x01\x01"));
         inner = der_enter(&r, DER_SEQUENCE);
         der_leave(&r, &inner);
-        assert_refused(reader_finish(&r, "it"), ERROR_INVALID_ARGUMENT, "longer than what it holds");
+        assert_refused(reader_finish(&r, "it"), ERROR_INVALID_ARGUMENT, "longer than its content");
 }
 
 int main(void)
@@ -188,10 +188,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_values_in_their_one_form),
                 cmocka_unit_test(writes_lengths_in_their_shortest_form),
-                cmocka_unit_test(nests_elements_whose_lengths_grow),
+                cmocka_unit_test(nests_elements_with_growing_lengths),
                 cmocka_unit_test(writes_times_as_rfc_5280_wants_them),
                 cmocka_unit_test(reports_an_overflow_once_at_the_end),
-                cmocka_unit_test(refuses_what_is_not_der),
+                cmocka_unit_test(refuses_invalid_der),
                 cmocka_unit_test(carries_a_fault_from_the_inside_out),
         };
 

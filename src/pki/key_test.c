@@ -103,7 +103,7 @@ static void public_halves_agree_in_all_forms(void **state)
                 assert_done(public_key_of_ssh(buf_str(&ssh), &from_ssh));
                 assert_true(public_key_equal(&from_der, &from_ssh));
 
-                /* What we write is what OpenSSL writes. */
+                /* Our encoding equals that of OpenSSL. */
                 unsigned char *theirs = NULL;
                 int len = i2d_PUBKEY(key.handle, &theirs);
                 assert_true(str_equal(buf_str(&der), str_of_bytes(theirs, (size_t)len)));
@@ -353,7 +353,7 @@ static void takes_one_pem_block_and_nothing_around_it(void **state)
         assert_done(key_public_der(&key, &der));
         assert_done(public_key_of_spki(buf_str(&der), &k));
 
-        /* PKCS#1, as its label says, or what some clients put there instead. */
+        /* PKCS#1, as its label says, or the SPKI form that some clients send under this label. */
         AUTO(buf) numbers = BUF_MAX(4 * KiB);
         public_key_put_bits(&k, &numbers);
         pem_put(&pkcs1, "RSA PUBLIC KEY", buf_str(&numbers));

@@ -55,7 +55,7 @@ static struct error *put_statement(const struct login_permit *p, struct buf *out
         buf_put(out, str_of_bytes(digest, sizeof digest));
         buf_put_u32(out, p->permits);
         buf_put(out, p->nonce);
-        return buf_finish(out, "what is said of a login");
+        return buf_finish(out, "the statement of a login permit");
 }
 
 struct error *login_permit_sign(const struct login_permit *p, const struct key *key, struct buf *out)
@@ -70,7 +70,7 @@ struct error *login_permit_sign(const struct login_permit *p, const struct key *
                          EVP_DigestSign(md, signature, &len, (const unsigned char *)statement.ptr, statement.len) == 1;
         EVP_MD_CTX_free(md);
         if (!is_signed)
-                return openssl_error(ERROR_INTERNAL, "what is said of a login cannot be signed");
+                return openssl_error(ERROR_INTERNAL, "the statement of a login permit cannot be signed");
         buf_put(out, str_of_bytes(signature, len));
         return buf_finish(out, "a signature");
 }

@@ -60,7 +60,7 @@ static struct error *check(const struct login_permit *p, struct str signature, c
         return login_permit_check(p, signature, buf_str(&i->certificate), buf_str(&i->ca.cert), &pins, walltime_of_unix(now));
 }
 
-static void is_good_for_what_was_signed_and_nothing_else(void **state)
+static void is_valid_for_the_signed_fields_only(void **state)
 {
         struct issuer auth;
         AUTO(buf) signature = BUF_MAX(KiB);
@@ -137,7 +137,7 @@ static void believes_the_auth_service_of_the_cluster_alone(void **state)
         issuer_release(&auth);
 }
 
-static void refuses_what_does_not_parse(void **state)
+static void refuses_invalid_permits(void **state)
 {
         struct issuer auth;
         struct login_permit p = a_permit();
@@ -164,10 +164,10 @@ static void refuses_what_does_not_parse(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(is_good_for_what_was_signed_and_nothing_else),
+                cmocka_unit_test(is_valid_for_the_signed_fields_only),
                 cmocka_unit_test(takes_no_text_across_the_border_of_two_fields),
                 cmocka_unit_test(believes_the_auth_service_of_the_cluster_alone),
-                cmocka_unit_test(refuses_what_does_not_parse),
+                cmocka_unit_test(refuses_invalid_permits),
         };
 
         return cmocka_run_group_tests_name("login_permit", tests, NULL, NULL);

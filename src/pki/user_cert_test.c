@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Users' certificates: those that are made are read back alike, by us and by OpenSSL, and no other form is accepted.
+ * Certificates of users: issued ones are read back unchanged, by us and by OpenSSL, and no other form is accepted.
  */
 #include "base/names.h"
 #include "base/text.h"
@@ -54,7 +54,7 @@ static void openssl_accepts_user_certificates_for_clients_only(void **state)
         X509_free(x);
 }
 
-static void reads_whose_it_is(void **state)
+static void reads_the_user_of_a_certificate(void **state)
 {
         struct fixture *f = *state;
         struct x509_user_subject subject = alice();
@@ -147,7 +147,7 @@ static void takes_as_many_roles_and_logins_as_one_may_have(void **state)
         assert_int_equal(der.len, 0);
 }
 
-static void refuses_to_certify_what_is_no_name(void **state)
+static void refuses_to_certify_invalid_names(void **state)
 {
         static const struct str bad[] = { STR_INIT(""), STR_INIT("-x"), STR_INIT("a b"), STR_INIT("a\0b"), STR_INIT("a\nb"),
                                           STR_INIT("a,b"), STR_INIT("a/b"), STR_INIT("a\"b"), STR_INIT("\xc3\xa4") };
@@ -299,10 +299,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(openssl_accepts_user_certificates_for_clients_only),
-                cmocka_unit_test(reads_whose_it_is),
+                cmocka_unit_test(reads_the_user_of_a_certificate),
                 cmocka_unit_test(users_and_hosts_are_never_confused),
                 cmocka_unit_test(takes_as_many_roles_and_logins_as_one_may_have),
-                cmocka_unit_test(refuses_to_certify_what_is_no_name),
+                cmocka_unit_test(refuses_to_certify_invalid_names),
                 cmocka_unit_test(refuses_user_certificates_with_foreign_fields),
                 cmocka_unit_test(user_ssh_certificates_carry_the_permissions),
                 cmocka_unit_test(never_issues_a_user_ssh_certificate_without_principals),

@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/error_testing.h"
 
-static void reads_what_browsers_send(void **state)
+static void reads_the_forms_of_browsers(void **state)
 {
         (void)state;
         AUTO(form) form = { 0 };
@@ -43,7 +43,7 @@ static void refuses_each_case_of_the_table(void **state)
         }
 }
 
-static void bounds_values_by_what_they_mean(void **state)
+static void bounds_values_by_their_decoded_length(void **state)
 {
         (void)state;
         AUTO(buf) body = BUF_MAX(8 * KiB);
@@ -60,9 +60,9 @@ static void bounds_values_by_what_they_mean(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(reads_what_browsers_send),
+                cmocka_unit_test(reads_the_forms_of_browsers),
                 cmocka_unit_test(refuses_each_case_of_the_table),
-                cmocka_unit_test(bounds_values_by_what_they_mean),
+                cmocka_unit_test(bounds_values_by_their_decoded_length),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

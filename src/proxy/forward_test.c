@@ -14,20 +14,20 @@
 #include "proxy/proxy.h"
 #include "rpc/pb.h"
 
-/* A host, the proxy between, and an Auth Service that plays what a test gives it; all on one loop. */
+/* A host, the proxy between, and an Auth Service that answers as the test defines; all on one loop. */
 struct stage {
-        bool gives_links; /* a request for another link to auth is granted */
+        bool gives_links; /* a request for a new link to auth is granted */
         struct proxy proxy;
         struct forward_peer peer;
         struct rpc_server_conn *listener, *auth;
         struct rpc_client *host;
         struct rpc_client_call *join;
 
-        /* what auth saw and does */
+        /* messages that auth received, and its behaviour */
         struct rpc_call *auth_call;
         int auth_messages, auth_gone;
         bool sent_forwarded;
-        char sent_bytes[1024]; /* the last message, as it came */
+        char sent_bytes[1024]; /* the last message, unchanged */
         size_t sent_bytes_len;
         uint8_t sent_binding[64];
         size_t sent_binding_len;
@@ -35,7 +35,7 @@ struct stage {
         struct error *verdict;       /* answers the first message with it */
         bool hangs_up;               /* ends the connection instead */
 
-        /* what the host saw */
+        /* messages that the host received */
         int host_messages;
         char host_method[16];
         bool is_done;
@@ -262,7 +262,7 @@ static int tear_down(void **state)
         return 0;
 }
 
-/* Runs the loop until something a test waits for is there; every wait is bounded by the deadlines of the calls. */
+/* Runs the loop until the awaited event; every wait is bounded by the deadlines of the calls. */
 #define RUN_UNTIL(s, condition)                                                                    \
         while (!(condition))                                                                       \
         uv_run(&(s)->proxy.loop.uv, UV_RUN_ONCE)
@@ -312,7 +312,7 @@ static void host_joins(struct stage *s, bool claims_to_be_a_proxy)
 
 /* ---- tests ---- */
 
-static void adds_what_the_proxy_alone_knows(void **state)
+static void adds_the_address_of_the_client(void **state)
 {
         struct stage *s = *state;
         host_joins(s, false);
@@ -348,7 +348,7 @@ static void passes_later_messages_as_they_are(void **state)
         assert_true(str_equal((struct str){ s->sent_bytes, s->sent_bytes_len }, iam_init));
 }
 
-/* However it is encoded, a second ClientInit that claims to come from a proxy goes nowhere. */
+/* However it is encoded, a second ClientInit that claims to be of a proxy is not forwarded. */
 static void finds_a_claim_in_later_messages_too(void **state)
 {
         struct stage *s = *state;
@@ -385,7 +385,7 @@ static void overwrites_the_address_of_an_older_join(void **state)
         assert_sent_binding(s);
 }
 
-static void passes_a_refusal_on_word_by_word(void **state)
+static void forwards_a_refusal_word_by_word(void **state)
 {
         struct stage *s = *state;
         s->verdict = error_hint(error_new(ERROR_PERMISSION_DENIED, "no rule matches"), "ask an administrator");
@@ -409,7 +409,7 @@ static void two_refusals_of_one_join_are_one(void **state)
 {
         struct stage *s = *state;
         Teleport__Join__V1__JoinRequest empty = TELEPORT__JOIN__V1__JOIN_REQUEST__INIT;
-        for (int i = 0; i < LIMIT_FAILURES_PER_MINUTE + 9; i++) /* the answer to the next one comes a second later */
+        for (int i = 0; i < LIMIT_FAILURES_PER_MINUTE + 9; i++) /* the next one is answered a second later */
                 (void)sources_failed(&s->proxy.sources, "192.0.2.7:4711", loop_now(&s->proxy.loop));
         host_joins(s, false);
         RUN_UNTIL(s, s->host_messages == 1);
@@ -424,7 +424,7 @@ static void two_refusals_of_one_join_are_one(void **state)
         assert_int_equal(s->proxy.sources.totals[SOURCE_JOINS], 0);
 }
 
-static void ends_a_join_when_auth_goes_away(void **state)
+static void ends_a_join_when_auth_disconnects(void **state)
 {
         struct stage *s = *state;
         s->hangs_up = true;
@@ -433,7 +433,7 @@ static void ends_a_join_when_auth_goes_away(void **state)
         assert_int_equal(s->err->code, ERROR_UNAVAILABLE);
 }
 
-static void refuses_at_once_while_auth_is_away_and_heals(void **state)
+static void refuses_at_once_while_auth_is_away_and_recovers(void **state)
 {
         struct stage *s = *state;
         rpc_server_close(s->auth);
@@ -463,7 +463,7 @@ static void asks_for_another_link_to_an_auth_that_hung_up(void **state)
         RUN_UNTIL(s, s->is_done);
 }
 
-static void tells_auth_when_the_host_goes_away(void **state)
+static void notifies_auth_when_the_host_disconnects(void **state)
 {
         struct stage *s = *state;
         host_joins(s, false);
@@ -530,7 +530,7 @@ static void on_logged_in(void *ctx, const ProtobufCMessage *answer, struct error
         s->is_done = true;
 }
 
-static void says_where_a_login_comes_from_whatever_the_client_says(void **state)
+static void reports_the_true_address_of_a_login(void **state)
 {
         struct stage *s = *state;
         Cteleport__V1__LoginRequest request = CTELEPORT__V1__LOGIN_REQUEST__INIT;
@@ -563,21 +563,21 @@ int main(void)
 {
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         const struct CMUnitTest tests[] = {
-                TEST(adds_what_the_proxy_alone_knows),
+                TEST(adds_the_address_of_the_client),
                 TEST(refuses_a_host_that_speaks_for_a_proxy),
                 TEST(passes_later_messages_as_they_are),
                 TEST(finds_a_claim_in_later_messages_too),
                 TEST(overwrites_the_address_of_an_older_join),
-                TEST(passes_a_refusal_on_word_by_word),
+                TEST(forwards_a_refusal_word_by_word),
                 TEST(two_refusals_of_one_join_are_one),
-                TEST(ends_a_join_when_auth_goes_away),
-                TEST(refuses_at_once_while_auth_is_away_and_heals),
+                TEST(ends_a_join_when_auth_disconnects),
+                TEST(refuses_at_once_while_auth_is_away_and_recovers),
                 TEST(asks_for_another_link_to_an_auth_that_hung_up),
-                TEST(tells_auth_when_the_host_goes_away),
+                TEST(notifies_auth_when_the_host_disconnects),
                 TEST(passes_no_more_messages_than_a_join_has),
                 TEST(takes_no_more_joins_than_a_source_may_have),
                 TEST(passes_a_ping_on),
-                TEST(says_where_a_login_comes_from_whatever_the_client_says),
+                TEST(reports_the_true_address_of_a_login),
                 TEST(has_no_other_methods),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,7 @@ static void uncount(struct client *v)
                 sources_leave(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
         v->is_user = false;
         if (v->user != NULL)
-                shares_drop(&v->proxy->users, str_of(v->user));
+                shares_remove(&v->proxy->users, str_of(v->user));
         free(v->user);
         v->user = NULL;
 }
@@ -150,7 +150,7 @@ static void refuse_ssh(struct client *v, struct stream *s, const char *where)
 /* ---- members of the cluster ------------------------------------------------------------------------ */
 
 /* Counts a connection to a node for its user, within the share of a user. TLS has verified the certificate. */
-static struct error *take_place(struct client *v, struct str cert)
+static struct error *count_connection(struct client *v, struct str cert)
 {
         struct shares *users = &v->proxy->users;
         AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
@@ -160,7 +160,7 @@ static struct error *take_place(struct client *v, struct str cert)
         if (!shares_have_room(users, info.common_name))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "user '%.*s' has %zu of %zu connections through this proxy", STR_ARG(info.common_name),
                                  shares_count(users, info.common_name), users->total);
-        shares_take(users, info.common_name);
+        shares_add(users, info.common_name);
         v->user = str_dup(info.common_name);
         return NULL;
 }
@@ -181,7 +181,7 @@ static void serve_ssh(struct client *v, struct stream *s)
                 refuse_user(v, s);
                 return;
         }
-        AUTO_PTR(error) err = take_place(v, tls_peer_cert_der(s));
+        AUTO_PTR(error) err = count_connection(v, tls_peer_cert_der(s));
         if (err != NULL) {
                 log_warn("A user's connection was turned away: too many are open", LOG_C("peer", v->accepted.peer), LOG_ERR(err));
                 refuse_user(v, s);

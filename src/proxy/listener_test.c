@@ -21,7 +21,7 @@ struct stage {
         Cteleport__Internal__V1__Boot boot;
         char address[ADDRESS_TEXT_MAX], auth_address[ADDRESS_TEXT_MAX];
         struct listener *auth;
-        struct stream *at_auth;   /* what was passed through */
+        struct stream *at_auth;   /* bytes that were passed through */
         struct buf auth_saw;
 
         struct dial *dial;
@@ -70,7 +70,7 @@ static void on_auth_accepted(void *ctx, int fd, const char *peer)
         stream_read(s->at_auth, true);
 }
 
-/* ---- who knocks ---- */
+/* ---- clients ---- */
 
 static void on_client_read(void *ctx, struct str bytes)
 {
@@ -116,8 +116,8 @@ static void on_dialled(void *ctx, int fd, struct error *err)
                 s->handshake = tls_start(&s->proxy.loop, s->tls, tcp, s->server_name, SECONDS(5), on_shaken, s);
 }
 
-/* Knocks with TLS and these protocols; alpn NULL: with bare TCP. */
-static void knock(struct stage *s, const char *const *alpn, const char *server_name)
+/* Connects with TLS and these protocols; alpn NULL: with bare TCP. */
+static void open_connection(struct stage *s, const char *const *alpn, const char *server_name)
 {
         s->server_name = server_name;
         if (alpn != NULL)
@@ -180,7 +180,7 @@ static int tear_down(void **state)
         assert_true(proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
         stream_close(s->at_auth);
-        proxy_listener_shut(s->proxy.listener); /* reported when the listener is gone */
+        proxy_listener_shut(s->proxy.listener); /* reported when the listener is freed */
         proxy_listener_free(s->proxy.listener);
         s->proxy.listener = NULL;
         sources_release(&s->proxy.sources);
@@ -200,7 +200,7 @@ static int tear_down(void **state)
 static void shows_its_pages_over_tls(void **state)
 {
         struct stage *s = *state;
-        knock(s, (const char *const[]){ "h2", "http/1.1", NULL }, "proxy.example.com");
+        open_connection(s, (const char *const[]){ "h2", "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n"));
         stream_write(s->client, STR("Connection: close\r\n\r\n"));
@@ -210,11 +210,11 @@ static void shows_its_pages_over_tls(void **state)
         RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
 }
 
-static void takes_forms_whose_body_comes_in_pieces(void **state)
+static void accepts_forms_that_arrive_in_pieces(void **state)
 {
         struct stage *s = *state;
-        s->proxy.upstream = upstream_new(&s->proxy.loop, NULL, NULL); /* connected to nobody; the proxy frees it */
-        knock(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
+        s->proxy.upstream = upstream_new(&s->proxy.loop, NULL, NULL); /* not connected; the proxy frees it */
+        open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         stream_write(s->client, STR("POST /web/invite/0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Length: 7\r\n"
                                      "Content-Type: application/x-www-form-urlencoded\r\n\r\notp="));
@@ -225,22 +225,22 @@ static void takes_forms_whose_body_comes_in_pieces(void **state)
         RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
 }
 
-static void speaks_grpc_with_who_offers_nothing_else(void **state)
+static void speaks_grpc_with_clients_that_offer_nothing_else(void **state)
 {
         struct stage *s = *state;
-        knock(s, (const char *const[]){ "teleport-proxy-grpc", "h2", NULL }, "proxy.example.com");
+        open_connection(s, (const char *const[]){ "teleport-proxy-grpc", "h2", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         assert_true(str_equal(tls_alpn(s->client), STR("teleport-proxy-grpc")));
         RUN_UNTIL(s, s->client_saw.len > 9); /* the server's SETTINGS frame (RFC 9113 section 3.4) */
         assert_int_equal(s->client_saw.ptr[3], 4);
 }
 
-static void passes_what_is_for_auth_through_untouched(void **state)
+static void forwards_connections_for_auth_unchanged(void **state)
 {
         struct stage *s = *state;
         struct client_hello hello;
         bool is_complete = false;
-        knock(s, (const char *const[]){ "teleport-auth@6578.teleport.cluster.local", NULL }, "proxy.example.com");
+        open_connection(s, (const char *const[]){ "teleport-auth@6578.teleport.cluster.local", NULL }, "proxy.example.com");
         while (!is_complete) {
                 uv_run(&s->proxy.loop.uv, UV_RUN_ONCE);
                 must(client_hello_parse(buf_str(&s->auth_saw), &hello, &is_complete));
@@ -256,7 +256,7 @@ static void passes_what_is_for_auth_through_untouched(void **state)
 static void knows_auth_by_its_name_too(void **state)
 {
         struct stage *s = *state;
-        knock(s, (const char *const[]){ "h2", NULL }, "6578616d706c65.teleport.cluster.local");
+        open_connection(s, (const char *const[]){ "h2", NULL }, "6578616d706c65.teleport.cluster.local");
         RUN_UNTIL(s, s->auth_saw.len > 0);
         stream_close(s->at_auth);
         s->at_auth = NULL;
@@ -266,25 +266,25 @@ static void knows_auth_by_its_name_too(void **state)
 static void keeps_names_of_its_own_below_the_same_suffix(void **state)
 {
         struct stage *s = *state;
-        knock(s, (const char *const[]){ "h2", NULL }, "teleport.cluster.local");
+        open_connection(s, (const char *const[]){ "h2", NULL }, "teleport.cluster.local");
         RUN_UNTIL(s, s->handshake == NULL);
         assert_false(s->has_failed);
         assert_int_equal(s->auth_saw.len, 0);
 }
 
-static void tells_plain_http_to_come_back_with_tls(void **state)
+static void answers_plain_http_with_a_hint_to_tls(void **state)
 {
         struct stage *s = *state;
-        knock(s, NULL, NULL);
+        open_connection(s, NULL, NULL);
         stream_write(s->client, STR("GET / HTTP/1.1\r\nHost: p\r\n\r\n"));
         RUN_UNTIL(s, s->has_ended);
         assert_true(str_contains(buf_str(&s->client_saw), STR("use https")));
 }
 
-static void hangs_up_on_noise(void **state)
+static void closes_a_connection_that_sends_garbage(void **state)
 {
         struct stage *s = *state;
-        knock(s, NULL, NULL);
+        open_connection(s, NULL, NULL);
         stream_write(s->client, STR("\x05\x01\x00 socks, is that you?"));
         RUN_UNTIL(s, s->has_ended);
         assert_int_equal(s->client_saw.len, 0);
@@ -295,16 +295,16 @@ static void refuses_a_source_with_too_many_connections(void **state)
         struct stage *s = *state;
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2"));
-        knock(s, NULL, NULL);
+        open_connection(s, NULL, NULL);
         RUN_UNTIL(s, s->has_ended);
         sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1");
         sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2");
 }
 
-static void draining_ends_who_only_waits(void **state)
+static void draining_ends_idle_connections(void **state)
 {
         struct stage *s = *state;
-        knock(s, NULL, NULL);
+        open_connection(s, NULL, NULL);
         RUN_UNTIL(s, !proxy_listener_is_empty(s->proxy.listener));
         proxy_listener_drain(s->proxy.listener);
         RUN_UNTIL(s, s->has_ended);
@@ -318,15 +318,15 @@ int main(void)
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         const struct CMUnitTest tests[] = {
                 TEST(shows_its_pages_over_tls),
-                TEST(takes_forms_whose_body_comes_in_pieces),
-                TEST(speaks_grpc_with_who_offers_nothing_else),
-                TEST(passes_what_is_for_auth_through_untouched),
+                TEST(accepts_forms_that_arrive_in_pieces),
+                TEST(speaks_grpc_with_clients_that_offer_nothing_else),
+                TEST(forwards_connections_for_auth_unchanged),
                 TEST(knows_auth_by_its_name_too),
                 TEST(keeps_names_of_its_own_below_the_same_suffix),
-                TEST(tells_plain_http_to_come_back_with_tls),
-                TEST(hangs_up_on_noise),
+                TEST(answers_plain_http_with_a_hint_to_tls),
+                TEST(closes_a_connection_that_sends_garbage),
                 TEST(refuses_a_source_with_too_many_connections),
-                TEST(draining_ends_who_only_waits),
+                TEST(draining_ends_idle_connections),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

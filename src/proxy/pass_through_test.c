@@ -160,7 +160,7 @@ static void pass_announced(struct stage *s)
 
 /* ---- tests ---------------------------------------------------------------------------------------------- */
 
-static void the_ticket_goes_ahead_of_the_bytes(void **state)
+static void the_ticket_precedes_the_bytes(void **state)
 {
         struct stage *s = *state;
 
@@ -256,7 +256,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(the_ticket_goes_ahead_of_the_bytes),
+                TEST(the_ticket_precedes_the_bytes),
                 TEST(an_older_auth_gets_the_bytes_only),
                 TEST(a_refused_announcement_ends_it),
                 TEST(ends_before_auth_has_answered),

@@ -197,7 +197,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
         const Cteleport__Internal__V1__Identity *msg = (const Cteleport__Internal__V1__Identity *)answer;
         struct host_identity id = { 0 };
         struct buf user_cas = BUF_MAX(CHAIN_PEM_MAX);
-        p->is_asking = false;
+        p->is_request_pending = false;
         if (p->is_stopping || p->is_draining) {
                 error_free(err);
                 return;
@@ -235,14 +235,14 @@ static void request_identity(void *ctx)
 {
         struct proxy *p = ctx;
         AUTO_MEM char *serial = str_dup(p->identity.serial);
-        if (p->is_asking || p->is_stopping || p->is_draining)
+        if (p->is_request_pending || p->is_stopping || p->is_draining)
                 return;
         if (p->instance == NULL) {
                 service_relink(p->service, "instance");
                 timer_start(p->request_again, MILLISECONDS(PACE_RELINK));
                 return;
         }
-        p->is_asking = true;
+        p->is_request_pending = true;
         Cteleport__Internal__V1__IdentityRequest request = CTELEPORT__INTERNAL__V1__IDENTITY_REQUEST__INIT;
         request.role = pb_text("Proxy");
         request.have_serial = serial;

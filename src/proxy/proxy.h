@@ -51,7 +51,7 @@ struct proxy {
         Cteleport__Internal__V1__HttpsKeyPair **keypairs; /* the latest; owned copies after a reload */
         size_t keypair_count;
         struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */
-        bool is_asking;                /* a request to the instance is pending */
+        bool is_request_pending;       /* a request to the instance is pending */
         bool is_ready; /* readiness was reported to the supervisor */
         bool is_draining, is_stopping;
 };

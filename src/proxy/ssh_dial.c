@@ -20,7 +20,7 @@ enum { HEAD, REQUEST, CONNECT, SPLICE, OVER };
 
 static const struct conversation_state states[] = {
         [HEAD] = { "head", MILLISECONDS(TIMEOUT_HTTP1), TO(REQUEST) | TO(OVER) },
-        [REQUEST] = { "ask", SECONDS(0), TO(CONNECT) | TO(OVER) }, /* the call has its own deadline */
+        [REQUEST] = { "request", SECONDS(0), TO(CONNECT) | TO(OVER) }, /* the call has its own deadline */
         [CONNECT] = { "connect", MILLISECONDS(TIMEOUT_SSH_CONNECT), TO(SPLICE) | TO(OVER) },
         [SPLICE] = { "splice", SECONDS(0), TO(OVER) },
         [OVER] = { "over", SECONDS(0), 0 },

@@ -178,7 +178,7 @@ static void on_tunnel_end(void *ctx, struct error *err)
 static const struct tunnel_server_events tunnel_events = { .on_connect = on_connect, .on_gone = on_incoming_gone,
                                                            .on_end = on_tunnel_end };
 
-/* ---- knocking ---- */
+/* ---- connecting ---- */
 
 static void on_user_read(void *ctx, struct str bytes)
 {
@@ -222,7 +222,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         v->handshake = tls_start(l, v->tls, socket_stream(l, fd), "teleport.cluster.local", SECONDS(5), on_shaken, v);
 }
 
-static void knock(struct stage *s, struct client *v, const char *protocol, struct tls_identity id)
+static void open_connection(struct stage *s, struct client *v, const char *protocol, struct tls_identity id)
 {
         const char *const alpn[] = { protocol, NULL };
         *v = (struct client){ .stage = s, .saw = BUF_MAX(1 * MiB) };
@@ -234,26 +234,26 @@ static void knock(struct stage *s, struct client *v, const char *protocol, struc
 }
 
 /* A host of the cluster with this role, on this protocol. */
-static struct client *host_knocks(struct stage *s, const char *role, const char *protocol)
+static struct client *host_connects(struct stage *s, const char *role, const char *protocol)
 {
         struct client *v = &s->nodes[s->node_count++];
         AUTO(host_identity) id = fake_identity(&s->hosts, role);
         AUTO(buf) chain = BUF_MAX(64 * KiB);
         host_identity_chain_pem(&id, &chain);
-        knock(s, v, protocol,
+        open_connection(s, v, protocol,
               (struct tls_identity){ .cert_chain_pem = buf_str(&chain), .key_pem = secret_str(&id.tls_key_pem) });
         return v;
 }
 
-static struct client *node_knocks(struct stage *s)
+static struct client *node_connects(struct stage *s)
 {
         size_t before = s->proxy.tunnels.count;
-        struct client *v = host_knocks(s, "Node", TUNNEL_ALPN);
+        struct client *v = host_connects(s, "Node", TUNNEL_ALPN);
         RUN_UNTIL(s, s->proxy.tunnels.count > before || v->has_ended);
         return v;
 }
 
-/* A user whose certificate is by this CA. */
+/* A user with a certificate of this CA. */
 static struct client *user_connects(struct stage *s, struct fake_cluster *ca, const char *protocol)
 {
         struct client *v = &s->user_clients[s->user_count++];
@@ -269,7 +269,7 @@ static struct client *user_connects(struct stage *s, struct fake_cluster *ca, co
         assert_done(key_to_pem(&key, &key_pem));
         assert_done(x509_issue_user(ca->ca.x509, &subject, buf_str(&public), fake_times(ca), &der, NULL));
         cert_der_to_pem(buf_str(&der), &pem);
-        knock(s, v, protocol, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) });
+        open_connection(s, v, protocol, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) });
         return v;
 }
 
@@ -385,9 +385,9 @@ static int tear_down(void **state)
 static void a_user_reaches_a_node(void **state)
 {
         struct stage *s = *state;
-        (void)node_knocks(s);
+        (void)node_connects(s);
         struct client *alice = alice_requests(s, way);
-        stream_write(alice->stream, STR("SSH-2.0-early\r\n")); /* what comes before the answer waits for it */
+        stream_write(alice->stream, STR("SSH-2.0-early\r\n")); /* bytes that arrive before the answer wait for it */
         RUN_UNTIL(s, s->node_saw.len == 15);
         assert_string_equal(s->target, "web-1");
         assert_string_equal(s->login, "root");
@@ -412,7 +412,7 @@ static void a_user_reaches_a_node(void **state)
 static void passes_the_kind_that_a_client_requests_on_to_auth(void **state)
 {
         struct stage *s = *state;
-        (void)node_knocks(s);
+        (void)node_connects(s);
         s->verdict = error_new(ERROR_UNIMPLEMENTED, "there is no such kind");
         struct client *alice = alice_requests(s, "CONNECT wiki:0 HTTP/1.1\r\nHost: wiki:0\r\nX-Teleport-Kind: app\r\nX-Teleport-Login: root\r\n\r\n");
         RUN_UNTIL(s, alice->has_ended);
@@ -457,7 +457,7 @@ static void a_node_without_a_tunnel_cannot_be_reached(void **state)
 static void a_refusal_of_the_node_is_forwarded(void **state)
 {
         struct stage *s = *state;
-        (void)node_knocks(s);
+        (void)node_connects(s);
         s->refusal = error_new(ERROR_UNAVAILABLE, "sshd does not start");
         struct client *alice = alice_requests(s, way);
         RUN_UNTIL(s, alice->has_ended);
@@ -465,7 +465,7 @@ static void a_refusal_of_the_node_is_forwarded(void **state)
         assert_true(str_contains(buf_str(&alice->saw), STR("sshd does not start")));
 }
 
-static void what_is_no_way_to_a_node_is_refused(void **state)
+static void an_invalid_address_of_a_node_is_refused(void **state)
 {
         static const char *const requests[] = {
                 "GET /webapi/ping HTTP/1.1\r\nHost: p\r\n\r\n",
@@ -486,7 +486,7 @@ static void only_the_user_ca_makes_users(void **state)
         struct stage *s = *state;
         struct client *mallory = user_connects(s, &s->hosts, SSH_DIAL_ALPN); /* a host CA that signs users: refused */
         RUN_UNTIL(s, mallory->is_refused);
-        struct client *host = host_knocks(s, "Node", SSH_DIAL_ALPN);
+        struct client *host = host_connects(s, "Node", SSH_DIAL_ALPN);
         RUN_UNTIL(s, host->is_refused);
         RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->requested_count, 0);
@@ -495,7 +495,7 @@ static void only_the_user_ca_makes_users(void **state)
 static void only_nodes_have_tunnels(void **state)
 {
         struct stage *s = *state;
-        struct client *instance = host_knocks(s, "Instance", TUNNEL_ALPN);
+        struct client *instance = host_connects(s, "Instance", TUNNEL_ALPN);
         RUN_UNTIL(s, instance->has_ended || instance->is_refused);
         struct client *alice = user_connects(s, &s->users, TUNNEL_ALPN);
         RUN_UNTIL(s, alice->has_ended || alice->is_refused || alice->tunnel != NULL);
@@ -507,11 +507,11 @@ static void only_nodes_have_tunnels(void **state)
 static void the_newest_tunnel_of_a_node_serves_and_old_ones_go(void **state)
 {
         struct stage *s = *state;
-        struct client *first = node_knocks(s);
+        struct client *first = node_connects(s);
         for (int i = 1; i < LIMIT_TUNNELS_PER_HOST; i++)
-                (void)node_knocks(s);
+                (void)node_connects(s);
         assert_int_equal(s->proxy.tunnels.count, LIMIT_TUNNELS_PER_HOST);
-        struct client *last = host_knocks(s, "Node", TUNNEL_ALPN);
+        struct client *last = host_connects(s, "Node", TUNNEL_ALPN);
         RUN_UNTIL(s, first->has_ended);
         assert_int_equal(s->proxy.tunnels.count, LIMIT_TUNNELS_PER_HOST);
         struct client *alice = alice_requests(s, way);
@@ -527,14 +527,14 @@ static void the_newest_tunnel_of_a_node_serves_and_old_ones_go(void **state)
         assert_ptr_equal(s->connected_node, last - 1);
 }
 
-static void who_leaves_while_auth_is_asked_is_forgotten(void **state)
+static void a_client_that_leaves_during_the_dial_request_is_removed(void **state)
 {
         struct stage *s = *state;
-        (void)node_knocks(s);
+        (void)node_connects(s);
         s->answers_late = true;
         (void)alice_requests(s, way);
         RUN_UNTIL(s, s->requested != NULL);
-        proxy_listener_shut(s->proxy.listener); /* like a user who hangs up, the end of the proxy ends the dial */
+        proxy_listener_shut(s->proxy.listener); /* the end of the proxy ends the dial, as a user's hang-up does */
         RUN_UNTIL(s, s->gone == 1 && proxy_listener_is_empty(s->proxy.listener));
         assert_int_equal(s->connects, 0);
 }
@@ -542,7 +542,7 @@ static void who_leaves_while_auth_is_asked_is_forgotten(void **state)
 static void users_have_limits_of_their_own(void **state)
 {
         struct stage *s = *state;
-        (void)node_knocks(s);
+        (void)node_connects(s);
         s->answers_late = true;
         for (int i = 0; i < 2; i++)
                 (void)alice_requests(s, way);
@@ -552,10 +552,10 @@ static void users_have_limits_of_their_own(void **state)
         assert_int_equal(s->requested_count, 2);
 }
 
-static void one_user_does_not_take_all_places(void **state)
+static void one_user_does_not_use_all_connections(void **state)
 {
         struct stage *s = *state;
-        (void)node_knocks(s);
+        (void)node_connects(s);
         s->proxy.users.limits = (struct share_limits){ .total = 20, .each = 1 };
         struct client *first = alice_requests(s, way);
         RUN_UNTIL(s, first->saw.len > 0);
@@ -569,7 +569,7 @@ static void one_user_does_not_take_all_places(void **state)
 static void draining_keeps_connections_and_begins_none(void **state)
 {
         struct stage *s = *state;
-        struct client *node = node_knocks(s);
+        struct client *node = node_connects(s);
         struct client *alice = alice_requests(s, way);
         RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
         proxy_listener_drain(s->proxy.listener);
@@ -594,13 +594,13 @@ int main(void)
                 TEST(refusals_of_auth_are_forwarded),
                 TEST(a_node_without_a_tunnel_cannot_be_reached),
                 TEST(a_refusal_of_the_node_is_forwarded),
-                TEST(what_is_no_way_to_a_node_is_refused),
+                TEST(an_invalid_address_of_a_node_is_refused),
                 TEST(only_the_user_ca_makes_users),
                 TEST(only_nodes_have_tunnels),
                 TEST(the_newest_tunnel_of_a_node_serves_and_old_ones_go),
-                TEST(who_leaves_while_auth_is_asked_is_forgotten),
+                TEST(a_client_that_leaves_during_the_dial_request_is_removed),
                 TEST(users_have_limits_of_their_own),
-                TEST(one_user_does_not_take_all_places),
+                TEST(one_user_does_not_use_all_connections),
                 TEST(draining_keeps_connections_and_begins_none),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static void assert_over(struct stage *s)
         loop_release(&s->loop);
 }
 
-static void says_why_until_the_peer_hangs_up(void **state)
+static void sends_the_reason_until_the_peer_hangs_up(void **state)
 {
         struct stage s;
 
@@ -87,7 +87,7 @@ static void can_be_ended(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(says_why_until_the_peer_hangs_up),
+                cmocka_unit_test(sends_the_reason_until_the_peer_hangs_up),
                 cmocka_unit_test(ends_if_the_peer_sends_too_much),
                 cmocka_unit_test(can_be_ended),
         };

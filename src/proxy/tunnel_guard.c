@@ -168,8 +168,8 @@ void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id)
         if (g == NULL || g->call == NULL)
                 return;
         AUTO_MEM char *id = str_dup(host_id);
-        up.gone_host_ids = &id;
-        up.n_gone_host_ids = 1;
+        up.closed_host_ids = &id;
+        up.n_closed_host_ids = 1;
         rpc_client_send(g->call, &up.base);
 }
 

@@ -24,7 +24,7 @@
 #define FORM "user=alice&password=correct+horse&again=correct+horse&otp=123+456"
 #define TEXT(literal) ((char[]){ literal })
 
-/* A browser's request, the pages, and an Auth Service that plays what a test gives it; all on one loop. */
+/* A browser's request, the pages, and an Auth Service that answers as the test defines; all on one loop. */
 struct stage {
         struct loop loop;
         struct upstream *upstream;
@@ -249,7 +249,7 @@ static void sets_password_and_code(void **state)
         assert_string_equal(s->sent_otp, "123456");
 }
 
-static void shows_the_form_again_with_what_auth_refused_and_without_secrets(void **state)
+static void shows_the_form_again_with_the_refusal_and_without_secrets(void **state)
 {
         struct stage *s = *state;
 
@@ -314,7 +314,7 @@ static void refuses_forms_of_other_sites(void **state)
         assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
 }
 
-static void tells_when_a_link_is_not_good_any_more(void **state)
+static void reports_an_expired_link(void **state)
 {
         struct stage *s = *state;
 
@@ -347,7 +347,7 @@ static void asks_auth_for_well_formed_links_only(void **state)
         assert_int_equal(s->opened, 1);
 }
 
-static void says_who_it_is_on_its_first_page(void **state)
+static void names_its_cluster_on_the_first_page(void **state)
 {
         struct stage *s = *state;
 
@@ -370,7 +370,7 @@ static void says_who_it_is_on_its_first_page(void **state)
         assert_sends(s, "\r\n\r\n");
 }
 
-static void tells_when_auth_is_away(void **state)
+static void reports_when_auth_is_unreachable(void **state)
 {
         struct stage *s = *state;
 
@@ -380,7 +380,7 @@ static void tells_when_auth_is_away(void **state)
         assert_sends(s, "HTTP/1.1 503 Service Unavailable\r\n");
 }
 
-static void says_nothing_after_it_was_cancelled(void **state)
+static void answers_nothing_after_it_was_cancelled(void **state)
 {
         struct stage *s = *state;
 
@@ -392,7 +392,7 @@ static void says_nothing_after_it_was_cancelled(void **state)
         while (s->opened == 0)
                 uv_run(&s->loop.uv, UV_RUN_ONCE);
         browser_release(&late);
-        get(s, PATH); /* asked on the same connection: all before it has been answered */
+        get(s, PATH); /* on the same connection: all earlier requests have been answered */
         assert_int_equal(s->accepted, 0);
 }
 
@@ -424,14 +424,14 @@ int main(void)
                 STORY(shows_the_form_with_a_qr_code_and_the_key),
                 STORY(permits_its_own_style_and_form_alone),
                 STORY(sets_password_and_code),
-                STORY(shows_the_form_again_with_what_auth_refused_and_without_secrets),
+                STORY(shows_the_form_again_with_the_refusal_and_without_secrets),
                 STORY(refuses_forms_that_are_not_filled_in_without_asking_auth),
                 STORY(refuses_forms_of_other_sites),
-                STORY(tells_when_a_link_is_not_good_any_more),
+                STORY(reports_an_expired_link),
                 STORY(asks_auth_for_well_formed_links_only),
-                STORY(says_who_it_is_on_its_first_page),
-                STORY(tells_when_auth_is_away),
-                STORY(says_nothing_after_it_was_cancelled),
+                STORY(names_its_cluster_on_the_first_page),
+                STORY(reports_when_auth_is_unreachable),
+                STORY(answers_nothing_after_it_was_cancelled),
                 cmocka_unit_test(draws_qr_codes_of_bounded_texts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,7 @@ static inline void browser_on_closed(void *ctx)
 
 static const struct stream_events browser_events = { .on_read = browser_on_read, .on_end = browser_on_end };
 
-/* Sends the request, with "Connection: close". facts_ctx goes to facts(). */
+/* Sends the request, with "Connection: close". facts_ctx is passed to facts(). */
 static inline void browser_send(struct browser *b, struct loop *l, struct upstream *upstream, struct webapi_facts (*facts)(void *ctx),
                                 const struct http1_request *http, struct str body)
 {

@@ -55,7 +55,7 @@ static json_t *body_of(struct buf *out)
         return root;
 }
 
-static void find_tells_an_agent_what_it_needs(void **state)
+static void find_gives_an_agent_its_settings(void **state)
 {
         (void)state;
         AUTO(buf) out = BUF_MAX(16 * KiB);
@@ -111,7 +111,7 @@ static void head_gets_no_body_but_its_length(void **state)
         assert_null(strstr(buf_c(&out), "Content-Length: 0"));
 }
 
-static void a_proxy_without_identity_says_so(void **state)
+static void a_proxy_without_identity_answers_unavailable(void **state)
 {
         (void)state;
         AUTO(buf) out = BUF_MAX(16 * KiB);
@@ -121,12 +121,12 @@ static void a_proxy_without_identity_says_so(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(find_tells_an_agent_what_it_needs),
+                cmocka_unit_test(find_gives_an_agent_its_settings),
                 cmocka_unit_test(ping_adds_how_one_signs_in),
                 cmocka_unit_test(other_pages_do_not_exist),
                 cmocka_unit_test(pages_are_only_read),
                 cmocka_unit_test(head_gets_no_body_but_its_length),
-                cmocka_unit_test(a_proxy_without_identity_says_so),
+                cmocka_unit_test(a_proxy_without_identity_answers_unavailable),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

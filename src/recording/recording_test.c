@@ -197,7 +197,7 @@ static struct buf a_numbered_recording(void)
         return copy;
 }
 
-/* Where chunk `number` of a_recording() begins. */
+/* The offset of chunk `number` in a_recording(). */
 static size_t chunk_at(const struct buf *container, unsigned number)
 {
         size_t at = MAGIC_LEN;
@@ -236,7 +236,7 @@ static void damage(struct buf *c, enum damage how, size_t at, size_t len)
 }
 
 /* Chunk 0 has the header and is 126 bytes, 1 to 5 have a digit and are 32, the end is 53. */
-static void passes_over_what_is_damaged(void **state)
+static void skips_damaged_chunks(void **state)
 {
         enum { HEADER = 126, LINE = 32, END = 53 };
         static const struct {
@@ -245,7 +245,7 @@ static void passes_over_what_is_damaged(void **state)
                 unsigned chunk;
                 size_t from, len; /* in the chunk */
                 const char *holes, *shown;
-                bool has_end; /* that is reached; never verified behind a hole */
+                bool has_end; /* the last one reached; not verified after a hole */
         } table[] = {
                 { "a byte of a body", FLIP, 2, 20, 1, "2+1/32 ", "1345", true },
                 { "a checksum", FLIP, 3, 5, 1, "3+1/32 ", "1245", true },
@@ -299,7 +299,7 @@ static void finds_a_recording_behind_a_damaged_beginning(void **state)
         assert_int_equal(none.fault->code, ERROR_DATA_LOSS);
 }
 
-/* Many headers that promise much: each would be summed to its end. */
+/* Many headers with large lengths: each would be hashed to its end. */
 static void gives_up_where_a_search_would_take_too_long(void **state)
 {
         AUTO(buf) c = BUF_MAX(4 * MiB);
@@ -356,13 +356,13 @@ static void finds_every_flipped_bit(void **state)
                 AUTO(replay) p = replay_of(buf_str(&container), container.len);
                 AUTO_PTR(error) err = recording_check_feed(&check, buf_str(&container));
                 assert_false(p.has_ended && p.fault == NULL);
-                /* A length that became larger makes the checker wait for what does not come. */
+                /* A length that became larger makes the checker wait for bytes that do not arrive. */
                 assert_true(err != NULL || !check.has_ended);
                 container.ptr[bit / 8] ^= (char)(1 << bit % 8);
         }
 }
 
-static void tells_where_a_torn_recording_is_whole(void **state)
+static void finds_the_whole_part_of_a_torn_recording(void **state)
 {
         AUTO(buf) container = a_recording();
         uint64_t whole = 0;
@@ -382,7 +382,7 @@ static void tells_where_a_torn_recording_is_whole(void **state)
         assert_int_equal(whole, container.len);
 }
 
-static void refuses_what_comes_behind_the_end(void **state)
+static void refuses_bytes_after_the_end(void **state)
 {
         AUTO(buf) container = a_recording();
         struct recording_check check = { 0 };
@@ -533,13 +533,13 @@ int main(void)
                 cmocka_unit_test(writes_asciicast_lines),
                 cmocka_unit_test(keeps_every_byte_however_it_is_cut),
                 cmocka_unit_test(waits_for_the_rest_of_a_character),
-                cmocka_unit_test(passes_over_what_is_damaged),
+                cmocka_unit_test(skips_damaged_chunks),
                 cmocka_unit_test(finds_a_recording_behind_a_damaged_beginning),
                 cmocka_unit_test(gives_up_where_a_search_would_take_too_long),
                 cmocka_unit_test(marks_a_hole_with_as_many_bytes),
                 cmocka_unit_test(finds_every_flipped_bit),
-                cmocka_unit_test(tells_where_a_torn_recording_is_whole),
-                cmocka_unit_test(refuses_what_comes_behind_the_end),
+                cmocka_unit_test(finds_the_whole_part_of_a_torn_recording),
+                cmocka_unit_test(refuses_bytes_after_the_end),
                 cmocka_unit_test(refuses_lines_that_no_writer_makes),
                 cmocka_unit_test(refuses_time_that_goes_back),
                 cmocka_unit_test(gives_whole_chunks_piece_by_piece),

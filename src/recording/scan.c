@@ -155,20 +155,20 @@ static bool is_plausible(const struct recording_scan *s, struct str in, struct c
         return number >= s->next && damage == NULL;
 }
 
-enum looked { LOOKED_NOT_HERE, LOOKED_FOUND, LOOKED_TOO_SHORT };
+enum chunk_search { SEARCH_NOT_HERE, SEARCH_FOUND, SEARCH_TOO_SHORT };
 
-static enum looked check_here(struct recording_scan *s, struct chunk_header *ret)
+static enum chunk_search check_here(struct recording_scan *s, struct chunk_header *ret)
 {
         struct str in = unread(s);
 
         if (!is_plausible(s, in, ret))
-                return LOOKED_NOT_HERE;
+                return SEARCH_NOT_HERE;
         if (in.len - CHUNK_HEADER < ret->length)
-                return s->no_more ? LOOKED_NOT_HERE : LOOKED_TOO_SHORT;
+                return s->no_more ? SEARCH_NOT_HERE : SEARCH_TOO_SHORT;
         if (sum_fits(str_slice(in, 0, CHUNK_HEADER + ret->length), ret))
-                return LOOKED_FOUND;
+                return SEARCH_FOUND;
         s->searched += ret->length;
-        return LOOKED_NOT_HERE;
+        return SEARCH_NOT_HERE;
 }
 
 static void leave_hole(struct recording_scan *s, uint32_t found, struct recording_piece *ret)
@@ -206,14 +206,14 @@ static struct error *search(struct recording_scan *s, struct recording_piece *re
         struct chunk_header h;
 
         while (unread(s).len >= CHUNK_HEADER) {
-                enum looked looked = check_here(s, &h);
+                enum chunk_search chunk_search = check_here(s, &h);
 
-                if (looked == LOOKED_FOUND) {
+                if (chunk_search == SEARCH_FOUND) {
                         leave_hole(s, h.number, ret);
                         *ret_have = true;
                         return NULL;
                 }
-                if (looked == LOOKED_TOO_SHORT)
+                if (chunk_search == SEARCH_TOO_SHORT)
                         return NULL;
                 if (s->searched > RECORDING_SEARCH_MAX)
                         return error_new(ERROR_RESOURCE_EXHAUSTED, "the recording is damaged from byte %llu on, and no valid part was found after it",

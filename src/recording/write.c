@@ -115,7 +115,7 @@ static size_t cut_off(struct str bytes)
 static void go_on(struct recording_writer *w, struct duration at)
 {
         if (w->has_finished)
-                bug("a recording goes on behind its end");
+                bug("a recording continues after its end");
         if (at.ns > w->last.ns)
                 w->last = at;
 }

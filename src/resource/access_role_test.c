@@ -86,7 +86,7 @@ static const struct {
         { "a lock of a node by ID", LOCK "  target: {node: 3f2c0a52-7d3c-4c5e-9b0e-0123456789ab}\n" },
 };
 
-static void takes_what_guides_write(void **state)
+static void accepts_the_roles_of_guides(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -101,7 +101,7 @@ static void takes_what_guides_write(void **state)
 }
 
 static const struct {
-        const char *yaml, *what, *hint; /* hint NULL: not looked at */
+        const char *yaml, *what, *hint; /* hint NULL: not checked */
 } bad[] = {
         { "kind: role\nversion: v8\nmetadata: {name: r}\nspec: {}\n", "x.yaml:2:10: version 'v8' of roles is not supported", "write version: v7" },
         { "kind: role\nmetadata: {name: r}\n", "x.yaml:1:1: the role has no spec", NULL },
@@ -208,7 +208,7 @@ static const struct {
         { "kind: lock\nmetadata: {name: '-x'}\nspec: {target: {user: ann}}\n", "x.yaml:2:18: metadata.name '-x' is not a valid name", NULL },
 };
 
-static void refuses_with_a_reason_and_the_place(void **state)
+static void refuses_with_a_reason_and_the_position(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -241,8 +241,8 @@ static void warns_that_an_old_role_without_labels_reaches_no_node(void **state)
         assert_int_equal(warnings.count, 1);
 }
 
-/* What `tctl get roles` of Teleport prints of its presets. */
-static void takes_rules_about_what_is_not_here(void **state)
+/* The presets in the output of Teleport's `tctl get roles`. */
+static void accepts_rules_about_unsupported_resources(void **state)
 {
         (void)state;
         AUTO_PTR(arena) a = arena_new(ARENA_CAP);
@@ -284,7 +284,7 @@ static void holds_its_limits(void **state)
         assert_string_equal(err->what, "x.yaml:6:5: spec.allow has more than 200 logins, labels or rules");
 }
 
-/* What is printed is read back as the same: one text or a list of them, in both languages. */
+/* Printed resources are read back unchanged: one text or a list of them, in both languages. */
 static void prints_labels_as_they_are_written(void **state)
 {
         (void)state;
@@ -317,10 +317,10 @@ static void prints_labels_as_they_are_written(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(takes_what_guides_write),
-                cmocka_unit_test(refuses_with_a_reason_and_the_place),
+                cmocka_unit_test(accepts_the_roles_of_guides),
+                cmocka_unit_test(refuses_with_a_reason_and_the_position),
                 cmocka_unit_test(warns_that_an_old_role_without_labels_reaches_no_node),
-                cmocka_unit_test(takes_rules_about_what_is_not_here),
+                cmocka_unit_test(accepts_rules_about_unsupported_resources),
                 cmocka_unit_test(holds_its_limits),
                 cmocka_unit_test(prints_labels_as_they_are_written),
         };

@@ -24,7 +24,7 @@ static Cteleport__V1__Config *config_of(struct arena *a, const char *yaml)
         return (Cteleport__V1__Config *)msg;
 }
 
-/* An agent of the guide, with more keys of `teleport:` behind. */
+/* An agent of the guide, with more keys of `teleport:` after it. */
 #define AGENT_OFF "version: v3\nssh_service: {enabled: yes}\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\nteleport:\n"
 #define AGENT AGENT_OFF "  proxy_server: teleport.example.com:443\n"
 #define PIN "sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -54,7 +54,7 @@ static void accepts_the_agent_of_the_guide_and_fills_in_defaults(void **state)
         assert_false(config_service_enabled(c, "auth"));
         assert_false(config_service_enabled(c, "proxy"));
         assert_true(config_service_enabled(c, "ssh"));
-        assert_null(config_check(c, a, &warnings)); /* once more changes nothing */
+        assert_null(config_check(c, a, &warnings)); /* a second time changes nothing */
 }
 
 static void enables_three_services_by_default(void **state)
@@ -236,7 +236,7 @@ static const struct {
         { "teleport: {auth_servers: [a, b]}", "teleport.auth_servers: only the first of 2 is used" },
 };
 
-static void warns_of_what_is_probably_a_slip(void **state)
+static void warns_of_a_probable_mistake(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(warnings_of_configs); i++) {
@@ -249,7 +249,7 @@ static void warns_of_what_is_probably_a_slip(void **state)
         }
 }
 
-static void brings_words_into_one_spelling(void **state)
+static void normalises_the_spelling_of_settings(void **state)
 {
         (void)state;
         AUTO_PTR(arena) a = arena_new(ARENA_CAP);
@@ -287,7 +287,7 @@ static void reads_static_tokens_and_the_files_they_name(void **state)
         assert_true(str_equal(tokens[1].secret, STR("first")));
         assert_true(str_equal(tokens[2].secret, STR("second")));
         assert_true(str_equal(tokens[2].roles[0], STR("Proxy")));
-        AUTO_PTR(error) err = config_static_tokens(c, a, &tokens, &count); /* the file is gone now */
+        AUTO_PTR(error) err = config_static_tokens(c, a, &tokens, &count); /* the file is removed now */
         assert_non_null(err);
         assert_int_equal(err->code, ERROR_NOT_FOUND);
 }
@@ -300,8 +300,8 @@ int main(void)
                 cmocka_unit_test(completes_the_addresses_of_servers),
                 cmocka_unit_test(refuses_with_the_key_and_the_reason),
                 cmocka_unit_test(reports_all_mistakes_at_once),
-                cmocka_unit_test(warns_of_what_is_probably_a_slip),
-                cmocka_unit_test(brings_words_into_one_spelling),
+                cmocka_unit_test(warns_of_a_probable_mistake),
+                cmocka_unit_test(normalises_the_spelling_of_settings),
                 cmocka_unit_test(reads_static_tokens_and_the_files_they_name),
         };
 

@@ -165,7 +165,7 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
         if (call->grpc_status == 0)
                 return NULL;
         if (call->grpc_status > 0 && is_foreign(call))
-                return with_code(ERROR_UNIMPLEMENTED, interop_refuse_server("it does not know what cteleport asks for"));
+                return with_code(ERROR_UNIMPLEMENTED, interop_refuse_server("it does not know the methods of cteleport"));
         if (call->grpc_status > 0)
                 return error_for(status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message)), call->reason);
         if (h2_error != NGHTTP2_NO_ERROR)

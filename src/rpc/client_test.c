@@ -8,7 +8,7 @@
 struct fixture {
         struct fake_clock clock;
         struct loop loop;
-        struct ear ear; /* the server's end, and what the client said */
+        struct ear ear; /* the server's end, and the bytes sent by the client */
         struct buf out;
         struct rpc_client *client;
         int lost, lost_code;
@@ -165,7 +165,7 @@ static const struct reported_reason reported_reasons[] = {
         { "lock,token", REASON_NONE },
         { "of-a-later-release", REASON_NONE },
         { "\xff\xfe", REASON_NONE },
-        /* what only our own side can know */
+        /* errors that only our own side can detect */
         { "answer", REASON_NONE },
         { "connection", REASON_NONE },
         { "aws", REASON_NONE },
@@ -218,7 +218,7 @@ static const struct bad_answer bad_answers[] = {
           ERROR_INTERNAL },
 };
 
-static void names_what_is_no_answer(void **state UNUSED)
+static void names_an_invalid_answer(void **state UNUSED)
 {
         for (size_t i = 0; i < ARRAY_LEN(bad_answers); i++) {
                 void *fresh = NULL;
@@ -272,7 +272,7 @@ static void refuses_an_answer_cut_short(void **state)
         assert_int_equal(f->code, ERROR_DATA_LOSS);
 }
 
-static void reports_a_reset_as_what_it_means(void **state)
+static void reports_a_reset_by_its_meaning(void **state)
 {
         struct fixture *f = *state;
 
@@ -332,11 +332,11 @@ int main(void)
                 A_TEST(takes_a_message_and_its_status),
                 A_TEST(gives_no_answer_when_the_status_refuses),
                 cmocka_unit_test(takes_the_reason_of_an_error_from_its_trailer),
-                cmocka_unit_test(names_what_is_no_answer),
+                cmocka_unit_test(names_an_invalid_answer),
                 A_TEST(refuses_an_answer_larger_than_it_asked_for),
                 A_TEST(refuses_a_second_answer),
                 A_TEST(refuses_an_answer_cut_short),
-                A_TEST(reports_a_reset_as_what_it_means),
+                A_TEST(reports_a_reset_by_its_meaning),
                 A_TEST(fails_calls_that_goaway_leaves_out),
                 A_TEST(gives_up_on_a_server_that_does_not_speak_http2),
                 A_TEST(gives_up_on_a_server_that_is_silent),

@@ -123,7 +123,7 @@ static void puts_messages_together_however_they_are_cut(void **state UNUSED)
         }
 }
 
-static void status_text_keeps_what_and_hint_apart(void **state UNUSED)
+static void status_text_separates_error_and_hint(void **state UNUSED)
 {
         AUTO(buf) text = BUF_MAX(STATUS_TEXT_MAX);
         AUTO_PTR(error) sent = error_hint(error_new(ERROR_NOT_FOUND, "no token 'a\\x1b'"), "list them: tctl tokens ls");
@@ -137,7 +137,7 @@ static void status_text_keeps_what_and_hint_apart(void **state UNUSED)
         assert_null(got->cause);
 }
 
-static void status_text_of_a_peer_cannot_harm_a_terminal(void **state UNUSED)
+static void status_text_of_a_peer_has_no_control_characters(void **state UNUSED)
 {
         AUTO_PTR(error) got = status_to_error(99, STR("red \x1b[31m\nhint: \x07"));
 
@@ -171,8 +171,8 @@ int main(void)
                 cmocka_unit_test(lets_broken_percent_escapes_stand),
                 cmocka_unit_test(knows_the_content_types_of_grpc),
                 cmocka_unit_test(puts_messages_together_however_they_are_cut),
-                cmocka_unit_test(status_text_keeps_what_and_hint_apart),
-                cmocka_unit_test(status_text_of_a_peer_cannot_harm_a_terminal),
+                cmocka_unit_test(status_text_separates_error_and_hint),
+                cmocka_unit_test(status_text_of_a_peer_has_no_control_characters),
                 cmocka_unit_test(status_text_is_clipped),
         };
 

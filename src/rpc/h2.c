@@ -10,7 +10,7 @@ enum {
         WRITE_MARK = 128 * KiB,  /* unsent bytes in the stream above which output stays in nghttp2 */
         DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them fill a batch */
         SETTINGS_WAIT_MS = 20,   /* a short-lived server sends its settings alone if it has no other output for this time */
-        NOISE_PER_USE = 4,       /* window updates and pings allowed per useful frame: some clients send many */
+        CONTROL_PER_DATA = 4,    /* window updates and pings allowed per useful frame: some clients send many */
 };
 
 /* ---- budgets -------------------------------------------------------------------------------------------- */
@@ -20,10 +20,10 @@ static bool budget_spend(struct h2_budget *b, struct instant now)
         if (b->per_second == 0)
                 return true;
         int64_t price = 1000000000 / b->per_second;
-        int64_t owed = b->spent_ns - instant_since(now, b->at).ns;
+        int64_t unspent_debt = b->spent_ns - instant_since(now, b->at).ns;
 
         b->at = now;
-        b->spent_ns = (owed < 0 ? 0 : owed) + price;
+        b->spent_ns = (unspent_debt < 0 ? 0 : unspent_debt) + price;
         return b->spent_ns <= b->burst * price;
 }
 
@@ -52,7 +52,7 @@ bool h2_may_queue(struct h2 *h)
                 return false;
         if (h->queued + stream_pending(h->stream) <= LIMIT_UNREAD_OUTPUT)
                 return true;
-        too_many(h, "does not read what it asked for");
+        too_many(h, "does not read its answers");
         return false;
 }
 
@@ -171,7 +171,7 @@ static void flush(struct h2 *h)
         if (h->is_over)
                 return;
         if (stream_pending(h->stream) > LIMIT_UNREAD_OUTPUT) {
-                too_many(h, "does not read what it asked for");
+                too_many(h, "does not read its answers");
         } else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session)) {
                 h->is_peer_done = true; /* a GOAWAY was sent or received, and no stream is open */
                 h2_end(h, error_new(ERROR_UNAVAILABLE, "the connection was ended by GOAWAY"));
@@ -231,9 +231,9 @@ static int on_begin_frame(nghttp2_session *session UNUSED, const nghttp2_frame_h
                           hd->type == NGHTTP2_WINDOW_UPDATE; /* nghttp2 skips unknown types without a callback */
 
         if (!is_empty_data && !is_control)
-                budget_refund(&h->options.noise, NOISE_PER_USE);
-        else if (!budget_spend(&h->options.noise, loop_now(h->loop)))
-                too_many(h, "sends too many frames that carry nothing");
+                budget_refund(&h->options.control_frames, CONTROL_PER_DATA);
+        else if (!budget_spend(&h->options.control_frames, loop_now(h->loop)))
+                too_many(h, "sends too many frames without data");
         return go_on(h);
 }
 
@@ -504,7 +504,7 @@ void h2_init(struct h2 *h, struct loop *l, struct stream *s, const struct h2_eve
         h2_memory_init(&h->memory, !options.is_brief);
         h->session = session_new(h);
         h->timer = timer_new(l, on_timer, h);
-        h->received = h->idle_since = h->options.resets.at = h->options.noise.at = loop_now(l);
+        h->received = h->idle_since = h->options.resets.at = h->options.control_frames.at = loop_now(l);
 
         submit_settings(h);
         stream_listen(s, &stream_events, h);

@@ -56,7 +56,7 @@ struct h2_options {
         bool is_server;
         uint32_t max_streams;        /* announced limit; 0: the peer may open none */
         struct h2_budget resets;     /* streams reset by either side, header blocks refused */
-        struct h2_budget noise;      /* frames that transfer no data (see h2.c) */
+        struct h2_budget control_frames; /* frames that transfer no data (see h2.c) */
         struct duration idle;        /* close after this long without a stream; 0: never */
         bool is_brief;               /* short-lived connections: saves memory and frames, see h2_init() */
         bool is_kept_alive;          /* keepalives are sent also without open streams */

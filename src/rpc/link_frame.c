@@ -13,7 +13,7 @@ struct error *link_frame_read(struct str in, struct link_frame *ret, size_t *ret
                 return NULL;
         uint32_t len = reader_u32(&r);
         if (len < LINK_HEADER - LINK_PREFIX || len > LINK_FRAME_MAX - LINK_PREFIX)
-                return error_new(ERROR_INVALID_ARGUMENT, "a frame of %u bytes is outside of what a link carries", len);
+                return error_new(ERROR_INVALID_ARGUMENT, "a frame of %u bytes is outside the limits of a link", len);
         if (in.len - LINK_PREFIX < len)
                 return NULL;
         ret->id = reader_u32(&r);

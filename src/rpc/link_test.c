@@ -19,13 +19,13 @@
 
 enum { VERB = 7, IDS_MAX = 8 };
 
-/* A client, and at the other end of the pair a service, a blocking server or nothing but a descriptor. */
+/* A client, and at the other end of the pair a service, a blocking server or a bare descriptor. */
 struct fixture {
         struct fake_clock clock;
         struct loop loop;
         struct link *link;
         struct link_service *service;
-        int fd; /* the other end where a test uses it bare */
+        int fd; /* the other end, for tests that use the bare descriptor */
         uint32_t ids[IDS_MAX];
         size_t requested;
         bool is_ended;
@@ -34,7 +34,7 @@ struct fixture {
         bool is_silent; /* the service keeps the requests to itself */
 };
 
-/* What one request came to. */
+/* The result of one request. */
 struct outcome {
         struct fixture *f;
         int times;
@@ -196,7 +196,7 @@ static void gives_up_at_the_deadline_and_ignores_the_late_answer(void **state)
         assert_int_equal(late.times, 1);
 }
 
-static void fails_open_requests_before_it_says_that_the_peer_is_gone(void **state)
+static void fails_open_requests_before_it_reports_the_loss_of_the_peer(void **state)
 {
         struct fixture *f = *state;
         struct outcome open, later;
@@ -324,7 +324,7 @@ static void requests_of_one_turn_leave_together(void **state)
         given_a_link(f);
         send_request(f, "one", &one);
         send_request(f, "two", &two);
-        assert_int_equal(recv(f->fd, bytes, sizeof bytes, MSG_DONTWAIT), -1); /* nothing leaves before the turn ends */
+        assert_int_equal(recv(f->fd, bytes, sizeof bytes, MSG_DONTWAIT), -1); /* nothing is written before the turn ends */
         uv_run(&f->loop.uv, UV_RUN_NOWAIT);
         ssize_t got = recv(f->fd, bytes, sizeof bytes, MSG_DONTWAIT);
         assert_true(got > 0);
@@ -349,7 +349,7 @@ static void serves_a_blocking_process(void **state)
         given_a_link(f);
         send_request(f, "one", &answered);
         send_request(f, "two", &refused);
-        uv_run(&f->loop.uv, UV_RUN_NOWAIT); /* whatever was queued goes out */
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT); /* all queued requests are written */
 
         assert_null(link_server_next(server, &request, &is_end));
         assert_int_equal(request.verb, VERB);
@@ -396,7 +396,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(carries_a_question_and_its_answer, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_answers_in_any_order, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_up_at_the_deadline_and_ignores_the_late_answer, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(fails_open_requests_before_it_says_that_the_peer_is_gone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(fails_open_requests_before_it_reports_the_loss_of_the_peer, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(cancels_open_requests_when_it_is_closed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(may_be_closed_by_the_callback_of_a_request, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_frame_that_is_too_long, set_up, tear_down),

@@ -12,7 +12,7 @@ struct fixture {
         bool closes_on_lost;
 };
 
-/* What a call came to. */
+/* The result of a call. */
 struct outcome {
         struct fixture *f;
         struct rpc_client_call *call;
@@ -213,7 +213,7 @@ static void refuses_a_message_larger_than_the_method_takes(void **state)
         assert_int_equal(f->service.opened, 0);
 }
 
-static void tells_the_handler_of_a_stream_that_a_message_was_bad(void **state)
+static void reports_an_invalid_message_to_the_handler_of_a_stream(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *large = mem_alloc(ECHO_MAX + 1);
@@ -230,7 +230,7 @@ static void tells_the_handler_of_a_stream_that_a_message_was_bad(void **state)
 static void gives_back_the_memory_of_each_message_of_a_stream(void **state)
 {
         struct fixture *f = *state;
-        enum { COUNT = 100 }; /* many times what one message may need */
+        enum { COUNT = 100 }; /* many times the memory of one message */
         AUTO_MEM char *large = mem_alloc(ECHO_MAX);
         struct outcome o;
 
@@ -291,7 +291,7 @@ static void gives_up_at_the_deadline_on_both_sides(void **state)
         AWAIT(f, f->service.gone == 1);
 }
 
-static void tells_the_handler_when_the_client_cancels(void **state)
+static void reports_a_cancelled_call_to_the_handler(void **state)
 {
         struct fixture *f = *state;
         struct outcome o;
@@ -337,7 +337,7 @@ static void may_be_closed_by_the_callback_of_a_message(void **state)
         assert_int_equal(f->lost, 0);
 }
 
-static void fails_open_calls_when_the_server_goes_away(void **state)
+static void fails_open_calls_when_the_server_disconnects(void **state)
 {
         struct fixture *f = *state;
         struct outcome o, later;
@@ -387,7 +387,7 @@ static void server_may_close_from_inside_a_message(void **state)
         assert_int_equal(f->service.closed, 1);
 }
 
-static void drains_by_finishing_what_is_open(void **state)
+static void drains_by_finishing_open_calls(void **state)
 {
         struct fixture *f = *state;
         struct outcome open, late;
@@ -489,18 +489,18 @@ int main(void)
                 A_TEST(lets_the_server_finish_first),
                 A_TEST(carries_large_messages_past_the_window),
                 A_TEST(refuses_a_message_larger_than_the_method_takes),
-                A_TEST(tells_the_handler_of_a_stream_that_a_message_was_bad),
+                A_TEST(reports_an_invalid_message_to_the_handler_of_a_stream),
                 A_TEST(gives_back_the_memory_of_each_message_of_a_stream),
                 A_TEST(asks_the_guard_before_the_handler),
                 A_TEST(does_not_know_other_methods),
                 A_TEST(gives_up_at_the_deadline_on_both_sides),
-                A_TEST(tells_the_handler_when_the_client_cancels),
+                A_TEST(reports_a_cancelled_call_to_the_handler),
                 A_TEST(may_be_cancelled_by_the_callback_of_a_message),
                 A_TEST(may_be_closed_by_the_callback_of_a_message),
-                A_TEST(fails_open_calls_when_the_server_goes_away),
+                A_TEST(fails_open_calls_when_the_server_disconnects),
                 A_TEST(may_be_closed_in_the_callback_of_the_loss),
                 A_TEST(server_may_close_from_inside_a_message),
-                A_TEST(drains_by_finishing_what_is_open),
+                A_TEST(drains_by_finishing_open_calls),
                 A_TEST(stops_draining_after_a_while),
                 A_TEST(closes_an_idle_connection),
                 A_TEST(keeps_a_silent_call_alive_with_pings),

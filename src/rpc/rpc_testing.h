@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixture for tests of gRPC: a service that echoes, streams and records its calls, on a loop whose clock the test sets.
+ * Fixture for tests of gRPC: a service that echoes, streams and records its calls, on a loop with a clock that the test sets.
  */
 #ifndef RPC_RPC_TESTING_H
 #define RPC_RPC_TESTING_H

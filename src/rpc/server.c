@@ -88,7 +88,7 @@ enum {
 
 static void give_back(struct rpc_server_conn *c, size_t bytes)
 {
-        budget_give(c->options.memory, bytes);
+        budget_unreserve(c->options.memory, bytes);
         c->taken -= bytes;
 }
 
@@ -101,7 +101,7 @@ static void settle(struct rpc_server_conn *c)
         size_t wants = has <= LIMIT_RPC_MEMORY_FREE ? 0 : (has - LIMIT_RPC_MEMORY_FREE + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
         if (wants < c->taken) {
                 give_back(c, c->taken - wants);
-        } else if (wants > c->taken && budget_take(c->options.memory, wants - c->taken)) {
+        } else if (wants > c->taken && budget_reserve(c->options.memory, wants - c->taken)) {
                 c->taken = wants;
         } else if (wants > c->taken) {
                 h2_end(&c->h2, error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests and answers of this peer are in memory"));
@@ -405,7 +405,7 @@ static struct error *take_message(struct rpc_call *call, struct str bytes)
                 return NULL;
         }
         if (call->first != NULL)
-                return error_new(ERROR_INVALID_ARGUMENT, "the method takes one message, and more came");
+                return error_new(ERROR_INVALID_ARGUMENT, "the method takes one message, and a second one was received");
         call->request = message_arena(call->method);
         struct error *err = wire_decode(call->request, call->method->request, bytes, &msg);
         count_cost(call);
@@ -574,8 +574,8 @@ struct rpc_server_conn *rpc_serve(struct loop *l, struct stream *s, struct rpc_s
                         .max_streams = is_unauthenticated ? LIMIT_HTTP2_STREAMS : LIMIT_HTTP2_STREAMS_KNOWN,
                         .resets.burst = is_unauthenticated ? LIMIT_RESET_BURST : LIMIT_RESET_BURST_KNOWN,
                         .resets.per_second = is_unauthenticated ? LIMIT_RESET_PER_SECOND : LIMIT_RESET_PER_SECOND_KNOWN,
-                        .noise.burst = LIMIT_CONTROL_BURST,
-                        .noise.per_second = is_unauthenticated ? LIMIT_CONTROL_PER_SECOND : 0,
+                        .control_frames.burst = LIMIT_CONTROL_BURST,
+                        .control_frames.per_second = is_unauthenticated ? LIMIT_CONTROL_PER_SECOND : 0,
                         .idle = is_unauthenticated ? MILLISECONDS(TIMEOUT_IDLE_UNAUTHENTICATED) : MILLISECONDS(TIMEOUT_IDLE_CONNECTION),
                 });
         return c;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clients that no library would be, against our server.
+ * Hostile clients, which no library would be, against our server.
  */
 #include "rpc/frames_testing.h"
 
 struct fixture {
         struct service service;
-        struct ear ear; /* our end, and what the server said */
+        struct ear ear; /* our end, and the bytes sent by the server */
         struct buf out;
 };
 
@@ -69,7 +69,7 @@ static size_t count_frames(const struct fixture *f, uint8_t type, uint32_t strea
         return count;
 }
 
-/* What the server said of a call, -1 when it has not yet. */
+/* The status of a call, -1 when the server has not sent it yet. */
 static int grpc_status(const struct fixture *f, uint32_t stream)
 {
         struct str rest = buf_str(&f->ear.received);
@@ -124,7 +124,7 @@ static int unauthenticated(void **state)
         return connect_as(state, true);
 }
 
-/* One whose source has little memory left. */
+/* A connection of a source with little memory left. */
 static int unauthenticated_with_little_memory(void **state)
 {
         enum { LITTLE = 128 * KiB };
@@ -224,7 +224,7 @@ static void refuses_a_huge_message_by_its_announcement(void **state)
         assert_still_serves(f, 3);
 }
 
-static void refuses_what_is_not_protobuf(void **state)
+static void refuses_invalid_protobuf(void **state)
 {
         struct fixture *f = *state;
 
@@ -262,7 +262,7 @@ static void refuses_a_unary_call_without_a_message_and_with_two(void **state)
         assert_int_equal(f->service.opened, 0);
 }
 
-static void drops_what_comes_after_it_has_answered(void **state)
+static void drops_messages_after_the_answer(void **state)
 {
         struct fixture *f = *state;
 
@@ -351,7 +351,7 @@ static void gives_an_unauthenticated_peer_a_minute(void **state)
 
         f->service.is_slow = true;
         open_call(f, 1, method_chat.path);
-        open_call(f, 3, method_echo.path); /* its message never comes */
+        open_call(f, 3, method_echo.path); /* its message never arrives */
         loop_advance(&f->service.loop, &f->service.clock, MILLISECONDS(TIMEOUT_JOIN + 1));
         RUN_UNTIL(&f->service.loop, grpc_status(f, 1) == ERROR_DEADLINE_EXCEEDED);
         RUN_UNTIL(&f->service.loop, grpc_status(f, 3) == ERROR_DEADLINE_EXCEEDED);
@@ -360,7 +360,7 @@ static void gives_an_unauthenticated_peer_a_minute(void **state)
 
 /* ---- connections ------------------------------------------------------------------------------------------- */
 
-static void refuses_a_header_bomb_and_goes_on(void **state)
+static void refuses_a_header_bomb_and_continues(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) block = BUF_MAX(1 * MiB);
@@ -387,7 +387,7 @@ static void takes_headers_just_below_their_limit(void **state)
         assert_int_equal(grpc_status(f, 1), 0);
 }
 
-static void throws_out_who_sends_header_bombs_again_and_again(void **state)
+static void closes_a_peer_that_sends_many_header_bombs(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) block = BUF_MAX(1 * MiB);
@@ -401,7 +401,7 @@ static void throws_out_who_sends_header_bombs_again_and_again(void **state)
         assert_int_equal(f->service.guarded, 0);
 }
 
-static void throws_out_who_never_ends_a_header_block(void **state)
+static void closes_a_peer_that_never_ends_a_header_block(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) block = BUF_MAX(FRAME_MAX);
@@ -417,7 +417,7 @@ static void throws_out_who_never_ends_a_header_block(void **state)
         assert_int_equal(f->service.opened, 0);
 }
 
-static void throws_out_who_resets_again_and_again(void **state)
+static void closes_a_peer_that_resets_many_streams(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) block = BUF_MAX(FRAME_MAX);
@@ -451,7 +451,7 @@ static void lets_resets_come_back_with_time(void **state)
         assert_still_serves(f, stream);
 }
 
-static void throws_out_who_makes_us_reset_again_and_again(void **state)
+static void closes_a_peer_that_makes_us_reset_many_streams(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) block = BUF_MAX(FRAME_MAX);
@@ -464,7 +464,7 @@ static void throws_out_who_makes_us_reset_again_and_again(void **state)
         assert_thrown_out(f, ENHANCE_YOUR_CALM);
 }
 
-static void throws_out_who_sends_frames_that_carry_nothing(void **state)
+static void closes_a_peer_that_sends_only_control_frames(void **state)
 {
         struct fixture *f = *state;
 
@@ -475,7 +475,7 @@ static void throws_out_who_sends_frames_that_carry_nothing(void **state)
         assert_true(count_frames(f, FRAME_PING, 0) <= LIMIT_CONTROL_BURST);
 }
 
-static void throws_out_who_sends_empty_data(void **state)
+static void closes_a_peer_that_sends_empty_data(void **state)
 {
         struct fixture *f = *state;
 
@@ -486,7 +486,7 @@ static void throws_out_who_sends_empty_data(void **state)
         assert_thrown_out(f, ENHANCE_YOUR_CALM);
 }
 
-static void throws_out_who_does_not_speak_http2(void **state)
+static void closes_a_peer_that_does_not_speak_http2(void **state)
 {
         struct fixture *f = *state;
 
@@ -506,7 +506,7 @@ static void bounds_the_calls_at_one_time(void **state)
         assert_int_equal(count_frames(f, FRAME_RST_STREAM, 2 * LIMIT_HTTP2_STREAMS + 1), 1);
 }
 
-static void bounds_what_unfinished_messages_hold(void **state)
+static void bounds_the_memory_of_unfinished_messages(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) part = BUF_MAX(FRAME_MAX);
@@ -530,7 +530,7 @@ static void open_calls_until_thrown_out(struct fixture *f, uint32_t *opened)
                 open_call(f, 2 * *opened + 1, method_chat.path);
 }
 
-static void bounds_what_the_calls_of_all_hold(void **state)
+static void bounds_the_memory_of_all_calls(void **state)
 {
         struct fixture *f = *state;
         uint32_t opened;
@@ -541,7 +541,7 @@ static void bounds_what_the_calls_of_all_hold(void **state)
         assert_int_equal(f->service.memory.used, 0);
 }
 
-static void gives_back_what_a_call_held(void **state)
+static void releases_the_memory_of_a_call(void **state)
 {
         struct fixture *f = *state;
 
@@ -557,7 +557,7 @@ static void gives_back_what_a_call_held(void **state)
         assert_int_equal(f->service.closed, 0);
 }
 
-static void throws_out_who_does_not_read_what_it_asked_for(void **state)
+static void closes_a_peer_that_does_not_read_its_answers(void **state)
 {
         struct fixture *f = *state;
         char text[8 * KiB];
@@ -580,7 +580,7 @@ static void throws_out_who_does_not_read_what_it_asked_for(void **state)
         RUN_UNTIL(&f->service.loop, f->service.closed == 1);
 }
 
-static void ends_a_call_whose_answer_is_not_read(void **state)
+static void ends_a_call_with_an_unread_answer(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *text = mem_alloc(200 * KiB);
@@ -602,7 +602,7 @@ static void ends_a_call_whose_answer_is_not_read(void **state)
         assert_int_equal(f->service.closed, 0);
 }
 
-static void closes_a_connection_whose_ping_is_not_answered(void **state)
+static void closes_a_connection_that_answers_no_ping(void **state)
 {
         struct fixture *f = *state;
 
@@ -636,7 +636,7 @@ static void closes_an_unauthenticated_connection_without_calls(void **state)
         assert_thrown_out(f, 0);
 }
 
-static void tells_the_handler_that_the_connection_broke(void **state)
+static void reports_a_broken_connection_to_the_handler(void **state)
 {
         struct fixture *f = *state;
 
@@ -676,33 +676,33 @@ int main(void)
                 FROM_UNAUTHENTICATED(refuses_a_compressed_message),
                 FROM_UNAUTHENTICATED(refuses_an_unknown_flag_of_a_message),
                 FROM_UNAUTHENTICATED(refuses_a_huge_message_by_its_announcement),
-                FROM_UNAUTHENTICATED(refuses_what_is_not_protobuf),
+                FROM_UNAUTHENTICATED(refuses_invalid_protobuf),
                 FROM_UNAUTHENTICATED(refuses_an_end_in_the_middle_of_a_message),
                 FROM_UNAUTHENTICATED(refuses_a_unary_call_without_a_message_and_with_two),
-                FROM_UNAUTHENTICATED(drops_what_comes_after_it_has_answered),
+                FROM_UNAUTHENTICATED(drops_messages_after_the_answer),
                 FROM_UNAUTHENTICATED(takes_trailers_of_the_client_as_its_end),
                 FROM_UNAUTHENTICATED(refuses_requests_that_are_not_calls_of_its_methods),
                 FROM_UNAUTHENTICATED(honours_the_timeout_of_the_caller),
                 FROM_UNAUTHENTICATED(gives_an_unauthenticated_peer_a_minute),
-                FROM_UNAUTHENTICATED(refuses_a_header_bomb_and_goes_on),
+                FROM_UNAUTHENTICATED(refuses_a_header_bomb_and_continues),
                 FROM_UNAUTHENTICATED(takes_headers_just_below_their_limit),
-                FROM_UNAUTHENTICATED(throws_out_who_sends_header_bombs_again_and_again),
-                FROM_UNAUTHENTICATED(throws_out_who_never_ends_a_header_block),
-                FROM_UNAUTHENTICATED(throws_out_who_resets_again_and_again),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_sends_many_header_bombs),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_never_ends_a_header_block),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_resets_many_streams),
                 FROM_UNAUTHENTICATED(lets_resets_come_back_with_time),
-                FROM_UNAUTHENTICATED(throws_out_who_makes_us_reset_again_and_again),
-                FROM_UNAUTHENTICATED(throws_out_who_sends_frames_that_carry_nothing),
-                FROM_UNAUTHENTICATED(throws_out_who_sends_empty_data),
-                FROM_UNAUTHENTICATED(throws_out_who_does_not_speak_http2),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_makes_us_reset_many_streams),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_sends_only_control_frames),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_sends_empty_data),
+                FROM_UNAUTHENTICATED(closes_a_peer_that_does_not_speak_http2),
                 FROM_UNAUTHENTICATED(bounds_the_calls_at_one_time),
-                FROM_UNAUTHENTICATED(bounds_what_unfinished_messages_hold),
-                cmocka_unit_test_setup_teardown(bounds_what_the_calls_of_all_hold, unauthenticated_with_little_memory, tear_down),
-                cmocka_unit_test_setup_teardown(gives_back_what_a_call_held, unauthenticated_with_little_memory, tear_down),
-                FROM_A_KNOWN_PEER(throws_out_who_does_not_read_what_it_asked_for),
-                FROM_A_KNOWN_PEER(ends_a_call_whose_answer_is_not_read),
-                FROM_A_KNOWN_PEER(closes_a_connection_whose_ping_is_not_answered),
+                FROM_UNAUTHENTICATED(bounds_the_memory_of_unfinished_messages),
+                cmocka_unit_test_setup_teardown(bounds_the_memory_of_all_calls, unauthenticated_with_little_memory, tear_down),
+                cmocka_unit_test_setup_teardown(releases_the_memory_of_a_call, unauthenticated_with_little_memory, tear_down),
+                FROM_A_KNOWN_PEER(closes_a_peer_that_does_not_read_its_answers),
+                FROM_A_KNOWN_PEER(ends_a_call_with_an_unread_answer),
+                FROM_A_KNOWN_PEER(closes_a_connection_that_answers_no_ping),
                 FROM_UNAUTHENTICATED(closes_an_unauthenticated_connection_without_calls),
-                FROM_A_KNOWN_PEER(tells_the_handler_that_the_connection_broke),
+                FROM_A_KNOWN_PEER(reports_a_broken_connection_to_the_handler),
                 FROM_A_KNOWN_PEER(tolerates_resets_of_a_known_peer),
         };
 

@@ -67,7 +67,7 @@ static const struct wire_case refused[] = {
         { "an unknown fixed64 cut short", STR_INIT("\xa9\x06\x01\x02") },
 };
 
-static void refuses_what_no_encoder_writes(void **state UNUSED)
+static void refuses_encodings_that_no_encoder_writes(void **state UNUSED)
 {
         for (size_t i = 0; i < ARRAY_LEN(refused); i++)
                 if (code_of(refused[i].bytes) != ERROR_INVALID_ARGUMENT)
@@ -126,7 +126,7 @@ static void counts_fields_and_list_items(void **state UNUSED)
         assert_int_equal(code_of(buf_str(&bytes)), ERROR_INVALID_ARGUMENT);
 }
 
-static void says_which_field_of_which_message_is_wrong(void **state UNUSED)
+static void names_the_field_and_the_message_of_an_error(void **state UNUSED)
 {
         AUTO_PTR(arena) arena = arena_new(4 * KiB);
         ProtobufCMessage *msg = NULL;
@@ -150,7 +150,7 @@ static void drops_fields_of_a_later_version_at_every_depth(void **state UNUSED)
         memset(text, 'x', sizeof text - 1);
         text[sizeof text - 1] = '\0';
         leaf.text = "leaf";
-        leaf.novelty = text; /* makes the length of its parents a byte wider than the copy needs */
+        leaf.added = text; /* makes the length of its parents a byte wider than the copy needs */
         other.text = "other";
         other.unknown = &leaf;
         root.child = &other;
@@ -216,11 +216,11 @@ static void finds_the_only_field_of_a_message(void **state UNUSED)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(refuses_what_no_encoder_writes),
+                cmocka_unit_test(refuses_encodings_that_no_encoder_writes),
                 cmocka_unit_test(accepts_all_that_the_encoding_allows),
                 cmocka_unit_test(counts_the_depth_of_nesting),
                 cmocka_unit_test(counts_fields_and_list_items),
-                cmocka_unit_test(says_which_field_of_which_message_is_wrong),
+                cmocka_unit_test(names_the_field_and_the_message_of_an_error),
                 cmocka_unit_test(drops_fields_of_a_later_version_at_every_depth),
                 cmocka_unit_test(reports_a_full_arena),
                 cmocka_unit_test(finds_the_only_field_of_a_message),

@@ -17,7 +17,7 @@ struct reading {
         const char *name;
         const ProtobufCMessageDescriptor *const *type;
         const char *text;
-        const char *json; /* what was understood */
+        const char *json; /* the parsed message */
 };
 
 static const struct reading readings[] = {
@@ -86,7 +86,7 @@ static const struct reading readings[] = {
           "{\"metadata\":{\"name\":\"\\u001b\\u009b\\u202e\"}}" },
 };
 
-static void reads_what_it_should(void **state)
+static void reads_a_valid_file(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(readings); i++) {
@@ -248,7 +248,7 @@ static const struct refusal refusals[] = {
         { &config, "\xff\xfev\0e\0r\0", "f.yaml: the file is UTF-16", "save it as UTF-8" },
 };
 
-static void refuses_with_place_reason_and_help(void **state)
+static void refuses_with_position_reason_and_help(void **state)
 {
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
@@ -325,7 +325,7 @@ static void holds_its_limits_on_size_depth_and_values(void **state)
         assert_yaml_refused(buf_str(&text), "f.yaml:19996:1: the file holds more than 20000 values");
 }
 
-static void counts_what_aliases_repeat(void **state)
+static void counts_values_that_aliases_repeat(void **state)
 {
         (void)state;
         AUTO(buf) text = BUF_MAX(64 * KiB);
@@ -347,7 +347,7 @@ static void counts_what_aliases_repeat(void **state)
         assert_yaml_refused(buf_str(&text), "f.yaml:16:9: alias 'a14' nests more than 16 deep");
 }
 
-static void refuses_what_does_not_fit_the_callers_arena(void **state)
+static void refuses_files_larger_than_the_callers_arena(void **state)
 {
         (void)state;
         AUTO_PTR(arena) a = arena_new(256);
@@ -483,7 +483,7 @@ static struct error *blame(void *ctx, ProtobufCMessage *msg, int line)
         return error_about(error_new(ERROR_INVALID_ARGUMENT, "wrong"), "%s", (const char *)ctx);
 }
 
-static void names_the_place_of_the_field_that_a_check_refuses(void **state)
+static void names_the_line_of_the_field_that_a_check_refuses(void **state)
 {
         (void)state;
         static const char text[] = "kind: token\nmetadata:\n  name: x\nspec:\n  roles: [Node,\n    App]\n"
@@ -510,19 +510,19 @@ static void names_the_place_of_the_field_that_a_check_refuses(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(reads_what_it_should),
-                cmocka_unit_test(refuses_with_place_reason_and_help),
+                cmocka_unit_test(reads_a_valid_file),
+                cmocka_unit_test(refuses_with_position_reason_and_help),
                 cmocka_unit_test(lists_the_ignored_keys),
                 cmocka_unit_test(lists_no_more_mistakes_than_its_limit),
                 cmocka_unit_test(holds_its_limits_on_size_depth_and_values),
-                cmocka_unit_test(counts_what_aliases_repeat),
-                cmocka_unit_test(refuses_what_does_not_fit_the_callers_arena),
+                cmocka_unit_test(counts_values_that_aliases_repeat),
+                cmocka_unit_test(refuses_files_larger_than_the_callers_arena),
                 cmocka_unit_test(writes_yaml_as_users_write_it),
                 cmocka_unit_test(writes_lists_of_messages),
                 cmocka_unit_test(reads_streams_in_order_and_skips_empty_documents),
                 cmocka_unit_test(reads_back_a_json_list),
                 cmocka_unit_test(hands_out_nothing_when_a_later_document_is_wrong),
-                cmocka_unit_test(names_the_place_of_the_field_that_a_check_refuses),
+                cmocka_unit_test(names_the_line_of_the_field_that_a_check_refuses),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-/* A row that a test adds: found by every lookup, as one of the table is. */
+/* A row that a test adds: every lookup finds it, like the rows of the table. */
 const struct service_row services_test_rows[] = {
         {
                 .name = "echo", .title = "Echo Service", .section = "app_service", .role = { STR_INIT("Echo"), true, true }, .kind = "echo",
@@ -64,7 +64,7 @@ static void starts_and_stops_in_the_order_of_the_table(void **state)
         assert_null(services_stop_at(ARRAY_LEN(stopped)));
 }
 
-/* Every process that a number of the table does not order is started on demand or ends with another. */
+/* Every process without a number in the table is started on demand or ends with another one. */
 static void every_process_is_ordered_or_follows_another(void **state)
 {
         const struct service_row *row;
@@ -127,7 +127,7 @@ static void gives_each_service_a_user_of_its_own(void **state)
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 users[i] = user_of(services_process(names[i]));
                 assert_int_not_equal(users[i], 0);
-                assert_int_not_equal(users[i], 65534); /* nobody: other processes of nobody could signal and trace it */
+                assert_int_not_equal(users[i], 65534); /* the account nobody: other processes of that account could signal and trace it */
                 for (size_t n = 0; n < i; n++)
                         assert_int_not_equal(users[i], users[n]);
         }
@@ -188,7 +188,7 @@ static bool is_needed(const Cteleport__V1__Config *config, const char *name)
         return services_process_is_needed(config, services_process(name));
 }
 
-static void needs_the_processes_of_what_is_enabled(void **state)
+static void needs_the_processes_of_the_enabled_services(void **state)
 {
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
         Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
@@ -244,7 +244,7 @@ int main(void)
                 cmocka_unit_test(finds_rows_by_name_role_and_process),
                 cmocka_unit_test(lists_the_flags_of_services_that_are_present),
                 cmocka_unit_test(every_section_listener_and_switch_exists),
-                cmocka_unit_test(needs_the_processes_of_what_is_enabled),
+                cmocka_unit_test(needs_the_processes_of_the_enabled_services),
                 cmocka_unit_test(keeps_only_the_sections_of_a_process),
         };
 

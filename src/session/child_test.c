@@ -11,8 +11,8 @@
 #include "session/session_internal.h"
 
 /*
- * A terminal's hang-up is seen on its descriptor and comes as a signal; by then the shell may have ended. What is left to do is
- * to tell the end of the session.
+ * A terminal's hang-up is seen on its descriptor and arrives as a signal; the shell may have ended by then. The end of
+ * the session must still be reported.
  */
 static void a_signal_after_the_end_of_the_child_is_not_sent(void **state)
 {

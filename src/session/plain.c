@@ -177,7 +177,7 @@ static void step(struct plain *p)
 }
 
 /* Replaces stdin and stdout, so that sshd sees when the command closes its own input and output. */
-static void let_go_of_io(void)
+static void release_io(void)
 {
         AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -187,14 +187,14 @@ static void let_go_of_io(void)
         dup2(null, STDOUT_FILENO);
 }
 
-static struct error *start(struct plain *p, const struct session_request *request, const Cteleport__Session__V1__Go *go)
+static struct error *start(struct plain *p, const struct session_request *request, const Cteleport__Session__V1__Approval *approval)
 {
         enum { PROGRAM_MAX = 4 * MiB }; /* the kernel accepts no larger environment */
         AUTO_PTR(arena) arena = arena_new(PROGRAM_MAX);
         struct session_program program;
         int log[2] = { -1, -1 };
 
-        session_program_plan(arena, request, go, NULL, &program);
+        session_program_plan(arena, request, approval, NULL, &program);
         if (request->is_subsystem) {
                 if (pipe2(log, O_CLOEXEC) < 0)
                         return error_errno(errno, "cannot make a pipe");
@@ -206,16 +206,16 @@ static struct error *start(struct plain *p, const struct session_request *reques
 }
 
 struct error *session_run_plain(struct channel *c, const struct session_request *request,
-                                const Cteleport__Session__V1__Go *go, struct session_outcome *ret)
+                                const Cteleport__Session__V1__Approval *approval, struct session_outcome *ret)
 {
         struct plain p __attribute__((cleanup(plain_release))) = {
                 .channel = c, .log = -1, .lines = BUF_MAX(SFTP_LINE_MAX), .outcome = ret, .child = { .signals = -1 },
         };
 
         TRY(child_prepare(&p.child));
-        TRY(start(&p, request, go));
-        let_go_of_io();
-        struct error *err = channel_turn(p.channel, 0, handle_message, &p); /* messages that arrived together with `go` */
+        TRY(start(&p, request, approval));
+        release_io();
+        struct error *err = channel_turn(p.channel, 0, handle_message, &p); /* messages that arrived together with the approval */
         if (err != NULL)
                 end_it(&p, err->what);
         error_free(err);

@@ -153,7 +153,7 @@ static void add_connection(struct arena *a, const char **envp, size_t *count, co
 }
 
 static const char **plan_environment(struct arena *a, const char *const *environment,
-                                     const Cteleport__Session__V1__Go *go, const char *tty)
+                                     const Cteleport__Session__V1__Approval *approval, const char *tty)
 {
         size_t inherited = 0, count = 0;
 
@@ -163,15 +163,15 @@ static const char **plan_environment(struct arena *a, const char *const *environ
         for (size_t i = 0; i < inherited; i++)
                 if (!is_dropped(environment[i]))
                         add(envp, &count, environment[i]);
-        add_connection(a, envp, &count, go->client_addr);
+        add_connection(a, envp, &count, approval->client_addr);
         if (tty != NULL)
                 add(envp, &count, arena_printf(a, "SSH_TTY=%s", tty));
-        add(envp, &count, arena_printf(a, "SSH_SESSION_ID=%s", go->session_id));
-        add(envp, &count, arena_printf(a, "TELEPORT_SESSION=%s", go->session_id));
-        add(envp, &count, arena_printf(a, "SSH_TELEPORT_USER=%s", go->user));
-        add(envp, &count, arena_printf(a, "SSH_TELEPORT_CLUSTER_NAME=%s", go->cluster));
-        add(envp, &count, arena_printf(a, "SSH_TELEPORT_HOST_UUID=%s", go->host_id));
-        add(envp, &count, arena_printf(a, "SSH_SESSION_WEBPROXY_ADDR=%s", go->proxy_addr));
+        add(envp, &count, arena_printf(a, "SSH_SESSION_ID=%s", approval->session_id));
+        add(envp, &count, arena_printf(a, "TELEPORT_SESSION=%s", approval->session_id));
+        add(envp, &count, arena_printf(a, "SSH_TELEPORT_USER=%s", approval->user));
+        add(envp, &count, arena_printf(a, "SSH_TELEPORT_CLUSTER_NAME=%s", approval->cluster));
+        add(envp, &count, arena_printf(a, "SSH_TELEPORT_HOST_UUID=%s", approval->host_id));
+        add(envp, &count, arena_printf(a, "SSH_SESSION_WEBPROXY_ADDR=%s", approval->proxy_addr));
         envp[count] = NULL;
         return envp;
 }
@@ -189,13 +189,13 @@ static const char **words(struct arena *a, const char *w0, const char *w1, const
         return argv;
 }
 
-void session_program_plan(struct arena *a, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+void session_program_plan(struct arena *a, const struct session_request *request, const Cteleport__Session__V1__Approval *approval,
                           const char *tty, struct session_program *ret)
 {
         const char *shell = request->shell;
         const char *name = base_name(str_of(shell)).ptr;
 
-        *ret = (struct session_program){ .path = shell, .envp = plan_environment(a, request->environment, go, tty) };
+        *ret = (struct session_program){ .path = shell, .envp = plan_environment(a, request->environment, approval, tty) };
         if (request->command == NULL) {
                 ret->argv = words(a, arena_printf(a, "-%s", name == NULL ? "sh" : name), NULL, NULL, NULL);
         } else if (request->is_subsystem) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What sshd asks for, what runs for it, and what sftp-server's lines mean. */
+/* The request of sshd, the program that runs for it, and the meaning of sftp-server's log lines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 static const char sftp_server[] = "/usr/lib/openssh/sftp-server";
 
-static void tells_kinds_apart(void **state)
+static void distinguishes_kinds(void **state)
 {
         static const struct {
                 const char *command, *kind;
@@ -36,7 +36,7 @@ static void tells_kinds_apart(void **state)
                 { "scp -- -t", "exec", false },
                 { "scpx -t", "exec", false },
                 { "scp\t -p  -t /tmp", "scp", false },
-                { "A=1 exec env B='c d' '/usr/bin/s\\cp' -t /tmp", "exec", false }, /* d' is what a shell would not run */
+                { "A=1 exec env B='c d' '/usr/bin/s\\cp' -t /tmp", "exec", false }, /* d' is invalid in a shell */
                 { "A=1 exec env B=c '/usr/bin/s\\cp' -t /tmp", "scp", false },
                 { "env /usr/lib/openssh/sftp-server", "sftp", false },
                 { "exec", "exec", false },
@@ -62,19 +62,19 @@ static const char *const environment[] = {
 
 static struct session_program plan(struct arena *a, const char *command, const char *tty)
 {
-        Cteleport__Session__V1__Go go = CTELEPORT__SESSION__V1__GO__INIT;
+        Cteleport__Session__V1__Approval approval = CTELEPORT__SESSION__V1__APPROVAL__INIT;
         struct session_request request = session_request_of(command, sftp_server, tty != NULL);
         struct session_program program;
 
-        go.session_id = "the-session";
-        go.user = "alice";
-        go.cluster = "example.com";
-        go.host_id = "the-host";
-        go.proxy_addr = "proxy:3080";
-        go.client_addr = "192.0.2.7:50122";
+        approval.session_id = "the-session";
+        approval.user = "alice";
+        approval.cluster = "example.com";
+        approval.host_id = "the-host";
+        approval.proxy_addr = "proxy:3080";
+        approval.client_addr = "192.0.2.7:50122";
         request.shell = "/bin/bash";
         request.environment = environment;
-        session_program_plan(a, &request, &go, tty, &program);
+        session_program_plan(a, &request, &approval, tty, &program);
         return program;
 }
 
@@ -93,7 +93,7 @@ static void starts_a_login_shell_or_a_command_in_it(void **state)
         struct session_program p = plan(a, NULL, "/dev/pts/7");
 
         (void)state;
-        assert_string_equal(p.path, "/bin/bash"); /* the account's, whatever a file of the account made of SHELL */
+        assert_string_equal(p.path, "/bin/bash"); /* the account's shell, whatever SHELL a file of the account sets */
         assert_words(p.argv, "[-bash]");
         p = plan(a, "echo \"$HOME\"", NULL);
         assert_string_equal(p.path, "/bin/bash");
@@ -139,9 +139,9 @@ static void describe(struct str line, struct buf *out)
         }
 }
 
-static void reads_what_sftp_server_says(void **state)
+static void reads_the_log_lines_of_sftp_server(void **state)
 {
-        static const char *const cases[][2] = { /* as OpenSSH 9.2 prints them, and what a user can make of it */
+        static const char *const cases[][2] = { /* as OpenSSH 9.2 prints them, and as a user can forge them */
                 { "open \"/tmp/a\" flags WRITE,CREATE,TRUNCATE mode 0755", "open|/tmp/a||WRITE,CREATE,TRUNCATE mode 0755|0/0" },
                 { "close \"/tmp/a\" bytes read 17 written 3", "close|/tmp/a|||17/3" },
                 { "forced close \"/tmp/a\" bytes read 0 written 3", "close|/tmp/a|||0/3" },
@@ -180,10 +180,10 @@ static void reads_what_sftp_server_says(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(tells_kinds_apart),
+                cmocka_unit_test(distinguishes_kinds),
                 cmocka_unit_test(starts_a_login_shell_or_a_command_in_it),
                 cmocka_unit_test(gives_the_environment_of_a_session),
-                cmocka_unit_test(reads_what_sftp_server_says),
+                cmocka_unit_test(reads_the_log_lines_of_sftp_server),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

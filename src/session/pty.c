@@ -122,7 +122,7 @@ void session_terminal_echo(const struct session_terminal *t, struct buf *out)
         }
 }
 
-static struct error *start(struct relay *r, const struct session_request *request, const Cteleport__Session__V1__Go *go)
+static struct error *start(struct relay *r, const struct session_request *request, const Cteleport__Session__V1__Approval *approval)
 {
         enum { PROGRAM_MAX = 4 * MiB }; /* the kernel accepts no larger environment */
         AUTO_PTR(arena) arena = arena_new(PROGRAM_MAX);
@@ -139,11 +139,11 @@ static struct error *start(struct relay *r, const struct session_request *reques
         if (ttyname_r(slave, name, sizeof name) != 0 || fcntl(inner, F_SETFD, FD_CLOEXEC) < 0 ||
             fcntl(slave, F_SETFD, FD_CLOEXEC) < 0 || fcntl(inner, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
                 return error_errno(errno, "cannot prepare a terminal");
-        session_program_plan(arena, request, go, name, &program);
+        session_program_plan(arena, request, approval, name, &program);
         return child_start(&r->child, &program, theirs, -1);
 }
 
-static void let_go_of_inner(struct relay *r)
+static void release_inner(struct relay *r)
 {
         if (r->inner >= 0)
                 close(r->inner); /* the kernel sends SIGHUP to the shell and to the foreground process group */
@@ -187,7 +187,7 @@ static void read_inner(struct relay *r)
                         continue;
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         break;
-                let_go_of_inner(r); /* EIO: no process has the other side open */
+                release_inner(r); /* EIO: no process has the other side open */
         }
         struct str bytes = str_slice(buf_str(&r->screen), before, r->screen.len);
         if (bytes.len > 0 && r->is_recording)
@@ -234,7 +234,7 @@ static void take_ahead(struct relay *r)
 }
 
 /* Shows the text that precedes the shell's output. It is recorded like the shell's output. */
-static void greet(struct relay *r, const struct session_request *request)
+static void show_greeting(struct relay *r, const struct session_request *request)
 {
         AUTO(buf) text = BUF_MAX(SCREEN_MAX - TERMINAL_QUEUE);
 
@@ -302,7 +302,7 @@ static void end_it(struct relay *r, const char *reason)
         r->is_over = true;
         snprintf(r->outcome->reason, sizeof r->outcome->reason, "%s", reason);
         pid_t in_front = r->inner < 0 ? -1 : tcgetpgrp(r->inner);
-        let_go_of_inner(r);
+        release_inner(r);
         r->screen.len = r->recorded;
         send_message(r, str_of(reason));
         r->recorded = r->screen.len;
@@ -317,7 +317,7 @@ static void end_it(struct relay *r, const char *reason)
 static void hang_up(struct relay *r)
 {
         r->is_over = true;
-        let_go_of_inner(r);
+        release_inner(r);
         child_kill(&r->child, SIGHUP);
         child_end(&r->child, MILLISECONDS(TIMEOUT_SESSION_HANGUP));
 }
@@ -476,7 +476,7 @@ static void relay(struct relay *r)
         }
 }
 
-struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Approval *approval,
                               const struct session_terminal *terminal, struct session_outcome *ret)
 {
         struct relay r __attribute__((cleanup(release_relay))) = {
@@ -487,16 +487,16 @@ struct error *session_run_pty(struct channel *c, const struct session_request *r
                 .inner = -1,
                 .screen = BUF_MAX(SCREEN_MAX + NOTICE_ROOM),
                 .typed = BUF_MAX(TYPED_MAX),
-                .is_recording = go->is_recorded,
-                .idle_timeout = MILLISECONDS(go->idle_timeout_ms > 0 ? go->idle_timeout_ms : 0),
+                .is_recording = approval->is_recorded,
+                .idle_timeout = MILLISECONDS(approval->idle_timeout_ms > 0 ? approval->idle_timeout_ms : 0),
                 .last_typed = now(),
                 .outcome = ret,
         };
 
         TRY(child_prepare(&r.child));
-        TRY(start(&r, request, go));
+        TRY(start(&r, request, approval));
         take_ahead(&r);
-        greet(&r, request);
+        show_greeting(&r, request);
         relay(&r);
         if (r.unreported > 0 && r.channel->fd >= 0)
                 report_output(&r, (struct str){ 0 });

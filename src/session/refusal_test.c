@@ -10,7 +10,7 @@
 #define INIT "\0\0\0\5\1\0\0\0\3"
 #define BYTES(text) str_of_bytes(text, sizeof(text) - 1)
 
-/* Feeds it all in pieces of `step` bytes; what it answered is in `answer`. */
+/* Feeds all bytes in pieces of `step` bytes; the answer is in `answer`. */
 static struct error *feed(struct str bytes, size_t step, struct buf *answer)
 {
         struct sftp_refusal r = { .sentence = STR(SENTENCE) };
@@ -59,12 +59,12 @@ static void answers_each_request(void **state)
                 }
 }
 
-static void refuses_what_is_not_sftp(void **state)
+static void refuses_invalid_sftp(void **state)
 {
         static const struct str rows[] = {
                 { "\0\0\0\5\x11\0\0\0\3", 9 },                /* no greeting */
                 { INIT INIT, 18 },                           /* two */
-                { "\0\0\0\4\1\0\0\0\3", 9 },                  /* too short for what it is */
+                { "\0\0\0\4\1\0\0\0\3", 9 },                  /* too short for its type */
                 { "\0\0\0\0\1\0\0\0\3", 9 },
                 { "\0\4\0\1\1\0\0\0\3", 9 },                  /* longer than any request */
                 { "\xff\xff\xff\xff\1\0\0\0\3", 9 },
@@ -84,7 +84,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(answers_each_request),
-                cmocka_unit_test(refuses_what_is_not_sftp),
+                cmocka_unit_test(refuses_invalid_sftp),
         };
 
         return cmocka_run_group_tests_name("refusal", tests, NULL, NULL);

@@ -110,7 +110,7 @@ static void let_signals_in(void)
 }
 
 struct error *session_begin(struct channel *c, const struct session_options *o, const struct session_request *request,
-                            int terminal, const Cteleport__Session__V1__Go **ret)
+                            int terminal, const Cteleport__Session__V1__Approval **ret)
 {
         const helper_down *down;
 
@@ -120,9 +120,9 @@ struct error *session_begin(struct channel *c, const struct session_options *o, 
         let_signals_in();
         TRY(channel_await(c, MILLISECONDS(TIMEOUT_SESSION_ANSWER), &down));
         switch (down->payload_case) {
-        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO:
-                *ret = down->go;
-                return session_go_check(down->go);
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_APPROVAL:
+                *ret = down->approval;
+                return session_approval_check(down->approval);
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL:
                 return error_new(ERROR_PERMISSION_DENIED, "%s", down->refusal->text);
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END:
@@ -203,7 +203,7 @@ struct error *session_run(const struct session_options *o, const char *command, 
         struct session_request request = session_request_of(command, o->sftp, terminal >= 0);
         AUTO(channel) channel = { .fd = -1 };
         AUTO(session_terminal) outer = { .fd = -1 };
-        const Cteleport__Session__V1__Go *go;
+        const Cteleport__Session__V1__Approval *approval;
 
         *ret = (struct session_outcome){ .code = NOTHING_RAN };
         request.shell = o->shell;
@@ -211,14 +211,14 @@ struct error *session_run(const struct session_options *o, const char *command, 
         request.greeting = o->greeting;
         if (terminal >= 0) /* before the request, so that keys typed ahead are echoed by the terminal that is recorded */
                 TRY(session_terminal_take(&outer, terminal));
-        struct error *err = session_begin(&channel, o, &request, terminal, &go);
+        struct error *err = session_begin(&channel, o, &request, terminal, &approval);
         if (err != NULL) {
                 channel_release(&channel);
                 let_signals_in();
                 report_copier(&request, err->what);
                 return err;
         }
-        err = request.has_pty ? session_run_pty(&channel, &request, go, &outer, ret) : session_run_plain(&channel, &request, go, ret);
+        err = request.has_pty ? session_run_pty(&channel, &request, approval, &outer, ret) : session_run_plain(&channel, &request, approval, ret);
         if (err != NULL)
                 snprintf(ret->reason, sizeof ret->reason, "%s", err->what);
         AUTO_PTR(error) unreported = report_exit(&channel, ret);

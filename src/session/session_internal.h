@@ -72,7 +72,7 @@ struct session_program {
  * Prepares the login shell, or a command in it, as sshd(8) starts them. The environment is that of the request, without
  * variables of sshd's own session, plus the variables of Teleport's sessions. tty: name of the terminal, or NULL.
  */
-void session_program_plan(struct arena *a, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+void session_program_plan(struct arena *a, const struct session_request *request, const Cteleport__Session__V1__Approval *approval,
                           const char *tty, struct session_program *ret);
 
 /* ---- the child --------------------------------------------------------------------------------------------- */
@@ -142,7 +142,7 @@ void session_terminal_release(struct session_terminal *t);
 void session_terminal_echo(const struct session_terminal *t, struct buf *out);
 
 /* pty.c: an inner terminal, recorded. */
-struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Go *go,
+struct error *session_run_pty(struct channel *c, const struct session_request *request, const Cteleport__Session__V1__Approval *approval,
                               const struct session_terminal *terminal, struct session_outcome *ret) MUST_USE;
 
 /*
@@ -153,20 +153,20 @@ void session_greeting_put(struct buf *out, const struct session_request *request
 
 /* plain.c: descriptors 0, 1 and 2 are the child's own. */
 struct error *session_run_plain(struct channel *c, const struct session_request *request,
-                                const Cteleport__Session__V1__Go *go, struct session_outcome *ret) MUST_USE;
+                                const Cteleport__Session__V1__Approval *approval, struct session_outcome *ret) MUST_USE;
 
 /*
  * Requests the begin of the session. *ret is valid until the channel is read again; PERMISSION_DENIED with the reason
  * of a refusal.
  */
 struct error *session_begin(struct channel *c, const struct session_options *o, const struct session_request *request,
-                            int terminal, const Cteleport__Session__V1__Go **ret) MUST_USE;
+                            int terminal, const Cteleport__Session__V1__Approval **ret) MUST_USE;
 
 /*
- * go_check.c: checks that the received facts of a session are valid in the environment of the program. INVALID_ARGUMENT
+ * approval_check.c: checks that the received facts of a session are valid in the environment of the program. INVALID_ARGUMENT
  * otherwise.
  */
-struct error *session_go_check(const Cteleport__Session__V1__Go *go) MUST_USE;
+struct error *session_approval_check(const Cteleport__Session__V1__Approval *approval) MUST_USE;
 
 /*
  * session.c: runs the session; main() does the setup of the process. The options have shell and environment. terminal:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The session program on a terminal that the test holds, with a recorder that the test plays. What the terminal
- * showed and what the recorder received are compared byte for byte.
+ * The session program on a terminal that the test holds, with a recorder that the test plays. The terminal's output and
+ * the recorded bytes are compared byte for byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@ typedef Cteleport__Session__V1__HelperDown down_message;
 
 enum { KEPT_MAX = 64 * MiB };
 
-struct world {
+struct testbed {
         const char *sftp; /* the node's sftp-server; NULL: none */
         int their_end;    /* of a client that does not read; -1: not kept */
         int listener, conn;
@@ -46,7 +46,7 @@ struct world {
         char name[64];
         struct buf frames;     /* from the program, not taken yet */
         struct buf received;      /* bytes of Output */
-        struct buf shown;      /* what came out of the terminal */
+        struct buf shown;      /* the output of the terminal */
         struct buf sizes;      /* "80x24 " … */
         struct buf files;      /* "open /x;" … */
         uint64_t input_bytes;
@@ -55,20 +55,20 @@ struct world {
         char signal[16], reason[256];
         int code;
         unsigned columns, rows;
-        bool is_deaf;          /* the recorder does not read */
+        bool is_unresponsive;  /* the recorder does not read */
         bool is_blind;         /* the terminal is not read */
         bool is_hung_up;       /* no process has the terminal open */
 };
 
-/* ---- the world --------------------------------------------------------------------------------------------- */
+/* ---- the testbed --------------------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
 {
-        static struct world w;
+        static struct testbed w;
         static unsigned number;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        w = (struct world){ .conn = -1, .terminal = -1, .their_end = -1, .frames = BUF_MAX(KEPT_MAX), .received = BUF_MAX(KEPT_MAX),
+        w = (struct testbed){ .conn = -1, .terminal = -1, .their_end = -1, .frames = BUF_MAX(KEPT_MAX), .received = BUF_MAX(KEPT_MAX),
                             .shown = BUF_MAX(KEPT_MAX), .sizes = BUF_MAX(64 * KiB), .files = BUF_MAX(64 * KiB) };
         snprintf(w.name, sizeof w.name, "session-test-%d-%u", getpid(), number++);
         memcpy(address.sun_path + 1, w.name, strlen(w.name));
@@ -89,7 +89,7 @@ static void close_end(int *fd)
 
 static int tear_down(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         if (w->program > 0 && !w->has_exited) {
                 kill(w->program, SIGKILL);
@@ -107,14 +107,14 @@ static int tear_down(void **state)
         return 0;
 }
 
-static NO_RETURN void be_the_program(const struct world *w, const char *command, int terminal, uid_t server)
+static NO_RETURN void be_the_program(const struct testbed *w, const char *command, int terminal, uid_t server)
 {
         struct session_options options = { .socket = w->name, .connection = "the-connection", .sftp = w->sftp, .server = server,
                                            .shell = "/bin/sh", .environment = (const char *const *)environ };
         struct session_outcome outcome;
 
         for (int signum = 1; signum < NSIG; signum++)
-                signal(signum, SIG_DFL); /* as sshd is started; this test may have been started by nohup */
+                signal(signum, SIG_DFL); /* as for sshd; this test may run under nohup */
         struct error *err = session_run(&options, command, terminal, &outcome);
         if (err != NULL)
                 session_send(STDERR_FILENO, terminal >= 0, str_of(err->what));
@@ -132,13 +132,13 @@ static void set_environment(void)
         setenv("HOME", "/", 1);
 }
 
-static void type_keys(struct world *w, const char *keys)
+static void type_keys(struct testbed *w, const char *keys)
 {
         assert_int_equal(write(w->terminal, keys, strlen(keys)), strlen(keys));
 }
 
 /* ahead: typed before the program runs, or NULL. */
-static void start_on_terminal_with(struct world *w, const char *command, const char *ahead)
+static void start_on_terminal_with(struct testbed *w, const char *command, const char *ahead)
 {
         struct winsize size = { .ws_col = 80, .ws_row = 24 };
         int slave;
@@ -163,12 +163,12 @@ static void start_on_terminal_with(struct world *w, const char *command, const c
         close(slave);
 }
 
-static void start_on_terminal(struct world *w, const char *command)
+static void start_on_terminal(struct testbed *w, const char *command)
 {
         start_on_terminal_with(w, command, NULL);
 }
 
-static void start_on_pipe(struct world *w, const char *command, uid_t server)
+static void start_on_pipe(struct testbed *w, const char *command, uid_t server)
 {
         int ends[2];
 
@@ -194,7 +194,7 @@ static void start_on_pipe(struct world *w, const char *command, uid_t server)
 
 /* ---- the recorder ------------------------------------------------------------------------------------------ */
 
-static void send_down(struct world *w, const down_message *down)
+static void send_down(struct testbed *w, const down_message *down)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
 
@@ -202,25 +202,25 @@ static void send_down(struct world *w, const down_message *down)
         assert_int_equal(send(w->conn, frame.ptr, frame.len, MSG_NOSIGNAL), frame.len);
 }
 
-static void let_go(struct world *w, bool is_recorded, int64_t idle_ms)
+static void let_go(struct testbed *w, bool is_recorded, int64_t idle_ms)
 {
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
-        Cteleport__Session__V1__Go go = CTELEPORT__SESSION__V1__GO__INIT;
+        Cteleport__Session__V1__Approval approval = CTELEPORT__SESSION__V1__APPROVAL__INIT;
 
-        go.session_id = "the-session";
-        go.user = "alice";
-        go.cluster = "example.com";
-        go.host_id = "the-host";
-        go.proxy_addr = "proxy:3080";
-        go.client_addr = "[2001:db8::7]:50122";
-        go.is_recorded = is_recorded;
-        go.idle_timeout_ms = idle_ms;
-        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO;
-        down.go = &go;
+        approval.session_id = "the-session";
+        approval.user = "alice";
+        approval.cluster = "example.com";
+        approval.host_id = "the-host";
+        approval.proxy_addr = "proxy:3080";
+        approval.client_addr = "[2001:db8::7]:50122";
+        approval.is_recorded = is_recorded;
+        approval.idle_timeout_ms = idle_ms;
+        down.payload_case = CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_APPROVAL;
+        down.approval = &approval;
         send_down(w, &down);
 }
 
-static void send_end(struct world *w, const char *text)
+static void send_end(struct testbed *w, const char *text)
 {
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__End end = CTELEPORT__SESSION__V1__END__INIT;
@@ -231,7 +231,7 @@ static void send_end(struct world *w, const char *text)
         send_down(w, &down);
 }
 
-static void send_notice(struct world *w, const char *text, bool stop_output)
+static void send_notice(struct testbed *w, const char *text, bool stop_output)
 {
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__Notice notice = CTELEPORT__SESSION__V1__NOTICE__INIT;
@@ -243,7 +243,7 @@ static void send_notice(struct world *w, const char *text, bool stop_output)
         send_down(w, &down);
 }
 
-static void refuse(struct world *w, const char *text)
+static void refuse(struct testbed *w, const char *text)
 {
         down_message down = CTELEPORT__SESSION__V1__HELPER_DOWN__INIT;
         Cteleport__Session__V1__Refusal refusal = CTELEPORT__SESSION__V1__REFUSAL__INIT;
@@ -254,7 +254,7 @@ static void refuse(struct world *w, const char *text)
         send_down(w, &down);
 }
 
-static void receive_start(struct world *w, const Cteleport__Session__V1__Start *start)
+static void receive_start(struct testbed *w, const Cteleport__Session__V1__Start *start)
 {
         assert_string_equal(start->connection_id, "the-connection");
         w->has_started = true;
@@ -265,7 +265,7 @@ static void receive_start(struct world *w, const Cteleport__Session__V1__Start *
         w->rows = start->rows;
 }
 
-static void receive(struct world *w, const up_message *up)
+static void receive(struct testbed *w, const up_message *up)
 {
         assert_false(w->has_reported_exit);
         switch (up->payload_case) {
@@ -295,7 +295,7 @@ static void receive(struct world *w, const up_message *up)
         }
 }
 
-static void receive_frames(struct world *w)
+static void receive_frames(struct testbed *w)
 {
         for (;;) {
                 AUTO_PTR(arena) arena = arena_new(SESSION_ARENA);
@@ -311,7 +311,7 @@ static void receive_frames(struct world *w)
 }
 
 /* All messages are read before the terminal is, so every byte shown must have been received before. */
-static void read_frames(struct world *w)
+static void read_frames(struct testbed *w)
 {
         static char chunk[256 * KiB];
         ssize_t n;
@@ -321,7 +321,7 @@ static void read_frames(struct world *w)
         receive_frames(w);
 }
 
-static bool read_terminal(struct world *w)
+static bool read_terminal(struct testbed *w)
 {
         static char chunk[256 * KiB];
         ssize_t n = w->terminal < 0 ? 0 : read(w->terminal, chunk, sizeof chunk);
@@ -331,12 +331,12 @@ static bool read_terminal(struct world *w)
         return n > 0;
 }
 
-/* A moment of the world: until something happens, but not for long. */
-static void pump(struct world *w)
+/* Runs the testbed until an event or for a short time. */
+static void pump(struct testbed *w)
 {
         struct pollfd fds[] = {
                 { .fd = w->conn < 0 ? w->listener : -1, .events = POLLIN },
-                { .fd = w->is_deaf ? -1 : w->conn, .events = POLLIN },
+                { .fd = w->is_unresponsive ? -1 : w->conn, .events = POLLIN },
                 { .fd = w->is_blind || w->is_hung_up ? -1 : w->terminal, .events = POLLIN },
         };
 
@@ -348,7 +348,7 @@ static void pump(struct world *w)
         if (!w->is_blind)
                 while (read_terminal(w))
                         ;
-        if (!w->is_deaf)
+        if (!w->is_unresponsive)
                 read_frames(w);
         if (!w->has_exited && waitpid(w->program, &w->status, WNOHANG) == w->program)
                 w->has_exited = true;
@@ -365,25 +365,25 @@ static void pump(struct world *w)
                 }                                                                                  \
         } while (0)
 
-static void await_exit(struct world *w)
+static void await_exit(struct testbed *w)
 {
         await(w, w->has_exited);
-        pump(w); /* what was left in the sockets */
+        pump(w); /* bytes left in the sockets */
 }
 
-/* Whether a word still fits on the way from the program to the client. */
-static bool is_writable(const struct world *w)
+/* Whether another message still fits between the program and the client. */
+static bool is_writable(const struct testbed *w)
 {
         return send(w->their_end, "", 1, MSG_DONTWAIT) == 1;
 }
 
-static bool has_shown(struct world *w, const char *text)
+static bool has_shown(struct testbed *w, const char *text)
 {
         return str_contains(buf_str(&w->shown), str_of(text));
 }
 
-/* The kernel may pass on what was written to a terminal after its writer has ended. */
-static void assert_received_what_was_shown(struct world *w)
+/* The kernel may deliver bytes written to a terminal after their writer has ended. */
+static void assert_received_what_was_shown(struct testbed *w)
 {
         await(w, w->shown.len >= w->received.len);
         assert_int_equal(w->received.len, w->shown.len);
@@ -394,7 +394,7 @@ static void assert_received_what_was_shown(struct world *w)
 
 static void runs_nothing_before_it_may(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "echo it ran");
         await(w, w->has_started);
@@ -413,7 +413,7 @@ static void runs_nothing_before_it_may(void **state)
 
 static void runs_nothing_without_an_answer(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         close_end(&w->listener);
         start_on_pipe(w, "echo it ran", getuid());
@@ -425,7 +425,7 @@ static void runs_nothing_without_an_answer(void **state)
 
 static void runs_nothing_when_another_user_listens(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_pipe(w, "echo it ran", getuid() + 1);
         await_exit(w);
@@ -433,9 +433,9 @@ static void runs_nothing_when_another_user_listens(void **state)
         await(w, has_shown(w, "instead of the SSH Service"));
 }
 
-static void runs_nothing_when_the_recorder_goes_before_it_answers(void **state)
+static void runs_nothing_when_the_recorder_ends_before_it_answers(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_pipe(w, "echo it ran", getuid());
         await(w, w->has_started);
@@ -450,7 +450,7 @@ static void runs_nothing_when_the_recorder_goes_before_it_answers(void **state)
 
 static void records_a_shell_byte_for_byte(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, NULL);
         await(w, w->has_started);
@@ -468,9 +468,9 @@ static void records_a_shell_byte_for_byte(void **state)
         assert_int_equal(w->input_bytes, strlen("echo typed ahead\n") + strlen("echo $0 is $((6*7)) on $SSH_TTY; printf '\\377\\200\\033[1m\\342\\202'; exit 3\n"));
 }
 
-static void records_what_was_typed_before_it_came(void **state)
+static void records_input_typed_before_the_start(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal_with(w, NULL, "echo l\xc3\xa9\ta\rexi");
         await(w, w->has_started);
@@ -484,7 +484,7 @@ static void records_what_was_typed_before_it_came(void **state)
 
 static void records_binary_garbage_byte_for_byte(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "stty raw; head -c 3000000 /dev/urandom");
         await(w, w->has_started);
@@ -494,23 +494,23 @@ static void records_binary_garbage_byte_for_byte(void **state)
         assert_received_what_was_shown(w);
 }
 
-static void shows_nothing_that_the_recorder_has_not_taken(void **state)
+static void shows_no_output_that_the_recorder_has_not_accepted(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "stty raw; head -c 20000000 /dev/zero");
         await(w, w->has_started);
         let_go(w, true, 0);
-        w->is_deaf = true;
+        w->is_unresponsive = true;
         size_t before;
         do {
                 before = w->shown.len;
                 for (int i = 0; i < 10; i++)
                         pump(w);
         } while (w->shown.len != before || before == 0);
-        /* What the kernel holds for the recorder is what could be shown, and no more. */
+        /* The output shown is at most the bytes that the kernel holds for the recorder. */
         assert_true(w->shown.len < 1 * MiB);
-        w->is_deaf = false;
+        w->is_unresponsive = false;
         pump(w);
         assert_true(w->received.len >= before);
         await_exit(w);
@@ -520,7 +520,7 @@ static void shows_nothing_that_the_recorder_has_not_taken(void **state)
 
 static void waits_for_a_terminal_that_is_not_read(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "stty raw; head -c 20000000 /dev/zero");
         await(w, w->has_started);
@@ -540,7 +540,7 @@ static void waits_for_a_terminal_that_is_not_read(void **state)
 
 static void passes_keys_as_they_are(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "stty raw -echo; echo ready; head -c 5 | od -An -tx1");
         await(w, w->has_started);
@@ -552,9 +552,9 @@ static void passes_keys_as_they_are(void **state)
         assert_received_what_was_shown(w);
 }
 
-static void interrupts_what_is_in_front(void **state)
+static void interrupts_the_foreground_process(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 1; done");
         await(w, w->has_started);
@@ -568,7 +568,7 @@ static void interrupts_what_is_in_front(void **state)
 
 static void follows_the_size_of_the_terminal(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct winsize size = { .ws_col = 132, .ws_row = 43 };
 
         start_on_terminal(w, "trap 'stty size; exit' WINCH; stty size; while :; do sleep 0.1; done");
@@ -584,7 +584,7 @@ static void follows_the_size_of_the_terminal(void **state)
 
 static void restores_the_modes_of_the_terminal(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct termios after;
 
         start_on_terminal(w, "true");
@@ -600,9 +600,9 @@ static void restores_the_modes_of_the_terminal(void **state)
         close(keep);
 }
 
-static void shows_what_was_written_last(void **state)
+static void shows_the_last_lines_written(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         /* A background job keeps the terminal open: the end does not wait for it. */
         start_on_terminal(w, "trap '' HUP; sleep 30 & head -c 100000 /dev/zero | tr '\\0' x; echo the end");
@@ -613,9 +613,9 @@ static void shows_what_was_written_last(void **state)
         assert_received_what_was_shown(w);
 }
 
-static void tells_of_the_signal_that_ended_it(void **state)
+static void reports_the_signal_that_ended_it(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "kill -TERM $$");
         await(w, w->has_started);
@@ -628,9 +628,9 @@ static void tells_of_the_signal_that_ended_it(void **state)
 
 /* ---- ends ----------------------------------------------------------------------------------------------------------- */
 
-static void ends_on_order_and_says_why(void **state)
+static void ends_on_order_and_reports_the_reason(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "trap '' HUP TERM INT; echo ready; while :; do sleep 1; done");
         await(w, w->has_started);
@@ -646,7 +646,7 @@ static void ends_on_order_and_says_why(void **state)
 
 static void ends_on_order_though_the_terminal_is_not_read(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "yes");
         await(w, w->has_started);
@@ -662,7 +662,7 @@ static void ends_on_order_though_the_terminal_is_not_read(void **state)
 
 static void ends_when_the_recorder_is_lost(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "echo ready; while :; do sleep 1; done");
         await(w, w->has_started);
@@ -677,7 +677,7 @@ static void ends_when_the_recorder_is_lost(void **state)
 
 static void ends_when_the_recorder_is_lost_in_a_flood(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "yes");
         await(w, w->has_started);
@@ -688,14 +688,14 @@ static void ends_when_the_recorder_is_lost_in_a_flood(void **state)
         close_end(&w->conn);
         close_end(&w->listener);
         await_exit(w);
-        /* What the kernel had taken for the recorder before may still be shown. */
+        /* Bytes that the kernel accepted for the recorder before may still be shown. */
         assert_in_range(w->shown.len, 1, received + 1 * MiB);
         assert_int_equal(WEXITSTATUS(w->status), 255);
 }
 
 static void ends_when_the_terminal_hangs_up(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "echo ready; sleep 1000");
         await(w, w->has_started);
@@ -709,7 +709,7 @@ static void ends_when_the_terminal_hangs_up(void **state)
 
 static void ends_after_the_idle_time(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "echo ready; while :; do echo output is no input; sleep 0.02; done");
         await(w, w->has_started);
@@ -719,9 +719,9 @@ static void ends_after_the_idle_time(void **state)
         assert_true(w->has_reported_exit);
 }
 
-static void goes_on_unrecorded_when_ordered_so(void **state)
+static void continues_unrecorded_when_ordered_so(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_terminal(w, "echo first; head -n 1; echo second");
         await(w, w->has_started);
@@ -740,7 +740,7 @@ static void goes_on_unrecorded_when_ordered_so(void **state)
 
 static void gives_a_command_its_own_input_and_output(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_pipe(w, "cat; echo $SSH_TELEPORT_USER $SSH_CONNECTION $SSH_SESSION_ID ${SHLVL}x; exit 9", getuid());
         await(w, w->has_started);
@@ -756,7 +756,7 @@ static void gives_a_command_its_own_input_and_output(void **state)
 
 static void passes_signals_to_a_command(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_pipe(w, "trap 'echo caught; exit 4' TERM; echo ready; while :; do sleep 0.1; done", getuid());
         await(w, w->has_started);
@@ -770,7 +770,7 @@ static void passes_signals_to_a_command(void **state)
 
 static void ends_a_command_on_order(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         start_on_pipe(w, "trap '' HUP; echo ready; while :; do sleep 1; done", getuid());
         await(w, w->has_started);
@@ -782,8 +782,8 @@ static void ends_a_command_on_order(void **state)
         assert_string_equal(w->reason, "locked");
 }
 
-/* The client reads nothing, so all that is on its way to it is full. */
-static void end_unread(struct world *w, const char *command)
+/* The client reads nothing, so all buffers to it are full. */
+static void end_unread(struct testbed *w, const char *command)
 {
         w->is_blind = true;
         start_on_pipe(w, command, getuid());
@@ -802,23 +802,23 @@ static void ends_a_command_on_order_with_errors_unread(void **state)
 
 static void ends_a_file_transfer_on_order_with_errors_unread(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         char server[] = "/tmp/cteleport-sftp-server.XXXXXX", command[128];
         AUTO_FD int fd = mkstemp(server);
 
         assert_true(dprintf(fd, "#!/bin/sh\nexec yes 'no word of sftp-server' >&2\n") > 0);
         assert_int_equal(fchmod(fd, 0700), 0);
         close(fd);
-        fd = -1; /* what is open for writing is not executed */
+        fd = -1; /* a file that is open for writing is not executed */
         snprintf(command, sizeof command, "%s -e -l INFO", server);
         w->sftp = server;
         end_unread(w, command);
         unlink(server);
 }
 
-static void says_when_the_shell_cannot_run(void **state)
+static void reports_when_the_shell_cannot_run(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         w->sftp = "/nonexistent/sftp-server";
         start_on_pipe(w, "/nonexistent/sftp-server -e -l INFO", getuid());
@@ -830,9 +830,9 @@ static void says_when_the_shell_cannot_run(void **state)
         await(w, has_shown(w, "cannot run /nonexistent/sftp-server"));
 }
 
-static void tells_what_sftp_server_does(void **state)
+static void reports_the_operations_of_sftp_server(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         static const char server[] = "/usr/lib/openssh/sftp-server";
         /* INIT version 3; OPENDIR "/nonexistent"; MKDIR under it; OPEN "/etc/hostname" to read. */
         static const char requests[] =
@@ -864,32 +864,32 @@ int main(void)
                 T(runs_nothing_before_it_may),
                 T(runs_nothing_without_an_answer),
                 T(runs_nothing_when_another_user_listens),
-                T(runs_nothing_when_the_recorder_goes_before_it_answers),
+                T(runs_nothing_when_the_recorder_ends_before_it_answers),
                 T(records_a_shell_byte_for_byte),
-                T(records_what_was_typed_before_it_came),
+                T(records_input_typed_before_the_start),
                 T(records_binary_garbage_byte_for_byte),
-                T(shows_nothing_that_the_recorder_has_not_taken),
+                T(shows_no_output_that_the_recorder_has_not_accepted),
                 T(waits_for_a_terminal_that_is_not_read),
                 T(passes_keys_as_they_are),
-                T(interrupts_what_is_in_front),
+                T(interrupts_the_foreground_process),
                 T(follows_the_size_of_the_terminal),
                 T(restores_the_modes_of_the_terminal),
-                T(shows_what_was_written_last),
-                T(tells_of_the_signal_that_ended_it),
-                T(ends_on_order_and_says_why),
+                T(shows_the_last_lines_written),
+                T(reports_the_signal_that_ended_it),
+                T(ends_on_order_and_reports_the_reason),
                 T(ends_on_order_though_the_terminal_is_not_read),
                 T(ends_when_the_recorder_is_lost),
                 T(ends_when_the_recorder_is_lost_in_a_flood),
                 T(ends_when_the_terminal_hangs_up),
                 T(ends_after_the_idle_time),
-                T(goes_on_unrecorded_when_ordered_so),
+                T(continues_unrecorded_when_ordered_so),
                 T(gives_a_command_its_own_input_and_output),
                 T(passes_signals_to_a_command),
                 T(ends_a_command_on_order),
                 T(ends_a_command_on_order_with_errors_unread),
                 T(ends_a_file_transfer_on_order_with_errors_unread),
-                T(says_when_the_shell_cannot_run),
-                T(tells_what_sftp_server_does),
+                T(reports_when_the_shell_cannot_run),
+                T(reports_the_operations_of_sftp_server),
 #undef T
         };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log of issued certificates: what is kept, how much of the disk it takes, and what a crash leaves. */
+/* The log of issued certificates: the lines kept, the disk space used, and the state after a crash. */
 #include "signer/issued_log.h"
 
 #include <errno.h>
@@ -166,7 +166,7 @@ static void takes_a_bounded_part_of_the_disk(void **state)
                         given_new_start(f);
         }
         assert_true(size_of(f->packed[0]) > 0 && size_of(f->packed[1]) > 0);
-        /* What is left are the last lines, without a gap. */
+        /* The last lines are left, without a gap. */
         bool first_is_newer = f->log.archive.files[0].number > f->log.archive.files[1].number;
         AUTO(buf) found = BUF_MAX(64 * MiB);
         unpack(f->packed[first_is_newer], &found);
@@ -216,7 +216,7 @@ static void a_crash_while_packing_loses_nothing(void **state)
         assert_torn_is_repaired(f, true, f->log.archive.files[0].size - f->log.archive.files[0].last - 3);
 }
 
-static void cuts_a_member_whose_bytes_never_reached_the_disk(void **state)
+static void truncates_a_member_that_never_reached_the_disk(void **state)
 {
         struct fixture *f = *state;
         static const char zeros[4096];
@@ -229,7 +229,7 @@ static void cuts_a_member_whose_bytes_never_reached_the_disk(void **state)
         assert_all_kept(f, 1, 0);
 }
 
-static void goes_on_without_packing_while_the_disk_is_full(void **state)
+static void works_without_packing_while_the_disk_is_full(void **state)
 {
         struct fixture *f = *state;
 
@@ -268,8 +268,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(takes_a_bounded_part_of_the_disk, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_crash_before_the_log_is_emptied_doubles_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_crash_while_packing_loses_nothing, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(cuts_a_member_whose_bytes_never_reached_the_disk, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(goes_on_without_packing_while_the_disk_is_full, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(truncates_a_member_that_never_reached_the_disk, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(works_without_packing_while_the_disk_is_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_failing_disk_ends_it, set_up, tear_down),
         };
 

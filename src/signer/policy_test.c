@@ -124,7 +124,7 @@ static void assert_names(const struct str *names, size_t count, const char *expe
         assert_str(buf_str(&got), expected);
 }
 
-/* ---- what is granted --------------------------------------------------------------------------------------- */
+/* ---- granted requests --------------------------------------------------------------------------------------- */
 
 static void certifies_a_joining_host_by_its_own_names(void **state)
 {
@@ -144,13 +144,13 @@ static void certifies_a_joining_host_by_its_own_names(void **state)
         assert_names(f->order.x509.ip_addresses, f->order.x509.ip_address_count, "10.0.0.1");
         assert_str(f->order.ssh.key_id, HOST_ID);
         assert_names(f->order.ssh.principals, f->order.ssh.principal_count,
-                     OWN_DNS " web-1.example.com web-1"); /* not what was asked for */
+                     OWN_DNS " web-1.example.com web-1"); /* not the requested one */
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 60);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
 }
 
-/* The whole table of roles: what each may hold. */
-static void gives_each_role_what_it_may_hold(void **state)
+/* The whole table of roles: the names that each may hold. */
+static void gives_each_role_its_permissions(void **state)
 {
         static const struct {
                 const char *role, *dns_names;
@@ -176,7 +176,7 @@ static void gives_each_role_what_it_may_hold(void **state)
         }
 }
 
-/* ssh knows letters apart and asks in small ones; the cluster's name may be there or not. */
+/* ssh is case-sensitive and requests names in lower case; the cluster's name is optional. */
 static void names_a_node_in_every_spelling_for_ssh(void **state)
 {
         static const struct {
@@ -254,7 +254,7 @@ static void leaves_out_a_node_name_that_the_host_may_not_bear(void **state)
                      OWN_DNS " example.com.example.com example.com");
 }
 
-static void says_each_name_once(void **state)
+static void lists_each_name_once(void **state)
 {
         struct fixture *f = *state;
 
@@ -293,7 +293,7 @@ static void issues_no_ssh_certificate_where_no_key_was_given(void **state)
         assert_true(str_is_empty(f->order.ssh_public_key));
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------------ */
+/* ---- refused requests ------------------------------------------------------------------------------------------ */
 
 static void with_role_admin(struct fixture *f)
 {
@@ -431,7 +431,7 @@ static void with_too_many_names_in_two_lists(struct fixture *f)
         }
 }
 
-static void refuses_what_is_outside_the_policy(void **state)
+static void refuses_requests_outside_the_policy(void **state)
 {
         static const struct {
                 const char *name;
@@ -490,14 +490,14 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(certifies_a_joining_host_by_its_own_names, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(gives_each_role_what_it_may_hold, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(gives_each_role_its_permissions, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(names_a_node_in_every_spelling_for_ssh, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(lets_only_the_cluster_itself_bear_its_names, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_out_a_node_name_that_the_host_may_not_bear, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(says_each_name_once, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(lists_each_name_once, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_no_certificate_after_its_ca, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(issues_no_ssh_certificate_where_no_key_was_given, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(refuses_what_is_outside_the_policy, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_requests_outside_the_policy, set_up, tear_down),
         };
 
         return cmocka_run_group_tests_name("policy", tests, NULL, NULL);

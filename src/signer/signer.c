@@ -71,7 +71,7 @@ static struct error *shut_in(struct signer *s)
                 return error_wrap(err, "%s", ca_dir);
         s->use_fd = authorities_open_use(".");
         if (s->use_fd < 0 && access("issued.log", F_OK) < 0)
-                log_warn("The log of issued certificates is gone, a new one begins: what was issued before is not in it",
+                log_warn("The log of issued certificates is missing; a new one begins, without the earlier certificates",
                          LOG_C("hint", "put the file issued.log back beside the CA, from a backup or from where it was moved"));
         TRY(issued_log_open(&s->log, "./issued.log"));
         TRY(sandbox_enter(services_process("signer")->sandbox, (struct sandbox_paths){ 0 }));
@@ -88,7 +88,7 @@ static struct error *open_ca(struct signer *s)
         struct stat st;
 
         if (lstat(ca_dir, &st) < 0)
-                return errno == ENOENT ? NULL : error_errno(errno, "cannot look for the CA");
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot check for the CA");
         if (!S_ISDIR(st.st_mode))
                 return error_new(ERROR_FAILED_PRECONDITION, "the cluster's CA cannot be used: %s is not a directory", ca_dir);
         return shut_in(s);

@@ -72,7 +72,7 @@ static void link_lost(void *ctx)
         (void)ctx;
 }
 
-/* Starts a signer on the fixture's directory, in a process of its own: it shuts itself in. */
+/* Starts a signer on the fixture's directory, in a process of its own, since it enters its sandbox. */
 static void given_signer(struct fixture *f)
 {
         int pair[2];
@@ -167,7 +167,7 @@ static void keep_answer(void *ctx, const ProtobufCMessage *answer, struct error 
         assert_done(wire_decode(f->arena, answer->descriptor, buf_str(&bytes), &f->answer));
 }
 
-/* Asks and waits; the error is the caller's. */
+/* Sends a request and waits; the caller frees the error. */
 static struct error *requested(struct fixture *f, int verb, const ProtobufCMessage *request,
                            const ProtobufCMessageDescriptor *type)
 {
@@ -254,7 +254,7 @@ static void issued_log_of(const struct fixture *f, struct buf *out)
         assert_done(file_read(path, out));
 }
 
-/* A CA that is in use: what it writes from now on is its log of certificates. */
+/* A CA that is in use: from now on it writes only its log of certificates. */
 static void given_ca_in_use(struct fixture *f)
 {
         AUTO_MEM char *note = file_in_ca(f, "in-use");
@@ -307,7 +307,7 @@ static void begins_no_new_cluster_with_a_ca_in_use(void **state)
         assert_int_equal(ended(f), 0);
         assert_false(authorities_are_in_use(f->dir));
 
-        given_signer(f); /* a first start that was cut short goes on */
+        given_signer(f); /* an interrupted first start continues */
         assert_done(request_authorities(f, "example.com", true));
         assert_done(request_host(f, "Node"));
         assert_true(authorities_are_in_use(f->dir));
@@ -319,7 +319,7 @@ static void begins_no_new_cluster_with_a_ca_in_use(void **state)
         assert_done(request_authorities(f, "example.com", false));
 }
 
-/* A directory of an earlier release, which does not say it; an emptied or rotated log of certificates says nothing. */
+/* A directory of an earlier release has no marker; an emptied or rotated log of certificates proves nothing. */
 static void takes_a_ca_that_does_not_say_for_one_in_use(void **state)
 {
         struct fixture *f = *state;
@@ -457,7 +457,7 @@ static void records_nothing_when_it_refuses(void **state)
         assert_refused(request_host(f, "Auth"), ERROR_PERMISSION_DENIED, "no host can join");
         issued_log_of(f, &log);
         assert_int_equal(log.len, 0);
-        assert_done(request_host(f, "Node")); /* and goes on */
+        assert_done(request_host(f, "Node")); /* and continues */
 }
 
 static void begins_a_new_line_behind_one_that_was_torn(void **state)
@@ -566,7 +566,7 @@ static void ends_when_the_content_of_the_disk_is_unknown(void **state)
         assert_int_equal(ended(f), 1);
 }
 
-static void takes_back_the_line_of_a_disk_that_is_full(void **state)
+static void removes_the_line_that_a_full_disk_cut(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) log = BUF_MAX(64 * KiB);
@@ -594,7 +594,7 @@ static void knows_no_other_verbs(void **state)
                        "no verb 4");
 }
 
-/* A request of an attacker who has taken over auth, with fields that this protocol does not have behind the others. */
+/* A request of an attacker who has taken over auth, with additional fields that this protocol does not have. */
 static struct error *requested_with(struct fixture *f, const Cteleport__Internal__V1__HostCertRequest *r, const char *more, size_t len)
 {
         ProtobufCMessageUnknownField unknown = { .tag = 15, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED };
@@ -613,7 +613,7 @@ static void assert_nothing(struct error *err)
         error_free(err);
 }
 
-/* What CAs are made of, and what lets a certificate stand for a server or another's key. */
+/* Extensions of CAs, and those that let a certificate stand for a server or another key. */
 static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
 {
         struct fixture *f = *state;
@@ -651,7 +651,7 @@ static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
         assert_nothing(requested_with(f, &r, "", 0));
 }
 
-static void answers_a_malformed_request_and_goes_on(void **state)
+static void answers_a_malformed_request_and_continues(void **state)
 {
         struct fixture *f = *state;
         Cteleport__Internal__V1__HostCertRequest odd = CTELEPORT__INTERNAL__V1__HOST_CERT_REQUEST__INIT;
@@ -665,7 +665,7 @@ static void answers_a_malformed_request_and_goes_on(void **state)
         assert_done(request_host(f, "Node"));
 }
 
-/* In its sandbox: no file is opened for it, and the next certificates are written down as ever. */
+/* In its sandbox it opens no file, and the next certificates are logged as before. */
 static void packs_the_log_of_certificates_while_it_serves(void **state)
 {
         struct fixture *f = *state;
@@ -711,10 +711,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_certificate_leaves_after_its_line_is_synced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(orders_that_wait_share_a_sync, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_when_the_content_of_the_disk_is_unknown, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(takes_back_the_line_of_a_disk_that_is_full, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(removes_the_line_that_a_full_disk_cut, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(knows_no_other_verbs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_a_captured_auth_nothing_beyond_the_profile, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(answers_a_malformed_request_and_goes_on, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(answers_a_malformed_request_and_continues, set_up, tear_down),
         };
 
         return cmocka_run_group_tests_name("signer", tests, NULL, NULL);

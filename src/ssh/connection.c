@@ -30,7 +30,7 @@ static const struct conversation_state states[] = {
         [OPEN] = { "open", SECONDS(0), TO(ENDING) },
         /* sshd and its programs end within seconds, or the supervisor kills them. The deadline is for messages that were lost. */
         [ENDING] = { "ending", MILLISECONDS(TIMEOUT_SSH_ENDING), TO(REPORTING) },
-        [REPORTING] = { "telling", MILLISECONDS(TIMEOUT_REPORT_LAST), 0 },
+        [REPORTING] = { "reporting", MILLISECONDS(TIMEOUT_REPORT_LAST), 0 },
 };
 
 enum { DECISION_ARENA_MAX = 128 * KiB };
@@ -110,7 +110,7 @@ static void connection_free(struct connection *c)
         free(c->helpers);
         free(c->reason);
         if (c->user[0] != '\0')
-                shares_drop(&c->service->places, str_of(c->user));
+                shares_remove(&c->service->user_connections, str_of(c->user));
         free(c->user);
         free(c->client_addr);
         free(c->id);
@@ -581,7 +581,7 @@ static void on_log_line(void *ctx, struct str packet)
         struct connection *c = ctx;
         struct sshd_log_event e;
 
-        log_debug("sshd", LOG_C("connection", c->id), LOG_STR("says", str_trim(packet)));
+        log_debug("sshd", LOG_C("connection", c->id), LOG_STR("text", str_trim(packet)));
         sshd_log_read(&c->log_state, packet, &e);
         if (e.kind == SSHD_LOG_ACCEPTED && c->accepted == NULL)
                 take_accepted(c, &e);
@@ -691,11 +691,11 @@ static struct error *check_request(struct ssh_service *s, const struct tunnel_re
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %d SSH connections, which is its limit",
                                  LIMIT_SSH_CONNECTIONS);
         /* The Auth Service has checked the limits as well, but a connection that it counts as ended may still exist here. */
-        s->places.limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
+        s->user_connections.limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
                                                   LIMIT_SSH_CONNECTIONS_RESERVED };
-        if (!str_is_empty(request->user) && !shares_have_room(&s->places, request->user))
+        if (!str_is_empty(request->user) && !shares_have_room(&s->user_connections, request->user))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %zu SSH connections, %zu of them yours: there is no room for one more",
-                                 s->connections.count, shares_count(&s->places, request->user));
+                                 s->connections.count, shares_count(&s->user_connections, request->user));
         return NULL;
 }
 
@@ -717,7 +717,7 @@ void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const st
         };
         map_put(&s->connections, request->connection_id, c);
         if (!str_is_empty(request->user))
-                shares_take(&s->places, request->user);
+                shares_add(&s->user_connections, request->user);
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
         c->closing = timer_new(&s->loop, on_close_step, c);
         c->unreported = timer_new(&s->loop, on_unreported, c);

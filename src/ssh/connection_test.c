@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection with everything around it played: the proxy's stream, the supervisor, the cluster, sshd's programs. */
+/* One connection with stand-ins for the proxy's stream, the supervisor, the cluster and sshd's programs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 static const char connection_id[] = "99999999-9999-4999-8999-999999999999";
 static char poll, cluster; /* somewhere to point to */
 
-struct world {
+struct testbed {
         struct fake_clock clock;
         struct ssh_service s;
         struct host_identity identity;
@@ -29,15 +29,15 @@ struct world {
         char decided[64]; /* the session of its connection that was decided last */
 };
 
-static struct world *world;
+static struct testbed *testbed;
 
-/* ---- what a connection needs ------------------------------------------------------------------------------- */
+/* ---- stand-ins for the service ------------------------------------------------------------------------------- */
 
 struct report_stream *report_stream_new(struct agent *agent UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
                           const struct report_events *events, void *ctx)
 {
-        world->events = events;
-        world->ctx = ctx;
+        testbed->events = events;
+        testbed->ctx = ctx;
         return (struct report_stream *)&cluster;
 }
 
@@ -52,7 +52,7 @@ void report_stream_request(struct report_stream *a UNUSED, const Cteleport__V1__
 void report_stream_send(struct report_stream *a UNUSED, const Cteleport__V1__ReportUp *up,
                  void (*acknowledged)(void *ctx, struct error *err) UNUSED, void *ctx UNUSED)
 {
-        world->is_closed_reported |= up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
+        testbed->is_closed_reported |= up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
 }
 
 void report_stream_accepted(struct report_stream *a UNUSED, const Cteleport__V1__ReportAccepted *accepted UNUSED)
@@ -61,12 +61,12 @@ void report_stream_accepted(struct report_stream *a UNUSED, const Cteleport__V1_
 
 void report_stream_finish(struct report_stream *a UNUSED)
 {
-        world->events->on_finished(world->ctx);
+        testbed->events->on_finished(testbed->ctx);
 }
 
 void tunnel_refuse(struct tunnel_incoming *v UNUSED, struct error *err)
 {
-        world->is_refused = true;
+        testbed->is_refused = true;
         error_free(err);
 }
 
@@ -82,54 +82,54 @@ void helper_end(struct helper *h UNUSED, struct str text UNUSED)
 
 bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decision)
 {
-        if (h != world->helper)
+        if (h != testbed->helper)
                 return false;
-        snprintf(world->decided, sizeof world->decided, "%s", decision->session_id);
+        snprintf(testbed->decided, sizeof testbed->decided, "%s", decision->session_id);
         return true;
 }
 
 void helper_abandon(struct helper *h)
 {
-        world->helper = NULL;
-        connection_remove_helper(world->its_connection, h);
+        testbed->helper = NULL;
+        connection_remove_helper(testbed->its_connection, h);
 }
 
 const struct host_identity *ssh_identity(const struct ssh_service *s UNUSED)
 {
-        return &world->identity;
+        return &testbed->identity;
 }
 
 void ssh_connection_gone(struct ssh_service *s UNUSED)
 {
-        world->is_gone = true;
+        testbed->is_gone = true;
 }
 
-/* ---- the world --------------------------------------------------------------------------------------------------- */
+/* ---- the testbed --------------------------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
 {
-        world = NEW(struct world);
+        testbed = NEW(struct testbed);
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
-        fake_clock_init(&world->clock, 1700000000);
-        assert_null(loop_init(&world->s.loop, &world->clock.clock));
-        world->identity.host_id = STR("the-host");
-        *state = world;
+        fake_clock_init(&testbed->clock, 1700000000);
+        assert_null(loop_init(&testbed->s.loop, &testbed->clock.clock));
+        testbed->identity.host_id = STR("the-host");
+        *state = testbed;
         return 0;
 }
 
 static int tear_down(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         connections_free(&w->s);
         map_release(&w->s.connections);
-        shares_release(&w->s.places);
+        shares_release(&w->s.user_connections);
         loop_release(&w->s.loop);
         free(w);
         return 0;
 }
 
-static void pass(struct world *w, int64_t ms)
+static void pass(struct testbed *w, int64_t ms)
 {
         for (int64_t left = ms; left > 0; left -= 1000) {
                 loop_advance(&w->s.loop, &w->clock, MILLISECONDS(left < 1000 ? left : 1000));
@@ -137,7 +137,7 @@ static void pass(struct world *w, int64_t ms)
         }
 }
 
-static struct connection *begin(struct world *w)
+static struct connection *begin(struct testbed *w)
 {
         const struct tunnel_request request = {
                 .host_id = STR("the-host"), .connection_id = str_of(connection_id), .client_addr = STR("192.0.2.7:50122"),
@@ -149,15 +149,15 @@ static struct connection *begin(struct world *w)
 
 /* ---- room ------------------------------------------------------------------------------------------------------------- */
 
-static void one_user_does_not_take_all_places(void **state)
+static void one_user_does_not_use_all_connections(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct tunnel_request request = {
                 .host_id = STR("the-host"), .connection_id = str_of(connection_id), .client_addr = STR("192.0.2.7:50122"), .user = STR("alice"),
         };
 
         for (int i = 0; i < LIMIT_SSH_CONNECTIONS_USER; i++)
-                shares_take(&w->s.places, STR("alice"));
+                shares_add(&w->s.user_connections, STR("alice"));
         connection_begin(&w->s, (struct tunnel_incoming *)&poll, &request);
         assert_true(w->is_refused);
         assert_null(connection_find(&w->s, str_of(connection_id)));
@@ -166,17 +166,17 @@ static void one_user_does_not_take_all_places(void **state)
         connection_begin(&w->s, (struct tunnel_incoming *)&poll, &request);
         assert_false(w->is_refused);
         assert_non_null(connection_find(&w->s, str_of(connection_id)));
-        assert_int_equal(shares_count(&w->s.places, STR("bob")), 1);
+        assert_int_equal(shares_count(&w->s.user_connections, STR("bob")), 1);
         pass(w, TIMEOUT_SSHD_START + 1000);
         pass(w, TIMEOUT_SSH_ENDING + 1000);
-        assert_int_equal(shares_count(&w->s.places, STR("bob")), 0);
+        assert_int_equal(shares_count(&w->s.user_connections, STR("bob")), 0);
 }
 
 /* ---- sessions ------------------------------------------------------------------------------------------------------ */
 
 static void begins_no_session_while_it_ends(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         w->its_connection = begin(w);
         w->helper = (struct helper *)&poll;
@@ -188,24 +188,24 @@ static void begins_no_session_while_it_ends(void **state)
 
 static void hands_the_decision_on_a_session_to_its_program(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         Cteleport__V1__ReportDecision decision = CTELEPORT__V1__REPORT_DECISION__INIT;
 
         decision.session_id = pb_text("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1");
         w->its_connection = begin(w);
-        w->events->on_decision(w->ctx, &decision); /* its program is gone already */
+        w->events->on_decision(w->ctx, &decision); /* its program has ended already */
         w->helper = (struct helper *)&poll;
         connection_add_helper(w->its_connection, w->helper);
         w->events->on_decision(w->ctx, &decision);
         assert_string_equal(w->decided, decision.session_id);
-        assert_null(connection_why_ending(w->its_connection)); /* a session that is refused is not the connection */
+        assert_null(connection_why_ending(w->its_connection)); /* a refused session does not end the connection */
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
 
-static void ends_in_time_though_nobody_tells_of_its_sshd(void **state)
+static void ends_in_time_without_a_report_about_its_sshd(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         assert_non_null(begin(w));
         pass(w, TIMEOUT_SSHD_START + 1000); /* no word from the supervisor */
@@ -219,7 +219,7 @@ static void ends_in_time_though_nobody_tells_of_its_sshd(void **state)
 
 static void ends_in_time_though_a_program_of_it_does_not(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         const Cteleport__Internal__V1__SshControl ended = { .base = { &cteleport__internal__v1__ssh_control__descriptor },
                                                          .kind = CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED,
                                                          .connection_id = pb_text(connection_id),
@@ -240,10 +240,10 @@ static void ends_in_time_though_a_program_of_it_does_not(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(one_user_does_not_take_all_places, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(one_user_does_not_use_all_connections, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(begins_no_session_while_it_ends, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(hands_the_decision_on_a_session_to_its_program, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(ends_in_time_though_nobody_tells_of_its_sshd, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(ends_in_time_without_a_report_about_its_sshd, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_in_time_though_a_program_of_it_does_not, set_up, tear_down),
         };
 

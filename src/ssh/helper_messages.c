@@ -63,9 +63,9 @@ void helper_send_permit(struct stream *s, const Cteleport__V1__ReportDecision *d
         helper_send(s, DOWN(PERMIT, .permit = &permit));
 }
 
-void helper_send_go(struct stream *s, Cteleport__Session__V1__Go *go)
+void helper_send_approval(struct stream *s, Cteleport__Session__V1__Approval *approval)
 {
-        helper_send(s, DOWN(GO, .go = go));
+        helper_send(s, DOWN(APPROVAL, .approval = approval));
 }
 
 void helper_report_rejected(struct connection *c, const char *why)

@@ -15,7 +15,7 @@ void helper_send_end(struct stream *s, const char *why);
 void helper_send_unrecorded(struct stream *s, const char *why);
 /* Sends the signed permit unchanged; ssh-authorize knows further restrictions of this node from its own arguments. */
 void helper_send_permit(struct stream *s, const Cteleport__V1__ReportDecision *decision);
-void helper_send_go(struct stream *s, Cteleport__Session__V1__Go *go);
+void helper_send_approval(struct stream *s, Cteleport__Session__V1__Approval *approval);
 /* Reports to the cluster that a session did not begin. */
 struct connection;
 void helper_report_rejected(struct connection *c, const char *why);

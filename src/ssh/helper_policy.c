@@ -28,7 +28,7 @@ static bool may_copy_files(const Cteleport__V1__SSHConfig *config, const Ctelepo
         return (d->decides_sessions || helper_permits(d)->file_copy) && !(config->has_ssh_file_copy && !config->ssh_file_copy);
 }
 
-const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
+const char *helper_refusal_text(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
                              const Cteleport__V1__ReportDecision *d)
 {
         if (!d->is_allowed)

@@ -20,7 +20,7 @@ const char *helper_kind(const char *kind);
  * sshd has already enforced the certificate's options. Clusters of recent releases decide by the options of the roles
  * when a session begins.
  */
-const char *helper_objection(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
+const char *helper_refusal_text(const Cteleport__V1__SSHConfig *config, const Cteleport__Session__V1__Start *start, const char *kind,
                              const Cteleport__V1__ReportDecision *d);
 
 #endif

@@ -40,7 +40,7 @@ enum {
         RECEIVED_AT_ONCE = 16 * KiB,
 };
 _Static_assert((int)SESSION_FRAME_LATER_MAX + (int)RECEIVED_AT_ONCE < LIMIT_SESSION_RECEIVED && (int)SESSION_OUTPUT_MAX + 512 < (int)SESSION_FRAME_LATER_MAX,
-               "what a session's program says has room");
+               "a message of a session's program fits");
 
 struct helper {
         struct helper *next, **at;
@@ -55,7 +55,7 @@ struct helper {
         struct arena *arena;           /* of `first` */
         const helper_up *first;        /* Authorize or Start */
         struct buf in;
-        bool is_asking;                /* a callback of the connection is pending, so it must not be freed */
+        bool is_request_pending;       /* a callback of the connection is pending, so it must not be freed */
         bool is_left;                  /* closed, and no caller up the stack uses it any more */
         bool is_reported;                  /* ReportStart was sent */
         bool is_reported_again;            /* and sent again, because the answer was lost */
@@ -92,7 +92,7 @@ struct helpers {
 static const struct conversation_state states[] = {
         [RECEIVES] = { "reads its type", MILLISECONDS(TIMEOUT_HELPER_FIRST_MESSAGE), TO(CHECKED) | TO(CLOSED) },
         [CHECKED] = { "is checked", MILLISECONDS(TIMEOUT_HELPER_FIRST_MESSAGE), TO(REQUESTED) | TO(ACCEPTED) | TO(CLOSED) },
-        [REQUESTED] = { "asks the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
+        [REQUESTED] = { "authorize", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(CLOSED) },
         [ACCEPTED] = { "waits for sshd's confirmation", MILLISECONDS(TIMEOUT_HELPER_LOGIN_LINE), TO(REPORTED) | TO(CLOSED) },
         [REPORTED] = { "waits for the cluster", MILLISECONDS(TIMEOUT_SESSION_ANSWER), TO(RUNS) | TO(CLOSED) },
         [RUNS] = { "runs", { 0 }, TO(ENDED) | TO(CLOSED) },
@@ -125,7 +125,7 @@ static void helper_free(struct helper *h)
 /* Frees a closed helper unless a callback is pending. */
 static void free_if_left(struct helper *h)
 {
-        if (h->is_left && !h->is_asking && h->files_unreported == 0)
+        if (h->is_left && !h->is_request_pending && h->files_unreported == 0)
                 helper_free(h);
 }
 
@@ -165,7 +165,7 @@ static void report_exit(struct helper *h)
 }
 
 /* Uploads the recording of a reported session, however short it is, and discards any other. */
-static void let_go_of_recording(struct helper *h)
+static void release_recording(struct helper *h)
 {
         struct spool_file *f = h->recording;
 
@@ -192,7 +192,7 @@ static void helper_close(struct helper *h)
         h->check = NULL;
         stream_close(h->stream); /* pending messages are still sent */
         h->stream = NULL;
-        let_go_of_recording(h);
+        release_recording(h);
         report_exit(h);
         if (h->connection != NULL)
                 connection_remove_helper(h->connection, h);
@@ -304,7 +304,7 @@ static void on_decided(void *ctx, const Cteleport__V1__ReportDecision *decision,
         struct helper *h = ctx;
         AUTO_PTR(error) owned = err;
 
-        h->is_asking = false;
+        h->is_request_pending = false;
         if (is_over(h))
                 return;
         if (err != NULL || !decision->is_allowed) {
@@ -320,7 +320,7 @@ static void send_request(struct helper *h)
         const Cteleport__Session__V1__Authorize *a = h->first->authorize;
 
         conversation_enter(&h->state, REQUESTED);
-        h->is_asking = true;
+        h->is_request_pending = true;
         connection_request(h->connection, pb_str(a->certificate), str_of(a->login),
                        pb_str(a->nonce), on_decided, h);
 }
@@ -357,22 +357,22 @@ static struct error *begin_recording(struct helper *h, const Cteleport__V1__Repo
         return spool_begin(ssh_spool(h->all->service), str_of(h->session_id), str_of(d->user), &header, on_spool_failed, h, &h->recording);
 }
 
-static void send_go(struct helper *h, const Cteleport__V1__ReportDecision *d)
+static void send_approval(struct helper *h, const Cteleport__V1__ReportDecision *d)
 {
         const struct host_identity *id = ssh_identity(h->all->service);
         AUTO_MEM char *cluster = str_dup(id->cluster), *host_id = str_dup(id->host_id);
         AUTO_MEM char *client_addr = str_dup(connection_client_addr(h->connection));
-        Cteleport__Session__V1__Go go = CTELEPORT__SESSION__V1__GO__INIT;
+        Cteleport__Session__V1__Approval approval = CTELEPORT__SESSION__V1__APPROVAL__INIT;
 
-        go.session_id = h->session_id;
-        go.user = d->user;
-        go.cluster = cluster;
-        go.host_id = host_id;
-        go.proxy_addr = pb_text(ssh_proxy_addr(h->all->service));
-        go.client_addr = client_addr;
-        go.is_recorded = h->recording != NULL;
-        go.idle_timeout_ms = h->is_decided ? h->idle_timeout_ms : d->idle_timeout_ms;
-        helper_send_go(h->stream, &go);
+        approval.session_id = h->session_id;
+        approval.user = d->user;
+        approval.cluster = cluster;
+        approval.host_id = host_id;
+        approval.proxy_addr = pb_text(ssh_proxy_addr(h->all->service));
+        approval.client_addr = client_addr;
+        approval.is_recorded = h->recording != NULL;
+        approval.idle_timeout_ms = h->is_decided ? h->idle_timeout_ms : d->idle_timeout_ms;
+        helper_send_approval(h->stream, &approval);
 }
 
 bool helper_decided(struct helper *h, const Cteleport__V1__ReportDecision *decision)
@@ -424,7 +424,7 @@ static void on_begun(void *ctx, struct error *err)
         struct helper *h = ctx;
         AUTO_PTR(error) owned = err;
 
-        h->is_asking = false;
+        h->is_request_pending = false;
         if (is_over(h))
                 return;
         const Cteleport__V1__ReportDecision *d = connection_decision(h->connection);
@@ -447,7 +447,7 @@ static void on_begun(void *ctx, struct error *err)
         if (h->recording != NULL)
                 spool_publish(h->recording);
         wait_if_due(h);
-        send_go(h, d);
+        send_approval(h, d);
         if (h->notice != NULL)
                 helper_send_unrecorded(h->stream, h->notice);
         log_info("Session begins", LOG_C("session_id", h->session_id), LOG_C("user", d->user), LOG_C("kind", h->kind),
@@ -474,14 +474,14 @@ static void report_start(struct helper *h)
         up.start = &begun;
         if (!h->is_reported_again)
                 conversation_enter(&h->state, REPORTED);
-        h->is_reported = h->is_asking = true;
+        h->is_reported = h->is_request_pending = true;
         connection_report(h->connection, &up, on_begun, h);
 }
 
 static void begin(struct helper *h, const Cteleport__V1__ReportDecision *d)
 {
         AUTO(buf) id = BUF_MAX(ID_MAX);
-        const char *why = helper_objection(ssh_config(h->all->service), h->first->start, h->kind, d);
+        const char *why = helper_refusal_text(ssh_config(h->all->service), h->first->start, h->kind, d);
 
         random_uuid(&id);
         snprintf(h->session_id, sizeof h->session_id, "%s", buf_c(&id));
@@ -698,11 +698,11 @@ static bool take_message(struct helper *h, struct arena *arena, const helper_up 
                 introduce(h, up);
                 return true;
         }
-        bool is_talking = h->state.state == RUNS || h->state.state == ENDED;
-        if (is_talking)
+        bool is_in_session = h->state.state == RUNS || h->state.state == ENDED;
+        if (is_in_session)
                 take_running(h, up);
         arena_free(arena);
-        return is_talking;
+        return is_in_session;
 }
 
 /* Reads one frame from the beginning of `in`; *ret_len is 0 if none is complete. */
@@ -783,27 +783,27 @@ static size_t unknown_of(const struct helpers *all, uid_t uid)
 }
 
 /* Root and the user of ssh-authorize: their connections have a limit of their own, so that no account can block logins. */
-static bool has_own_places(const struct helpers *all, uid_t uid)
+static bool has_own_limit(const struct helpers *all, uid_t uid)
 {
         return uid == ROOT || uid == ssh_authorize_uid(all->service);
 }
 
-static size_t unknown_of_kind(const struct helpers *all, bool have_own_places)
+static size_t unknown_of_kind(const struct helpers *all, bool have_own_limit)
 {
         size_t n = 0;
 
         for (const struct helper *h = all->first; h != NULL; h = h->next)
-                n += is_unknown(h) && has_own_places(all, h->uid) == have_own_places;
+                n += is_unknown(h) && has_own_limit(all, h->uid) == have_own_limit;
         return n;
 }
 
 /* The connection that has waited longest, of the account that has most; NULL if no account has more than `most`. */
-static struct helper *longest_of_greediest(const struct helpers *all, size_t most)
+static struct helper *longest_of_largest_account(const struct helpers *all, size_t most)
 {
         struct helper *found = NULL;
 
         for (struct helper *h = all->first; h != NULL; h = h->next) { /* newest first */
-                size_t n = !is_unknown(h) || has_own_places(all, h->uid) ? 0 : unknown_of(all, h->uid);
+                size_t n = !is_unknown(h) || has_own_limit(all, h->uid) ? 0 : unknown_of(all, h->uid);
 
                 if (n > most || (n == most && found != NULL && n > 0)) {
                         most = n;
@@ -814,16 +814,16 @@ static struct helper *longest_of_greediest(const struct helpers *all, size_t mos
 }
 
 /* Whether this account may connect once more. The connection may replace one of an account that has more connections. */
-static bool make_place(struct helpers *all, uid_t uid)
+static bool make_room(struct helpers *all, uid_t uid)
 {
-        if (has_own_places(all, uid))
+        if (has_own_limit(all, uid))
                 return unknown_of_kind(all, true) < LIMIT_HELPERS_UNKNOWN;
         size_t own = unknown_of(all, uid);
         if (own >= UNKNOWN_OF_USER)
                 return false;
         if (unknown_of_kind(all, false) < LIMIT_HELPERS_UNKNOWN)
                 return true;
-        struct helper *h = longest_of_greediest(all, own + 1);
+        struct helper *h = longest_of_largest_account(all, own + 1);
         if (h != NULL)
                 refuse_unknown_program(h, "others wait, and its account has the most connections");
         return h != NULL;
@@ -843,7 +843,7 @@ static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
                 failed = socket_peer_pidfd(fd, &pidfd);
         AUTO_PTR(error) err = failed;
 
-        if (err != NULL || pid <= 0 || !make_place(all, uid)) {
+        if (err != NULL || pid <= 0 || !make_room(all, uid)) {
                 close(fd);
                 return;
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session that wants to begin: whom it waits for, and what it is refused for. */
+/* The start of a session: the answers it waits for, and the reasons of refusals. */
 #include "rpc/pb.h"
 #include "ssh/helpers_testing.h"
 
@@ -22,7 +22,7 @@ static void lets_nothing_run_before_the_cluster_knows(void **state)
         assert_string_equal(reported(s), "start exec 'a command';exit 3  out 0 in 0 '';");
 }
 
-static void waits_for_the_word_of_sshd(void **state)
+static void waits_for_the_decision(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -36,7 +36,7 @@ static void waits_for_the_word_of_sshd(void **state)
         assert_string_equal(reported(s), "start exec 'a command';");
 }
 
-static void refuses_when_the_word_does_not_come(void **state)
+static void refuses_when_the_decision_does_not_arrive(void **state)
 {
         struct ssh_service *s = *state;
 
@@ -48,7 +48,7 @@ static void refuses_when_the_word_does_not_come(void **state)
         assert_true(str_ends_with(str_of(received(s)), STR("closed")));
 }
 
-static void refuses_what_policy_forbids(void **state)
+static void refuses_sessions_that_the_policy_forbids(void **state)
 {
         static const struct {
                 const char *name, *kind;
@@ -83,7 +83,7 @@ static void refuses_what_policy_forbids(void **state)
         }
 }
 
-static void ends_what_the_cluster_did_not_write_down(void **state)
+static void ends_a_session_that_the_cluster_did_not_record(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -112,13 +112,13 @@ static void decide_session(struct ssh_service *s, bool is_allowed, const char *r
         assert_true(helper_decided(s->connection.last, &d));
 }
 
-static void begins_what_the_cluster_allows_now(void **state)
+static void starts_a_session_that_the_cluster_allows_now(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
 
         d.decides_sessions = true;
-        permits.file_copy = false; /* at the login; since then a role allows it */
+        permits.file_copy = false; /* at the login; a role allows it since then */
         s->connection.decision = &d;
         send_start(s, "sftp", false);
         check_passes(s);
@@ -137,7 +137,7 @@ static void given_deciding_cluster(struct ssh_service *s, decision_message *d)
         s->connection.decision = d;
 }
 
-static void begins_nothing_that_is_refused_now(void **state)
+static void starts_no_session_that_is_refused_now(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d;
@@ -148,7 +148,7 @@ static void begins_nothing_that_is_refused_now(void **state)
         decide_session(s, false, "", "alice is locked: out for today");
         assert_string_equal(received(s), "refusal: alice is locked: out for today;closed");
         acknowledge_all(s, 0);
-        assert_string_equal(reported(s), "start shell '' recorded;"); /* no end of what never began */
+        assert_string_equal(reported(s), "start shell '' recorded;"); /* no end of a session that never began */
         assert_int_equal(s->connection.helpers, 0);
 }
 
@@ -166,7 +166,7 @@ static void begins_nothing_when_the_answer_was_lost(void **state)
         assert_true(str_starts_with(str_of(received(s)), STR("refusal: the cluster's answer")));
 }
 
-/* The audit has its start: it begins, or has an end that says why not. */
+/* The audit has its start: it begins, or has an end with the reason. */
 static void asks_again_when_the_answer_was_lost(void **state)
 {
         for (int is_allowed = 0; is_allowed < 2; is_allowed++) {
@@ -224,12 +224,12 @@ int main(void)
         const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
                 T(lets_nothing_run_before_the_cluster_knows),
-                T(waits_for_the_word_of_sshd),
-                T(refuses_when_the_word_does_not_come),
-                T(refuses_what_policy_forbids),
-                T(ends_what_the_cluster_did_not_write_down),
-                T(begins_what_the_cluster_allows_now),
-                T(begins_nothing_that_is_refused_now),
+                T(waits_for_the_decision),
+                T(refuses_when_the_decision_does_not_arrive),
+                T(refuses_sessions_that_the_policy_forbids),
+                T(ends_a_session_that_the_cluster_did_not_record),
+                T(starts_a_session_that_the_cluster_allows_now),
+                T(starts_no_session_that_is_refused_now),
                 T(begins_nothing_when_the_answer_was_lost),
                 T(asks_again_when_the_answer_was_lost),
                 T(takes_the_options_of_now),

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs at the helpers' socket: who they are, what is recorded of them, how they end. */
+/* Programs at the helpers' socket: their identification, their recordings, their end. */
 #include "ssh/helpers_testing.h"
 
 #include <semaphore.h>
 
-/* ---- who may log in -------------------------------------------------------------------------------------------------- */
+/* ---- permission to log in -------------------------------------------------------------------------------------------------- */
 
-static void gives_sshd_what_was_decided(void **state)
+static void gives_sshd_the_decision(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -19,7 +19,7 @@ static void gives_sshd_what_was_decided(void **state)
         assert_string_equal(received(s), "permits 7 signed by auth;closed");
 }
 
-/* As it was signed; what the node forbids on top is ssh-authorize's own. */
+/* As signed; ssh-authorize applies the node's own restrictions. */
 static void gives_no_more_than_was_decided(void **state)
 {
         struct ssh_service *s = *state;
@@ -32,7 +32,7 @@ static void gives_no_more_than_was_decided(void **state)
         assert_string_equal(received(s), "permits 2 signed by auth;closed");
 }
 
-static void refuses_whom_the_cluster_refuses(void **state)
+static void refuses_users_that_the_cluster_refuses(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -55,8 +55,8 @@ static void refuses_a_question_about_a_login_of_any_other_user(void **state)
         assert_true(s->checked == NULL && reported(s)[0] == '\0');
 }
 
-/* A connection of that account which says nothing yet. */
-static int knock_as(struct ssh_service *s, uid_t uid)
+/* A connection of that account that has sent nothing yet. */
+static int connect_as(struct ssh_service *s, uid_t uid)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -68,28 +68,28 @@ static int knock_as(struct ssh_service *s, uid_t uid)
         return fd;
 }
 
-static void keeps_places_for_who_has_few_of_them(void **state)
+static void reserves_helpers_for_users_that_have_few(void **state)
 {
         struct ssh_service *s = *state;
-        enum { GREEDY = 4, OF_EACH = LIMIT_HELPERS_UNKNOWN / GREEDY };
-        int greedy[GREEDY * OF_EACH + 1];
+        enum { BUSY_USERS = 4, OF_EACH = LIMIT_HELPERS_UNKNOWN / BUSY_USERS };
+        int busy[BUSY_USERS * OF_EACH + 1];
 
         if (getuid() != 0)
                 skip();
         s->authorize_uid = 2100;
-        for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
-                greedy[i] = knock_as(s, 2001 + (uid_t)(i % GREEDY));
+        for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+                busy[i] = connect_as(s, 2001 + (uid_t)(i % BUSY_USERS));
         turns(s, 3);
-        assert_false(is_waiting(greedy[GREEDY * OF_EACH])); /* an account has a quarter of the places at most */
-        int quiet = knock_as(s, 2005), requests = knock_as(s, 2100), root = knock_as(s, 0);
+        assert_false(is_waiting(busy[BUSY_USERS * OF_EACH])); /* an account has a quarter of the places at most */
+        int quiet = connect_as(s, 2005), requests = connect_as(s, 2100), root = connect_as(s, 0);
         turns(s, 3);
         assert_true(is_waiting(quiet) && is_waiting(requests) && is_waiting(root));
         size_t waiting = 0;
-        for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
-                waiting += is_waiting(greedy[i]);
+        for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+                waiting += is_waiting(busy[i]);
         assert_int_equal(waiting, LIMIT_HELPERS_UNKNOWN - 1); /* one of them made room */
-        for (size_t i = 0; i < ARRAY_LEN(greedy); i++)
-                close(greedy[i]);
+        for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+                close(busy[i]);
         assert_true(close(quiet) == 0 && close(requests) == 0 && close(root) == 0);
         turns(s, 10);
 }
@@ -108,7 +108,7 @@ static void refuses_a_process_that_sshd_did_not_start(void **state)
         assert_string_equal(reported(s), "");
 }
 
-static void refuses_who_says_nothing_or_nonsense(void **state)
+static void refuses_helpers_that_send_nothing_or_invalid_messages(void **state)
 {
         struct ssh_service *s = *state;
 
@@ -140,7 +140,7 @@ static void refuses_a_session_that_must_be_recorded_and_cannot(void **state)
         assert_string_equal(received(s), "refusal: this session must be recorded, and this node cannot record it now;closed");
 }
 
-static void says_when_a_session_is_not_recorded(void **state)
+static void reports_when_a_session_is_not_recorded(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -155,7 +155,7 @@ static void says_when_a_session_is_not_recorded(void **state)
         assert_string_equal(received(s), "go alice from 192.0.2.7:50122;notice: this session is not recorded: this node cannot record it now;");
 }
 
-static void ends_a_strict_session_whose_recording_fails(void **state)
+static void ends_a_strict_session_when_its_recording_fails(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -171,7 +171,7 @@ static void ends_a_strict_session_whose_recording_fails(void **state)
         assert_true(str_starts_with(str_of(reported(s)), STR("exit 255  out 5 in 3 'recording stopped: ")));
 }
 
-static void goes_on_in_best_effort_and_says_so(void **state)
+static void continues_in_best_effort_and_reports_it(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -186,7 +186,7 @@ static void goes_on_in_best_effort_and_says_so(void **state)
         assert_string_equal(reported(s), "exit 0  out 5 in 3 '';");
 }
 
-enum { STUCK_JOBS = 32, SENT_MOST = 8 * MiB }; /* more jobs than the pool has threads; more than a recording and sockets hold */
+enum { STUCK_JOBS = 32, SENT_MAX = 8 * MiB }; /* more jobs than the pool has threads; more than a recording and sockets hold */
 static sem_t unstuck;
 
 static void wait_for_disk(void *ctx UNUSED)
@@ -198,14 +198,14 @@ static void forget(void *ctx UNUSED)
 {
 }
 
-/* Sends it again and again until it is not read any more; returns the number of bytes, SENT_MOST if it is still read. */
+/* Sends it repeatedly until the peer no longer reads; returns the number of bytes, SENT_MAX if the peer still reads. */
 static size_t send_until_unreceived(struct ssh_service *s, const helper_up *up)
 {
         AUTO(buf) frame = BUF_MAX(SESSION_FRAME_MAX);
         size_t sent = 0;
 
         session_frame_put(&frame, &up->base);
-        for (int tries = 0; tries < 3 && sent < SENT_MOST;) {
+        for (int tries = 0; tries < 3 && sent < SENT_MAX;) {
                 ssize_t n = send(s->program, frame.ptr, frame.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
                 tries = n > 0 ? 0 : tries + 1;
@@ -235,12 +235,12 @@ static void a_terminal_waits_for_a_disk_that_is_stuck(void **state)
         size_t sent = send_until_unreceived(s, &up);
         for (int i = 0; i < STUCK_JOBS; i++)
                 sem_post(&unstuck);
-        assert_in_range(sent, 1, SENT_MOST - 1);
+        assert_in_range(sent, 1, SENT_MAX - 1);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------------------------------------------ */
 
-static void tells_of_a_program_that_vanished(void **state)
+static void reports_a_program_that_vanished(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -291,7 +291,7 @@ static void ends_a_program_that_speaks_out_of_turn(void **state)
         assert_null(s->checked);
 }
 
-static void tells_the_size_now_and_then(void **state)
+static void reports_the_size_at_intervals(void **state)
 {
         struct ssh_service *s = *state;
         decision_message d = a_decision();
@@ -319,7 +319,7 @@ static void waits_when_files_come_faster_than_acknowledged(void **state)
         up.file = &op;
         for (int i = 0; i < LIMIT_FILES_UNACKED + 100; i++)
                 send_message(s, &up);
-        /* The socket is not read any more: what is on its way stays there. */
+        /* The socket is not read any more: pending bytes stay in it. */
         assert_in_range(s->ack_count, LIMIT_FILES_UNACKED, LIMIT_FILES_UNACKED + 50);
         while (s->ack_count > 0) {
                 acknowledged += s->ack_count;
@@ -333,23 +333,23 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-                T(gives_sshd_what_was_decided),
+                T(gives_sshd_the_decision),
                 T(gives_no_more_than_was_decided),
-                T(refuses_whom_the_cluster_refuses),
+                T(refuses_users_that_the_cluster_refuses),
                 T(refuses_a_question_about_a_login_of_any_other_user),
-                T(keeps_places_for_who_has_few_of_them),
+                T(reserves_helpers_for_users_that_have_few),
                 T(refuses_a_process_that_sshd_did_not_start),
-                T(refuses_who_says_nothing_or_nonsense),
+                T(refuses_helpers_that_send_nothing_or_invalid_messages),
                 T(refuses_a_session_that_must_be_recorded_and_cannot),
-                T(says_when_a_session_is_not_recorded),
-                T(ends_a_strict_session_whose_recording_fails),
-                T(goes_on_in_best_effort_and_says_so),
+                T(reports_when_a_session_is_not_recorded),
+                T(ends_a_strict_session_when_its_recording_fails),
+                T(continues_in_best_effort_and_reports_it),
                 T(a_terminal_waits_for_a_disk_that_is_stuck),
-                T(tells_of_a_program_that_vanished),
+                T(reports_a_program_that_vanished),
                 T(passes_the_end_of_its_connection_on),
                 T(gives_up_a_program_that_does_not_end),
                 T(ends_a_program_that_speaks_out_of_turn),
-                T(tells_the_size_now_and_then),
+                T(reports_the_size_at_intervals),
                 T(waits_when_files_come_faster_than_acknowledged),
 #undef T
         };

@@ -72,10 +72,10 @@ struct ssh_service {
         struct buf received; /* "go;" … */
 };
 
-static struct ssh_service *world;
+static struct ssh_service *testbed;
 static char helper_check; /* somewhere to point to */
 
-/* ---- what the helpers need of their service ------------------------------------------------------------------ */
+/* ---- stand-ins for the service of the helpers ------------------------------------------------------------------ */
 
 struct loop *ssh_loop(struct ssh_service *s)
 {
@@ -99,7 +99,7 @@ const struct host_identity *ssh_identity(const struct ssh_service *s)
 
 uid_t ssh_authorize_uid(const struct ssh_service *s UNUSED)
 {
-        return world->authorize_uid;
+        return testbed->authorize_uid;
 }
 
 const char *ssh_node_name(const struct ssh_service *s UNUSED)
@@ -127,7 +127,7 @@ static inline UNUSED void answer_away(void *ctx)
 
 struct loop *agent_loop(struct agent *a UNUSED)
 {
-        return &world->loop;
+        return &testbed->loop;
 }
 
 void agent_request_auth(struct agent *a UNUSED, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
@@ -135,7 +135,7 @@ void agent_request_auth(struct agent *a UNUSED, void (*done)(void *ctx, struct r
         struct waiting *w = NEW(struct waiting);
 
         *w = (struct waiting){ done, ctx };
-        loop_defer(&world->loop, answer_away, w);
+        loop_defer(&testbed->loop, answer_away, w);
 }
 
 struct connection *connection_find(struct ssh_service *s, struct str id)
@@ -151,9 +151,9 @@ struct str connection_client_addr(const struct connection *c UNUSED)
 void connection_request(struct connection *c UNUSED, struct str certificate, struct str login, struct str nonce UNUSED,
                     void (*done)(void *ctx, const decision_message *decision, struct error *err), void *ctx)
 {
-        buf_printf(&world->reported, "ask %.*s %.*s;", STR_ARG(certificate), STR_ARG(login));
-        world->decided = done;
-        world->decide_ctx = ctx;
+        buf_printf(&testbed->reported, "ask %.*s %.*s;", STR_ARG(certificate), STR_ARG(login));
+        testbed->decided = done;
+        testbed->decide_ctx = ctx;
 }
 
 const char *connection_why_ending(const struct connection *c)
@@ -172,31 +172,31 @@ void connection_report(struct connection *c UNUSED, const Cteleport__V1__ReportU
         switch (up->payload_case) {
         case CTELEPORT__V1__REPORT_UP__PAYLOAD_START:
                 assert_true(up->start->wants_decision);
-                snprintf(world->session_id, sizeof world->session_id, "%s", up->start->session_id);
-                buf_printf(&world->reported, "start %s '%s'%s%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "",
+                snprintf(testbed->session_id, sizeof testbed->session_id, "%s", up->start->session_id);
+                buf_printf(&testbed->reported, "start %s '%s'%s%s;", up->start->kind, up->start->command, up->start->is_recorded ? " recorded" : "",
                            up->start->is_repeated ? " again" : "");
                 break;
         case CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT:
-                buf_printf(&world->reported, "exit %d %s out %llu in %llu '%s';", up->exit->code, up->exit->signal,
+                buf_printf(&testbed->reported, "exit %d %s out %llu in %llu '%s';", up->exit->code, up->exit->signal,
                            (unsigned long long)up->exit->bytes_to_client, (unsigned long long)up->exit->bytes_from_client, up->exit->reason);
                 break;
         case CTELEPORT__V1__REPORT_UP__PAYLOAD_REJECTED:
-                buf_printf(&world->reported, "rejected '%s';", up->rejected->reason);
+                buf_printf(&testbed->reported, "rejected '%s';", up->rejected->reason);
                 break;
         case CTELEPORT__V1__REPORT_UP__PAYLOAD_RESIZE:
-                buf_printf(&world->reported, "resize %ux%u;", up->resize->columns, up->resize->rows);
+                buf_printf(&testbed->reported, "resize %ux%u;", up->resize->columns, up->resize->rows);
                 break;
         case CTELEPORT__V1__REPORT_UP__PAYLOAD_FILE:
-                buf_printf(&world->reported, "file %s %s;", up->file->action, up->file->path);
+                buf_printf(&testbed->reported, "file %s %s;", up->file->action, up->file->path);
                 break;
         default:
                 fail_msg("an unexpected event was reported");
         }
         if (acknowledged == NULL)
                 return;
-        assert_true(world->ack_count < ACKS_MAX);
-        world->acks[world->ack_count].acknowledged = acknowledged;
-        world->acks[world->ack_count++].ctx = ctx;
+        assert_true(testbed->ack_count < ACKS_MAX);
+        testbed->acks[testbed->ack_count].acknowledged = acknowledged;
+        testbed->acks[testbed->ack_count++].ctx = ctx;
 }
 
 void connection_session_reported(struct connection *c UNUSED)
@@ -227,10 +227,10 @@ struct helper_check *helper_check_start(struct ssh_service *s, struct str id, pi
 void helper_check_cancel(struct helper_check *k)
 {
         if (k != NULL)
-                world->checked = NULL;
+                testbed->checked = NULL;
 }
 
-/* ---- the world ------------------------------------------------------------------------------------------------ */
+/* ---- the testbed ------------------------------------------------------------------------------------------------ */
 
 static inline UNUSED int set_up(void **state)
 {
@@ -238,7 +238,7 @@ static inline UNUSED int set_up(void **state)
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         static unsigned number;
 
-        world = s;
+        testbed = s;
         s->authorize_uid = getuid();
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         fake_clock_init(&s->clock, 1700000000);
@@ -393,8 +393,8 @@ static inline UNUSED void note(struct buf *received, const helper_down *down)
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_REFUSAL:
                 buf_printf(received, "refusal: %s;", down->refusal->text);
                 break;
-        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_GO:
-                buf_printf(received, "go %s from %s%s;", down->go->user, down->go->client_addr, down->go->is_recorded ? " recorded" : "");
+        case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_APPROVAL:
+                buf_printf(received, "go %s from %s%s;", down->approval->user, down->approval->client_addr, down->approval->is_recorded ? " recorded" : "");
                 break;
         case CTELEPORT__SESSION__V1__HELPER_DOWN__PAYLOAD_END:
                 buf_printf(received, "end: %s;", down->end->text);

@@ -207,7 +207,7 @@ static struct error *set_up(struct ssh_service *s)
         s->spool = spool_open(s->agent, ".");
         fd = service_take_fd(s->service, "helpers");
         if (fd < 0)
-                return error_new(ERROR_INTERNAL, "the SSH Service was given no socket for what sshd starts");
+                return error_new(ERROR_INTERNAL, "the SSH Service has no socket for the programs of sshd");
         s->helpers = helpers_open(s, fd);
         return NULL;
 }
@@ -215,7 +215,7 @@ static struct error *set_up(struct ssh_service *s)
 static void tear_down(struct ssh_service *s)
 {
         map_release(&s->connections);
-        shares_release(&s->places);
+        shares_release(&s->user_connections);
         timer_free(s->end);
         service_end(s->service);
         loop_release(&s->loop);

@@ -24,7 +24,7 @@ struct ssh_service {
         unsigned turns_left;    /* turns of the loop before the end */
 
         struct agent *agent;
-        struct shares places; /* number of connections, by user */
+        struct shares user_connections; /* number of connections, by user */
         struct map connections; /* by ID */
         struct helper_check *checks;
         struct helpers *helpers;

@@ -206,13 +206,13 @@ static void read_remote_forward(struct str text, struct sshd_log_event *e)
 /* "FILE:FUNCTION():LINE (pid=N): TEXT": the lines that the option LogVerbose enables. */
 static void read_debug(struct str text, struct sshd_log_event *e)
 {
-        struct str place;
+        struct str function;
 
-        if (!cut_at_first(&text, STR("): "), &place))
+        if (!cut_at_first(&text, STR("): "), &function))
                 return;
-        if (str_contains(place, STR(":server_request_direct_tcpip()")) && cut_front(&text, STR("originator ")))
+        if (str_contains(function, STR(":server_request_direct_tcpip()")) && cut_front(&text, STR("originator ")))
                 read_local_forward(text, e);
-        else if (str_contains(place, STR(":server_input_global_request()")) && cut_front(&text, STR("tcpip-forward listen ")))
+        else if (str_contains(function, STR(":server_input_global_request()")) && cut_front(&text, STR("tcpip-forward listen ")))
                 read_remote_forward(text, e);
 }
 

@@ -19,7 +19,7 @@ static struct sshd_log_event read_line(const char *line)
 
 /* OpenSSH 9.2 wrote these. */
 
-static void knows_who_was_let_in(void **state)
+static void recognises_an_accepted_user(void **state)
 {
         struct sshd_log_event e = read_line("Accepted publickey for root" TAIL("alice", "18446744073709551615"));
 
@@ -31,7 +31,7 @@ static void knows_who_was_let_in(void **state)
         assert_true(e.serial == UINT64_MAX);
 }
 
-static void takes_no_login_from_what_somebody_else_worded(void **state)
+static void takes_no_login_from_text_of_a_client(void **state)
 {
         static const char *const lines[] = {
                 /* a key ID that holds another line */
@@ -71,7 +71,7 @@ static void leaves_a_key_id_as_it_is(void **state)
         assert_true(e.serial == 5);
 }
 
-static void knows_who_was_not_let_in_and_why(void **state)
+static void recognises_a_refused_user_and_the_reason(void **state)
 {
         static const struct {
                 const char *before, *line, *login, *reason;
@@ -105,7 +105,7 @@ static void knows_who_was_not_let_in_and_why(void **state)
                          SSHD_LOG_OTHER);
 }
 
-static void knows_what_is_forwarded(void **state)
+static void recognises_forwarded_ports(void **state)
 {
         struct sshd_log_event e = read_line("debug1: serverloop.c:server_request_direct_tcpip():453 (pid=28721): "
                                             "originator 127.0.0.1 port 49044, target db.internal port 5432\r\n");
@@ -121,7 +121,7 @@ static void knows_what_is_forwarded(void **state)
         assert_int_equal(e.port, 18888);
 }
 
-static void is_not_led_astray_by_an_originator(void **state)
+static void ignores_text_in_the_name_of_an_originator(void **state)
 {
         struct sshd_log_event e = read_line("debug1: serverloop.c:server_request_direct_tcpip():453 (pid=1): originator "
                                             "x port 1, target harmless port 80, target db port 5432\r\n");
@@ -149,13 +149,13 @@ static void knows_when_sshd_starts_a_session(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(knows_who_was_let_in),
-                cmocka_unit_test(takes_no_login_from_what_somebody_else_worded),
+                cmocka_unit_test(recognises_an_accepted_user),
+                cmocka_unit_test(takes_no_login_from_text_of_a_client),
                 cmocka_unit_test(leaves_a_key_id_as_it_is),
-                cmocka_unit_test(knows_who_was_not_let_in_and_why),
-                cmocka_unit_test(knows_what_is_forwarded),
+                cmocka_unit_test(recognises_a_refused_user_and_the_reason),
+                cmocka_unit_test(recognises_forwarded_ports),
                 cmocka_unit_test(knows_when_sshd_starts_a_session),
-                cmocka_unit_test(is_not_led_astray_by_an_originator),
+                cmocka_unit_test(ignores_text_in_the_name_of_an_originator),
         };
 
         return cmocka_run_group_tests_name("sshd_log", tests, NULL, NULL);

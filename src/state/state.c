@@ -63,7 +63,7 @@ struct error *state_read_named(struct arena *a, const struct state_kind *kind, c
 {
         TRY(state_read_resource(a, kind, r, ret));
         if (!str_equal(str_of(metadata_of(*ret)->name), r->id))
-                return error_new(ERROR_DATA_LOSS, "a stored %s does not have the name it is kept under", kind->name);
+                return error_new(ERROR_DATA_LOSS, "a stored %s has another name than its key", kind->name);
         return NULL;
 }
 

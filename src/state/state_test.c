@@ -368,7 +368,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         arrived(f);
 }
 
-static void restores_what_a_host_record_leaves_out(void **state)
+static void restores_the_fields_that_a_host_record_leaves_out(void **state)
 {
         struct fixture *f = *state;
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
@@ -489,7 +489,7 @@ static void keeps_a_token_under_a_digest_of_its_name(void **state)
         assert_false(f->is_there);
 }
 
-static void refuses_a_token_that_is_not_what_its_key_says(void **state)
+static void refuses_a_token_of_another_name_than_its_key(void **state)
 {
         struct fixture *f = *state;
         AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
@@ -580,7 +580,7 @@ static void on_credential(void *ctx, const struct state_record *r, struct error 
         arrived(f);
 }
 
-static void keeps_what_a_login_is_compared_with(void **state)
+static void keeps_the_password_and_second_factor_of_a_user(void **state)
 {
         struct fixture *f = *state;
         AUTO(credential) c = { 0 };
@@ -716,15 +716,15 @@ int main(void)
                 WITH_STORE(lists_records_page_by_page),
                 WITH_STORE(scans_on_after_a_damaged_record),
                 WITH_STORE(reports_changes_by_id),
-                WITH_STORE(restores_what_a_host_record_leaves_out),
+                WITH_STORE(restores_the_fields_that_a_host_record_leaves_out),
                 WITH_STORE(gives_the_caller_the_error_of_a_damaged_host),
                 WITH_STORE(keeps_a_name_under_its_canonical_form),
                 WITH_STORE(keeps_a_token_under_a_digest_of_its_name),
-                WITH_STORE(refuses_a_token_that_is_not_what_its_key_says),
+                WITH_STORE(refuses_a_token_of_another_name_than_its_key),
                 cmocka_unit_test(finds_the_token_of_a_host_of_any_release),
                 cmocka_unit_test(names_a_token_of_a_host_once),
                 WITH_STORE(refuses_a_resource_without_its_name),
-                WITH_STORE(keeps_what_a_login_is_compared_with),
+                WITH_STORE(keeps_the_password_and_second_factor_of_a_user),
                 cmocka_unit_test(remembers_the_sources_of_the_last_logins),
                 WITH_STORE(names_the_newest_invite_of_a_user),
                 WITH_STORE(keeps_the_name_of_the_cluster),

@@ -15,7 +15,7 @@
 #include "store/backend.h"
 #include "store/store_testing.h"
 
-/* Records whose value is text: "bad" cannot be read. */
+/* Records with text as value: "bad" cannot be read. */
 static const struct state_kind test_kind = { "test record", STR_INIT("/test/"), NULL };
 
 static const struct walltime never = { 0 };
@@ -66,7 +66,7 @@ static void on_missed(void *ctx, uint64_t revision, struct error *err)
         store_report_lost(f->bench.store, revision);
 }
 
-/* A write of which the store learns only that it has missed something. */
+/* A write after which the store only reports that it has missed changes. */
 static void miss_a_change(struct fixture *f)
 {
         store_put(f->bench.store, STR("/missed"), STR(""), never, on_missed, f);
@@ -182,7 +182,7 @@ static void await_ready(struct fixture *f)
                 loop_run(&f->bench.loop);
 }
 
-/* Every operation of the store that was asked, and those that its answers ask for. */
+/* Every requested operation of the store, and those that its answers request. */
 static void settle(struct fixture *f, int pages)
 {
         for (int i = 0; i < pages; i++) {
@@ -310,7 +310,7 @@ static void a_copy_that_is_freed_is_cancelled(void **state)
         assert_string_equal(buf_c(&f->events), "ready ");
 }
 
-static void a_copy_whose_service_stops_is_cancelled(void **state)
+static void a_copy_of_a_stopping_service_is_cancelled(void **state)
 {
         struct fixture *f = *state;
 
@@ -331,7 +331,7 @@ static void a_copy_may_be_freed_while_it_reads_again(void **state)
         await_ready(f);
         set(f, STR("gone"), STR("x"));
         set(f, STR("gone too"), STR("x"));
-        f->ends_after = -1; /* in the report of the first that is gone */
+        f->ends_after = -1; /* in the callback of the first removal */
         miss_a_change(f);
         settle(f, 3);
         assert_null(f->watch);
@@ -340,7 +340,7 @@ static void a_copy_may_be_freed_while_it_reads_again(void **state)
 
 /* ---- watches ------------------------------------------------------------------------------------------- */
 
-static void an_owner_may_read_what_was_lost_itself(void **state)
+static void an_owner_may_reload_lost_changes_itself(void **state)
 {
         struct fixture *f = *state;
 
@@ -361,9 +361,9 @@ int main(void)
                 WITH_STORE(records_of_the_time_of_a_second_reading_are_kept),
                 WITH_STORE(changes_lost_during_the_first_reading_are_read),
                 WITH_STORE(a_copy_that_is_freed_is_cancelled),
-                WITH_STORE(a_copy_whose_service_stops_is_cancelled),
+                WITH_STORE(a_copy_of_a_stopping_service_is_cancelled),
                 WITH_STORE(a_copy_may_be_freed_while_it_reads_again),
-                WITH_STORE(an_owner_may_read_what_was_lost_itself),
+                WITH_STORE(an_owner_may_reload_lost_changes_itself),
         };
 
         return cmocka_run_group_tests_name("state_watch", tests, NULL, NULL);

@@ -57,7 +57,7 @@ struct error *token_read(struct arena *a, const struct state_record *r, Ctelepor
                 return error_new(ERROR_DATA_LOSS, "a stored token has no spec");
         token_put_id(str_of(token->metadata->name), &id);
         if (!str_equal(buf_str(&id), r->id))
-                return error_new(ERROR_DATA_LOSS, "a stored token does not have the name it is kept under");
+                return error_new(ERROR_DATA_LOSS, "a stored token has another name than its key");
         *ret = token;
         return NULL;
 }

@@ -53,7 +53,7 @@ void history_add(struct history *h, uint64_t revision, struct store_change *chan
         size_t bytes = count * sizeof *changes + arena_reserved(arena);
 
         if (revision <= h->forgotten || (h->count > 0 && revision <= entry_at(h, h->count - 1)->revision))
-                bug("revision %llu of the store comes late", (unsigned long long)revision);
+                bug("revision %llu of the store arrives out of order", (unsigned long long)revision);
         if (h->ring == NULL)
                 h->ring = mem_array(LIMIT_STORE_HISTORY, sizeof *h->ring);
         while (h->count > 0 && (h->changes + count > LIMIT_STORE_HISTORY || h->bytes + bytes > LIMIT_STORE_HISTORY_BYTES))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ring of recent changes: what it keeps, what it forgets, and that it says so. */
+/* The ring of recent changes: which changes it keeps and which revisions it reports as missing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -313,7 +313,7 @@ void store_range(struct store *s, struct str prefix, struct str after, size_t li
         if (op->err == NULL && !str_is_empty(after))
                 op->err = check_key(after);
         if (op->err == NULL && limit == 0)
-                op->err = error_new(ERROR_INVALID_ARGUMENT, "a page of no items was asked for");
+                op->err = error_new(ERROR_INVALID_ARGUMENT, "a request for a page of no items");
         if (op->err == NULL) {
                 op->key = arena_str(op->arena, prefix);
                 op->after = arena_str(op->arena, after);

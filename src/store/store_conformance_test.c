@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every backend of the table (backend.h) keeps: items, pages, transactions, expiry. */
+/* Behaviour of every backend of the table (backend.h): items, pages, transactions, expiry. */
 #include "store/store_conformance_testing.h"
 
 /* ---- keys and values --------------------------------------------------------------------------------- */
 
-static void returns_what_was_put(void **state)
+static void returns_the_value_that_was_put(void **state)
 {
         struct fixture *f = *state;
 
@@ -187,7 +187,7 @@ static void one_refused_transaction_does_not_undo_others(void **state)
         struct fixture *f = *state;
         struct outcome o = { .loop = &f->b.loop };
 
-        for (int i = 0; i < 3; i++) { /* asked in one turn of the loop: one batch */
+        for (int i = 0; i < 3; i++) { /* requested in one turn of the loop: one batch */
                 struct store_txn *t = store_txn_new(f->b.store);
                 char key[] = { '/', (char)('a' + i), '\0' };
 
@@ -228,9 +228,9 @@ static void a_faulty_step_is_reported_by_the_commit(void **state)
         struct store_txn *t = store_txn_new(f->b.store);
 
         store_txn_put(t, STR("/fine"), STR("v"), never);
-        store_txn_put(t, STR("nonsense"), STR("v"), never);
+        store_txn_put(t, STR("unprefixed"), STR("v"), never);
         store_txn_put(t, STR("/fine too"), STR("v"), never);
-        assert_refused(store_bench_commit(&f->b, t, NULL), ERROR_INVALID_ARGUMENT, "'nonsense'");
+        assert_refused(store_bench_commit(&f->b, t, NULL), ERROR_INVALID_ARGUMENT, "'unprefixed'");
         assert_list(f, "/", 10, "");
 }
 
@@ -358,7 +358,7 @@ static void many_expired_items_are_removed_in_small_steps(void **state)
 
 /* ---- closing ----------------------------------------------------------------------------------------- */
 
-static void closing_finishes_what_was_asked(void **state)
+static void closing_finishes_pending_requests(void **state)
 {
         struct fixture *f = *state;
         struct outcome o = { .loop = &f->b.loop };
@@ -375,7 +375,7 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
-                ROW(returns_what_was_put),
+                ROW(returns_the_value_that_was_put),
                 ROW(keeps_bytes_as_they_are),
                 ROW(stores_the_largest_value_and_refuses_one_byte_more),
                 ROW(refuses_keys_that_are_no_paths),
@@ -396,7 +396,7 @@ int main(void)
                 ROW(an_expired_item_counts_as_absent_for_requirements),
                 ROW(a_watch_gets_expiry_without_a_request),
                 ROW(many_expired_items_are_removed_in_small_steps),
-                ROW(closing_finishes_what_was_asked),
+                ROW(closing_finishes_pending_requests),
         };
 #undef ROW
         int failed = 0;

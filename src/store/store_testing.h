@@ -24,7 +24,7 @@ struct error *store_bench_put(struct store_bench *b, const char *key, struct str
                               uint64_t *ret_revision) MUST_USE;
 struct error *store_bench_commit(struct store_bench *b, struct store_txn *t, uint64_t *ret_revision) MUST_USE;
 
-/* A new directory below $TMPDIR or /tmp, whose path is to be freed; and its removal with all its contents. */
+/* A new directory below $TMPDIR or /tmp, with a path that the caller frees; and its removal with all its contents. */
 char *store_bench_dir(void) MUST_USE;
 void store_bench_remove(const char *dir);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every backend of the table (backend.h) reports: changes to watches, from revisions on, renewals, and those of a second writer. */
+/* Reports of every backend of the table (backend.h): changes to watches, from revisions on, renewals, and those of a second writer. */
 #include "store/store_conformance_testing.h"
 
 /* ---- watches ----------------------------------------------------------------------------------------- */
@@ -177,7 +177,7 @@ static void a_page_and_its_watch_miss_nothing(void **state)
         struct reader r = { .f = f, .received = &received };
         struct outcome o = { .loop = &f->b.loop };
 
-        store_put(f->b.store, STR("/n/a"), STR("1"), never, note_outcome, &o); /* all asked in one turn of the loop */
+        store_put(f->b.store, STR("/n/a"), STR("1"), never, note_outcome, &o); /* all requested in one turn of the loop */
         store_put(f->b.store, STR("/n/b"), STR("1"), never, note_outcome, &o);
         store_range(f->b.store, STR("/n/"), STR(""), 10, follow_page, &r);
         store_put(f->b.store, STR("/n/a"), STR("2"), never, note_outcome, &o);
@@ -425,7 +425,7 @@ static void a_watch_gets_writes_deletes_and_expiry_of_others(void **state)
         store_txn_put(t, STR("/n/d"), STR("4"), never);
         assert_null(store_bench_commit(&f->b, t, NULL));
         fake_clock_advance(&f->b.clock, SECONDS(11));
-        put(f, "/n/e", "5"); /* removes what has expired, too */
+        put(f, "/n/e", "5"); /* removes expired items, too */
         use(f, first);
         assert_string_equal(buf_c(&received), "+/n/a=1 +/n/b=2 +/n/c=3 -/n/a +/n/d=4 -/n/b +/n/e=5");
         assert_string_equal(buf_c(&own), buf_c(&received));

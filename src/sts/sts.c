@@ -407,7 +407,7 @@ static struct error *check_headers(const Cteleport__Internal__V1__StsQuery *m)
                         return error_new(ERROR_INVALID_ARGUMENT, "a header that is not for STS");
                 for (size_t k = 0; k < i; k++)
                         if (str_equal_nocase(name, str_of(m->headers[k]->name)))
-                                return error_new(ERROR_INVALID_ARGUMENT, "a header that comes twice");
+                                return error_new(ERROR_INVALID_ARGUMENT, "a header that occurs twice");
                 has_authorization |= str_equal_nocase(name, STR("authorization"));
         }
         return has_authorization ? NULL : error_new(ERROR_INVALID_ARGUMENT, "a query without a signature");

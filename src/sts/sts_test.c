@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process is asked as auth asks it: over a link, from outside. What only a TLS server with AWS's name
- * can show is in tests/e2e.
+ * The tests send requests as auth does: over a link. Cases that need a TLS server with a name of AWS are in tests/e2e.
  */
 #include "rpc/pb.h"
 #include "sts/sts.h"
@@ -180,11 +179,11 @@ static void tries_again_when_the_connection_breaks(void **state)
 {
         struct fixture *f = *state;
 
-        /* The peer waits for a header that never ends; the silence is cut short by closing. */
+        /* The peer waits for a header that never ends; the test ends the wait by closing. */
         send_request(f, "sts.us-east-1.amazonaws.com", "X-Amz-Date", "20260101T000000Z", 10000);
         while (f->done == 0) {
                 uv_run(&f->loop.uv, UV_RUN_ONCE);
-                http_peer_babble(&f->peer, "this is no TLS\n");
+                http_peer_send_unsolicited(&f->peer, "this is no TLS\n");
         }
         assert_int_equal(f->code, 0);
         assert_int_equal(f->outcome, CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__UNREACHABLE);
@@ -204,7 +203,7 @@ static void answers_within_the_time_it_was_given(void **state)
 
 #define DATE "X-Amz-Date", "20260101T000000Z"
 
-/* Until so many queries have reached the peer, which says nothing. */
+/* Until this number of queries has reached the peer, which does not answer. */
 static void run_until_requested(struct fixture *f, unsigned connections)
 {
         while (f->peer.connections < connections)
@@ -235,7 +234,7 @@ static void shares_a_host_among_the_sources(void **state)
         assert_int_equal(f->done, 0);
 }
 
-static void refuses_at_once_what_a_silent_host_has_no_room_for(void **state)
+static void refuses_at_once_requests_over_the_limit_of_a_host(void **state)
 {
         struct fixture *f = *state;
 
@@ -277,7 +276,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(answers_within_the_time_it_was_given, setup, teardown),
                 cmocka_unit_test_setup_teardown(asks_another_host_while_one_is_silent, setup, teardown),
                 cmocka_unit_test_setup_teardown(shares_a_host_among_the_sources, setup, teardown),
-                cmocka_unit_test_setup_teardown(refuses_at_once_what_a_silent_host_has_no_room_for, setup, teardown),
+                cmocka_unit_test_setup_teardown(refuses_at_once_requests_over_the_limit_of_a_host, setup, teardown),
                 cmocka_unit_test_setup_teardown(ends_pending_requests_with_its_client, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,7 +152,7 @@ struct error *child_spawn(const struct service_process *process, const Cteleport
         return NULL;
 }
 
-char *child_fate(int wait_status)
+char *child_exit_text(int wait_status)
 {
         if (WIFEXITED(wait_status))
                 return mem_printf("ended with status %d", WEXITSTATUS(wait_status));

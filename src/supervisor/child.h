@@ -28,6 +28,6 @@ struct error *child_spawn(const struct service_process *process, const Cteleport
                           const struct child_fds *fds, int stderr_fd, pid_t *ret_pid, int *ret_control) MUST_USE;
 
 /* "ended with status 1", "was killed by signal 11 (Segmentation fault)"; the caller frees. */
-char *child_fate(int wait_status) MUST_USE;
+char *child_exit_text(int wait_status) MUST_USE;
 
 #endif

@@ -173,7 +173,7 @@ static void link_again(struct child *c, struct child *sibling)
                 log_undelivered(c, err);
                 return;
         }
-        log_warn("services that lost touch are linked again", LOG_C("name", child_name(c)),
+        log_warn("services that lost their link are linked again", LOG_C("name", child_name(c)),
                  LOG_C("sibling", child_name(sibling)));
         send_link(c, sibling, here);
         send_link(sibling, c, there);
@@ -362,7 +362,7 @@ struct error *supervisor_start(struct child *c)
                 return err;
         c->state = CHILD_STARTING;
         c->started = loop_now(&c->sup->loop);
-        c->has_spoken_fatal = c->was_reported = false;
+        c->has_reported_fatal = c->was_reported = false;
         c->starts++;
         log_debug("service started", LOG_C("name", child_name(c)), LOG_INT("pid", c->pid));
         return listen_to(c);
@@ -411,9 +411,9 @@ static void received_fatal(struct child *c, const struct child_message *m)
 
         if (m->hint[0] != '\0')
                 err = error_hint(err, "%s", m->hint);
-        if (c->sup->was_ready && !c->has_spoken_fatal)
+        if (c->sup->was_ready && !c->has_reported_fatal)
                 log_error("a service cannot go on", LOG_C("name", child_name(c)), LOG_ERR(err));
-        c->has_spoken_fatal = true;
+        c->has_reported_fatal = true;
         if (ends_everything(c)) {
                 supervisor_stop(c->sup, err);
                 return;
@@ -451,7 +451,7 @@ static void received(struct child *c, const struct child_message *m, int fd)
 }
 
 /* No service sends invalid messages: a process that does is not trusted, and is killed. */
-static void received_nonsense(struct child *c, struct error *err)
+static void refuse_message(struct child *c, struct error *err)
 {
         uv_poll_stop(c->control);
         if (child_lives(c)) {
@@ -481,7 +481,7 @@ static bool receive(struct child *c)
         if (err == NULL)
                 err = child_message_parse(str_of_bytes(buffer, len), &m);
         if (err != NULL) {
-                received_nonsense(c, err);
+                refuse_message(c, err);
                 return false;
         }
         received(c, &m, fd);
@@ -526,14 +526,14 @@ static void on_restart(void *ctx)
         come_back(ctx);
 }
 
-static void pause_before_restart(struct child *c, const char *fate, enum log_level level)
+static void pause_before_restart(struct child *c, const char *exit_text, enum log_level level)
 {
         struct duration lived = instant_since(loop_now(&c->sup->loop), c->started);
 
         if (duration_ms(lived) >= TIMEOUT_RESTART_RESET)
                 backoff_reset(&c->pause);
         struct duration pause = backoff_next(&c->pause);
-        log_write(level, "service ended and will be started again", LOG_C("name", child_name(c)), LOG_C("fate", fate),
+        log_write(level, "service ended and will be started again", LOG_C("name", child_name(c)), LOG_C("exit", exit_text),
                   LOG_INT("pause_ms", duration_ms(pause)), LOG_INT("lived_ms", duration_ms(lived)));
         c->state = CHILD_PAUSING;
         if (c->restart == NULL)
@@ -555,7 +555,7 @@ static void end_dependents(const struct child *of)
 static void start_dependents(const struct child *of)
 {
         for (size_t i = 0; i < of->sup->child_count; i++)
-                if (follows(&of->sup->children[i], of) && of->sup->children[i].state == CHILD_DORMANT)
+                if (follows(&of->sup->children[i], of) && of->sup->children[i].state == CHILD_STOPPED)
                         come_back(&of->sup->children[i]);
 }
 
@@ -578,7 +578,7 @@ static void come_back(struct child *c)
         struct error *err;
 
         if (has_lost_leader(c)) {
-                c->state = CHILD_DORMANT; /* its end was seen before the end of the process it follows, which was the cause */
+                c->state = CHILD_STOPPED; /* its end was seen before the end of the process it follows, which was the cause */
                 return;
         }
         if (some_dependent_lives(c)) { /* killed, not reaped yet */
@@ -587,11 +587,11 @@ static void come_back(struct child *c)
         }
         err = supervisor_start(c);
         if (err != NULL) {
-                AUTO_MEM char *fate = mem_printf("did not start: %s", err->what);
+                AUTO_MEM char *exit_text = mem_printf("did not start: %s", err->what);
 
                 error_free(err);
                 if (!child_lives(c))
-                        pause_before_restart(c, fate, LOG_WARN);
+                        pause_before_restart(c, exit_text, LOG_WARN);
                 return;
         }
         start_dependents(c);
@@ -600,10 +600,10 @@ static void come_back(struct child *c)
 static void reap(struct child *c, int wait_status)
 {
         struct supervisor *s = c->sup;
-        AUTO_MEM char *fate = child_fate(wait_status);
+        AUTO_MEM char *exit_text = child_exit_text(wait_status);
         bool was_ready = c->state == CHILD_READY;
 
-        c->state = CHILD_GONE;
+        c->state = CHILD_EXITED;
         close_control(c);
         forget_ends(c);
         if (c->row->requests & SERVICE_REQUEST_SSHD)
@@ -611,20 +611,20 @@ static void reap(struct child *c, int wait_status)
         if (c->row->requests & SERVICE_REQUEST_AWS_SIGN)
                 supervisor_stop_sign(s);
         if (s->end != RUNNING) {
-                log_debug("service ended", LOG_C("name", child_name(c)), LOG_C("fate", fate));
+                log_debug("service ended", LOG_C("name", child_name(c)), LOG_C("exit", exit_text));
                 supervisor_stop_next(s);
         } else if (!s->was_ready) {
                 supervisor_stop(s,
                                 error_hint(error_new(ERROR_UNAVAILABLE, "the service '%s' %s before %s", child_name(c),
-                                                     fate, was_ready ? "the others were ready" : "it was ready"),
+                                                     exit_text, was_ready ? "the others were ready" : "it was ready"),
                                            "the lines above this one may show why"));
         } else if (has_lost_leader(c)) {
-                c->state = CHILD_DORMANT;
+                c->state = CHILD_STOPPED;
         } else {
                 /* A dependent with status 0 saw its link close; the kernel may report its end before the end of the other. */
                 bool is_update = !is_dependent(c) || wait_status != 0;
 
-                pause_before_restart(c, fate, is_update ? LOG_WARN : LOG_DEBUG);
+                pause_before_restart(c, exit_text, is_update ? LOG_WARN : LOG_DEBUG);
                 end_dependents(c);
         }
 }

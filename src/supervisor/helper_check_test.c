@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* This process is the sshd of these tests: what it starts stands still right behind its execve, and is looked at. */
+/* This process is the sshd of these tests: its children stop right after their execve and are then checked. */
 #include "supervisor/helper_check.h"
 
 #include <stdarg.h>
@@ -83,7 +83,7 @@ static void start_traced(struct fixture *f, struct str image, mode_t mode)
         assert_true(WIFSTOPPED(status));
 }
 
-/* The same, and nobody traces it. */
+/* The same, and no process traces it. */
 static void start(struct fixture *f, struct str image, mode_t mode)
 {
         int status;
@@ -94,7 +94,7 @@ static void start(struct fixture *f, struct str image, mode_t mode)
         assert_true(WIFSTOPPED(status));
 }
 
-static void takes_a_session_that_nobody_can_look_into(void **state)
+static void accepts_a_session_that_no_other_process_can_inspect(void **state)
 {
         struct fixture *f = *state;
 
@@ -138,7 +138,7 @@ static void drop_ptrace_capability(void)
 }
 
 /* As in a container: root, without SYS_PTRACE. */
-static void refuses_what_the_kernel_does_not_show(void **state)
+static void refuses_processes_that_the_kernel_does_not_show(void **state)
 {
         static const char expected[] = "the kernel does not show which program it runs: teleport lacks the capability SYS_PTRACE";
         struct fixture *f = *state;
@@ -173,7 +173,7 @@ static void refuses_any_other_program(void **state)
         assert_string_equal(helper_check_process(&f->own, getpid(), f->helper), "it is not this program");
 }
 
-static void refuses_what_another_sshd_started(void **state)
+static void refuses_a_helper_of_another_sshd(void **state)
 {
         struct fixture *f = *state;
 
@@ -189,12 +189,12 @@ static void refuses_what_another_sshd_started(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(takes_a_session_that_nobody_can_look_into),
+                TEST(accepts_a_session_that_no_other_process_can_inspect),
                 TEST(refuses_a_session_that_its_account_can_look_into),
                 TEST(refuses_a_helper_that_is_traced),
-                TEST(refuses_what_the_kernel_does_not_show),
+                TEST(refuses_processes_that_the_kernel_does_not_show),
                 TEST(refuses_any_other_program),
-                TEST(refuses_what_another_sshd_started),
+                TEST(refuses_a_helper_of_another_sshd),
         };
 
         return cmocka_run_group_tests_name("helper_check", tests, NULL, NULL);

@@ -18,7 +18,7 @@
 struct supervisor;
 struct sshd;
 
-enum child_state { CHILD_ABSENT, CHILD_PAUSING, CHILD_DORMANT, CHILD_STARTING, CHILD_READY, CHILD_GONE };
+enum child_state { CHILD_ABSENT, CHILD_PAUSING, CHILD_STOPPED, CHILD_STARTING, CHILD_READY, CHILD_EXITED };
 
 struct child {
         struct supervisor *sup;
@@ -32,7 +32,7 @@ struct child {
         struct instant started, relinked;
         uint64_t starts;
         bool was_reported; /* it was ordered to end */
-        bool has_spoken_fatal;
+        bool has_reported_fatal;
 };
 
 /*

@@ -97,7 +97,7 @@ static void prepare(struct supervisor *s)
 }
 
 /* Whether one more process may start now; the burst grows by one every PACE_AWS_SIGN. */
-static bool take_place(struct supervisor *s)
+static bool is_within_rate(struct supervisor *s)
 {
         struct instant now = loop_now(&s->loop);
         int64_t back = duration_ms(instant_since(now, s->sign.last)) / PACE_AWS_SIGN;
@@ -116,7 +116,7 @@ static void start_next(struct supervisor *s)
 {
         if (!s->sign.is_wanted || s->sign.pid > 0 || s->end != RUNNING || timer_is_running(s->sign.pause))
                 return;
-        if (!take_place(s)) {
+        if (!is_within_rate(s)) {
                 timer_start(s->sign.pause, MILLISECONDS(PACE_AWS_SIGN));
                 return;
         }
@@ -168,11 +168,11 @@ void supervisor_reap_sign(struct supervisor *s)
 
         if (s->sign.pid == 0 || waitpid(s->sign.pid, &status, WNOHANG) != s->sign.pid)
                 return;
-        AUTO_MEM char *fate = child_fate(status);
+        AUTO_MEM char *exit_text = child_exit_text(status);
         if (WIFSIGNALED(status) && !s->sign.was_reported)
-                log_warn("The process that signs for a join died", LOG_C("fate", fate));
+                log_warn("The process that signs for a join died", LOG_C("exit", exit_text));
         else
-                log_debug("service ended", LOG_C("name", AWS_SIGN_PROCESS), LOG_C("fate", fate));
+                log_debug("service ended", LOG_C("name", AWS_SIGN_PROCESS), LOG_C("exit", exit_text));
         s->sign.pid = 0;
         timer_stop(s->sign.timeout);
         start_next(s);

@@ -139,7 +139,7 @@ static struct error *find_authorize_user(struct supervisor *s)
                           "make one: useradd --system --no-create-home --shell /usr/sbin/nologin teleport-authorize");
 }
 
-static void warn_of_nobody(void)
+static void warn_of_empty_login(void)
 {
         if (geteuid() != 0)
                 log_warn("Not running as root: no user can log in to this host",
@@ -187,7 +187,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
         make_cgroups(s);
         TRY(make_preload(&s->preload_fd));
         TRY(find_authorize_user(s));
-        warn_of_nobody();
+        warn_of_empty_login();
         return NULL;
 }
 
@@ -512,9 +512,9 @@ void supervisor_reap_sshd(struct supervisor *s)
                 }
                 send_signal(d, SIGKILL); /* its other half, if that still runs; the ID is not free before waitpid */
                 waitpid(d->pid, &status, 0);
-                AUTO_MEM char *fate = child_fate(status);
-                log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("fate", fate));
-                (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, fate, -1);
+                AUTO_MEM char *exit_text = child_exit_text(status);
+                log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("exit", exit_text));
+                (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, exit_text, -1);
                 forget(at);
                 cgroups_sweep(&s->cgroups);
                 if (s->end != RUNNING && s->sshds == NULL)

@@ -31,7 +31,7 @@ static bool has(char **argv, const char *option)
         return false;
 }
 
-static void lets_in_nobody_but_by_certificate_and_the_clusters_word(void **state)
+static void accepts_only_certificates_with_a_permit_of_the_cluster(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         char **argv = sshd_command_arguments(&plain, a);
@@ -60,7 +60,7 @@ static void lets_in_nobody_but_by_certificate_and_the_clusters_word(void **state
         assert_true(has(argv, "-i") && has(argv, "none"));
 }
 
-static void tells_who_authorizes_whose_word_counts(void **state)
+static void gives_the_authorizing_program_the_host_and_cas(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         Cteleport__V1__SSHConfig config = CTELEPORT__V1__SSHCONFIG__INIT;
@@ -112,7 +112,7 @@ static void opens_sessions_through_pam_when_configured(void **state)
         assert_true(has(sshd_command_arguments(&c, a), "UsePAM=yes"));
 }
 
-/* With -t it reads its options and ends; the files they name are not there, which is what it may complain of. library: as ours is. */
+/* With -t it reads its options and ends; the only error may be that the files named by them are missing. library: as for our own. */
 static int run_sshd(char **argv, struct str library, char *ret_sent, size_t size)
 {
         char *const environment[] = { unconst("PATH=/usr/bin:/bin"), library.len > 0 ? unconst(SSHD_PRELOAD_ENV) : NULL, NULL };
@@ -143,7 +143,7 @@ static int run_sshd(char **argv, struct str library, char *ret_sent, size_t size
         return WEXITSTATUS(status);
 }
 
-static void says_nothing_that_sshd_does_not_understand(void **state)
+static void uses_only_options_that_sshd_supports(void **state)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         char sent[4096] = "";
@@ -173,7 +173,7 @@ static void keeps_sshd_from_starting_without_our_library(void **state)
                 fail_msg("sshd says: %s", with_library);
 }
 
-/* Whole programs, found in the library by their marks. */
+/* Whole programs, found in the library by their markers. */
 static void carries_the_programs_of_sessions_in_the_library(void **state)
 {
         const struct str images[] = { session_program_image(), authorize_program_image() };
@@ -192,7 +192,7 @@ static void carries_the_programs_of_sessions_in_the_library(void **state)
                         _exit(127);
                 }
                 assert_int_equal(waitpid(pid, &status, 0), pid);
-                assert_int_equal(WEXITSTATUS(status), 2); /* without words there is nothing to do */
+                assert_int_equal(WEXITSTATUS(status), 2); /* without arguments there is nothing to do */
         }
 }
 
@@ -211,11 +211,11 @@ static void takes_paths_that_need_no_quotes(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(lets_in_nobody_but_by_certificate_and_the_clusters_word),
-                cmocka_unit_test(tells_who_authorizes_whose_word_counts),
+                cmocka_unit_test(accepts_only_certificates_with_a_permit_of_the_cluster),
+                cmocka_unit_test(gives_the_authorizing_program_the_host_and_cas),
                 cmocka_unit_test(opens_sessions_through_pam_where_the_platform_has_it),
                 cmocka_unit_test(opens_sessions_through_pam_when_configured),
-                cmocka_unit_test(says_nothing_that_sshd_does_not_understand),
+                cmocka_unit_test(uses_only_options_that_sshd_supports),
                 cmocka_unit_test(keeps_sshd_from_starting_without_our_library),
                 cmocka_unit_test(carries_the_programs_of_sessions_in_the_library),
                 cmocka_unit_test(takes_paths_that_need_no_quotes),

@@ -82,7 +82,7 @@ static void on_link_readable(uv_poll_t *poll, int status, int events)
         report(in, "%s receives %.*s\n", in->name, (int)n, sent);
 }
 
-static void greet(struct stand_in *in, int fd)
+static void report_start(struct stand_in *in, int fd)
 {
         uv_poll_t *poll = &in->links[in->link_count++];
 
@@ -98,7 +98,7 @@ static void on_link(void *ctx, const char *name, int fd)
         struct stand_in *in = ctx;
 
         report(in, "%s gets a link to %s\n", in->name, name);
-        greet(in, fd);
+        report_start(in, fd);
 }
 
 /* Whether a test has written `act` to data_dir/NAME.do for this service. */
@@ -194,7 +194,7 @@ static void request_as_reported(struct stand_in *in)
                 send_request(in, CHILD_SENT_SSHD_START, CONNECTION, 0);
                 send_request(in, CHILD_SENT_HELPER_CHECK, CONNECTION, getpid());
         }
-        if (is_to(in, "start nonsense")) {
+        if (is_to(in, "start invalid")) {
                 send_request(in, CHILD_SENT_SSHD_START, "a b; c", 0);
                 send_request(in, CHILD_SENT_SSHD_START, "123456789012-i-0123456789abcdef0", 0);
                 send_request(in, CHILD_SENT_SSHD_STOP, CONNECTION, 0);
@@ -301,7 +301,7 @@ static void live(struct stand_in *in)
                 int fd = service_take_fd(&in->service, siblings[i]);
 
                 if (fd >= 0)
-                        greet(in, fd);
+                        report_start(in, fd);
         }
         service_ready(&in->service);
         if (is_to(in, "lose auth"))
@@ -356,7 +356,7 @@ int stand_in_main(const char *name)
         AUTO_MEM char *path = mem_printf("%s/events", in.service.boot->data_dir);
         in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
         /* Read before the start is reported, because a test changes the file then. */
-        bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_nonsense = is_to(&in, "send nonsense");
+        bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_invalid = is_to(&in, "send invalid");
         report_what_it_was_given(&in);
         if (gives_up) {
                 service_fatal(&in.service,
@@ -365,10 +365,10 @@ int stand_in_main(const char *name)
         }
         if (dies)
                 return 3;
-        if (sends_nonsense) {
-                static const char nonsense[] = "\x08\x06\x1a\x04 what protobuf would take";
+        if (sends_invalid) {
+                static const char invalid[] = "\x08\x06\x1a\x04 what protobuf would take";
 
-                if (write(SERVICE_FD_CONTROL, nonsense, sizeof(nonsense)) < 0)
+                if (write(SERVICE_FD_CONTROL, invalid, sizeof(invalid)) < 0)
                         return 95;
                 pause();
         }

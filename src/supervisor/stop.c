@@ -87,8 +87,8 @@ static void begin(struct supervisor *s, int within_ms)
                 c->was_reported = false;
                 if (c->restart != NULL)
                         timer_stop(c->restart);
-                if (c->state == CHILD_PAUSING || c->state == CHILD_DORMANT)
-                        c->state = CHILD_GONE;
+                if (c->state == CHILD_PAUSING || c->state == CHILD_STOPPED)
+                        c->state = CHILD_EXITED;
         }
         notify_manager("STOPPING=1");
         supervisor_stop_sign(s);

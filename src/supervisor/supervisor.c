@@ -142,8 +142,8 @@ static void on_replace(void *ctx, int signum)
 static void on_describe(void *ctx, int signum)
 {
         static const char *const names[] = {
-                [CHILD_ABSENT] = "absent",     [CHILD_PAUSING] = "pausing", [CHILD_DORMANT] = "dormant",
-                [CHILD_STARTING] = "starting", [CHILD_READY] = "ready",     [CHILD_GONE] = "gone",
+                [CHILD_ABSENT] = "absent",     [CHILD_PAUSING] = "pausing", [CHILD_STOPPED] = "stopped",
+                [CHILD_STARTING] = "starting", [CHILD_READY] = "ready",     [CHILD_EXITED] = "exited",
         };
         const struct supervisor *s = ctx;
 
@@ -201,7 +201,7 @@ static void add_children(struct supervisor *s)
                 s->children[s->child_count++] = (struct child){
                         .sup = s,
                         .row = row,
-                        .state = services_process_is_needed(s->launch->config, row) ? CHILD_GONE : CHILD_ABSENT,
+                        .state = services_process_is_needed(s->launch->config, row) ? CHILD_EXITED : CHILD_ABSENT,
                         .control_fd = -1,
                         .pause = { MILLISECONDS(PACE_RESTART_FIRST), MILLISECONDS(PACE_RESTART_MAX) },
                 };
@@ -278,7 +278,7 @@ static struct error *run(struct supervisor *s)
         TRY(supervisor_prepare(s));
         watch_signals(s);
         for (size_t i = 0; i < s->child_count && s->failure == NULL; i++) {
-                if (s->children[i].state != CHILD_GONE)
+                if (s->children[i].state != CHILD_EXITED)
                         continue;
                 struct error *err = supervisor_start(&s->children[i]);
                 if (err != NULL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor with stand-ins for the services: this program executes itself as `service NAME`, and
- * what the stand-ins see they write to a FIFO, which is what the tests wait for.
+ * The supervisor with stand-ins for the services: this program executes itself as `service NAME`, and writes events to
+ * a FIFO, on which the tests wait.
  */
 #include "supervisor/supervisor.h"
 
@@ -18,7 +18,7 @@
 #include "resource/config_file.h"
 #include "supervisor/stand_in.h"
 
-enum { TIMEOUT_SECONDS = 20 }; /* for an event that never comes; no test waits for less */
+enum { TIMEOUT_SECONDS = 20 }; /* limit for an event that never comes; no test uses a shorter one */
 
 /* ---- a supervisor under test --------------------------------------------------------------------------------- */
 
@@ -93,7 +93,7 @@ static int tear_down(void **state)
         return 0;
 }
 
-/* Runs it in a process of its own; its log and its last words go to data_dir/log. */
+/* Runs it in a process of its own; its log and its last error go to data_dir/log. */
 static void start_with(struct fixture *f, const char *config)
 {
         AUTO_MEM char *config_path = path_in(f->dir, "teleport.yaml"), *log_path = path_in(f->dir, "log");
@@ -145,7 +145,7 @@ static bool read_event(struct fixture *f)
         return true;
 }
 
-/* The first event that begins so and that nobody waited for yet. */
+/* The first event with this prefix that no test has awaited yet. */
 static struct event *find_event(struct fixture *f, const char *prefix)
 {
         for (size_t i = 0; i < f->event_count; i++)
@@ -163,7 +163,7 @@ static void fail_with_log(const struct fixture *f, const char *prefix)
         fail_msg("'%s' did not come:\n%s", prefix, err == NULL ? buf_c(&log) : err->what);
 }
 
-/* Waits for events that begin so, in any order; f->last is the one of the last prefix. */
+/* Waits for events with these prefixes, in any order; f->last is the one of the last prefix. */
 static void await(struct fixture *f, const char *const *prefixes)
 {
         for (; *prefixes != NULL; prefixes++) {
@@ -200,7 +200,7 @@ static void await_all_linked(struct fixture *f)
               "proxy receives instance", "auth receives ssh", "ssh receives auth", "instance receives ssh", "ssh receives instance");
 }
 
-/* All are ready, and it knows: a death before that is another story. */
+/* All services are ready and reported: an earlier death is a different case. */
 static void await_started(const struct fixture *f)
 {
         AUTO_MEM char *pid_path = path_in(f->dir, "pid");
@@ -267,7 +267,7 @@ static void drains_them_in_order(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
-static void gives_secrets_only_to_those_who_need_them(void **state)
+static void gives_secrets_only_to_services_that_need_them(void **state)
 {
         struct fixture *f = *state;
 
@@ -311,7 +311,7 @@ static void starts_a_process_that_signs_when_instance_asks(void **state)
         assert_null(find_event(f, "proxy gets signer"));
 }
 
-/* A dying `instance` may leave its wish for another process behind: that one sees at once that it is for nobody. */
+/* A dying `instance` may leave its request for another process pending: the next one must not receive it. */
 static void assert_never_two_signers(const struct fixture *f)
 {
         int living = 0;
@@ -328,7 +328,7 @@ static void assert_never_two_signers(const struct fixture *f)
         }
 }
 
-/* It has asked for 30; the first one lives until its client hangs up, and of the others the last counts. */
+/* It has requested 30; the first one lives until its client hangs up, and of the others only the last is started. */
 static void starts_one_process_that_signs_at_a_time(void **state)
 {
         struct fixture *f = *state;
@@ -349,7 +349,7 @@ static void starts_one_process_that_signs_at_a_time(void **state)
         assert_never_two_signers(f);
 }
 
-static void slows_down_who_asks_for_signers_without_end(void **state)
+static void limits_the_rate_of_requests_for_signers(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *after_burst = mem_printf("instance gets signer %d ", LIMIT_AWS_SIGN_BURST + 1);
@@ -379,8 +379,8 @@ static void ends_the_process_that_signs_with_instance(void **state)
         AWAIT(f, "aws-sign is ordered to end");
 }
 
-/* What only `instance` may ask for. */
-static void starts_nothing_that_signs_for_other_services(void **state)
+/* A request that only `instance` may send. */
+static void starts_no_signer_for_other_services(void **state)
 {
         struct fixture *f = *state;
 
@@ -421,7 +421,7 @@ static void replaces_signer_and_sts_with_their_auth(void **state)
               "instance receives auth");
 }
 
-static void restarts_a_signer_and_tells_auth(void **state)
+static void restarts_a_signer_and_notifies_auth(void **state)
 {
         struct fixture *f = *state;
 
@@ -454,7 +454,7 @@ static void fails_with_the_sentence_of_a_service_that_gives_up(void **state)
         assert_log(f, "ERROR: auth: the store is damaged\nhint:  restore it\n");
 }
 
-/* The proxy, restarted to do this, comes back after it; auth is not touched. */
+/* The proxy, restarted to do this, is started again afterwards; auth is not affected. */
 static void assert_costs_that_service_only(struct fixture *f, const char *act, const char *line)
 {
         start(f);
@@ -476,9 +476,9 @@ static void restarts_a_service_that_gives_up_once_all_were_ready(void **state)
         assert_costs_that_service_only(*state, "give up", "a service cannot go on name:proxy");
 }
 
-static void kills_a_service_that_sends_nonsense(void **state)
+static void kills_a_service_that_sends_invalid_messages(void **state)
 {
-        assert_costs_that_service_only(*state, "send nonsense", "a service sent an invalid message and is killed name:proxy");
+        assert_costs_that_service_only(*state, "send invalid", "a service sent an invalid message and is killed name:proxy");
 }
 
 static void serves_the_others_while_one_floods_it(void **state)
@@ -518,7 +518,7 @@ static void reads_others_before_the_end_of_a_flood(void **state)
         assert_true(signer < f->last);
 }
 
-/* Until all are ready an operator looks on, and no peer was served: whatever cannot go on ends the start, with its reason. */
+/* Until all services are ready, an operator watches and no peer is served: any failure ends the start, with its reason. */
 static void fails_with_the_sentence_of_any_service_before_all_are_ready(void **state)
 {
         struct fixture *f = *state;
@@ -578,7 +578,7 @@ static void runs_commands_of_labels_in_a_process_of_their_own(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
-static void starts_sshd_for_a_connection_and_tells_of_its_end(void **state)
+static void starts_sshd_for_a_connection_and_reports_its_end(void **state)
 {
         struct fixture *f = *state;
 
@@ -612,7 +612,7 @@ static void make_host_key(const struct fixture *f)
         assert_int_equal(system(command), 0);
 }
 
-/* With a key it waits for its client, so that the first lives when the second is asked for. */
+/* With a key it waits for its client, so that the first lives when the second is requested. */
 static void starts_no_second_sshd_for_a_connection(void **state)
 {
         struct fixture *f = *state;
@@ -622,14 +622,14 @@ static void starts_no_second_sshd_for_a_connection(void **state)
         make_host_key(f);
         given_file(f->dir, "ssh.do", "start sshd twice");
         start(f);
-        AWAIT(f, "ssh receives of helper"); /* asked last, answered last */
+        AWAIT(f, "ssh receives of helper"); /* requested last, answered last */
         size_t streams = 0;
         for (size_t i = 0; i < f->event_count; i++)
                 streams += strstr(f->seen[i].line, "ssh gets the stream of " CONNECTION) != NULL;
         assert_int_equal(streams, 1);
 }
 
-/* Its log, by which it is watched, cannot be handed over: then its connection is not either, and it ends. */
+/* Its log descriptor cannot be passed: then its connection is not passed either, and it ends. */
 static void ends_an_sshd_that_could_not_be_handed_over(void **state)
 {
         struct fixture *f = *state;
@@ -651,9 +651,9 @@ static void starts_nothing_under_a_name_that_is_no_connection(void **state)
 {
         struct fixture *f = *state;
 
-        given_file(f->dir, "ssh.do", "start nonsense");
+        given_file(f->dir, "ssh.do", "start invalid");
         start(f);
-        AWAIT(f, "ssh receives that " CONNECTION " there is none"); /* asked last, answered first */
+        AWAIT(f, "ssh receives that " CONNECTION " there is none"); /* requested last, answered first */
 }
 
 static void knows_helpers_by_the_sshd_that_started_them(void **state)
@@ -683,7 +683,7 @@ static void refuses_a_data_directory_in_use(void **state)
 
         assert_null(dir_lock(f->dir, &lock));
         AUTO_MEM char *fifo = path_in(f->dir, "events");
-        AUTO_FD int keep_fifo_open = open(fifo, O_RDWR | O_CLOEXEC); /* nobody else will */
+        AUTO_FD int keep_fifo_open = open(fifo, O_RDWR | O_CLOEXEC); /* no other process does */
         start(f);
         assert_int_equal(await_end(f), 1);
         assert_log(f, "is in use by process");
@@ -712,7 +712,7 @@ static void takes_the_services_with_it_when_killed(void **state)
         start(f);
         await_all_linked(f);
         kill(f->pid, SIGKILL);
-        while (read_event(f)) /* until the last writer is gone */
+        while (read_event(f)) /* until the last writer has closed it */
                 ;
         assert_true(feof(f->events));
 }
@@ -772,15 +772,15 @@ int main(int argc, char **argv)
                 TEST(starts_the_services_and_links_them),
                 TEST(ends_them_in_order),
                 TEST(drains_them_in_order),
-                TEST(gives_secrets_only_to_those_who_need_them),
+                TEST(gives_secrets_only_to_services_that_need_them),
                 TEST(gives_each_service_its_own_sections),
                 TEST(restarts_a_dead_service_and_links_it_again),
                 TEST(replaces_signer_and_sts_with_their_auth),
-                TEST(restarts_a_signer_and_tells_auth),
+                TEST(restarts_a_signer_and_notifies_auth),
                 TEST(links_those_again_that_lost_touch),
                 TEST(fails_with_the_sentence_of_a_service_that_gives_up),
                 TEST(restarts_a_service_that_gives_up_once_all_were_ready),
-                TEST(kills_a_service_that_sends_nonsense),
+                TEST(kills_a_service_that_sends_invalid_messages),
                 TEST(serves_the_others_while_one_floods_it),
                 TEST(reads_others_before_the_end_of_a_flood),
                 TEST(fails_with_the_sentence_of_any_service_before_all_are_ready),
@@ -789,10 +789,10 @@ int main(int argc, char **argv)
                 TEST(runs_commands_of_labels_in_a_process_of_their_own),
                 TEST(starts_a_process_that_signs_when_instance_asks),
                 TEST(starts_one_process_that_signs_at_a_time),
-                TEST(slows_down_who_asks_for_signers_without_end),
+                TEST(limits_the_rate_of_requests_for_signers),
                 TEST(ends_the_process_that_signs_with_instance),
-                TEST(starts_nothing_that_signs_for_other_services),
-                TEST(starts_sshd_for_a_connection_and_tells_of_its_end),
+                TEST(starts_no_signer_for_other_services),
+                TEST(starts_sshd_for_a_connection_and_reports_its_end),
                 TEST(ends_an_sshd_that_could_not_be_handed_over),
                 TEST(starts_nothing_under_a_name_that_is_no_connection),
                 TEST(starts_no_second_sshd_for_a_connection),

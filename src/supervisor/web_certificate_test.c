@@ -52,7 +52,7 @@ static int tear_down(void **state)
         return 0;
 }
 
-/* What a start at this time would show; the former pairs are released. */
+/* The pairs that a start at this time would load; the former pairs are released. */
 static void load(struct fixture *f, struct walltime at)
 {
         web_keypairs_release(&f->pairs);
@@ -60,7 +60,7 @@ static void load(struct fixture *f, struct walltime at)
         assert_int_equal(f->pairs.count, 1);
 }
 
-/* Whether it is the pair of the last load, still. */
+/* Whether it is still the pair of the last load. */
 static bool is_kept(struct fixture *f, struct walltime at)
 {
         AUTO(web_keypairs) again = { 0 };

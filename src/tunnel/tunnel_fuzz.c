@@ -59,7 +59,7 @@ struct echo {
         bool has_ended;
 };
 
-struct world {
+struct testbed {
         struct echo echoes[STREAMS_MAX];
         size_t echo_count;
         struct tunnel_incoming *waiting;
@@ -87,7 +87,7 @@ static void on_end(void *ctx, struct error *err)
 
 static const struct stream_events echo_events = { .on_read = on_read, .on_end = on_end };
 
-static void echo(struct world *w, struct stream *s)
+static void echo(struct testbed *w, struct stream *s)
 {
         if (w->echo_count == STREAMS_MAX) {
                 stream_close(s);
@@ -103,7 +103,7 @@ static void echo(struct world *w, struct stream *s)
 
 static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel_request *request)
 {
-        struct world *w = ctx;
+        struct testbed *w = ctx;
         char first = request->connection_id.ptr[0];
 
         insist(request->connection_id.len > 0);
@@ -121,7 +121,7 @@ static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel
 
 static void on_gone(void *ctx, struct tunnel_incoming *v)
 {
-        struct world *w = ctx;
+        struct testbed *w = ctx;
 
         insist(v == w->waiting);
         w->waiting = NULL;
@@ -130,7 +130,7 @@ static void on_gone(void *ctx, struct tunnel_incoming *v)
 
 static void on_tunnel_end(void *ctx, struct error *err)
 {
-        struct world *w = ctx;
+        struct testbed *w = ctx;
 
         insist(err != NULL);
         error_free(err);
@@ -141,7 +141,7 @@ static const struct tunnel_server_events agent_events = { on_connect, on_gone, o
 
 static void on_dialled(void *ctx, struct stream *s, struct error *err)
 {
-        struct world *w = ctx;
+        struct testbed *w = ctx;
 
         insist((s == NULL) != (err == NULL));
         w->done++;
@@ -158,7 +158,7 @@ static void turn(struct loop *l)
                 uv_run(&l->uv, UV_RUN_NOWAIT);
 }
 
-static void receive(struct loop *l, struct world *w, struct stream *s, const uint8_t *data, size_t size)
+static void receive(struct loop *l, struct testbed *w, struct stream *s, const uint8_t *data, size_t size)
 {
         size_t piece = data[0] >> 1 == 0 ? size : (size_t)(data[0] >> 1);
 
@@ -176,7 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", settings[] = "\0\0\0\x04\0\0\0\0\0";
         static struct loop loop;
         struct tunnel_request request = { .host_id = STR("7c1e"), .service = STR("ssh"), .kind = STR("node"), .connection_id = STR("conn"), .client_addr = STR("192.0.2.7:4") };
-        struct world w = { 0 };
+        struct testbed w = { 0 };
         size_t written = 0, dials = 0;
         struct tunnel_server *agent = NULL;
         struct tunnel *proxy = NULL;

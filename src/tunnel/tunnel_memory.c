@@ -20,9 +20,9 @@ struct error *tunnel_memory_open(struct tunnel_memory *m, struct budget *b, stru
         struct budget_holder *h = budget_hold(b, holder);
         size_t cost = tunnel_memory_cost(LIMIT_STREAM_WINDOW_FIRST);
 
-        if (!budget_take(h, cost)) {
+        if (!budget_reserve(h, cost)) {
                 budget_drop(h);
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the memory for connections is taken by those that are open"),
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the memory for connections is used by open connections"),
                                   "close connections that are not read from, or try again later");
         }
         *m = (struct tunnel_memory){ .holder = h, .window = LIMIT_STREAM_WINDOW_FIRST, .charged = cost };
@@ -34,7 +34,7 @@ bool tunnel_memory_may_grow(void *ctx, size_t window)
         struct tunnel_memory *m = ctx;
         size_t more = m->holder == NULL ? 0 : tunnel_memory_cost(window) - m->charged;
 
-        if (m->holder == NULL || !budget_take(m->holder, more))
+        if (m->holder == NULL || !budget_reserve(m->holder, more))
                 return false;
         m->charged += more;
         m->window = window;
@@ -54,7 +54,7 @@ struct splice *tunnel_splice(struct tunnel_memory *m, struct loop *l, struct str
 void tunnel_memory_close(struct tunnel_memory *m)
 {
         if (m->holder != NULL) {
-                budget_give(m->holder, m->charged);
+                budget_unreserve(m->holder, m->charged);
                 budget_drop(m->holder);
         }
         *m = (struct tunnel_memory){ 0 };

@@ -476,7 +476,7 @@ struct h2_options tunnel_h2_options(bool is_server)
                 .is_server = is_server,
                 .max_streams = is_server ? LIMIT_TUNNEL_STREAMS : 0,
                 .resets = { .burst = LIMIT_RESET_BURST_KNOWN, .per_second = LIMIT_RESET_PER_SECOND_KNOWN },
-                .noise = { .burst = LIMIT_TUNNEL_CONTROL_BURST, .per_second = LIMIT_TUNNEL_CONTROL_PER_SECOND },
+                .control_frames = { .burst = LIMIT_TUNNEL_CONTROL_BURST, .per_second = LIMIT_TUNNEL_CONTROL_PER_SECOND },
                 .is_kept_alive = true,
                 .stream_window = LIMIT_STREAM_WINDOW_FIRST,
         };

@@ -143,7 +143,7 @@ static void a_paused_reader_stalls_no_other_stream(void **state UNUSED)
         pair_up(&r, &proxy, &agent);
         stream_write(slow_agent.stream, big);
         run_a_while(&r.loop);
-        /* What the window holds is under way, and no more. */
+        /* The bytes in flight fill the window, and no more. */
         assert_true(stream_pending(slow_agent.stream) >= big.len - LIMIT_TUNNEL_WINDOW);
         assert_int_equal(slow_proxy.received.len, 0);
         stream_read(proxy.stream, true);
@@ -163,7 +163,7 @@ static void a_paused_reader_stalls_no_other_stream(void **state UNUSED)
         rig_release(&r);
 }
 
-static void who_never_read_holds_a_first_window(void **state UNUSED)
+static void a_stream_without_reads_holds_a_first_window(void **state UNUSED)
 {
         struct rig r;
         struct ear proxy, agent;
@@ -179,7 +179,7 @@ static void who_never_read_holds_a_first_window(void **state UNUSED)
         rig_release(&r);
 }
 
-/* Reads for a while, so that its window grows as far as it may, and then no more: what is under way to it then. */
+/* Reads until its window is as large as permitted, then stops. Returns the bytes in flight to it then. */
 static size_t under_way_to(struct rig *r, struct tunnel_memory *m, struct ear *proxy, struct ear *agent)
 {
         struct str big = pattern(8 * MiB);
@@ -343,7 +343,7 @@ static void carries_thousands_of_streams(void **state UNUSED)
 
 /* ---- ends --------------------------------------------------------------------------------------------------------- */
 
-static void what_was_written_before_a_close_arrives(void **state UNUSED)
+static void bytes_written_before_a_close_arrive(void **state UNUSED)
 {
         struct rig r;
         struct ear proxy, agent;
@@ -382,7 +382,7 @@ static void a_closed_stream_waits_for_its_reader_then_breaks(void **state UNUSED
         rig_release(&r);
 }
 
-static void a_writer_whose_reader_is_gone_is_not_left_waiting(void **state UNUSED)
+static void a_writer_does_not_wait_for_a_closed_reader(void **state UNUSED)
 {
         struct rig r;
         struct ear proxy, agent;
@@ -400,7 +400,7 @@ static void a_writer_whose_reader_is_gone_is_not_left_waiting(void **state UNUSE
         rig_release(&r);
 }
 
-static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
+static void a_lost_tunnel_breaks_its_streams(void **state UNUSED)
 {
         struct rig r;
         struct ear reading_proxy, reading_agent, paused_proxy, paused_agent;
@@ -440,7 +440,7 @@ static void a_lost_tunnel_breaks_what_is_in_it(void **state UNUSED)
         rig_release(&r);
 }
 
-static void a_stream_that_broke_before_anyone_listened_tells_later(void **state UNUSED)
+static void a_stream_that_broke_early_reports_it_to_its_later_owner(void **state UNUSED)
 {
         struct rig r;
         struct call c;
@@ -463,7 +463,7 @@ static void a_stream_that_broke_before_anyone_listened_tells_later(void **state 
         rig_release(&r);
 }
 
-static void what_has_come_is_read_even_when_the_stream_is_over(void **state UNUSED)
+static void received_bytes_are_read_even_after_the_stream_ended(void **state UNUSED)
 {
         struct rig r;
         struct ear proxy, agent;
@@ -504,7 +504,7 @@ static void owners_may_let_go_inside_of_events(void **state UNUSED)
         rig_release(&r);
 }
 
-static void a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new(void **state UNUSED)
+static void a_drained_tunnel_keeps_its_streams_and_accepts_no_new_one(void **state UNUSED)
 {
         struct rig r;
         struct ear proxy, agent;
@@ -561,21 +561,21 @@ int main(void)
                 cmocka_unit_test(a_cancelled_dial_ends_once_at_both_ends),
                 cmocka_unit_test(an_answer_may_take_its_time),
                 cmocka_unit_test(a_paused_reader_stalls_no_other_stream),
-                cmocka_unit_test(who_never_read_holds_a_first_window),
+                cmocka_unit_test(a_stream_without_reads_holds_a_first_window),
                 cmocka_unit_test(windows_grow_as_far_as_the_budget_has_room),
                 cmocka_unit_test(a_stream_is_refused_when_no_first_window_is_there),
                 cmocka_unit_test(the_products_of_the_limits_hold),
                 cmocka_unit_test(a_reader_may_pause_in_the_middle),
                 cmocka_unit_test(streams_share_the_line_fairly),
                 cmocka_unit_test(carries_thousands_of_streams),
-                cmocka_unit_test(what_was_written_before_a_close_arrives),
+                cmocka_unit_test(bytes_written_before_a_close_arrive),
                 cmocka_unit_test(a_closed_stream_waits_for_its_reader_then_breaks),
-                cmocka_unit_test(a_writer_whose_reader_is_gone_is_not_left_waiting),
-                cmocka_unit_test(a_lost_tunnel_breaks_what_is_in_it),
-                cmocka_unit_test(a_stream_that_broke_before_anyone_listened_tells_later),
-                cmocka_unit_test(what_has_come_is_read_even_when_the_stream_is_over),
+                cmocka_unit_test(a_writer_does_not_wait_for_a_closed_reader),
+                cmocka_unit_test(a_lost_tunnel_breaks_its_streams),
+                cmocka_unit_test(a_stream_that_broke_early_reports_it_to_its_later_owner),
+                cmocka_unit_test(received_bytes_are_read_even_after_the_stream_ended),
                 cmocka_unit_test(owners_may_let_go_inside_of_events),
-                cmocka_unit_test(a_drained_tunnel_keeps_what_is_open_and_takes_nothing_new),
+                cmocka_unit_test(a_drained_tunnel_keeps_its_streams_and_accepts_no_new_one),
                 cmocka_unit_test(pings_keep_a_tunnel_and_find_a_dead_one),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

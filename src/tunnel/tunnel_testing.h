@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixture for tests of tunnels: both ends of a tunnel on a loop whose clock the test sets, with an agent whose answer
- * the test chooses.
+ * Fixture for tests of tunnels: both ends of a tunnel on a loop with a clock that the test sets, with an agent that
+ * answers as the test defines.
  */
 #ifndef TUNNEL_TUNNEL_TESTING_H
 #define TUNNEL_TUNNEL_TESTING_H
@@ -12,7 +12,7 @@
 
 enum { INCOMING_STREAMS_MAX = 2000 };
 
-/* What the agent does with an incoming stream. */
+/* The agent's reaction to an incoming stream. */
 enum manner { ACCEPTS, REFUSES, WAITS };
 
 /* A tunnel and the recorded events of its ends. */

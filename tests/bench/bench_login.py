@@ -48,7 +48,7 @@ def logins_ms(users):
 
 
 class Recordings:
-    """Terminal sessions that print what is written into their pipes, once a second each."""
+    """Terminal sessions that print the bytes written into their pipes, once a second each."""
 
     def __init__(self, user, count, directory):
         self.pipes, self.programs, self.over = [], [], threading.Event()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine in namespaces: systemd as its first process, on this machine's files with a layer of its own above them.
 
-It has mounts, processes, control groups, a host name and IPC of its own; what it writes lies in memory and is gone with it.
+It has mounts, processes, control groups, a host name and IPC of its own; its writes go to memory and are lost with it.
 The network is this machine's, so that a cluster outside can be joined.
 """
 import contextlib
@@ -15,7 +15,7 @@ from harness import clean_env, wait_until
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
-# What would touch hardware, the kernel's settings, or the network; and what this machine happens to have installed.
+# Units that access hardware, the kernel's settings or the network, and units that only this machine has.
 MASKED = """systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-modules-load.service
 systemd-sysctl.service systemd-remount-fs.service systemd-pstore.service systemd-timesyncd.service systemd-random-seed.service
 systemd-journald-audit.socket systemd-journal-flush.service systemd-update-utmp.service systemd-sysusers.service systemd-binfmt.service

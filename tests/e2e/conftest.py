@@ -2,7 +2,7 @@
 """Fixtures: `aws` (the stand-in), `cluster` (auth and proxy, running), and hosts that join it.
 
 The programs come from $CTELEPORT_BUILD (default: build/ beside the project's meson.build). Everything
-listens on loopback, on ports the kernel picks, and is gone after the test.
+listens on loopback, on ports the kernel picks, and ends with the test.
 """
 import os
 import pathlib
@@ -96,7 +96,7 @@ def account(accounts):
 
 @pytest.fixture
 def access(make_cluster, aws, programs):
-    """A cluster with one joined node, web-1, whose programs every account may run."""
+    """A cluster with one joined node, web-1, with programs that every account may run."""
     cluster = make_cluster(build=programs)
     cluster.create(iam_token())
     cluster.node_env = aws.identity()

@@ -54,7 +54,7 @@ class FakeAuth:
         self.server.stop(0)
 
     def service(self, call):
-        """The handler of a method, as grpcio asks for it; None: UNIMPLEMENTED."""
+        """The handler of a method for grpcio; None: UNIMPLEMENTED."""
         if call.method != JOIN:
             return None
         j = messages().join
@@ -93,8 +93,8 @@ class OneService(FakeAuth):
 class Certifier(OneService):
     """
     Leads a host through a join without passing any of it on: has the host's keys certified by `source`, a real cluster, by
-    a proof with AWS credentials of its own (a host's proof is good on the host's connection only) or a secret token, and
-    answers with what `alter` makes of that.
+    a proof with AWS credentials of its own (a host's proof is valid on the host's connection only) or a secret token,
+    and answers with the result of `alter`.
     """
 
     def __init__(self, source, env, alter=lambda certificates: None, is_old=False, secret=None, **certificate):
@@ -145,8 +145,7 @@ class CapturedProxy(Certifier):
 
 class Relay(OneService):
     """
-    Somebody whom a host takes for the cluster: passes the challenge of the real one on, and answers it with the host's
-    proof. `keys`: to be certified instead of the host's; `name`: instead of the host's.
+    A man in the middle: forwards the challenge of the real cluster to the host, and answers it with the host's proof. `keys`: to be certified instead of the host's; `name`: instead of the host's.
     """
 
     def __init__(self, cluster, key, chain, via="auth", keys=None, name=None, is_old=False):
@@ -155,7 +154,7 @@ class Relay(OneService):
         self.outcome = queue.SimpleQueue()  # certificates, or how auth refused them
 
     def ended(self, stream, context):
-        """Takes what the cluster makes of the proof."""
+        """Receives the cluster's answer to the proof."""
         try:
             self.outcome.put(stream.receive())
         except grpc.RpcError as refused:

@@ -48,7 +48,7 @@ def clean_env(**extra):
 
 
 class Process:
-    """A program whose stderr is kept in a file and can be waited on line by line."""
+    """A program with its stderr in a file; tests wait for its lines."""
 
     def __init__(self, args, log, env=None, cwd=None):
         self.log_path = pathlib.Path(log)
@@ -70,11 +70,11 @@ class Process:
             return f.read().decode(errors="replace")
 
     def mark(self):
-        """From here on wait_for looks at what comes next only."""
+        """From here on wait_for considers later lines only."""
         self.position = self.log_path.stat().st_size
 
     def wait_for(self, pattern, timeout=TIMEOUT):
-        """The match of pattern in what was logged since the last mark."""
+        """The match of pattern in the lines logged since the last mark."""
         deadline = time.monotonic() + timeout
         while True:
             match = re.search(pattern, self.new_text())
@@ -104,7 +104,7 @@ class Process:
         return found
 
     def stop(self, sig=signal.SIGTERM, timeout=15):
-        """Asks it to end and returns its exit code; a process that does not end is a failure."""
+        """Sends SIGTERM and returns the exit code; a process that does not end is a failure."""
         if self.popen.poll() is None:
             self.popen.send_signal(sig)
         try:
@@ -120,7 +120,7 @@ class Process:
 
 
 def wait_until(check, what, timeout=TIMEOUT):
-    """The first true value of check(); asked again until then."""
+    """The first true value of check(), which is repeated until then."""
     deadline = time.monotonic() + timeout
     while True:
         value = check()

@@ -182,7 +182,7 @@ class Stream:
         return next(self.call)
 
     def refusal(self):
-        """The error that ends the stream; whatever comes before it must not be certificates."""
+        """The error that ends the stream; no certificates may precede it."""
         try:
             for message in self.call:
                 assert message.WhichOneof("payload") != "result" if message.DESCRIPTOR.name == "JoinResponse" else not message.HasField("certs")
@@ -300,7 +300,7 @@ class Keys:
 
 
 class Identity:
-    """What a join gave: verified to be for these keys and by these CAs."""
+    """The certificates of a join, verified for these keys and CAs."""
 
     def __init__(self, keys, tls_cert, tls_cas, ssh_cert, ssh_cas):
         self.cert = tls_cert

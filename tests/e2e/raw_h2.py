@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 frame by frame, for what no well-behaved library would send."""
+"""HTTP/2 frame by frame, for frames that no well-behaved library sends."""
 import struct
 
 from join_client import JOIN, tls_connect

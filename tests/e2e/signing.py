@@ -26,8 +26,8 @@ def write_request(headers):
 
 def sign(env, challenge, signed=None, unsigned=None, region="us-east-1", host=US_EAST, late_by=0):
     """
-    The serialized request with the challenge. signed and unsigned are further headers; without any it is what
-    botocore sends. late_by: seconds by which the signer's clock is behind.
+    The serialized request with the challenge. signed and unsigned are further headers; without any it equals the
+    request of botocore. late_by: seconds by which the signer's clock is behind.
     """
     if signed is None:
         signed = {"Accept": "application/json", "Content-Type": FORM}

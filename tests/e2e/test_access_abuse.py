@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users, nodes and unauthenticated peers that try what is not allowed."""
+"""Users, nodes and unauthenticated peers that try forbidden actions."""
 import pathlib
 import re
 import socket
@@ -26,7 +26,7 @@ def logged_in(access, invite, login):
 
 @pytest.fixture
 def eager(accounts, tmp_path_factory):
-    """An account whose shell reads a file beneath HOME whatever it is started for, as csh does."""
+    """An account with a shell that always reads a file beneath HOME, as csh does."""
     shell = pathlib.Path("/var/tmp/ct-eager-sh")
     shell.write_text('#!/bin/sh\n[ -r "$HOME/.eagerrc" ] && . "$HOME/.eagerrc"\nexec /bin/sh "$@"\n')
     shell.chmod(0o755)
@@ -54,7 +54,7 @@ def test_an_imitated_sftp_server_is_audited_as_a_command(access, invite, account
 
 
 def words_of(program):
-    """The command lines of the processes that run this word of teleport's."""
+    """The command lines of the processes that run this subcommand of teleport."""
     lines = [line.read_bytes().decode(errors="replace") for line in pathlib.Path("/proc").glob("[0-9]*/cmdline") if line.exists()]
     return [line.split("\0") for line in lines if f"\0{program}\0" in line]
 
@@ -98,7 +98,7 @@ def test_a_connection_that_only_forwards_is_ended_by_a_lock(access, alice):
 
 
 def at_the_listener(access, protocol, certificate, key, request=b""):
-    """What the proxy sends to a client with this certificate: "" when it sends nothing and closes."""
+    """The proxy's answer to a client with this certificate: "" when it closes without one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([protocol])

@@ -73,7 +73,7 @@ def test_botocore_finds_the_signature_of_a_host_good(cluster, aws, token):
         verify(aws, changed)
 
 
-# ---- what other clients sign ------------------------------------------------------------------------------
+# ---- requests of other clients ------------------------------------------------------------------------------
 
 SDK = {"Amz-Sdk-Invocation-Id": str(uuid.UUID(int=1 << 64)), "Amz-Sdk-Request": "attempt=1; max=3"}
 LENGTH = {"Content-Length": str(len(BODY))}

@@ -33,7 +33,7 @@ def logrotate_example():
 
 
 class Booted:
-    """A cluster, a machine with an agent under systemd, and a user who may log in there."""
+    """A cluster, a machine with an agent under systemd, and a user with access to it."""
 
     def __init__(self, build, aws, directory):
         self.cluster = Cluster(build, aws, directory / "cluster")

@@ -61,7 +61,7 @@ def test_an_aws_credential_error_is_not_reported_as_token_error(shared, env):
 
 
 def test_a_credential_process_ends_with_the_join_that_needed_it(shared, tmp_path):
-    """It waits for ever: when its host stops, it goes too."""
+    """It waits for ever, and ends with its host."""
     pid_file = tmp_path / "pid"
     program = tmp_path / "wait"
     program.write_text(f"#!/bin/sh\necho $$ > {pid_file}.new && mv {pid_file}.new {pid_file}\nexec sleep 1000\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node's root processes hold and believe: the supervisor and sshd, with `instance` and peers against them."""
+"""The root processes of a node, the supervisor and sshd, against a hostile `instance` and hostile peers."""
 import os
 import pathlib
 import re

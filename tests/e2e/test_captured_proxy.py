@@ -14,7 +14,7 @@ ADMIN, HOSTS, SESSIONS = "/cteleport.v1.AdminService/", "/cteleport.v1.HostServi
 
 @pytest.fixture(scope="module")
 def shared(build, aws_process, tmp_path_factory):
-    """A cluster with a node of whose names and rights the proxy would like to have some."""
+    """A cluster with a node; the captured proxy tries to obtain names and rights of the node."""
     aws_process.reset()
     cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("captured") / "cluster").start()
     cluster.create(iam_token())

@@ -88,7 +88,7 @@ def der(thing):
 
 
 class Authority:
-    """A host CA with its own Auth Service; what the latter's word looks like."""
+    """A host CA with its own Auth Service, and the permits of that service."""
 
     def __init__(self):
         self.ca_key, self.key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -144,7 +144,7 @@ class CapturedSsh:
         self.asked = messages().session.HelperUp.FromString(self.peer.recv(size, socket.MSG_WAITALL)).authorize
 
     def answer(self, answer):
-        """What sshd and its log get: (code, stdout, stderr)."""
+        """The result for sshd and its log: (code, stdout, stderr)."""
         down = answer if isinstance(answer, bytes) else frame(messages().session.HelperDown(permit=answer))
         self.peer.sendall(down)
         out, err = self.sshds.communicate(timeout=30)
@@ -162,7 +162,7 @@ def authority():
 
 @pytest.fixture
 def captured(programs, authority, account):
-    """captured(*arguments): a program of sshd's that asks us."""
+    """captured(*arguments): a program of sshd that sends requests to the test."""
     return lambda *more: CapturedSsh(programs, account.pw_name, f"--host={HOST}", f"--ca={authority.pin}", *more)
 
 
@@ -225,7 +225,7 @@ def test_no_text_of_a_captured_ssh_process_reaches_sshd(captured):
     lines = evil.encode()
     old = b"\x0a" + bytes([len(lines) + 2]) + b"\x0a" + bytes([len(lines)]) + lines  # principals { lines }
     answers = [struct.pack(">I", len(old)) + old, frame(s.HelperDown(refusal=s.Refusal(text=evil))), frame(s.HelperDown(end=s.End(text=evil))),
-               frame(s.HelperDown(notice=s.Notice(text=evil))), frame(s.HelperDown(go=s.Go(user=evil))), b"\xff\xff\xff\xff", b"\0\0\0\1\xff"]
+               frame(s.HelperDown(notice=s.Notice(text=evil))), frame(s.HelperDown(approval=s.Approval(user=evil))), b"\xff\xff\xff\xff", b"\0\0\0\1\xff"]
     for answer in answers:
         assert "cert-authority" not in refused(captured().answer(answer))
 
@@ -234,7 +234,7 @@ POLL = ("7", "271", "73")  # poll, ppoll of x86-64; ppoll of arm64
 
 
 def test_ssh_authorize_is_sandboxed_before_it_reads_an_answer(captured, authority):
-    """It prepares itself while the answer is on its way, and reads nothing before it has finished."""
+    """It prepares itself while it waits for the answer, and reads nothing before it is prepared."""
     helper = captured()
 
     def status():

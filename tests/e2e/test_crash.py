@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of any process at any moment of a join; ends that are asked for."""
+"""kill -9 of any process at any moment of a join, and orderly ends."""
 import contextlib
 import itertools
 import json
@@ -62,7 +62,7 @@ def assert_events_are_whole(cluster):
 
 
 class Joiner(threading.Thread):
-    """A host that forgets who it is as soon as it has joined, again and again."""
+    """A host that loses its identity after each join, repeatedly."""
 
     def __init__(self, host):
         super().__init__(daemon=True)

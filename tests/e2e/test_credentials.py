@@ -16,7 +16,7 @@ ASSUMED_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/app/session"
 
 
 class Place:
-    """A home directory, an environment and AWS around them; two programs look for credentials there."""
+    """A home directory, an environment and AWS around them; two programs search for credentials there."""
 
     def __init__(self, build, aws, directory):
         self.build, self.aws, self.home = build, aws, directory
@@ -57,7 +57,7 @@ class Place:
         self.aws.write()
 
     def ours(self):
-        """(exit code, the JSON); on the way: no secret is ever printed."""
+        """(exit code, the JSON); also checks that no secret is printed."""
         done = subprocess.run([program(self.build, "teleport"), "aws", "identity", "--format=json"], env=clean_env(**self.env),
                               capture_output=True, text=True, timeout=60)
         for entry in self.aws.state["keys"].values():
@@ -302,7 +302,7 @@ def test_we_and_botocore_find_the_same_credentials(place, monkeypatch, arrange, 
     assert (found["access_key_id"], found["region"]) == (theirs, region)
     assert source in found["source"]
     assert found["error"] is None
-    assert "gave credentials" in found["tried"][-1]["outcome"]
+    assert "returned credentials" in found["tried"][-1]["outcome"]
 
 
 def test_a_token_file_opens_the_container_endpoint(place):
@@ -337,7 +337,7 @@ def a_process_that_fails(p):
     p.config("[default]\ncredential_process = /bin/false\n")
 
 
-def a_process_that_prints_rubbish(p):
+def a_process_that_prints_garbage(p):
     p.config("[default]\ncredential_process = /bin/echo hello\n")
 
 
@@ -381,7 +381,7 @@ def a_config_file_that_is_none(p):
 
 BROKEN = [
     (half_an_environment, "AWS_SECRET_ACCESS_KEY is not"), (no_such_profile, "'prdo'"), (half_a_profile, "aws_secret_access_key"),
-    (a_process_that_fails, "credential_process"), (a_process_that_prints_rubbish, "credential_process"),
+    (a_process_that_fails, "credential_process"), (a_process_that_prints_garbage, "credential_process"),
     (a_process_that_prints_version_2, "Version"), (profiles_in_a_circle, "profile"), (a_source_profile_that_is_not_there, "'nobody'"),
     (a_role_that_sts_refuses, "AccessDenied"), (a_web_identity_without_its_file, "/nonexistent/token"),
     (a_web_identity_that_sts_refuses, "InvalidIdentityToken"), (a_container_far_away, "192.0.2.1"),
@@ -391,7 +391,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("arrange, says", BROKEN, ids=[arrange.__name__ for arrange, _ in BROKEN])
 def test_a_broken_source_is_an_error_as_in_botocore(place, monkeypatch, arrange, says):
-    place.imds()  # would have credentials, if anybody came that far
+    place.imds()  # has credentials, but the chain must end before this source
     arrange(place)
     code, found = place.ours()
     assert code == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets a certificate, for what, and for how long it is worth something."""
+"""The decision about certificates: the identity that gets one, its names, and its validity."""
 import datetime
 import os
 import stat
@@ -23,7 +23,7 @@ ANY_WEB = f"arn:aws:sts::{ACCOUNT}:assumed-role/web/*"
 
 
 def proven(peer, env, between=lambda: None, **begin):
-    """A stream whose proof is on its way; `between` happens after the challenge was given."""
+    """A stream with a pending proof; `between` runs after the challenge was received."""
     stream = peer.join()
     challenge = stream.challenge(**begin)
     between()
@@ -232,7 +232,7 @@ def test_a_proxy_sets_a_hosts_address_not_its_name(cluster, aws):
         assert passed_on("203.0.113.9:1", "203.0.113.9").receive().challenge
 
 
-# ---- names belong to who took them last (N2) ---------------------------------------------------------------------------
+# ---- names belong to their last holder (N2) ---------------------------------------------------------------------------
 
 DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0123456789abcdef0"
 
@@ -325,7 +325,7 @@ def test_a_certificate_by_another_ca_opens_nothing(cluster, role):
 # ---- the end of a host ------------------------------------------------------------------------------------------------
 
 def presence(peer):
-    """An open Presence stream whose greeting was answered."""
+    """An open Presence stream after its hello was answered."""
     api = messages().api
     stream = peer.stream("/cteleport.v1.HostService/Presence", api.PresenceDown)
     stream.send(api.PresenceUp(hello=api.PresenceUp.Hello(hostname="web-1", version="16.4.7", services=["Node"], process_nonce="0123456789abcdef")))
@@ -352,7 +352,7 @@ def test_a_removed_host_is_disconnected_and_its_certificate_refused(cluster, aws
     with Peer(cluster, identity=identity) as again:
         for path in methods("AdminService", "HostService"):
             assert again.status(path) == Code.UNAUTHENTICATED, path
-        join(again, aws.identity())  # it may join like anybody
+        join(again, aws.identity())  # it may join like any other host
 
 
 def test_the_administrators_socket_is_for_root_and_the_owner(cluster):

@@ -167,7 +167,7 @@ def small_disk(tmp_path):
 
 
 def test_a_users_loop_leaves_the_disk_to_administrators(small_disk, make_cluster, aws, programs, invite, account):
-    """Sessions in a loop end when a twentieth of the disk is left; so do joins. Who administers goes on."""
+    """Sessions in a loop end when a twentieth of the disk is left; so do joins. Administrators can continue."""
     cluster = make_cluster(build=programs, disk=small_disk)
     cluster.create(iam_token())
     cluster.join("web-1", env=aws.identity(), ssh={}).wait_reachable()

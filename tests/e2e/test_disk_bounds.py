@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bounds the disk of the Auth Service: docs/guide/disk.md."""
+"""The bounds of the Auth Service's disk use: docs/guide/disk.md."""
 import gzip
 import json
 import pathlib

@@ -27,17 +27,17 @@ def run(build, tmp_path):
 
 
 @pytest.mark.parametrize("line, what, hint", [
-    ("tsh kube ls", "'tsh kube' is a command of Teleport that this release does not have", "SSH is what this release serves; the commands are listed by: tsh help"),
-    ("tsh proxy db x", "'tsh proxy db' is a command of Teleport that this release does not have", "SSH is what this release serves; the commands are listed by: tsh help"),
+    ("tsh kube ls", "'tsh kube' is a command of Teleport that this release does not have", "this release serves SSH only; the commands are listed by: tsh help"),
+    ("tsh proxy db x", "'tsh proxy db' is a command of Teleport that this release does not have", "this release serves SSH only; the commands are listed by: tsh help"),
     ("tsh join x", "'tsh join' is a command of Teleport that this release does not have",
      "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`; the commands are listed by: tsh help"),
     ("tctl nodes add", "'tctl nodes add' is a command of Teleport that this release does not have",
      "make a token for the new host: tctl tokens add --type=node; the commands are listed by: tctl help"),
     ("tctl acl ls", "'tctl acl' is a command of Teleport that this release does not have",
      "there are no access lists; roles are given by: tctl users update NAME --set-roles=ROLES; the commands are listed by: tctl help"),
-    ("teleport db start", "'teleport db' is a command of Teleport that this release does not have", "SSH is what this release serves; the commands are listed by: teleport help"),
+    ("teleport db start", "'teleport db' is a command of Teleport that this release does not have", "this release serves SSH only; the commands are listed by: teleport help"),
     ("teleport start --bootstrap=x", "--bootstrap is not supported", "create the resources when the cluster runs: tctl create -f FILE"),
-    ("tctl users add bob --roles=access --db-users=x", "--db-users is not supported", "SSH is what this release serves"),
+    ("tctl users add bob --roles=access --db-users=x", "--db-users is not supported", "this release serves SSH only"),
     ("tsh lgoin", "unknown command 'lgoin'", "did you mean: tsh login"),
     ("tsh jion", "unknown command 'jion'", "the commands are listed by: tsh help"),
     ("tctl sl", "unknown command 'sl'", "the commands are listed by: tctl help"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files as Teleport's own tools print them load here, and what ours print has the forms that they read."""
+"""Files printed by Teleport's own tools load here, and the output of our tools has the forms that they read."""
 import subprocess
 
 import pytest

@@ -50,7 +50,7 @@ def memory(cluster):
 
 @pytest.fixture
 def others_join(target, aws):
-    """At the end of each flood: the same processes are there, not much larger, and a host joins by each way."""
+    """At the end of each flood: the same processes run, not much larger, and a host joins by each route."""
     before, pids = memory(target), target.process.children()
 
     def check():
@@ -59,7 +59,7 @@ def others_join(target, aws):
                 join(peer, aws.identity())
         after = memory(target)
         assert target.process.children() == pids, "a process died"
-        limit = MEMORY if "sanitizer build" not in target.process.text() else 10 * MEMORY  # it keeps what was freed
+        limit = MEMORY if "sanitizer build" not in target.process.text() else 10 * MEMORY  # it keeps freed memory
         assert all(after[name] - before[name] < limit for name in before), (before, after)
 
     return check
@@ -199,7 +199,7 @@ AUTH_INSIDE = {"server_name": "example.test".encode().hex() + ".teleport.cluster
 def test_passed_connections_count_by_their_client(target, others_join):
     with contextlib.ExitStack() as stack:
         passed = [stack.enter_context(Raw(target.proxy_addr, "127.0.0.60", **AUTH_INSIDE)) for _ in range(PER_SOURCE)]
-        with pytest.raises(OSError):  # by way of the proxy …
+        with pytest.raises(OSError):  # through the proxy …
             tls_connect(target.proxy_addr, "127.0.0.60", **AUTH_INSIDE)
         direct, = silent_connections(stack, target.auth_addr, ["127.0.0.60"])
         assert gone([direct], 5)  # … and beside it
@@ -209,7 +209,7 @@ def test_passed_connections_count_by_their_client(target, others_join):
 
 
 def test_passed_connections_wait_in_the_kernel(target, others_join):
-    """What their clients send and auth does not read: the proxy holds a piece of each."""
+    """Bytes that clients send and auth does not read: the proxy buffers a piece of each connection."""
     with contextlib.ExitStack() as stack:
         passed = [stack.enter_context(Raw(target.proxy_addr, f"127.0.4.{n % 3}", **AUTH_INSIDE)) for n in range(PER_SOURCE)]
         auth = target.process.children()["auth"]
@@ -241,7 +241,7 @@ def test_only_a_proxy_sets_the_source_of_a_connection(target, others_join):
 
 @contextlib.contextmanager
 def network_namespace(*commands):
-    """What begins meanwhile has a network of its own."""
+    """Processes that start meanwhile have a network of their own."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/ns/net", encoding="ascii") as before:
         assert libc.unshare(0x40000000) == 0, os.strerror(ctypes.get_errno())  # CLONE_NEWNET

@@ -189,14 +189,14 @@ def test_a_silent_host_of_the_older_service_is_refused(auth):
 
 
 @pytest.mark.parametrize("via", ["auth", "proxy"])
-@pytest.mark.parametrize("steps,state", [(("init",), "want params"), (("init", "params"), "want proof"), (("init", "params", "proof"), "ask sts")])
+@pytest.mark.parametrize("steps,state", [(("init",), "await params"), (("init", "params"), "await proof"), (("init", "params", "proof"), "query sts")])
 def test_a_host_that_disconnects_is_audited_with_its_step(shared, aws, env, via, steps, state):
     aws.sts_mode("slow", seconds=0.3)
     before = len(shared.events("instance.join"))
     with Peer(shared, via) as peer:
         stream = peer.join()
         walk(stream, env, *steps)
-        if state == "ask sts":
+        if state == "query sts":
             wait_until(aws.requests, "the question has reached STS")
         stream.call.cancel()
         event = wait_until(lambda: shared.events("instance.join")[before:], "the abort is audited")[0]
@@ -486,7 +486,7 @@ def test_a_bad_ssh_key_is_not_certified(auth, kind):
 
 
 def test_a_good_host_still_joins_after_all_that(make_cluster, aws):
-    """The refusals above left the shared cluster as it was; here they come between two joins of one connection."""
+    """The refusals above left the shared cluster unchanged; here they occur between two joins of one connection."""
     cluster = make_cluster()
     cluster.create(iam_token())
     with Peer(cluster) as peer:

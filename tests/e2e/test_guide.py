@@ -42,12 +42,12 @@ class Machine:
         return said
 
     def logged(self):
-        """What the service has written so far; nothing while the shell has not opened its log yet."""
+        """The output of the service so far; empty while the shell has not opened its log yet."""
         log = self.dir / "log"
         return log.read_text() if log.exists() else ""
 
     def systemctl(self, *words):
-        """What systemd does with the unit."""
+        """Acts as systemd for the unit."""
         if words == ("daemon-reload",):
             return
         assert words == ("enable", "--now", "teleport")

@@ -22,7 +22,7 @@ def copy(source, target):
 
 
 class HttpProxy(socketserver.ThreadingTCPServer):
-    """Knows CONNECT to NAME; remembers what was asked and by whom."""
+    """Serves CONNECT to NAME; records the requests and their users."""
     allow_reuse_address = daemon_threads = True
 
     def __init__(self, target, status="200 Connection established"):

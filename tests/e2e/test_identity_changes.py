@@ -21,7 +21,7 @@ from users import User, invite_url
 
 @pytest.fixture(scope="module")
 def place(build, aws_process, programs, tmp_path_factory):
-    """A cluster and a user who may log in to its nodes."""
+    """A cluster and a user with access to its nodes."""
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("identity") / "cluster", auth={"host_cert_ttl": "20s"}).start()
     words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
     cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("home")).accept(invite_url(words))
@@ -76,7 +76,7 @@ def test_a_removed_agent_is_reached_under_its_new_id(place, aws):
     host.stop()
 
 
-def test_an_agent_whose_token_is_back_is_reached(place, aws):
+def test_an_agent_with_a_restored_token_is_reached(place, aws):
     host = node(place, aws, "token-back")
     place.tctl("rm", "token/token-back")
     place.tctl("rm", f"node/{host.host_id}")
@@ -235,7 +235,7 @@ class Liar(FakeAuth):
 
 
 def test_a_host_that_refuses_a_certificate_keeps_its_identity(place, aws):
-    """It asks again after a while, and does not join again."""
+    """It repeats the request after a while, and does not join again."""
     place.create(iam_token("lied-to"))
     host = place.join("lied-to", env=aws.identity(arn("lied-to")), token="lied-to", via="auth")
     before = host.host_id

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stored data and peers decide is bounded: no size and no record of theirs ends a service."""
+"""Sizes that stored data and peers decide are bounded: no such size and no such record ends a service."""
 import contextlib
 import os
 import pathlib
@@ -56,7 +56,7 @@ GARBAGE = b"\xff\xff\xff\xff\x0f\x00\x80"
 
 
 def damage(db, key, value=GARBAGE):
-    """A value that nothing can read under a key, whose checksum fits."""
+    """An unreadable value with a valid checksum under a key."""
     revision, expires = db.execute("SELECT revision, expires FROM item WHERE key = ?", (key,)).fetchone() or (
         db.execute("SELECT min(revision) FROM item").fetchone()[0], 0)
     db.execute("INSERT INTO item (key, value, revision, expires, checksum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
@@ -95,7 +95,7 @@ def test_a_record_that_cannot_be_read_ends_nothing(access, invite):
     assert alice.tsh("ssh", "root@web-1", "echo", "alive").out == "alive\n"
     log = access.process.text()
     assert "A stored record cannot be read" in log and "/roles/ops" in log and "BUG" not in log
-    access.create(role("ops", EVERYWHERE))  # what cannot be read is replaced, or removed
+    access.create(role("ops", EVERYWHERE))  # an unreadable record can be replaced or removed
     assert "ops" in [r["metadata"]["name"] for r in access.json("get", "roles")]
     assert f'role "{other.decode()}" has been deleted' in access.tctl("rm", f"role/{other.decode()}").out
 
@@ -158,7 +158,7 @@ def resident(pid):
 
 
 def dial(cluster, context, name):
-    """A user's connection to a node, answered with 200; little of what comes is read."""
+    """A user's connection to a node, answered with 200; the client reads little."""
     host, port = cluster.proxy_addr.rsplit(":", 1)
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -173,7 +173,7 @@ def dial(cluster, context, name):
 
 def test_unread_streams_take_no_more_than_their_windows(make_cluster, aws, invite, tmp_path):
     streams = 40
-    # AddressSanitizer keeps what was freed: it must not count as taken.
+    # AddressSanitizer keeps freed memory, which must not count as used.
     cluster = make_cluster(env={"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"})
     cluster.create(iam_token())
     alice = invite(cluster, "alice")

@@ -35,7 +35,7 @@ MADE_AGAIN = {
     "proc/status.json spool lock backend/lock auth.sock": None,
 }
 
-# Of an agent: whether it stays who it is.
+# Of an agent: whether it keeps its identity.
 OF_AGENTS = {
     "host_uuid": True, "proc/ids/node.json": True, "proc/ssh": True, "proc/status.json spool lock": True,
     "proc": False, "proc/ids/instance.json": False, "host_uuid proc": False,
@@ -58,7 +58,7 @@ def tree(data_dir, *names):
 
 @pytest.fixture(scope="module")
 def place(build, aws_process, programs, tmp_path_factory):
-    """A cluster that is a node as well, a user who may log in there, and a copy of its data directory."""
+    """A cluster that is a node as well, a user with access to it, and a copy of its data directory."""
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("lost") / "cluster", ssh=True).start()
     cluster.create(iam_token())
     words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
@@ -158,7 +158,7 @@ def test_a_database_of_an_older_release_is_packed(whole):
 
 
 def test_a_new_cluster_begins_on_purpose(whole, tmp_path):
-    """By the words of the refusal; the services of this machine belong to it at once."""
+    """As the refusal's hint describes; the services of this machine belong to it at once."""
     lose(whole.data_dir, "backend")
     subprocess.run(re.search(r"mv \S+ \S+", refused(whole)).group(0).split(), check=True)
     whole.start()

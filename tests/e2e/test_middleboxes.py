@@ -44,7 +44,7 @@ class Front:
                 one.shutdown(socket.SHUT_RDWR)
 
     def switch(self, answer):
-        """`answer`: fields of the head of each answer, or None to pass on; ends what is open."""
+        """`answer`: header fields of each answer, or None to forward; ends open connections."""
         self.answer = answer
         self.cut()
 

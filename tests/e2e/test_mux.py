@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections of tsh that stay open for further commands: who uses them, what of a session they change, and how they end."""
+"""Connections of tsh that stay open for further commands: their users, their effects on a session, and their end."""
 import datetime
 import json
 import os
@@ -61,7 +61,7 @@ def logins(cluster):
 
 
 def connections(user):
-    """Connections to the node since the user came."""
+    """Connections to the node since the user was created."""
     return logins(user.cluster) - user.logins_before
 
 
@@ -194,7 +194,7 @@ def test_another_login_or_certificate_never_uses_it(carol, account):
 
 
 def done_at_once(user, login, count, command):
-    """What commands that begin together got: as an account whose shell has no start-up files, which of root's may get in each other's way."""
+    """The output of commands that start together, as an account without start-up files of its shell: those of root may disturb each other."""
     results = []
     threads = [threading.Thread(target=lambda: results.append(user.tsh("ssh", f"{login}@web-1", command, check=False))) for _ in range(count)]
     for thread in threads:

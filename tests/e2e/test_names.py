@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose name is whose: at the join, in certificates, on the way to a node; and who answers there."""
+"""The owner of each name: at the join, in certificates, at a connection to a node; and the host that answers there."""
 import base64
 import datetime
 import json
@@ -286,7 +286,7 @@ class Public:
 
 
 def refused_for_hosts(peer, host, env, keys, roles, whose):
-    """Neither way to join, nor a certificate for a role of `host`, takes the keys."""
+    """Neither join service accepts the keys, nor does a request for a role of `host`."""
     stream = peer.join()
     try:
         challenge = stream.challenge(host_params("web-1", keys))
@@ -412,15 +412,15 @@ def test_a_proxy_cannot_block_a_host_by_naming_its_key(cluster, aws):
         assert certify(host, "Node", mine).names["O"] == ["Node"], "and nobody's, once the proxy is removed"
 
 
-# ---- who answers ----------------------------------------------------------------------------------------------------
+# ---- the host that answers ----------------------------------------------------------------------------------------------------
 
 def keygen(*args):
     subprocess.run(["ssh-keygen", "-q", *map(str, args)], check=True, capture_output=True)
 
 
 class CapturedProxy:
-    """Has the proxy's keys. Connects every dial to an sshd with the key of a host of its own choice, under false names; what is for
-    the Auth Service it cannot read, and passes it on."""
+    """ Has the proxy's keys. Connects every dial to an sshd with the key of a host of its own choice, under false
+    names; forwards bytes for the Auth Service, which it cannot read."""
 
     def __init__(self, access, sshd, host_id, tmp_path):
         identity = json.loads((access.data_dir / "proc/ids/proxy.json").read_text())["spec"]
@@ -510,7 +510,7 @@ def impostor(access, directory, host_id, names):
 
 
 def ways_in(alice, local):
-    """Every way to web-1, with output that shows that a host was reached."""
+    """Every route to web-1, with output that shows that a host was reached."""
     config = alice.ssh_config()
     plain = ["-F", str(config), "-o", "BatchMode=yes"]
     (local / "batch").write_text(f"get /etc/hostname {local}/got-sftp\n")

@@ -19,7 +19,7 @@ MOTD = pathlib.Path("/etc/motd").read_text()
 
 @pytest.fixture(scope="module")
 def by_sshd():
-    """by_sshd(account): what a plain sshd with the same PAM file shows on a terminal."""
+    """by_sshd(account): the terminal output of a plain sshd with the same PAM file."""
     keys = pathlib.Path(tempfile.mkdtemp(prefix="ct-sshd.", dir="/var/tmp"))  # the account reads its key there
     keys.chmod(0o755)
     for name in ("host", "user"):
@@ -46,7 +46,7 @@ def until_the_end(child):
 
 
 def greeting(text):
-    """What came before the prompt, without times; sshd ends some lines twice, and a build that counts coverage complains in between."""
+    """The output before the prompt, without times; sshd ends some lines twice, and a build that counts coverage prints warnings in between."""
     text = re.sub(r"\r+\n", "\r\n", without_counters(text.encode()).decode())
     text = re.sub(r"Last login: \w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}( from UNKNOWN)?", "Last login: TIME", text)
     return re.sub(r"(\x1b[^\n]*)?[^\n]*[#$] $", "", text)
@@ -92,7 +92,7 @@ def test_a_login_shell_is_greeted_as_by_sshd(access, invite, accounts, by_sshd):
     assert MOTD.strip().replace("\n", "\r\n") in ours[0] and "Last login" not in ours[0], "the first login ever"
     assert ours[1].count("Last login: ") == 1 and ours[1].count(MOTD.strip().splitlines()[0]) == 1
     assert ours[1].encode() in play(alice, the_recording(access, alice, 2)["session_id"], "pty"), "it is recorded like the rest"
-    # Nothing of it for commands, with a terminal and without, and for who wants none.
+    # No message for commands, with and without a terminal, and for accounts with .hushlogin.
     assert without_counters(alice.terminal("ssh", "-t", target, "echo alone").read()).startswith(b"alone\r\n")
     assert alice.tsh("ssh", target, "echo alone").out == "alone\n"
     (pathlib.Path(account.pw_dir) / ".hushlogin").touch()

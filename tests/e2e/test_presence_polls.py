@@ -59,7 +59,7 @@ class HeldStreams:
 
     async def one(self, channel, starting, nonce):
         api = messages().api
-        async with starting:  # not all at once: each has its predecessor asked whether it lives
+        async with starting:  # not all at once: for each, its predecessor is pinged
             call = channel.stream_stream(PRESENCE, api.PresenceUp.SerializeToString, api.PresenceDown.FromString)()
             await call.write(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce=nonce, use_tunnel=True, may_poll=True)))
             welcome = (await call.read()).welcome
@@ -72,7 +72,7 @@ class HeldStreams:
 
 @pytest.fixture
 def full(make_cluster, aws):
-    """Starts a cluster that holds all the streams it will; (it, what holds them)."""
+    """Starts a cluster that holds its maximum of streams; (the cluster, the holder of the streams)."""
     held = []
 
     def start(**auth):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An account on a node against the program that records its sessions: what comes before it, and what reaches into it."""
+"""An account on a node attacks the program that records its sessions: before its start, and in its process."""
 import os
 import pathlib
 import re
@@ -36,7 +36,7 @@ static __attribute__((constructor)) void begin(void)
 }
 """
 
-# Looks at every new process of its own account as soon as it is there, and tries whatever gives a hold on it.
+# Attacks every new process of its own account at once, by every means of access.
 WATCHER = r"""
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -105,7 +105,7 @@ int main(void)
 }
 """
 
-# Opens every terminal that it may as soon as it is there, and shows a word on it.
+# Opens every accessible terminal as soon as it exists, and writes a word to it.
 TERMINALS = r"""
 #define _GNU_SOURCE
 #include <errno.h>
@@ -228,7 +228,7 @@ def lay_traps(account, library):
 
 
 def sprung(account):
-    """The traps that went off, and those of them that did outside of a session."""
+    """The traps that were triggered, and those of them outside of a session."""
     lines = [line for name in ("ran", "loaded") for line in (pathlib.Path(account.pw_dir) / name).read_text().splitlines()]
     return lines, [line for line in lines if not line.endswith("for mallory")]
 
@@ -270,7 +270,7 @@ def test_processes_of_the_account_cannot_touch_the_recorder(access, invite, acco
     attacker = Attacker(compiled("watcher", WATCHER), account)
     for _ in range(8):
         mallory.tsh("ssh", f"{account.pw_name}@web-1", "true")
-    shell = mallory.shell(f"{account.pw_name}@web-1")  # stays until it was looked at
+    shell = mallory.shell(f"{account.pw_name}@web-1")  # stays until the test has checked it
     assert attacker.process.stdout.readline().startswith("saw ")
     shell.close()
     assert not [line for line in attacker.ended() if line.startswith("got")]
@@ -294,7 +294,7 @@ def test_the_account_cannot_open_the_terminal_before_the_recorder(access, invite
 
 @pytest.fixture
 def deaf_shell(accounts):
-    """An account whose shell does not know -c: it reads commands from its input whatever its arguments are."""
+    """An account with a shell that ignores -c: it always reads commands from its input."""
     shell = pathlib.Path("/var/tmp/ct-deaf-sh")
     shell.write_text("#!/bin/sh\nexec /bin/sh\n")
     shell.chmod(0o755)
@@ -324,7 +324,7 @@ def test_tmux_as_a_login_shell_is_recorded(access, invite, accounts):
 
 
 class Multiplexed:
-    """A connection that is there without a session; sessions come afterwards."""
+    """A connection without a session; sessions are started on it later."""
 
     def __init__(self, user, login):
         self.user, self.target = user, f"{login}@{NODE}"

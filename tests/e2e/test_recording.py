@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings: what the terminal showed, byte for byte, whatever happens meanwhile."""
+"""Recordings equal the output of the terminal byte for byte, under all failures."""
 import hashlib
 import json
 import os
@@ -130,7 +130,7 @@ def test_play_leaves_the_terminal_as_it_was(access, alice):
                           env={**alice.env, "TERM": "xterm"}, dimensions=(24, 80), timeout=TIMEOUT)
     shell.delaybeforesend = None
     shell.expect(re.escape("\x1b[6n"))
-    shell.send("\x1b[12;40R\x1bP1$r0 q\x1b\\")  # what terminals answer; the second has the letter that ends playing
+    shell.send("\x1b[12;40R\x1bP1$r0 q\x1b\\")  # answers of terminals; the second has the letter that ends playing
     shell.expect("altered")
     shell.expect(re.escape("\x1b[5n"))
     for reset in ("\x1b[?1049l", "\x1b[?1000l", "\x1b[r", "\x1b[?2004l", "\x1b[?5l", "\x1b]111\x1b\\", "\x1b[23;0t"):

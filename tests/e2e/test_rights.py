@@ -36,7 +36,7 @@ def hello(name="web-1", services=("Node",), **more):
 
 
 def presence(peer, *args, **more):
-    """An open Presence stream whose greeting was answered."""
+    """An open Presence stream after its hello was answered."""
     stream = peer.stream("/cteleport.v1.HostService/Presence", messages().api.PresenceDown)
     stream.send(hello(*args, **more))
     assert stream.receive().welcome.cluster == "example.test"
@@ -289,7 +289,7 @@ def secret_token(name, roles, **metadata):
 
 BOTH, NODE, OTHERS = ("Node", "Proxy"), ("Node",), ("Proxy", "App")
 NO_MORE = Code.PERMISSION_DENIED
-CHANGES = {  # what happens to the token; what Instance, Node and Proxy get at the renewal
+CHANGES = {  # the change of the token; the results of the renewals of Instance, Node and Proxy
     "nothing": (lambda c, t, make: None, (BOTH, True, True)),
     "it lost a role": (lambda c, t, make: c.create(make(NODE)), (NODE, True, False)),
     "it has all other roles": (lambda c, t, make: c.create(make(("App",))), (None, False, False)),
@@ -495,7 +495,7 @@ def refused_by_lock(peer, env, name, **request):
     return legacy_refusal(peer, env, name=name, **request) == (NO_MORE, "lock")
 
 
-def test_a_lock_written_again_holds_against_whom_it_held(shared, aws, tmp_path):
+def test_a_lock_written_again_keeps_its_target(shared, aws, tmp_path):
     """From a file of then, after the ID got to another machine; and under the same name after the host was removed."""
     shared.create(iam_token("rewritten"))
     host_id = "3f2c0a52-7d3c-4c5e-9b0e-aaaaaaaaaaaa"
@@ -599,7 +599,7 @@ def test_a_locked_agent_loses_its_tunnel_until_it_is_unlocked(shared, aws, lock)
         said = shared.tctl("lock", f"--{lock}={host.host_id if lock == 'server-id' else arn(f'agent-{lock}', '*')}", "--message=gone bad").out
         shared.process.wait_for("The tunnels of a node are ended by the cluster")
         host.process.wait_for("is locked: gone bad")
-        shared.process.mark()  # it comes again, and is sent away again
+        shared.process.mark()  # it connects again, and is refused again
         shared.process.wait_for("The tunnels of a node are ended by the cluster")
         host.process.mark()
         shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
@@ -665,7 +665,7 @@ def test_connections_end_with_the_certificate_that_opened_them(brief, aws, tmp_p
 
 
 def test_an_agent_outlives_its_certificates_without_a_gap(brief, aws):
-    """It comes with each new certificate, and has a tunnel all the time."""
+    """It connects with each new certificate, and has a tunnel all the time."""
     brief.create(iam_token("long-lived"))
     host = brief.host("long-lived", env=aws.identity(arn()), token="long-lived").start()
     try:
@@ -683,7 +683,7 @@ def test_an_agent_outlives_its_certificates_without_a_gap(brief, aws):
 
 
 def test_a_session_outlives_the_certificates_it_began_under(make_cluster, aws, programs, invite):
-    """Tunnels and report streams are opened again under it, and the session goes on and is reported."""
+    """Tunnels and report streams are opened again during it, and the session continues and is reported."""
     cluster = make_cluster(build=programs, auth={"host_cert_ttl": "6s"})
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())

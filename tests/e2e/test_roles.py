@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may reach what: roles, labels, denials, locks, and rights on the cluster's own resources."""
+"""Access: roles, labels, denials, locks, and rights on the cluster's own resources."""
 import datetime
 import json
 import subprocess
@@ -164,7 +164,7 @@ def test_escape_sequences_in_labels_reach_no_terminal(access, alice):
     assert host.host_id
 
 
-# ---- what a session may do ---------------------------------------------------------------------------------------------
+# ---- permissions of a session ---------------------------------------------------------------------------------------------
 
 
 def test_forwarding_is_the_roles_to_allow(access, bob):
@@ -250,7 +250,7 @@ def test_agent_forwarding_is_the_roles_to_allow(access, bob, tmp_path):
 
 def test_an_idle_terminal_is_ended_with_a_word(access, bob):
     access.create(role("mine", EVERYWHERE, options={"client_idle_timeout": "1s"}))
-    shell = bob.terminal("ssh", "root@web-1")  # whose prompt may come later than that
+    shell = bob.terminal("ssh", "root@web-1")  # the prompt may appear later than that
     shell.expect("no input for 1s")
     shell.wait()
 

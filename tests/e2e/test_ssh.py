@@ -110,7 +110,7 @@ def test_a_command_gets_a_terminal_when_asked(alice):
 
 
 def test_a_program_that_only_root_can_run_lets_accounts_in(access, programs, alice, account, tmp_path):
-    """What sshd runs as other accounts it has from its own library, not from the disk."""
+    """The programs that sshd runs as other accounts are in its own library, not on the disk."""
     closed = tmp_path / "closed"
     closed.mkdir(0o700)
     shutil.copy(programs / "teleport", closed / "teleport")
@@ -235,14 +235,14 @@ def test_rsync_and_git_work_over_it(alice, tmp_path):
 
 
 def test_no_prompt_and_no_unknown_host_ever(alice):
-    """Without a terminal, batch mode and strict checking: whatever asks, fails."""
+    """Without a terminal, batch mode and strict checking: every question fails."""
     done = alice.ssh("-v", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", f"root@{NODE}", "true")
     assert "Host certificate" in done.err or "host certificate" in done.err
     assert not (alice.home / ".ssh/known_hosts").exists()
 
 
 def test_one_question_serves_both_programs_of_plain_ssh(alice, tmp_path):
-    """The KnownHostsCommand needs no way to the cluster of its own: the ProxyCommand of the same ssh has asked."""
+    """The KnownHostsCommand needs no connection to the cluster: it uses the answer that the ProxyCommand of the same ssh received."""
     config = alice.ssh_config().read_text()
     broken = tmp_path / "config"
     broken.write_text(config.replace("KnownHostsCommand /usr/bin/env ", "KnownHostsCommand /usr/bin/env HTTPS_PROXY=http://127.0.0.1:9 "))

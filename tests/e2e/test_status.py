@@ -126,7 +126,7 @@ def test_start_and_configure_report_a_wrong_file_alike(teleport, tmp_path, text,
 
 
 def test_keys_of_teleport_without_effect_are_named_in_one_warning(build, tmp_path):
-    """What Teleport's own tools and charts write for services that are off and for values that are this product's own."""
+    """Keys that Teleport's own tools and charts write for disabled services, and values that equal the defaults here."""
     path = tmp_path / "teleport.yaml"
     path.write_text('''\
 version: v3
@@ -299,7 +299,7 @@ def given_away_to_root(directory):
 
 
 def stays_one_user(cluster):
-    """Services change their user as root only, and not while they count coverage: then all of it stays that of who started them."""
+    """Services change their user as root only, and not while they count coverage: then all files belong to the user who started them."""
     if os.geteuid() == 0 and "coverage in this sanitizer build" not in cluster.process.text():
         return False
     assert set(owners(cluster.data_dir).values()) == {os.geteuid()}

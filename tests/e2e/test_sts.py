@@ -18,7 +18,7 @@ Code = grpc.StatusCode
 
 @pytest.fixture(scope="module", autouse=True)
 def unanswered(shared, aws_process):
-    """A join whose question STS never answers: it is under way during all other tests of this file."""
+    """A join with an STS request that is never answered: it is pending during all other tests of this file."""
     aws_process.reset()
     env = aws_process.identity()
     aws_process.sts_mode("hang")
@@ -35,7 +35,7 @@ def peer(shared):
 
 
 def ask(peer, name, env):
-    """A join up to where STS is asked."""
+    """A join up to the request to STS."""
     stream = peer.join()
     challenge = stream.challenge(host_params(name))
     return stream.send(solution(sign(env, challenge)))
@@ -133,7 +133,7 @@ def test_a_join_makes_two_sts_requests_at_most(peer, aws):
 
 
 def test_a_silent_sts_host_delays_no_request_to_another(shared, aws):
-    """More requests than may be under way, to a host that accepts them and never answers."""
+    """More requests than may be pending, to a host that accepts them and never answers."""
     env, good = aws.identity(), aws.identity()
     silent = "sts.us-west-2.amazonaws.com"
     aws.sts_mode("ok", hosts={silent: {"mode": "hang"}})
@@ -304,7 +304,7 @@ def test_a_silent_resolver_delays_only_requests_that_need_it(build, aws, silent_
 
 
 def test_naming_a_silent_sts_host_counts_against_the_source(shared, aws):
-    """After some of them each answer to that address comes later; others are answered at once."""
+    """After some of them each answer to that address is delayed more; others are answered at once."""
     env, good = aws.identity(), aws.identity()
     lost = "sts.us-west-2.amazonaws.com"
     aws.sts_mode("ok", hosts={lost: {"mode": "reset"}})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents, tsh and tctl of Teleport itself at our cluster, and our programs at a cluster of Teleport: both report it with a hint.
 
-No Teleport runs here. The tests play what it does on the wire: the protocols (ALPN), paths and gRPC methods it asks for, the SSH
+No Teleport runs here. The tests imitate its traffic: the protocols (ALPN), paths and gRPC methods that it requests, the SSH
 inside its tunnels (by OpenSSH's client), the answer of its /webapi/ping, and certificates of the form of its own.
 """
 import contextlib
@@ -61,7 +61,7 @@ def grpc_refusal(cluster, via, method):
 
 
 def ssh_says(*args):
-    """What OpenSSH's client prints that gets no further than the exchange of versions."""
+    """The output of OpenSSH's client when the connection ends at the exchange of versions."""
     done = subprocess.run(["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", *args, "host", "true"],
                           capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(), check=False)
     assert done.returncode == 255
@@ -72,7 +72,7 @@ def test_teleports_programs_learn_that_this_is_another_cluster(cluster):
     proxy = cluster.proxy_addr
     ping = json.loads(browse(f"https://{proxy}/webapi/ping").text)
     assert ping["implementation"] == "cteleport" and ping["auth"]["has_motd"] is True
-    assert OURS in json.loads(browse(f"https://{proxy}/webapi/motd").text)["Text"]  # tsh shows it before it asks for a password
+    assert OURS in json.loads(browse(f"https://{proxy}/webapi/motd").text)["Text"]  # tsh shows it before the password prompt
     login = json.dumps({"user": "alice", "pass": "x"})
     for path, data in (("/webapi/mfa/login/begin", login), ("/v1/webapi/ssh/certs", login), ("/webapi/connectionupgrade", None),
                        ("/webapi/host/credentials", login), ("/v2/domain", None), ("/scripts/abc/install-node.sh", None)):
@@ -83,7 +83,7 @@ def test_teleports_programs_learn_that_this_is_another_cluster(cluster):
                         ("auth", "/teleport.presence.v1.PresenceService/ListReverseTunnels"), ("proxy", "/teleport.transport.v1.TransportService/ProxySSH")):
         refused = grpc_refusal(cluster, via, method)
         assert refused.code() == grpc.StatusCode.UNIMPLEMENTED and OURS in refused.details() and ADVICE in refused.details()
-    # Agents take a proxy that does not know the name of their tunnel for a load balancer, and ask it on.
+    # Agents treat a proxy that does not offer the protocol of their tunnel as a load balancer, and try an upgrade.
     for protocol in ("teleport-reversetunnel", "teleport-reversetunnelv2", "teleport-proxy-ssh"):
         tunnel = shlex.join(["openssl", "s_client", "-quiet", "-alpn", protocol, "-connect", proxy])
         said = ssh_says("-o", f"ProxyCommand={tunnel} 2>/dev/null")
@@ -98,7 +98,7 @@ def test_teleports_programs_learn_that_this_is_another_cluster(cluster):
 
 @contextlib.contextmanager
 def web_server(directory, answers):
-    """A proxy's web port with these JSON answers by path; yields its address and the paths that were asked for."""
+    """A proxy's web port with these JSON answers by path; yields its address and the requested paths."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -42,7 +42,7 @@ ALL_ROLES = GUIDE.replace("[Node]", "[Node, App, Kube, DB, WindowsDesktop]")
 
 @pytest.fixture(scope="module")
 def shared(build, aws_process, tmp_path_factory):
-    """One cluster for all that only asks tctl; each test leaves no token of its own behind."""
+    """One cluster for all tests that only use tctl; each test removes its tokens."""
     aws_process.reset()
     cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("tokens") / "cluster", auth={"tokens": [f"node,proxy:{STATIC}"]})
     yield cluster.start()
@@ -62,7 +62,7 @@ def names(cluster):
 
 
 def refused(cluster, text, *words):
-    """tctl create refuses this text in these words, and nothing of it is there afterwards."""
+    """tctl create refuses this text with this message, and creates nothing."""
     before = names(cluster)
     done = cluster.tctl("create", "-f", stdin=text, check=False)
     assert done.code == 1
@@ -374,7 +374,7 @@ NOTHING = ["", "~", "null", '""', "' '", "[]"]
 
 @pytest.mark.parametrize("field", ["aws_arn", "aws_role", "aws_account"])
 def test_a_rule_with_a_field_left_empty_is_refused(auth, tmp_path, field):
-    """What a template left out must not become "any": in YAML and JSON, created and edited."""
+    """A field that a template left empty must not mean "any": in YAML and JSON, created and edited."""
     rule = {"aws_account": ACCOUNT, "aws_arn": WEB_ARN}
     auth.create(iam_token("kept", arn=WEB_ARN))
     editor = tmp_path / "editor"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every output on docs/troubleshooting.md, made by the trouble it belongs to.
+"""Every output on docs/troubleshooting.md, produced by the failure that it documents.
 
-A block of the page behind `<!-- shown: NAME -->` is what shows(NAME, …) of a case here has seen, with
+A block of the page behind `<!-- shown: NAME -->` is the output that shows(NAME, …) of a case here has recorded, with
 addresses, IDs and times replaced. CTELEPORT_WRITE_DOCS=1 writes the page's blocks instead of comparing.
 """
 import datetime
@@ -36,7 +36,7 @@ def block(name):
 
 
 def normalised(text, places):
-    """Without what differs from run to run."""
+    """Without the parts that differ between runs."""
     for real, shown in places:
         text = text.replace(real, shown)
     for pattern, shown in (
@@ -211,7 +211,7 @@ def relay(target, takes=lambda hello: True):
 
 
 def tls_ended_here(aws):
-    """What a load balancer that works on HTTP looks like from outside."""
+    """Acts like a load balancer that works on HTTP."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
     context.set_alpn_protocols(["http/1.1"])
@@ -284,7 +284,7 @@ def at(address):
     return {"teleport": {"proxy_server": address}}
 
 
-# ---- the way to the cluster -----------------------------------------------------------------------------
+# ---- connections to the cluster -----------------------------------------------------------------------------
 
 def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
     balancer = serving(tls_ended_here(aws))
@@ -458,7 +458,7 @@ def test_which_credentials_of_a_pod_were_used_is_said(cluster, aws, tmp_path, sh
 
 @pytest.fixture
 def host_with_clock(cluster, aws, tmp_path):
-    """host_with_clock(seconds): a host whose clock is off, for each of its processes, whatever environment that has."""
+    """host_with_clock(seconds): a host with a wrong clock in each of its processes, in any environment."""
     def make(seconds):
         library = tmp_path / "clock.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", f"-DCLOCK_OFF_BY={seconds}", "-o", library, FAKES / "clock.c"], check=True)
@@ -549,7 +549,7 @@ def test_a_host_needs_little_memory(cluster, aws):
     assert peak < limit * 1024, f"{peak} KiB at most so far"
 
 
-# ---- users on their way to a node -------------------------------------------------------------------------
+# ---- connections of users to a node -------------------------------------------------------------------------
 
 def refusal(done):
     """The output of a program that failed."""
@@ -633,7 +633,7 @@ def test_an_account_that_is_locked_on_the_node(access, invite, accounts, shows):
     shows("account-locked-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"], (name, "ubuntu"))
 
 
-def test_an_account_whose_password_has_expired(access, invite, accounts, shows):
+def test_an_account_with_an_expired_password(access, invite, accounts, shows):
     name = accounts.make().pw_name
     subprocess.run(["chage", "--lastday", "0", name], check=True)
     user = invite(access, logins=name)

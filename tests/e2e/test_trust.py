@@ -44,7 +44,7 @@ def test_a_proxy_with_an_unknown_certificate_is_refused_with_hint(cluster, aws):
     assert has_received_nothing(cluster, aws)
 
 
-def test_a_host_joins_a_proxy_whose_certificate_its_system_trusts(cluster, aws, tmp_path):
+def test_a_host_joins_a_proxy_that_its_system_trusts(cluster, aws, tmp_path):
     cluster.create(iam_token())
     (tmp_path / "roots.pem").write_text(web_certificate(cluster))
     host = cluster.join(env={**aws.identity(), "SSL_CERT_FILE": tmp_path / "roots.pem"}, insecure=False)
@@ -210,7 +210,7 @@ def elsewhere(make_cluster):
 
 
 def led_to(proxy, cluster, aws, **settings):
-    """A host with the cluster's pin whose proxy_server is the captured one."""
+    """A host with the cluster's pin and the captured proxy as proxy_server."""
     return at(cluster.host("web-2", env=aws.identity(), insecure=False, teleport={"ca_pin": cluster.ca_pin}, **settings), proxy, "proxy_server")
 
 
@@ -245,7 +245,7 @@ def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
         identity = host.identity()
         host.stop()
     assert identity["ssh_ca_keys"] == [] and identity["ssh_cert"] == b""
-    # What the node then believes of users comes from auth itself, on a connection that the pin has proven.
+    # The node then gets the CA of users from auth itself, on a connection verified by the pin.
     host.config["teleport"]["proxy_server"] = cluster.proxy_addr
     host.start().wait_joined()
     wait_until(lambda: (host.data_dir / "proc" / "ids" / "node.json").exists(), "the Node identity is stored")
@@ -255,7 +255,7 @@ def test_the_ssh_cas_of_a_proxys_answer_are_not_kept(cluster, elsewhere, aws):
 @pytest.mark.parametrize("secret", [None, "secret-of-a-captured-proxy"], ids=["by a proof", "by a secret"])
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_a_member_detects_a_join_by_another_proof(cluster, aws, is_restarted, secret):
-    """Nothing but who it is for distinguishes the answer: the host's keys, the cluster's CA."""
+    """The answer differs only in its subject: the keys are the host's, the CA is the cluster's."""
     cluster.create(iam_token(roles=("Node", "Proxy")))
     cluster.tctl("tokens", "add", "--type=node", f"--value={secret or 'another-secret-that-is-not-used'}")
     with CapturedProxy(cluster, aws.identity(arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/mallory/session"), secret=secret) as proxy, \
@@ -274,7 +274,7 @@ def test_a_member_detects_a_join_by_another_proof(cluster, aws, is_restarted, se
     host.start().wait_joined()
 
 
-# ---- what a proof is good for ---------------------------------------------------------------------------------
+# ---- validity of a proof ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("is_old", [False, True])
 @pytest.mark.parametrize("via", ["auth", "proxy"])
@@ -325,7 +325,7 @@ def test_a_host_signs_no_challenge_of_another_form(cluster, aws):
         assert said == ["client_init", "iam_init", "giving_up"], challenge
 
 
-# ---- what a host has stored -----------------------------------------------------------------------------------
+# ---- stored identities of a host -----------------------------------------------------------------------------------
 
 def test_a_stored_identity_of_an_unpinned_ca_is_not_used(cluster, elsewhere, aws):
     cluster.create(iam_token())
@@ -340,7 +340,7 @@ def test_a_stored_identity_of_an_unpinned_ca_is_not_used(cluster, elsewhere, aws
     assert [host.identity(role)["tls_ca_certs"] for role in ("instance", "node")] == [[own_ca]] * 2
 
 
-def test_a_member_whose_pin_is_changed_does_not_go_on(cluster, aws):
+def test_a_member_with_a_changed_pin_is_refused(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity(), via="auth")
     host.stop()

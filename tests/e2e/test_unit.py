@@ -13,7 +13,7 @@ def descriptors(pid):
 
 
 def places(process):
-    """What the log of the supervisor's services goes to."""
+    """The destination of the log of the supervisor's services."""
     return {descriptors(pid)[2] for pid in process.children().values()}
 
 

@@ -189,7 +189,7 @@ class User:
 
 
 class Accounts:
-    """Accounts on this machine to log in to; gone afterwards."""
+    """Accounts on this machine to log in to; removed afterwards."""
 
     def __init__(self):
         self.names = []

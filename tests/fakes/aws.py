@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for the parts of AWS that a join touches: STS over TLS, IMDS and the container endpoint.
 
-Signatures are verified with botocore's own signer, so what passes here was signed as an AWS client
-signs. TLS is served with a certificate for the real STS names, from a CA made at start.
+Signatures are verified with botocore's own signer, so an accepted request is signed as by an AWS client. TLS is served with a certificate for the real STS names, from a CA made at start.
 
     aws.py --state FILE --dir DIR
 
-FILE (JSON) lists who exists; it is read again when it changes:
+FILE (JSON) lists the identities; it is read again when it changes:
     {"keys": {"AKID": {"secret": "...", "token": "...", "account": "...", "arn": "...", "user_id": "..."}},
      "imds": {"role": "web", "key": "AKID", "region": "us-east-1", "v1": false, "enabled": true},
      "container": {"key": "AKID", "authorization": "..."},
@@ -21,7 +20,7 @@ chunks (smuggled), until the connection ends with close_notify (ended) or withou
 and message). reused: the second request of a connection gets no answer. `times` limits a mode to the next N requests, `hosts`
 (name -> mode and more) a mode to requests of that host.
 
-When serving, one line of JSON tells the ports: {"sts": 1234, "imds": 1235, "ca": "/…/ca.pem"}. Every STS
+When serving, one line of JSON contains the ports: {"sts": 1234, "imds": 1235, "ca": "/…/ca.pem"}. Every STS
 request is appended to DIR/sts.log as JSON when it is answered; one that is held up also when it arrives.
 """
 import argparse
@@ -58,7 +57,7 @@ XML = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class State:
-    """Who exists and how STS behaves; read again whenever the file changes."""
+    """The identities and the behaviour of STS; read again whenever the file changes."""
 
     def __init__(self, path):
         self.path = path

@@ -36,7 +36,7 @@ def words_of(text):
 
 
 def command_lines(page):
-    """(line, words) of each command line in blocks and in `code`; those in words of a shell that precede it are left out."""
+    """(line, words) of each command line in blocks and in `code`; words of a shell that precede it are left out."""
     text = (PROJECT / page).read_text()
     for block in re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S):
         for line in re.sub(r"\\\n", " ", block).splitlines():
@@ -48,7 +48,7 @@ def command_lines(page):
 
 
 def mistake_of(words):
-    """What is wrong with the command line; None if nothing is."""
+    """The error of the command line; None if it is valid."""
     ends = next((i for i, word in enumerate(words) if word in ENDS or word.startswith((">", "2>"))), len(words))
     words = words[:ends]
     globals_ = COMMANDS[words[0]]
@@ -57,7 +57,7 @@ def mistake_of(words):
         if skip:
             skip = False
         elif word.startswith("-") and len(word) > 1:
-            if rest[:1] == ["ssh"] and len(rest) > 1:  # behind the host stands what runs there
+            if rest[:1] == ["ssh"] and len(rest) > 1:  # the command follows the host
                 break
             flags = COMMANDS.get(" ".join([words[0], *rest[:2]]), COMMANDS.get(" ".join([words[0], *rest[:1]]), globals_)) | globals_
             skip = flags.get(word, False)

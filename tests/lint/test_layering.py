@@ -91,7 +91,7 @@ def test_the_readme_names_the_package_of_every_library():
 def test_demo_and_check_have_help(script, what, option):
     help_text = subprocess.run([PROJECT / script, "--help"], capture_output=True, text=True, check=True, timeout=10).stdout
     assert help_text.startswith(what) and option in help_text and "set -" not in help_text
-    for wrong in (["--nonsense"], [option, option]):
+    for wrong in (["--unknown"], [option, option]):
         refused = subprocess.run([PROJECT / script, *wrong], capture_output=True, text=True, check=False, timeout=10)
         assert refused.returncode == 1 and "--help" in refused.stderr
 

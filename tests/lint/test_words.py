@@ -35,6 +35,18 @@ PRIVATE = {
     r"sheltered|shelters?|caged?|cages": "sandboxed",
     r"weather": "failure injection",
     r"house|houses|roofs?|wings?": "layering, layer",
+    r"dormant": "stopped",
+    r"tall(?:y|ies)": "counter",
+    r"wish(?:es)?": "options, request",
+    r"talkative|babbles?": "unsolicited bytes",
+    r"thie(?:f|ves)": "impostor",
+    r"greed(?:y|iest)": "the number itself",
+    r"nonsense|rubbish": "invalid, garbage",
+    r"overdrawn": "exhausted",
+    r"overtaken": "superseded",
+    r"knock(?:s|ed|ing)?": "connect",
+    r"fates?": "exit status",
+    r"heals?": "repair, recover",
 }
 WORD = re.compile("|".join(f"(?:{words})" for words in PRIVATE))
 
@@ -91,7 +103,8 @@ def test_names_of_unit_tests_are_short():
     assert len(names) > 1000 and [name for name in names if len(name.split("_")) > 11] == []
 
 
-@pytest.mark.parametrize("word", ["nobody", "who", "what"])
+@pytest.mark.parametrize("word", ["nobody", "somebody", "everybody", "who", "whom", "whose", "what", "whatever"])
 def test_names_of_tests_name_the_thing(word):
     names = [name for test in PROJECT.glob("tests/e2e/test_*.py") for name in re.findall(r"^def test_(\w+)", test.read_text(), re.M)]
+    names += [name for test in PROJECT.glob("src/**/*_test.c") for name in re.findall(r"^static void (\w+)\(void \*\*", test.read_text(), re.M)]
     assert [name for name in names if word in name.split("_")] == []

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests of administrators in a loop, or many at once: what they leave to others, and to what is urgent. */
+/* Many requests of administrators, in a loop or at once: others, and urgent requests, are still served. */
 #include "access/access.h"
 #include "auth/admin/admin.h"
 #include "auth/sessions/session_testing.h"
@@ -30,8 +30,8 @@ static void call(struct rpc_client *client, const char *path, const ProtobufCMes
         rpc_client_unary(client, (struct rpc_client_call_options){ .path = path, .response = response }, m, on_outcome, o);
 }
 
-/* Owned by the caller; NULL: it was done. */
-static struct error *send_request(struct world *w, const char *path, const ProtobufCMessageDescriptor *response, const ProtobufCMessage *m)
+/* Owned by the caller; NULL: success. */
+static struct error *send_request(struct testbed *w, const char *path, const ProtobufCMessageDescriptor *response, const ProtobufCMessage *m)
 {
         struct rpc_client *client = connect_as(w, CALLER_ADMIN, "", "");
         struct outcome o = { 0 };
@@ -43,7 +43,7 @@ static struct error *send_request(struct world *w, const char *path, const Proto
         return o.err;
 }
 
-static struct error *put_role(struct world *w, const char *name)
+static struct error *put_role(struct testbed *w, const char *name)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         Cteleport__V1__PutRoleRequest m = CTELEPORT__V1__PUT_ROLE_REQUEST__INIT;
@@ -54,7 +54,7 @@ static struct error *put_role(struct world *w, const char *name)
         return send_request(w, ADMIN_SERVICE "PutRole", &cteleport__v1__put_response__descriptor, &m.base);
 }
 
-static struct error *by_name(struct world *w, const char *path, const ProtobufCMessageDescriptor *response, const char *name)
+static struct error *by_name(struct testbed *w, const char *path, const ProtobufCMessageDescriptor *response, const char *name)
 {
         Cteleport__V1__NameRequest m = CTELEPORT__V1__NAME_REQUEST__INIT;
 
@@ -62,7 +62,7 @@ static struct error *by_name(struct world *w, const char *path, const ProtobufCM
         return send_request(w, path, response, &m.base);
 }
 
-static struct error *put_lock(struct world *w, const char *name)
+static struct error *put_lock(struct testbed *w, const char *name)
 {
         Cteleport__V1__PutLockRequest m = CTELEPORT__V1__PUT_LOCK_REQUEST__INIT;
         Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
@@ -75,7 +75,7 @@ static struct error *put_lock(struct world *w, const char *name)
 }
 
 /* A lock is made, read and removed; so are a node and a role removed. */
-static void assert_urgent_is_done(struct world *w)
+static void assert_urgent_is_done(struct testbed *w)
 {
         assert_done(put_lock(w, "l1"));
         assert_done(by_name(w, ADMIN_SERVICE "GetLock", &cteleport__v1__lock__descriptor, "l1"));
@@ -86,7 +86,7 @@ static void assert_urgent_is_done(struct world *w)
 
 static void changes_in_a_loop_leave_locks_and_removals(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct error *err = NULL;
         char name[16];
 
@@ -98,13 +98,13 @@ static void changes_in_a_loop_leave_locks_and_removals(void **state)
         }
         assert_refused(err, ERROR_RESOURCE_EXHAUSTED, "by changes to the cluster");
         assert_urgent_is_done(w);
-        assert_refused(put_role(w, "again"), ERROR_RESOURCE_EXHAUSTED, "by changes to the cluster"); /* nothing came back by that */
+        assert_refused(put_role(w, "again"), ERROR_RESOURCE_EXHAUSTED, "by changes to the cluster"); /* it released nothing */
         audit_budgets_release(&w->a);
 }
 
 static void locks_in_a_loop_leave_changes_and_removals(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct error *err = NULL;
 
         audit_budgets_init(&w->a);
@@ -123,10 +123,10 @@ static void locks_in_a_loop_leave_changes_and_removals(void **state)
 
 enum { SEARCHES = 104, ON_ONE = 8, AFTER = 900 * KiB }; /* a connection holds no more of them */
 
-/* The worst there is: messages as large as they may be, that wait for a thread. */
+/* The worst case: messages of the largest permitted size that wait for a thread. */
 static void requests_that_wait_share_a_bound(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct rpc_client *clients[SEARCHES / ON_ONE];
         Cteleport__V1__SearchEventsRequest m = CTELEPORT__V1__SEARCH_EVENTS_REQUEST__INIT;
         AUTO_MEM char *after = mem_alloc(AFTER + 1);
@@ -158,7 +158,7 @@ static void requests_that_wait_share_a_bound(void **state)
         name.name = TEXT("none");
         call(other, ADMIN_SERVICE "GetLock", &cteleport__v1__lock__descriptor, &name.base, &lock);
         AWAIT(w, lock.done == 1);
-        assert_refused(lock.err, ERROR_NOT_FOUND, "none"); /* it was looked for */
+        assert_refused(lock.err, ERROR_NOT_FOUND, "none"); /* it was searched */
         rpc_client_close(other);
 
         open_gate(w, &let_go);
@@ -176,7 +176,7 @@ static void requests_that_wait_share_a_bound(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
                 ROW(changes_in_a_loop_leave_locks_and_removals),
                 ROW(locks_in_a_loop_leave_changes_and_removals),

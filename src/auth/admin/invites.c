@@ -87,11 +87,11 @@ static void audit(struct admin_request *q, struct store_txn *t)
 
         duration_put(&ttl, SECONDS(m->seconds));
         auth_audit_begin(q->auth, &record, &audit_reset_password_token_create);
-        audit_str(&record, "user", buf_str(&q->who));
+        audit_str(&record, "user", buf_str(&q->caller));
         audit_str(&record, "name", m->user);
         audit_str(&record, "ttl", buf_str(&ttl));
         audit_bool(&record, "is_reset", m->is_reset);
-        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->who), t, &record);
+        audit_account_add(q->auth, ACCOUNT_ADMIN, buf_str(&q->caller), t, &record);
 }
 
 /* older: ID of the user's current invite, which is replaced; "" with revision 0 if there is none. */

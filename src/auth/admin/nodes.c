@@ -296,7 +296,7 @@ static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
                 admin_fail(q, error_wrap(err, "the node could not be removed"));
                 return;
         }
-        log_info("Node removed", LOG_C("host_id", host_id), LOG_STR("by", buf_str(&q->who)));
+        log_info("Node removed", LOG_C("host_id", host_id), LOG_STR("by", buf_str(&q->caller)));
         callers_drop_host(q->auth, str_of(host_id));
         tunnels_refuse(q->auth, str_of(host_id), "this host was removed from the cluster");
         admin_reply(q, &empty.base);
@@ -332,7 +332,7 @@ static void on_name(void *ctx, const Cteleport__State__V1__Name *name, uint64_t 
         state_delete(t, &presence_kind, str_of(host_id));
         servers_delete(t, str_of(host_id));
         auth_audit_begin(q->auth, &record, &audit_node_delete);
-        audit_str(&record, "user", buf_str(&q->who));
+        audit_str(&record, "user", buf_str(&q->caller));
         audit_str(&record, "host_id", str_of(host_id));
         audit_str(&record, "node_name", pending_deletion->host_name);
         outbox_add(q->auth->outbox, t, &record); /* the join has charged for it */

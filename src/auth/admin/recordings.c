@@ -381,7 +381,7 @@ static bool is_reported(struct reading *r)
         AUTO(buf) key = BUF_MAX(2 * KiB);
         struct recording_access *oldest = &accesses[0];
 
-        buf_put(&key, buf_str(&r->request->who));
+        buf_put(&key, buf_str(&r->request->caller));
         buf_put_char(&key, ' ');
         buf_put_c(&key, r->message->session_id);
         uint8_t digest[32];
@@ -404,7 +404,7 @@ static void audit_access(struct reading *r, const Cteleport__State__V1__Session 
         struct audit_record record = { 0 };
 
         auth_audit_begin(a, &record, &audit_session_recording_access);
-        audit_str(&record, "user", buf_str(&r->request->who));
+        audit_str(&record, "user", buf_str(&r->request->caller));
         audit_str(&record, "sid", str_of(s->session_id));
         audit_str(&record, "session_user", str_of(s->user));
         audit_str(&record, "server_id", str_of(s->host_id));

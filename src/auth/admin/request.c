@@ -22,9 +22,9 @@ void admin_init(struct auth *a)
 static void admin_free(struct admin_request *q)
 {
         if (q->charged > 0)
-                budget_give(q->memory, q->charged);
+                budget_unreserve(q->memory, q->charged);
         budget_drop(q->memory);
-        buf_release(&q->who);
+        buf_release(&q->caller);
         arena_free(q->arena);
         free(q);
 }
@@ -64,11 +64,11 @@ static void on_worked(void *ctx)
 
 struct error *admin_charge(struct admin_request *q)
 {
-        size_t now = sizeof *q + q->who.len + arena_reserved(q->arena);
+        size_t now = sizeof *q + q->caller.len + arena_reserved(q->arena);
 
         if (q->memory == NULL || now <= q->charged)
                 return NULL;
-        if (!budget_take(q->memory, now - q->charged))
+        if (!budget_reserve(q->memory, now - q->charged))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many requests are running"), "try again in a few seconds");
         q->charged = now;
         return NULL;
@@ -116,9 +116,9 @@ struct admin_request *admin_begin(struct rpc_call *call, const ProtobufCMessage 
         q->auth = caller->auth;
         q->call = call;
         q->arena = arena_new(ADMIN_ARENA);
-        q->who = BUF_MAX(1 * KiB);
+        q->caller = BUF_MAX(1 * KiB);
         q->user = arena_str(q->arena, str_of(caller->user));
-        caller_describe(caller, &q->who);
+        caller_describe(caller, &q->caller);
         /* The message was decoded into an arena of LIMIT_RPC_MEMORY_FACTOR times LIMIT_RPC, so it fits into this larger one. */
         struct error *err = wire_copy(q->arena, first, &copy);
         if (err != NULL)

@@ -21,7 +21,7 @@ struct admin_request {
         const ProtobufCMessage *message; /* in arena */
         struct budget_holder *memory;    /* the caller's share of the memory of waiting requests; NULL: not counted */
         size_t charged;                  /* to it */
-        struct buf who;                  /* the client's description, for the audit */
+        struct buf caller;               /* the client's description, for the audit */
         struct str user;                 /* the user of the request, in arena; empty: an administrator on this machine, who may do everything */
         void *state;                     /* of the method, in arena */
         struct admin_work {
@@ -46,7 +46,7 @@ static inline struct str admin_name(const struct admin_request *q)
  */
 static inline struct error *admin_check_waited_for(const struct admin_request *q)
 {
-        return q->call != NULL ? NULL : error_new(ERROR_CANCELLED, "the administrator went away");
+        return q->call != NULL ? NULL : error_new(ERROR_CANCELLED, "the administrator disconnected");
 }
 /*
  * Charges the memory that the request has allocated to the budget of waiting requests. To be called before the request

@@ -66,7 +66,7 @@ struct error *resource_not_found(const struct admin_kind *kind, struct str name)
 {
         AUTO_MEM char *shown = escaped(name);
 
-        return error_hint(error_new(ERROR_NOT_FOUND, "%s \"%s\" is not found", kind->name, shown), "`%s` shows what there is", kind->listed_by);
+        return error_hint(error_new(ERROR_NOT_FOUND, "%s \"%s\" is not found", kind->name, shown), "`%s` lists them", kind->listed_by);
 }
 
 static struct error *already_exists(const struct change *c)
@@ -86,7 +86,7 @@ static struct error *changed_meanwhile(const struct change *c)
 }
 
 /* Replaces the error of a commit by one that names the resource. */
-static struct error *in_words(const struct change *c, struct error *err)
+static struct error *name_resource(const struct change *c, struct error *err)
 {
         if (err == NULL || err->code != ERROR_ABORTED)
                 return err;
@@ -343,7 +343,7 @@ static void begin_audit(struct admin_request *q, const struct change *c, const s
 
         put_shown_name(c, resource, &shown);
         auth_audit_begin(q->auth, r, event);
-        audit_str(r, "user", buf_str(&q->who));
+        audit_str(r, "user", buf_str(&q->caller));
         audit_str(r, "name", buf_str(&shown));
         if (c->kind->put_audit != NULL && resource != NULL)
                 c->kind->put_audit(c, resource, r);
@@ -354,7 +354,7 @@ static void log_change(const struct admin_request *q, const struct change *c, co
         AUTO(buf) shown = BUF_MAX(4 * KiB);
 
         put_shown_name(c, resource, &shown);
-        log_info(what, LOG_C("kind", c->kind->name), LOG_STR("name", buf_str(&shown)), LOG_STR("by", buf_str(&q->who)));
+        log_info(what, LOG_C("kind", c->kind->name), LOG_STR("name", buf_str(&shown)), LOG_STR("by", buf_str(&q->caller)));
 }
 
 void change_warn(struct change *c, const char *text)
@@ -394,7 +394,7 @@ static void on_put(void *ctx, uint64_t revision, struct error *err)
         Cteleport__V1__PutResponse response = CTELEPORT__V1__PUT_RESPONSE__INIT;
 
         (void)revision;
-        err = in_words(c, err);
+        err = name_resource(c, err);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;
@@ -420,7 +420,7 @@ void change_write(struct admin_request *q, struct change *c)
         resource_metadata(c->resource)->revision = pb_text(""); /* the record in the store has the revision */
         state_put(t, kind->state, id, c->resource, kind->expires == NULL ? (struct walltime){ 0 } : kind->expires(c->resource));
         begin_audit(q, c, c->is_there ? kind->updated : kind->created, c->resource, &record);
-        audit_account_add(q->auth, kind->account, buf_str(&q->who), t, &record);
+        audit_account_add(q->auth, kind->account, buf_str(&q->caller), t, &record);
         store_txn_commit(t, on_put, q);
 }
 
@@ -497,7 +497,7 @@ static void on_deleted(void *ctx, uint64_t revision, struct error *err)
         Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
 
         (void)revision;
-        err = in_words(c, err);
+        err = name_resource(c, err);
         if (err != NULL) {
                 admin_fail(q, err);
                 return;

@@ -172,7 +172,7 @@ static void keep_what_is_ours(struct admin_request *q, Cteleport__V1__UserSpec *
         by->time = now;
         by->user = arena_alloc(q->arena, sizeof *by->user);
         cteleport__v1__user_name__init(by->user);
-        by->user->name = pb_text(arena_str(q->arena, buf_str(&q->who)).ptr);
+        by->user->name = pb_text(arena_str(q->arena, buf_str(&q->caller)).ptr);
         spec->created_by = by;
 }
 

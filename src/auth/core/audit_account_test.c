@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the audit may take of the disk: by whom, and how much in all. */
+/* The part of the disk that the audit may use: for each account and in total. */
 #include "auth/core/audit_account.h"
 
 #include "auth/core/disk_testing.h"
@@ -12,9 +12,9 @@ static void note_unreported(void *ctx, uint64_t count)
         *(uint64_t *)ctx += count;
 }
 
-static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
+static void a_nearly_full_disk_accepts_no_new_user(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         uint64_t unreported = 0;
         struct refusal_log *log = refusal_log_new(&w->a.loop, note_unreported, &unreported);
 
@@ -23,7 +23,7 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
         assert_true(audit_may_report(&w->a, log, STR("user bob")));
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, DISK_MIB);
         assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "has only the space reserved for administrators left");
-        assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1))); /* what is open goes on */
+        assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1))); /* open sessions continue */
         assert_false(audit_may_report(&w->a, log, STR("user bob")));          /* counted */
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
         assert_refused(session_check_open(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "");
@@ -33,10 +33,10 @@ static void a_disk_that_is_nearly_full_takes_nobody_new(void **state)
         assert_int_equal(unreported, 1);
 }
 
-/* Hosts and users read the sentence; auth knows the directory by a path of its sandbox only. */
+/* Hosts and users read the message; auth knows the directory only by its path in the sandbox. */
 static void a_full_disk_is_reported_without_a_path(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, DISK_MIB);
         AUTO_PTR(error) err = audit_check_room(&w->a, ROOM_FOR_NEW);
@@ -47,7 +47,7 @@ static void a_full_disk_is_reported_without_a_path(void **state)
 
 static void a_small_disk_keeps_a_share(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_free_disk(w, 1 * LIMIT_EVENTS_FREE_PERCENT, 100);
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
@@ -57,7 +57,7 @@ static void a_small_disk_keeps_a_share(void **state)
 
 static void looks_at_the_disk_once_in_a_while(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_free_disk(w, 100, 100);
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
@@ -65,7 +65,7 @@ static void looks_at_the_disk_once_in_a_while(void **state)
         assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
         loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
         uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
-        AWAIT(w, disk_watch_has_looked(w->a.disk));
+        AWAIT(w, disk_watch_has_checked(w->a.disk));
         assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "");
 }
 
@@ -76,7 +76,7 @@ static struct user_budget small_budget(int64_t of_all, int64_t on_node, int64_t 
 
 static void a_disk_that_does_not_answer_stops_nothing_else(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_free_disk(w, 100, 100);
         assert_int_equal(pipe(stuck), 0);
@@ -84,13 +84,13 @@ static void a_disk_that_does_not_answer_stops_nothing_else(void **state)
         loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
         uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
         for (int i = 0; i < 12; i++) { /* each request is answered from the last check */
-                assert_false(disk_watch_has_looked(w->a.disk));
+                assert_false(disk_watch_has_checked(w->a.disk));
                 assert_done(audit_check_room(&w->a, ROOM_FOR_NEW));
                 loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_DISK_CHECK));
                 uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
         }
         assert_int_equal(write(stuck[1], ".", 1), 1);
-        AWAIT(w, disk_watch_has_looked(w->a.disk));
+        AWAIT(w, disk_watch_has_checked(w->a.disk));
         assert_refused(audit_check_room(&w->a, ROOM_FOR_NEW), ERROR_RESOURCE_EXHAUSTED, "");
         close(stuck[0]);
         close(stuck[1]);
@@ -99,7 +99,7 @@ static void a_disk_that_does_not_answer_stops_nothing_else(void **state)
 
 static void a_user_ends_with_the_budget_of_recordings(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         fake_disk = (struct statvfs){ 0 };
         w->a.user_recordings = small_budget(2000, 1000, 10, "recordings");
@@ -110,10 +110,10 @@ static void a_user_ends_with_the_budget_of_recordings(void **state)
         w->a.user_recordings = (struct user_budget){ 0 };
 }
 
-/* A captured node that has a session of hers tells and sends without end. */
+/* A captured node with a session of the user sends events and data without end. */
 static void a_node_shuts_a_user_out_of_itself_alone(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct user_budget *budgets[] = { &w->a.user_recordings, &w->a.user_events };
 
         fake_disk = (struct statvfs){ 0 };
@@ -132,8 +132,8 @@ static void a_node_shuts_a_user_out_of_itself_alone(void **state)
         w->a.user_recordings = w->a.user_events = (struct user_budget){ 0 };
 }
 
-/* What the user may still send on the node, ten bytes after ten. */
-static int64_t send_all(struct world *w, const char *host_id)
+/* The bytes that the user may still send on the node, in steps of ten. */
+static int64_t send_all(struct testbed *w, const char *host_id)
 {
         struct instant now = loop_now(&w->a.loop);
 
@@ -148,7 +148,7 @@ static int64_t send_all(struct world *w, const char *host_id)
 
 static void a_loop_on_all_nodes_leaves_little_on_each(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         char node[40];
 
         fake_disk = (struct statvfs){ 0 };
@@ -177,10 +177,10 @@ static void on_outcome(void *ctx, uint64_t revision, struct error *err)
         o->err = err;
 }
 
-/* For each account: an administrator's loop, a user's logins, a fleet's joins. The transaction fails, and does nothing. */
-static void what_is_done_ends_with_the_budget_of_its_account(void **state)
+/* For each account: an administrator's loop, a user's logins, a fleet's joins. The transaction fails and has no effect. */
+static void actions_end_with_the_budget_of_their_account(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
                 enum audit_account account = (enum audit_account)i;
@@ -208,9 +208,9 @@ static void what_is_done_ends_with_the_budget_of_its_account(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
-                ROW(a_disk_that_is_nearly_full_takes_nobody_new),
+                ROW(a_nearly_full_disk_accepts_no_new_user),
                 ROW(a_full_disk_is_reported_without_a_path),
                 ROW(a_small_disk_keeps_a_share),
                 ROW(looks_at_the_disk_once_in_a_while),
@@ -218,7 +218,7 @@ int main(void)
                 ROW(a_user_ends_with_the_budget_of_recordings),
                 ROW(a_node_shuts_a_user_out_of_itself_alone),
                 ROW(a_loop_on_all_nodes_leaves_little_on_each),
-                ROW(what_is_done_ends_with_the_budget_of_its_account),
+                ROW(actions_end_with_the_budget_of_their_account),
         };
 #undef ROW
         loop_thread = pthread_self();

@@ -69,7 +69,7 @@ static void fatal(struct auth *a, struct error *err)
 }
 
 /* Whether the process is stopping: the chain of the start then ends. Frees err in that case. */
-static bool is_overtaken(const struct auth *a, struct error *err)
+static bool is_superseded(const struct auth *a, struct error *err)
 {
         if (a->is_stopping)
                 error_free(err);
@@ -94,7 +94,7 @@ static void on_sessions(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL) {
                 fatal(a, err);
@@ -112,7 +112,7 @@ static void on_own_record(void *ctx, uint64_t revision, struct error *err)
         struct auth *a = ctx;
 
         (void)revision;
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL)
                 fatal(a, err);
@@ -193,7 +193,7 @@ static void on_own_certificate(void *ctx, const Cteleport__Internal__V1__HostCer
         struct auth *a = ctx;
         bool is_first = a->tls == NULL;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err == NULL)
                 err = use_certificate(a, certs);
@@ -266,7 +266,7 @@ static void on_proxies(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL)
                 fatal(a, error_wrap(err, "the proxies there are cannot be read"));
@@ -278,7 +278,7 @@ static void on_servers(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL)
                 fatal(a, error_wrap(err, "the names of the proxies cannot be read"));
@@ -290,7 +290,7 @@ static void on_directory(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL) {
                 fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
@@ -304,7 +304,7 @@ static void on_authorities(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err == NULL)
                 err = key_generate(&a->tls_key, KEY_ECDSA_P256);
@@ -329,7 +329,7 @@ static void on_first_authorities(void *ctx, struct error *err)
         struct auth *a = ctx;
         struct audit_record record = { 0 };
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL) {
                 fatal(a, err);
@@ -347,7 +347,7 @@ static void on_cluster_name(void *ctx, struct str name, struct error *err)
 {
         struct auth *a = ctx;
 
-        if (is_overtaken(a, err))
+        if (is_superseded(a, err))
                 return;
         if (err != NULL) {
                 fatal(a, err);

@@ -86,7 +86,7 @@ static void on_directory_changed(void *ctx)
         struct instant now = loop_now(&w->auth->loop);
         if (!timer_is_running(w->locked_tunnels))
                 w->locked_tunnels_since = now;
-        if (instant_since(now, w->locked_tunnels_since).ns < MILLISECONDS(PACE_LOCKED_TUNNEL_MOST).ns)
+        if (instant_since(now, w->locked_tunnels_since).ns < MILLISECONDS(PACE_LOCKED_TUNNEL_MAX).ns)
                 timer_start(w->locked_tunnels, MILLISECONDS(PACE_LOCKED_TUNNEL));
 }
 

@@ -22,7 +22,7 @@ struct disk_watch {
         struct loop *loop;
         char *path;
         struct timer *pace;
-        struct job *looking; /* NULL: no check is under way */
+        struct job *checking; /* NULL: no check is under way */
         struct instant began;
         struct disk_room room;
         bool is_silent; /* the current check takes long, and it has been logged */
@@ -63,12 +63,12 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
                 log_info("The disk of the audit log has room again", LOG_INT("free_kib", (int64_t)(d->room.free / KiB)));
 }
 
-static void on_looked(void *ctx)
+static void on_checked(void *ctx)
 {
         struct check *k = ctx;
         struct disk_watch *d = k->watch;
 
-        d->looking = NULL;
+        d->checking = NULL;
         if (d->is_silent)
                 log_info("The disk of the audit log answers again");
         d->is_silent = false;
@@ -83,14 +83,14 @@ static void check(struct disk_watch *d)
 
         *k = (struct check){ .watch = d, .path = str_dup(str_of(d->path)) };
         d->began = loop_now(d->loop);
-        d->looking = loop_job(d->loop, check_work, on_looked, k);
+        d->checking = loop_job(d->loop, check_work, on_checked, k);
 }
 
 static void on_pace(void *ctx)
 {
         struct disk_watch *d = ctx;
 
-        if (d->looking == NULL) {
+        if (d->checking == NULL) {
                 check(d);
         } else if (!d->is_silent && instant_since(loop_now(d->loop), d->began).ns >= MILLISECONDS(TIMEOUT_DISK_CHECK).ns) {
                 d->is_silent = true;
@@ -116,7 +116,7 @@ void disk_watch_free(struct disk_watch *d)
 {
         if (d == NULL)
                 return;
-        job_cancel(d->looking, check_free);
+        job_cancel(d->checking, check_free);
         timer_free(d->pace);
         free(d->path);
         free(d);
@@ -127,7 +127,7 @@ struct disk_room disk_watch_room(const struct disk_watch *d)
         return d == NULL ? (struct disk_room){ 0 } : d->room;
 }
 
-bool disk_watch_has_looked(const struct disk_watch *d)
+bool disk_watch_has_checked(const struct disk_watch *d)
 {
-        return d->looking == NULL;
+        return d->checking == NULL;
 }

@@ -26,6 +26,6 @@ struct disk_room {
         uint64_t free, least; /* bytes */
 };
 struct disk_room disk_watch_room(const struct disk_watch *d);
-bool disk_watch_has_looked(const struct disk_watch *d); /* whether the last measurement has completed, for tests */
+bool disk_watch_has_checked(const struct disk_watch *d); /* whether the last measurement has completed, for tests */
 
 #endif

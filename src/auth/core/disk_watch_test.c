@@ -20,7 +20,7 @@ static void ends_at_any_moment_of_a_look(void **state)
                 struct disk_watch *d = disk_watch_new(&loop, "/");
                 job_await_held(&loop);
                 disk_watch_free(d);
-                job_let_go();
+                job_resume();
                 loop_release(&loop);
         }
 }

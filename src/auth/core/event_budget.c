@@ -70,7 +70,7 @@ static int64_t spent_by(struct event_budget *b, struct str subject, struct insta
         return s->bytes;
 }
 
-bool event_budget_is_overdrawn(struct event_budget *b, struct str subject, struct instant now)
+bool event_budget_is_exceeded(struct event_budget *b, struct str subject, struct instant now)
 {
         return b->bytes_per_day != 0 && spent_by(b, subject, now) >= 2 * b->bytes_per_day;
 }
@@ -136,11 +136,11 @@ struct error *user_budget_check(struct user_budget *b, struct str user, struct s
         return NULL;
 }
 
-bool user_budget_is_overdrawn(struct user_budget *b, struct str user, struct str host_id, struct instant now)
+bool user_budget_is_exceeded(struct user_budget *b, struct str user, struct str host_id, struct instant now)
 {
         AUTO_MEM char *pair = pair_of(user, host_id);
 
-        return event_budget_is_overdrawn(&b->on_node, str_of(pair), now);
+        return event_budget_is_exceeded(&b->on_node, str_of(pair), now);
 }
 
 void user_budget_release(struct user_budget *b)

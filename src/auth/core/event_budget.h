@@ -30,7 +30,7 @@ struct error *event_budget_check(struct event_budget *b, struct str subject, str
  * Whether the subject has spent twice its budget. It then continues although it was ordered to end, which our agents
  * never do, so its events are refused from then on.
  */
-bool event_budget_is_overdrawn(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
+bool event_budget_is_exceeded(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
 
 /* ---- one user on many nodes ------------------------------------------------------------------------------------ */
 
@@ -54,7 +54,7 @@ void user_budget_charge(struct user_budget *b, struct str user, struct str host_
 /* RESOURCE_EXHAUSTED when the user's budget on this node is spent. */
 struct error *user_budget_check(struct user_budget *b, struct str user, struct str host_id, struct instant now) MUST_USE;
 
-/* The same as event_budget_is_overdrawn(), on this node. */
-bool user_budget_is_overdrawn(struct user_budget *b, struct str user, struct str host_id, struct instant now) MUST_USE;
+/* The same as event_budget_is_exceeded(), on this node. */
+bool user_budget_is_exceeded(struct user_budget *b, struct str user, struct str host_id, struct instant now) MUST_USE;
 
 #endif

@@ -50,7 +50,7 @@ static void comes_back_within_a_day(void **state)
         event_budget_release(&b);
 }
 
-static void forgets_who_has_recovered(void **state)
+static void removes_a_budget_that_has_recovered(void **state)
 {
         struct event_budget b = { .bytes_per_day = DAY_BYTES, .what = "audit events" };
         struct instant now = { SECONDS(1000).ns };
@@ -71,7 +71,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(refuses_beyond_the_bytes_of_a_day),
                 cmocka_unit_test(comes_back_within_a_day),
-                cmocka_unit_test(forgets_who_has_recovered),
+                cmocka_unit_test(removes_a_budget_that_has_recovered),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ static void on_closed(void *ctx)
         struct auth_connection *v = c->connection;
 
         if (c->identity != NULL)
-                shares_drop(&c->auth->identities, str_of(c->identity));
+                shares_remove(&c->auth->identities, str_of(c->identity));
         budget_drop(c->memory);
         caller_free(c);
         connection_free(v);
@@ -112,7 +112,7 @@ static struct error *count_identity(struct caller *c)
         AUTO_MEM char *identity = mem_printf("%s %s%s", c->role, c->host_id, c->user);
         if (!shares_have_room(all, str_of(identity)))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "'%s' has too many connections", identity);
-        shares_take(all, str_of(identity));
+        shares_add(all, str_of(identity));
         c->identity = identity;
         identity = NULL;
         return NULL;

@@ -47,7 +47,7 @@
 /* Open to every user who is logged in. */
 #define NO_RULE NULL, 0
 
-#define SEE (ACCESS_LIST | ACCESS_READ)
+#define VIEW (ACCESS_LIST | ACCESS_READ)
 #define WRITE (ACCESS_CREATE | ACCESS_UPDATE)
 
 const struct guarded_method auth_methods[] = {
@@ -82,28 +82,28 @@ const struct guarded_method auth_methods[] = {
         LOGIN("OpenInvite", open_invite_request, invite_open),
         LOGIN("AcceptInvite", accept_invite_request, invite_accept),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
-        RESOURCE("ListTokens", list_request, admin_list_resources, token, "token", SEE),
+        RESOURCE("ListTokens", list_request, admin_list_resources, token, "token", VIEW),
         RESOURCE("GetToken", name_request, admin_get_resource, token, "token", ACCESS_READ),
         RESOURCE("PutToken", put_token_request, admin_put_resource, token, "token", WRITE),
         RESOURCE("DeleteToken", name_request, admin_delete_resource, token, "token", ACCESS_DELETE),
         ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
         RESOURCE("ListNodes", list_request, admin_list_resources, node, NO_RULE), /* lists only the nodes that the user sees */
         RESOURCE("DeleteNode", name_request, admin_delete_resource, node, "node", ACCESS_DELETE),
-        RESOURCE("ListInstances", list_request, admin_list_resources, instance, "instance", SEE),
-        RESOURCE("ListUsers", list_request, admin_list_resources, user, "user", SEE),
+        RESOURCE("ListInstances", list_request, admin_list_resources, instance, "instance", VIEW),
+        RESOURCE("ListUsers", list_request, admin_list_resources, user, "user", VIEW),
         RESOURCE("GetUser", name_request, admin_get_resource, user, "user", ACCESS_READ),
         RESOURCE("PutUser", put_user_request, admin_put_resource, user, "user", WRITE),
         RESOURCE("DeleteUser", name_request, admin_delete_resource, user, "user", ACCESS_DELETE),
         ADMIN("CreateInvite", create_invite_request, admin_create_invite, "user", WRITE),
-        RESOURCE("ListRoles", list_request, admin_list_resources, role, "role", SEE),
+        RESOURCE("ListRoles", list_request, admin_list_resources, role, "role", VIEW),
         RESOURCE("GetRole", name_request, admin_get_resource, role, "role", ACCESS_READ),
         RESOURCE("PutRole", put_role_request, admin_put_resource, role, "role", WRITE),
         RESOURCE("DeleteRole", name_request, admin_delete_resource, role, "role", ACCESS_DELETE),
-        RESOURCE("ListLocks", list_request, admin_list_resources, lock, "lock", SEE),
+        RESOURCE("ListLocks", list_request, admin_list_resources, lock, "lock", VIEW),
         RESOURCE("GetLock", name_request, admin_get_resource, lock, "lock", ACCESS_READ),
         RESOURCE("PutLock", put_lock_request, admin_put_resource, lock, "lock", WRITE),
         RESOURCE("DeleteLock", name_request, admin_delete_resource, lock, "lock", ACCESS_DELETE),
-        ADMIN("SearchEvents", search_events_request, admin_search_events, "event", SEE),
+        ADMIN("SearchEvents", search_events_request, admin_search_events, "event", VIEW),
         ADMIN("ListRecordings", list_request, admin_list_recordings, "session", ACCESS_LIST, .serves_owners = true),
         ADMIN("GetRecording", get_recording_request, admin_get_recording, "session", ACCESS_READ, .serves_owners = true),
 };

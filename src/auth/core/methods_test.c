@@ -22,7 +22,7 @@ enum { ARENA_CAP = 1 * MiB };
 
 #define ADMIN_SERVICE "/cteleport.v1.AdminService/"
 
-/* Methods without a rule: every user may call them, and gets what that user may see. */
+/* Methods without a rule: every user may call them, and receives only permitted resources. */
 static const char *const open_to_all_users[] = { ADMIN_SERVICE "ClusterStatus", ADMIN_SERVICE "ListNodes" };
 
 static bool is_open_to_all_users(const char *path)
@@ -35,7 +35,7 @@ static bool is_open_to_all_users(const char *path)
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
 
-static void says_for_every_method_who_may_call_it(void **state)
+static void names_for_every_method_its_permitted_callers(void **state)
 {
         (void)state;
         for (size_t i = 0; i < auth_method_count; i++) {
@@ -94,8 +94,8 @@ static void serves_every_kind_of_resource(void **state)
         }
 }
 
-/* A role that allows exactly the row's kind and verbs passes the check of roles: users may write these words. */
-static void asks_for_words_that_roles_may_hold(void **state)
+/* A role that allows exactly the row's kind and verbs passes the check of roles: users may write these names. */
+static void requires_only_verbs_that_roles_may_hold(void **state)
 {
         (void)state;
         for (size_t i = 0; i < auth_method_count; i++) {
@@ -140,7 +140,7 @@ static void commit(struct fixture *f, struct store_txn *t)
         wait_for(f);
 }
 
-/* Stores a resource as its YAML says; unchecked, for what is stored may be older than a check. */
+/* Stores a resource from its YAML, unchecked, since a stored resource may be older than a check. */
 static void put(struct fixture *f, const struct state_kind *kind, const char *name, const char *spec)
 {
         AUTO_PTR(arena) arena = arena_new(ARENA_CAP);
@@ -237,7 +237,7 @@ static const struct guarded_method *method(const char *name)
         return NULL;
 }
 
-/* The error with which somebody is refused; NULL: they may. */
+/* The error of a refused caller; NULL: the call is permitted. */
 static struct error *refusal(struct fixture *f, unsigned groups, const char *user, const char *name)
 {
         struct caller *c = caller_new(&f->auth, groups, STR(""), STR("Test"), "test");
@@ -279,7 +279,7 @@ static void lets_each_group_in_where_it_belongs(void **state)
         assert_int_equal(code_of(f, CALLER_NODE, "", "/ListNodes"), ERROR_PERMISSION_DENIED);
 }
 
-static void gives_users_what_their_roles_allow(void **state)
+static void gives_users_the_permissions_of_their_roles(void **state)
 {
         struct fixture *f = *state;
 
@@ -295,7 +295,7 @@ static void gives_users_what_their_roles_allow(void **state)
         assert_int_equal(code_of(f, CALLER_USER, "ed", "/Presence"), ERROR_PERMISSION_DENIED);
 }
 
-static void says_which_right_is_missing(void **state)
+static void names_the_missing_permission(void **state)
 {
         struct fixture *f = *state;
 
@@ -330,7 +330,7 @@ static void refuses_users_with_a_role_that_is_gone(void **state)
         assert_true(may(f, "ann", "/ListUsers"));
 }
 
-static void refuses_users_whose_certificate_has_ended(void **state)
+static void refuses_users_with_an_expired_certificate(void **state)
 {
         struct fixture *f = *state;
 
@@ -380,7 +380,7 @@ static const struct {
         { "a lock of the year 3000", "{target: {user: ann}, expires: '3000-01-01T00:00:00Z'}", true },
 };
 
-static void locks_whom_they_name(void **state)
+static void locks_apply_to_their_target(void **state)
 {
         struct fixture *f = *state;
         struct str role = STR("editor");
@@ -401,7 +401,7 @@ static void locks_whom_they_name(void **state)
         }
 }
 
-static void tells_the_message_of_a_lock_without_its_escapes(void **state)
+static void shows_the_message_of_a_lock_without_its_escapes(void **state)
 {
         struct fixture *f = *state;
 
@@ -435,7 +435,7 @@ static void has_the_presets_from_the_start(void **state)
         assert_null(directory_role(f->auth.directory, STR("admin"), NULL));
 }
 
-static void reads_what_was_there_before(void **state)
+static void reads_the_records_of_an_earlier_run(void **state)
 {
         struct fixture *f = *state;
         struct directory *second;
@@ -457,7 +457,7 @@ static void reads_what_was_there_before(void **state)
         directory_close(second);
 }
 
-static void tells_of_changes_once_for_each_moment(void **state)
+static void reports_changes_once_for_each_moment(void **state)
 {
         struct fixture *f = *state;
         unsigned before = f->changes;
@@ -476,22 +476,22 @@ int main(void)
 {
 #define GUARDED(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(says_for_every_method_who_may_call_it),
+                cmocka_unit_test(names_for_every_method_its_permitted_callers),
                 cmocka_unit_test(serves_every_kind_of_resource),
-                cmocka_unit_test(asks_for_words_that_roles_may_hold),
+                cmocka_unit_test(requires_only_verbs_that_roles_may_hold),
                 GUARDED(lets_each_group_in_where_it_belongs),
-                GUARDED(gives_users_what_their_roles_allow),
-                GUARDED(says_which_right_is_missing),
+                GUARDED(gives_users_the_permissions_of_their_roles),
+                GUARDED(names_the_missing_permission),
                 GUARDED(asks_anew_at_each_call),
                 GUARDED(refuses_users_with_a_role_that_is_gone),
-                GUARDED(refuses_users_whose_certificate_has_ended),
+                GUARDED(refuses_users_with_an_expired_certificate),
                 GUARDED(an_unknown_user_has_no_rights_under_any_name),
-                GUARDED(locks_whom_they_name),
-                GUARDED(tells_the_message_of_a_lock_without_its_escapes),
+                GUARDED(locks_apply_to_their_target),
+                GUARDED(shows_the_message_of_a_lock_without_its_escapes),
                 GUARDED(locked_users_are_refused_until_unlocked),
                 GUARDED(has_the_presets_from_the_start),
-                GUARDED(reads_what_was_there_before),
-                GUARDED(tells_of_changes_once_for_each_moment),
+                GUARDED(reads_the_records_of_an_earlier_run),
+                GUARDED(reports_changes_once_for_each_moment),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "store/store_testing.h"
 
 struct fixture {
-        struct store_bench b; /* in memory, so that a full disk is events.log's alone */
+        struct store_bench b; /* in memory, so that a full disk affects events.log only */
         struct audit_log *log;
         struct outbox *outbox;
         char *dir;
@@ -177,7 +177,7 @@ static void leave_behind(struct fixture *f, const char *node, bool is_in_log)
         audit_record_release(&r);
 }
 
-static void what_a_crash_left_reaches_the_log_once(void **state)
+static void events_of_a_crashed_run_reach_the_log_once(void **state)
 {
         struct fixture *f = *state;
 
@@ -277,7 +277,7 @@ static void nothing_happens_unaudited_while_the_log_is_full(void **state)
         error_free(err);
         size_t accepted = count_in_store(f);
         assert_true(accepted > 0);
-        while ((err = commit_audited(f, "web-2", 0)) != NULL) { /* space is back: the next try gets them through */
+        while ((err = commit_audited(f, "web-2", 0)) != NULL) { /* space is available again: the next attempt succeeds */
                 error_free(err);
                 loop_advance(&f->b.loop, &f->b.clock, SECONDS(60));
         }
@@ -286,7 +286,7 @@ static void nothing_happens_unaudited_while_the_log_is_full(void **state)
         assert_int_equal(count_in_log(f, "web-2"), 1);
 }
 
-static void says_at_the_start_when_the_log_cannot_be_written(void **state)
+static void fails_at_the_start_when_the_log_cannot_be_written(void **state)
 {
         struct fixture *f = *state;
 
@@ -307,13 +307,13 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 ROW(an_event_moves_from_the_store_to_the_log),
                 ROW(a_refused_transaction_writes_no_event),
-                ROW(what_a_crash_left_reaches_the_log_once),
+                ROW(events_of_a_crashed_run_reach_the_log_once),
                 ROW(finds_events_in_files_that_were_rotated_away),
                 ROW(many_left_events_are_all_found),
                 ROW(reads_no_more_left_events_than_the_log_takes),
                 ROW(nothing_is_begun_while_the_log_is_behind),
                 ROW(nothing_happens_unaudited_while_the_log_is_full),
-                ROW(says_at_the_start_when_the_log_cannot_be_written),
+                ROW(fails_at_the_start_when_the_log_cannot_be_written),
         };
 #undef ROW
         return cmocka_run_group_tests(tests, NULL, NULL);

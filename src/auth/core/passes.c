@@ -29,7 +29,7 @@ static void drop(struct passes *p, struct pass *pass)
         else
                 p->newest = pass->at;
         map_remove(&p->by_ticket, str_of_bytes(pass->ticket, sizeof pass->ticket));
-        shares_drop(&p->proxies, str_of(pass->proxy));
+        shares_remove(&p->proxies, str_of(pass->proxy));
         free(pass->proxy);
         free(pass);
 }
@@ -62,7 +62,7 @@ struct error *passes_announce(struct passes *p, struct str proxy, struct str cli
         *pass->at = pass;
         p->newest = &pass->next;
         map_put(&p->by_ticket, str_of_bytes(pass->ticket, sizeof pass->ticket), pass);
-        shares_take(&p->proxies, proxy);
+        shares_add(&p->proxies, proxy);
         memcpy(ret_ticket, pass->ticket, sizeof pass->ticket);
         return NULL;
 }

@@ -8,11 +8,11 @@
 #include "state/state_watch.h"
 
 enum {
-        RECORDS_KEPT = 8,
-        VALUE_KEPT = 16 * KiB, /* bytes: a larger record is not cached */
+        RECORDS_MAX = 8,
+        VALUE_MAX = 16 * KiB, /* bytes: a larger record is not cached */
 };
 
-struct kept {
+struct cached_record {
         struct buf id, value; /* value may hold a secret */
         uint64_t revision;    /* 0: the entry is empty */
         struct walltime expires;
@@ -25,22 +25,22 @@ struct record_cache {
         struct state_watch *watch; /* NULL once stopped */
         uint64_t changes;          /* number of changes of records of the kind, reported so far */
         size_t next;               /* index of the entry that is replaced next */
-        struct kept all[RECORDS_KEPT];
+        struct cached_record all[RECORDS_MAX];
 };
 
-static void forget(struct kept *k)
+static void entry_clear(struct cached_record *k)
 {
         if (k->value.ptr != NULL)
                 wipe(k->value.ptr, k->value.room);
         buf_release(&k->value);
         buf_release(&k->id);
-        *k = (struct kept){ 0 };
+        *k = (struct cached_record){ 0 };
 }
 
-static struct kept *find(struct record_cache *c, struct str id)
+static struct cached_record *find(struct record_cache *c, struct str id)
 {
-        for (size_t i = 0; i < RECORDS_KEPT; i++) {
-                struct kept *k = &c->all[i];
+        for (size_t i = 0; i < RECORDS_MAX; i++) {
+                struct cached_record *k = &c->all[i];
 
                 if (k->revision != 0 && str_equal(buf_str(&k->id), id))
                         return k;
@@ -51,42 +51,42 @@ static struct kept *find(struct record_cache *c, struct str id)
 static void on_change(void *ctx, const struct state_record *record, bool is_deleted)
 {
         struct record_cache *c = ctx;
-        struct kept *k = find(c, record->id);
+        struct cached_record *k = find(c, record->id);
 
         (void)is_deleted;
         c->changes++;
         if (k != NULL)
-                forget(k);
+                entry_clear(k);
 }
 
-static void forget_all(void *ctx)
+static void clear_all(void *ctx)
 {
         struct record_cache *c = ctx;
 
         c->changes++;
-        for (size_t i = 0; i < RECORDS_KEPT; i++)
-                forget(&c->all[i]);
+        for (size_t i = 0; i < RECORDS_MAX; i++)
+                entry_clear(&c->all[i]);
 }
 
-static const struct state_watch_events watch_events = { .changed = on_change, .lost = forget_all };
+static const struct state_watch_events watch_events = { .changed = on_change, .lost = clear_all };
 
-static struct kept copy_of(struct str id, struct str value, uint64_t revision, struct walltime expires)
+static struct cached_record copy_of(struct str id, struct str value, uint64_t revision, struct walltime expires)
 {
-        struct kept k = { BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_KEPT), revision, expires };
+        struct cached_record k = { BUF_MAX(LIMIT_STORE_KEY), BUF_MAX(VALUE_MAX), revision, expires };
 
         buf_put(&k.id, id);
         buf_put(&k.value, value);
         return k;
 }
 
-static void keep(struct record_cache *c, const struct state_record *record)
+static void insert(struct record_cache *c, const struct state_record *record)
 {
-        if (c->watch == NULL || record->value.len > VALUE_KEPT)
+        if (c->watch == NULL || record->value.len > VALUE_MAX)
                 return;
-        struct kept *k = find(c, record->id);
+        struct cached_record *k = find(c, record->id);
         if (k == NULL)
-                k = &c->all[c->next++ % RECORDS_KEPT];
-        forget(k);
+                k = &c->all[c->next++ % RECORDS_MAX];
+        entry_clear(k);
         *k = copy_of(record->id, record->value, record->revision, record->expires);
 }
 
@@ -98,7 +98,7 @@ struct get {
         void (*done)(void *ctx, const struct state_record *record, struct error *err);
         void *ctx;
         uint64_t changes; /* cache->changes at the time of the request */
-        struct kept hit;  /* a copy: the record may change before done is called */
+        struct cached_record hit; /* a copy: the record may change before done is called */
 };
 
 static void on_hit(void *ctx)
@@ -113,7 +113,7 @@ static void on_hit(void *ctx)
         };
 
         g->done(g->ctx, &record, NULL);
-        forget(&g->hit);
+        entry_clear(&g->hit);
         free(g);
 }
 
@@ -123,7 +123,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
 
         /* The answer is cached only if no change was reported since the request: the change may be newer. */
         if (record != NULL && g->changes == g->cache->changes)
-                keep(g->cache, record);
+                insert(g->cache, record);
         g->done(g->ctx, record, err);
         free(g);
 }
@@ -132,7 +132,7 @@ void record_cache_get(struct record_cache *c, struct str id, void (*done)(void *
                       void *ctx)
 {
         struct get *g = NEW(struct get);
-        const struct kept *k = find(c, id);
+        const struct cached_record *k = find(c, id);
 
         *g = (struct get){ .cache = c, .kind = c->kind, .done = done, .ctx = ctx, .changes = c->changes };
         if (k == NULL || (k->expires.ns != 0 && k->expires.ns <= loop_wall(c->loop).ns)) {
@@ -160,7 +160,7 @@ void record_cache_stop(struct record_cache *c)
                 return;
         state_watch_free(c->watch);
         c->watch = NULL;
-        forget_all(c);
+        clear_all(c);
 }
 
 void record_cache_free(struct record_cache *c)

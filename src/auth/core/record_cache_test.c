@@ -18,7 +18,7 @@ struct fixture {
         struct record_cache *cache;
         /* of the last get */
         bool is_done;
-        bool is_store_read, was_store_read; /* the store has answered another read; by the time that the record came */
+        bool is_store_read, was_store_read; /* the store has answered another read after the record */
         char *value; /* NULL: there was no record */
         uint64_t revision;
         struct error *err;
@@ -97,7 +97,7 @@ static uint64_t put(struct fixture *f, struct str id, struct str text, struct wa
 
 static const struct walltime never = { 0 };
 
-static void gives_what_the_store_has(void **state)
+static void gives_the_record_of_the_store(void **state)
 {
         struct fixture *f = *state;
 
@@ -158,7 +158,7 @@ static void forgets_a_record_that_expires(void **state)
         assert_has(f, NULL);
 }
 
-static void keeps_no_answer_that_a_change_has_overtaken(void **state)
+static void keeps_no_answer_older_than_a_change(void **state)
 {
         struct fixture *f = *state;
         struct store_txn *t = store_txn_new(f->bench.store);
@@ -192,11 +192,11 @@ int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(gives_what_the_store_has),
+                TEST(gives_the_record_of_the_store),
                 TEST(gives_a_kept_record_without_the_store),
                 TEST(forgets_a_record_that_changes),
                 TEST(forgets_a_record_that_expires),
-                TEST(keeps_no_answer_that_a_change_has_overtaken),
+                TEST(keeps_no_answer_older_than_a_change),
                 TEST(many_records_replace_each_other),
         };
 

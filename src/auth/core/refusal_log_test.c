@@ -58,7 +58,7 @@ static int reported_of(struct fixture *f, int count, const char *address)
         return reported;
 }
 
-static void tells_the_usual_one_by_one(void **state)
+static void logs_the_usual_refusals_one_by_one(void **state)
 {
         struct fixture *f = *state;
 
@@ -66,7 +66,7 @@ static void tells_the_usual_one_by_one(void **state)
         assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST, "192.0.2.2"), LIMIT_REFUSALS_BURST);
 }
 
-static void counts_the_flood_of_one_source_and_tells_the_others(void **state)
+static void counts_the_flood_of_one_source_and_logs_the_others(void **state)
 {
         struct fixture *f = *state;
 
@@ -79,7 +79,7 @@ static void counts_the_flood_of_one_source_and_tells_the_others(void **state)
         assert_int_equal(f->reported, 1000);
 }
 
-static void tells_again_when_the_flood_is_over(void **state)
+static void logs_again_after_the_flood(void **state)
 {
         struct fixture *f = *state;
 
@@ -88,7 +88,7 @@ static void tells_again_when_the_flood_is_over(void **state)
         assert_int_equal(reported_of(f, LIMIT_REFUSALS_BURST, "192.0.2.1"), LIMIT_REFUSALS_PER_MINUTE);
 }
 
-static void bounds_what_all_sources_together_write(void **state)
+static void bounds_the_lines_of_all_sources_together(void **state)
 {
         struct fixture *f = *state;
         int reported = 0;
@@ -102,7 +102,7 @@ static void bounds_what_all_sources_together_write(void **state)
         assert_int_equal(reported, LIMIT_REFUSALS_BURST_ALL);
 }
 
-static void tells_what_is_left_at_the_end(void **state)
+static void logs_the_remaining_counts_at_the_end(void **state)
 {
         struct fixture *f = *state;
 
@@ -117,11 +117,11 @@ static void tells_what_is_left_at_the_end(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(tells_the_usual_one_by_one),
-                TEST(counts_the_flood_of_one_source_and_tells_the_others),
-                TEST(tells_again_when_the_flood_is_over),
-                TEST(bounds_what_all_sources_together_write),
-                TEST(tells_what_is_left_at_the_end),
+                TEST(logs_the_usual_refusals_one_by_one),
+                TEST(counts_the_flood_of_one_source_and_logs_the_others),
+                TEST(logs_again_after_the_flood),
+                TEST(bounds_the_lines_of_all_sources_together),
+                TEST(logs_the_remaining_counts_at_the_end),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

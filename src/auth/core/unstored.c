@@ -14,9 +14,9 @@ struct budget_holder *unstored_hold(struct auth *a, struct str host_id)
         return budget_hold(&a->unstored, host_id);
 }
 
-struct error *unstored_take(struct budget_holder *h, size_t bytes)
+struct error *unstored_reserve(struct budget_holder *h, size_t bytes)
 {
-        if (budget_take(h, bytes))
+        if (budget_reserve(h, bytes))
                 return NULL;
         return error_new(ERROR_RESOURCE_EXHAUSTED, "too much data of this host and others waits for the disk of the Auth Service");
 }
@@ -29,7 +29,7 @@ struct error *unstored_push(struct unstored_queue *q, struct auth *a, struct str
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "too many events of this connection are pending");
         if (q->host == NULL)
                 q->host = unstored_hold(a, host_id);
-        TRY(unstored_take(q->host, len));
+        TRY(unstored_reserve(q->host, len));
         struct unstored_message *m = mem_alloc(sizeof *m + len);
         m->len = protobuf_c_message_pack(msg, m->bytes);
         if (q->first == NULL)
@@ -49,7 +49,7 @@ void unstored_drop_first(struct unstored_queue *q)
         q->first = m->next;
         q->count--;
         q->size -= m->len;
-        budget_give(q->host, m->len);
+        budget_unreserve(q->host, m->len);
         free(m);
 }
 

@@ -20,7 +20,7 @@ struct auth;
  * long as the process.
  */
 struct budget_holder *unstored_hold(struct auth *a, struct str host_id) MUST_USE;
-struct error *unstored_take(struct budget_holder *h, size_t bytes) MUST_USE;
+struct error *unstored_reserve(struct budget_holder *h, size_t bytes) MUST_USE;
 
 /* Messages of one stream in order. A zeroed one is empty. */
 struct unstored_message {

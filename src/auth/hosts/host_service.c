@@ -215,7 +215,7 @@ static void on_signed(void *ctx, const Cteleport__Internal__V1__HostCerts *certs
                 return;
         }
         if (r->call == NULL) { /* no record without a caller: the service may be stopping */
-                renewal_finish(r, error_new(ERROR_CANCELLED, "the host went away"));
+                renewal_finish(r, error_new(ERROR_CANCELLED, "the host disconnected"));
                 return;
         }
         err = check_again(r);

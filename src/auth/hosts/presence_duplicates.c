@@ -45,14 +45,14 @@ static void write_down(struct auth *a, const Cteleport__State__V1__Presence *fir
         audit_write(a->audit, &record, NULL, NULL);
 }
 
-static void report_both(struct presence *elder, struct presence *younger)
+static void report_both(struct presence *older, struct presence *newer)
 {
-        AUTO_MEM char *text = warning(elder->record, younger->record);
+        AUTO_MEM char *text = warning(older->record, newer->record);
 
-        write_down(elder->auth, elder->record, younger->record);
-        elder->record->duplicate_reported = younger->record->duplicate_reported;
-        presence_notice(elder, "duplicate_host_id", text);
-        presence_notice(younger, "duplicate_host_id", text);
+        write_down(older->auth, older->record, newer->record);
+        older->record->duplicate_reported = newer->record->duplicate_reported;
+        presence_notice(older, "duplicate_host_id", text);
+        presence_notice(newer, "duplicate_host_id", text);
 }
 
 void duplicates_report_returned(struct presence *p, const Cteleport__State__V1__Presence *known)
@@ -82,21 +82,21 @@ static void on_no_pong(void *ctx)
         presence_finish(ctx, error_new(ERROR_UNAVAILABLE, "this agent did not answer when another with its host ID connected"));
 }
 
-static void challenge(struct presence *elder)
+static void challenge(struct presence *older)
 {
         Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
         Cteleport__V1__PresenceDown__Ping ping = CTELEPORT__V1__PRESENCE_DOWN__PING__INIT;
         AUTO(buf) nonce = BUF_MAX(40);
 
         random_uuid(&nonce);
-        memcpy(elder->ping, buf_c(&nonce), nonce.len + 1);
-        if (elder->ping_deadline == NULL)
-                elder->ping_deadline = timer_new(&elder->auth->loop, on_no_pong, elder);
-        timer_start(elder->ping_deadline, DUPLICATE_TIMEOUT);
-        ping.nonce = elder->ping;
+        memcpy(older->ping, buf_c(&nonce), nonce.len + 1);
+        if (older->ping_deadline == NULL)
+                older->ping_deadline = timer_new(&older->auth->loop, on_no_pong, older);
+        timer_start(older->ping_deadline, DUPLICATE_TIMEOUT);
+        ping.nonce = older->ping;
         down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PING;
         down.ping = &ping;
-        presence_send(elder, &down);
+        presence_send(older, &down);
 }
 
 void duplicates_enter(struct presence *p)

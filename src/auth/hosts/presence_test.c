@@ -111,7 +111,7 @@ struct agent {
         char reported[128]; /* a letter for each message: W, V (the welcome of a poll), P(roxies), N(otice); '.' at the end */
         int code;
         int64_t heartbeat_ms;
-        bool is_deaf; /* answers no ping */
+        bool is_unresponsive; /* answers no ping */
 };
 
 static void report(struct agent *a, char c)
@@ -130,7 +130,7 @@ static void answer(struct agent *a, char *nonce)
         pong.nonce = nonce;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_PONG;
         up.pong = &pong;
-        if (!a->is_deaf)
+        if (!a->is_unresponsive)
                 rpc_client_send(a->call, &up.base);
 }
 
@@ -238,7 +238,7 @@ static bool has_received(const struct agent *a, char c)
         return strchr(a->reported, c) != NULL;
 }
 
-/* Connects and is welcomed, one way or the other. */
+/* Connects and receives the welcome, by a held stream or a poll. */
 static struct agent *present(struct fixture *f, struct hello h)
 {
         struct agent *a = connect_agent(f, h);
@@ -398,7 +398,7 @@ static void requests_polls_at_half_the_life_of_a_record(void **state)
         int64_t pace = TTL_SECONDS * 1000 / 2;
 
         f->auth.presence_held_max = 0;
-        assert_in_range(pause_of(f, "host-1", "a"), pace / 10, pace); /* where it likes to begin */
+        assert_in_range(pause_of(f, "host-1", "a"), pace / 10, pace); /* at any revision */
         assert_int_equal(pause_of(f, "host-1", "a"), pace);
         loop_advance(&f->auth.loop, &f->clock, SECONDS(TTL_SECONDS / 2));
         assert_int_equal(pause_of(f, "host-1", "a"), pace);
@@ -422,7 +422,7 @@ static void spreads_polls_of_hosts_that_started_together(void **state)
         assert_true(most > least + TTL_SECONDS * 1000 / 8);
 }
 
-static void lists_nobody_who_was_held_and_has_left(void **state)
+static void does_not_list_a_held_host_that_has_left(void **state)
 {
         struct fixture *f = *state;
         struct agent *a = present(f, (struct hello){ "host-1", "a" });
@@ -487,7 +487,7 @@ static void does_not_wait_for_a_duplicate_that_is_dead(void **state)
         struct agent *held[HELD_MAX];
 
         given_full_table(f, held);
-        held[0]->is_deaf = true;
+        held[0]->is_unresponsive = true;
         f->auth.presence_held_max = 0;
         struct agent *a = connect_agent(f, (struct hello){ "host-2", "b" });
         AWAIT(f, has_received(a, 'P'));
@@ -503,7 +503,7 @@ static void does_not_wait_for_a_duplicate_that_is_dead(void **state)
                 hang_up(held[i]);
 }
 
-static void takes_no_words_before_the_hello_was_answered(void **state)
+static void accepts_no_message_before_the_hello_was_answered(void **state)
 {
         struct fixture *f = *state;
         struct agent *a = connect_agent(f, (struct hello){ "host-1", "a" });
@@ -515,7 +515,7 @@ static void takes_no_words_before_the_hello_was_answered(void **state)
         hang_up(a);
 }
 
-/* ---- who was here ------------------------------------------------------------------------------------------------ */
+/* ---- earlier hosts ------------------------------------------------------------------------------------------------ */
 
 static void remembers_as_many_former_agents_as_it_may(void **state)
 {
@@ -553,7 +553,7 @@ static void finds_each_of_three_clones_that_take_turns(void **state)
         }
 }
 
-static void says_nothing_of_a_record_without_nonces(void **state)
+static void does_not_report_a_record_without_nonces(void **state)
 {
         AUTO_PTR(arena) arena = arena_new(ARENA_CAP);
         Cteleport__State__V1__Presence old = CTELEPORT__STATE__V1__PRESENCE__INIT, next = CTELEPORT__STATE__V1__PRESENCE__INIT;
@@ -574,15 +574,15 @@ int main(void)
                 WITH_AUTH(lists_a_polling_host_until_it_is_late),
                 WITH_AUTH(requests_polls_at_half_the_life_of_a_record),
                 WITH_AUTH(spreads_polls_of_hosts_that_started_together),
-                WITH_AUTH(lists_nobody_who_was_held_and_has_left),
+                WITH_AUTH(does_not_list_a_held_host_that_has_left),
                 WITH_AUTH(refuses_the_poll_of_a_host_that_was_removed),
                 WITH_AUTH(reports_a_duplicate_when_a_polling_host_returns),
                 WITH_AUTH(reports_a_duplicate_of_a_polling_and_a_held_host),
                 WITH_AUTH(does_not_wait_for_a_duplicate_that_is_dead),
-                WITH_AUTH(takes_no_words_before_the_hello_was_answered),
+                WITH_AUTH(accepts_no_message_before_the_hello_was_answered),
                 cmocka_unit_test(remembers_as_many_former_agents_as_it_may),
                 cmocka_unit_test(finds_each_of_three_clones_that_take_turns),
-                cmocka_unit_test(says_nothing_of_a_record_without_nonces),
+                cmocka_unit_test(does_not_report_a_record_without_nonces),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,8 +122,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
         if (up->n_web_keys > 0)
                 servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
-        for (size_t i = 0; i < up->n_gone_host_ids; i++)
-                (void)map_remove(&s->hosts, str_of(up->gone_host_ids[i]));
+        for (size_t i = 0; i < up->n_closed_host_ids; i++)
+                (void)map_remove(&s->hosts, str_of(up->closed_host_ids[i]));
         bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
         for (size_t i = 0; i < up->n_host_ids; i++) {
                 size_t len = strlen(up->host_ids[i]);

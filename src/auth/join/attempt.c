@@ -18,11 +18,11 @@
  * The whole attempt may take TIMEOUT_JOIN. The timeout of each step prevents that one step uses all of it.
  */
 static const struct conversation_state steps[] = {
-        [WANT_INIT] = { "want init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
-        [FIND_TOKEN] = { "find token", SECONDS(15), TO(WANT_PARAMS) | TO(FIND_RECORDS) | TO(FAILING) },
-        [WANT_PARAMS] = { "want params", SECONDS(60), TO(WANT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
-        [WANT_PROOF] = { "want proof", SECONDS(60), TO(VERIFY_PROOF) | TO(WANT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
-        [VERIFY_PROOF] = { "verify proof", SECONDS(50), TO(WANT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
+        [AWAIT_INIT] = { "await init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
+        [FIND_TOKEN] = { "find token", SECONDS(15), TO(AWAIT_PARAMS) | TO(FIND_RECORDS) | TO(FAILING) },
+        [AWAIT_PARAMS] = { "await params", SECONDS(60), TO(AWAIT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
+        [AWAIT_PROOF] = { "await proof", SECONDS(60), TO(VERIFY_PROOF) | TO(AWAIT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
+        [VERIFY_PROOF] = { "verify proof", SECONDS(50), TO(AWAIT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
         [FIND_RECORDS] = { "find records", SECONDS(15), TO(SIGN) | TO(COMMIT) | TO(FAILING) },
         [SIGN] = { "sign", SECONDS(10), TO(COMMIT) | TO(FAILING) },
         [COMMIT] = { "commit", SECONDS(15), TO(FIND_TOKEN) | TO(DONE) | TO(FAILING) },
@@ -94,7 +94,7 @@ void attempt_end_for_another(struct attempt *at)
                                     "the agent tries again by itself"));
 }
 
-bool attempt_take_place(struct attempt *at)
+bool attempt_admit(struct attempt *at)
 {
         struct error *err = attempt_enter(at);
 
@@ -136,7 +136,7 @@ void attempt_release(struct attempt *at)
         if (at == NULL)
                 return;
         if (at->at.state != DONE && at->at.state != FAILING) {
-                AUTO_PTR(error) err = error_new(ERROR_CANCELLED, "the joining host went away (it was at: %s)",
+                AUTO_PTR(error) err = error_new(ERROR_CANCELLED, "the joining host disconnected (step: %s)",
                                                 attempt_step_name(at));
 
                 attempt_report_refusal(at, "aborted", err);
@@ -170,11 +170,11 @@ struct attempt *attempt_new(const struct caller *caller, struct str client_versi
         snprintf(at->request_id, sizeof at->request_id, "%s", buf_c(&hex));
         at->started = loop_now(&a->loop);
         attempt_proof_init(at);
-        conversation_init(&at->at, &a->loop, steps, WANT_INIT, on_deadline, at);
+        conversation_init(&at->at, &a->loop, steps, AWAIT_INIT, on_deadline, at);
         at->deadline = timer_new(&a->loop, on_deadline, at);
         timer_start(at->deadline, MILLISECONDS(TIMEOUT_JOIN));
         if ((caller->groups & CALLER_PROXY) == 0) /* a forwarded join is counted later, for the address of its host */
-                (void)attempt_take_place(at);
+                (void)attempt_admit(at);
         return at;
 }
 
@@ -183,7 +183,7 @@ void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str cl
         static const uint8_t none[TLS_CHANNEL_BINDING_SIZE]; /* zeros: the binding of no connection */
         AUTO_MEM char *addr = escaped(str_slice(remote_addr, 0, ADDRESS_TEXT_MAX - 1));
 
-        if (at->at.state != WANT_INIT)
+        if (at->at.state != AWAIT_INIT)
                 return; /* the peer is counted already and must not change */
         at->is_forwarded = true;
         if (channel_binding.len != sizeof none)
@@ -196,7 +196,7 @@ void attempt_forwarded(struct attempt *at, struct str remote_addr, struct str cl
 
 /* ---- unexpected messages ------------------------------------------------------------------------------ */
 
-void attempt_out_of_turn(struct attempt *at, const char *what)
+void attempt_unexpected(struct attempt *at, const char *what)
 {
         if (at->at.state == FAILING || at->at.state == DONE)
                 return;
@@ -213,8 +213,8 @@ void attempt_give_up(struct attempt *at, const char *reason, struct str message)
 {
         AUTO_MEM char *shown = escaped(message);
 
-        if (at->is_waiting || at->at.state == WANT_INIT || at->at.state == DONE) {
-                attempt_out_of_turn(at, "GivingUp");
+        if (at->is_waiting || at->at.state == AWAIT_INIT || at->at.state == DONE) {
+                attempt_unexpected(at, "GivingUp");
                 return;
         }
         attempt_fail(at, "client", error_new(ERROR_ABORTED, "the joining host gave up (%s): %s", reason, shown));

@@ -3,7 +3,7 @@
  * One attempt to join: the checks that both join services share. The steps stand in order in attempt.c; docs/protocols/join.md
  * numbers them.
  *
- *   want init ── attempt_init ──▶ find token ──▶ want params ── attempt_params ──▶ want proof ── attempt_proof ──▶ verify proof
+ *   await init ── attempt_init ──▶ find token ──▶ await params ── attempt_params ──▶ await proof ── attempt_proof ──▶ verify proof
  *        │                                            │                               ▲  each round of the method     │
  *        │                                            │ (method without proof)        └──────────────────────────────┤
  *        │                                            ▼                                                              │
@@ -81,8 +81,8 @@ void attempt_params(struct attempt *at, const struct attempt_params *params);
 const struct join_method *attempt_method(const struct attempt *at);
 
 /* Whether the client has to answer a challenge; whether any message of the client is expected. */
-bool attempt_wants_proof(const struct attempt *at);
-bool attempt_wants_anything(const struct attempt *at);
+bool attempt_awaits_proof(const struct attempt *at);
+bool attempt_awaits_message(const struct attempt *at);
 
 /* The answer to the challenge of a round. */
 void attempt_proof(struct attempt *at, const Teleport__Join__V1__ChallengeSolution *solution);
@@ -91,6 +91,6 @@ void attempt_proof(struct attempt *at, const Teleport__Join__V1__ChallengeSoluti
 void attempt_give_up(struct attempt *at, const char *reason, struct str message);
 
 /* Fails the attempt because of an unexpected message or an early end of the stream; what: a static text that names it. */
-void attempt_out_of_turn(struct attempt *at, const char *what);
+void attempt_unexpected(struct attempt *at, const char *what);
 
 #endif

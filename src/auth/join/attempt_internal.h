@@ -18,7 +18,7 @@
 
 enum { ATTEMPT_ARENA = 4 * LIMIT_RPC_JOIN, ATTEMPT_SYSTEM_ROLES = 16 };
 
-enum attempt_step { WANT_INIT, FIND_TOKEN, WANT_PARAMS, WANT_PROOF, VERIFY_PROOF, FIND_RECORDS, SIGN, COMMIT, FAILING, DONE };
+enum attempt_step { AWAIT_INIT, FIND_TOKEN, AWAIT_PARAMS, AWAIT_PROOF, VERIFY_PROOF, FIND_RECORDS, SIGN, COMMIT, FAILING, DONE };
 
 struct attempt {
         struct auth *auth;
@@ -85,7 +85,7 @@ void attempt_fail(struct attempt *at, const char *check, struct error *err);
 bool attempt_resume(struct attempt *at);
 
 /* Admits the attempt to the limited number of running joins; false: the attempt has failed. */
-bool attempt_take_place(struct attempt *at);
+bool attempt_admit(struct attempt *at);
 
 /* ---- up to the host's parameters: attempt_request.c ---- */
 
@@ -104,7 +104,7 @@ void attempt_decide(struct attempt *at);
 /* The host's claim to names and keys of the cluster's servers; before the host is known, by what it sends. */
 struct server_claim attempt_claim(const struct attempt *at);
 
-/* ---- how many at once: attempt_places.c ---- */
+/* ---- how many at once: attempt_admission.c ---- */
 
 /*
  * Counts the attempt for its source. When the total is reached, another attempt that waits for its host is ended

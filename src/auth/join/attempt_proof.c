@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps WANT_PROOF and VERIFY_PROOF of an attempt, once for each round of the join method. */
+/* The steps AWAIT_PROOF and VERIFY_PROOF of an attempt, once for each round of the join method. */
 #include <string.h>
 
 #include "auth/join/attempt_internal.h"
@@ -20,8 +20,8 @@ static void send_challenge(struct join_verifier *v, Teleport__Join__V1__Challeng
 
         if (at->rounds++ == at->method->rounds)
                 bug("a join method has more rounds than its row says");
-        if (at->at.state != WANT_INIT)
-                conversation_enter(&at->at, WANT_PROOF);
+        if (at->at.state != AWAIT_INIT)
+                conversation_enter(&at->at, AWAIT_PROOF);
         at->events->on_challenge(at->ctx, challenge);
 }
 
@@ -80,7 +80,7 @@ void attempt_proof_init(struct attempt *at)
 
 void attempt_offer(struct attempt *at, const struct join_method *method)
 {
-        if (at->at.state != WANT_INIT)
+        if (at->at.state != AWAIT_INIT)
                 return;
         at->method = at->verifier.method = method;
         method->begin(&at->verifier);
@@ -94,17 +94,17 @@ void attempt_begin_proof(struct attempt *at)
         else if (at->rounds == 0)
                 at->method->begin(&at->verifier);
         else /* the challenge was sent before */
-                conversation_enter(&at->at, WANT_PROOF);
+                conversation_enter(&at->at, AWAIT_PROOF);
 }
 
 void attempt_proof(struct attempt *at, const Teleport__Join__V1__ChallengeSolution *solution)
 {
-        if (at->at.state != WANT_PROOF || at->is_waiting) {
-                attempt_out_of_turn(at, "the answer to the challenge");
+        if (at->at.state != AWAIT_PROOF || at->is_waiting) {
+                attempt_unexpected(at, "the answer to the challenge");
                 return;
         }
         if (!join_method_has_solution(at->method, solution)) {
-                attempt_out_of_turn(at, "an answer to another challenge");
+                attempt_unexpected(at, "an answer to another challenge");
                 return;
         }
         source_of(str_of(at->peer), at->source_text);
@@ -117,13 +117,13 @@ const struct join_method *attempt_method(const struct attempt *at)
         return at->method;
 }
 
-bool attempt_wants_proof(const struct attempt *at)
+bool attempt_awaits_proof(const struct attempt *at)
 {
-        return at->at.state == WANT_PROOF;
+        return at->at.state == AWAIT_PROOF;
 }
 
-bool attempt_wants_anything(const struct attempt *at)
+bool attempt_awaits_message(const struct attempt *at)
 {
-        return at->at.state == WANT_INIT || at->at.state == WANT_PARAMS || at->at.state == WANT_PROOF ||
+        return at->at.state == AWAIT_INIT || at->at.state == AWAIT_PARAMS || at->at.state == AWAIT_PROOF ||
                (at->at.state == FIND_TOKEN && !at->is_decided);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps WANT_INIT, FIND_TOKEN and WANT_PARAMS of an attempt. */
+/* The steps AWAIT_INIT, FIND_TOKEN and AWAIT_PARAMS of an attempt. */
 #include <string.h>
 
 #include "auth/certs/issue.h"
@@ -97,7 +97,7 @@ static void on_find_token(void *ctx, struct token_found *found, struct error *er
         } else if (at->is_decided) {
                 attempt_decide(at); /* another try, after a conflict */
         } else {
-                conversation_enter(&at->at, WANT_PARAMS);
+                conversation_enter(&at->at, AWAIT_PARAMS);
                 at->events->on_token(at->ctx, at->method);
         }
 }
@@ -113,8 +113,8 @@ void attempt_find_token(struct attempt *at)
 
 void attempt_init(struct attempt *at, struct str token_name, struct str role, struct str claimed_method, struct str claimed_host_id)
 {
-        if (at->at.state != WANT_INIT || at->is_waiting) {
-                attempt_out_of_turn(at, "ClientInit");
+        if (at->at.state != AWAIT_INIT || at->is_waiting) {
+                attempt_unexpected(at, "ClientInit");
                 return;
         }
         at->token_name = arena_str(at->arena, str_slice(token_name, 0, LIMIT_NAME + 1));
@@ -122,7 +122,7 @@ void attempt_init(struct attempt *at, struct str token_name, struct str role, st
         at->claimed_method = arena_str(at->arena, str_slice(claimed_method, 0, 64));
         at->claimed_host_id = arena_str(at->arena, str_slice(claimed_host_id, 0, LIMIT_NAME + 1));
         at->is_legacy = !str_is_empty(claimed_host_id);
-        if (at->admitted.admission == NULL && !attempt_take_place(at))
+        if (at->admitted.admission == NULL && !attempt_admit(at))
                 return;
         if (at->has_bad_peer) {
                 attempt_fail(at, "request", error_new(ERROR_INVALID_ARGUMENT, "the client's address is not one"));
@@ -228,8 +228,8 @@ static void bind_attempt(struct attempt *at, const struct attempt_params *params
 
 void attempt_params(struct attempt *at, const struct attempt_params *params)
 {
-        if (at->at.state != WANT_PARAMS || at->is_waiting) {
-                attempt_out_of_turn(at, "the host's parameters");
+        if (at->at.state != AWAIT_PARAMS || at->is_waiting) {
+                attempt_unexpected(at, "the host's parameters");
                 return;
         }
         struct error *err = check_params(at, params);

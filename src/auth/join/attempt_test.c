@@ -21,11 +21,11 @@
 
 #define TOKEN "badge-token"
 
-/* ---- the method: the host says its badge's number, then repeats a word that nobody could foresee ----------------------- */
+/* ---- the method: the host sends the number of its badge, then repeats an unpredictable word ----------------------------- */
 
 static const char *badge;           /* of the host */
 static const char *repeated;        /* by the host in the second round; NULL: the challenge */
-static bool has_badge;              /* else it can prove nothing */
+static bool has_badge;              /* NULL: it can prove nothing */
 
 static void put_params(Teleport__Join__V1__JoinRequest *request, Teleport__Join__V1__ClientParams *params, struct arena *arena)
 {
@@ -169,7 +169,7 @@ const struct join_method join_method_dummy = {
 /* ---- the processes beside auth --------------------------------------------------------------------------------------------- */
 
 struct fixture {
-        struct world *w;
+        struct testbed *w;
         struct fake_cluster cluster;
         struct sources sources;
         struct link_service *signer, *sts;
@@ -180,7 +180,7 @@ struct fixture {
         int questions;
         char signed_ids[2][64];    /* host IDs of the certificates */
         int certificates;
-        bool is_overtaken;         /* another host takes the ID before the join is committed */
+        bool is_superseded;        /* another host takes the ID before the join is committed */
         bool is_done;
         struct join_outcome outcome;
         struct error *err;
@@ -217,7 +217,7 @@ static void on_signer_request(void *ctx, uint32_t id, uint16_t verb, struct str 
         struct str name = str_of(r->node_name);
         assert_in_range(f->certificates, 0, 1);
         snprintf(f->signed_ids[f->certificates++], sizeof f->signed_ids[0], "%s", r->host_id);
-        if (f->is_overtaken && f->certificates == 1)
+        if (f->is_superseded && f->certificates == 1)
                 take_host_id(f, r->host_id);
         struct cert_times times = fake_times(&f->cluster);
         AUTO_MEM char *common_name = mem_printf("%s." CLUSTER, r->host_id);
@@ -301,7 +301,7 @@ static int set_up(void **state)
         struct fixture *f = NEW(struct fixture);
         void *w = NULL;
 
-        assert_int_equal(world_open(&w), 0);
+        assert_int_equal(testbed_open(&w), 0);
         f->w = w;
         struct auth *a = &f->w->a;
         fake_cluster_init(&f->cluster, loop_wall(&a->loop));
@@ -341,7 +341,7 @@ static int tear_down(void **state)
         refusal_log_free(f->w->a.refusal_log);
         sources_release(&f->sources);
         f->w->a.authorities.host = NULL;
-        if (world_close(&w) != 0)
+        if (testbed_close(&w) != 0)
                 return -1;
         fake_cluster_release(&f->cluster);
         free(f);
@@ -411,7 +411,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         host_attributes(host, &recorded);
         assert_int_equal(recorded.count, 1);
         assert_str(join_attribute(&recorded, "badge"), "4711");
-        assert_str(str_of(host->binding), "badge:4711"); /* derived from what is stored */
+        assert_str(str_of(host->binding), "badge:4711"); /* derived from the stored record */
         join_attributes_add(&same, "badge", str_of(found->badge), true);
         found->is_same = host_is_same(host, &join_method_dummy, str_of(host->binding), &same);
         found->is_done = true;
@@ -465,11 +465,11 @@ static void refuses_the_name_of_another_binding(void **state)
         assert_refused(taken(&f->err), ERROR_ALREADY_EXISTS, "the host name 'node-1' is in use by another host");
 }
 
-static void a_host_whose_id_was_taken_is_certified_anew(void **state)
+static void a_host_with_a_taken_id_gets_a_new_one(void **state)
 {
         struct fixture *f = *state;
 
-        f->is_overtaken = true;
+        f->is_superseded = true;
         join(f);
         assert_done(taken(&f->err));
         assert_int_equal(f->certificates, 2);
@@ -487,7 +487,7 @@ int main(void)
                 TEST(is_refused_in_the_second_round),
                 TEST(gives_up_without_a_proof),
                 TEST(refuses_the_name_of_another_binding),
-                TEST(a_host_whose_id_was_taken_is_certified_anew),
+                TEST(a_host_with_a_taken_id_gets_a_new_one),
         };
 
         return cmocka_run_group_tests_name("attempt", tests, NULL, NULL);

@@ -47,7 +47,7 @@ static void on_token(void *ctx, const struct join_method *method)
         };
 
         attempt_params(l->attempt, &p);
-        if (!attempt_wants_proof(l->attempt))
+        if (!attempt_awaits_proof(l->attempt))
                 return;
         Teleport__Join__V1__IAMChallengeSolution iam = TELEPORT__JOIN__V1__IAMCHALLENGE_SOLUTION__INIT;
         Teleport__Join__V1__ChallengeSolution solution = TELEPORT__JOIN__V1__CHALLENGE_SOLUTION__INIT;
@@ -136,7 +136,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
         error_free(err);
         if (copy == NULL || ((Proto__RegisterUsingIAMMethodRequest *)copy)->register_using_token_request == NULL) {
-                attempt_out_of_turn(l->attempt, "a second message, or one without a request");
+                attempt_unexpected(l->attempt, "a second message, or one without a request");
                 return;
         }
         l->request = (const Proto__RegisterUsingIAMMethodRequest *)copy;
@@ -146,7 +146,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 attempt_forwarded(l->attempt, str_of(r->remoteaddr), rpc_call_metadata(l->call, "version"),
                                   pb_str(r->channel_binding));
         if (str_is_empty(str_of(r->hostid)))
-                attempt_out_of_turn(l->attempt, "a request without a host ID");
+                attempt_unexpected(l->attempt, "a request without a host ID");
         else
                 attempt_init(l->attempt, str_of(r->token), str_of(r->role), STR("iam"), str_of(r->hostid));
 }
@@ -156,7 +156,7 @@ static void on_half_close(void *ctx)
         struct legacy *l = ctx;
 
         if (l->request == NULL)
-                attempt_out_of_turn(l->attempt, "the end of the stream");
+                attempt_unexpected(l->attempt, "the end of the stream");
 }
 
 static void on_gone(void *ctx)

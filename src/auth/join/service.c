@@ -88,7 +88,7 @@ static void on_client_init(struct join *j, const Teleport__Join__V1__ClientInit 
 
         /* A proxy always forwards for a joining host, and only a proxy may: its identity is never that of the joining host. */
         if (sends_forwarded && !(caller->groups & CALLER_PROXY)) {
-                attempt_out_of_turn(j->attempt, "a claim to be a Proxy Service");
+                attempt_unexpected(j->attempt, "a claim to be a Proxy Service");
                 return;
         }
         if (sends_forwarded && init->proxy_supplied_parameters != NULL)
@@ -105,7 +105,7 @@ static void on_host_params(struct join *j, const Teleport__Join__V1__ClientParam
                 params != NULL && params->payload_case == TELEPORT__JOIN__V1__CLIENT_PARAMS__PAYLOAD_HOST_PARAMS ? params->host_params : NULL;
 
         if (host == NULL || host->public_keys == NULL) {
-                attempt_out_of_turn(j->attempt, "a message without the host's parameters");
+                attempt_unexpected(j->attempt, "a message without the host's parameters");
                 return;
         }
         struct attempt_params p = {
@@ -130,7 +130,7 @@ static void on_params(struct join *j, const Teleport__Join__V1__JoinRequest *req
         if (params == NULL)
                 method = join_method_of_params(request, &params);
         if (method == NULL)
-                attempt_out_of_turn(j->attempt, "a message of a join method that this release does not support");
+                attempt_unexpected(j->attempt, "a message of a join method that this release does not support");
         else
                 on_host_params(j, params, method);
 }
@@ -167,8 +167,8 @@ static void on_half_close(void *ctx)
 {
         struct join *j = ctx;
 
-        if (attempt_wants_anything(j->attempt))
-                attempt_out_of_turn(j->attempt, "the end of the stream");
+        if (attempt_awaits_message(j->attempt))
+                attempt_unexpected(j->attempt, "the end of the stream");
 }
 
 static void on_gone(void *ctx)

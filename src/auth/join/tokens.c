@@ -87,7 +87,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
         err = token_read(f->found.arena, record, &token);
         /* The record was found by a digest. The name, which may be a secret, is compared in constant time. */
         if (err == NULL && f->name != NULL && !secret_equal(str_of(token->metadata->name), str_of(f->name)))
-                err = error_new(ERROR_DATA_LOSS, "a stored token does not have the name it is kept under");
+                err = error_new(ERROR_DATA_LOSS, "a stored token has another name than its key");
         if (err != NULL) {
                 find_finish(f, NULL, err);
                 return;

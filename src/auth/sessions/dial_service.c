@@ -36,12 +36,12 @@ struct dial {
         struct kind_fields fields;
         struct str user, target, client_addr, serial;
         struct str candidates[LIMIT_DIAL_CANDIDATES];
-        size_t candidate_count, looked_at;
+        size_t candidate_count, last_examined;
         /* A host that the user may enter; without one, the host of the refusal that is reported. */
         struct str host_id, hostname;
         size_t found;
         struct error *refusal; /* of the first host that the user sees and may not enter */
-        struct error *unseen;  /* of the first host that the user does not see; for the audit log only, the answer is NOT_FOUND */
+        struct error *hidden_error; /* of the first host that the user does not see; for the audit log only, the answer is NOT_FOUND */
         bool is_counted;       /* in auth->dials, for the user */
         char connection_id[AUDIT_UID_LEN + 1];
 };
@@ -49,9 +49,9 @@ struct dial {
 static void dial_free(struct dial *d)
 {
         if (d->is_counted)
-                shares_drop(&d->auth->dials, d->user);
+                shares_remove(&d->auth->dials, d->user);
         error_free(d->refusal);
-        error_free(d->unseen);
+        error_free(d->hidden_error);
         arena_free(d->arena);
         free(d);
 }
@@ -178,8 +178,8 @@ static void decide_target(struct dial *d)
                 d->refusal = NULL;
                 refuse(d, err);
         } else {
-                if (d->unseen != NULL)
-                        report_refusal(d, d->unseen);
+                if (d->hidden_error != NULL)
+                        report_refusal(d, d->hidden_error);
                 finish(d, no_such_resource(d));
         }
 }
@@ -222,7 +222,7 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 bool is_seen;
 
                 err = check_node(d, node, &is_seen);
-                bool is_first = d->refusal == NULL && (is_seen || d->unseen == NULL);
+                bool is_first = d->refusal == NULL && (is_seen || d->hidden_error == NULL);
                 if (err == NULL || (d->found == 0 && is_first)) {
                         d->host_id = arena_str(d->arena, node->host_id);
                         d->hostname = arena_str(d->arena, node->hostname);
@@ -230,17 +230,17 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 if (err == NULL)
                         d->found++;
                 else
-                        keep(is_seen ? &d->refusal : &d->unseen, err);
+                        keep(is_seen ? &d->refusal : &d->hidden_error, err);
         }
         check_next(d);
 }
 
 static void check_next(struct dial *d)
 {
-        if (d->looked_at == d->candidate_count)
+        if (d->last_examined == d->candidate_count)
                 decide_target(d);
         else
-                node_find(d->auth, d->candidates[d->looked_at++], on_node, d);
+                node_find(d->auth, d->candidates[d->last_examined++], on_node, d);
 }
 
 static void find_candidates(struct dial *d)
@@ -322,7 +322,7 @@ void dial_open(struct rpc_call *call, const ProtobufCMessage *first)
                 finish(d, err);
                 return;
         }
-        shares_take(&a->dials, d->user);
+        shares_add(&a->dials, d->user);
         d->is_counted = true;
         find_candidates(d);
         check_next(d);

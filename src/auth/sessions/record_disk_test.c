@@ -16,7 +16,7 @@ enum { FILES = 6 };
 static struct {
         char calls[64]; /* 'w': a write, 's': a sync */
         size_t count;
-        int failing_fd;        /* whose sync fails */
+        int failing_fd;        /* the file with a failing sync */
         struct duration delay; /* of each sync */
         uint64_t last_sync_ns, pause_ns; /* from the last sync to the write after it */
 } disk;
@@ -216,7 +216,7 @@ static void a_cancelled_append_is_written_and_released(void **state)
         assert_int_equal(f->recordings[0].file.size, 10);
 }
 
-static void is_freed_after_what_it_was_given(void **state)
+static void is_freed_after_its_pending_jobs(void **state)
 {
         struct fixture *f = *state;
 
@@ -242,7 +242,7 @@ int main(void)
                 TEST(bytes_that_are_no_recording_are_not_written),
                 TEST(leaves_the_disk_alone_as_long_as_a_round_took),
                 TEST(a_cancelled_append_is_written_and_released),
-                TEST(is_freed_after_what_it_was_given),
+                TEST(is_freed_after_its_pending_jobs),
         };
 #undef TEST
 

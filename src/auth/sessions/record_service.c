@@ -39,7 +39,7 @@ struct upload {
         struct record_append append;
         bool is_appending;
         struct record_mark noted; /* as stored; in the arena */
-        bool is_placed, is_busy, is_open;
+        bool is_registered, is_busy, is_open;
         uint64_t begun;          /* size of the file when it was opened */
         struct record_progress progress; /* of the durable part: a copy, as a thread may be using the file */
         bool was_altered;        /* the file on the disk did not match the stored mark */
@@ -59,10 +59,10 @@ static void release_upload(void *ctx);
 
 static void upload_free(struct upload *u)
 {
-        if (u->is_placed)
+        if (u->is_registered)
                 map_remove(&u->auth->uploads, str_of(u->id));
         record_file_release(&u->file);
-        budget_give(u->unstored, u->waiting.len + u->writing.len);
+        budget_unreserve(u->unstored, u->waiting.len + u->writing.len);
         budget_drop(u->unstored);
         buf_release(&u->waiting);
         buf_release(&u->writing);
@@ -308,7 +308,7 @@ static void on_appended(void *ctx)
         struct error *err = u->append.err;
 
         u->is_appending = u->is_busy = false;
-        budget_give(u->unstored, u->writing.len);
+        budget_unreserve(u->unstored, u->writing.len);
         buf_release(&u->writing); /* a recording that pauses holds no memory */
         note_progress(u);
         if (err != NULL && err->code == ERROR_DATA_LOSS)
@@ -341,7 +341,7 @@ static void advance(struct upload *u)
 static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChunk *m)
 {
         if (!u->is_open || u->wants_finish)
-                return error_new(ERROR_INVALID_ARGUMENT, "a piece of a recording out of turn");
+                return error_new(ERROR_INVALID_ARGUMENT, "an unexpected piece of a recording");
         if (m->offset < 0 || (uint64_t)m->offset != u->expected)
                 return error_new(ERROR_INVALID_ARGUMENT, "a piece of a recording belongs at %llu, not at %lld", (unsigned long long)u->expected,
                                  (long long)m->offset);
@@ -355,7 +355,7 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
         TRY(user_budget_check(&a->user_recordings, user, host_id, now));
         if (a->host_recordings.bytes_per_day != 0)
                 TRY(event_budget_check(&a->host_recordings, str_of(of_host), now));
-        TRY(unstored_take(u->unstored, m->data.len));
+        TRY(unstored_reserve(u->unstored, m->data.len));
         if (a->host_recordings.bytes_per_day != 0)
                 event_budget_charge(&a->host_recordings, str_of(of_host), m->data.len, now);
         user_budget_charge(&a->user_recordings, user, host_id, m->data.len, now);
@@ -367,7 +367,7 @@ static struct error *take_chunk(struct upload *u, const Cteleport__V1__RecordChu
 static struct error *take_finish(struct upload *u, const Cteleport__V1__RecordFinish *m)
 {
         if (!u->is_open || u->wants_finish || m->size < 0)
-                return error_new(ERROR_INVALID_ARGUMENT, "the end of a recording out of turn");
+                return error_new(ERROR_INVALID_ARGUMENT, "an unexpected end of a recording");
         u->wants_finish = true;
         u->is_aborted = m->is_aborted;
         u->final_size = (uint64_t)m->size;
@@ -401,7 +401,7 @@ static void on_opened(void *ctx)
         if (u->was_altered) {
                 AUTO_PTR(error) lost = error_hint(error_new(ERROR_DATA_LOSS, "the recording here was altered while its node was away: it is set aside, and the node sends all "
                                                                          "of it again"),
-                                                    "see what it has: tsh play --damaged=%u %s", record_file_count_set_aside(u->dir, str_of(u->id)), u->id);
+                                                    "play it with: tsh play --damaged=%u %s", record_file_count_set_aside(u->dir, str_of(u->id)), u->id);
 
                 log_warn("A recording was altered", LOG_C("session_id", u->id), LOG_ERR(lost));
                 audit_damage(u, lost);
@@ -465,7 +465,7 @@ static void on_session(void *ctx, const struct state_record *record, struct erro
 }
 
 /* A newer stream of the same node replaces the older one; the stream of another host stays. */
-static struct error *take_place(struct upload *u)
+static struct error *register_upload(struct upload *u)
 {
         struct upload *elder = map_get(&u->auth->uploads, str_of(u->id));
 
@@ -474,7 +474,7 @@ static struct error *take_place(struct upload *u)
         if (map_get(&u->auth->uploads, str_of(u->id)) != NULL)
                 return error_new(ERROR_UNAVAILABLE, "the recording is being received on another stream");
         map_put(&u->auth->uploads, str_of(u->id), u);
-        u->is_placed = true;
+        u->is_registered = true;
         return NULL;
 }
 
@@ -483,7 +483,7 @@ static struct error *take_open(struct upload *u, const Cteleport__V1__RecordOpen
         if (u->id != NULL || !name_is_session(str_of(m->session_id)))
                 return error_new(ERROR_INVALID_ARGUMENT, "a recording is named once, properly");
         u->id = str_dup(str_of(m->session_id));
-        TRY(take_place(u));
+        TRY(register_upload(u));
         u->is_busy = true;
         state_get(u->auth->store, &session_kind, str_of(u->id), on_session, u);
         return NULL;

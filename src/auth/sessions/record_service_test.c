@@ -57,7 +57,7 @@ static void free_records_disk(void)
 #define SESSION_2 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa2"
 
 /* A recorded session of the user on web-1, as Report leaves it. */
-static void given_session(struct world *w, const char *id, const char *user)
+static void given_session(struct testbed *w, const char *id, const char *user)
 {
         Cteleport__State__V1__Session s = CTELEPORT__STATE__V1__SESSION__INIT;
         Cteleport__State__V1__Recording r = CTELEPORT__STATE__V1__RECORDING__INIT;
@@ -75,7 +75,7 @@ static void given_session(struct world *w, const char *id, const char *user)
         put_message(w, recording_at, &r.base);
 }
 
-/* Some hundred KiB of a terminal that would not compress. */
+/* Some hundred KiB of terminal output that does not compress. */
 static struct buf a_recording(void)
 {
         struct recording_header header = { .columns = 80, .rows = 24, .term = STR("xterm") };
@@ -96,7 +96,7 @@ static struct buf a_recording(void)
 /* ---- the node's side ------------------------------------------------------------------------------------------ */
 
 struct uploader {
-        struct world *w;
+        struct testbed *w;
         struct rpc_client *client;
         struct rpc_client_call *call; /* NULL: done */
         struct error *err;
@@ -123,7 +123,7 @@ static void on_done(void *ctx, struct error *err)
 
 static const struct rpc_client_events record_events = { on_down, on_done };
 
-static void begin(struct world *w, struct uploader *u, const char *host, const char *session)
+static void begin(struct testbed *w, struct uploader *u, const char *host, const char *session)
 {
         Cteleport__V1__RecordUp up = CTELEPORT__V1__RECORD_UP__INIT;
         Cteleport__V1__RecordOpen m = CTELEPORT__V1__RECORD_OPEN__INIT;
@@ -152,7 +152,7 @@ static void send_piece(struct uploader *u, int64_t offset, struct str bytes)
         rpc_client_send(u->call, &up.base);
 }
 
-/* From where the cluster stands up to `end`, in pieces that are none of the container's. */
+/* From the offset of the cluster up to `end`, in pieces that do not match the chunks of the container. */
 static void send_up_to(struct uploader *u, struct str all, size_t end)
 {
         for (size_t at = (size_t)u->offset; at < end;) {
@@ -187,8 +187,8 @@ static void leave(struct uploader *u)
         u->err = NULL;
 }
 
-/* Of a session that was there before. */
-static void begin_first(struct world *w, struct uploader *u)
+/* Of an existing session. */
+static void begin_first(struct testbed *w, struct uploader *u)
 {
         given_session(w, SESSION_1, "alice");
         begin(w, u, WEB_1, SESSION_1);
@@ -234,8 +234,8 @@ static void on_piece(void *ctx, const ProtobufCMessage *answer, struct error *er
         buf_put(&r->data, pb_str(m->data));
 }
 
-/* As somebody who plays it does; what was read is in data. */
-static struct reply read_recording(struct world *w, unsigned groups, const char *user, const char *session)
+/* As a player reads it; the bytes are in data. */
+static struct reply read_recording(struct testbed *w, unsigned groups, const char *user, const char *session)
 {
         struct rpc_client *client = connect_as(w, groups, "", user);
         struct reply r = { .data = BUF_MAX(2 * MiB), .count = 1 };
@@ -272,7 +272,7 @@ static void on_list(void *ctx, const ProtobufCMessage *answer, struct error *err
         }
 }
 
-static struct reply list_recordings(struct world *w, unsigned groups, const char *user)
+static struct reply list_recordings(struct testbed *w, unsigned groups, const char *user)
 {
         struct rpc_client *client = connect_as(w, groups, "", user);
         Cteleport__V1__ListRequest m = CTELEPORT__V1__LIST_REQUEST__INIT;
@@ -289,9 +289,9 @@ static struct reply list_recordings(struct world *w, unsigned groups, const char
 
 /* ---- tests --------------------------------------------------------------------------------------------------------- */
 
-static void a_recording_arrives_as_it_is_and_says_so(void **state)
+static void a_recording_arrives_unchanged_with_an_audit_event(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
 
@@ -304,7 +304,7 @@ static void a_recording_arrives_as_it_is_and_says_so(void **state)
         buf_release(&r.data);
         assert_int_equal(count_events(w, "\"event\":\"session.upload\""), 1);
         assert_int_equal(count_events(w, "\"event\":\"session.recording.access\""), 1); /* however many pieces it took */
-        begin(w, &u, WEB_1, SESSION_1); /* the answer was lost: the node asks again */
+        begin(w, &u, WEB_1, SESSION_1); /* the answer was lost: the node repeats the request */
         AWAIT(w, u.call == NULL);
         assert_done(u.err);
         u.err = NULL;
@@ -312,9 +312,9 @@ static void a_recording_arrives_as_it_is_and_says_so(void **state)
         leave(&u);
 }
 
-static void a_lost_stream_goes_on_where_the_cluster_stands(void **state)
+static void a_lost_stream_resumes_at_the_clusters_offset(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
 
@@ -334,9 +334,9 @@ static void a_lost_stream_goes_on_where_the_cluster_stands(void **state)
         buf_release(&r.data);
 }
 
-static void an_aborted_recording_is_complete_with_what_there_is(void **state)
+static void an_aborted_recording_is_complete_with_its_received_part(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
 
@@ -348,8 +348,8 @@ static void an_aborted_recording_is_complete_with_what_there_is(void **state)
         assert_int_equal(count_events(w, "\"is_aborted\":true"), 1);
 }
 
-/* What listing and reading say of SESSION_1, which is the same while its file is as it came. */
-static void assert_status(struct world *w, const char *listed, const char *read, bool has_digest)
+/* The state of SESSION_1 in the list and when read; both are equal while its file is unchanged. */
+static void assert_status(struct testbed *w, const char *listed, const char *read, bool has_digest)
 {
         struct reply list = list_recordings(w, CALLER_ADMIN, "");
         assert_string_equal(list.status, listed);
@@ -360,7 +360,7 @@ static void assert_status(struct world *w, const char *listed, const char *read,
         buf_release(&r.data);
 }
 
-static void put_session(struct world *w, int64_t ended)
+static void put_session(struct testbed *w, int64_t ended)
 {
         Cteleport__State__V1__Session s = CTELEPORT__STATE__V1__SESSION__INIT;
 
@@ -372,9 +372,9 @@ static void put_session(struct world *w, int64_t ended)
         put_message(w, "/sessions/" SESSION_1, &s.base);
 }
 
-static void says_how_a_recording_stands(void **state)
+static void reports_the_state_of_a_recording(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         Cteleport__State__V1__Recording older = CTELEPORT__STATE__V1__RECORDING__INIT;
         struct uploader u;
         AUTO(buf) all = a_recording();
@@ -407,7 +407,7 @@ static void says_how_a_recording_stands(void **state)
 
 static void a_recording_altered_between_streams_comes_anew(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         AUTO_MEM char *path = mem_printf("%s/" SESSION_1 ".rec", w->a.records_dir);
         struct uploader u;
         AUTO(buf) all = a_recording(), other = a_recording();
@@ -421,7 +421,7 @@ static void a_recording_altered_between_streams_comes_anew(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.recording.lost\""), 1);
         send_up_to(&u, buf_str(&all), all.len);
         all.ptr[40] ^= 1;
-        assert_done(file_write_atomic(path, buf_str(&all), 0600)); /* while it comes: not what is noted */
+        assert_done(file_write_atomic(path, buf_str(&all), 0600)); /* while it arrives: not the noted state */
         send_finish(&u, all.len, false);
         assert_done(u.err);
         u.err = NULL;
@@ -431,7 +431,7 @@ static void a_recording_altered_between_streams_comes_anew(void **state)
 
 static void a_recording_with_a_hole_is_stored_and_reported(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording(), holed = BUF_MAX(16 * MiB);
         struct recording_check check = { 0 };
@@ -490,7 +490,7 @@ static void hostile_uploads_are_refused(void **state)
                 { report_wrong_size, ERROR_INVALID_ARGUMENT }, { leave_out_the_end, ERROR_DATA_LOSS },     { leave_a_hole, ERROR_INVALID_ARGUMENT },
                 { send_something_else, ERROR_DATA_LOSS },    { send_all_at_once, 0 },
         };
-        struct world *w = *state;
+        struct testbed *w = *state;
         AUTO(buf) all = a_recording();
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -521,7 +521,7 @@ static void a_node_sends_recordings_of_its_own_sessions_only(void **state)
                 { WEB_1, "../../backend/x", ERROR_INVALID_ARGUMENT },
                 { WEB_1, "", ERROR_INVALID_ARGUMENT },
         };
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_session(w, SESSION_1, "alice");
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -536,7 +536,7 @@ static void a_node_sends_recordings_of_its_own_sessions_only(void **state)
 
 static void users_see_their_own_recordings_and_no_others(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_user(w, "bob"); /* role access: session list and read, their own */
         given_session(w, SESSION_1, "alice");
@@ -553,7 +553,7 @@ static void users_see_their_own_recordings_and_no_others(void **state)
 
 /* ---- nodes that leave during a write ------------------------------------------------------------------------------ */
 
-static void leave_during_a_write(struct world *w, struct uploader *u, struct str all, size_t end)
+static void leave_during_a_write(struct testbed *w, struct uploader *u, struct str all, size_t end)
 {
         send_up_to(u, all, end / 2);
         given_stuck_records_disk();
@@ -569,7 +569,7 @@ static void leave_during_a_write(struct world *w, struct uploader *u, struct str
 
 static void a_node_that_leaves_during_a_write_finds_it_done(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
 
@@ -584,13 +584,13 @@ static void a_node_that_leaves_during_a_write_finds_it_done(void **state)
 
 static void a_write_that_is_under_way_at_the_end_frees_itself(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader u;
         AUTO(buf) all = a_recording();
 
         begin_first(w, &u);
         leave_during_a_write(w, &u, buf_str(&all), 80000);
-        w->a.is_stopping = true; /* from here on nothing is written into the store */
+        w->a.is_stopping = true; /* no writes into the store from here on */
         free_records_disk();
         AWAIT(w, w->a.uploads.count == 0);
 }
@@ -605,11 +605,11 @@ static void no_work(void *ctx)
         (void)ctx;
 }
 
-/* Whatever a login needs: an event that is audited, and the pool, where its password is checked. */
+/* The work of a login: an audited event, and the check of its password in the pool. */
 static void logins_do_not_wait_for_a_stuck_recording(void **state)
 {
         enum { RECORDINGS = 8 }; /* more than the pool has threads */
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct uploader uploaders[RECORDINGS];
         struct audit_record r = { 0 };
         AUTO(buf) all = a_recording();
@@ -650,9 +650,9 @@ static void on_events(void *ctx, const ProtobufCMessage *answer, struct error *e
         *(bool *)ctx = true;
 }
 
-static void a_search_that_nobody_waits_for_ends(void **state)
+static void a_search_without_a_client_ends(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct rpc_client *client = connect_as(w, CALLER_ADMIN, "", "");
         Cteleport__V1__SearchEventsRequest m = CTELEPORT__V1__SEARCH_EVENTS_REQUEST__INIT;
         bool is_answered = false;
@@ -669,16 +669,16 @@ static void a_search_that_nobody_waits_for_ends(void **state)
         open_gate(w, &let_go);
 }
 
-/* The disk is behind with what the host has sent: its streams end, and another's go on. */
-static void what_a_host_has_not_on_the_disk_is_bounded(void **state)
+/* The disk is slower than the host: the host's streams end, and those of others continue. */
+static void the_unstored_bytes_of_a_host_are_bounded(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         AUTO(buf) all = a_recording();
         struct uploader u;
 
         given_session(w, SESSION_1, "alice");
         struct budget_holder *others = unstored_hold(&w->a, STR(WEB_1));
-        assert_true(budget_take(others, LIMIT_UNSTORED_HOST - 10000));
+        assert_true(budget_reserve(others, LIMIT_UNSTORED_HOST - 10000));
         begin(w, &u, WEB_1, SESSION_1);
         send_piece(&u, 0, str_slice(buf_str(&all), 0, 50000));
         AWAIT(w, u.call == NULL);
@@ -686,7 +686,7 @@ static void what_a_host_has_not_on_the_disk_is_bounded(void **state)
         u.err = NULL;
         leave(&u);
         assert_int_equal(budget_held(others), LIMIT_UNSTORED_HOST - 10000);
-        budget_give(others, LIMIT_UNSTORED_HOST - 10000);
+        budget_unreserve(others, LIMIT_UNSTORED_HOST - 10000);
         begin(w, &u, WEB_1, SESSION_1);
         send_all(&u, buf_str(&all), false);
         assert_int_equal(budget_held(others), 0);
@@ -695,13 +695,13 @@ static void what_a_host_has_not_on_the_disk_is_bounded(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
-                ROW(what_a_host_has_not_on_the_disk_is_bounded),
-                ROW(a_recording_arrives_as_it_is_and_says_so),
-                ROW(a_lost_stream_goes_on_where_the_cluster_stands),
-                ROW(an_aborted_recording_is_complete_with_what_there_is),
-                ROW(says_how_a_recording_stands),
+                ROW(the_unstored_bytes_of_a_host_are_bounded),
+                ROW(a_recording_arrives_unchanged_with_an_audit_event),
+                ROW(a_lost_stream_resumes_at_the_clusters_offset),
+                ROW(an_aborted_recording_is_complete_with_its_received_part),
+                ROW(reports_the_state_of_a_recording),
                 ROW(a_recording_altered_between_streams_comes_anew),
                 ROW(a_recording_with_a_hole_is_stored_and_reported),
                 ROW(hostile_uploads_are_refused),
@@ -709,7 +709,7 @@ int main(void)
                 ROW(users_see_their_own_recordings_and_no_others),
                 ROW(a_node_that_leaves_during_a_write_finds_it_done),
                 ROW(a_write_that_is_under_way_at_the_end_frees_itself),
-                ROW(a_search_that_nobody_waits_for_ends),
+                ROW(a_search_without_a_client_ends),
                 ROW(logins_do_not_wait_for_a_stuck_recording),
         };
 #undef ROW

@@ -95,7 +95,7 @@ static void grows_by_pieces_cut_anywhere(void **state)
         assert_whole(f);
 }
 
-static void goes_on_where_whole_chunks_end_after_any_loss(void **state)
+static void resumes_at_the_end_of_whole_chunks_after_any_loss(void **state)
 {
         struct fixture *f = *state;
 
@@ -110,7 +110,7 @@ static void goes_on_where_whole_chunks_end_after_any_loss(void **state)
         }
 }
 
-static void cuts_what_a_power_loss_left_in_the_file(void **state)
+static void cuts_bytes_that_a_power_loss_left_in_the_file(void **state)
 {
         struct fixture *f = *state;
 
@@ -126,7 +126,7 @@ static void cuts_what_a_power_loss_left_in_the_file(void **state)
         assert_whole(f);
 }
 
-static void refuses_what_is_no_recording_and_keeps_what_is(void **state)
+static void refuses_an_invalid_recording_and_keeps_the_stored_one(void **state)
 {
         struct fixture *f = *state;
 
@@ -147,7 +147,7 @@ static void refuses_what_is_no_recording_and_keeps_what_is(void **state)
         error_free(err);
 }
 
-static void discards_what_does_not_go_on_from_the_note(void **state)
+static void discards_bytes_that_do_not_continue_the_saved_state(void **state)
 {
         struct fixture *f = *state;
         uint8_t link[RECORDING_LINK_LEN];
@@ -171,7 +171,7 @@ static void discards_what_does_not_go_on_from_the_note(void **state)
         assert_int_equal(f->file.size, 0); /* shorter than noted */
 }
 
-static void sets_aside_what_is_damaged_and_cuts_nothing(void **state)
+static void sets_damaged_files_aside_and_truncates_nothing(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *aside = mem_printf("%s/" SESSION ".damaged-1", f->records);
@@ -240,7 +240,7 @@ static void compares_a_file_with_its_note(void **state)
         assert_int_equal(record_file_compare(f->records, STR(SESSION), &noted, true), RECORD_MISSING);
 }
 
-/* As long ago that its stamp is believed. */
+/* So long ago that its stamp is trusted. */
 static void settle(const char *path)
 {
         struct stat st;
@@ -287,7 +287,7 @@ static void compares_all_of_a_file_and_reads_it_once(void **state)
         assert_int_equal(record_file_compare_all(f->records, STR(SESSION), &noted, f->whole.len, &stamp, &count), RECORD_ALTERED);
 }
 
-static void finds_what_is_no_file_in_the_place_of_one(void **state)
+static void finds_a_directory_in_place_of_a_file(void **state)
 {
         struct fixture *f = *state;
         struct record_stamp stamp = { 0 };
@@ -308,7 +308,7 @@ static void finds_what_is_no_file_in_the_place_of_one(void **state)
         }
 }
 
-static void takes_back_what_did_not_fit_on_the_disk(void **state)
+static void removes_bytes_that_did_not_fit_on_the_disk(void **state)
 {
         struct fixture *f = *state;
 
@@ -361,16 +361,16 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
         const struct CMUnitTest tests[] = {
                 ROW(grows_by_pieces_cut_anywhere),
-                ROW(goes_on_where_whole_chunks_end_after_any_loss),
-                ROW(cuts_what_a_power_loss_left_in_the_file),
-                ROW(refuses_what_is_no_recording_and_keeps_what_is),
-                ROW(discards_what_does_not_go_on_from_the_note),
-                ROW(sets_aside_what_is_damaged_and_cuts_nothing),
+                ROW(resumes_at_the_end_of_whole_chunks_after_any_loss),
+                ROW(cuts_bytes_that_a_power_loss_left_in_the_file),
+                ROW(refuses_an_invalid_recording_and_keeps_the_stored_one),
+                ROW(discards_bytes_that_do_not_continue_the_saved_state),
+                ROW(sets_damaged_files_aside_and_truncates_nothing),
                 ROW(keeps_no_more_than_some_damaged_files),
                 ROW(compares_a_file_with_its_note),
                 ROW(compares_all_of_a_file_and_reads_it_once),
-                ROW(finds_what_is_no_file_in_the_place_of_one),
-                ROW(takes_back_what_did_not_fit_on_the_disk),
+                ROW(finds_a_directory_in_place_of_a_file),
+                ROW(removes_bytes_that_did_not_fit_on_the_disk),
                 ROW(a_recording_given_up_ends_with_its_last_whole_chunk),
                 ROW(does_not_follow_links),
         };

@@ -33,7 +33,7 @@ const char *session_permits_taken(unsigned permits, const struct answer *answer)
         return NULL;
 }
 
-struct error *session_check_options(const struct session_wishes *w, const struct answer *answer)
+struct error *session_check_options(const struct session_options *w, const struct answer *answer)
 {
         if (w->is_copy && !answer->may.file_copy)
                 return error_new(ERROR_PERMISSION_DENIED, SESSION_NO_COPY);

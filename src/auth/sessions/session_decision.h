@@ -26,11 +26,11 @@ const char *session_permits_taken(unsigned permits, const struct answer *answer)
 #define SESSION_NO_COPY "copying files is not allowed: ssh_file_copy of your roles forbids it"
 
 /* The features that a beginning session requests. */
-struct session_wishes {
+struct session_options {
         bool is_copy, has_pty, is_recorded;
 };
 /* PERMISSION_DENIED when the options of the answer forbid a requested feature. */
-struct error *session_check_options(const struct session_wishes *w, const struct answer *answer) MUST_USE;
+struct error *session_check_options(const struct session_options *w, const struct answer *answer) MUST_USE;
 
 /* Fills the wire message d from the answer, from which it borrows; roles, node: storage for parts of the message. */
 void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],

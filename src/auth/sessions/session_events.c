@@ -562,8 +562,8 @@ struct error *session_check_reported(struct auth *a, struct str user, struct str
 {
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
-        if (!user_budget_is_overdrawn(&a->user_events, user, host_id, loop_now(&a->loop)) &&
-            !event_budget_is_overdrawn(&a->host_events, str_of(of_host), loop_now(&a->loop)))
+        if (!user_budget_is_exceeded(&a->user_events, user, host_id, loop_now(&a->loop)) &&
+            !event_budget_is_exceeded(&a->host_events, str_of(of_host), loop_now(&a->loop)))
                 return NULL;
         return error_new(ERROR_RESOURCE_EXHAUSTED, "the node reports connections that it was ordered to end: twice the audit events of a day");
 }

@@ -33,7 +33,7 @@ static inline UNUSED void on_dialled(void *ctx, const ProtobufCMessage *answer, 
         d->is_done = true;
 }
 
-static inline UNUSED struct dialled dial_kind(struct world *w, struct str cert, const char *kind, const char *target, const char *login)
+static inline UNUSED struct dialled dial_kind(struct testbed *w, struct str cert, const char *kind, const char *target, const char *login)
 {
         struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
         Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
@@ -55,12 +55,12 @@ static inline UNUSED struct dialled dial_kind(struct world *w, struct str cert, 
         return d;
 }
 
-static inline UNUSED struct dialled dial_with(struct world *w, struct str cert, const char *target, const char *login)
+static inline UNUSED struct dialled dial_with(struct testbed *w, struct str cert, const char *target, const char *login)
 {
         return dial_kind(w, cert, "node", target, login);
 }
 
-static inline UNUSED struct dialled dial(struct world *w, const char *user, const char *target, const char *login)
+static inline UNUSED struct dialled dial(struct testbed *w, const char *user, const char *target, const char *login)
 {
         AUTO(buf) cert = tls_cert(&w->ca, user, 3600);
 
@@ -70,7 +70,7 @@ static inline UNUSED struct dialled dial(struct world *w, const char *user, cons
 /* ---- Report ---------------------------------------------------------------------------------------------------- */
 
 struct node_side {
-        struct world *w;
+        struct testbed *w;
         struct rpc_client *client;
         struct rpc_client_call *call; /* NULL: done */
         struct error *err;
@@ -139,7 +139,7 @@ static inline UNUSED void send_message(struct node_side *n, Cteleport__V1__Repor
         } while (0)
 #define TEXT(literal) pb_text(literal)
 
-static inline UNUSED void report_stream(struct world *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
+static inline UNUSED void report_stream(struct testbed *w, struct node_side *n, const char *host, const char *connection, bool is_resumed)
 {
         uint64_t seq = n->seq;
 
@@ -223,7 +223,7 @@ static inline UNUSED void over(struct node_side *n)
 #define AWAIT_ACK(n, number) AWAIT((n)->w, (n)->acked == (number) || (n)->call == NULL)
 
 /* Logs alice in to web-1 as root and starts her shell. */
-static inline UNUSED struct dialled given_shell(struct world *w, struct node_side *n)
+static inline UNUSED struct dialled given_shell(struct testbed *w, struct node_side *n)
 {
         struct dialled d = dial(w, "alice", "web-1", "root");
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
@@ -240,7 +240,7 @@ static inline UNUSED struct dialled given_shell(struct world *w, struct node_sid
 }
 
 /* Ends the connection; the cluster accepts this without an error. */
-static inline UNUSED void end_in_order(struct world *w, struct node_side *n)
+static inline UNUSED void end_in_order(struct testbed *w, struct node_side *n)
 {
         over(n);
         AWAIT(w, n->call == NULL);

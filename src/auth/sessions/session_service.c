@@ -42,7 +42,7 @@ struct report_stream {
         char *host_id, *role;  /* of the caller */
         const struct resource_kind *kind; /* of the resource; NULL until the record is loaded */
         enum state state;
-        bool is_placed;        /* in all->reporting */
+        bool is_registered;    /* in all->reporting */
         bool is_known;         /* the connection exists and belongs to this node */
         bool is_resumed, is_given_up;
         const char *end_reason; /* when is_given_up; static */
@@ -67,11 +67,11 @@ static void recheck(struct report_stream *t);
 
 /* ---- end of the stream ------------------------------------------------------------------------------------- */
 
-static void leave_place(struct report_stream *t)
+static void unregister_stream(struct report_stream *t)
 {
-        if (t->is_placed)
+        if (t->is_registered)
                 map_remove(&t->all->reporting, str_of(t->id));
-        t->is_placed = false;
+        t->is_registered = false;
 }
 
 static void free_if_idle(struct report_stream *t)
@@ -80,7 +80,7 @@ static void free_if_idle(struct report_stream *t)
 
         if (t->call != NULL || t->pending > 0)
                 return;
-        leave_place(t);
+        unregister_stream(t);
         unstored_release(&t->waiting);
         connection_release(&t->now);
         connection_release(&t->next);
@@ -103,7 +103,7 @@ static void detach(struct report_stream *t)
         if (is_left_open && !t->is_writing)
                 sessions_note_lost(t->all, str_of(t->id));
         if (!t->is_writing)
-                leave_place(t);
+                unregister_stream(t);
         free_if_idle(t);
 }
 
@@ -366,7 +366,7 @@ static void decide_accepted(struct report_stream *t, const Cteleport__V1__Report
 struct beginning {
         struct report_stream *report_stream;
         char session_id[SESSION_ID_MAX];
-        struct session_wishes wishes;
+        struct session_options options;
         bool wants_decision; /* false: an older node, which checks the options itself and handles only the order to end */
         bool is_open;        /* its start is stored: the node repeats the request because it did not get the answer */
 };
@@ -425,7 +425,7 @@ static void on_start_decided(void *ctx, const struct answer *given)
                 if (answer.refusal == NULL && t->is_terminated)
                         forbidden = error_new(ERROR_PERMISSION_DENIED, "the cluster has ended this connection");
                 else if (answer.refusal == NULL && b->wants_decision)
-                        forbidden = session_check_options(&b->wishes, &answer);
+                        forbidden = session_check_options(&b->options, &answer);
                 if (forbidden != NULL)
                         answer.refusal = forbidden;
                 answer_start(t, b, &answer);
@@ -446,7 +446,7 @@ static void decide_start(struct report_stream *t, const Cteleport__V1__ReportSta
         struct beginning *b = NEW(struct beginning);
         struct query query = query_of(t, known_fields(t), (ProtobufCBinaryData){ 0 });
 
-        *b = (struct beginning){ .report_stream = t, .wishes = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
+        *b = (struct beginning){ .report_stream = t, .options = { strcmp(m->kind, "sftp") == 0 || strcmp(m->kind, "scp") == 0, m->has_pty, m->is_recorded },
                                  .wants_decision = m->wants_decision, .is_open = connection_has_session(&t->now, m->session_id) };
         snprintf(b->session_id, sizeof b->session_id, "%s", m->session_id);
         query.known = t->now.record;
@@ -729,7 +729,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
  * Replaces an earlier report stream of the connection, whose TCP connection may be dead unnoticed.
  * UNAVAILABLE while the earlier stream still writes, or when it is the stream of another host.
  */
-static struct error *take_place(struct report_stream *t)
+static struct error *register_stream(struct report_stream *t)
 {
         struct report_stream *elder = map_get(&t->all->reporting, str_of(t->id));
 
@@ -739,7 +739,7 @@ static struct error *take_place(struct report_stream *t)
         if (elder != NULL)
                 return error_new(ERROR_UNAVAILABLE, "the connection has another report stream");
         map_put(&t->all->reporting, str_of(t->id), t);
-        t->is_placed = true;
+        t->is_registered = true;
         return NULL;
 }
 
@@ -759,7 +759,7 @@ static void on_begin(struct report_stream *t, const Cteleport__V1__ReportBegin *
         }
         t->id = str_dup(str_of(m->connection_id));
         t->is_resumed = m->is_resumed;
-        err = take_place(t);
+        err = register_stream(t);
         if (err != NULL)
                 finish(t, err);
         else
@@ -878,8 +878,8 @@ void report_stream_give_up(struct sessions *s, struct str id, const char *reason
         t->is_given_up = true;
         t->end_reason = reason;
         sessions_forget_lost(s, str_of(t->id));
-        struct error *err = take_place(t);
+        struct error *err = register_stream(t);
         if (err != NULL)
-                bug("a connection without a stream has a place: %s", err->what);
+                bug("a connection without a stream is not free: %s", err->what);
         load(t);
 }

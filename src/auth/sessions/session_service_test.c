@@ -10,7 +10,7 @@
 
 static void a_session_is_reported_from_its_dial_to_its_end(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled d = given_shell(w, &n);
 
@@ -42,7 +42,7 @@ static void a_session_is_reported_from_its_dial_to_its_end(void **state)
 
 static void a_resumed_stream_neither_loses_nor_repeats(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled d = given_shell(w, &n);
 
@@ -59,13 +59,13 @@ static void a_resumed_stream_neither_loses_nor_repeats(void **state)
 
 static void connections_survive_the_auth_service(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled d = given_shell(w, &n);
 
         leave(&n);
         sessions_close(w->a.sessions);
-        world_open_sessions(w);
+        testbed_open_sessions(w);
         report_stream(w, &n, WEB_1, d.id, true);
         exited(&n, SESSION_1, 0);
         AWAIT_ACK(&n, 3);
@@ -74,9 +74,9 @@ static void connections_survive_the_auth_service(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session.end\""), 1);
 }
 
-static void a_new_stream_replaces_one_whose_peer_is_dead(void **state)
+static void a_new_stream_replaces_the_one_of_a_dead_peer(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side dead = { 0 }, n = { 0 };
         struct dialled d = given_shell(w, &dead);
 
@@ -90,9 +90,9 @@ static void a_new_stream_replaces_one_whose_peer_is_dead(void **state)
         leave(&n);
 }
 
-static void a_connection_that_nobody_tells_of_ends_by_itself(void **state)
+static void a_connection_without_reports_ends_by_itself(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_shell(w, &n);
@@ -104,11 +104,11 @@ static void a_connection_that_nobody_tells_of_ends_by_itself(void **state)
         assert_int_equal(count_events(w, "silent for too long"), 2); /* the session's end and the connection's */
 }
 
-/* ---- who is not let in ------------------------------------------------------------------------------------------------ */
+/* ---- refused users ---------------------------------------------------------------------------------------------------- */
 
 static void refuses_certificates_that_are_not_good_enough(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct test_ca other = { 0 };
         struct node_side n = { 0 };
         struct dialled d = dial(w, "alice", "web-1", "");
@@ -145,9 +145,9 @@ static void refuses_certificates_that_are_not_good_enough(void **state)
         assert_int_equal(count_events(w, "\n-o"), 0);
 }
 
-static void a_lock_ends_what_goes_on_and_refuses_what_comes(void **state)
+static void a_lock_ends_open_sessions_and_refuses_new_ones(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
 
@@ -165,7 +165,7 @@ static void a_lock_ends_what_goes_on_and_refuses_what_comes(void **state)
 static void sessions_end_with_their_user_and_their_node(void **state)
 {
         static const char *const keys[] = { "/users/alice", "/hosts/" WEB_1 };
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
                 struct node_side n = { 0 };
@@ -184,7 +184,7 @@ static void sessions_end_with_their_user_and_their_node(void **state)
 
 static void a_login_that_lost_its_permission_ends_before_it_begins(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled d = dial(w, "alice", "web-1", "root");
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
@@ -204,11 +204,11 @@ static void a_login_that_lost_its_permission_ends_before_it_begins(void **state)
         assert_int_equal(count_records(w, &session_kind), 0);
 }
 
-/* Whether it is before the decision, while the login is written down, or behind it. */
+/* Before the decision, while the login is being stored, or afterwards. */
 static void a_lock_at_any_moment_of_a_login_ends_it(void **state)
 {
         enum { MOMENTS = 24 };
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         for (int moment = 0; moment < MOMENTS; moment++) {
                 struct node_side n = { 0 };
@@ -230,10 +230,10 @@ static void a_lock_at_any_moment_of_a_login_ends_it(void **state)
         }
 }
 
-/* Somebody of the same name is not the same user. */
+/* Another user of the same name is not the same user. */
 static void a_certificate_ends_with_its_user_not_with_the_name(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
         struct dialled d = dial(w, "alice", "web-1", "root");
@@ -251,9 +251,9 @@ static void a_certificate_ends_with_its_user_not_with_the_name(void **state)
         assert_refused(d.err, ERROR_UNAUTHENTICATED, "older than user");
 }
 
-static void dials_only_for_those_who_may(void **state)
+static void dials_only_for_permitted_users(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct test_ca other = { 0 };
 
         test_ca_init(&other, times_of(NOW - 100, NOW + 100000));
@@ -309,8 +309,8 @@ static void dials_only_for_those_who_may(void **state)
 
 #define HIDDEN "55555555-5555-4555-8555-555555555555"
 
-/* The role of everybody sees no nodes of env=secret. */
-static void given_secret_nodes(struct world *w)
+/* The role of all users sees no nodes of env=secret. */
+static void given_secret_nodes(struct testbed *w)
 {
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
         Cteleport__V1__Role *role = access_preset(arena, STR("access"));
@@ -336,7 +336,7 @@ static void a_hidden_node_looks_like_a_missing_one(void **state)
                 const char *there, *absent;
         } pairs[] = { { "hid-1", "hid-2" }, { HIDDEN, "66666666-5555-4555-8555-555555555555" }, { "HID-1." CLUSTER, "HID-2." CLUSTER } };
         static const char *const logins[] = { "", "root", "admin" };
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         given_secret_nodes(w);
         for (size_t i = 0; i < ARRAY_LEN(pairs) * ARRAY_LEN(logins); i++) {
@@ -357,7 +357,7 @@ static void a_hidden_node_looks_like_a_missing_one(void **state)
         /* The audit knows better. */
         assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
         assert_int_equal(count_events(w, "\"server_id\":\"" HIDDEN "\""), ARRAY_LEN(pairs) * ARRAY_LEN(logins));
-        /* A user without access anywhere gets that answer for either. */
+        /* A user without any access gets the same answer for both. */
         given_lock_on(w, "alice");
         struct dialled locked = dial(w, "alice", "hid-1", "root");
         assert_refused(locked.err, ERROR_PERMISSION_DENIED, "locked");
@@ -374,9 +374,9 @@ static const char *mem_id(int number)
         return id;
 }
 
-static void one_user_does_not_take_all_places_of_a_node(void **state)
+static void one_user_does_not_use_all_connections_of_a_node(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct dialled first = dial(w, "alice", "web-1", "root");
 
         assert_done(first.err);
@@ -390,7 +390,7 @@ static void one_user_does_not_take_all_places_of_a_node(void **state)
         given_user(w, "bob");
         struct dialled other = dial(w, "bob", "web-1", "root");
         assert_done(other.err);
-        /* What is left beyond bob's share is a reserve. */
+        /* The rest beyond bob's share is a reserve. */
         for (int i = LIMIT_SSH_CONNECTIONS_USER; i < LIMIT_SSH_CONNECTIONS - LIMIT_SSH_CONNECTIONS_RESERVE - 1; i++)
                 assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("bob")));
         refused = dial(w, "bob", "web-1", "root");
@@ -398,7 +398,7 @@ static void one_user_does_not_take_all_places_of_a_node(void **state)
         given_user(w, "carol");
         other = dial(w, "carol", "web-1", "root");
         assert_done(other.err);
-        /* A place is free again when its connection is over, or was never begun. */
+        /* A connection no longer counts when it has ended or was never begun. */
         AUTO_MEM char *key = mem_printf("/connections/%s", first.id);
         delete_key(w, key);
         sessions_leave_node(w->a.sessions, str_of(mem_id(1)));
@@ -406,7 +406,7 @@ static void one_user_does_not_take_all_places_of_a_node(void **state)
         assert_done(other.err);
 }
 
-/* The Auth Service may be stopped in any moment of its start. LeakSanitizer finds what such an end leaves behind. */
+/* The Auth Service may be stopped at any moment of its start. LeakSanitizer finds memory that such an end leaks. */
 static void count_ready(void *ctx, struct error *err)
 {
         int *count = ctx;
@@ -417,11 +417,11 @@ static void count_ready(void *ctx, struct error *err)
 
 static void sessions_may_be_closed_while_they_are_read(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         int ready = 0;
 
         sessions_close(sessions_open(&w->a, count_ready, &ready));
-        struct dialled d = dial(w, "alice", "web-1", "root"); /* a later answer of the store: the earlier ones have come */
+        struct dialled d = dial(w, "alice", "web-1", "root"); /* a later answer of the store: the earlier ones have arrived */
         assert_done(d.err);
         assert_int_equal(ready, 0);
 }
@@ -431,7 +431,7 @@ static void sessions_may_be_closed_while_they_are_read(void **state)
 static void a_kind_that_is_not_there_is_refused(void **state)
 {
         static const char *const kinds[] = { "app", "", "Node", "node " };
-        struct world *w = *state;
+        struct testbed *w = *state;
         AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
 
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -445,8 +445,8 @@ static void a_kind_that_is_not_there_is_refused(void **state)
         assert_string_equal(d.service, "ssh");
 }
 
-/* The record of a connection, as a release wrote it that knew another kind or none. */
-static void given_kind(struct world *w, const struct dialled *d, const char *kind)
+/* The record of a connection by a release with another kind of resource, or without kinds. */
+static void given_kind(struct testbed *w, const struct dialled *d, const char *kind)
 {
         Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
         AUTO_MEM char *at = mem_printf("/connections/%s", d->id);
@@ -468,10 +468,10 @@ static void a_report_is_of_the_kind_that_was_dialled(void **state)
         } rows[] = {
                 { "app", "Node", "no resources of the kind 'app'", ERROR_UNIMPLEMENTED },
                 { "node", "App", "this service does not offer", ERROR_PERMISSION_DENIED },
-                { "", "Node", NULL, 0 }, /* by a release that knew nodes only */
+                { "", "Node", NULL, 0 }, /* by a release with nodes only */
                 { "node", "Node", NULL, 0 },
         };
-        struct world *w = *state;
+        struct testbed *w = *state;
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 struct node_side n = { 0 };
@@ -499,33 +499,33 @@ static void a_report_is_of_the_kind_that_was_dialled(void **state)
 
 static void a_node_may_speak_of_its_own_connections_only(void **state)
 {
-        struct world *w = *state;
-        struct node_side n = { 0 }, thief = { 0 };
+        struct testbed *w = *state;
+        struct node_side n = { 0 }, impostor = { 0 };
         struct dialled d = dial(w, "alice", "web-1", "root");
 
         assert_done(d.err);
-        report_stream(w, &thief, WEB_2, d.id, false);
-        AWAIT(w, thief.call == NULL);
-        assert_refused(thief.err, ERROR_PERMISSION_DENIED, "not made to this host");
-        thief.err = NULL;
-        leave(&thief);
-        report_stream(w, &thief, WEB_2, SESSION_2, false);
-        AWAIT(w, thief.call == NULL);
-        assert_refused(thief.err, ERROR_NOT_FOUND, "does not know this connection");
-        thief.err = NULL;
-        leave(&thief);
+        report_stream(w, &impostor, WEB_2, d.id, false);
+        AWAIT(w, impostor.call == NULL);
+        assert_refused(impostor.err, ERROR_PERMISSION_DENIED, "not made to this host");
+        impostor.err = NULL;
+        leave(&impostor);
+        report_stream(w, &impostor, WEB_2, SESSION_2, false);
+        AWAIT(w, impostor.call == NULL);
+        assert_refused(impostor.err, ERROR_NOT_FOUND, "does not know this connection");
+        impostor.err = NULL;
+        leave(&impostor);
         given_shell(w, &n);
-        report_stream(w, &thief, WEB_2, d.id, true);
-        AWAIT(w, thief.call == NULL);
-        error_free(thief.err);
-        rpc_client_close(thief.client);
+        report_stream(w, &impostor, WEB_2, d.id, true);
+        AWAIT(w, impostor.call == NULL);
+        error_free(impostor.err);
+        rpc_client_close(impostor.client);
         assert_non_null(n.call);
         leave(&n);
 }
 
 static void a_connection_begins_once_and_soon(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled late = dial(w, "alice", "web-1", "root"), d = given_shell(w, &n);
 
@@ -588,7 +588,7 @@ static void hostile_messages_end_their_stream_and_nothing_else(void **state)
 {
         static void (*const rows[])(struct node_side *n) = { report_nothing,      skip_a_number,      end_what_never_began, begin_twice,
                                                               begin_the_unnamed, begin_another_kind, begin_too_many,       come_in_as_another };
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled d = given_shell(w, &n);
 
@@ -598,7 +598,7 @@ static void hostile_messages_end_their_stream_and_nothing_else(void **state)
                 assert_non_null(n.err);
                 leave(&n);
                 report_stream(w, &n, WEB_1, d.id, true);
-                AWAIT(w, n.acked > 0 || n.call == NULL); /* it goes on behind what was in order */
+                AWAIT(w, n.acked > 0 || n.call == NULL); /* it continues after the valid events */
                 assert_non_null(n.call);
                 n.seq = n.acked;
         }
@@ -609,21 +609,21 @@ static void hostile_messages_end_their_stream_and_nothing_else(void **state)
 
 static void another_hosts_session_cannot_be_written_over(void **state)
 {
-        struct world *w = *state;
-        struct node_side n = { 0 }, thief = { 0 };
+        struct testbed *w = *state;
+        struct node_side n = { 0 }, impostor = { 0 };
         AUTO(buf) cert = ssh_cert(&w->ca, "alice", "root", 3600);
 
         given_node(w, WEB_2, "web-2", "prod");
         given_shell(w, &n);
         leave(&n);
         struct dialled d = dial(w, "alice", "web-2", "root");
-        report_stream(w, &thief, WEB_2, d.id, false);
-        accepted(&thief, buf_str(&cert), "root");
-        AWAIT_ACK(&thief, 1);
-        started(&thief, SESSION_1, "shell", "");
-        AWAIT(w, thief.call == NULL);
-        assert_int_equal(thief.err->code, ERROR_ABORTED);
-        leave(&thief);
+        report_stream(w, &impostor, WEB_2, d.id, false);
+        accepted(&impostor, buf_str(&cert), "root");
+        AWAIT_ACK(&impostor, 1);
+        started(&impostor, SESSION_1, "shell", "");
+        AWAIT(w, impostor.call == NULL);
+        assert_int_equal(impostor.err->code, ERROR_ABORTED);
+        leave(&impostor);
         assert_int_equal(count_events(w, "\"event\":\"session.start\""), 1);
 }
 
@@ -637,7 +637,7 @@ static void note_unreported(void *ctx, uint64_t count)
 static void a_loop_of_refused_dials_becomes_a_number(void **state)
 {
         enum { MORE = 100 };
-        struct world *w = *state;
+        struct testbed *w = *state;
         uint64_t unreported = 0;
 
         given_user(w, "bob");
@@ -656,9 +656,9 @@ static void a_loop_of_refused_dials_becomes_a_number(void **state)
         assert_int_equal(unreported, MORE);
 }
 
-static void a_disk_without_room_ends_who_causes_events(void **state)
+static void a_full_disk_ends_connections_that_cause_events(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB, DISK_MIB);
@@ -666,7 +666,7 @@ static void a_disk_without_room_ends_who_causes_events(void **state)
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2, DISK_MIB);
         started(&n, SESSION_2, "exec", "uptime");
         AWAIT_ACK(&n, 3);
-        assert_int_equal(n.terminated[0], '\0'); /* what is open goes on */
+        assert_int_equal(n.terminated[0], '\0'); /* open sessions continue */
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
         exited(&n, SESSION_2, 0);
         AWAIT(w, n.terminated[0] != '\0');
@@ -676,7 +676,7 @@ static void a_disk_without_room_ends_who_causes_events(void **state)
 
 static void a_user_ends_with_the_budget_of_events(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_user(w, "bob");
@@ -705,10 +705,10 @@ static void opened(struct node_side *n, const char *session_id, char *path)
         SEND(n, FILE, file, ReportFile, m);
 }
 
-/* With the limits of every day: file after file in a loop, until the budget is spent; it comes back, and other nodes stay open. */
+/* With the default limits: file after file in a loop, until the budget is spent; the budget recovers, and other nodes stay open. */
 static void a_loop_spends_the_budget_of_a_day(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
         struct dialled d;
@@ -738,10 +738,10 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
         audit_budgets_release(&w->a);
 }
 
-/* It was ordered to end, and goes on. */
+/* It was ordered to end, and continues. */
 static void a_node_beyond_twice_the_budget_is_refused(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
 
@@ -762,25 +762,25 @@ static void a_node_beyond_twice_the_budget_is_refused(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
                 ROW(sessions_may_be_closed_while_they_are_read),
                 ROW(a_session_is_reported_from_its_dial_to_its_end),
                 ROW(a_resumed_stream_neither_loses_nor_repeats),
                 ROW(connections_survive_the_auth_service),
-                ROW(a_new_stream_replaces_one_whose_peer_is_dead),
-                ROW(a_connection_that_nobody_tells_of_ends_by_itself),
+                ROW(a_new_stream_replaces_the_one_of_a_dead_peer),
+                ROW(a_connection_without_reports_ends_by_itself),
                 ROW(refuses_certificates_that_are_not_good_enough),
-                ROW(a_lock_ends_what_goes_on_and_refuses_what_comes),
+                ROW(a_lock_ends_open_sessions_and_refuses_new_ones),
                 ROW(sessions_end_with_their_user_and_their_node),
                 ROW(a_login_that_lost_its_permission_ends_before_it_begins),
                 ROW(a_kind_that_is_not_there_is_refused),
                 ROW(a_report_is_of_the_kind_that_was_dialled),
                 ROW(a_lock_at_any_moment_of_a_login_ends_it),
                 ROW(a_certificate_ends_with_its_user_not_with_the_name),
-                ROW(dials_only_for_those_who_may),
+                ROW(dials_only_for_permitted_users),
                 ROW(a_hidden_node_looks_like_a_missing_one),
-                ROW(one_user_does_not_take_all_places_of_a_node),
+                ROW(one_user_does_not_use_all_connections_of_a_node),
                 ROW(a_node_may_speak_of_its_own_connections_only),
                 ROW(a_connection_begins_once_and_soon),
                 ROW(hostile_messages_end_their_stream_and_nothing_else),
@@ -789,7 +789,7 @@ int main(void)
                 ROW(a_user_ends_with_the_budget_of_events),
                 ROW(a_loop_spends_the_budget_of_a_day),
                 ROW(a_node_beyond_twice_the_budget_is_refused),
-                ROW(a_disk_without_room_ends_who_causes_events),
+                ROW(a_full_disk_ends_connections_that_cause_events),
         };
 #undef ROW
         loop_thread = pthread_self();

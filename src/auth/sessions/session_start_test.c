@@ -5,7 +5,7 @@
 #include "base/log.h"
 
 /* The role that alice has, with these options. */
-static void given_access(struct world *w, Cteleport__V1__RoleOptions options)
+static void given_access(struct testbed *w, Cteleport__V1__RoleOptions options)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
         Cteleport__V1__Role *role = access_preset(a, STR("access"));
@@ -24,7 +24,7 @@ static void start_second(struct node_side *n)
 
 static void a_session_is_refused_from_the_lock_on(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_shell(w, &n);
@@ -45,7 +45,7 @@ static void a_session_is_refused_from_the_lock_on(void **state)
 /* It starts an acknowledged session, unless it was ordered to end; and it reports the end of a refused start as that of a session. */
 static void an_older_node_gets_the_order_before_the_acknowledgement(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_shell(w, &n);
@@ -62,10 +62,10 @@ static void an_older_node_gets_the_order_before_the_acknowledgement(void **state
         assert_int_equal(count_records(w, &connection_kind), 0);
 }
 
-/* What runs goes on; the next session needs a new login. */
+/* Running sessions continue; the next session needs a new login. */
 static void a_session_is_refused_when_the_certificate_has_ended(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_shell(w, &n);
@@ -80,7 +80,7 @@ static void a_session_is_refused_when_the_certificate_has_ended(void **state)
 
 static void a_session_has_the_options_of_its_beginning(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         Cteleport__V1__RecordSession record = CTELEPORT__V1__RECORD_SESSION__INIT;
         Cteleport__V1__RoleOptions options = CTELEPORT__V1__ROLE_OPTIONS__INIT;
@@ -105,7 +105,7 @@ static void a_session_has_the_options_of_its_beginning(void **state)
 
 static void forwarding_that_is_taken_away_ends_the_connection(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         Cteleport__V1__RoleOptions options = CTELEPORT__V1__ROLE_OPTIONS__INIT;
 
@@ -135,7 +135,7 @@ static void started_again(struct node_side *n, const char *id)
 
 static void a_start_with_a_lost_answer_is_reported_once(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         struct dialled d = given_shell(w, &n);
 
@@ -162,7 +162,7 @@ static void a_start_with_a_lost_answer_is_reported_once(void **state)
 
 static void a_refused_start_with_a_lost_answer_is_not_reported(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
 
         given_shell(w, &n);
@@ -180,7 +180,7 @@ static void a_refused_start_with_a_lost_answer_is_not_reported(void **state)
 
 /* ---- a node that is silent --------------------------------------------------------------------------------------- */
 
-static void given_attested_host(struct world *w, const char *id, const char *name)
+static void given_attested_host(struct testbed *w, const char *id, const char *name)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         char *roles[] = { TEXT("Instance"), TEXT("Node") };
@@ -195,10 +195,10 @@ static void given_attested_host(struct world *w, const char *id, const char *nam
         put_message(w, at, &host.base);
 }
 
-/* It has left the list; its connections are judged by what it was attested as. */
-static void locks_of_a_silent_node_end_what_is_open_there(void **state)
+/* It has left the list; its connections are checked with the attributes of its join. */
+static void locks_of_a_silent_node_end_its_sessions(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         const Cteleport__V1__LockTarget none = CTELEPORT__V1__LOCK_TARGET__INIT;
         Cteleport__V1__LockTarget rows[] = { none, none, none, none, none };
 
@@ -225,10 +225,10 @@ static void locks_of_a_silent_node_end_what_is_open_there(void **state)
         }
 }
 
-/* ---- what an earlier release recorded ---------------------------------------------------------------------------- */
+/* ---- records of an earlier release ------------------------------------------------------------------------------- */
 
-/* The connection as a release kept it that did not keep what sshd was permitted. */
-static void forget_permits(struct world *w, const struct dialled *d)
+/* A connection stored by a release that did not store the permissions of sshd. */
+static void forget_permits(struct testbed *w, const struct dialled *d)
 {
         Cteleport__State__V1__Connection c = CTELEPORT__STATE__V1__CONNECTION__INIT;
         char *sessions[] = { TEXT(SESSION_1) };
@@ -248,9 +248,9 @@ static void forget_permits(struct world *w, const struct dialled *d)
         put_message(w, at, &c.base);
 }
 
-static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **state)
+static void a_connection_of_an_earlier_release_keeps_its_permissions(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         Cteleport__V1__RoleOptions options = CTELEPORT__V1__ROLE_OPTIONS__INIT;
         struct dialled d = given_shell(w, &n);
@@ -258,14 +258,14 @@ static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **sta
         leave(&n);
         sessions_close(w->a.sessions);
         forget_permits(w, &d);
-        world_open_sessions(w);
+        testbed_open_sessions(w);
         report_stream(w, &n, WEB_1, d.id, true);
         start_second(&n);
         assert_true(n.is_allowed && n.permits_pty && n.permits_port_forwarding);
         assert_string_equal(n.terminated, "");
         leave(&n); /* and it is known from now on */
         sessions_close(w->a.sessions);
-        world_open_sessions(w);
+        testbed_open_sessions(w);
         options.has_port_forwarding = true; /* and not allowed */
         given_access(w, options);
         report_stream(w, &n, WEB_1, d.id, true);
@@ -276,7 +276,7 @@ static void a_connection_of_an_earlier_release_keeps_what_roles_allow(void **sta
 
 static void a_connection_of_an_earlier_release_is_bound_by_roles(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         Cteleport__V1__RoleOptions options = CTELEPORT__V1__ROLE_OPTIONS__INIT;
         struct dialled d = given_shell(w, &n);
@@ -286,7 +286,7 @@ static void a_connection_of_an_earlier_release_is_bound_by_roles(void **state)
         forget_permits(w, &d);
         options.has_port_forwarding = true;
         given_access(w, options);
-        world_open_sessions(w);
+        testbed_open_sessions(w);
         report_stream(w, &n, WEB_1, d.id, true);
         start_second(&n);
         assert_true(n.is_allowed);
@@ -299,7 +299,7 @@ static void a_connection_of_an_earlier_release_is_bound_by_roles(void **state)
 
 static void a_session_id_that_is_too_long_is_refused_not_cut(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct node_side n = { 0 };
         int decisions;
 
@@ -315,7 +315,7 @@ static void a_session_id_that_is_too_long_is_refused_not_cut(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_session_is_refused_from_the_lock_on),
                 ROW(an_older_node_gets_the_order_before_the_acknowledgement),
@@ -324,8 +324,8 @@ int main(void)
                 ROW(forwarding_that_is_taken_away_ends_the_connection),
                 ROW(a_start_with_a_lost_answer_is_reported_once),
                 ROW(a_refused_start_with_a_lost_answer_is_not_reported),
-                ROW(locks_of_a_silent_node_end_what_is_open_there),
-                ROW(a_connection_of_an_earlier_release_keeps_what_roles_allow),
+                ROW(locks_of_a_silent_node_end_its_sessions),
+                ROW(a_connection_of_an_earlier_release_keeps_its_permissions),
                 ROW(a_connection_of_an_earlier_release_is_bound_by_roles),
                 ROW(a_session_id_that_is_too_long_is_refused_not_cut),
         };

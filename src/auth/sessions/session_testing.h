@@ -28,7 +28,7 @@
 #define CLUSTER "example.com"
 enum { NOW = 1700000000, SESSIONS_OF_ONE = 16 };
 
-struct world {
+struct testbed {
         const char *role; /* of the certificates of callers; NULL: "Node" */
         struct fake_clock clock;
         struct auth a;
@@ -45,7 +45,7 @@ struct world {
 
 static inline UNUSED void answered(void *ctx, struct error *err)
 {
-        struct world *w = ctx;
+        struct testbed *w = ctx;
 
         error_free(w->err);
         w->err = err;
@@ -70,9 +70,9 @@ static inline UNUSED void closed(void *ctx)
                 (w)->err = NULL;                                                                                       \
         } while (0)
 
-/* ---- what is in the store ------------------------------------------------------------------------------------- */
+/* ---- content of the store ------------------------------------------------------------------------------------- */
 
-static inline UNUSED void put_message(struct world *w, const char *key, const ProtobufCMessage *msg)
+static inline UNUSED void put_message(struct testbed *w, const char *key, const ProtobufCMessage *msg)
 {
         struct store_txn *t = store_txn_new(w->a.store);
 
@@ -84,7 +84,7 @@ static inline UNUSED void put_message(struct world *w, const char *key, const Pr
         AWAIT_ANSWER(w);
 }
 
-static inline UNUSED void delete_key(struct world *w, const char *key)
+static inline UNUSED void delete_key(struct testbed *w, const char *key)
 {
         struct store_txn *t = store_txn_new(w->a.store);
 
@@ -108,7 +108,7 @@ static inline UNUSED void on_counted(void *ctx, const struct state_page *page, s
         c->is_done = true;
 }
 
-static inline UNUSED size_t count_records(struct world *w, const struct state_kind *kind)
+static inline UNUSED size_t count_records(struct testbed *w, const struct state_kind *kind)
 {
         struct count c = { 0 };
 
@@ -117,7 +117,7 @@ static inline UNUSED size_t count_records(struct world *w, const struct state_ki
         return c.count;
 }
 
-static inline UNUSED void given_node(struct world *w, const char *id, const char *name, const char *env)
+static inline UNUSED void given_node(struct testbed *w, const char *id, const char *name, const char *env)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         Cteleport__State__V1__Presence p = CTELEPORT__STATE__V1__PRESENCE__INIT;
@@ -139,7 +139,7 @@ static inline UNUSED void given_node(struct world *w, const char *id, const char
 }
 
 /* With the preset role "access" and the logins root and deploy; created in that second; 0: at an unknown time. */
-static inline UNUSED void given_user_since(struct world *w, const char *name, int64_t created)
+static inline UNUSED void given_user_since(struct testbed *w, const char *name, int64_t created)
 {
         Cteleport__V1__CreatedBy by = CTELEPORT__V1__CREATED_BY__INIT;
         Cteleport__V1__Timestamp time = CTELEPORT__V1__TIMESTAMP__INIT;
@@ -171,7 +171,7 @@ static inline UNUSED void given_user_since(struct world *w, const char *name, in
         put_message(w, at, &user.base);
 }
 
-static inline UNUSED void given_user(struct world *w, const char *name)
+static inline UNUSED void given_user(struct testbed *w, const char *name)
 {
         given_user_since(w, name, 0);
 }
@@ -196,7 +196,7 @@ static inline UNUSED void test_lock_init(struct test_lock *l, const char *name, 
         l->spec.target = target;
 }
 
-static inline UNUSED void given_lock(struct world *w, Cteleport__V1__LockTarget target)
+static inline UNUSED void given_lock(struct testbed *w, Cteleport__V1__LockTarget target)
 {
         struct test_lock l;
 
@@ -204,7 +204,7 @@ static inline UNUSED void given_lock(struct world *w, Cteleport__V1__LockTarget 
         put_message(w, "/locks/l1", &l.lock.base);
 }
 
-static inline UNUSED void given_lock_on(struct world *w, const char *user)
+static inline UNUSED void given_lock_on(struct testbed *w, const char *user)
 {
         Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
 
@@ -247,7 +247,7 @@ static inline UNUSED struct buf tls_cert(struct test_ca *ca, const char *user, i
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */
 
-static inline UNUSED void world_trust(struct world *w)
+static inline UNUSED void testbed_trust(struct testbed *w)
 {
         static Cteleport__Internal__V1__Authority users = CTELEPORT__INTERNAL__V1__AUTHORITY__INIT;
         static ProtobufCBinaryData tls, ssh;
@@ -260,16 +260,16 @@ static inline UNUSED void world_trust(struct world *w)
         w->a.authorities.user = &users;
 }
 
-static inline UNUSED void world_open_sessions(struct world *w)
+static inline UNUSED void testbed_open_sessions(struct testbed *w)
 {
         w->waiting++;
         w->a.sessions = sessions_open(&w->a, answered, w);
         AWAIT_ANSWER(w);
 }
 
-static inline UNUSED int world_open(void **state)
+static inline UNUSED int testbed_open(void **state)
 {
-        struct world *w = NEW(struct world);
+        struct testbed *w = NEW(struct testbed);
         struct auth *a = &w->a;
 
         w->dir = test_dir_new();
@@ -279,7 +279,7 @@ static inline UNUSED int world_open(void **state)
         a->log_dir = path_in(w->dir, "log");
         a->records_dir = path_in(w->dir, "log/records");
         test_ca_init(&w->ca, times_of(NOW - 100, NOW + 100000));
-        world_trust(w);
+        testbed_trust(w);
         assert_done(store_open(&a->loop, (struct store_options){ .type = "memory" }, &a->store));
         assert_done(audit_log_open(&a->loop, a->log_dir, &a->audit));
         a->record_disk = record_disk_new(&a->loop);
@@ -287,20 +287,20 @@ static inline UNUSED int world_open(void **state)
         a->outbox = outbox_open(&a->loop, a->store, a->audit, answered, w);
         a->directory = directory_open(a, answered, w);
         AWAIT_ANSWER(w);
-        world_open_sessions(w);
+        testbed_open_sessions(w);
         given_user(w, "alice");
         given_node(w, WEB_1, "web-1", "prod");
         *state = w;
         return 0;
 }
 
-static inline UNUSED int world_close(void **state)
+static inline UNUSED int testbed_close(void **state)
 {
-        struct world *w = *state;
+        struct testbed *w = *state;
         struct auth *a = &w->a;
 
         if (a->callers != NULL)
-                return -1; /* the test failed in the middle: what it left would call into it */
+                return -1; /* the test failed early: its pending callbacks would call into it */
         sessions_close(a->sessions);
         w->waiting++;
         outbox_close(a->outbox, closed, w);
@@ -329,7 +329,7 @@ static inline UNUSED int world_close(void **state)
 }
 
 /* Counts the occurrences of a text in the audit log, after pending events were written. */
-static inline UNUSED size_t count_events(struct world *w, const char *text)
+static inline UNUSED size_t count_events(struct testbed *w, const char *text)
 {
         AUTO_MEM char *path = path_in(w->a.log_dir, "events.log");
         AUTO(buf) log = BUF_MAX(8 * MiB);
@@ -338,7 +338,7 @@ static inline UNUSED size_t count_events(struct world *w, const char *text)
         w->waiting++;
         struct audit_record mark = { 0 };
         auth_audit_begin(&w->a, &mark, &audit_cluster_init);
-        audit_write(w->a.audit, &mark, answered, w); /* appended behind what came before */
+        audit_write(w->a.audit, &mark, answered, w); /* appended to the earlier bytes */
         AWAIT_ANSWER(w);
         assert_done(file_read(path, &log));
         for (const char *at = buf_c(&log); (at = strstr(at, text)) != NULL; at++)
@@ -359,7 +359,7 @@ static inline UNUSED void on_client_lost(void *ctx, struct error *err)
         error_free(err);
 }
 
-static inline UNUSED struct rpc_client *connect_as(struct world *w, unsigned groups, const char *host_id, const char *user)
+static inline UNUSED struct rpc_client *connect_as(struct testbed *w, unsigned groups, const char *host_id, const char *user)
 {
         struct caller *c = caller_new(&w->a, groups, str_of(host_id), str_of(w->role != NULL ? w->role : "Node"), "test");
         struct stream *ours, *theirs;
@@ -394,7 +394,7 @@ static inline UNUSED void on_let_go(void *ctx)
 }
 
 /* Occupies all threads of the pool, so that further jobs wait. */
-static inline UNUSED void given_busy_pool(struct world *w, int *let_go)
+static inline UNUSED void given_busy_pool(struct testbed *w, int *let_go)
 {
         *let_go = 0;
         assert_int_equal(pipe(gate), 0);
@@ -402,7 +402,7 @@ static inline UNUSED void given_busy_pool(struct world *w, int *let_go)
                 loop_job(&w->a.loop, wait_at_gate, on_let_go, let_go);
 }
 
-static inline UNUSED void open_gate(struct world *w, const int *let_go)
+static inline UNUSED void open_gate(struct testbed *w, const int *let_go)
 {
         assert_int_equal(write(gate[1], "....", THREADS), THREADS);
         AWAIT(w, *let_go == THREADS);

@@ -39,7 +39,7 @@ bool session_has_report_stream(const struct sessions *s, struct str connection_i
 /* ---- connections by host and user ------------------------------------------------------------------------------------------ */
 
 /* The host and the user of a connection, for the shares. */
-struct place {
+struct counted {
         char *host_id, *user;
 };
 
@@ -67,27 +67,27 @@ static void host_shares_forget_if_empty(struct sessions *s, struct str host_id)
         free(load);
 }
 
-static void take_place(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+static void count_connection(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
 {
         if (map_get(&s->open, connection_id) != NULL)
                 return;
-        struct place *place = NEW(struct place);
-        *place = (struct place){ str_dup(host_id), str_dup(user) };
-        map_put(&s->open, connection_id, place);
-        shares_take(host_shares_of(s, host_id), user);
+        struct counted *counted = NEW(struct counted);
+        *counted = (struct counted){ str_dup(host_id), str_dup(user) };
+        map_put(&s->open, connection_id, counted);
+        shares_add(host_shares_of(s, host_id), user);
 }
 
 void sessions_leave_node(struct sessions *s, struct str connection_id)
 {
-        struct place *place = map_remove(&s->open, connection_id);
+        struct counted *counted = map_remove(&s->open, connection_id);
 
-        if (place == NULL)
+        if (counted == NULL)
                 return;
-        shares_drop(host_shares_of(s, str_of(place->host_id)), str_of(place->user));
-        host_shares_forget_if_empty(s, str_of(place->host_id));
-        free(place->host_id);
-        free(place->user);
-        free(place);
+        shares_remove(host_shares_of(s, str_of(counted->host_id)), str_of(counted->user));
+        host_shares_forget_if_empty(s, str_of(counted->host_id));
+        free(counted->host_id);
+        free(counted->user);
+        free(counted);
 }
 
 struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
@@ -97,7 +97,7 @@ struct error *sessions_enter_node(struct sessions *s, struct str connection_id, 
         bool has_room = shares_have_room(load, user);
 
         if (has_room)
-                take_place(s, connection_id, host_id, user);
+                count_connection(s, connection_id, host_id, user);
         else
                 host_shares_forget_if_empty(s, host_id);
         if (has_room)
@@ -121,19 +121,19 @@ static void on_connection_changed(void *ctx, const struct state_record *record, 
         }
         AUTO_PTR(error) err = connection_load(&c, record);
         if (err == NULL)
-                take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+                count_connection(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
         connection_release(&c);
 }
 
-static void free_place(void *ctx, struct str key, void *value)
+static void free_counted(void *ctx, struct str key, void *value)
 {
-        struct place *place = value;
+        struct counted *counted = value;
 
         (void)ctx;
         (void)key;
-        free(place->host_id);
-        free(place->user);
-        free(place);
+        free(counted->host_id);
+        free(counted->user);
+        free(counted);
 }
 
 static void free_host_shares(void *ctx, struct str key, void *value)
@@ -267,7 +267,7 @@ static struct error *note_connection(void *ctx, const struct state_record *recor
         struct error *err = connection_load(&c, record);
 
         if (err == NULL)
-                take_place(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+                count_connection(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
         if (err == NULL && c.record->is_begun && !is_followed(s, str_of(c.record->connection_id)))
                 sessions_note_lost(s, str_of(c.record->connection_id));
         connection_release(&c);
@@ -333,7 +333,7 @@ void sessions_close(struct sessions *s)
         nodes_close(s->nodes);
         map_each(&s->lost, free_lost, NULL);
         map_release(&s->lost);
-        map_each(&s->open, free_place, NULL);
+        map_each(&s->open, free_counted, NULL);
         map_release(&s->open);
         map_each(&s->shares_by_host, free_host_shares, NULL);
         map_release(&s->shares_by_host);

@@ -239,7 +239,7 @@ static void on_accepted(void *ctx, uint64_t revision, struct error *err)
                 finish(o, err);
                 return;
         }
-        guard_forgive(&o->auth->guard, user_of(o));
+        guard_reset_user(&o->auth->guard, user_of(o));
         log_info("User has set a password", LOG_STR("user", user_of(o)), LOG_C("remote_addr", o->peer));
         reply(o, &empty.base);
 }

@@ -105,7 +105,7 @@ static void parse_fails(const char *what, const char *hint, char **argv)
                 assert_string_equal(err->hint, hint);
 }
 
-static void takes_values_behind_an_equals_sign_and_as_the_next_word(void **state)
+static void accepts_values_after_an_equals_sign_and_as_the_next_argument(void **state)
 {
         (void)state;
         AUTO_PTR(flags) f = PARSE("tokens", "add", "--type=node", "--format", "json", "x");
@@ -214,7 +214,7 @@ static void finds_commands_by_their_aliases(void **state)
         assert_string_equal(flags_command(f)->name, "tokens add");
 }
 
-static void refuses_what_no_row_names_and_suggests_the_nearest(void **state)
+static void refuses_unknown_commands_and_suggests_the_nearest(void **state)
 {
         (void)state;
         PARSE_FAILS("unknown command 'statsu'", "did you mean: tool status", "statsu");
@@ -299,7 +299,7 @@ static void prints_help_from_the_rows(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(takes_values_behind_an_equals_sign_and_as_the_next_word),
+                cmocka_unit_test(accepts_values_after_an_equals_sign_and_as_the_next_argument),
                 cmocka_unit_test(takes_short_forms_alone_together_and_with_their_value),
                 cmocka_unit_test(mixes_flags_and_arguments_and_keeps_flags_given_before_the_command),
                 cmocka_unit_test(cuts_lists_at_commas_outside_of_quotes),
@@ -309,7 +309,7 @@ int main(void)
                 cmocka_unit_test(two_dashes_end_flags_one_is_an_argument),
                 cmocka_unit_test(prefers_the_flag_then_the_environment_then_the_fallback),
                 cmocka_unit_test(finds_commands_by_their_aliases),
-                cmocka_unit_test(refuses_what_no_row_names_and_suggests_the_nearest),
+                cmocka_unit_test(refuses_unknown_commands_and_suggests_the_nearest),
                 cmocka_unit_test(refuses_incomplete_and_overfull_lines),
                 cmocka_unit_test(prints_help_from_the_rows),
         };

@@ -64,7 +64,7 @@ static void shows_terminal_control_bytes_as_text(void **state)
         assert_printed(t, "\\x1b[2J \n");
 }
 
-static void cuts_the_labels_to_what_the_other_columns_leave(void **state)
+static void cuts_the_labels_to_the_width_that_is_left(void **state)
 {
         (void)state;
         AUTO_PTR(table) t = table_new(titles);
@@ -85,7 +85,7 @@ int main(void)
                 cmocka_unit_test(prints_titles_alone_without_rows),
                 cmocka_unit_test(counts_characters_not_bytes),
                 cmocka_unit_test(shows_terminal_control_bytes_as_text),
-                cmocka_unit_test(cuts_the_labels_to_what_the_other_columns_leave),
+                cmocka_unit_test(cuts_the_labels_to_the_width_that_is_left),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,7 @@ static const struct command commands[] = {
 };
 
 /* Flags of Teleport's tctl that this program does not have. */
-#define SSH_ONLY "SSH is what this release serves"
+#define SSH_ONLY "this release serves SSH only"
 
 static const struct foreign_flag foreign[] = {
         { "insecure", 0, "tsh login --insecure remembers it in the profile; on the auth machine nothing is verified by a web certificate" },

@@ -179,7 +179,7 @@ static void creates_a_token_overwrites_it_and_prints_it_back(void **state)
                          "  join_method: iam\n");
 }
 
-static void reads_back_what_it_prints_from_standard_input(void **state)
+static void reads_its_own_output_from_standard_input(void **state)
 {
         struct fixture *f = *state;
 
@@ -284,7 +284,7 @@ static void removes_tokens_by_both_commands(void **state)
         assert_prints(f, "node 11111111-1111-4111-8111-111111111111 has been deleted\n");
 }
 
-static void lists_nodes_without_letting_them_steer_the_terminal(void **state)
+static void lists_nodes_without_control_sequences(void **state)
 {
         struct fixture *f = *state;
 
@@ -333,7 +333,7 @@ static void gets_resources_by_name_and_several_kinds_as_yaml(void **state)
                         "hint:  the types are token, node, instance, role, user and lock\n\n");
 }
 
-static void explains_who_gets_in(void **state)
+static void explains_the_rules_of_a_token(void **state)
 {
         struct fixture *f = *state;
 
@@ -352,7 +352,7 @@ static void explains_who_gets_in(void **state)
                          "  text: \"aws_account is another one\"\n");
 }
 
-/* An editor that replaces what it finds. */
+/* An editor that replaces the content of its file. */
 static void given_editor(struct fixture *f, const char *script)
 {
         AUTO_MEM char *path = path_in(f->dir, "editor");
@@ -378,7 +378,7 @@ static void edits_a_token(void **state)
         assert_prints(f, "nothing was changed\n");
 }
 
-static void does_not_overwrite_what_changed_while_it_was_edited(void **state)
+static void does_not_overwrite_a_resource_that_changed_during_the_edit(void **state)
 {
         struct fixture *f = *state;
 
@@ -519,7 +519,7 @@ static void locks_one_target_for_a_while(void **state)
         struct str before = STR("Created a lock with name \"");
 
         TCTL(f, "lock", "--user=alice", "--message=ask \x1b[2Jus", "--expires=2999-01-31T00:00:00Z");
-        assert_int_equal(f->exit_code, 1); /* beyond what time can hold */
+        assert_int_equal(f->exit_code, 1); /* beyond the range of a time */
         TCTL(f, "lock", "--user=alice", "--message=ask us", "--expires=2199-01-31T00:00:00Z");
         assert_int_equal(f->exit_code, 0);
         assert_true(str_starts_with(buf_str(&f->out), before));
@@ -545,7 +545,7 @@ static void locks_one_target_for_a_while(void **state)
         assert_fails(f, "ERROR: the lock would have ended already\n\n");
 }
 
-static void lists_events_of_all_pages_without_letting_them_steer_the_terminal(void **state)
+static void lists_events_of_all_pages_without_control_sequences(void **state)
 {
         struct fixture *f = *state;
 
@@ -586,7 +586,7 @@ static void lists_recordings_by_time_and_fails_for_a_damaged_one(void **state)
         assert_true(str_contains(buf_str(&f->err), STR("1 of 2 recordings on the Auth Service's disk differ")));
 }
 
-/* ---- who asks ------------------------------------------------------------------------------------- */
+/* ---- the caller ------------------------------------------------------------------------------------- */
 
 static void asks_users_to_log_in_without_an_auth_service(void **state)
 {
@@ -617,7 +617,7 @@ static void takes_no_answer_for_a_lost_connection(void **state)
         assert_fails(f, "ERROR: the Auth Service accepts no new connections: its disk is nearly full\n\n");
 }
 
-static void says_where_it_looked_when_nobody_answers(void **state)
+static void names_the_tried_addresses_when_no_auth_answers(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *path = path_in(f->dir, "other.yaml");
@@ -642,29 +642,29 @@ int main(int argc, char **argv)
         const struct CMUnitTest tests[] = {
                 STORY(shows_the_cluster_and_its_pin),
                 STORY(creates_a_token_overwrites_it_and_prints_it_back),
-                STORY(reads_back_what_it_prints_from_standard_input),
+                STORY(reads_its_own_output_from_standard_input),
                 STORY(writes_nothing_when_one_resource_of_a_file_is_wrong),
                 STORY(refuses_empty_input_and_kinds_it_does_not_create),
                 STORY(prints_warnings_of_the_server_escaped),
                 STORY(invites_with_a_random_token_that_ends),
                 STORY(hides_secrets_in_lists_unless_asked),
                 STORY(removes_tokens_by_both_commands),
-                STORY(lists_nodes_without_letting_them_steer_the_terminal),
+                STORY(lists_nodes_without_control_sequences),
                 STORY(lists_the_inventory),
                 STORY(gets_resources_by_name_and_several_kinds_as_yaml),
-                STORY(explains_who_gets_in),
+                STORY(explains_the_rules_of_a_token),
                 STORY(edits_a_token),
-                STORY(does_not_overwrite_what_changed_while_it_was_edited),
+                STORY(does_not_overwrite_a_resource_that_changed_during_the_edit),
                 STORY(invites_users_with_a_link_to_the_proxy),
                 STORY(lists_updates_and_removes_users),
                 STORY(overwrites_roles_and_users_only_when_forced),
                 STORY(edits_a_role),
                 STORY(locks_one_target_for_a_while),
-                STORY(lists_events_of_all_pages_without_letting_them_steer_the_terminal),
+                STORY(lists_events_of_all_pages_without_control_sequences),
                 STORY(lists_recordings_by_time_and_fails_for_a_damaged_one),
                 STORY(asks_users_to_log_in_without_an_auth_service),
                 STORY(takes_no_answer_for_a_lost_connection),
-                STORY(says_where_it_looked_when_nobody_answers),
+                STORY(names_the_tried_addresses_when_no_auth_answers),
         };
 
         if (argc != 2)

@@ -81,7 +81,7 @@ static void print_text(const struct aws_resolution *r)
         for (size_t i = 0; i < r->tried_count; i++) {
                 AUTO_MEM char *line = mem_printf("%s: %s", r->tried[i].source, r->tried[i].outcome);
 
-                print_line(i == 0 ? "Looked at" : "", line);
+                print_line(i == 0 ? "Sources" : "", line);
         }
         for (size_t i = 0; i < r->warning_count; i++)
                 print_line("Warning", r->warnings[i]);

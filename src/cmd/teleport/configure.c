@@ -170,7 +170,7 @@ static void put_teleport(struct buf *out, const struct sample *s)
                        "    severity: INFO\n"
                        "    format:\n"
                        "      output: text\n");
-        buf_put_c(out, "  # Whom to believe at the first connection: what `tctl status` shows as CA pin.\n");
+        buf_put_c(out, "  # The CA to trust at the first connection: the CA pin that `tctl status` shows.\n");
         if (*pins == NULL)
                 buf_put_c(out, "  ca_pin: \"\"\n");
         else
@@ -293,7 +293,7 @@ static struct error *write_sample(const struct sample *s)
         if (dir_has_content(data_dir))
                 fprintf(stderr, "The data directory %s is not empty: its state and identity will be used.\n", data_dir);
         if (path == NULL) {
-                printf("#\n# A configuration for `teleport start`. What is left out has its default.\n#\n%.*s\n",
+                printf("#\n# A configuration for `teleport start`. Settings that are left out have their defaults.\n#\n%.*s\n",
                        STR_ARG(buf_str(&text)));
                 return NULL;
         }

@@ -56,7 +56,7 @@ static const struct program program = { .name = "teleport", .help = "teleport", 
 
 enum { ARGUMENTS_MAX = 16 };
 
-/* `teleport start` with these arguments; what was parsed lives as long as the test program. */
+/* `teleport start` with these arguments; the parsed values live as long as the test program. */
 static struct error *prepare(struct fixture *f, const char *const *arguments)
 {
         char *argv[ARGUMENTS_MAX] = { "teleport", "start" };
@@ -77,7 +77,7 @@ static bool enabled(const struct fixture *f, const char *service)
         return config_service_enabled(f->launch.config, service);
 }
 
-/* ---- where the configuration comes from -------------------------------------------------------------------- */
+/* ---- source of the configuration --------------------------------------------------------------------------- */
 
 static void reads_the_named_file(void **state)
 {
@@ -99,7 +99,7 @@ static void refuses_a_named_file_that_is_missing(void **state)
                        "/nonexistent/teleport.yaml");
 }
 
-static void names_the_place_of_a_mistake(void **state)
+static void names_the_line_of_a_mistake(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *path = path_of_given(f, "teleport.yaml", "version: v3\nteleport:\n  nodenam: x\n");
@@ -125,7 +125,7 @@ static void reads_a_whole_file_from_base64(void **state)
 
 /* ---- flags over the file -------------------------------------------------------------------------------------- */
 
-static void lets_flags_beat_the_file(void **state)
+static void lets_flags_override_the_file(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *path = path_of_given(f, "teleport.yaml", agent);
@@ -190,7 +190,7 @@ static void puts_the_listening_address_before_the_ports(void **state)
         assert_string_equal(f->launch.config->auth_service->listen_addr, "[::1]:4025");
 }
 
-/* ---- what the configuration names ---------------------------------------------------------------------------------
+/* ---- files of the configuration -----------------------------------------------------------------------------------
  */
 
 static void reads_a_token_from_its_file(void **state)
@@ -208,7 +208,7 @@ static void reads_a_token_from_its_file(void **state)
         assert_refused(PREPARE(f, "-c", config, "--token", "not/absolute"), ERROR_INVALID_ARGUMENT, "characters");
 }
 
-static void resolves_pins_and_refuses_what_is_none(void **state)
+static void resolves_pins_and_refuses_invalid_ones(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *config = path_of_given(f, "teleport.yaml", agent);
@@ -245,7 +245,7 @@ static void finds_a_name_for_this_host(void **state)
         assert_refused(PREPARE(f, "-c", config, "--nodename=a_b"), ERROR_INVALID_ARGUMENT, "nodename");
 }
 
-static void says_what_is_not_part_of_this_release(void **state)
+static void names_settings_that_this_release_does_not_support(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *config = path_of_given(f, "teleport.yaml", "version: v3\nteleport: {diag_addr: \"\"}\n");
@@ -261,17 +261,17 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(reads_the_named_file),
                 TEST(refuses_a_named_file_that_is_missing),
-                TEST(names_the_place_of_a_mistake),
+                TEST(names_the_line_of_a_mistake),
                 TEST(reads_a_whole_file_from_base64),
-                TEST(lets_flags_beat_the_file),
+                TEST(lets_flags_override_the_file),
                 TEST(runs_the_roles_that_are_named_and_no_others),
                 TEST(turns_the_local_auth_off_for_a_remote_one),
                 TEST(reads_labels_with_quotes),
                 TEST(puts_the_listening_address_before_the_ports),
                 TEST(reads_a_token_from_its_file),
-                TEST(resolves_pins_and_refuses_what_is_none),
+                TEST(resolves_pins_and_refuses_invalid_ones),
                 TEST(finds_a_name_for_this_host),
-                TEST(says_what_is_not_part_of_this_release),
+                TEST(names_settings_that_this_release_does_not_support),
         };
 
         return cmocka_run_group_tests_name("launch", tests, NULL, NULL);

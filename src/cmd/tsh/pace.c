@@ -36,8 +36,8 @@ static void anchor(struct pace *p, struct instant now)
 
 struct duration pace_wait(struct pace *p, struct duration at, struct instant now)
 {
-        if (at.ns <= p->goal.ns) {
-                p->from = p->goal;
+        if (at.ns <= p->target.ns) {
+                p->from = p->target;
                 p->since = now;
                 return (struct duration){ 0 };
         }
@@ -89,11 +89,11 @@ enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now)
                 p->speed -= p->speed > 0 ? 1 : 0;
                 break;
         case KEY_FORWARD:
-                p->goal.ns = here.ns + SKIP.ns;
-                here = p->goal;
+                p->target.ns = here.ns + SKIP.ns;
+                here = p->target;
                 break;
         case KEY_BACK:
-                p->goal.ns = here.ns > SKIP.ns ? here.ns - SKIP.ns : 0;
+                p->target.ns = here.ns > SKIP.ns ? here.ns - SKIP.ns : 0;
                 p->shown = p->from = (struct duration){ 0 };
                 p->since = now;
                 return PACE_REWIND;
@@ -105,8 +105,8 @@ enum pace_action pace_key(struct pace *p, enum pace_key key, struct instant now)
 
 enum pace_action pace_resume(struct pace *p, struct instant now)
 {
-        if (p->goal.ns < p->shown.ns)
-                p->goal = p->shown;
+        if (p->target.ns < p->shown.ns)
+                p->target = p->shown;
         p->shown = p->from = (struct duration){ 0 };
         p->since = now;
         return PACE_REWIND;

@@ -16,7 +16,7 @@ struct pace {
         bool is_idle_skipped;    /* gaps are cut to half a second */
         bool is_paused;
         struct duration shown;   /* the position up to which the recording was shown */
-        struct duration goal;    /* everything before it is shown at once */
+        struct duration target;  /* everything before it is shown at once */
         /* `from` of the recording is shown at `since` */
         struct duration from;
         struct instant since;

@@ -28,7 +28,7 @@ static struct pace given_pace(const char *speed, bool is_idle_skipped)
         return p;
 }
 
-static void shows_what_happened_when_it_happened(void **state)
+static void shows_events_at_their_time(void **state)
 {
         struct pace p = given_pace("1x", false), fast = given_pace("4x", false), slow = given_pace("0.5x", false);
 
@@ -56,7 +56,7 @@ static void changes_speed_from_where_it_is(void **state)
         assert_int_equal(wait_ms(&p, 3000, 2000), 2000);
 }
 
-static void goes_on_after_a_stop_where_it_was(void **state)
+static void resumes_after_a_stop_at_the_same_position(void **state)
 {
         struct pace p = given_pace("1x", false);
 
@@ -153,9 +153,9 @@ static void reads_keys_across_reads(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(shows_what_happened_when_it_happened),
+                cmocka_unit_test(shows_events_at_their_time),
                 cmocka_unit_test(changes_speed_from_where_it_is),
-                cmocka_unit_test(goes_on_after_a_stop_where_it_was),
+                cmocka_unit_test(resumes_after_a_stop_at_the_same_position),
                 cmocka_unit_test(pauses_until_a_key_resumes),
                 cmocka_unit_test(skips_forward_and_back),
                 cmocka_unit_test(cuts_gaps_when_idle_time_is_skipped),

@@ -138,8 +138,8 @@ struct error *proxy_attach_run(void *ctx, const struct flags *given)
 /* ---- tsh proxy known-host --------------------------------------------------------------------------------------- */
 
 const struct argument proxy_known_host_arguments[] = {
-        { "[login@]node", .is_required = true, .help = "Node that ssh was asked to reach" },
-        { "host", .is_required = true, .help = "What ssh looks for in known_hosts" },
+        { "[login@]node", .is_required = true, .help = "Node that ssh connects to" },
+        { "host", .is_required = true, .help = "Name that ssh looks up in known_hosts" },
         { "key", .is_required = true, .help = "Certificate that the host shows, base64; NONE before it did" },
         { NULL },
 };

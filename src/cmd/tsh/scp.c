@@ -48,7 +48,7 @@ static const struct {
 };
 
 /* A remote file: `[login@]node`, and the path after it. */
-struct place {
+struct location {
         struct target target;
         const char *login;
         struct str path;
@@ -65,7 +65,7 @@ static void add_flags(struct words *w, const struct flags *given)
                 words_add(w, "-v");
 }
 
-static struct error *settle_place(const struct flags *given, const struct profile *p, struct str where, struct place *ret)
+static struct error *resolve_location(const struct flags *given, const struct profile *p, struct str where, struct location *ret)
 {
         TRY(target_parse(p->arena, where, p->cluster, &ret->target));
         TRY(user_check_target(p, &ret->target));
@@ -73,12 +73,12 @@ static struct error *settle_place(const struct flags *given, const struct profil
         return user_settle_node(p, &ret->target);
 }
 
-static void add_place(struct words *w, const struct profile *p, const struct place *place, const char *node)
+static void add_location(struct words *w, const struct profile *p, const struct location *location, const char *node)
 {
-        if (place->has_path)
-                words_printf(w, "%s@%s.%s:%.*s", place->login, node, p->cluster, STR_ARG(place->path));
+        if (location->has_path)
+                words_printf(w, "%s@%s.%s:%.*s", location->login, node, p->cluster, STR_ARG(location->path));
         else
-                words_printf(w, "%s@%s.%s", place->login, node, p->cluster);
+                words_printf(w, "%s@%s.%s", location->login, node, p->cluster);
 }
 
 static bool may_share(const struct flags *given)
@@ -87,34 +87,34 @@ static bool may_share(const struct flags *given)
 }
 
 /* "login@id.cluster": ssh trusts only the host with this ID, also with several nodes. */
-static struct error *add_located_place(struct words *w, const struct profile *p, const struct place *place)
+static struct error *add_node_location(struct words *w, const struct profile *p, const struct location *location)
 {
         const char *id = NULL;
-        struct error *err = locate(p, place->target.node, place->login, &id);
+        struct error *err = locate(p, location->target.node, location->login, &id);
 
         if (err != NULL)
-                return user_explain(p, place->target.node, err);
-        add_place(w, p, place, id);
+                return user_explain(p, location->target.node, err);
+        add_location(w, p, location, id);
         return NULL;
 }
 
 /* The arguments for scp; a remote file has a path that is not empty. */
-static struct error *settle_places(const struct flags *given, const struct profile *p, struct place *places, size_t count, size_t *ret_remote)
+static struct error *resolve_locations(const struct flags *given, const struct profile *p, struct location *locations, size_t count, size_t *ret_remote)
 {
         for (size_t i = 0; i < count; i++) {
                 struct str where;
 
-                if (!target_split_path(str_of(flags_argument(given, i)), &where, &places[i].path))
+                if (!target_split_path(str_of(flags_argument(given, i)), &where, &locations[i].path))
                         continue;
-                places[i].has_path = true;
+                locations[i].has_path = true;
                 ++*ret_remote;
-                TRY(settle_place(given, p, where, &places[i]));
+                TRY(resolve_location(given, p, where, &locations[i]));
         }
         return NULL;
 }
 
 /* Each of these returns only with an error, or when nothing has begun on the existing connection. */
-static struct error *run_scp(const struct flags *given, const struct profile *p, const struct place *places, size_t count, bool is_between_nodes,
+static struct error *run_scp(const struct flags *given, const struct profile *p, const struct location *locations, size_t count, bool is_between_nodes,
                              bool is_shared)
 {
         struct words w = { .arena = p->arena };
@@ -123,8 +123,8 @@ static struct error *run_scp(const struct flags *given, const struct profile *p,
 
         words_add(&w, "scp");
         for (size_t i = 0; i < count && !is_between_nodes; i++)
-                if (places[i].has_path)
-                        TRY(programs_add_connection(&w, p, places[i].target.node, places[i].login, is_shared, &way));
+                if (locations[i].has_path)
+                        TRY(programs_add_connection(&w, p, locations[i].target.node, locations[i].login, is_shared, &way));
         TRY(openssh_self(p->arena, &self));
         if (is_between_nodes)
                 openssh_add_options(&w, p, self, NULL, NULL);
@@ -132,31 +132,31 @@ static struct error *run_scp(const struct flags *given, const struct profile *p,
         words_add(&w, "-3"); /* between two nodes: through this host, because the nodes cannot connect to each other */
         words_add(&w, "--");
         for (size_t i = 0; i < count; i++) {
-                if (!places[i].has_path)
+                if (!locations[i].has_path)
                         words_add(&w, flags_argument(given, i));
                 else if (!is_between_nodes)
-                        add_place(&w, p, &places[i], places[i].target.node);
+                        add_location(&w, p, &locations[i], locations[i].target.node);
                 else
-                        TRY(add_located_place(&w, p, &places[i]));
+                        TRY(add_node_location(&w, p, &locations[i]));
         }
         return programs_run(&w, &way, flags_switch(given, "debug"));
 }
 
-static struct error *run_sftp(const struct flags *given, const struct profile *p, const struct place *place, bool is_shared)
+static struct error *run_sftp(const struct flags *given, const struct profile *p, const struct location *location, bool is_shared)
 {
         struct words w = { .arena = p->arena };
         struct programs_way way = { 0 };
         const char *batch = flags_text(given, "batch");
 
         words_add(&w, "sftp");
-        TRY(programs_add_connection(&w, p, place->target.node, place->login, is_shared, &way));
+        TRY(programs_add_connection(&w, p, location->target.node, location->login, is_shared, &way));
         add_flags(&w, given);
         if (batch != NULL) {
                 words_add(&w, "-b");
                 words_add(&w, batch);
         }
         words_add(&w, "--");
-        add_place(&w, p, place, place->target.node);
+        add_location(&w, p, location, location->target.node);
         return programs_run(&w, &way, flags_switch(given, "debug"));
 }
 
@@ -171,27 +171,27 @@ struct error *scp_run(void *ctx, const struct flags *given)
         TRY(user_load(given, &p));
         while (flags_argument(given, count) != NULL)
                 count++;
-        AUTO_MEM struct place *places = mem_array(count, sizeof *places);
-        TRY(settle_places(given, &p, places, count, &remote));
+        AUTO_MEM struct location *locations = mem_array(count, sizeof *locations);
+        TRY(resolve_locations(given, &p, locations, count, &remote));
         if (remote == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "neither source nor destination is on a node"),
                                   "write [login@]node:path for one of them");
         if (remote == 1 && may_share(given))
-                TRY(run_scp(given, &p, places, count, false, true));
-        return run_scp(given, &p, places, count, remote > 1, false);
+                TRY(run_scp(given, &p, locations, count, false, true));
+        return run_scp(given, &p, locations, count, remote > 1, false);
 }
 
 struct error *sftp_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        struct place place = { 0 };
+        struct location location = { 0 };
         struct str where = str_of(flags_argument(given, 0));
 
         (void)ctx;
         TRY(user_load(given, &p));
-        place.has_path = target_split_path(where, &where, &place.path);
-        TRY(settle_place(given, &p, where, &place));
+        location.has_path = target_split_path(where, &where, &location.path);
+        TRY(resolve_location(given, &p, where, &location));
         if (may_share(given))
-                TRY(run_sftp(given, &p, &place, true));
-        return run_sftp(given, &p, &place, false);
+                TRY(run_sftp(given, &p, &location, true));
+        return run_sftp(given, &p, &location, false);
 }

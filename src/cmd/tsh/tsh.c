@@ -84,7 +84,7 @@ static const struct foreign_flag foreign[] = {
 static const struct foreign_command foreign_commands[] = {
         { "db, databases, app, apps, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy app, proxy kube, proxy aws, "
           "proxy azure, proxy gcp, proxy mcp, vnet",
-          "SSH is what this release serves" },
+          "this release serves SSH only" },
         { "join, sessions", "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`" },
         { "mfa", "the second factor is a one-time code; an administrator lets you set a new one: tctl users reset NAME" },
         { "request, requests", NO_REQUESTS },

@@ -427,7 +427,7 @@ const struct join_method join_method_iam = {
 
         .rounds = 1,
         .server_process = "sts",
-        .server_step = "ask sts",
+        .server_step = "query sts",
         .begin = begin,
         .verify = verify,
 

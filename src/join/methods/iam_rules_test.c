@@ -72,7 +72,7 @@ static void never_combines_two_rules(void **state)
         assert_int_equal(iam_rules_find(&spec, &web), 1);
 }
 
-static void admits_nobody_without_rules(void **state)
+static void admits_no_host_without_rules(void **state)
 {
         Cteleport__V1__TokenSpec spec = CTELEPORT__V1__TOKEN_SPEC__INIT;
 
@@ -80,7 +80,7 @@ static void admits_nobody_without_rules(void **state)
         assert_int_equal(iam_rules_find(&spec, &web), -1);
 }
 
-static void admits_nobody_by_fields_of_another_method(void **state)
+static void admits_no_host_by_fields_of_another_method(void **state)
 {
         Cteleport__V1__TokenRule rule = CTELEPORT__V1__TOKEN_RULE__INIT;
         char *regions[] = { (char *)"us-east-1" };
@@ -92,8 +92,8 @@ static void admits_nobody_by_fields_of_another_method(void **state)
         assert_false(iam_rule_matches(&rule, &web, NULL));
 }
 
-/* A stored rule with an ARN that is there and empty is not one without. */
-static void admits_nobody_by_a_field_without_value(void **state)
+/* A stored rule with an empty ARN is not a rule without an ARN. */
+static void admits_no_host_by_a_field_without_value(void **state)
 {
         Cteleport__V1__TokenRule rule = CTELEPORT__V1__TOKEN_RULE__INIT;
 
@@ -111,9 +111,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(decides_and_explains_each_rule),
                 cmocka_unit_test(never_combines_two_rules),
-                cmocka_unit_test(admits_nobody_without_rules),
-                cmocka_unit_test(admits_nobody_by_fields_of_another_method),
-                cmocka_unit_test(admits_nobody_by_a_field_without_value),
+                cmocka_unit_test(admits_no_host_without_rules),
+                cmocka_unit_test(admits_no_host_by_fields_of_another_method),
+                cmocka_unit_test(admits_no_host_by_a_field_without_value),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A store is closed, never cancelled: what was asked is finished, whatever its job is at in that moment. */
+/* A store is closed, never cancelled: pending requests finish, at every stage of their job. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static void on_closed(void *ctx)
         a->closed++;
 }
 
-static void finishes_what_was_asked_whatever_its_job_is_at(void **state)
+static void finishes_requests_at_every_stage_of_their_job(void **state)
 {
         (void)state;
         for (int m = 0; m < JOB_MOMENTS; m++) {
@@ -56,7 +56,7 @@ static void finishes_what_was_asked_whatever_its_job_is_at(void **state)
                 job_await_held(&b.loop);
                 store_get(b.store, STR("/a"), on_read, &a); /* for the next batch */
                 store_close(b.store, on_closed, &a);
-                job_let_go();
+                job_resume();
                 while (a.closed == 0)
                         uv_run(&b.loop.uv, UV_RUN_ONCE);
                 loop_release(&b.loop);
@@ -81,14 +81,14 @@ static void a_loop_that_is_released_waits_for_the_close(void **state)
                 job_hold(&b.loop, (enum job_moment)m);
                 store_close(b.store, on_closed, &a);
                 job_await_held(&b.loop);
-                job_let_go();
+                job_resume();
                 loop_release(&b.loop);
                 assert_int_equal(a.closed, 1);
                 store_bench_remove(dir);
         }
 }
 
-/* As long as a password is checked, or the disk of the recordings is stuck. */
+/* While a password is being checked, or the disk of the recordings is blocked. */
 static void commits_while_the_pool_is_busy(void **state)
 {
         struct store_bench b;
@@ -106,7 +106,7 @@ static void commits_while_the_pool_is_busy(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(finishes_what_was_asked_whatever_its_job_is_at),
+                cmocka_unit_test(finishes_requests_at_every_stage_of_their_job),
                 cmocka_unit_test(a_loop_that_is_released_waits_for_the_close),
                 cmocka_unit_test(commits_while_the_pool_is_busy),
         };

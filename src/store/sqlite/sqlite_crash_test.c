@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A writer is killed at random moments; what it had acknowledged must be there at the next start, and a
+ * A writer is killed at random moments; acknowledged transactions must be there at the next start, and a
  * transaction must be there as a whole or not at all.
  *
  * The parent only forks, counts and kills: libuv's threads do not live through a fork.
@@ -131,7 +131,7 @@ static uint32_t collect(pid_t writer, int pipe, bool *acknowledged, uint32_t end
         return end;
 }
 
-static void what_was_acknowledged_survives_kill_9(void **state)
+static void acknowledged_writes_survive_kill_9(void **state)
 {
         AUTO_MEM char *dir = store_bench_dir();
         AUTO_MEM bool *acknowledged = mem_array((size_t)ROUNDS * 10000 + WRITERS, sizeof(bool));
@@ -165,7 +165,7 @@ static void what_was_acknowledged_survives_kill_9(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(what_was_acknowledged_survives_kill_9),
+                cmocka_unit_test(acknowledged_writes_survive_kill_9),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

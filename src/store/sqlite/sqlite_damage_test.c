@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Databases that were damaged, lost or exchanged while nobody ran: the start refuses, and changes nothing.
+ * Databases that were damaged, lost or exchanged while no process ran: the start refuses, and changes nothing.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -230,7 +230,7 @@ static void a_first_start_that_crashed_before_its_marker_is_completed(void **sta
         assert_int_equal(access(f->marker, F_OK), 0);
         AUTO_MEM char *fresh = store_bench_dir();
         AUTO_MEM char *db = mem_printf("%s/sqlite.db", fresh);
-        replace(db, STR("")); /* it crashed even before its tables */
+        replace(db, STR("")); /* it crashed before it created its tables */
         put_items(fresh, 0, 1);
         store_bench_remove(fresh);
 }
@@ -282,7 +282,7 @@ static void refuses_items_that_were_edited_by_hand(void **state)
         }
         replace(f->db, buf_str(&f->newest));
         alter(f, "DELETE FROM cluster");
-        assert_refused(f, ERROR_DATA_LOSS, "which cluster");
+        assert_refused(f, ERROR_DATA_LOSS, "does not name its cluster");
 }
 
 static void refuses_a_database_of_a_newer_version(void **state)
@@ -308,7 +308,7 @@ static void refuses_a_truncated_database(void **state)
         }
 }
 
-/* Either the damage is found, or it lies where nothing is kept: then every item is as it was. */
+/* Either the damage is found, or it is in unused space: then every item is unchanged. */
 static void flip(struct fixture *f, size_t at, uint8_t mask)
 {
         struct store_bench b;
@@ -389,7 +389,7 @@ static off_t size_of(const char *path)
         return st.st_size;
 }
 
-/* Records as hosts have them; ends after the time unless that is 0. */
+/* Records like those of hosts; they expire after the time unless it is 0. */
 static void put_many(struct store_bench *b, const char *prefix, int count, struct walltime expires)
 {
         for (int from = 0; from < count; from += 500) {
@@ -405,7 +405,7 @@ static void put_many(struct store_bench *b, const char *prefix, int count, struc
         }
 }
 
-static void gives_the_disk_back_what_expired_items_took(void **state)
+static void gives_the_space_of_expired_items_back_to_the_disk(void **state)
 {
         struct fixture *f = *state;
         struct store_bench b;
@@ -442,7 +442,7 @@ static void keeps_the_index_of_its_log_in_memory(void **state)
         store_bench_close(&b);
 }
 
-/* Names in a directory, but for itself and the one above. */
+/* Names in a directory without "." and "..". */
 static size_t count_entries(const char *path)
 {
         DIR *d = opendir(path);
@@ -473,7 +473,7 @@ int sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, 
         return code;
 }
 
-/* What older releases wrote: no page ever went back. All items are still there. */
+/* A database of older releases, which never returned a page. All items are still there. */
 static void given_a_database_of_an_older_release(struct fixture *f, int more)
 {
         struct store_bench b;
@@ -518,7 +518,7 @@ static void packs_a_database_of_an_older_release(void **state)
         assert_opens(f, ITEMS);
 }
 
-/* With bounded memory, however large the database is, and no file of it is left. */
+/* With bounded memory for any size of database, and without leaving a file. */
 static void packing_needs_no_memory_of_the_size_of_the_database(void **state)
 {
         struct fixture *f = *state;
@@ -535,7 +535,7 @@ static void packing_needs_no_memory_of_the_size_of_the_database(void **state)
         assert_int_equal(count_entries(f->dir), 3); /* database, marker, lock */
 }
 
-/* The first start that can packs it; until then all is there, and may be written. */
+/* The first start with enough space packs it; until then all items can be read and written. */
 static void assert_opens_unpacked(struct fixture *f)
 {
         struct store_bench b;
@@ -598,7 +598,7 @@ int main(void)
                 ROW(one_process_has_the_store_at_a_time),
                 ROW(only_the_owner_can_read_its_files),
                 ROW(refuses_a_type_of_store_it_does_not_know),
-                ROW(gives_the_disk_back_what_expired_items_took),
+                ROW(gives_the_space_of_expired_items_back_to_the_disk),
                 ROW(packs_a_database_of_an_older_release),
                 ROW(packing_needs_no_memory_of_the_size_of_the_database),
                 ROW(opens_as_it_is_where_packing_meets_a_full_disk),

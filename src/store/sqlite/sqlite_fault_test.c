@@ -51,7 +51,7 @@ int fdatasync(int fd)
         return (int)syscall(SYS_fdatasync, fd);
 }
 
-static void heal(void)
+static void repair(void)
 {
         fault.writes_left = -1;
         fault.syncs_left = -1;
@@ -85,7 +85,7 @@ static void open_store(struct store_bench *b, const char *dir)
 
 /* ---- full disks -------------------------------------------------------------------------------------- */
 
-/* One life of a store whose disk is full from the nth write on; returns whether the disk was full in time. */
+/* One run of a store with a disk that is full from the nth write on; returns whether the disk was full in time. */
 static bool fill_up_at(int nth, int errnum, const char *dir, struct str big)
 {
         struct store_bench b;
@@ -98,9 +98,9 @@ static bool fill_up_at(int nth, int errnum, const char *dir, struct str big)
         enum error_code large = put(&b, "/large", big);
         assert_true(small == 0 || small == ERROR_RESOURCE_EXHAUSTED);
         assert_true(large == 0 || large == ERROR_RESOURCE_EXHAUSTED);
-        assert_true(holds(&b, "/before", 5)); /* reading goes on */
+        assert_true(holds(&b, "/before", 5)); /* reading continues */
         assert_true(holds(&b, "/small", 3) == (small == 0));
-        heal();
+        repair();
         assert_int_equal(put(&b, "/after", STR("1234")), 0); /* and so does writing, once there is space */
         store_bench_close(&b);
 
@@ -136,7 +136,7 @@ static void a_full_disk_refuses_writes_and_loses_nothing(void **state)
 
 enum { ACKNOWLEDGED = 10, REFUSED = 11 };
 
-/* What becomes of a process that writes `count` values while its disk fails. */
+/* The exit of a process that writes `count` values while its disk fails. */
 static int outcome_of(int nth_write, int nth_sync, int count)
 {
         AUTO_MEM char *dir = store_bench_dir();
@@ -153,7 +153,7 @@ static int outcome_of(int nth_write, int nth_sync, int count)
                 fault.writes_left = nth_write;
                 fault.syncs_left = nth_sync;
                 for (int i = 0; i < count; i++) {
-                        memset(big, 'a' + i % 26, LIMIT_STORE_VALUE); /* SQLite does not write what stays the same */
+                        memset(big, 'a' + i % 26, LIMIT_STORE_VALUE); /* SQLite does not write unchanged values */
                         if (put(&b, "/key", str_of_bytes(big, count == 1 ? 1 : LIMIT_STORE_VALUE)) != 0)
                                 _exit(REFUSED);
                 }
@@ -186,7 +186,7 @@ static void a_failed_sync_of_a_checkpoint_ends_the_process(void **state)
 
 /* ---- space ------------------------------------------------------------------------------------------- */
 
-/* As joins do: an item that stays, and one that is on its way elsewhere, time and again. */
+/* As joins do: one item that stays and one that is written and removed again. */
 static void items_that_are_deleted_soon_leave_no_gaps(void **state)
 {
         enum { ROUNDS = 20, EACH = 100, STAYS = 500, GOES = 900 };

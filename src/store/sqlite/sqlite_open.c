@@ -82,7 +82,7 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
         if (is_out_of_space(s->db, code))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED,
                                             "the cluster's state cannot be written: the disk of '%s' is full", dir),
-                                  "free some space there; what was acknowledged is not lost");
+                                  "free some space there; acknowledged changes are not lost");
         switch (code & 0xff) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
@@ -424,7 +424,7 @@ static struct error *read_cluster(struct sqlite_store *s, struct store_marker *r
                 memcpy(ret->identity, sqlite3_column_blob(q, 0), STORE_IDENTITY_SIZE);
                 ret->revision = (uint64_t)sqlite3_column_int64(q, 1);
         } else if (code == SQLITE_ROW || code == SQLITE_DONE) {
-                err = error_new(ERROR_DATA_LOSS, "the database in '%s' does not say which cluster it is of", s->shown);
+                err = error_new(ERROR_DATA_LOSS, "the database in '%s' does not name its cluster", s->shown);
         } else {
                 err = sqlite_store_error(s, code);
         }
@@ -442,7 +442,7 @@ static struct error *check_marker(const struct sqlite_store *s, const struct sto
                                             "change %llu was seen before",
                                             s->shown, (unsigned long long)found->revision,
                                             (unsigned long long)s->marker.revision),
-                                  "restore the newest copy; to go on with the older state, and lose what was revoked "
+                                  "restore the newest copy; to go on with the older state, and lose the revocations "
                                   "since, remove '%s/initialised'",
                                   s->shown);
         return NULL;

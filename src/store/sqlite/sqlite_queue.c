@@ -167,7 +167,7 @@ static void on_closed(void *ctx)
         void *closed_ctx = q->closed_ctx;
 
         if (q->waiting != NULL)
-                bug("a closed store was asked");
+                bug("a request to a closed store");
         worker_free(q->worker);
         free(q);
         closed(closed_ctx);

@@ -15,7 +15,7 @@ static bool may_end(void *ctx, const struct admitted *a)
         const struct attempt *at = CONTAINER_OF(a, const struct attempt, admitted);
 
         (void)ctx;
-        return !at->is_waiting && attempt_wants_anything(at);
+        return !at->is_waiting && attempt_awaits_message(at);
 }
 
 static void end(void *ctx, struct admitted *a)

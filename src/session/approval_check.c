@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks the Go message of the ssh process. Its values become environment variables of the session's programs, which may run as
+ * Checks the approval of the ssh process. Its values become environment variables of the session's programs, which may run as
  * root: only names, IDs and addresses are accepted, without characters that a shell, a prompt or a terminal would interpret.
  */
 #include "base/limits.h"
@@ -19,9 +19,9 @@ static bool is_plain(const char *value)
         return true;
 }
 
-struct error *session_go_check(const Cteleport__Session__V1__Go *go)
+struct error *session_approval_check(const Cteleport__Session__V1__Approval *approval)
 {
-        const char *const values[] = { go->session_id, go->user, go->cluster, go->host_id, go->proxy_addr, go->client_addr };
+        const char *const values[] = { approval->session_id, approval->user, approval->cluster, approval->host_id, approval->proxy_addr, approval->client_addr };
 
         for (size_t i = 0; i < ARRAY_LEN(values); i++)
                 if (!is_plain(values[i]))
