@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 
-from harness import clean_env, wait_until
+from harness import TIMEOUT, clean_env, wait_until
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
@@ -132,7 +132,7 @@ class Machine:
     def run(self, *words, check=True, **more):
         """A command inside, as root."""
         done = subprocess.run(["nsenter", "-t", str(self.init), "-m", "-p", "-u", "-i", "-C", "--", *map(str, words)], capture_output=True, text=True,
-                              timeout=120, **more)
+                              timeout=TIMEOUT, **more)
         assert done.returncode == 0 or not check, (words, done.stdout, done.stderr)
         return done
 
@@ -145,7 +145,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.init, signal.SIGKILL)  # the kernel ends all that are inside
         self.outside.kill()
-        self.outside.wait(30)
+        self.outside.wait(TIMEOUT)
         self.log.close()
         for group in self.groups:
             wait_until(lambda group=group: self.is_gone(group), f"{group} is empty")

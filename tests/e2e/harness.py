@@ -2,6 +2,7 @@
 """Running the programs: processes whose log lines are awaited, a cluster, its hosts, the stand-in for AWS."""
 import base64
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ import yaml
 
 FAKES = pathlib.Path(__file__).resolve().parents[1] / "fakes"
 # Seconds to wait for an event that must happen. Other tests start 200 sessions meanwhile: on two cores a login may wait half a minute.
-TIMEOUT = float(os.environ.get("CTELEPORT_TEST_TIMEOUT", "60"))
+TIMEOUT = float(os.environ.get("CTELEPORT_TEST_TIMEOUT", "120"))
 
 ACCOUNT = "123456789012"
 WEB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/web/i-0123456789abcdef0"
@@ -103,7 +104,7 @@ class Process:
                 continue
         return found
 
-    def stop(self, sig=signal.SIGTERM, timeout=15):
+    def stop(self, sig=signal.SIGTERM, timeout=TIMEOUT):
         """Sends SIGTERM and returns the exit code; a process that does not end is a failure."""
         if self.popen.poll() is None:
             self.popen.send_signal(sig)
@@ -207,7 +208,7 @@ class Aws:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(TIMEOUT)
 
 
 def iam_token(name="iam-token", account=ACCOUNT, arn=None, roles=("Node",), **metadata):
@@ -253,6 +254,7 @@ class Cluster:
         }
         self.process = None
         self.hosts = []
+        self.held = contextlib.ExitStack()  # the ports of a stopped cluster
         self.auth_addr = self.proxy_addr = None
 
     def write_config(self):
@@ -260,19 +262,17 @@ class Cluster:
 
     def start(self):
         """Starts and waits until everything serves; a restart keeps the ports."""
-        with self.held_ports():
+        self.hold_ports()
+        with self.held:
             return self.start_process()
 
-    @contextlib.contextmanager
-    def held_ports(self):
-        """The ports of the former run; one with a listener is still its own."""
-        with contextlib.ExitStack() as held:
-            for service, key in (("auth_service", "listen_addr"), ("proxy_service", "web_listen_addr")):
-                host, _, port = str(self.config[service].get(key, "")).rpartition(":")
-                if host and port != "0":
-                    with contextlib.suppress(OSError):
-                        held.enter_context(reserved_port(host.strip("[]"), int(port)))
-            yield
+    def hold_ports(self):
+        """Holds the ports of the former run until the next start; one that has a listener, or is held, stays as it is."""
+        for service, key in (("auth_service", "listen_addr"), ("proxy_service", "web_listen_addr")):
+            host, _, port = str(self.config[service].get(key, "")).rpartition(":")
+            if host and port != "0":
+                with contextlib.suppress(OSError):
+                    self.held.enter_context(reserved_port(host.strip("[]"), int(port)))
 
     def start_process(self):
         self.write_config()
@@ -301,7 +301,10 @@ class Cluster:
         if self.process is None:
             return None
         process, self.process = self.process, None
-        return process.stop(**how)
+        try:
+            return process.stop(**how)
+        finally:
+            self.hold_ports()
 
     def restart(self):
         self.stop_cluster()
@@ -312,13 +315,23 @@ class Cluster:
         if isinstance(stdin, dict):
             stdin = yaml.safe_dump(stdin)
         args = [*self.inside, program(self.build, "tctl"), "-c", str(self.config_path), *map(str, args)]
-        done = Result(subprocess.run(args, input=stdin, capture_output=True, text=True, timeout=60, env=env or self.env))
+        done = Result(subprocess.run(args, input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=env or self.env))
         if check:
             assert done.code == 0, f"{args} failed:\n{done.err}"
         return done
 
     def create(self, resource):
         return self.tctl("create", "-f", stdin=resource)
+
+    def create_ending(self, make, seconds=1.5):
+        """Creates or updates make(expires=…) so that it ends in some seconds, once more if tctl took longer than that; the time of its end."""
+        def attempt():
+            end = time.time() + seconds
+            expires = datetime.datetime.fromtimestamp(end, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            done = self.tctl("create", "-f", stdin=make(expires=expires), check=False)
+            assert done.code == 0 or "has passed already" in done.err, done.err
+            return done.code == 0 and end
+        return wait_until(attempt, "it is created before its end")
 
     def json(self, *args):
         return json.loads(self.tctl(*args, "--format=json").out)
@@ -337,6 +350,13 @@ class Cluster:
         """The first event of this kind with these fields; awaited, for the log is written behind the answer."""
         matches = lambda: [e for e in self.events(kind) if all(e.get(name) == value for name, value in fields.items())]
         return wait_until(matches, f"the audit log has {kind} {fields}")[0]
+
+    def exactly(self, count, kind, **fields):
+        """All events of this kind with these fields: as many as count, which are awaited, and no more."""
+        matches = lambda: [e for e in self.events(kind) if all(e.get(name) == value for name, value in fields.items())]
+        found = wait_until(lambda: len(found := matches()) >= count and (found,), f"the audit log has {count} times {kind} {fields}")[0]
+        assert len(found) == count, found
+        return found
 
     def host(self, name="web-1", **settings):
         """A host that is not started yet."""
@@ -403,18 +423,23 @@ class Host:
         return self.process.wait_for(r"Reverse tunnel established")
 
     def teleport(self, *args, check=True):
-        done = Result(subprocess.run([program(self.cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=60, env=self.env,
+        done = Result(subprocess.run([program(self.cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT, env=self.env,
                                      stdin=subprocess.DEVNULL))
         if check:
             assert done.code == 0, done.err
         return done
 
     def status(self):
-        return json.loads((self.data_dir / "proc" / "status.json").read_text())
+        """The data of `teleport status`; awaited, for the file is written behind the events that it is about."""
+        path = self.data_dir / "proc" / "status.json"
+        wait_until(path.exists, "the status is stored")
+        return json.loads(path.read_text())
 
     def identity(self, role="instance"):
-        """The stored keys and certificates of a role; certificates as bytes."""
-        spec = json.loads((self.data_dir / "proc" / "ids" / f"{role}.json").read_text())["spec"]
+        """The stored keys and certificates of a role, awaited; certificates as bytes."""
+        path = self.data_dir / "proc" / "ids" / f"{role}.json"
+        wait_until(path.exists, f"the identity {role} is stored")
+        spec = json.loads(path.read_text())["spec"]
         for key in ("tls_cert", "ssh_cert"):
             spec[key] = base64.b64decode(spec[key])
         for key in ("tls_ca_certs", "ssh_ca_keys"):
@@ -431,6 +456,11 @@ class Host:
             return None
         process, self.process = self.process, None
         return process.stop(**how)
+
+    def wait_signed(self):
+        """Waits until the process that signed the proof of the join has ended: from then on the children are those that stay."""
+        wait_until(lambda: "aws-sign" not in self.process.children(), "the signing process has ended")
+        return self
 
     def kill(self):
         process, self.process = self.process, None

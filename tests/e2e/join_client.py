@@ -53,11 +53,11 @@ def messages():
 
 def split(address):
     host, port = address.rsplit(":", 1)
-    return host, int(port)
+    return host.strip("[]"), int(port)
 
 
-def tls_connect(address, source="127.0.0.1", server_name=SERVER_NAME, alpn=("h2",), identity=None):
-    """A TLS connection that believes any server; with an identity it shows that certificate."""
+@functools.cache
+def tls_context(alpn, identity):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(list(alpn))
@@ -66,6 +66,12 @@ def tls_connect(address, source="127.0.0.1", server_name=SERVER_NAME, alpn=("h2"
             file.write(identity.key_pem + identity.cert_pem)
             file.flush()
             context.load_cert_chain(file.name)
+    return context
+
+
+def tls_connect(address, source="127.0.0.1", server_name=SERVER_NAME, alpn=("h2",), identity=None):
+    """A TLS connection that believes any server; with an identity it shows that certificate."""
+    context = tls_context(tuple(alpn), identity)
     plain = socket.create_connection(split(address), timeout=TIMEOUT, source_address=(source, 0))
     return context.wrap_socket(plain, server_hostname=server_name)
 

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from fake_auth import FakeAuth
-from harness import Cluster, iam_token
+from harness import TIMEOUT, Cluster, iam_token
 from join_client import Keys, Peer, client_init, join, join_legacy, messages, pinned_ca, serialize
 
 Code = grpc.StatusCode
@@ -39,7 +39,7 @@ def test_a_captured_proxy_can_call_proxy_methods_only(shared, proxy):
             for method in service[name].methods:
                 stream = captured.channel.stream_stream(f"/cteleport.v1.{name}/{method.name}", serialize, bytes)
                 with pytest.raises(grpc.RpcError) as refused:
-                    list(stream(iter([method.input_type._concrete_class()]), timeout=20))
+                    list(stream(iter([method.input_type._concrete_class()]), timeout=TIMEOUT))
                 assert refused.value.code() in SHUT, method.name
                 tried += 1
     assert tried > 25

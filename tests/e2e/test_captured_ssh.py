@@ -8,6 +8,7 @@ import os
 import pathlib
 import pwd
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from harness import program, wait_until
+from harness import TIMEOUT, program, wait_until
 from join_client import messages
 
 # ---- keys in memory ---------------------------------------------------------------------------------------------
@@ -29,7 +30,16 @@ SHADOW = 1 << 30  # a larger mapping is a sanitizer's: it marks usable bytes, an
 
 
 def memory_of(pid):
-    """Everything that the process has mapped and may write: its own data, not its programs' files."""
+    """Everything that the process has mapped and may write: its own data, not its programs' files. It is stopped meanwhile, so that mappings stay."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "it has stopped")
+        return read_memory(pid)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def read_memory(pid):
     found = []
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
@@ -132,14 +142,14 @@ class CapturedSsh:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind("\0" + self.name)
         self.listener.listen()
-        self.listener.settimeout(20)
+        self.listener.settimeout(TIMEOUT)
         self.connection = str(uuid.uuid4())
         args = [program(programs, "teleport"), "ssh-authorize", f"--socket={self.name}", f"--connection={self.connection}", *more, LOGIN,
                 base64.b64encode(CERTIFICATE).decode()]
         self.sshds = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=user, group=pwd.getpwnam(user).pw_gid, extra_groups=[],
                                       env={"PATH": "/usr/bin"}, cwd="/")
         self.peer = self.listener.accept()[0]
-        self.peer.settimeout(20)
+        self.peer.settimeout(TIMEOUT)
         size = struct.unpack(">I", self.peer.recv(4, socket.MSG_WAITALL))[0]
         self.asked = messages().session.HelperUp.FromString(self.peer.recv(size, socket.MSG_WAITALL)).authorize
 
@@ -147,7 +157,7 @@ class CapturedSsh:
         """The result for sshd and its log: (code, stdout, stderr)."""
         down = answer if isinstance(answer, bytes) else frame(messages().session.HelperDown(permit=answer))
         self.peer.sendall(down)
-        out, err = self.sshds.communicate(timeout=30)
+        out, err = self.sshds.communicate(timeout=TIMEOUT)
         self.peer.close()
         self.listener.close()
         # A build that counts coverage cannot write its counters as this user, and prints an error.

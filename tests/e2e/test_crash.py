@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import iam_token, wait_until
+from harness import TIMEOUT, iam_token, wait_until
 
 KILLS = int(os.environ.get("CTELEPORT_KILLS", "200"))
 AGENTS = 3
@@ -56,9 +56,9 @@ def assert_identities_are_whole(host):
             assert bool(spec["ssh_cert"]) == (path.stem == "node"), path
 
 
-def assert_events_are_whole(cluster):
-    for line in (cluster.data_dir / "log" / "events.log").read_text().splitlines():
-        json.loads(line)
+def whole_events(cluster):
+    """All events of a stopped cluster: each line is one."""
+    return [json.loads(line) for line in (cluster.data_dir / "log" / "events.log").read_text().splitlines()]
 
 
 class Joiner(threading.Thread):
@@ -80,7 +80,7 @@ class Joiner(threading.Thread):
         host.start()
         self.starts += 1
         wait_until(lambda: self.over.is_set() or host.process.popen.poll() is not None or
-                   "is present in the cluster" in host.process.new_text(), "the end of a join", 60)
+                   "is present in the cluster" in host.process.new_text(), "the end of a join", 4 * TIMEOUT)
         if "is present in the cluster" in host.process.new_text():
             self.joins += 1
             kill_tree(host.process)
@@ -101,9 +101,11 @@ def test_nothing_is_lost_when_processes_are_killed_200_times(cluster, aws):
     for joiner in joiners:
         joiner.start()
     acknowledged, killed = [], dict.fromkeys(["auth", "signer", "sts", "proxy", "instance", "agent", "supervisor"], 0)
+    deadline = time.monotonic() + 8 * TIMEOUT
     for victim in itertools.cycle(killed):
-        if sum(killed.values()) >= KILLS:
+        if sum(killed.values()) >= KILLS and sum(joiner.joins for joiner in joiners) > AGENTS and len(acknowledged) > KILLS // 4:
             break
+        assert time.monotonic() < deadline, f"{killed} {len(acknowledged)} {[joiner.joins for joiner in joiners]}"
         time.sleep(dice.uniform(0, 0.15))  # a random moment is the point here
         if victim == "supervisor":
             kill_tree(cluster.process)
@@ -123,18 +125,18 @@ def test_nothing_is_lost_when_processes_are_killed_200_times(cluster, aws):
     for joiner in joiners:
         joiner.over.set()
     for joiner in joiners:
-        joiner.join(30)
-        assert joiner.failure is None, joiner.failure
+        joiner.join(TIMEOUT)
+        assert not joiner.is_alive() and joiner.failure is None, joiner.failure
         assert_identities_are_whole(joiner.host)
     cluster.restart()
     names = {token["metadata"]["name"] for token in cluster.json("get", "tokens")}
     assert set(acknowledged) <= names, f"{killed} {len(acknowledged)}"
     cluster.join("fresh-1", env=aws.identity())
-    assert_events_are_whole(cluster)
-    audited = len([e for e in cluster.events("instance.join") if e["success"]])
-    assert audited >= sum(joiner.joins for joiner in joiners) > AGENTS
-    assert len({e["uid"] for e in cluster.events()}) == len(cluster.events()), "no event twice"
-    assert len(acknowledged) > KILLS // 4
+    cluster.stop()
+    events = whole_events(cluster)
+    audited = len([e for e in events if e["event"] == "instance.join" and e["success"]])
+    assert audited > sum(joiner.joins for joiner in joiners)
+    assert len({e["uid"] for e in events}) == len(events), "no event twice"
 
 
 @pytest.mark.parametrize("name", ["events.log.1", "events-20260101.log"])
@@ -181,14 +183,15 @@ def test_a_service_that_keeps_dying_gets_longer_pauses(cluster):
 def test_a_signal_ends_every_process_of_cluster_and_host(make_cluster, aws, sig):
     cluster = make_cluster(ssh=True)
     cluster.create(iam_token())
-    host = cluster.join(env=aws.identity())
+    host = cluster.join(env=aws.identity()).wait_signed()
     pids = [*cluster.process.children().values(), *host.process.children().values()]
     assert len(pids) == 8
-    begun = time.monotonic()
+    logs = [host.process, cluster.process]
     assert host.stop(sig=sig) == 0
     assert cluster.stop_cluster(sig=sig) == 0
-    assert time.monotonic() - begun < 3
     assert not [pid for pid in pids if is_alive(pid)]
+    for log in logs:  # a sanitizer may search for leaks longer than the supervisor waits
+        assert "sanitizer build" in log.text() or "does not end and is killed" not in log.text()
 
 
 def test_a_signal_while_hosts_join_loses_nothing_acknowledged(cluster, aws):
@@ -199,8 +202,7 @@ def test_a_signal_while_hosts_join_loses_nothing_acknowledged(cluster, aws):
     cluster.start()
     for host in hosts:
         host.wait_joined()
-    known = {node["metadata"]["name"] for node in cluster.nodes()}
-    assert {host.host_id for host in hosts} <= known
+    wait_until(lambda: {host.host_id for host in hosts} <= {node["metadata"]["name"] for node in cluster.nodes()}, "all of them are listed")
 
 
 def test_children_do_not_outlive_a_killed_supervisor(cluster):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """grpcio joins through auth and through the proxy, by both services, and misbehaves."""
-import datetime
 import itertools
 import time
 
@@ -150,8 +149,8 @@ TURNS = [
 
 @pytest.mark.parametrize("steps,then,check", TURNS, ids=[f"{then} after {' '.join(steps) or 'nothing'}" for steps, then, _ in TURNS])
 def test_a_message_out_of_turn_ends_the_stream(auth, aws, env, steps, then, check):
-    if "proof" in steps:
-        aws.sts_mode("slow", seconds=0.2)
+    if "proof" in steps:  # what is sent behind it arrives long before the answer
+        aws.sts_mode("slow", seconds=1)
     j = messages().join
     said = {"init": client_init(), "params": iam_init(host_params()), "token params": token_init(host_params()),
             "proof": solution(prove(env, "A" * 43)), "giving up": giving_up(), "nothing": j.JoinRequest(),
@@ -162,7 +161,7 @@ def test_a_message_out_of_turn_ends_the_stream(auth, aws, env, steps, then, chec
 
 
 def test_the_older_service_takes_one_message_only(auth, aws, env):
-    aws.sts_mode("slow", seconds=0.2)
+    aws.sts_mode("slow", seconds=1)
     stream = auth.legacy()
     request = legacy_request(prove(env, stream.receive().challenge))
     refused(stream.send(request, request), Code.INVALID_ARGUMENT, "order")
@@ -191,16 +190,15 @@ def test_a_silent_host_of_the_older_service_is_refused(auth):
 @pytest.mark.parametrize("via", ["auth", "proxy"])
 @pytest.mark.parametrize("steps,state", [(("init",), "await params"), (("init", "params"), "await proof"), (("init", "params", "proof"), "query sts")])
 def test_a_host_that_disconnects_is_audited_with_its_step(shared, aws, env, via, steps, state):
-    aws.sts_mode("slow", seconds=0.3)
-    before = len(shared.events("instance.join"))
+    aws.sts_mode("hang")
+    before = {e["uid"] for e in shared.events("instance.join")}
     with Peer(shared, via) as peer:
         stream = peer.join()
         walk(stream, env, *steps)
         if state == "query sts":
             wait_until(aws.requests, "the question has reached STS")
         stream.call.cancel()
-        event = wait_until(lambda: shared.events("instance.join")[before:], "the abort is audited")[0]
-    assert event["check"] == "aborted"
+        event = wait_until(lambda: [e for e in shared.events("instance.join") if e["uid"] not in before and e["check"] == "aborted"], "the abort is audited")[0]
     assert state in event["error"]
 
 
@@ -332,11 +330,9 @@ def test_a_secret_token_is_refused_at_the_older_service(auth, env):
 
 
 def test_an_expired_token_is_refused_and_only_public_ones_confirmed(shared, auth):
-    end = int(time.time()) + 3
-    expires = datetime.datetime.fromtimestamp(end, datetime.timezone.utc).isoformat().replace("+00:00", "Z")
-    shared.create(iam_token("ended-iam", expires=expires))
-    shared.create({"kind": "token", "version": "v2", "metadata": {"name": "ended-secret-0123456789abcdef", "expires": expires},
-                   "spec": {"roles": ["Node"], "join_method": "token"}})
+    shared.create_ending(lambda expires: iam_token("ended-iam", expires=expires))
+    end = shared.create_ending(lambda expires: {"kind": "token", "version": "v2", "metadata": {"name": "ended-secret-0123456789abcdef", "expires": expires},
+                                                "spec": {"roles": ["Node"], "join_method": "token"}})
     wait_until(lambda: time.time() > end, "the tokens have ended")
     words = {}
     for name, method in (("ended-iam", "iam"), ("ended-secret-0123456789abcdef", "token"), ("never-secret-0123456789abcdef", "token")):

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fake_auth import Certifier, FakeAuth, pem
-from harness import Cluster, iam_token, wait_until
+from harness import TIMEOUT, Cluster, iam_token, wait_until
 from join_client import messages, tls_connect
 from users import User, invite_url
 
@@ -164,8 +164,9 @@ def test_an_agent_is_reached_after_a_restart_of_the_cluster(place, aws):
 
 def test_an_agent_that_ends_in_order_leaves_the_lists(place, aws):
     host = node(place, aws, "left")
-    host.stop()
-    assert instance(place, "left") == [] and "left" not in place.alice.tsh("ls", "--format=names").out.split()
+    host.stop()  # it says so; when the machine is too slow for that, its heartbeat expires
+    wait_until(lambda: instance(place, "left") == [], "it is not listed")
+    assert "left" not in place.alice.tsh("ls", "--format=names").out.split()
 
 
 # ---- shutting out one machine -----------------------------------------------------------------------------------------
@@ -244,8 +245,8 @@ def test_a_host_that_refuses_a_certificate_keeps_its_identity(place, aws):
     with Liar(place) as liar:
         host.config["teleport"]["auth_server"] = liar.addr
         host.start()
-        (first, role), (second, _) = liar.asked.get(timeout=20), liar.asked.get(timeout=30)
-        assert role == "Node" and second - first > 4
+        (first, role), (second, _) = liar.asked.get(timeout=TIMEOUT), liar.asked.get(timeout=TIMEOUT)
+        assert role == "Node" and second - first > 2
         assert liar.received.empty(), "no join"
         host.stop()
     host.config["teleport"]["auth_server"] = place.auth_addr
@@ -268,11 +269,11 @@ def test_a_host_that_refuses_an_answer_waits_before_rejoining(place, aws, is_old
 
     with Certifier(place, aws.identity(arn(name)), alter=spoil, is_old=is_old) as fake:
         host = place.host(name, env=aws.identity(arn(name)), teleport={"proxy_server": fake.addr}).start()
-        first = fake.received.get(timeout=20)
+        first = fake.received.get(timeout=TIMEOUT)
         began = time.monotonic()
         host.process.wait_for("the cluster's answer to the join is invalid")
-        second = fake.received.get(timeout=30)
-        assert time.monotonic() - began > 4
+        second = fake.received.get(timeout=TIMEOUT)
+        assert time.monotonic() - began > 2
         if is_old:
             assert first.register_using_token_request.HostID == second.register_using_token_request.HostID
         else:

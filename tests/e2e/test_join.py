@@ -52,7 +52,7 @@ def test_a_restart_does_not_join_again(cluster, aws):
     host.start()
     host.wait_joined()
     assert host.host_id == first
-    assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
+    cluster.exactly(1, "instance.join", success=True)
 
 
 def test_openssl_and_ssh_keygen_accept_the_certificates(cluster, aws, tmp_path):
@@ -74,6 +74,7 @@ def test_openssl_and_ssh_keygen_accept_the_certificates(cluster, aws, tmp_path):
 def test_keys_and_identity_are_private(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
+    host.process.wait_for("successfully wrote the credentials and state of Node")
     assert host.data_dir.stat().st_mode & 0o777 == 0o700
     for path in (host.data_dir / "proc" / "ids").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600, path

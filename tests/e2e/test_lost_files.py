@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import Cluster, Process, iam_token, program, wait_until
+from harness import TIMEOUT, Cluster, Process, iam_token, program, wait_until
 from users import User, invite_url
 
 REFUSED = {
@@ -103,7 +103,7 @@ def reached(place, name, who=None):
 
 def refused(place):
     process = Process([program(place.build, "teleport"), "start", "-c", place.config_path], place.dir / "cluster.log", place.env)
-    assert process.popen.wait(20) == 1
+    assert process.popen.wait(TIMEOUT) == 1
     said = process.new_text()
     process.stop()
     return said[said.index("ERROR: "):]
@@ -196,7 +196,7 @@ def test_it_is_made_again(whole, piece):
         whole.alice.login()
     listed = reached(whole, "auth-1")
     assert (whole.data_dir / "host_uuid").read_text() == listed
-    assert all((whole.data_dir / name).exists() for name in piece.split() if name != "ca/in-use")
+    wait_until(lambda: all((whole.data_dir / name).exists() for name in piece.split() if name != "ca/in-use"), "all of it is there")
 
 
 @pytest.mark.parametrize("kind", ["directory", "long"])
@@ -225,6 +225,7 @@ def agent(place, aws_process):
 @pytest.mark.parametrize("pieces", OF_AGENTS)
 def test_an_agent_goes_on_without_it(place, agent, pieces):
     before = agent.host_id
+    wait_until(lambda: all(list(agent.data_dir.glob(piece)) for piece in pieces.split()), "all of it is there")
     agent.stop()
     lose(agent.data_dir, pieces)
     agent.start()

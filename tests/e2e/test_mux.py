@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections of tsh that stay open for further commands: their users, their effects on a session, and their end."""
+import contextlib
 import datetime
 import json
 import os
@@ -53,7 +54,8 @@ def carol(shared, home, account, request):
     yield user
     user.tsh("logout", check=False)
     for pid in processes(user):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 def logins(cluster):
@@ -83,10 +85,14 @@ def sockets(user):
 
 
 def master(user):
-    """The ssh that holds the connection."""
+    """The ssh that holds the connection; it takes its title when the command that has made it may have ended already."""
     title = f"ssh: {sockets(user)[0]} [mux]"
-    out = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return next(int(line.split()[0]) for line in out.splitlines() if title in line)
+
+    def found():
+        out = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        return next((int(line.split()[0]) for line in out.splitlines() if title in line), None)
+
+    return wait_until(found, "the master has its title")
 
 
 def is_alone(user):
@@ -109,6 +115,7 @@ def test_further_commands_use_one_connection(carol, tmp_path):
     assert (tmp_path / "h").read_text() == "x" * 100_000
     carol.tsh("ssh", "--login=root", "web-1.example.test", "true")
     assert connections(carol) == 1
+    wait_until(lambda: len(processes(carol)) == 2, "the commands have ended")
     lines = [pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(carol)]
     assert len(lines) == 2 and not [line for line in lines if b"echo" in line], "what stays is called by what it is, not by the command that made it"
 
@@ -393,7 +400,7 @@ def test_from_the_lock_on_nothing_begins(carol, shared, tmp_path, flags):
 
 
 def test_the_end_of_the_certificate_ends_it(shared, home, account):
-    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "10s"}))
+    shared.create(role("brief", EVERYWHERE, options={"max_session_ttl": "15s"}))
     words = shared.tctl("users", "add", "brief", "--roles=brief", "--logins=root").out
     user = User(shared, "brief", home / "brief").accept(invite_url(words))
     user.login()
@@ -415,7 +422,7 @@ def test_idle_sessions_end_one_by_one(shared, home, account):
     words = shared.tctl("users", "add", "idle", "--roles=idle", "--logins=root").out
     user = User(shared, "idle", home / "idle").accept(invite_url(words))
     user.login()
-    busy, idle = user.shell("root@web-1"), user.shell("root@web-1")
+    idle, busy = user.shell("root@web-1"), user.shell("root@web-1")
     begun = time.monotonic()
     while idle.expect(["no input for 5s", pexpect.TIMEOUT], timeout=0.2) != 0:
         busy.sendline("true")

@@ -34,7 +34,7 @@ class HeldStreams:
 
     def __enter__(self):
         self.thread.start()
-        wait_until(lambda: self.welcomed == HELD or not self.thread.is_alive(), "all streams are accepted", timeout=180)
+        wait_until(lambda: self.welcomed == HELD or not self.thread.is_alive(), "all streams are accepted", timeout=2 * TIMEOUT)
         assert self.welcomed == HELD
         return self
 
@@ -131,16 +131,16 @@ def test_a_host_beyond_the_stream_limit_polls_and_is_listed(full, aws):
     streams.leave()
     cluster.process.wait_for("Agent connected node_name:web-1")
     wait_until(lambda: tcp_connections(instance), "it stays now that there is room")
-    assert is_connected(cluster, host)
-    assert len(joins(cluster, node_name="web-1")) == 1
+    wait_until(lambda: is_connected(cluster, host), "it is connected")
+    joins(cluster, 1, node_name="web-1")
 
 
 def test_a_polling_host_that_stops_leaves_the_list(full, aws):
     cluster, _ = full()
     host = cluster.join(env=aws.identity())
     await_poll(cluster, host)
-    host.stop()
-    assert last_heartbeat(cluster, host) is None, "it came once more, to leave"
+    host.stop()  # it comes once more, to leave; when the machine is too slow for that, its heartbeat expires
+    wait_until(lambda: last_heartbeat(cluster, host) is None, "it is not listed")
 
 
 def test_certificates_are_renewed_between_polls(full, aws):
@@ -150,7 +150,7 @@ def test_certificates_are_renewed_between_polls(full, aws):
     before = {role: host.identity(role) for role in ("instance", "node")}
     wait_until(lambda: all(host.identity(role)["tls_cert"] != before[role]["tls_cert"] for role in before), "both are renewed")
     assert count(host.process, "present in the cluster|WARN|ERRO") == 0, "nothing is news"
-    assert len(joins(cluster, node_name="web-1")) == 1
+    joins(cluster, 1, node_name="web-1")
 
 
 def test_a_removed_host_learns_it_at_its_next_poll(full, aws):
@@ -160,7 +160,7 @@ def test_a_removed_host_learns_it_at_its_next_poll(full, aws):
     host.process.mark()
     cluster.tctl("rm", f"node/{first}")
     host.wait_joined()
-    assert len(joins(cluster, node_name="web-1")) == 2
+    joins(cluster, 2, node_name="web-1")
     wait_until(lambda: host.host_id != first, "it has another ID")
 
 
@@ -172,7 +172,7 @@ def test_a_polling_host_survives_a_restart_of_the_proxy(full, aws):
     cluster.process.wait_for("service is back name:proxy")
     await_poll(cluster, host)
     wait_until(lambda: host.status()["state"] == "connected", "it is back")
-    assert len(joins(cluster, node_name="web-1")) == 1
+    joins(cluster, 1, node_name="web-1")
 
 
 def test_polling_clones_are_warned_of_each_other(full, aws):
@@ -196,6 +196,6 @@ def test_a_changed_command_label_is_reported_between_polls(full, aws, tmp_path):
                      if n["metadata"]["name"] == host.host_id and "cmd_labels" in n["spec"]), None)
 
     wait_until(lambda: word() == "one", "its label is there")
-    assert "word=one" in cluster.tctl("nodes", "ls").out
+    wait_until(lambda: "word=one" in cluster.tctl("nodes", "ls").out, "it is shown")
     said.write_text("two")
     wait_until(lambda: word() == "two", "its label has changed")

@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service under an operating system: its log files."""
 import os
-import pathlib
 import signal
 
 from harness import wait_until
-
-
-def descriptors(pid):
-    """{number: target} of a process's descriptors."""
-    return {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+from test_captured_node import descriptors
 
 
 def places(process):
     """The destination of the log of the supervisor's services."""
-    return {descriptors(pid)[2] for pid in process.children().values()}
+    return {descriptors(pid).get(2) for pid in process.children().values()}
 
 
 def test_all_processes_reopen_the_log_after_rotation(make_cluster, tmp_path):

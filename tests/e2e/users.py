@@ -124,14 +124,14 @@ class User:
         args = ["oathtool", "--totp", "--base32", f"--now=@{step * STEP}", self.totp_secret]
         return subprocess.run(args, capture_output=True, text=True, check=True).stdout.strip()
 
-    def tsh(self, *args, stdin="", check=True, timeout=60, env=None):
+    def tsh(self, *args, stdin="", check=True, timeout=TIMEOUT, env=None):
         done = Result(subprocess.run([program(self.cluster.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
                                      timeout=timeout, env={**self.env, **(env or {})}, errors="surrogateescape"))
         if check:
             assert done.code == 0, f"tsh {args} failed ({done.code}):\n{done.out}\n{done.err}"
         return done
 
-    def line(self, text, code=0, timeout=60):
+    def line(self, text, code=0, timeout=TIMEOUT):
         """A line of /bin/sh on the workstation, with tsh on its path."""
         done = Result(subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, timeout=timeout, env=self.env))
         assert done.code == code, f"{text} ended with {done.code}:\n{done.out}\n{done.err}"
@@ -144,7 +144,7 @@ class User:
     def tctl(self, *args, stdin="", check=True):
         """tctl on the workstation: through the proxy, with the rights of the user."""
         env = {**self.env, "TELEPORT_CONFIG_FILE": ""}
-        done = Result(subprocess.run([program(self.cluster.build, "tctl"), *map(str, args)], input=stdin, capture_output=True, text=True, timeout=60, env=env))
+        done = Result(subprocess.run([program(self.cluster.build, "tctl"), *map(str, args)], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=env))
         if check:
             assert done.code == 0, f"tctl {args} failed:\n{done.err}"
         return done
@@ -154,7 +154,7 @@ class User:
         path.write_text(self.tsh("config").out)
         return path
 
-    def ssh(self, *args, stdin="", check=True, timeout=60, program_="ssh"):
+    def ssh(self, *args, stdin="", check=True, timeout=TIMEOUT, program_="ssh"):
         """The plain OpenSSH program with the configuration that `tsh config` prints."""
         done = Result(subprocess.run([program_, "-F", str(self.ssh_config()), *map(str, args)], input=stdin, capture_output=True, text=True,
                                      timeout=timeout, env=self.env, errors="surrogateescape"))

@@ -13,7 +13,7 @@ FILE (JSON) lists the identities; it is read again when it changes:
      "roles": {"arn:aws:iam::...:role/x": {"key": "AKID", "web_identity_token": "..."}},
      "sts": {"mode": "ok"}}
 
-sts.mode: ok, slow (answers after `seconds`), hang, throttle, down (503), html, redirect, xml, lie-account,
+sts.mode: ok, slow (answers after `seconds`), held (answers when the mode is another one), hang, throttle, down (503), html, redirect, xml, lie-account,
 twice (duplicate key), huge, empty, reset; a good answer as `content_type` says (type), marked as gzip (encoded), with an Error
 beside it (beside) or in its metadata (within), or a second identity (second), two lengths (lengths), a length and
 chunks (smuggled), until the connection ends with close_notify (ended) or without (cut), cut within its length (short) or before the last chunk (chunks); leak (a refusal that repeats the session token in code
@@ -390,8 +390,11 @@ class Sts(Quiet):
             self.send(403, json.dumps({"Error": {"Code": code, "Message": f"{token} {token}", "Type": token}, "RequestId": token}),
                       "application/json", [("x-amzn-RequestId", token)])
             return True
-        if kind in ("hang", "slow"):
+        if kind in ("hang", "slow", "held"):
             self.note("arrived")
+        while kind == "held" and self.server.state.get().get("sts", {}).get("mode") == "held":
+            if self.server.stopping.wait(0.02):
+                break
         if kind == "hang":
             self.server.stopping.wait(mode.get("seconds", 60))
             self.close_connection = True
