@@ -45,6 +45,9 @@
         LIMIT_PRODUCT("proxy", "connections passed through to auth: the last read, each way", \
                       LIMIT_PASSED * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 576) \
         LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 72) \
+        LIMIT_PRODUCT("proxy", "the same if all came inside upgraded connections", LIMIT_PASSED * (LIMIT_PASSED_UPGRADED + LIMIT_PASSED_READ), 896) \
+        LIMIT_PRODUCT("proxy", "upgraded connections of unauthenticated peers: first bytes, bytes ahead of the answer, unread answers to WebSocket and to both layers of TLS", \
+                      (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_PASSED_UPGRADED + LIMIT_HTTP1_AHEAD + LIMIT_WEBSOCKET_CONTROL + 2 * LIMIT_TLS_CONTROL), 256) \
         LIMIT_PRODUCT("ssh", "streams of connections: a budget", LIMIT_STREAM_MEMORY_NODE, 128) \
         LIMIT_PRODUCT("ssh", "unacknowledged events: a bound for all, and a share that each connection has in any case", \
                       LIMIT_SSH_UNACKED_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNACKED_ALL / LIMIT_SSH_CONNECTIONS), 512) \

@@ -153,6 +153,7 @@ enum {
         LIMIT_HTTP1_AHEAD = 4 * KiB, /* bytes: A client may send this much before its last HTTP/1.1 request was answered; with more its connection is closed after the response. */
         LIMIT_HTTP1_REQUESTS = 100, /* requests: A connection is closed after this number of HTTP/1.1 requests. */
         LIMIT_WEBSOCKET_MESSAGE = 1 * MiB, /* bytes: A message of a WebSocket has at most this length; it is delivered in pieces. */
+        LIMIT_PING_FRAME = 1 * MiB, /* bytes: A frame of the protocol alpn-ping has at most this length; it is delivered in pieces. */
         LIMIT_WEBSOCKET_CONTROL = 16 * KiB, /* bytes: A WebSocket is closed when its peer leaves this much of the answers to its pings unread. */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB, /* bytes: The decoded headers of an HTTP/2 request have at most this size. */
         LIMIT_HTTP2_STREAMS = 100, /* streams: A connection of an unauthenticated peer has at most this number of concurrent HTTP/2 streams. */
@@ -248,6 +249,7 @@ enum {
         LIMIT_PASSED = 16000, /* connections: A proxy passes at most this number of connections through to auth, two descriptors each; together with those of tunnels and dials they are below LIMIT_DESCRIPTORS. */
         LIMIT_PASSED_READ = 16 * KiB, /* bytes: A passed-through connection buffers at most this much unwritten data in each direction. */
         LIMIT_PASSED_HELLO = 20 * KiB, /* bytes: A passed-through connection buffers at most this much data towards auth at its beginning: the ClientHello and the rest of its read. */
+        LIMIT_PASSED_UPGRADED = 40 * KiB, /* bytes: A passed-through connection inside an upgraded one buffers at most this much data towards auth: as LIMIT_PASSED_HELLO, and a read that completes a TLS record of 16 KiB. */
         LIMIT_PASSED_PER_SOURCE = 2000, /* connections: A proxy passes at most this number of connections of one source through to auth. */
         LIMIT_PASSED_RESERVE = 2000, /* connections: This number of LIMIT_PASSED is reserved for sources from which agents or users have authenticated. */
         LIMIT_PASSES = 8192, /* tickets: Auth keeps at most this number of tickets of announced connections that have not arrived yet. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "loop/loop.h"
 
 /* ---- the list ------------------------------------------------------------------------------------------- */
@@ -192,6 +193,8 @@ static void begin(struct accepted *a, struct stream *s)
 
         a->step = ACCEPTED_BEGIN;
         a->stream = s;
+        if (ac->begin_read > 0)
+                accepted_limit_reads(a, ac->begin_read);
         a->begin = BUF_MAX(ac->begin_max + LOOP_BUFFER);
         a->deadline = timer_new(ac->loop, on_silence, a);
         timer_start(a->deadline, ac->timeout);
@@ -218,28 +221,36 @@ static struct accepted *admit(struct acceptor *ac, const char *peer)
 
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
-        struct acceptor *ac = ctx;
+        const struct acceptor_port *port = ctx;
+        struct acceptor *ac = port->acceptor;
         struct accepted *a = admit(ac, peer);
 
         if (a == NULL) {
                 close(fd);
                 return;
         }
+        a->port = (size_t)(port - ac->ports);
         a->socket = socket_stream(ac->loop, fd);
-        if (ac->begin_read > 0)
-                accepted_limit_reads(a, ac->begin_read);
         begin(a, a->socket);
 }
 
-bool acceptor_give(struct acceptor *ac, struct stream *s, const char *peer)
+struct accepted *acceptor_give(struct acceptor *ac, struct stream *s, const char *peer, struct accepted *carrier)
 {
+        if (carrier != NULL)
+                accepted_uncount(carrier);
         struct accepted *a = admit(ac, peer);
 
-        if (a == NULL)
+        if (a == NULL) {
                 stream_close(s);
-        else
-                begin(a, s);
-        return a != NULL;
+                return NULL;
+        }
+        if (carrier != NULL) {
+                a->is_carried = true;
+                a->socket = carrier->socket;
+                carrier->socket = NULL;
+        }
+        begin(a, s);
+        return a;
 }
 
 void acceptor_adopt(struct acceptor *ac, struct accepted *a, const char *peer)
@@ -251,15 +262,22 @@ void acceptor_adopt(struct acceptor *ac, struct accepted *a, const char *peer)
 
 void acceptor_listen(struct acceptor *ac, int fd)
 {
-        ac->listener = listener_new(ac->loop, fd, on_accepted, ac);
+        struct acceptor_port *port = &ac->ports[ac->port_count];
+
+        if (ac->port_count++ == ACCEPTOR_PORTS_MAX)
+                bug("an acceptor listens on more than %d sockets", ACCEPTOR_PORTS_MAX);
+        port->acceptor = ac;
+        port->listener = listener_new(ac->loop, fd, on_accepted, port);
 }
 
 /* ---- draining ------------------------------------------------------------------------------------------- */
 
 void acceptor_stop_listening(struct acceptor *ac)
 {
-        listener_close(ac->listener);
-        ac->listener = NULL;
+        for (size_t i = 0; i < ac->port_count; i++) {
+                listener_close(ac->ports[i].listener);
+                ac->ports[i].listener = NULL;
+        }
 }
 
 /* Ends or drains each record; when the last is released, empty() is due. Ending one may release others. */

@@ -15,6 +15,7 @@
 #define NET_ACCEPTOR_H
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "net/admission.h"
 #include "net/socket.h"
 #include "net/stream.h"
@@ -53,6 +54,8 @@ struct acceptor_events {
         void (*empty)(void *ctx);
 };
 
+enum { ACCEPTOR_PORTS_MAX = 2 };
+
 /* The owner sets the fields up to `begin_read` and does not access those below. */
 struct acceptor {
         struct loop *loop;
@@ -64,7 +67,11 @@ struct acceptor {
         size_t begin_read;       /* bytes: maximum of a socket read before begun() has decided; 0: LOOP_BUFFER */
 
         struct admission admission;
-        struct listener *listener;
+        struct acceptor_port {
+                struct acceptor *acceptor;
+                struct listener *listener; /* NULL: it does not listen */
+        } ports[ACCEPTOR_PORTS_MAX];
+        size_t port_count;
         struct accepted *newest;
         struct accepted *next_to_finish; /* position of acceptor_drain() or acceptor_stop() in the list */
         bool is_draining;
@@ -77,39 +84,47 @@ enum accepted_step {
         ACCEPTED_SERVED,    /* its stream belongs to the owner */
 };
 
-/* The owner reads `peer` and `step`, and sets admitted.is_fixed while the connection must not be ended for another one. */
+/* Bytes: with a carrier, a read may complete one record of TLS and so deliver this much more than the limit of reads. */
+enum { ACCEPTED_RECORD_MAX = 16 * KiB };
+
+/* The owner reads the fields up to `is_carried`, and sets admitted.is_fixed while the connection must not be ended for another one. */
 struct accepted {
         char peer[ADDRESS_TEXT_MAX]; /* the address with port under which it is counted */
         enum accepted_step step;
         struct admitted admitted;
+        size_t port;     /* the listening socket that it came by, in the order of acceptor_listen(); 0 if it was given */
+        bool is_carried; /* it was given with a carrier */
 
         struct acceptor *acceptor; /* NULL: not listed */
         struct accepted *next, **at;
         struct stream *stream; /* while in BEGIN */
-        struct stream *socket; /* the lowest layer, not owned; NULL if the stream was given */
+        struct stream *socket; /* the lowest layer, not owned; NULL if the stream was given without a carrier */
         struct timer *deadline;
         struct buf begin;
         struct tls_handshake *handshake;
 };
 
-/* Accepts on a listening socket, owned from now on. Called at most once. */
+/* Accepts on a listening socket, owned from now on. Called at most ACCEPTOR_PORTS_MAX times. */
 void acceptor_listen(struct acceptor *ac, int fd);
 
 /*
- * Takes a connected stream (owned, also if refused) of `peer` as if it had been accepted. False: refused, because the
- * acceptor is draining or failed() was called. One read of it may exceed begin_read, so up to LOOP_BUFFER bytes more than
- * begin_max may be held.
+ * Takes a connected stream (owned, also if refused) of `peer` as if it had been accepted, and returns its record. NULL:
+ * refused, because the acceptor is draining or failed() was called.
+ *
+ * carrier  the connection whose stream is below s, released soon: s is counted in its place, and limits of reads apply to its
+ *          socket, beyond which ACCEPTED_RECORD_MAX may be delivered. NULL: there is none; s is read by LOOP_BUFFER, so that
+ *          this much more than begin_max may be held.
  */
-bool acceptor_give(struct acceptor *ac, struct stream *s, const char *peer) MUST_USE;
+struct accepted *acceptor_give(struct acceptor *ac, struct stream *s, const char *peer, struct accepted *carrier) MUST_USE;
 
 /* Lists a connection that is served without these steps and not counted, such as one from this machine. */
 void acceptor_adopt(struct acceptor *ac, struct accepted *a, const char *peer);
 
-/* Closes the listening socket. May be called again. */
+/* Closes the listening sockets. May be called again. */
 void acceptor_stop_listening(struct acceptor *ac);
 
 /*
- * Accepts no more connections (if the listening socket is open, new ones are closed), ends those not served yet, and has
+ * Accepts no more connections (while a listening socket is open, new ones are closed), ends those not served yet, and has
  * the owner drain the others.
  */
 void acceptor_drain(struct acceptor *ac);
@@ -128,7 +143,7 @@ void accepted_start_tls(struct accepted *a, struct tls_context *tls, size_t skip
  */
 struct stream *accepted_take_stream(struct accepted *a, size_t skip) MUST_USE;
 
-/* Limits each later read of the socket to `most` bytes. No effect on a stream that was given. */
+/* Limits each later read of the socket to `most` bytes. No effect on a stream that was given without a carrier. */
 void accepted_limit_reads(struct accepted *a, size_t most);
 
 /* Ends a connection that is not served yet: failed() is called with err (owned), or from the loop with CANCELLED. */

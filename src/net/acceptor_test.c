@@ -33,7 +33,7 @@ struct server {
         enum way way;
         struct acceptor acceptor;
         struct sources sources;
-        char address[ADDRESS_TEXT_MAX];
+        char address[ADDRESS_TEXT_MAX], second_address[ADDRESS_TEXT_MAX];
         struct connection connections[CONNECTIONS_MAX];
         size_t count;
         int empty;
@@ -143,6 +143,8 @@ static void given_acceptor(struct fixture *f, enum way way)
                 given_contexts(f);
         assert_null(socket_listen_tcp(STR("127.0.0.1:0"), &fd, the.address));
         acceptor_listen(&the.acceptor, fd);
+        assert_null(socket_listen_tcp(STR("127.0.0.1:0"), &fd, the.second_address));
+        acceptor_listen(&the.acceptor, fd);
 }
 
 static void release_acceptor(void)
@@ -167,8 +169,8 @@ static void release_acceptor(void)
 
 /* ---- clients -------------------------------------------------------------------------------------------- */
 
-/* A TCP connection from an address of the loopback to the acceptor's port. */
-static struct stream *dial_from(const char *peer)
+/* A TCP connection from an address of the loopback to a port of the acceptor. */
+static struct stream *dial(const char *address, const char *peer)
 {
         struct sockaddr_in here = { .sin_family = AF_INET }, there = { .sin_family = AF_INET };
         struct str host;
@@ -178,7 +180,7 @@ static struct stream *dial_from(const char *peer)
         AUTO_MEM char *ip = str_dup(address_ip(peer));
         assert_int_equal(inet_pton(AF_INET, ip, &here.sin_addr), 1);
         assert_int_equal(bind(fd, (const struct sockaddr *)&here, sizeof here), 0);
-        assert_null(address_split(str_of(the.address), -1, &host, &port));
+        assert_null(address_split(str_of(address), -1, &host, &port));
         there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         there.sin_port = htons((uint16_t)port);
         assert_int_equal(connect(fd, (const struct sockaddr *)&there, sizeof there), 0);
@@ -192,7 +194,7 @@ static struct stream *connect_from(const char *peer)
         size_t before = the.count;
 
         if (the.way == SOCKET && str_starts_with(str_of(peer), STR("127."))) {
-                here = dial_from(peer);
+                here = dial(the.address, peer);
                 RUN_UNTIL(&the.f->loop, the.count > before);
                 return here;
         }
@@ -200,8 +202,8 @@ static struct stream *connect_from(const char *peer)
                 connected_pair(&the.f->loop, &here, &there);
         else
                 memory_stream_pair(&the.f->loop, &here, &there);
-        bool is_taken = acceptor_give(&the.acceptor, there, peer);
-        assert_int_equal(is_taken, the.connections[before].failure == NULL);
+        const struct accepted *taken = acceptor_give(&the.acceptor, there, peer, NULL);
+        assert_ptr_equal(taken, the.connections[before].failure == NULL ? &the.connections[before].accepted : NULL);
         return here;
 }
 
@@ -448,6 +450,20 @@ static void a_drain_of_nothing_is_reported(void)
         RUN_UNTIL(&the.f->loop, the.empty == 1);
 }
 
+static void a_connection_names_its_port(void)
+{
+        struct stream *second = dial(the.second_address, "127.0.0.1:1"), *first;
+
+        RUN_UNTIL(&the.f->loop, the.count == 1);
+        first = dial(the.address, "127.0.0.1:1");
+        RUN_UNTIL(&the.f->loop, the.count == 2);
+        assert_int_equal(the.connections[0].accepted.port, 1);
+        assert_int_equal(the.connections[1].accepted.port, 0);
+        stream_close(first);
+        stream_close(second);
+        RUN_UNTIL(&the.f->loop, acceptor_is_empty(&the.acceptor));
+}
+
 static void nothing_is_taken_while_draining(void)
 {
         struct connection *open = plain_from("127.0.0.1:1"), *late = &the.connections[the.count];
@@ -455,10 +471,10 @@ static void nothing_is_taken_while_draining(void)
 
         acceptor_drain(&the.acceptor);
         if (the.way == SOCKET) {
-                here = dial_from("127.0.0.1:1"); /* the socket still listens */
+                here = dial(the.address, "127.0.0.1:1"); /* the socket still listens */
         } else {
                 memory_stream_pair(&the.f->loop, &here, &there);
-                assert_false(acceptor_give(&the.acceptor, there, "127.0.0.1:1"));
+                assert_null(acceptor_give(&the.acceptor, there, "127.0.0.1:1", NULL));
         }
         ear_listen(&late->client, here);
         stream_read(here, true);
@@ -516,6 +532,26 @@ static void a_stop_may_release_another_connection(void)
         assert_int_equal(the.empty, 1);
 }
 
+/* As a connection that was upgraded: its stream comes back to the acceptor, with other layers on it. */
+static void a_stream_takes_the_place_of_its_carrier(void)
+{
+        struct connection *carrier, *inner;
+
+        for (size_t i = 0; i + 1 < PER_SOURCE; i++)
+                plain_from("127.0.0.1:1");
+        carrier = plain_from("127.0.0.1:1");
+        inner = &the.connections[the.count];
+        struct stream *s = carrier->server.stream, *socket = carrier->accepted.socket;
+        carrier->server.stream = NULL;
+        assert_ptr_equal(acceptor_give(&the.acceptor, s, carrier->accepted.peer, &carrier->accepted), &inner->accepted);
+        assert_int_equal(the.sources.totals[SOURCE_CONNECTIONS], PER_SOURCE);
+        release(carrier);
+        assert_int_equal(the.sources.totals[SOURCE_CONNECTIONS], PER_SOURCE);
+        assert_ptr_equal(inner->accepted.socket, socket);
+        stream_write(carrier->client.stream, STR(PLAIN "inside"));
+        RUN_UNTIL(&the.f->loop, inner->server.received.len == strlen("inside"));
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -537,9 +573,11 @@ static const struct {
         { "a drain waits for the last", a_drain_waits_for_the_last },
         { "a drain ends a handshake", a_drain_ends_a_handshake },
         { "a drain of nothing is reported", a_drain_of_nothing_is_reported },
+        { "a connection names its port", a_connection_names_its_port },
         { "nothing is taken while draining", nothing_is_taken_while_draining },
         { "a stop ends all", a_stop_ends_all },
         { "a drain may release another connection", a_drain_may_release_another_connection },
+        { "a stream takes the place of its carrier", a_stream_takes_the_place_of_its_carrier },
         { "a stop may release another connection", a_stop_may_release_another_connection },
 };
 

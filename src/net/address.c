@@ -9,6 +9,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "net/socket.h"
+#include "net/sources.h"
 
 /* why: the invalid part of the address, or "". */
 static struct error *not_an_address(struct str address, const char *why)
@@ -82,6 +83,44 @@ char *address_to_dial(struct str listen_addr, int default_port)
         if (str_equal(host, STR("::")))
                 return mem_printf("[::1]:%d", port);
         return str_dup(listen_addr);
+}
+
+/* The first bits of an IPv4 address, in host order. */
+static bool is_in_v4(uint32_t address, uint32_t network, int bits)
+{
+        return address >> (32 - bits) == network >> (32 - bits);
+}
+
+static bool is_private_v4(uint32_t address)
+{
+        return is_in_v4(address, 0x7f000000, 8) || is_in_v4(address, 0x0a000000, 8) || is_in_v4(address, 0xac100000, 12) ||
+               is_in_v4(address, 0xc0a80000, 16) || is_in_v4(address, 0x64400000, 10) || is_in_v4(address, 0xa9fe0000, 16);
+}
+
+static bool is_private_v6(const struct in6_addr *address)
+{
+        const uint8_t *bytes = address->s6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(address))
+                return is_private_v4((uint32_t)bytes[12] << 24 | (uint32_t)bytes[13] << 16 | (uint32_t)bytes[14] << 8 | bytes[15]);
+        return IN6_IS_ADDR_LOOPBACK(address) || (bytes[0] & 0xfe) == 0xfc || (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
+}
+
+bool address_is_private(const char *address)
+{
+        struct str ip = address_ip(address);
+        struct sock_address parsed;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+
+        if (!sock_address_of_literal(str_slice(ip, 0, str_find_char(ip, '%')), 0, &parsed))
+                return false;
+        if (parsed.storage.ss_family == AF_INET6) {
+                memcpy(&v6, &parsed.storage, sizeof v6);
+                return is_private_v6(&v6.sin6_addr);
+        }
+        memcpy(&v4, &parsed.storage, sizeof v4);
+        return is_private_v4(ntohl(v4.sin_addr.s_addr));
 }
 
 bool sock_address_of_literal(struct str host, int port, struct sock_address *ret)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/http1.h"
 
+#include <stddef.h>
+
 #include "base/names.h"
 #include "base/text.h"
 
@@ -123,10 +125,30 @@ bool http1_list_has(struct str list, struct str token)
         return false;
 }
 
+const char *http1_lines_choose(const struct http1_lines *lines, const char *const *known)
+{
+        for (size_t i = 0; i < lines->count; i++) {
+                struct str rest = lines->values[i];
+
+                while (!str_is_empty(rest)) {
+                        struct str element = str_trim(str_split(&rest, ','));
+
+                        for (const char *const *k = known; *k != NULL; k++)
+                                if (str_equal_nocase(element, str_of(*k)))
+                                        return *k;
+                }
+        }
+        return NULL;
+}
+
+bool http1_lines_have(const struct http1_lines *lines, const char *token)
+{
+        return http1_lines_choose(lines, (const char *const[]){ token, NULL }) != NULL;
+}
+
 /* The fields that are parsed, each at most once. */
 enum field {
-        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, KIND, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION,
-        WEBSOCKET_PROTOCOL, FIELDS
+        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, KIND, TRANSFER_ENCODING, WEBSOCKET_KEY, WEBSOCKET_VERSION, FIELDS
 };
 
 static const char *const field_names[FIELDS] = {
@@ -138,10 +160,18 @@ static const char *const field_names[FIELDS] = {
         [LOGIN] = "x-teleport-login",
         [KIND] = "x-teleport-kind",
         [TRANSFER_ENCODING] = "transfer-encoding",
-        [UPGRADE] = "upgrade",
         [WEBSOCKET_KEY] = "sec-websocket-key",
         [WEBSOCKET_VERSION] = "sec-websocket-version",
-        [WEBSOCKET_PROTOCOL] = "sec-websocket-protocol",
+};
+
+/* The list fields that are parsed; a line adds to the list at this offset of struct http1_request. */
+static const struct {
+        const char *name;
+        size_t offset;
+} lists[] = {
+        { "upgrade", offsetof(struct http1_request, upgrade) },
+        { "x-teleport-upgrade", offsetof(struct http1_request, upgrade) },
+        { "sec-websocket-protocol", offsetof(struct http1_request, websocket_protocol) },
 };
 
 struct fields {
@@ -150,8 +180,24 @@ struct fields {
         bool is_close, is_upgrade; /* from Connection, a list that may span several lines */
 };
 
+/* Adds the line if its field is one of the lists. */
+static struct error *add_to_lists(struct http1_request *request, struct str name, struct str value)
+{
+        for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+                struct http1_lines *lines = (struct http1_lines *)((char *)request + lists[i].offset);
+
+                if (!str_equal_nocase(name, str_of(lists[i].name)))
+                        continue;
+                if (lines->count == HTTP1_LINES_MAX)
+                        return error_new(ERROR_INVALID_ARGUMENT, "not an HTTP request: it has more than %d lines of %s", HTTP1_LINES_MAX,
+                                         lists[i].name);
+                lines->values[lines->count++] = value;
+        }
+        return NULL;
+}
+
 /* field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5). */
-static struct error *parse_field(struct str line, struct fields *ret)
+static struct error *parse_field(struct str line, struct http1_request *request, struct fields *ret)
 {
         size_t colon = str_find_char(line, ':');
         struct str name = str_slice(line, 0, colon);
@@ -173,7 +219,7 @@ static struct error *parse_field(struct str line, struct fields *ret)
                 ret->is_given[i] = true;
                 ret->values[i] = value;
         }
-        return NULL;
+        return add_to_lists(request, name, value);
 }
 
 /* Content-Length = 1*DIGIT (RFC 9110 section 8.6). */
@@ -210,10 +256,8 @@ static struct error *take_fields(struct http1_request *request, const struct fie
         request->fetch_site = fields->values[FETCH_SITE];
         request->login = fields->values[LOGIN];
         request->kind = fields->values[KIND];
-        request->upgrade = fields->values[UPGRADE];
         request->websocket_key = fields->values[WEBSOCKET_KEY];
         request->websocket_version = fields->values[WEBSOCKET_VERSION];
-        request->websocket_protocol = fields->values[WEBSOCKET_PROTOCOL];
         request->is_close = fields->is_close;
         request->is_upgrade = fields->is_upgrade;
         return NULL;
@@ -263,7 +307,7 @@ struct error *http1_parse(struct str bytes, size_t body_max, struct http1_reques
                         if (count > HTTP1_HEADERS_MAX)
                                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the request has more than %d fields",
                                                  HTTP1_HEADERS_MAX);
-                        TRY(parse_field(line, &fields));
+                        TRY(parse_field(line, &request, &fields));
                 }
         }
         TRY(take_fields(&request, &fields, body_max));

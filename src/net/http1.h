@@ -6,7 +6,7 @@
  *
  * Strict means: CRLF line ends, one blank between the parts of the request line, an origin-form target of visible ASCII
  * (host:port with CONNECT), no folded lines, no blank before a colon, no control bytes in values, exactly one Host with
- * HTTP/1.1, none of the fields below twice except Connection. Only POST may have a body, with a Content-Length:
+ * HTTP/1.1, none of the fields below twice except lists. Only POST may have a body, with a Content-Length:
  * Transfer-Encoding is refused, which prevents request smuggling.
  */
 #ifndef NET_HTTP1_H
@@ -19,6 +19,13 @@
 enum {
         HTTP1_HEADERS_MAX = 64,
         HTTP1_TARGET_MAX = 2 * KiB,
+        HTTP1_LINES_MAX = 8, /* lines of one list field; further ones are refused */
+};
+
+/* A list field, which may have several lines (RFC 9110 section 5.3); borrowed from the input. */
+struct http1_lines {
+        struct str values[HTTP1_LINES_MAX];
+        size_t count;
 };
 
 struct http1_request {
@@ -28,7 +35,13 @@ struct http1_request {
         struct str authority; /* CONNECT: the host of its target "host:port"; "" otherwise */
         struct str host;   /* "" when none (HTTP/1.0) */
         struct str content_type, origin, fetch_site, login, kind; /* "" when none; login, kind: X-Teleport-Login, -Kind */
-        struct str upgrade, websocket_key, websocket_version, websocket_protocol; /* "" when none; the last three: Sec-WebSocket-… */
+        struct str websocket_key, websocket_version; /* "" when none; Sec-WebSocket-… */
+        struct http1_lines websocket_protocol;       /* of Sec-WebSocket-Protocol */
+        /*
+         * The protocols of Upgrade and of X-Teleport-Upgrade, in which clients repeat them, since some load balancers replace the
+         * lines of Upgrade by "websocket".
+         */
+        struct http1_lines upgrade;
         size_t body;       /* length of the body, which follows the head */
         bool is_close;     /* Connection has "close" */
         bool is_upgrade;   /* Connection has "upgrade" */
@@ -55,6 +68,13 @@ struct str http1_response_field(struct str head, const char *name);
 
 /* Whether a list of tokens, "a, b", has this one; case does not matter. */
 bool http1_list_has(struct str list, struct str token);
+
+/*
+ * The first element of a list field, in the order of its sender's preference, that is one of `known` (up to NULL); NULL: none.
+ * Case does not matter.
+ */
+const char *http1_lines_choose(const struct http1_lines *lines, const char *const *known);
+bool http1_lines_have(const struct http1_lines *lines, const char *token);
 
 /* "Not Found" for 404; "Unknown" for statuses that this server does not send. */
 const char *http1_reason(int status);

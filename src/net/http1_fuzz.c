@@ -16,6 +16,14 @@ static void inside(struct str part, struct str head)
                 bug("a part of the request lies outside of its head");
 }
 
+static void inside_all(const struct http1_lines *lines, struct str head)
+{
+        if (lines->count > HTTP1_LINES_MAX)
+                bug("a list has %zu lines", lines->count);
+        for (size_t i = 0; i < lines->count; i++)
+                inside(lines->values[i], head);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct str whole = str_of_bytes(data, size);
@@ -45,10 +53,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 inside(request.content_type, alone);
                 inside(request.origin, alone);
                 inside(request.fetch_site, alone);
-                inside(request.upgrade, alone);
+                inside_all(&request.upgrade, alone);
                 inside(request.websocket_key, alone);
                 inside(request.websocket_version, alone);
-                inside(request.websocket_protocol, alone);
+                inside_all(&request.websocket_protocol, alone);
                 if (request.body > BODY_MAX || (request.body > 0 && !str_equal(request.method, STR("POST"))))
                         bug("a body of %zu bytes", request.body);
                 struct error *twice = http1_parse(alone, BODY_MAX, &again, &length);

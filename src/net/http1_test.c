@@ -60,6 +60,24 @@ static const struct {
           ERROR_INVALID_ARGUMENT },
         { "a length and chunks", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
           ERROR_UNIMPLEMENTED },
+        { "lines of a list", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: a\r\nUpgrade: b\r\nX-Teleport-Upgrade: b\r\n\r\n", OK },
+        { "lines of two lists", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: a\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n\r\n", OK },
+        { "more lines of a list than are parsed", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: 1\r\nUpgrade: 2\r\nUpgrade: 3\r\nUpgrade: 4\r\n"
+          "X-Teleport-Upgrade: 5\r\nX-Teleport-Upgrade: 6\r\nX-Teleport-Upgrade: 7\r\nUpgrade: 8\r\nUpgrade: 9\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "two keys of WebSocket", "GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\nSec-WebSocket-Key: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a body by chunks with GET", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ERROR_UNIMPLEMENTED },
+        { "a length of nothing and chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", ERROR_UNIMPLEMENTED },
+        { "a body by an unknown coding", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", ERROR_UNIMPLEMENTED },
+        { "a blank before the colon of a length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 1\r\n\r\nx", ERROR_INVALID_ARGUMENT },
+        { "a length with a tab inside", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\t1\r\n\r\nx", ERROR_INVALID_ARGUMENT },
+        { "a length in hexadecimal", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\nx", ERROR_INVALID_ARGUMENT },
+        { "a bare LF at the end of the head", "GET / HTTP/1.1\r\nHost: a\r\n\n", ERROR_INVALID_ARGUMENT },
+        { "a folded first field", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a folded list", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive,\r\n\tUpgrade\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a blank line before the request", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "the target of OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "a target with a fragment of TLS", "GET /\x16 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_ARGUMENT },
+        { "HTTP/0.9", "GET /\r\n\r\n", ERROR_INVALID_ARGUMENT },
         { "two origins", "POST / HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nOrigin: https://b\r\n\r\n", ERROR_INVALID_ARGUMENT },
         { "a body by chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", ERROR_UNIMPLEMENTED },
 };
@@ -107,6 +125,21 @@ static void takes_a_request_apart(void **state)
         assert_true(str_equal(r.host, STR("proxy:443")));
         assert_int_equal(r.minor, 1);
         assert_int_equal(head, input.len - 4);
+}
+
+static void reads_a_list_of_several_lines(void **state)
+{
+        (void)state;
+        struct http1_request r;
+        size_t head;
+
+        assert_null(http1_parse(STR("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c,, WebSocket\r\nx-teleport-upgrade:\r\nUPGRADE: alpn\r\n\r\n"), BODY_MAX, &r, &head));
+        assert_int_equal(r.upgrade.count, 3);
+        assert_true(http1_lines_have(&r.upgrade, "websocket"));
+        assert_true(http1_lines_have(&r.upgrade, "alpn"));
+        assert_false(http1_lines_have(&r.upgrade, "alp"));
+        assert_string_equal(http1_lines_choose(&r.upgrade, (const char *const[]){ "alpn", "websocket", NULL }), "websocket");
+        assert_null(http1_lines_choose(&r.websocket_protocol, (const char *const[]){ "alpn", NULL }));
 }
 
 static void asserts_code(struct str input, enum error_code code)
@@ -158,6 +191,7 @@ int main(void)
                 cmocka_unit_test(judges_each_case_as_the_table_says),
                 cmocka_unit_test(takes_a_request_apart),
                 cmocka_unit_test(parses_the_address_of_a_node),
+                cmocka_unit_test(reads_a_list_of_several_lines),
                 cmocka_unit_test(refuses_a_head_that_never_ends),
                 cmocka_unit_test(refuses_too_many_fields_and_a_long_target),
                 cmocka_unit_test(refuses_a_nul_in_a_line),

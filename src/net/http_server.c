@@ -218,6 +218,7 @@ static void put_head(struct http_exchange *x, const struct http_response *respon
         if (x->has_begun || !x->is_open)
                 bug("a request is answered twice");
         x->has_begun = true;
+        x->is_last = x->is_last || response->is_last;
         settle_persistence(x);
         x->is_chunked = length == HTTP_LENGTH_UNKNOWN && x->request.minor >= 1;
         if (length == HTTP_LENGTH_UNKNOWN && !x->is_chunked)
@@ -303,7 +304,7 @@ struct stream *http_exchange_upgrade(struct http_exchange *x, const char *protoc
         AUTO(buf) out = BUF_MAX(RESPONSE_HEAD_MAX);
 
         settle_persistence(x);
-        if (x->is_last || !x->request.is_upgrade || !str_equal_nocase(x->request.upgrade, str_of(protocol)))
+        if (x->is_last || !x->request.is_upgrade || !http1_lines_have(&x->request.upgrade, protocol))
                 return NULL;
         buf_printf(&out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n%s\r\n", protocol, fields);
         stream_write(h->stream, buf_str(&out));

@@ -85,6 +85,7 @@ struct http_response {
         const char *content_type; /* NULL: none */
         const char *fields;       /* further field lines, each with its CRLF; NULL: none */
         struct str body;
+        bool is_last;             /* the connection is closed after it */
 };
 
 /* Sends the whole response and ends the exchange. HEAD gets the head only. The rest of a streamed request body is dropped. */
@@ -105,7 +106,8 @@ size_t http_exchange_pending(const struct http_exchange *x);
 /*
  * Switches protocols (RFC 9110 section 7.8): sends 101 with this Upgrade and these field lines, and returns the
  * connection, including bytes that the client has sent ahead. The exchange and the http_server end. NULL without any
- * effect: the client has not requested this protocol, or has sent too much ahead; the caller then responds otherwise.
+ * effect: the client has not requested this protocol, speaks HTTP/1.0, or has sent too much ahead, or the connection is
+ * about to close; the caller then responds otherwise.
  */
 struct stream *http_exchange_upgrade(struct http_exchange *x, const char *protocol, const char *fields) MUST_USE;
 

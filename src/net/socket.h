@@ -33,6 +33,12 @@ struct stream *socket_stream(struct loop *l, int fd) MUST_USE;
 /* Limits the bytes that on_read of a stream of socket_stream() gets at once; otherwise LOOP_BUFFER. */
 void socket_stream_limit_reads(struct stream *s, size_t most);
 
+/*
+ * Whether an address text with port is of a network that is not the Internet: loopback, private (RFC 1918, RFC 4193), shared
+ * (RFC 6598) or link-local.
+ */
+bool address_is_private(const char *address);
+
 /* Address of the peer in ADDRESS_TEXT_MAX bytes, "" for Unix sockets. */
 void socket_peer_address(int fd, char *ret_text);
 

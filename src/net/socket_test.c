@@ -581,6 +581,27 @@ static void a_unix_socket_is_private_and_replaces_a_dead_one(void **state)
         close(second);
 }
 
+static void knows_private_addresses(void **state)
+{
+        static const struct {
+                const char *address;
+                bool is_private;
+        } cases[] = {
+                { "127.0.0.1:1", true }, { "10.255.255.255:1", true }, { "172.16.0.1:1", true }, { "172.31.255.255:1", true },
+                { "192.168.0.1:1", true }, { "100.64.0.1:1", true }, { "100.127.255.255:1", true }, { "169.254.1.1:1", true },
+                { "[::1]:1", true }, { "[fd00::1]:1", true }, { "[fc00::1]:1", true }, { "[fe80::1%eth0]:1", true }, { "[::ffff:10.0.0.1]:1", true },
+                { "9.255.255.255:1", false }, { "11.0.0.0:1", false }, { "172.15.255.255:1", false }, { "172.32.0.0:1", false },
+                { "192.167.0.1:1", false }, { "100.63.255.255:1", false }, { "100.128.0.0:1", false }, { "203.0.113.7:1", false },
+                { "0.0.0.0:1", false }, { "[2001:db8::1]:1", false }, { "[fec0::1]:1", false }, { "[::ffff:203.0.113.7]:1", false }, { "[::]:1", false },
+                { "", false }, { "link", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+                if (address_is_private(cases[i].address) != cases[i].is_private)
+                        fail_msg("%s", cases[i].address);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -610,6 +631,7 @@ int main(void)
                 TEST(a_cancelled_dial_reports_once_from_the_loop),
                 TEST(a_dial_without_an_answer_ends_at_its_deadline),
                 TEST(a_listener_without_descriptors_hangs_up_and_recovers),
+                cmocka_unit_test(knows_private_addresses),
                 TEST(a_unix_socket_is_private_and_replaces_a_dead_one),
         };
 

@@ -22,7 +22,14 @@
 #include "loop/loop.h"
 #include "pki/key.h"
 
-enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD };
+enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD, HEADER_MAX = 10, MASK_SIZE = 4, CONTROL_MAX = 125 };
+
+/* The position in the frames of the peer, followed in parallel to libwslay (see malformed_at()). */
+struct position {
+        uint8_t header[HEADER_MAX]; /* the bytes of the current header before its mask */
+        size_t header_len;
+        uint64_t left; /* bytes of the current mask and payload */
+};
 
 struct websocket {
         struct stream stream;
@@ -30,6 +37,7 @@ struct websocket {
         struct stream *lower;
         wslay_event_context_ptr wslay;
         struct timer *keepalive;
+        struct position position;
         struct str in;        /* unparsed rest of the current read */
         char *payload;        /* loop buffer during a read: the unmasked payload */
         size_t payload_len;
@@ -176,6 +184,60 @@ static void queue_frame(struct websocket *w, uint8_t opcode, struct str bytes)
                 bug("a WebSocket message cannot be queued: %d", status);
 }
 
+/* ---- malformed headers ---------------------------------------------------------------------------------------- */
+
+/* The length of a payload as the header states it in `size` bytes after its second one. */
+static uint64_t extended_length(const uint8_t *header, size_t size)
+{
+        uint64_t length = 0;
+
+        for (size_t i = 0; i < size; i++)
+                length = length << 8 | header[2 + i];
+        return length;
+}
+
+/* Takes the next byte of a header; false: it is malformed (section 5.2 on lengths, 5.5 on control frames). */
+static bool take_header_byte(struct position *p, uint8_t byte)
+{
+        p->header[p->header_len++] = byte;
+        if (p->header_len < 2)
+                return true;
+        uint8_t opcode = p->header[0] & 0x0f, short_length = p->header[1] & 0x7f;
+        bool is_final = (p->header[0] & 0x80) != 0;
+        if (wslay_is_ctrl_frame(opcode) && (!is_final || short_length > CONTROL_MAX))
+                return false;
+        size_t size = short_length == 126 ? 2 : short_length == 127 ? 8 : 0;
+        if (p->header_len < 2 + size)
+                return true;
+        uint64_t length = size == 0 ? short_length : extended_length(p->header, size);
+        if ((size == 2 && length < 126) || (size == 8 && (length <= UINT16_MAX || length >> 63 != 0)))
+                return false;
+        p->left = length + ((p->header[1] & 0x80) != 0 ? MASK_SIZE : 0);
+        p->header_len = 0;
+        return true;
+}
+
+/*
+ * The number of bytes before a malformed header, bytes.len if there is none. libwslay detects these headers too, but answers them
+ * by a close frame without a status, so that it must not get them.
+ */
+static size_t malformed_at(struct position *p, struct str bytes)
+{
+        for (size_t at = 0; at < bytes.len;) {
+                if (p->left > 0) {
+                        size_t n = p->left < bytes.len - at ? (size_t)p->left : bytes.len - at;
+
+                        p->left -= n;
+                        at += n;
+                } else if (!take_header_byte(p, (uint8_t)bytes.ptr[at])) {
+                        return at;
+                } else {
+                        at++;
+                }
+        }
+        return bytes.len;
+}
+
 /* ---- ends --------------------------------------------------------------------------------------------------- */
 
 /* err is owned; NULL: an orderly end. */
@@ -215,6 +277,8 @@ static void check_end(struct websocket *w)
                 report_end(w, error_new(ERROR_UNAVAILABLE, "the peer broke the WebSocket protocol (status %u)",
                                         wslay_event_get_status_code_sent(w->wslay)));
         } else if (w->control_bytes > LIMIT_WEBSOCKET_CONTROL) {
+                refuse(w, WSLAY_CODE_POLICY_VIOLATION);
+                send_frames(w);
                 report_end(w, error_new(ERROR_RESOURCE_EXHAUSTED, "the peer of a WebSocket sends pings and does not read the answers"));
         }
 }
@@ -228,11 +292,14 @@ static void on_lower_read(void *ctx, struct str bytes)
 
         w->refs++;
         w->has_read = true;
-        w->in = bytes;
+        size_t well_formed = malformed_at(&w->position, bytes);
+        w->in = str_slice(bytes, 0, well_formed);
         w->payload = buffer;
         w->payload_len = 0;
         if (wslay_event_recv(w->wslay) != 0)
                 refuse(w, WSLAY_CODE_INTERNAL_SERVER_ERROR);
+        else if (well_formed < bytes.len && wslay_event_get_read_enabled(w->wslay))
+                refuse(w, WSLAY_CODE_PROTOCOL_ERROR);
         w->in = (struct str){ 0 };
         size_t before = stream_pending(w->lower);
         send_frames(w);

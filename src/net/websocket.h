@@ -6,9 +6,8 @@
  * Beyond the rules of stream.h:
  *  - A close frame ends both directions (section 5.5.1). stream_shutdown() sends one; bytes of the peer still come until its own.
  *    After on_end what is written is dropped.
- * - on_end has an error if the connection ended without a close frame, since it may have been truncated, if the peer
- * violated
- *    the protocol, or if the status of its close frame reports a failure.
+ *  - on_end has an error if the connection ended without a close frame, since it may have been truncated, if the peer
+ *    violated the protocol, or if the status of its close frame reports a failure.
  *  - Pings are answered. After TIMEOUT_KEEPALIVE without a byte from the peer one is sent, so that load balancers do not take
  *    the connection for idle; without an answer within TIMEOUT_KEEPALIVE_ANSWER the stream breaks. A paused stream sends
  *    pings and waits for no answer.
@@ -31,11 +30,12 @@ struct stream *websocket_stream(struct loop *l, struct stream *lower, enum webso
 /* ---- websocket_handshake.c ------------------------------------------------------------------------------- */
 
 /*
- * Accepts the handshake of a request (section 4.2) and ends the exchange. `protocol` is the subprotocol that the client
- * must offer, or NULL. Returns NULL if the request is not a handshake of version 13 with that subprotocol; it was then
- * answered with 400, or with 426 for another version. The caller must check the request's Origin before.
+ * Accepts the handshake of a request (section 4.2) and ends the exchange. `protocols` are the subprotocols that are served
+ * (up to NULL): the first one that the client offers is chosen; NULL: none is expected. Returns NULL if the request is
+ * not a handshake of version 13 with one of them; it was then answered with 400, or with 426 for another version. The caller
+ * must check the request's Origin before.
  */
-struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const char *protocol) MUST_USE;
+struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const char *const *protocols) MUST_USE;
 
 struct websocket_request {
         const char *host;     /* of the Host field */

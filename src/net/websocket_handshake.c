@@ -38,18 +38,22 @@ static bool is_key(struct str key)
         return err == NULL && bytes.len == KEY_SIZE;
 }
 
+/*
+ * The connection is closed: a load balancer that takes it for upgraded without reading the status would pass on what follows
+ * unchecked, as requests of its own.
+ */
 static void refuse(struct http_exchange *x, int status, const char *fields, const char *why)
 {
         http_respond(x, (struct http_response){ .status = status, .content_type = "text/plain; charset=utf-8", .fields = fields,
-                                                .body = str_of(why) });
+                                                .body = str_of(why), .is_last = true });
 }
 
-struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const char *protocol)
+struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const char *const *protocols)
 {
         const struct http1_request *r = http_exchange_request(x);
         AUTO(buf) fields = BUF_MAX(1 * KiB);
 
-        if (!str_equal(r->method, STR("GET")) || !r->is_upgrade || !str_equal_nocase(r->upgrade, STR("websocket")) ||
+        if (!str_equal(r->method, STR("GET")) || !r->is_upgrade || !http1_lines_have(&r->upgrade, "websocket") ||
             !is_key(r->websocket_key)) {
                 refuse(x, 400, NULL, "this is not a WebSocket handshake\n");
                 return NULL;
@@ -58,7 +62,8 @@ struct stream *websocket_accept(struct loop *l, struct http_exchange *x, const c
                 refuse(x, 426, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n", "only version 13 of WebSocket is served\n");
                 return NULL;
         }
-        if (protocol != NULL && !http1_list_has(r->websocket_protocol, str_of(protocol))) {
+        const char *protocol = protocols == NULL ? NULL : http1_lines_choose(&r->websocket_protocol, protocols);
+        if (protocols != NULL && protocol == NULL) {
                 refuse(x, 400, NULL, "the WebSocket handshake does not offer the subprotocol that is served here\n");
                 return NULL;
         }

@@ -24,7 +24,7 @@ struct fixture {
 static void open_websocket(void *ctx, struct http_exchange *x)
 {
         struct fixture *f = ctx;
-        struct stream *s = websocket_accept(&f->loop, x, f->protocol);
+        struct stream *s = websocket_accept(&f->loop, x, f->protocol == NULL ? NULL : (const char *const[]){ f->protocol, NULL });
 
         if (s == NULL)
                 return;
@@ -210,7 +210,7 @@ static const struct {
         const char *name;
         struct str bytes;
         const char *payload; /* delivered */
-        int status;          /* of the close frame sent back; 1005: it has none, as libwslay answers malformed headers; 0: no close frame */
+        int status;          /* of the close frame sent back; 1005: it has none; 0: no close frame */
         bool is_end;         /* in order */
 } frames[] = {
         { "a message", STR_INIT("\x82\x83" KEY0 "abc"), "abc", 0, false },
@@ -224,15 +224,26 @@ static const struct {
         { "a reserved control opcode", STR_INIT("\x8b\x80" KEY0), "", 1002, false },
         { "a continuation of nothing", STR_INIT("\x80\x81" KEY0 "a"), "", 1002, false },
         { "a message inside a message", STR_INIT("\x02\x81" KEY0 "a\x82\x81" KEY0 "b"), "a", 1002, false },
-        { "a fragmented ping", STR_INIT("\x09\x80" KEY0), "", 1005, false },
-        { "a long ping", STR_INIT("\x89\xfe\x00\x7e" KEY0), "", 1005, false },
-        { "a length that is not minimal", STR_INIT("\x82\xfe\x00\x05" KEY0 "hello"), "", 1005, false },
-        { "a length with the top bit", STR_INIT("\x82\xff\x80\0\0\0\0\0\0\x01" KEY0), "", 1005, false },
+        { "the other reserved bits", STR_INIT("\xb2\x81" KEY0 "a"), "", 1002, false },
+        { "a ping with a reserved bit", STR_INIT("\xc9\x80" KEY0), "", 1002, false },
+        { "a fragmented ping", STR_INIT("\x09\x80" KEY0), "", 1002, false },
+        { "a fragmented close", STR_INIT("\x08\x82" KEY0 "\x03\xe8"), "", 1002, false },
+        { "a long ping", STR_INIT("\x89\xfe\x00\x7e" KEY0), "", 1002, false },
+        { "a long ping inside a message", STR_INIT("\x02\x81" KEY0 "a\x89\xff"), "a", 1002, false },
+        { "a length that is not minimal", STR_INIT("\x82\xfe\x00\x05" KEY0 "hello"), "", 1002, false },
+        { "a long length that is not minimal", STR_INIT("\x82\xff\0\0\0\0\0\0\xff\xff" KEY0 "x"), "", 1002, false },
+        { "a length with the top bit", STR_INIT("\x82\xff\x80\0\0\0\0\0\0\x01" KEY0), "", 1002, false },
+        { "a message before a malformed header", STR_INIT("\x82\x83" KEY0 "abc\x09"), "abc", 0, false },
+        { "a malformed header after two messages", STR_INIT("\x82\x81" KEY0 "a\x82\x81" KEY0 "b\x0a\x80"), "ab", 1002, false },
         { "a message that is too long", STR_INIT("\x82\xff\0\0\0\0\0\x10\0\x01" KEY0 "x"), "", 1009, false },
         { "a close", STR_INIT("\x88\x82" KEY0 "\x03\xe8"), "", 1000, true },
         { "a close without a status", STR_INIT("\x88\x80" KEY0), "", 1005, true },
         { "a close with half a status counts as one without", STR_INIT("\x88\x81" KEY0 "\x03"), "", 1005, true },
         { "a close with a status that must not be sent", STR_INIT("\x88\x82" KEY0 "\x03\xed"), "", 1002, false },
+        { "a close with a reason that is no UTF-8", STR_INIT("\x88\x84" KEY0 "\x03\xe8\xc3\x28"), "", 1007, false },
+        { "a close with a reason that is cut UTF-8", STR_INIT("\x88\x83" KEY0 "\x03\xe8\xc3"), "", 1007, false },
+        { "a close with a surrogate in its reason", STR_INIT("\x88\x85" KEY0 "\x03\xe8\xed\xa0\x80"), "", 1007, false },
+        { "a close with an undefined status", STR_INIT("\x88\x82" KEY0 "\x03\xe7"), "", 1002, false },
         { "a close for a failure", STR_INIT("\x88\x82" KEY0 "\x03\xf3"), "", 1011, false },
 };
 
@@ -294,6 +305,9 @@ static void pings_are_answered_and_their_flood_is_cut_off(void **state)
         }
         assert_int_equal(f.server.ends, 1);
         assert_int_equal(f.server.err->code, ERROR_RESOURCE_EXHAUSTED);
+        stream_read(f.raw.stream, true);
+        run_a_while(&f.loop);
+        assert_int_equal(close_status(buf_str(&f.raw.received)), 1008);
         tear_down(&f);
 }
 

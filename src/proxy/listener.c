@@ -38,6 +38,9 @@ struct proxy_listener {
         struct acceptor acceptor;
 };
 
+/* The listening sockets, in the order of acceptor_listen(). */
+enum { PORT_TLS, PORT_PLAIN };
+
 static struct client *client_of(struct accepted *a)
 {
         return CONTAINER_OF(a, struct client, accepted);
@@ -98,7 +101,23 @@ static struct webapi_facts facts_of(void *ctx)
                 .listen_addr = str_of(service_listen_addr(p->boot, "proxy")),
                 .public_addr = section == NULL || section->n_public_addr == 0 ? STR("")
                                                                               : str_of(section->public_addr[0]),
+                .host_cas = buf_str(&p->host_cas),
         };
+}
+
+/* The address of the client of an HTTP connection, under which an upgraded connection of it is counted. */
+static const char *client_address(const struct client *v)
+{
+        return v->accepted.peer;
+}
+
+/* Accepts the stream inside an upgraded connection, in place of that connection. */
+static void on_upgraded(void *ctx, struct stream *s)
+{
+        struct client *v = ctx;
+
+        /* If it is refused, it was closed and on_failed() has logged it. */
+        (void)!acceptor_give(&v->proxy->listener->acceptor, s, client_address(v), &v->accepted);
 }
 
 static void serve_http(struct client *v, struct stream *s)
@@ -106,7 +125,7 @@ static void serve_http(struct client *v, struct stream *s)
         struct proxy *p = v->proxy;
 
         v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .facts = facts_of, .on_closed = on_over,
-                                                     .ctx = v, .peer = v->accepted.peer });
+                                                     .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer });
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -283,6 +302,34 @@ static struct tls_context *context_for(const struct proxy *p, const struct clien
         return offers(hello, SSH_DIAL_ALPN) ? p->tls_users : p->tls;
 }
 
+/* ---- plain HTTP -------------------------------------------------------------------------------------- */
+
+static void refuse_plain(struct client *v, const char *answer, const char *why)
+{
+        struct stream *s = accepted_take_stream(&v->accepted, SIZE_MAX);
+
+        log_debug("A connection for plain HTTP was refused", LOG_C("peer", v->accepted.peer), LOG_C("reason", why));
+        stream_write(s, str_of(answer));
+        stream_close(s);
+        client_free(v);
+}
+
+/* A load balancer that forwards HTTP without TLS; its network is trusted with the passwords in forms, others are not. */
+static void serve_plain(struct client *v, struct str bytes)
+{
+        if (!address_is_private(v->accepted.peer))
+                refuse_plain(v,
+                             "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+                             "This port serves load balancers in a private network only: use https.\n",
+                             "its address is not private");
+        else if (bytes.ptr[0] == 0x16) /* a TLS handshake record */
+                refuse_plain(v, "", "it speaks TLS; load balancers that do use web_listen_addr");
+        else
+                serve_http(v, accepted_take_stream(&v->accepted, 0));
+}
+
+/* ---- the beginning ------------------------------------------------------------------------------------ */
+
 /* Whether a client sent HTTP without TLS: the answer names https. */
 static bool is_plain_http(struct str bytes)
 {
@@ -323,6 +370,11 @@ static void on_begun(struct accepted *a, struct str bytes)
         struct client *v = client_of(a);
         struct client_hello hello;
         bool is_complete = false;
+
+        if (a->port == PORT_PLAIN) {
+                serve_plain(v, bytes);
+                return;
+        }
         struct error *err = client_hello_parse(bytes, &hello, &is_complete);
 
         if (err != NULL) {
@@ -393,7 +445,7 @@ static const struct acceptor_events events = {
         .empty = on_empty,
 };
 
-struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd)
+struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd, int plain_fd)
 {
         struct proxy_listener *d = NEW(struct proxy_listener);
 
@@ -407,6 +459,8 @@ struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd)
                 .begin_read = PASS_THROUGH_HELLO_READ,
         };
         acceptor_listen(&d->acceptor, listen_fd);
+        if (plain_fd >= 0)
+                acceptor_listen(&d->acceptor, plain_fd);
         return d;
 }
 

@@ -9,6 +9,9 @@
  *                     ├─────► tunnels           (ALPN cteleport-reversetunnel, certificate of role Node)
  *                     ├─────► ssh_refusal       (protocols of Teleport's own agents and clients)
  *                     └─────► web               (the pages)
+ *
+ * A connection to the port for plain HTTP goes to web without TLS. Upgraded connections (upgrade.h) come back to the acceptor and
+ * begin with their own ClientHello.
  */
 #ifndef PROXY_LISTENER_H
 #define PROXY_LISTENER_H
@@ -19,8 +22,8 @@ struct proxy;
 
 struct proxy_listener;
 
-/* Listens on listen_fd, which is owned. */
-struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd);
+/* Listens on listen_fd, which is owned, and for plain HTTP on plain_fd (owned) unless that is -1. */
+struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd, int plain_fd);
 
 /* Stops accepting; running joins may finish, idle and passed-through connections are ended. */
 void proxy_listener_drain(struct proxy_listener *d);

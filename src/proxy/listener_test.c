@@ -12,6 +12,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/ping_stream.h"
+#include "net/websocket.h"
 #include "pki/cert.h"
 #include "proxy/proxy.h"
 
@@ -19,13 +21,13 @@
 struct stage {
         struct proxy proxy;
         Cteleport__Internal__V1__Boot boot;
-        char address[ADDRESS_TEXT_MAX], auth_address[ADDRESS_TEXT_MAX];
+        char address[ADDRESS_TEXT_MAX], plain_address[ADDRESS_TEXT_MAX], auth_address[ADDRESS_TEXT_MAX];
         struct listener *auth;
         struct stream *at_auth;   /* bytes that were passed through */
         struct buf auth_saw;
 
         struct dial *dial;
-        struct tls_context *tls;
+        struct tls_context *tls, *inner;
         struct tls_handshake *handshake;
         struct stream *client;
         const char *server_name;
@@ -150,7 +152,7 @@ static void show_certificate(struct stage *s)
 static int set_up(void **state)
 {
         struct stage *s = NEW(struct stage);
-        int proxy_listener_fd, auth_fd;
+        int proxy_listener_fd, plain_fd, auth_fd;
         *state = s;
         must(loop_init(&s->proxy.loop, NULL));
         cteleport__internal__v1__boot__init(&s->boot);
@@ -165,7 +167,8 @@ static int set_up(void **state)
         s->auth = listener_new(&s->proxy.loop, auth_fd, on_auth_accepted, s);
         s->proxy.auth_address = s->auth_address;
         must(socket_listen_tcp(STR("127.0.0.1:0"), &proxy_listener_fd, s->address));
-        s->proxy.listener = proxy_listener_open(&s->proxy, proxy_listener_fd);
+        must(socket_listen_tcp(STR("127.0.0.1:0"), &plain_fd, s->plain_address));
+        s->proxy.listener = proxy_listener_open(&s->proxy, proxy_listener_fd, plain_fd);
         return 0;
 }
 
@@ -186,6 +189,7 @@ static int tear_down(void **state)
         sources_release(&s->proxy.sources);
         tls_context_free(s->proxy.tls);
         tls_context_free(s->tls);
+        tls_context_free(s->inner);
         buf_release(&s->auth_saw);
         buf_release(&s->client_saw);
         loop_release(&s->proxy.loop);
@@ -301,6 +305,151 @@ static void refuses_a_source_with_too_many_connections(void **state)
         sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2");
 }
 
+/* ---- upgraded connections ---- */
+
+static void on_websocket(void *ctx, struct stream *ws, struct error *err)
+{
+        struct stage *s = ctx;
+        must(err);
+        s->client = ws;
+}
+
+/* Upgrades an HTTPS connection in one of the three forms. */
+static void upgrade(struct stage *s, const char *form)
+{
+        open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->handshake == NULL);
+        struct stream *https = s->client;
+        if (strcmp(form, "websocket") == 0) {
+                struct websocket_request request = { .host = "p", .path = "/webapi/connectionupgrade", .protocol = "alpn-ping", .within = SECONDS(60) };
+                s->client = NULL;
+                (void)!websocket_connect_start(&s->proxy.loop, https, &request, on_websocket, s);
+                RUN_UNTIL(s, s->client != NULL);
+                return;
+        }
+        AUTO(buf) text = BUF_MAX(1 * KiB);
+        buf_printf(&text, "GET /v1/webapi/connectionupgrade HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", form);
+        stream_write(https, buf_str(&text));
+        RUN_UNTIL(s, str_ends_with(buf_str(&s->client_saw), STR("\r\n\r\n")));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 101 ")));
+        s->client = strcmp(form, "alpn-ping") == 0 ? ping_stream(&s->proxy.loop, https) : https;
+}
+
+static void begin_inside(struct stage *s, const char *const *alpn)
+{
+        must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn }, &s->inner));
+        s->handshake = tls_start(&s->proxy.loop, s->inner, s->client, s->server_name, SECONDS(60), on_shaken, s);
+        s->client = NULL;
+}
+
+/* TLS inside the upgraded connection. */
+static void shake_inside(struct stage *s, const char *const *alpn)
+{
+        buf_clear(&s->client_saw);
+        begin_inside(s, alpn);
+        RUN_UNTIL(s, s->handshake == NULL);
+        assert_false(s->has_failed);
+}
+
+static void an_upgraded_connection_is_served_like_a_socket(void **state)
+{
+        static const char *const forms[] = { "websocket", "alpn", "alpn-ping" };
+        for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+                struct stage *s;
+                if (i > 0)
+                        set_up(state);
+                s = *state;
+                upgrade(s, forms[i]);
+                shake_inside(s, (const char *const[]){ "teleport-proxy-grpc", NULL });
+                assert_true(str_equal(tls_alpn(s->client), STR("teleport-proxy-grpc")));
+                RUN_UNTIL(s, s->client_saw.len > 9);
+                assert_int_equal(s->client_saw.ptr[3], 4);
+                assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 1);
+                if (i + 1 < ARRAY_LEN(forms))
+                        tear_down(state);
+        }
+}
+
+static void a_connection_for_auth_inside_an_upgraded_one_is_passed_through(void **state)
+{
+        struct stage *s = *state;
+        struct client_hello hello;
+        bool is_complete = false;
+        upgrade(s, "websocket");
+        begin_inside(s, (const char *const[]){ "teleport-auth@6578.teleport.cluster.local", NULL });
+        while (!is_complete) {
+                uv_run(&s->proxy.loop.uv, UV_RUN_ONCE);
+                must(client_hello_parse(buf_str(&s->auth_saw), &hello, &is_complete));
+        }
+        assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 0);
+        assert_int_equal(s->proxy.sources.totals[SOURCE_PASSED], 1);
+        stream_close(s->at_auth);
+        s->at_auth = NULL;
+        RUN_UNTIL(s, s->handshake == NULL);
+        assert_true(s->has_failed);
+}
+
+static void an_upgraded_connection_is_not_upgraded_again(void **state)
+{
+        struct stage *s = *state;
+        upgrade(s, "websocket");
+        shake_inside(s, (const char *const[]){ "http/1.1", NULL });
+        stream_write(s->client, STR("GET /webapi/connectionupgrade HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: alpn\r\n\r\n"));
+        RUN_UNTIL(s, str_contains(buf_str(&s->client_saw), STR("it is not upgraded again")));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 400 ")));
+        RUN_UNTIL(s, s->has_ended);
+}
+
+/* Opens a TCP connection to the port for plain HTTP. */
+static void open_plain_connection(struct stage *s)
+{
+        s->dial = dial_start(&s->proxy.loop, str_of(s->plain_address), SECONDS(5), on_dialled, s);
+        RUN_UNTIL(s, s->dial == NULL);
+}
+
+static void plain_http_gets_the_pages_where_it_is_listened_for(void **state)
+{
+        struct stage *s = *state;
+        open_plain_connection(s);
+        stream_write(s->client, STR("GET /webapi/find HTTP/1.0\r\n\r\n"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
+}
+
+static void tls_is_refused_where_plain_http_is_listened_for(void **state)
+{
+        struct stage *s = *state;
+        open_plain_connection(s);
+        stream_write(s->client, STR("\x16\x03\x01\x00\x05"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_int_equal(s->client_saw.len, 0);
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
+}
+
+static void an_upgrade_over_plain_http_leads_to_tls(void **state)
+{
+        struct stage *s = *state;
+        open_plain_connection(s);
+        stream_write(s->client, STR("GET /webapi/connectionupgrade HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: alpn\r\n\r\n"));
+        RUN_UNTIL(s, str_ends_with(buf_str(&s->client_saw), STR("\r\n\r\n")));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 101 ")));
+        s->server_name = "proxy.example.com";
+        shake_inside(s, (const char *const[]){ "teleport-proxy-grpc", NULL });
+        RUN_UNTIL(s, s->client_saw.len > 9);
+}
+
+static void noise_in_an_upgraded_connection_ends_it(void **state)
+{
+        struct stage *s = *state;
+        upgrade(s, "websocket");
+        s->has_ended = false;
+        take_client(s, s->client);
+        stream_write(s->client, STR("\x05\x01\x00 socks"));
+        RUN_UNTIL(s, s->has_ended);
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
+}
+
 static void draining_ends_idle_connections(void **state)
 {
         struct stage *s = *state;
@@ -326,6 +475,13 @@ int main(void)
                 TEST(answers_plain_http_with_a_hint_to_tls),
                 TEST(closes_a_connection_that_sends_garbage),
                 TEST(refuses_a_source_with_too_many_connections),
+                TEST(an_upgraded_connection_is_served_like_a_socket),
+                TEST(a_connection_for_auth_inside_an_upgraded_one_is_passed_through),
+                TEST(an_upgraded_connection_is_not_upgraded_again),
+                TEST(plain_http_gets_the_pages_where_it_is_listened_for),
+                TEST(tls_is_refused_where_plain_http_is_listened_for),
+                TEST(an_upgrade_over_plain_http_leads_to_tls),
+                TEST(noise_in_an_upgraded_connection_ends_it),
                 TEST(draining_ends_idle_connections),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

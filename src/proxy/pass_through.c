@@ -15,6 +15,8 @@
 enum { PASS_WINDOW = 1 };
 _Static_assert((int)CLIENT_HELLO_MAX + (int)PASS_THROUGH_HELLO_READ == (int)LIMIT_PASSED_HELLO,
                "the product of connections that are passed through holds");
+_Static_assert((int)LIMIT_PASSED_HELLO + (int)ACCEPTED_RECORD_MAX + (int)PASS_THROUGH_HELLO_READ == (int)LIMIT_PASSED_UPGRADED,
+               "the product of those inside upgraded connections holds");
 
 struct pass_through {
         struct proxy *proxy;
@@ -93,7 +95,8 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         }
         struct stream *outside = t->outside, *inside = socket_stream(l, fd);
         t->outside = NULL;
-        accepted_limit_reads(t->client, LIMIT_PASSED_READ);
+        if (!t->client->is_carried) /* otherwise its reads stay as small as at its beginning */
+                accepted_limit_reads(t->client, LIMIT_PASSED_READ);
         socket_stream_limit_reads(inside, LIMIT_PASSED_READ);
         if (t->has_ticket) {
                 stream_write(inside, STR(PASS_MAGIC));

@@ -93,9 +93,7 @@ static struct error *make_mutual(const struct host_identity *id, struct str trus
 
 static struct error *renew_mutual(struct proxy *p)
 {
-        AUTO(buf) host_cas = BUF_MAX(CHAIN_PEM_MAX);
-        host_identity_trust_pem(&p->identity, &host_cas);
-        TRY(make_mutual(&p->identity, buf_str(&host_cas), TUNNEL_ALPN, &p->tls_nodes));
+        TRY(make_mutual(&p->identity, buf_str(&p->host_cas), TUNNEL_ALPN, &p->tls_nodes));
         if (p->user_cas.len == 0) /* without a CA every certificate would be accepted */
                 return NULL;
         return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_users);
@@ -211,6 +209,9 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 buf_release(&p->user_cas);
                 p->identity = id;
                 p->user_cas = user_cas;
+                buf_release(&p->host_cas);
+                p->host_cas = BUF_MAX(CHAIN_PEM_MAX);
+                host_identity_trust_pem(&p->identity, &p->host_cas);
                 err = renew_tls(p);
         } else {
                 buf_release(&user_cas);
@@ -397,7 +398,7 @@ static struct error *set_up(struct proxy *p)
         int listen = service_take_fd(p->service, "listen");
         if (listen < 0)
                 return error_new(ERROR_INTERNAL, "the proxy was given no listening socket");
-        p->listener = proxy_listener_open(p, listen);
+        p->listener = proxy_listener_open(p, listen, service_take_fd(p->service, "plain"));
         return NULL;
 }
 
@@ -411,6 +412,7 @@ static void tear_down(struct proxy *p)
         tls_context_free(p->tls_nodes);
         tls_context_free(p->tls_users);
         buf_release(&p->user_cas);
+        buf_release(&p->host_cas);
         host_identity_release(&p->identity);
         sources_release(&p->sources);
         shares_release(&p->users);

@@ -8,7 +8,9 @@
  *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a user's connection to a node
  *               └─ else: TLS here, which asks for no certificate
  *                    ├─ teleport-proxy-grpc, h2 ─► forward: the join services and Ping, nothing else
- *                    └─ http/1.1, none ──────────► webapi: /webapi/find, /webapi/ping
+ *                    └─ http/1.1, none ──────────► web: pages, /webapi/…
+ *                         └─ /webapi/connectionupgrade ─► the listener again: a stream through a load balancer
+ *   accept for plain HTTP ─► web
  *
  * It runs unprivileged in a sandbox and has no secret but its own identity.
  */
@@ -43,7 +45,7 @@ struct proxy {
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
-        struct buf user_cas;           /* PEM */
+        struct buf user_cas, host_cas; /* PEM; empty until there is an identity */
         struct host_identity identity; /* of role Proxy; empty until the instance has it */
         char *auth_address;            /* address to which connections are passed through; NULL: not known yet */
         struct link *instance;

@@ -9,6 +9,7 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "proxy/form.h"
+#include "proxy/upgrade.h"
 #include "proxy/web_page.h"
 #include "rpc/pb.h"
 
@@ -306,6 +307,25 @@ static void open_webapi(void *ctx, struct http_exchange *x)
         webapi_respond(x, &facts);
 }
 
+static void open_export(void *ctx, struct http_exchange *x)
+{
+        const struct web *w = ctx;
+        struct webapi_facts facts = w->options.facts(w->options.ctx);
+        webapi_respond_export(x, &facts);
+}
+
+static void open_upgrade(void *ctx, struct http_exchange *x)
+{
+        const struct web *w = ctx;
+        if (w->options.on_upgraded == NULL) {
+                webapi_respond_error(x, 400, "this connection is inside an upgraded one: it is not upgraded again", true);
+                return;
+        }
+        struct stream *s = upgrade_accept(w->options.loop, x);
+        if (s != NULL)
+                w->options.on_upgraded(w->options.ctx, s);
+}
+
 static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
 {
         struct str path = http_exchange_request(x)->path;
@@ -331,6 +351,10 @@ static const struct http_route routes[] = {
         { "GET", "/v1/webapi/find", .open = open_webapi },
         { "GET", "/v1/webapi/ping", .open = open_webapi },
         { "GET", "/v1/webapi/motd", .open = open_webapi },
+        { "GET", "/webapi/auth/export", .open = open_export },
+        { "GET", "/v1/webapi/auth/export", .open = open_export },
+        { "GET", "/webapi/connectionupgrade", .open = open_upgrade },
+        { "GET", "/v1/webapi/connectionupgrade", .open = open_upgrade },
 };
 
 /* ---- connections ------------------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
  *     GET  /web/invite/<32 hex>           the form (also /web/reset/…)      OpenInvite
  *     POST /web/invite/<32 hex>           password, again, otp              OpenInvite, AcceptInvite
  *     GET  /webapi/find, ping, motd       for agents and clients (webapi.h)
+ *     GET  /webapi/auth/export            the host CAs (webapi.h)
+ *     GET  /webapi/connectionupgrade      a stream for a connection with TLS of its own (upgrade.h)
  *
  * The Auth Service decides; nothing is stored here. An invitation is valid for everyone who has its address, so there
  * is no cookie that another site could misuse; requests that the browser marks as coming from another site are refused
@@ -21,6 +23,11 @@ struct web_options {
         struct loop *loop;
         struct upstream *upstream; /* must live as long as the loop runs */
         struct webapi_facts (*facts)(void *ctx); /* current values for the pages; borrowed during the call */
+        /*
+         * A client has upgraded its connection to `s`, which is owned by the receiver; on_closed follows. NULL: upgrades are
+         * refused, because this connection is inside an upgraded one.
+         */
+        void (*on_upgraded)(void *ctx, struct stream *s);
         void (*on_closed)(void *ctx); /* called once, from the loop: the connection has ended, and the struct web is freed */
         void *ctx;
         const char *peer; /* address text of the browser, for auth's guard and its audit; borrowed until on_closed */

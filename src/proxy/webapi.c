@@ -5,23 +5,30 @@
 #include "base/interop.h"
 #include "base/text.h"
 
+#define NO_IDENTITY "this proxy has no identity of the cluster yet"
+
 enum { BODY_MAX = 6 * KiB };
 
-static void respond(struct http_exchange *x, int status, struct str body)
+static void respond_as(struct http_exchange *x, int status, const char *content_type, struct str body, bool is_last)
 {
-        http_respond(x, (struct http_response){ .status = status, .content_type = "application/json", .body = body,
+        http_respond(x, (struct http_response){ .status = status, .content_type = content_type, .body = body, .is_last = is_last,
                                                 .fields = "Cache-Control: no-store\r\n"
                                                           "X-Content-Type-Options: nosniff\r\n"
                                                           "Strict-Transport-Security: max-age=31536000\r\n" });
 }
 
-static void respond_error(struct http_exchange *x, int status, const char *message)
+static void respond(struct http_exchange *x, int status, struct str body)
+{
+        respond_as(x, status, "application/json", body, false);
+}
+
+void webapi_respond_error(struct http_exchange *x, int status, const char *message, bool is_last)
 {
         AUTO(buf) body = BUF_MAX(BODY_MAX);
         buf_put_c(&body, "{\"error\":{\"message\":");
         json_put_string(&body, str_of(message));
         buf_put_c(&body, "}}");
-        respond(x, status, buf_str(&body));
+        respond_as(x, status, "application/json", buf_str(&body), is_last);
 }
 
 /* ---- pages ----------------------------------------------------------------------------------------- */
@@ -98,7 +105,7 @@ void webapi_respond(struct http_exchange *x, const struct webapi_facts *facts)
         AUTO(buf) body = BUF_MAX(BODY_MAX);
 
         if (str_is_empty(facts->cluster)) {
-                respond_error(x, 503, "this proxy has no identity of the cluster yet");
+                webapi_respond_error(x, 503, NO_IDENTITY, false);
                 return;
         }
         for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
@@ -111,6 +118,16 @@ void webapi_respond(struct http_exchange *x, const struct webapi_facts *facts)
         bug("a route leads to a page of the web API that does not exist");
 }
 
+void webapi_respond_export(struct http_exchange *x, const struct webapi_facts *facts)
+{
+        if (!str_equal(http_exchange_request(x)->query, STR("type=tls-host")))
+                webapi_respond_error(x, 400, "the only type of CA that is exported here is 'type=tls-host'", false);
+        else if (str_is_empty(facts->host_cas))
+                webapi_respond_error(x, 503, NO_IDENTITY, false);
+        else
+                respond_as(x, 200, "text/plain; charset=utf-8", facts->host_cas, false);
+}
+
 void webapi_refuse(struct http_exchange *x, int status, const struct error *err)
 {
         const char *message = err->what;
@@ -119,5 +136,5 @@ void webapi_refuse(struct http_exchange *x, int status, const struct error *err)
                 message = "this page is for GET";
         else if (status == 404 && interop_is_http_path(http_exchange_request(x)->path))
                 message = INTEROP_CLIENT_WHAT ": " INTEROP_CLIENT_HINT;
-        respond_error(x, status, message);
+        webapi_respond_error(x, status, message, false);
 }

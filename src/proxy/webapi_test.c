@@ -14,6 +14,7 @@ static const struct webapi_facts facts = {
         .cluster = STR_INIT("example.com"),
         .listen_addr = STR_INIT("0.0.0.0:3080"),
         .public_addr = STR_INIT("proxy.example.com:443"),
+        .host_cas = STR_INIT("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"),
 };
 
 static struct webapi_facts known(void *ctx)
@@ -118,6 +119,28 @@ static void a_proxy_without_identity_answers_unavailable(void **state)
         assert_int_equal(get("GET", "/webapi/find", unknown, &out), 503);
 }
 
+static void host_cas_are_exported_for_clients(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *path;
+                struct webapi_facts (*facts)(void *ctx);
+                int status;
+        } cases[] = {
+                { "/webapi/auth/export?type=tls-host", known, 200 },
+                { "/v1/webapi/auth/export?type=tls-host", known, 200 },
+                { "/webapi/auth/export?type=tls-host", unknown, 503 },
+                { "/webapi/auth/export?type=user", known, 400 },
+                { "/webapi/auth/export", known, 400 },
+        };
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(buf) out = BUF_MAX(16 * KiB);
+                assert_int_equal(get("GET", cases[i].path, cases[i].facts, &out), cases[i].status);
+                bool is_pem = str_ends_with(buf_str(&out), facts.host_cas) && str_contains(buf_str(&out), STR("\r\nContent-Type: text/plain"));
+                assert_int_equal(is_pem, cases[i].status == 200);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -127,6 +150,7 @@ int main(void)
                 cmocka_unit_test(pages_are_only_read),
                 cmocka_unit_test(head_gets_no_body_but_its_length),
                 cmocka_unit_test(a_proxy_without_identity_answers_unavailable),
+                cmocka_unit_test(host_cas_are_exported_for_clients),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,6 +231,7 @@ struct error *config_check_proxy(struct config_checker *c)
                 cteleport__v1__proxy_config__init(proxy);
         }
         struct error *err = settle_listen(c, &proxy->web_listen_addr, WEB_LISTEN_DEFAULT, WEB_PORT, "proxy_service.web_listen_addr");
+        err = error_also(err, settle_listen(c, &proxy->plain_http_addr, "", PORT_REQUIRED, "proxy_service.plain_http_addr"));
         err = error_also(err, check_public_addresses(c, proxy->public_addr, proxy->n_public_addr, "proxy_service.public_addr"));
         for (size_t i = 0; i < proxy->n_https_keypairs; i++)
                 if (is_unset(proxy->https_keypairs[i]->key_file) || is_unset(proxy->https_keypairs[i]->cert_file))

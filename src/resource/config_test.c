@@ -162,6 +162,7 @@ static const struct {
         { "auth_service: {aws: {sts_connect_to: \"a b\"}}", "auth_service.aws.sts_connect_to: 'a b' is not an address" },
         { "auth_service: {aws: {extra_regions: [\"US east\"]}}",
           "auth_service.aws.extra_regions 'US east' is not a region" },
+        { "proxy_service: {plain_http_addr: \"127.0.0.1\"}", "proxy_service.plain_http_addr: '127.0.0.1' is not an address" },
         { "proxy_service: {https_keypairs: [{key_file: /x}]}",
           "proxy_service.https_keypairs[1] needs key_file and cert_file" },
         { "proxy_service: {public_addr: [\"a/b\"]}", "proxy_service.public_addr: 'a/b' is not an address" },

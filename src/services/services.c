@@ -41,7 +41,10 @@ static const struct service_row rows[] = {
                         {
                                 .name = "proxy", .user = { "teleport-proxy", ID_PROXY }, .sandbox = SANDBOX_PROXY,
                                 .links = { "auth" }, .sections = { "proxy_service" },
-                                .listeners = { { .name = "listen", .setting = "web_listen_addr", .event = "Proxy service listening" } },
+                                .listeners = {
+                                        { .name = "listen", .setting = "web_listen_addr", .event = "Proxy service listening" },
+                                        { .name = "plain", .setting = "plain_http_addr", .event = "Proxy service listening for plain HTTP" },
+                                },
                                 .secrets = SERVICE_SECRET_WEB_KEYS, .start = 4, .stop = 1,
                         },
                 },

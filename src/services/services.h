@@ -78,7 +78,7 @@ enum service_request {
 /* A socket that the supervisor opens and the process accepts on. */
 struct service_listener {
         const char *name;    /* for service_take_fd: "listen"; NULL: this entry is empty */
-        const char *setting; /* key of the service's section with the TCP address; NULL: a Unix socket */
+        const char *setting; /* key of the service's section with the TCP address, "" there: not opened; NULL: a Unix socket */
         const char *path;    /* of the Unix socket, below data_dir */
         const char *event;   /* the log line when a TCP listener is open */
 };

@@ -228,12 +228,20 @@ static struct error *open_tcp(struct supervisor *s, struct listener *l)
         return NULL;
 }
 
+/* Whether the configuration has no address for a listener that needs one. */
+static bool is_not_wanted(const struct supervisor *s, const struct service_process *process, const struct service_listener *row)
+{
+        return row->setting != NULL && services_setting(s->launch->config, services_of_process(process->name), row->setting)[0] == '\0';
+}
+
 /* The TCP listeners of a process are logged when all of its sockets are open. */
 static struct error *open_for(struct supervisor *s, const struct service_process *process)
 {
         size_t first = s->listener_count;
 
         for (size_t i = 0; i < SERVICE_LISTENERS_MAX && process->listeners[i].name != NULL; i++) {
+                if (is_not_wanted(s, process, &process->listeners[i]))
+                        continue;
                 if (s->listener_count == ARRAY_LEN(s->listeners))
                         bug("the table of services has more than %zu listeners", ARRAY_LEN(s->listeners));
                 struct listener *l = &s->listeners[s->listener_count++];

@@ -9,8 +9,10 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import time
+import types
 
 import grpc
 import pytest
@@ -19,6 +21,7 @@ from harness import TIMEOUT, Cluster, iam_token, wait_until
 from join_client import LEGACY, Peer, client_init, join, join_legacy, split, tls_connect
 from raw_h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw,
                     frame, integer, literal, message, request, request_headers)
+from upgraded import FORMS, Upgraded, Upgrader
 
 PER_SOURCE = 50
 ALL_PLACES = 2000
@@ -484,6 +487,76 @@ def test_garbage_instead_of_tls(target, others_join, via):
                 s.shutdown(socket.SHUT_WR)
                 while s.recv(4096):
                     pass
+    others_join()
+
+
+# ---- inside upgraded connections -----------------------------------------------------------------------------
+
+@pytest.fixture
+def inside(target):
+    """An address that leads to the proxy through upgraded connections of one source."""
+    with Upgrader(target.proxy_addr, source="127.0.7.1") as port:
+        yield port.address
+
+
+def test_a_thousand_upgrades_that_say_nothing(target, aws, others_join):
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(Upgraded(target.proxy_addr, FORMS[n % len(FORMS)], f"127.0.6.{source}"))
+                  for source in range(1, 21) for n in range(PER_SOURCE)]
+        with Upgrader(target.proxy_addr, source="127.0.7.2") as port, Peer(types.SimpleNamespace(proxy_addr=port.address, ca_pin=target.ca_pin), "proxy") as peer:
+            join(peer, aws.identity())
+        others_join()
+        for one in silent:  # each has the time of a handshake
+            assert one.recv() == b""
+
+
+def test_an_upgraded_connection_counts_for_its_source(target):
+    with contextlib.ExitStack() as stack:
+        for n in range(PER_SOURCE):
+            stack.enter_context(Upgraded(target.proxy_addr, FORMS[n % len(FORMS)], "127.0.7.3"))
+        with pytest.raises(OSError):
+            stack.enter_context(Upgraded(target.proxy_addr, source="127.0.7.3"))
+        stack.enter_context(Upgraded(target.proxy_addr, source="127.0.7.4"))
+
+
+def test_a_client_inside_that_asks_and_does_not_read(target, inside, others_join):
+    with Raw(inside) as raw:
+        for first in range(1, 20000, 1000):
+            raw.send(*(request(s, "/no/such.method", END_HEADERS | END_STREAM) for s in range(first, first + 1000, 2)))
+        others_join()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_client_that_does_not_read_its_upgraded_connection(target, others_join, form):
+    """TLS inside, requests without end, and not one byte read of the connection that carries them."""
+    with Upgraded(target.proxy_addr, form, "127.0.7.5") as carrier:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="teleport.cluster.local")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                carrier.sendall(outgoing.read())
+                incoming.write(carrier.recv())
+        tls.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS))
+        carrier.socket.settimeout(5)
+        with contextlib.suppress(OSError):
+            for first in range(1, 200000, 1000):
+                for s in range(first, first + 1000, 2):
+                    tls.write(request(s, "/no/such.method", END_HEADERS | END_STREAM))
+                carrier.sendall(outgoing.read())
+        others_join()
+
+
+def test_rapid_resets_inside(target, inside, others_join):
+    with Raw(inside) as raw:
+        for first in range(1, 2000, 200):
+            raw.send(*(request(s) + frame(RST_STREAM, 0, s, b"\0\0\0\x08") for s in range(first, first + 200, 2)))
+        assert not raw.is_alive()
     others_join()
 
 

@@ -129,8 +129,8 @@ static struct error *refuse_to_go_without_tls(const struct flags *given)
         if (!flags_switch(given, "insecure-no-tls"))
                 return NULL;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--insecure-no-tls is not supported: hosts join over TLS only"),
-                          "leave it out: without https_keypairs the proxy makes a certificate itself; behind a load balancer, "
-                          "let the balancer pass TCP through");
+                          "leave it out: without https_keypairs the proxy makes a certificate itself; for a load balancer that "
+                          "forwards plain HTTP, set proxy_service.plain_http_addr");
 }
 
 static struct error *refuse_what_is_missing(const struct flags *given)

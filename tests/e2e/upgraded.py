@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client that reaches the proxy as behind a load balancer: it upgrades an HTTPS connection, in frames that are made here."""
+import contextlib
+import os
+import socket
+import threading
+
+from join_client import split, tls_connect
+
+FORMS = ("websocket", "alpn", "alpn-ping")
+PATH = "/webapi/connectionupgrade"
+BINARY, CLOSE, PING, PONG = 2, 8, 9, 10
+WEBSOCKET_FIELDS = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+WEBSOCKET_ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3
+
+
+def websocket_frame(opcode, payload=b"", mask=True, first=0x80):
+    """A frame of a client; `first` has the bits beside the opcode."""
+    size = len(payload)
+    length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
+    head = bytes([first | opcode, (0x80 if mask else 0) | length[0]]) + length[1:]
+    if not mask:
+        return head + payload
+    key = os.urandom(4)
+    pad = (key * (size // 4 + 1))[:size]
+    return head + key + (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(size, "big")
+
+
+class Upgraded:
+    """One upgraded connection: sendall() and recv() of the bytes inside, or frames; .answer is the head of the answer."""
+
+    def __init__(self, address, form="websocket", source="127.0.0.1", plain=False):
+        self.form, self.received, self.close_code = form, b"", None
+        self.socket = (socket.create_connection(split(address), timeout=10, source_address=(source, 0)) if plain
+                       else tls_connect(address, source, "proxy.example.com", ["http/1.1"]))
+        fields = f"{WEBSOCKET_FIELDS}Sec-WebSocket-Protocol: alpn-ping\r\n" if form == "websocket" else ""
+        self.socket.sendall(f"GET {PATH} HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: {form}\r\n{fields}\r\n".encode())
+        while b"\r\n\r\n" not in self.received:
+            self.fill()
+        self.answer, _, self.received = self.received.partition(b"\r\n\r\n")
+        assert self.answer.startswith(b"HTTP/1.1 101 "), self.answer
+        assert form != "websocket" or WEBSOCKET_ACCEPT in self.answer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def fill(self):
+        more = self.socket.recv(65536)
+        if not more:
+            raise EOFError
+        self.received += more
+
+    def take(self, size):
+        while len(self.received) < size:
+            self.fill()
+        taken, self.received = self.received[:size], self.received[size:]
+        return taken
+
+    def frame(self):
+        """The next frame of the proxy: opcode and payload; (None, payload) without WebSocket."""
+        if self.form == "alpn":
+            return None, self.take(max(1, len(self.received)))
+        if self.form == "alpn-ping":
+            return None, self.take(int.from_bytes(self.take(4), "big"))
+        first, size = self.take(2)
+        assert first & 0x70 == 0 and size & 0x80 == 0, "a server sets no reserved bits and no mask"
+        if size > 125:
+            size = int.from_bytes(self.take(2 if size == 126 else 8), "big")
+        return first & 0x0F, self.take(size)
+
+    def recv(self):
+        """The next bytes from inside; b"" at the end."""
+        while True:
+            try:
+                opcode, payload = self.frame()
+            except (EOFError, OSError):
+                return b""
+            if opcode == PING:
+                self.socket.sendall(websocket_frame(PONG, payload))
+            elif opcode == CLOSE:
+                self.close_code = int.from_bytes(payload[:2], "big") or 1005
+                return b""
+            elif payload and opcode in (None, BINARY):
+                return payload
+
+    def sendall(self, data):
+        if self.form == "websocket":
+            data = websocket_frame(BINARY, data)
+        elif self.form == "alpn-ping":
+            data = len(data).to_bytes(4, "big") + data
+        self.socket.sendall(data)
+
+    def end(self):
+        """Ends the sending direction."""
+        with contextlib.suppress(OSError):
+            if self.form == "websocket":
+                self.socket.sendall(websocket_frame(CLOSE, (1000).to_bytes(2, "big")))
+            self.socket.shutdown(socket.SHUT_WR)
+
+
+class Upgrader:
+    """A TCP port whose connections reach the proxy through upgraded ones, for clients that know only addresses."""
+
+    def __init__(self, target, form="websocket", source="127.0.0.1", plain=False):
+        self.target, self.how = target, {"form": form, "source": source, "plain": plain}
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self.listener.accept()[0]
+                threading.Thread(target=self.serve, args=(near,), daemon=True).start()
+
+    def serve(self, near):
+        with near, Upgraded(self.target, **self.how) as far:
+            far.socket.settimeout(None)
+            back = threading.Thread(target=self.return_bytes, args=(far, near), daemon=True)
+            back.start()
+            with contextlib.suppress(OSError):
+                while data := near.recv(65536):
+                    far.sendall(data)
+            far.end()
+            back.join()
+
+    @staticmethod
+    def return_bytes(far, near):
+        with contextlib.suppress(OSError):
+            while data := far.recv():
+                near.sendall(data)
+        with contextlib.suppress(OSError):
+            near.shutdown(socket.SHUT_RDWR)
