@@ -19,16 +19,20 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "loop/loop.h"
 #include "pki/key.h"
 
-enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD, HEADER_MAX = 10, MASK_SIZE = 4, CONTROL_MAX = 125 };
+enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD, HEADER_MAX = 10, MASK_SIZE = 4, STATUS_SIZE = 2, CONTROL_MAX = 125 };
 
 /* The position in the frames of the peer, followed in parallel to libwslay (see malformed_at()). */
 struct position {
         uint8_t header[HEADER_MAX]; /* the bytes of the current header before its mask */
         size_t header_len;
         uint64_t left; /* bytes of the current mask and payload */
+        uint8_t close[MASK_SIZE + CONTROL_MAX]; /* mask and payload of a close frame */
+        size_t close_len;
+        bool is_close, is_masked;
 };
 
 struct websocket {
@@ -212,27 +216,54 @@ static bool take_header_byte(struct position *p, uint8_t byte)
         uint64_t length = size == 0 ? short_length : extended_length(p->header, size);
         if ((size == 2 && length < 126) || (size == 8 && (length <= UINT16_MAX || length >> 63 != 0)))
                 return false;
-        p->left = length + ((p->header[1] & 0x80) != 0 ? MASK_SIZE : 0);
+        p->is_masked = (p->header[1] & 0x80) != 0;
+        p->is_close = opcode == WSLAY_CONNECTION_CLOSE;
+        p->left = length + (p->is_masked ? MASK_SIZE : 0);
         p->header_len = 0;
+        p->close_len = 0;
         return true;
 }
 
-/*
- * The number of bytes before a malformed header, bytes.len if there is none. libwslay detects these headers too, but answers them
- * by a close frame without a status, so that it must not get them.
- */
-static size_t malformed_at(struct position *p, struct str bytes)
+/* Takes bytes of a mask and payload; false: it was a close frame whose reason is not UTF-8 (section 5.5.1). */
+static bool take_payload(struct position *p, struct str bytes)
 {
-        for (size_t at = 0; at < bytes.len;) {
-                if (p->left > 0) {
-                        size_t n = p->left < bytes.len - at ? (size_t)p->left : bytes.len - at;
+        char reason[CONTROL_MAX];
+        size_t mask = p->is_masked ? MASK_SIZE : 0, begin = mask + STATUS_SIZE;
 
-                        p->left -= n;
-                        at += n;
-                } else if (!take_header_byte(p, (uint8_t)bytes.ptr[at])) {
-                        return at;
+        p->left -= bytes.len;
+        if (!p->is_close)
+                return true;
+        memcpy(p->close + p->close_len, bytes.ptr, bytes.len);
+        p->close_len += bytes.len;
+        if (p->left > 0 || p->close_len <= begin)
+                return true;
+        for (size_t i = begin; i < p->close_len; i++)
+                reason[i - begin] = (char)(p->close[i] ^ (p->is_masked ? p->close[(i - mask) % MASK_SIZE] : 0));
+        return text_is_utf8((struct str){ reason, p->close_len - begin });
+}
+
+/*
+ * The number of bytes before the first that libwslay must not get, bytes.len if there is none; *ret_status is the status with which
+ * the peer is refused. libwslay answers a malformed header by a close frame without a status, and does not check the reason of
+ * a close frame that arrives in pieces.
+ */
+static size_t malformed_at(struct position *p, struct str bytes, uint16_t *ret_status)
+{
+        size_t n;
+
+        for (size_t at = 0; at < bytes.len; at += n) {
+                struct str rest = str_slice(bytes, at, bytes.len);
+
+                if (p->left == 0) {
+                        n = 1;
+                        *ret_status = WSLAY_CODE_PROTOCOL_ERROR;
+                        if (!take_header_byte(p, (uint8_t)rest.ptr[0]))
+                                return at;
                 } else {
-                        at++;
+                        n = p->left < rest.len ? (size_t)p->left : rest.len;
+                        *ret_status = WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA;
+                        if (!take_payload(p, str_slice(rest, 0, n)))
+                                return at + n - 1;
                 }
         }
         return bytes.len;
@@ -292,14 +323,15 @@ static void on_lower_read(void *ctx, struct str bytes)
 
         w->refs++;
         w->has_read = true;
-        size_t well_formed = malformed_at(&w->position, bytes);
+        uint16_t status = 0;
+        size_t well_formed = malformed_at(&w->position, bytes, &status);
         w->in = str_slice(bytes, 0, well_formed);
         w->payload = buffer;
         w->payload_len = 0;
         if (wslay_event_recv(w->wslay) != 0)
                 refuse(w, WSLAY_CODE_INTERNAL_SERVER_ERROR);
         else if (well_formed < bytes.len && wslay_event_get_read_enabled(w->wslay))
-                refuse(w, WSLAY_CODE_PROTOCOL_ERROR);
+                refuse(w, status);
         w->in = (struct str){ 0 };
         size_t before = stream_pending(w->lower);
         send_frames(w);

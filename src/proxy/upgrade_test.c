@@ -162,7 +162,7 @@ static void delivers_the_bytes_of_each_form(void **state)
         }
 }
 
-static void delivers_what_a_client_sends_ahead_up_to_a_limit(void **state)
+static void delivers_bytes_sent_ahead_up_to_a_limit(void **state)
 {
         (void)state;
         for (size_t more = 0; more < 2; more++) {
@@ -188,7 +188,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(answers_each_request_as_the_table_says),
                 cmocka_unit_test(delivers_the_bytes_of_each_form),
-                cmocka_unit_test(delivers_what_a_client_sends_ahead_up_to_a_limit),
+                cmocka_unit_test(delivers_bytes_sent_ahead_up_to_a_limit),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,7 +102,7 @@ def test_noise_inside_ends_the_upgraded_connection(shared, form):
         assert upgraded.close_code == (1000 if form == "websocket" else None)
 
 
-def test_pings_whose_answers_are_not_read_are_cut_off(shared):
+def test_pings_with_unread_answers_are_cut_off(shared):
     pings = websocket_frame(PING, bytes(125)) * 500
     with Upgraded(shared.proxy_addr) as upgraded, pytest.raises(OSError):
         while True:

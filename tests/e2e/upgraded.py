@@ -2,7 +2,9 @@
 """A client that reaches the proxy as behind a load balancer: it upgrades an HTTPS connection, in frames that are made here."""
 import contextlib
 import os
+import select
 import socket
+import ssl
 import threading
 
 from join_client import split, tls_connect
@@ -53,38 +55,51 @@ class Upgraded:
             raise EOFError
         self.received += more
 
-    def take(self, size):
-        while len(self.received) < size:
-            self.fill()
-        taken, self.received = self.received[:size], self.received[size:]
-        return taken
-
-    def frame(self):
-        """The next frame of the proxy: opcode and payload; (None, payload) without WebSocket."""
+    def frame_size(self):
+        """(bytes before the payload, bytes of the payload) of the next frame; None: its header is incomplete."""
         if self.form == "alpn":
-            return None, self.take(max(1, len(self.received)))
+            return (0, len(self.received)) if self.received else None
         if self.form == "alpn-ping":
-            return None, self.take(int.from_bytes(self.take(4), "big"))
-        first, size = self.take(2)
+            return (4, int.from_bytes(self.received[:4], "big")) if len(self.received) >= 4 else None
+        if len(self.received) < 2:
+            return None
+        first, size = self.received[:2]
         assert first & 0x70 == 0 and size & 0x80 == 0, "a server sets no reserved bits and no mask"
-        if size > 125:
-            size = int.from_bytes(self.take(2 if size == 126 else 8), "big")
-        return first & 0x0F, self.take(size)
+        more = {126: 2, 127: 8}.get(size, 0)
+        if len(self.received) < 2 + more:
+            return None
+        return 2 + more, int.from_bytes(self.received[2:2 + more], "big") if more else size
 
-    def recv(self):
-        """The next bytes from inside; b"" at the end."""
-        while True:
-            try:
-                opcode, payload = self.frame()
-            except (EOFError, OSError):
-                return b""
+    def take_frame(self):
+        """The next frame if all of it was received, otherwise None: opcode (None without WebSocket) and payload."""
+        size = self.frame_size()
+        if size is None or len(self.received) < sum(size):
+            return None
+        opcode = self.received[0] & 0x0F if self.form == "websocket" else None
+        payload, self.received = self.received[size[0]:sum(size)], self.received[sum(size):]
+        return opcode, payload
+
+    def take_payloads(self):
+        """The payloads received so far; answers pings. EOFError after a close frame."""
+        while frame := self.take_frame():
+            opcode, payload = frame
             if opcode == PING:
                 self.socket.sendall(websocket_frame(PONG, payload))
             elif opcode == CLOSE:
                 self.close_code = int.from_bytes(payload[:2], "big") or 1005
-                return b""
+                raise EOFError
             elif payload and opcode in (None, BINARY):
-                return payload
+                yield payload
+
+    def recv(self):
+        """The next bytes from inside; b"" at the end."""
+        try:
+            while True:
+                for payload in self.take_payloads():
+                    return payload
+                self.fill()
+        except (EOFError, OSError):
+            return b""
 
     def sendall(self, data):
         if self.form == "websocket":
@@ -125,20 +140,25 @@ class Upgrader:
                 threading.Thread(target=self.serve, args=(near,), daemon=True).start()
 
     def serve(self, near):
-        with near, Upgraded(self.target, **self.how) as far:
-            far.socket.settimeout(None)
-            back = threading.Thread(target=self.return_bytes, args=(far, near), daemon=True)
-            back.start()
-            with contextlib.suppress(OSError):
-                while data := near.recv(65536):
-                    far.sendall(data)
-            far.end()
-            back.join()
-
-    @staticmethod
-    def return_bytes(far, near):
-        with contextlib.suppress(OSError):
-            while data := far.recv():
-                near.sendall(data)
-        with contextlib.suppress(OSError):
-            near.shutdown(socket.SHUT_RDWR)
+        """One thread for both directions: an ssl.SSLSocket is not for two."""
+        with near, Upgraded(self.target, **self.how) as far, contextlib.suppress(EOFError, OSError):
+            far.socket.settimeout(0)
+            is_open, poll = True, select.poll()
+            for one in (near, far.socket):
+                poll.register(one, select.POLLIN)
+            while is_open:
+                if near.fileno() in dict(poll.poll()):
+                    data = near.recv(65536)
+                    far.socket.settimeout(None)
+                    far.sendall(data) if data else far.end()
+                    far.socket.settimeout(0)
+                    is_open = data != b""
+                try:
+                    while True:
+                        far.fill()
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    pass
+                except (EOFError, OSError):
+                    is_open = False
+                for payload in far.take_payloads():
+                    near.sendall(payload)
