@@ -329,7 +329,7 @@ static int set_up(void **state)
         make_context(s, SSH_DIAL_ALPN, buf_str(&s->users.ca.cert), &s->proxy.tls_users);
         open_auth(s);
         assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
-        s->proxy.listener = proxy_listener_open(&s->proxy, fd);
+        s->proxy.listener = proxy_listener_open(&s->proxy, fd, -1);
         return 0;
 }
 
