@@ -245,7 +245,7 @@ static inline UNUSED void turn(struct agent *s, int ms)
 
 #define await(s, condition)                                                                        \
         do {                                                                                       \
-                struct instant end = instant_add(clock_now(clock_system()), SECONDS(20));          \
+                struct instant end = instant_add(clock_now(clock_system()), MINUTES(1));          \
                                                                                                    \
                 while (!(condition)) {                                                             \
                         if (clock_now(clock_system()).ns > end.ns)                                 \

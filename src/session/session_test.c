@@ -356,7 +356,7 @@ static void pump(struct testbed *w)
 
 #define await(w, condition)                                                                        \
         do {                                                                                       \
-                struct instant end = instant_add(clock_now(clock_system()), SECONDS(20));          \
+                struct instant end = instant_add(clock_now(clock_system()), MINUTES(1));          \
                                                                                                    \
                 while (!(condition)) {                                                             \
                         if (clock_now(clock_system()).ns > end.ns)                                 \

@@ -488,7 +488,7 @@ static inline UNUSED const char *reported(struct ssh_service *s)
 
 static inline UNUSED void await_words(struct ssh_service *s)
 {
-        struct instant end = instant_add(clock_now(clock_system()), SECONDS(10));
+        struct instant end = instant_add(clock_now(clock_system()), MINUTES(1));
 
         while (received(s)[0] == '\0' && clock_now(clock_system()).ns < end.ns)
                 turn(s, 1);

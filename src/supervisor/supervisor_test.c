@@ -18,7 +18,7 @@
 #include "resource/config_file.h"
 #include "supervisor/stand_in.h"
 
-enum { TIMEOUT_SECONDS = 20 }; /* limit for an event that never comes; no test uses a shorter one */
+enum { TIMEOUT_SECONDS = 60 }; /* limit for an event that never comes; no test uses a shorter one */
 
 /* ---- a supervisor under test --------------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users, nodes and unauthenticated peers that try forbidden actions."""
+import contextlib
 import pathlib
 import re
 import socket
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness import wait_until
+from harness import TIMEOUT, wait_until
 from users import User, invite_url
 
 NODE = "web-1.example.test"  # as plain ssh calls it
@@ -55,8 +56,13 @@ def test_an_imitated_sftp_server_is_audited_as_a_command(access, invite, account
 
 def words_of(program):
     """The command lines of the processes that run this subcommand of teleport."""
-    lines = [line.read_bytes().decode(errors="replace") for line in pathlib.Path("/proc").glob("[0-9]*/cmdline") if line.exists()]
-    return [line.split("\0") for line in lines if f"\0{program}\0" in line]
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # a process that has ended meanwhile
+            line = path.read_bytes().decode(errors="replace")
+            if f"\0{program}\0" in line:
+                found.append(line.split("\0"))
+    return found
 
 
 @pytest.mark.parametrize("program", ["ssh-session", "ssh-authorize"])
@@ -89,7 +95,7 @@ def test_a_connection_that_only_forwards_is_ended_by_a_lock(access, alice):
     quiet = subprocess.Popen(["ssh", "-F", config, "-N", "-R", "0:127.0.0.1:1", f"root@{NODE}"], env=alice.env, stderr=subprocess.DEVNULL)
     wait_until(lambda: access.events("port"), "the forward is there")
     access.tctl("lock", "--login=root")
-    assert quiet.wait(10) != 0
+    assert quiet.wait(TIMEOUT) != 0
     end = wait_until(lambda: access.events("client.disconnect"), "why it ended is audited")[0]
     assert end["reason"] == "login root is locked"
 
@@ -106,7 +112,7 @@ def at_the_listener(access, protocol, certificate, key, request=b""):
     host, port = access.proxy_addr.rsplit(":", 1)
     said = b""
     try:
-        with context.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="teleport.cluster.local") as s:
+        with context.wrap_socket(socket.create_connection((host, int(port)), timeout=TIMEOUT), server_hostname="teleport.cluster.local") as s:
             s.sendall(request)
             while b"\n" not in said.split(b"\r\n\r\n", 1)[-1]:
                 data = s.recv(4096)

@@ -65,7 +65,8 @@ class Booted:
             raise
 
     def log(self):
-        return (self.machine.root / LOG[1:]).read_text()
+        path = self.machine.root / LOG[1:]
+        return path.read_text() if path.exists() else ""
 
     def wait_reachable(self, times):
         try:

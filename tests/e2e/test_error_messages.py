@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from conftest import PROJECT
-from harness import clean_env, program
+from harness import TIMEOUT, clean_env, program
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(build, tmp_path):
     def run_one(line, user=None, **env):
         name, *args = line.split()
         command = [program(build, name), *args]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL, user=user,
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, stdin=subprocess.DEVNULL, user=user,
                               env=clean_env(HOME=tmp_path, TELEPORT_HOME=tmp_path / "tsh", **env))
         assert done.returncode == 1 and done.stdout == "", done
         return done.stderr
@@ -87,10 +87,10 @@ def test_a_read_only_disk_is_not_reported_as_missing_rights(programs, tmp_path, 
     place.mkdir()
     inside = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", f"mount -t tmpfs -o {options},mode=0700 tmpfs {place} && exec \"$@\"", "sh"]
     start = [*inside, program(programs, "teleport"), "start", "-c", config(tmp_path, place / "data")]
-    said = subprocess.run(start, capture_output=True, text=True, timeout=30, check=False).stderr
+    said = subprocess.run(start, capture_output=True, text=True, timeout=TIMEOUT, check=False).stderr
     assert f"ERROR: data directory: cannot make the directory {place}/data: {why}\nhint:  {hint}" in said
     write = [*inside, program(programs, "teleport"), "configure", "-o", f"file://{place}/teleport.yaml"]
-    said = subprocess.run(write, capture_output=True, text=True, timeout=30, check=False).stderr
+    said = subprocess.run(write, capture_output=True, text=True, timeout=TIMEOUT, check=False).stderr
     assert f"{why}\nhint:  {hint}" in said and "sudo" not in said
 
 
@@ -105,11 +105,11 @@ def test_a_user_without_root_gets_a_hint(run, programs, account, monkeypatch):
     os.chmod(where, 0o755)
     monkeypatch.chdir("/")
     command = ["runuser", "-u", account.pw_name, "--", program(programs, "teleport"), "start", "-c", path]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stderr
+    said = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False).stderr
     assert ("ERROR: data directory: cannot make the directory /var/lib/ct-words: Permission denied\n"
             "hint:  start teleport as root, or set teleport.data_dir to a directory that this user may write\n") in said
     os.chmod(path, 0o600)
-    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stderr
+    said = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False).stderr
     assert said.startswith(f"ERROR: cannot open {path}: Permission denied\nhint:  run this as root, or let this user read the file\n\n")
 
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 import yaml
 
-from harness import iam_token, program
+from harness import TIMEOUT, iam_token, program
 
 CONFIGURE = '''\
 #
@@ -170,7 +170,7 @@ version: v2
 
 
 def configure_test(build, path):
-    done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     return done.returncode, done.stderr
 
 

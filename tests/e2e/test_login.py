@@ -71,8 +71,9 @@ def test_the_link_names_a_proxy_of_another_machine(make_cluster, aws):
         "proxy_service": {"enabled": "yes", "web_listen_addr": "127.0.0.1:0", "public_addr": "teleport.example.test:443"}, "ssh_service": {"enabled": "no"}})
     proxy.start()
     proxy.wait_joined()
-    out = cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out
-    assert "https://teleport.example.test:443/web/invite/" in out
+    cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root")
+    named = lambda: "https://teleport.example.test:443/web/" in cluster.tctl("users", "reset", "bob").out
+    wait_until(named, "the link has the address that the proxy has announced")
 
 
 def test_the_page_needs_no_script_and_allows_none(cluster):
@@ -133,12 +134,12 @@ def test_the_invite_page_in_a_browser(cluster, tmp_path):
     url = on_proxy(cluster, invite_url(cluster.tctl("users", "add", "bob", "--roles=access", "--logins=root").out))
     done = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
                            f"--user-data-dir={tmp_path}/chromium", "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", url],
-                          capture_output=True, text=True, timeout=120, env={**os.environ, "HOME": str(tmp_path)})
+                          capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, "HOME": str(tmp_path)})
     assert "<form" in done.stdout and "<svg" in done.stdout and 'type="password"' in done.stdout, done.stderr[-2000:]
     assert "Content Security Policy" not in done.stderr
     shot = tmp_path / "page.png"
     subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
-                    f"--user-data-dir={tmp_path}/chromium2", f"--screenshot={shot}", "--window-size=800,1000", url], capture_output=True, timeout=120,
+                    f"--user-data-dir={tmp_path}/chromium2", f"--screenshot={shot}", "--window-size=800,1000", url], capture_output=True, timeout=TIMEOUT,
                    env={**os.environ, "HOME": str(tmp_path)}, check=True)
     assert shot.stat().st_size > 5000
 

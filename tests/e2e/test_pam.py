@@ -10,7 +10,7 @@ import tempfile
 import pexpect
 import pytest
 
-from harness import iam_token
+from harness import TIMEOUT, iam_token
 from test_recorder_attacked import without_counters
 from test_recording import play, the_recording
 
@@ -30,7 +30,7 @@ def by_sshd():
     def run(account):
         return until_the_end(pexpect.spawn("ssh", ["-F", "none", "-i", f"{keys}/user", "-o", f"ProxyCommand={server}", "-o", "StrictHostKeyChecking=no",
                                                    "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", f"{account.pw_name}@node"],
-                                           env={"PATH": os.environ["PATH"], "TERM": "xterm"}, timeout=30))
+                                           env={"PATH": os.environ["PATH"], "TERM": "xterm"}, timeout=TIMEOUT))
 
     yield run
     shutil.rmtree(keys)

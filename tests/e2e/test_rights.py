@@ -5,11 +5,13 @@ import hashlib
 import re
 import socket
 import ssl
+import subprocess
+import time
 
 import grpc
 import pytest
 
-from harness import ACCOUNT, Cluster, iam_token, wait_until
+from harness import ACCOUNT, TIMEOUT, Cluster, iam_token, program, wait_until
 from join_client import (Identity, Keys, Peer, audited, client_init, host_params, join, join_legacy, legacy_request, messages, prove,
                          solution, token_init)
 
@@ -80,10 +82,12 @@ def test_reserved_labels_are_not_the_agents_to_set(shared, aws):
         stream = presence(host, "labelled", labels={"env": "prod", **dict.fromkeys(reserved, "cloud")},
                           commands=[{"name": name, "result": "cloud"} for name in ("os", *reserved)])
         node = wait_until(lambda: shared.node("labelled"), "it is listed")
+        labels = lambda: {name: label["result"] for node in shared.nodes() if node["spec"]["hostname"] == "labelled"
+                          for name, label in node["spec"].get("cmd_labels", {}).items()}
         assert node["metadata"]["labels"] == {"env": "prod"}
         assert {name: label["result"] for name, label in node["spec"]["cmd_labels"].items()} == {"os": "cloud"}
         stream.send(api.PresenceUp(labels=api.PresenceUp.Labels(commands=[{"name": name, "result": "later"} for name in (*reserved, "os")])))
-        wait_until(lambda: {n: c["result"] for n, c in shared.node("labelled")["spec"]["cmd_labels"].items()} == {"os": "later"}, "the label is new")
+        wait_until(lambda: labels() == {"os": "later"}, "the label is new")
         stream.half_close()
 
 
@@ -161,12 +165,14 @@ def test_a_certificate_of_the_second_of_a_removal_is_worthless(shared, aws):
     """Certificates count seconds; one that was issued in the very second in which another took the ID is known by its serial."""
     shared.create(iam_token("same-second"))
     first, second = (aws.identity(arn("same-second", f"i-0{digit * 16}")) for digit in "12")
-    met = 0
-    with Peer(shared) as peer:
+    met, api = 0, messages().api
+    with Peer(shared) as peer, grpc.insecure_channel(f"unix:{shared.data_dir}/auth.sock") as admin:
+        remove = admin.unary_unary("/cteleport.v1.AdminService/DeleteNode", api.NameRequest.SerializeToString, bytes)  # tctl takes longer
         for number in range(40):
             host_id = f"3f2c0a52-7d3c-4c5e-9b0e-{number:012x}"
+            wait_until(lambda: time.time() % 1 < 0.2, "the beginning of a second")
             before = join_legacy(peer, first, "same-second", host_id=host_id, token="same-second", role="Instance")
-            shared.tctl("rm", f"node/{host_id}")
+            remove(api.NameRequest(name=host_id), timeout=TIMEOUT)
             after = join_legacy(peer, second, "same-second", host_id=host_id, token="same-second", role="Instance")
             with Peer(shared, identity=before) as host:
                 assert certify(host, "Instance", "same-second") == Code.UNAUTHENTICATED
@@ -361,13 +367,14 @@ def test_a_renewal_follows_the_rules_of_the_token(shared, aws, change):
 def test_a_renewal_outlives_the_end_of_the_token(shared, aws, method, left):
     """A short-lived invitation lets hosts join, and its expiry takes no rights from joined hosts; rights removed before stay removed."""
     name = f"ended-{method}-and-long-enough-{len(left)}"
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
-    expires = end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    shared.create(iam_token(name, roles=BOTH, expires=expires) if method == "iam" else secret_token(name, BOTH, expires=expires))
+
+    def make(roles, **expires):
+        return iam_token(name, roles=roles, **expires) if method == "iam" else secret_token(name, roles, **expires)
+
+    shared.create(make(BOTH))
     with Peer(shared) as peer:
         _, identity = join(peer, aws.identity(arn()), name=name, token=name) if method == "iam" else join_by_secret(peer, name, name)
-        if left != BOTH:
-            shared.create(iam_token(name, roles=left, expires=expires))
+        shared.create_ending(lambda expires: make(left, expires=expires))
         wait_until(lambda: name not in str(shared.json("tokens", "ls", "--with-secrets")), "the token has ended")
         assert peer.join().begin(token=name, method=method).refusal().code() == NO_MORE
     renewed(shared, identity, name, (left, True, left == BOTH))
@@ -478,9 +485,9 @@ def test_a_locked_host_is_shut_out(shared, aws, lock):
             ends(stream)
             ends(report)
             assert others.call.is_active()
+            listed = {i["metadata"]["name"]: i["spec"]["state"] for i in shared.json("inventory", "ls")}
+            assert listed[host.host_id] == "locked" and listed[other.host_id] != "locked"
             others.half_close()
-        listed = {i["metadata"]["name"]: i["spec"]["state"] for i in shared.json("inventory", "ls")}
-        assert listed[host.host_id] == "locked" and listed[other.host_id] != "locked"
         host.is_shut_out()
         other.is_let_in()
         shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
@@ -559,9 +566,8 @@ def test_a_lock_of_a_host_ends_by_itself(shared, aws):
         host = Locked(shared, aws, peer, "locked-for-a-while", NODE)
         name = shared.tctl("lock", f"--server-id={host.host_id}", "--message=gone bad").out.split('"')[1]
         host.is_shut_out()
-        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
-        shared.create({"kind": "lock", "version": "v2", "metadata": {"name": name},
-                       "spec": {"target": {"server_id": host.host_id}, "expires": end.isoformat().replace("+00:00", "Z")}})
+        shared.create_ending(lambda expires: {"kind": "lock", "version": "v2", "metadata": {"name": name},
+                                              "spec": {"target": {"server_id": host.host_id}, "expires": expires}})
         with Peer(shared, identity=host.identity) as live:
             wait_until(lambda: certify(live, "Instance", host.name) != NO_MORE, "the lock has ended")
         host.is_let_in()
@@ -569,12 +575,13 @@ def test_a_lock_of_a_host_ends_by_itself(shared, aws):
 
 def test_a_lock_during_the_sts_request_stops_the_join(shared, aws):
     shared.create(iam_token("meanwhile"))
-    aws.sts_mode("slow", seconds=2)
+    aws.sts_mode("held")
     with Peer(shared) as peer:
         stream = peer.join()
         stream.send(solution(prove(aws.identity(arn("meanwhile")), stream.challenge(host_params("meanwhile"), token="meanwhile"))))
         wait_until(lambda: aws.requests(), "STS is asked")
         said = shared.tctl("lock", "--node=meanwhile").out
+        aws.sts_mode("ok")
         refusal = stream.refusal()
         assert refusal.code() == NO_MORE and audited(shared, refusal)["check"] == "lock"
     shared.tctl("rm", f"lock/{said.split(chr(34))[1]}")
@@ -643,7 +650,7 @@ def raw_tunnel(cluster, identity, directory):
     context.set_alpn_protocols(["cteleport-reversetunnel"])
     context.load_cert_chain(chain)
     host, port = cluster.proxy_addr.rsplit(":", 1)
-    return context.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="teleport.cluster.local")
+    return context.wrap_socket(socket.create_connection((host, int(port)), timeout=TIMEOUT), server_hostname="teleport.cluster.local")
 
 
 def test_connections_end_with_the_certificate_that_opened_them(brief, aws, tmp_path):
@@ -682,16 +689,21 @@ def test_an_agent_outlives_its_certificates_without_a_gap(brief, aws):
         host.stop()
 
 
-def test_a_session_outlives_the_certificates_it_began_under(make_cluster, aws, programs, invite):
+def test_a_session_outlives_the_certificates_it_began_under(make_cluster, aws, programs, invite, tmp_path):
     """Tunnels and report streams are opened again during it, and the session continues and is reported."""
-    cluster = make_cluster(build=programs, auth={"host_cert_ttl": "6s"})
+    cluster = make_cluster(build=programs, auth={"host_cert_ttl": "10s"})
     cluster.create(iam_token())
     host = cluster.join("web-1", env=aws.identity())
     host.wait_reachable()
     bob = invite(cluster, "bob", "access", "root")
     bob.login()
-    done = bob.tsh("ssh", "root@web-1", "sleep 15; echo still here")
-    assert done.out == "still here\n"
-    assert host.process.text().count("Reverse tunnel renewed") >= 3
+    over = tmp_path / "over"
+    running = subprocess.Popen([program(programs, "tsh"), "ssh", "root@web-1", f"echo begun; until [ -e {over} ]; do sleep 0.1; done; echo still here"],
+                               stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=bob.env)
+    assert running.stdout.readline() == "begun\n"
+    renewed = host.process.text().count("Reverse tunnel renewed")
+    wait_until(lambda: host.process.text().count("Reverse tunnel renewed") >= renewed + 3, "the certificates of the beginning have ended")
+    over.touch()
+    assert running.communicate(timeout=TIMEOUT)[0] == "still here\n" and running.returncode == 0
     ended = wait_until(lambda: cluster.events("session.end"), "its end is audited")
     assert [e["user"] for e in ended] == ["bob"]

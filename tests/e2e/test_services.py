@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import Cluster, clean_env, iam_token, program, wait_until
+from harness import TIMEOUT, Cluster, clean_env, iam_token, program, wait_until
 
 ECHO_UID = 61170
 
@@ -36,7 +36,7 @@ def echo_host(echo_cluster, aws):
 
 
 def run(cluster, *args):
-    return subprocess.run([program(cluster.build, "teleport"), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=clean_env())
+    return subprocess.run([program(cluster.build, "teleport"), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, env=clean_env())
 
 
 def uid_of(pid):
@@ -46,11 +46,12 @@ def uid_of(pid):
 def test_a_service_of_one_row_joins_with_its_role(echo_cluster, echo_host):
     host_id = echo_host.process.wait_for(r"Echo Service has its identity.* host_id:(\S+)").group(1)
     echo_host.wait_joined()
+    echo_host.wait_signed()
     assert set(echo_host.process.children()) == {"instance", "echo"}
     assert "role:Echo" in echo_host.process.text()
     wait_until(lambda: echo_host.status()["state"] == "connected", "the status file is written")
     assert echo_host.status()["host_id"] == host_id
-    listed, = [i for i in echo_cluster.json("inventory", "ls") if i["metadata"]["name"] == host_id]
+    listed, = wait_until(lambda: [i for i in echo_cluster.json("inventory", "ls") if i["metadata"]["name"] == host_id], "it is listed")
     assert listed["spec"]["services"] == ["Echo"]
     assert echo_cluster.event("instance.join", host_id=host_id, success=True)
 
@@ -89,6 +90,6 @@ def test_roles_and_configure_know_the_service(echo_cluster, tmp_path):
 def test_a_program_without_the_row_refuses_the_service(build, tmp_path):
     config = tmp_path / "teleport.yaml"
     config.write_text("version: v3\nteleport: {proxy_server: a}\napp_service: {enabled: yes}\n")
-    refused = subprocess.run([program(build, "teleport"), "start", "-c", config], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    refused = subprocess.run([program(build, "teleport"), "start", "-c", config], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT,
                              env=clean_env())
     assert refused.returncode == 1 and "app_service is not part of this release" in refused.stderr

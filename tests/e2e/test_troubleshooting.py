@@ -4,7 +4,6 @@
 A block of the page behind `<!-- shown: NAME -->` is the output that shows(NAME, …) of a case here has recorded, with
 addresses, IDs and times replaced. CTELEPORT_WRITE_DOCS=1 writes the page's blocks instead of comparing.
 """
-import datetime
 import json
 import os
 import pathlib
@@ -49,7 +48,7 @@ def normalised(text, places):
             (r"\b[0-9a-f]{16}\b", "5f0c1d2e3a4b5c6d"),
             (r"ASIAEXAMPLE\d{9}", "ASIAEXAMPLE000000000"),
             (r"\b(\d+) ms ahead of", "0 ms ahead of"),
-            (r'(clock_skew_seconds": )-?[12]\b', r"\g<1>0"),  # of one clock, read twice
+            (r'(clock_skew_seconds": )-?\d+\b', r"\g<1>0"),  # of one clock, read twice
             (r'revision: "\d+"', 'revision: "15"'),
             (r"name: (0e8b2b7e-\S+)$", r'name: "\1"'),  # in quotes when it begins with a digit
             (r" [a-z_]+\.c:\d+$", "")):
@@ -93,7 +92,7 @@ def test_a_removed_machine_comes_back(access, shows):
 def test_a_cluster_of_teleport_is_named(cluster, aws, tmp_path, shows):
     with web_server(tmp_path, {"/webapi/ping": PING}) as (address, _):
         done = subprocess.run([program(cluster.build, "tsh"), "login", f"--proxy={address}", "--user=alice", "--insecure"], input="", capture_output=True, text=True,
-                              timeout=60, env=clean_env(HOME=tmp_path), check=False)
+                              timeout=TIMEOUT, env=clean_env(HOME=tmp_path), check=False)
     shows("teleport-login", done.stderr, (address, "127.0.0.1:3080"))
     ca = TheirCa()
     key = ca.make_key()
@@ -106,6 +105,7 @@ def test_a_cluster_of_teleport_is_named(cluster, aws, tmp_path, shows):
 def test_the_exit_code_of_teleport_status_shows_membership(cluster, aws, shows):
     host = cluster.host("web-1", env=aws.identity()).start()
     line(host.process, "Can not join")
+    wait_until(lambda: host.status()["last_error"], "the refusal is written")
     done = host.teleport("status", "--data-dir", host.data_dir, check=False)
     assert done.code == 1
     shows("status-not-joined", done.err)
@@ -113,7 +113,7 @@ def test_the_exit_code_of_teleport_status_shows_membership(cluster, aws, shows):
     host.wait_joined()
     wait_until(lambda: host.teleport("status", "--data-dir", host.data_dir, check=False).code == 0, "it can be reached")
     host.stop()
-    assert cluster.nodes() == []
+    wait_until(lambda: cluster.nodes() == [], "it is not listed")
     done = host.teleport("status", "--data-dir", host.data_dir, check=False)
     assert done.code == 1
     shows("status-stopped", done.out + done.err)
@@ -123,7 +123,7 @@ def test_the_state_of_the_cluster_is_missing(cluster, shows):
     cluster.stop_cluster()
     shutil.rmtree(cluster.data_dir / "backend")
     done = subprocess.run([program(cluster.build, "teleport"), "start", "-c", cluster.config_path], capture_output=True, text=True, env=cluster.env,
-                          timeout=60, stdin=subprocess.DEVNULL)
+                          timeout=TIMEOUT, stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     shows("state-missing", done.stderr[done.stderr.index("ERROR: "):])
 
@@ -365,7 +365,7 @@ def test_an_http_proxy_that_refuses_is_named(cluster, aws, shows):
 
 def test_no_tls_at_all_is_refused_at_start(cluster, shows):
     done = subprocess.run([program(cluster.build, "teleport"), "start", "--insecure-no-tls", "-c", cluster.config_path], capture_output=True,
-                          text=True, timeout=10)
+                          text=True, timeout=TIMEOUT)
     assert done.returncode != 0
     shows("insecure-no-tls", done.stderr)
 
@@ -378,8 +378,7 @@ def test_a_token_that_is_not_there_is_named(cluster, aws, shows):
 
 
 def test_an_expired_token_is_named_with_its_end(cluster, aws, shows):
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
-    cluster.create(iam_token(expires=end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")))
+    cluster.create_ending(iam_token, seconds=1)
     wait_until(lambda: cluster.json("tokens", "ls") == [], "the token has ended")
     host = cluster.host("web-1", env=aws.identity()).start()
     shows("token-expired", line(host.process, "Can not join"))
@@ -406,6 +405,7 @@ def test_a_refused_host_is_reported_with_its_identity(cluster, aws, shows):
     shows("no-rule-audit", json.dumps(event, indent=2))
     arn = event["attributes"]["arn"]
     shows("explain", cluster.tctl("tokens", "explain", "iam-token", f"--account={ACCOUNT}", f"--arn={arn}").out)
+    wait_until(lambda: host.status()["last_error"], "the refusal is written")
     shows("status", host.teleport("status", "--data-dir", host.data_dir, check=False).out)
 
 
@@ -473,7 +473,7 @@ def host_with_clock(cluster, aws, tmp_path):
 def test_a_clock_far_off_is_named_in_the_refusal(cluster, host_with_clock, shows):
     cluster.create(iam_token())
     host = host_with_clock(-1200)
-    shows("clock-refused", line(host.process, "Can not join"))
+    shows("clock-refused", re.sub(r"\b1[12]\d\d seconds", "1200 seconds", line(host.process, "Can not join")))
 
 
 def test_a_clock_that_is_off_is_measured_at_the_join(cluster, host_with_clock, shows):
@@ -482,7 +482,7 @@ def test_a_clock_that_is_off_is_measured_at_the_join(cluster, host_with_clock, s
     text = line(host.process, "The clock of this host is off")
     status = wait_until(lambda: next(iter(re.findall(r"^Notice.*clock.*$", host.teleport("status", "--data-dir", host.data_dir, check=False).out, re.M)), None),
                         "status tells of the clock")
-    shows("clock-off", re.sub(r"\b1(19|20|21)\b", "120", f"{text}\n{status}"))
+    shows("clock-off", re.sub(r"\b1[0-4]\d\b", "120", f"{text}\n{status}"))
 
 
 # ---- after the join -------------------------------------------------------------------------------------
@@ -537,12 +537,12 @@ def test_a_changed_dns_address_is_used_without_a_restart(cluster, aws, serving, 
     cluster.start()
     assert cluster.proxy_addr != before
     host.wait_joined()
-    assert len([e for e in cluster.events("instance.join") if e["success"]]) == 1
+    cluster.exactly(1, "instance.join", success=True)
 
 
 def test_a_host_needs_little_memory(cluster, aws):
     cluster.create(iam_token())
-    host = cluster.join("web-1", env=aws.identity())
+    host = cluster.join("web-1", env=aws.identity()).wait_signed()
     pids = [host.process.pid, *host.process.children().values()]
     peak = sum(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) for pid in pids)
     limit = 64 if "sanitizer build" not in host.process.text() else 1024
@@ -573,7 +573,7 @@ def test_a_login_with_the_wrong_password_or_code(access, invite, shows):
 
 def test_a_login_that_has_ended(access, invite, shows):
     access.create({"kind": "role", "version": "v7", "metadata": {"name": "brief"}, "spec": {
-        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"max_session_ttl": "2s"}}})
+        "allow": {"node_labels": {"*": "*"}, "logins": ["root"]}, "options": {"max_session_ttl": "5s"}}})
     user = invite(access, roles="brief")
     user.login()
     wait_until(lambda: user.tsh("ls", check=False).code, "the login has ended")
