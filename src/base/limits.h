@@ -147,6 +147,7 @@ enum {
         LIMIT_LABEL_KEY = 256, /* bytes: The key of a label has at most this length. */
         LIMIT_LABEL_PATTERN = 512, /* bytes: A value of node_labels has at most this length; it equals REGEX_PATTERN_MAX. */
         LIMIT_LOCK_MESSAGE = 1024, /* bytes: The message of a lock, which ended terminals show, has at most this length. */
+        LIMIT_WEB_CERT_NAMES = 100, /* names: A certificate of https_keypairs has at most this number of names. */
         LIMIT_LOCK_EARLIER_HOSTS = 16, /* identities: A lock by ID records at most this number of earlier identities of the host. */
         LIMIT_HTTP1_HEADER = 16 * KiB, /* bytes: Request line and headers of an HTTP/1.1 request have at most this size. */
         LIMIT_HTTP1_FORM = 8 * KiB, /* bytes: The body of a form has at most this size, enough for two passwords with all characters escaped. */

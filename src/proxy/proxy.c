@@ -16,7 +16,7 @@
 #include "rpc/link.h"
 #include "rpc/pb.h"
 
-enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
+enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB };
 
 /*
  * The ALPN protocols, preferred first. http/1.1 is before h2, as a client that offers both is a browser or curl,
@@ -38,7 +38,7 @@ struct sni {
 static void add_name(void *ctx, struct str name)
 {
         struct sni *s = ctx;
-        if (s->err != NULL || s->count++ >= SNI_NAMES_MAX)
+        if (s->err != NULL || s->count++ >= LIMIT_WEB_CERT_NAMES)
                 return;
         AUTO_MEM char *text = str_dup(name);
         s->err = tls_context_add(s->tls, text, s->identity);
@@ -107,7 +107,7 @@ static struct error *renew_tls(struct proxy *p)
         if (p->keypair_count == 0 && !has_identity)
                 return NULL;
         TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_NONE, .alpn = protocols }, &made));
-        for (size_t n = 0; n < p->keypair_count; n++)
+        for (size_t n = p->keypair_count; n-- > 0;) /* the last one added has a name, and that is the first one configured */
                 TRY(add_keypair(made, p->keypairs[n], n == 0));
         if (has_identity)
                 TRY(add_cluster_identity(made, &p->identity, p->keypair_count == 0));
