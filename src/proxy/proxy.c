@@ -11,6 +11,7 @@
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
 #include "proxy/listener.h"
+#include "proxy/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
 #include "rpc/link.h"
@@ -377,6 +378,7 @@ static struct error *set_up(struct proxy *p)
                 p->keypairs = boot->proxy->https_keypairs;
                 p->keypair_count = boot->proxy->n_https_keypairs;
         }
+        TRY(qr_load());
         TRY(renew_tls(p));
         TRY(sandbox_become_unprivileged(&p->service->row->user));
         TRY(sandbox_enter(p->service->row->sandbox, (struct sandbox_paths){ 0 }));
