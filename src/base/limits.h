@@ -45,6 +45,7 @@ enum {
         TIMEOUT_ACCEPT_PAUSE = 100, /* ms: A listener does not accept for this time after the process ran out of descriptors. */
         TIMEOUT_SSH_CONNECT = 20 * 1000, /* ms: A node must answer a dial within this time, which includes a request to auth and the start of sshd. */
         PACE_MEMORY_TRIM = 20 * 1000, /* ms: Memory that handshakes have freed is returned to the system at this interval. */
+        PACE_TRIM_AT_REST = 2 * 1000, /* ms: A process of an agent returns unused memory to the system this time after its last connection to the cluster was made. */
         TIMEOUT_RPC = 30 * 1000, /* ms: A unary call of our clients must be answered within this time. */
         TIMEOUT_MUX_IDLE = 300 * 1000, /* ms: tsh keeps a shared connection to a node open for this time after its last session. */
         TIMEOUT_MUX_ANSWER = 1000, /* ms: The ssh that holds a shared connection must answer within this time; otherwise tsh makes another connection. */

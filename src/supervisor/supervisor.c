@@ -39,6 +39,7 @@ void supervisor_on_ready(struct supervisor *s)
         }
         log_info("Teleport process successfully started", LOG_INT("pid", getpid()));
         notify_manager("READY=1");
+        loop_trim_later(&s->loop);
 }
 
 /* ---- certificates of the web port ------------------------------------------------------------------------- */
