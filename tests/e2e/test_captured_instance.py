@@ -15,6 +15,7 @@ from test_status import stays_one_user
 # Processes of a cluster and an agent that load a library.
 LIBRARIES = {
     "libcurl": {"sts"}, "libsqlite3": {"auth"}, "libargon2": {"auth"}, "libqrencode": {"proxy"}, "libz.so": {"signer", "sts"},  # libcurl uses it
+    "libnss_systemd": set(),  # a module of the account database
 }
 
 
@@ -40,6 +41,7 @@ def test_instance_holds_no_aws_credentials(shared, aws, tmp_path, where):
 def test_a_process_loads_only_libraries_that_it_needs(shared, aws):
     host = shared.join("plain-1", env=aws.identity()).wait_signed()
     running = {**shared.process.children(), **{f"agent's {name}": pid for name, pid in host.process.children().items()}}
+    running |= {"supervisor": shared.process.pid, "agent's supervisor": host.process.pid}
     assert {"auth", "proxy", "signer", "sts", "instance", "agent's instance", "agent's ssh"} <= set(running)
     maps = {name: pathlib.Path(f"/proc/{pid}/maps").read_text() for name, pid in running.items()}
     loaded = {library: {name for name, text in maps.items() if library in text} for library in LIBRARIES}
