@@ -32,7 +32,8 @@ struct store_options {
 };
 
 /*
- * Loads the libraries of this type of store: a process calls it before it enters a sandbox that forbids executable mappings. Errors as in store_open().
+ * Loads the libraries of this type of store: a process calls it before it enters a sandbox that forbids executable mappings.
+ * Errors as in store_open().
  */
 struct error *store_load(const char *type) MUST_USE;
 

@@ -276,7 +276,10 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
         }
 }
 
-/* The supervisor has looked up the user, so that no service loads the libraries of the account database. If that failed, the child reports the error. */
+/*
+ * The supervisor has looked up the user, so that no service loads the libraries of the account database. If that failed, the child
+ * reports the error.
+ */
 static void fill_user(boot_message *boot, const struct child *c)
 {
         uid_t uid;
