@@ -23,16 +23,21 @@
 #include "loop/loop.h"
 #include "pki/key.h"
 
-enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD, HEADER_MAX = 10, MASK_SIZE = 4, STATUS_SIZE = 2, CONTROL_MAX = 125 };
+enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD, HEADER_MAX = 10, MASK_SIZE = 4, STATUS_SIZE = 2, CONTROL_MAX = 125,
+       CLOSE_MAX = 2 + MASK_SIZE + CONTROL_MAX };
 
-/* The position in the frames of the peer, followed in parallel to libwslay (see malformed_at()). */
+/*
+ * The position in the frames of the peer, followed in parallel to libwslay. That answers a malformed header by a close frame without
+ * a status, and checks the reason of a close frame wrongly if it arrives in pieces; so it gets well-formed headers and whole
+ * close frames only.
+ */
 struct position {
         uint8_t header[HEADER_MAX]; /* the bytes of the current header before its mask */
         size_t header_len;
         uint64_t left; /* bytes of the current mask and payload */
-        uint8_t close[MASK_SIZE + CONTROL_MAX]; /* mask and payload of a close frame */
+        uint8_t close[CLOSE_MAX]; /* the close frame so far; nothing counts after it */
         size_t close_len;
-        bool is_close, is_masked;
+        bool is_close; /* the current frame is one */
 };
 
 struct websocket {
@@ -204,6 +209,8 @@ static uint64_t extended_length(const uint8_t *header, size_t size)
 static bool take_header_byte(struct position *p, uint8_t byte)
 {
         p->header[p->header_len++] = byte;
+        if (p->header_len == 1)
+                p->is_close = (byte & 0x0f) == WSLAY_CONNECTION_CLOSE;
         if (p->header_len < 2)
                 return true;
         uint8_t opcode = p->header[0] & 0x0f, short_length = p->header[1] & 0x7f;
@@ -216,57 +223,57 @@ static bool take_header_byte(struct position *p, uint8_t byte)
         uint64_t length = size == 0 ? short_length : extended_length(p->header, size);
         if ((size == 2 && length < 126) || (size == 8 && (length <= UINT16_MAX || length >> 63 != 0)))
                 return false;
-        p->is_masked = (p->header[1] & 0x80) != 0;
-        p->is_close = opcode == WSLAY_CONNECTION_CLOSE;
-        p->left = length + (p->is_masked ? MASK_SIZE : 0);
+        p->left = length + ((p->header[1] & 0x80) != 0 ? MASK_SIZE : 0);
         p->header_len = 0;
-        p->close_len = 0;
         return true;
 }
 
-/* Takes bytes of a mask and payload; false: it was a close frame whose reason is not UTF-8 (section 5.5.1). */
-static bool take_payload(struct position *p, struct str bytes)
+static bool has_close(const struct position *p)
+{
+        return p->is_close && p->header_len == 0 && p->left == 0;
+}
+
+/* Whether the reason of the close frame is UTF-8 (section 5.5.1). */
+static bool is_reason_valid(const struct position *p)
 {
         char reason[CONTROL_MAX];
-        size_t mask = p->is_masked ? MASK_SIZE : 0, begin = mask + STATUS_SIZE;
+        size_t mask = (p->close[1] & 0x80) != 0 ? MASK_SIZE : 0, begin = 2 + mask + STATUS_SIZE;
 
-        p->left -= bytes.len;
-        if (!p->is_close)
-                return true;
-        memcpy(p->close + p->close_len, bytes.ptr, bytes.len);
-        p->close_len += bytes.len;
-        if (p->left > 0 || p->close_len <= begin)
-                return true;
         for (size_t i = begin; i < p->close_len; i++)
-                reason[i - begin] = (char)(p->close[i] ^ (p->is_masked ? p->close[(i - mask) % MASK_SIZE] : 0));
-        return text_is_utf8((struct str){ reason, p->close_len - begin });
+                reason[i - begin] = (char)(p->close[i] ^ (mask == 0 ? 0 : p->close[2 + (i - 2 - mask) % MASK_SIZE]));
+        return p->close_len <= begin || text_is_utf8((struct str){ reason, p->close_len - begin });
 }
 
 /*
- * The number of bytes before the first that libwslay must not get, bytes.len if there is none; *ret_status is the status with which
- * the peer is refused. libwslay answers a malformed header by a close frame without a status, and does not check the reason of
- * a close frame that arrives in pieces.
+ * Follows the frames in `bytes`. Returns the number of bytes before a close frame or a violation, all if there is neither.
+ * *ret_status is set by a violation, to the status with which the peer is refused.
  */
-static size_t malformed_at(struct position *p, struct str bytes, uint16_t *ret_status)
+static size_t follow_frames(struct position *p, struct str bytes, uint16_t *ret_status)
 {
-        size_t n;
+        size_t end = p->is_close ? 0 : bytes.len, n;
 
-        for (size_t at = 0; at < bytes.len; at += n) {
+        for (size_t at = 0; at < bytes.len && !has_close(p); at += n) {
                 struct str rest = str_slice(bytes, at, bytes.len);
+                bool is_valid = true;
 
-                if (p->left == 0) {
-                        n = 1;
+                n = p->left == 0 ? 1 : p->left < rest.len ? (size_t)p->left : rest.len;
+                if (p->left == 0)
+                        is_valid = take_header_byte(p, (uint8_t)rest.ptr[0]);
+                else
+                        p->left -= n;
+                if (!is_valid) {
                         *ret_status = WSLAY_CODE_PROTOCOL_ERROR;
-                        if (!take_header_byte(p, (uint8_t)rest.ptr[0]))
-                                return at;
-                } else {
-                        n = p->left < rest.len ? (size_t)p->left : rest.len;
-                        *ret_status = WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA;
-                        if (!take_payload(p, str_slice(rest, 0, n)))
-                                return at + n - 1;
+                        return at < end ? at : end;
+                }
+                if (p->is_close) {
+                        end = at < end ? at : end;
+                        memcpy(p->close + p->close_len, rest.ptr, n);
+                        p->close_len += n;
                 }
         }
-        return bytes.len;
+        if (has_close(p) && !is_reason_valid(p))
+                *ret_status = WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA;
+        return end;
 }
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
@@ -316,6 +323,15 @@ static void check_end(struct websocket *w)
 
 /* ---- the lower stream ---------------------------------------------------------------------------------------- */
 
+/* Passes bytes to libwslay, which ignores them after a refusal. */
+static void parse(struct websocket *w, struct str bytes)
+{
+        w->in = bytes;
+        if (wslay_event_recv(w->wslay) != 0)
+                refuse(w, WSLAY_CODE_INTERNAL_SERVER_ERROR);
+        w->in = (struct str){ 0 };
+}
+
 static void on_lower_read(void *ctx, struct str bytes)
 {
         struct websocket *w = ctx;
@@ -324,15 +340,13 @@ static void on_lower_read(void *ctx, struct str bytes)
         w->refs++;
         w->has_read = true;
         uint16_t status = 0;
-        size_t well_formed = malformed_at(&w->position, bytes, &status);
-        w->in = str_slice(bytes, 0, well_formed);
         w->payload = buffer;
         w->payload_len = 0;
-        if (wslay_event_recv(w->wslay) != 0)
-                refuse(w, WSLAY_CODE_INTERNAL_SERVER_ERROR);
-        else if (well_formed < bytes.len && wslay_event_get_read_enabled(w->wslay))
+        parse(w, str_slice(bytes, 0, follow_frames(&w->position, bytes, &status)));
+        if (status != 0 && wslay_event_get_read_enabled(w->wslay))
                 refuse(w, status);
-        w->in = (struct str){ 0 };
+        else if (has_close(&w->position))
+                parse(w, str_of_bytes(w->position.close, w->position.close_len));
         size_t before = stream_pending(w->lower);
         send_frames(w);
         size_t after = stream_pending(w->lower);

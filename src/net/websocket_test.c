@@ -205,6 +205,7 @@ static void closing_inside_a_callback_is_allowed(void **state)
 /* ---- hostile frames ---- */
 
 #define KEY0 "\0\0\0\0"
+enum { REASON = 10000 }; /* status 1000 with the reason that the peer sent */
 
 static const struct {
         const char *name;
@@ -240,6 +241,7 @@ static const struct {
         { "a close without a status", STR_INIT("\x88\x80" KEY0), "", 1005, true },
         { "a close with half a status counts as one without", STR_INIT("\x88\x81" KEY0 "\x03"), "", 1005, true },
         { "a close with a status that must not be sent", STR_INIT("\x88\x82" KEY0 "\x03\xed"), "", 1002, false },
+        { "a close with a reason, after which nothing counts", STR_INIT("\x88\x84" KEY0 "\x03\xe8\xc3\xa4\x82\x81" KEY0 "a"), "", REASON, true },
         { "a close with a reason that is no UTF-8", STR_INIT("\x88\x84" KEY0 "\x03\xe8\xc3\x28"), "", 1007, false },
         { "a close with a reason that is cut UTF-8", STR_INIT("\x88\x83" KEY0 "\x03\xe8\xc3"), "", 1007, false },
         { "a close with a surrogate in its reason", STR_INIT("\x88\x85" KEY0 "\x03\xe8\xed\xa0\x80"), "", 1007, false },
@@ -250,6 +252,8 @@ static const struct {
 /* The status of the last frame, if that is a close frame. */
 static int close_status(struct str bytes)
 {
+        if (str_equal(bytes, STR("\x88\x04\x03\xe8\xc3\xa4")))
+                return REASON;
         if (bytes.len >= 4 && (uint8_t)bytes.ptr[bytes.len - 4] == 0x88 && bytes.ptr[bytes.len - 3] == 2)
                 return (uint8_t)bytes.ptr[bytes.len - 2] << 8 | (uint8_t)bytes.ptr[bytes.len - 1];
         return bytes.len >= 2 && (uint8_t)bytes.ptr[bytes.len - 2] == 0x88 && bytes.ptr[bytes.len - 1] == 0 ? 1005 : 0;
