@@ -11,14 +11,18 @@
 
 enum state { IDLE, REQUEST, BODY, RESPOND, FLUSH, CLOSED };
 
-static const struct conversation_state states[] = {
-        [IDLE] = { "idle", MILLISECONDS(TIMEOUT_HTTP1_IDLE), TO(REQUEST) | TO(CLOSED) },
-        [REQUEST] = { "request", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(CLOSED) },
-        [BODY] = { "body", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(FLUSH) | TO(CLOSED) }, /* per piece */
-        [RESPOND] = { "respond", SECONDS(0), TO(FLUSH) | TO(BODY) | TO(CLOSED) }, /* handlers have their own deadlines */
-        [FLUSH] = { "flush", MILLISECONDS(TIMEOUT_HTTP1), TO(IDLE) | TO(CLOSED) },
-        [CLOSED] = { "closed", SECONDS(0), 0 },
-};
+/* The states, with the timeout of IDLE in ms. */
+#define STATES(idle) \
+        { \
+                [IDLE] = { "idle", MILLISECONDS(idle), TO(REQUEST) | TO(CLOSED) }, \
+                [REQUEST] = { "request", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(CLOSED) }, \
+                [BODY] = { "body", MILLISECONDS(TIMEOUT_HTTP1), TO(BODY) | TO(RESPOND) | TO(FLUSH) | TO(CLOSED) }, /* per piece */ \
+                [RESPOND] = { "respond", SECONDS(0), TO(FLUSH) | TO(BODY) | TO(CLOSED) }, /* handlers have their own deadlines */ \
+                [FLUSH] = { "flush", MILLISECONDS(TIMEOUT_HTTP1), TO(IDLE) | TO(CLOSED) }, \
+                [CLOSED] = { "closed", SECONDS(0), 0 }, \
+        }
+
+static const struct conversation_state states[] = STATES(TIMEOUT_HTTP1_IDLE), balancer_states[] = STATES(TIMEOUT_HTTP1_IDLE_BALANCER);
 
 struct http_exchange {
         struct http1_request request;
@@ -545,6 +549,12 @@ struct http_server *http_serve(struct stream *s, struct http_server_options opti
         stream_listen(s, &events, h);
         stream_read(s, true);
         return h;
+}
+
+void http_server_expect_balancer(struct http_server *h)
+{
+        if (!is_closed(h))
+                h->talk.table = balancer_states;
 }
 
 void http_server_drain(struct http_server *h)

@@ -51,6 +51,9 @@ struct http_server_options {
 struct http_server;
 struct http_server *http_serve(struct stream *s, struct http_server_options options) MUST_USE;
 
+/* The client is a load balancer: from the next response on TIMEOUT_HTTP1_IDLE_BALANCER applies to the idle connection. */
+void http_server_expect_balancer(struct http_server *h);
+
 /* Closes the connection once the open request, if any, was answered. */
 void http_server_drain(struct http_server *h);
 /* Closes the connection now: calls on_gone of an open request, then on_closed from the loop. */

@@ -433,6 +433,26 @@ static void a_slow_request_or_an_idle_connection_is_closed(void **state)
         end(&s);
 }
 
+static void an_idle_load_balancer_is_given_more_time(void **state)
+{
+        struct site s;
+
+        (void)state;
+        begin(&s, LOOP_BUFFER);
+        http_server_expect_balancer(s.server);
+        for (int i = 0; i < 2; i++) {
+                send_text(&s, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+                loop_advance(&s.loop, &s.clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE_BALANCER - 1));
+                run_a_while(&s.loop);
+                assert_int_equal(s.closed, 0);
+        }
+        send_text(&s, "GET /hel");
+        loop_advance(&s.loop, &s.clock, MILLISECONDS(TIMEOUT_HTTP1 + 1));
+        run_a_while(&s.loop);
+        assert_int_equal(s.closed, 1);
+        end(&s);
+}
+
 static void a_client_that_does_not_read_is_closed(void **state)
 {
         struct site s;
@@ -502,6 +522,7 @@ int main(void)
                 cmocka_unit_test(hands_the_connection_over_with_an_upgrade),
                 cmocka_unit_test(does_not_upgrade_requests_without_an_upgrade_header),
                 cmocka_unit_test(a_slow_request_or_an_idle_connection_is_closed),
+                cmocka_unit_test(an_idle_load_balancer_is_given_more_time),
                 cmocka_unit_test(a_client_that_does_not_read_is_closed),
                 cmocka_unit_test(a_handler_learns_that_the_connection_is_gone),
                 cmocka_unit_test(draining_finishes_the_open_request),

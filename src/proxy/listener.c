@@ -317,15 +317,19 @@ static void refuse_plain(struct client *v, const char *answer, const char *why)
 /* A load balancer that forwards HTTP without TLS; its network is trusted with the passwords in forms, others are not. */
 static void serve_plain(struct client *v, struct str bytes)
 {
-        if (!address_is_private(v->accepted.peer))
+        if (!address_is_private(v->accepted.peer)) {
                 refuse_plain(v,
                              "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
                              "This port serves load balancers in a private network only: use https.\n",
                              "its address is not private");
-        else if (bytes.ptr[0] == 0x16) /* a TLS handshake record */
+                return;
+        }
+        if (bytes.ptr[0] == 0x16) { /* a TLS handshake record */
                 refuse_plain(v, "", "it speaks TLS; load balancers that do use web_listen_addr");
-        else
-                serve_http(v, accepted_take_stream(&v->accepted, 0));
+                return;
+        }
+        serve_http(v, accepted_take_stream(&v->accepted, 0));
+        web_expect_balancer(v->web);
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------------ */

@@ -376,6 +376,11 @@ struct web *web_serve(struct stream *s, const struct web_options *options)
         return w;
 }
 
+void web_expect_balancer(struct web *w)
+{
+        http_server_expect_balancer(w->http);
+}
+
 void web_close(struct web *w)
 {
         http_server_close(w->http);

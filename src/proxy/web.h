@@ -36,6 +36,8 @@ struct web_options {
 /* Serves on `s`, owned from now on. */
 struct web;
 struct web *web_serve(struct stream *s, const struct web_options *options) MUST_USE;
+/* The client is a load balancer, which may keep the connection idle for longer (net/http_server.h). */
+void web_expect_balancer(struct web *w);
 void web_close(struct web *w);
 
 #endif

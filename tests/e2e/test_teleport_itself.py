@@ -74,7 +74,7 @@ def test_teleports_programs_learn_that_this_is_another_cluster(cluster):
     assert ping["implementation"] == "cteleport" and ping["auth"]["has_motd"] is True
     assert OURS in json.loads(browse(f"https://{proxy}/webapi/motd").text)["Text"]  # tsh shows it before the password prompt
     login = json.dumps({"user": "alice", "pass": "x"})
-    for path, data in (("/webapi/mfa/login/begin", login), ("/v1/webapi/ssh/certs", login), ("/webapi/connectionupgrade", None),
+    for path, data in (("/webapi/mfa/login/begin", login), ("/v1/webapi/ssh/certs", login), ("/webapi/sites/example.test/nodes", None),
                        ("/webapi/host/credentials", login), ("/v2/domain", None), ("/scripts/abc/install-node.sh", None)):
         status, answer = curl(f"https://{proxy}{path}", data)
         said = json.loads(answer)["error"]["message"]

@@ -109,7 +109,7 @@ class Upgraded:
         self.socket.sendall(data)
 
     def end(self):
-        """Ends the sending direction."""
+        """Ends the connection in order; nothing is read after it."""
         with contextlib.suppress(OSError):
             if self.form == "websocket":
                 self.socket.sendall(websocket_frame(CLOSE, (1000).to_bytes(2, "big")))
@@ -150,9 +150,11 @@ class Upgrader:
                 if near.fileno() in dict(poll.poll()):
                     data = near.recv(65536)
                     far.socket.settimeout(None)
-                    far.sendall(data) if data else far.end()
+                    if not data:
+                        far.end()
+                        break
+                    far.sendall(data)
                     far.socket.settimeout(0)
-                    is_open = data != b""
                 try:
                     while True:
                         far.fill()
