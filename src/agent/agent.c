@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/agent.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "agent/agent_internal.h"
@@ -41,7 +40,7 @@ void agent_use_identity(struct agent *a, struct host_identity *id, const char *a
         if (a->tunnels != NULL)
                 tunnel_keeper_renew(a->tunnels);
         instance_link_report_tunnels(a->instance);
-        malloc_trim(0); /* returns unused memory: an idle agent should be small */
+        loop_trim_later(a->loop); /* an idle agent should be small */
 }
 
 const struct host_identity *agent_identity(const struct agent *a)

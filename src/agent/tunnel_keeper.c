@@ -236,6 +236,7 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         log_info(is_renewal ? "Reverse tunnel renewed" : "Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
         report_count(t);
+        loop_trim_later(t->loop);
 }
 
 /* ---- dialling --------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ enum {
         TIMEOUT_ACCEPT_PAUSE = 100, /* ms: A listener does not accept for this time after the process ran out of descriptors. */
         TIMEOUT_SSH_CONNECT = 20 * 1000, /* ms: A node must answer a dial within this time, which includes a request to auth and the start of sshd. */
         PACE_MEMORY_TRIM = 20 * 1000, /* ms: Memory that handshakes have freed is returned to the system at this interval. */
+        PACE_TRIM_AT_REST = 2 * 1000, /* ms: A process of an agent returns unused memory to the system this time after its last connection to the cluster was made. */
         TIMEOUT_RPC = 30 * 1000, /* ms: A unary call of our clients must be answered within this time. */
         TIMEOUT_MUX_IDLE = 300 * 1000, /* ms: tsh keeps a shared connection to a node open for this time after its last session. */
         TIMEOUT_MUX_ANSWER = 1000, /* ms: The ssh that holds a shared connection must answer within this time; otherwise tsh makes another connection. */
@@ -148,6 +149,7 @@ enum {
         LIMIT_LABEL_KEY = 256, /* bytes: The key of a label has at most this length. */
         LIMIT_LABEL_PATTERN = 512, /* bytes: A value of node_labels has at most this length; it equals REGEX_PATTERN_MAX. */
         LIMIT_LOCK_MESSAGE = 1024, /* bytes: The message of a lock, which ended terminals show, has at most this length. */
+        LIMIT_WEB_CERT_NAMES = 100, /* names: A certificate of https_keypairs has at most this number of names. */
         LIMIT_LOCK_EARLIER_HOSTS = 16, /* identities: A lock by ID records at most this number of earlier identities of the host. */
         LIMIT_HTTP1_HEADER = 16 * KiB, /* bytes: Request line and headers of an HTTP/1.1 request have at most this size. */
         LIMIT_HTTP1_FORM = 8 * KiB, /* bytes: The body of a form has at most this size, enough for two passwords with all characters escaped. */

@@ -27,6 +27,13 @@ char *mem_dup(const void *bytes, size_t len) MUST_USE;
 /* printf into newly allocated memory, never NULL. */
 char *mem_printf(const char *format, ...) PRINTF_LIKE(1, 2) MUST_USE;
 
+/*
+ * Returns memory that the process does not use at the moment to the system: free blocks of malloc, and resident pages of read-only
+ * data of the program and its libraries, which is most of what the dynamic loader read at the start. Pages that are read again
+ * come from the system's cache of the files.
+ */
+void mem_trim(void);
+
 #define NEW(type) ((type *)mem_alloc(sizeof(type)))
 
 /* Cleanup functions behind AUTO_MEM and AUTO_FD. */

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,11 +63,41 @@ static void reports_the_reason_of_a_failure(void **state)
         assert_int_equal(errno, EBADF);
 }
 
+static const char constants[1024 * 1024] = { [0] = 1, [512 * 1024] = 2, [1024 * 1024 - 1] = 3 };
+
+/* Whether the page is in the memory of this process (Linux, Documentation/admin-guide/mm/pagemap.rst, bit 63). */
+static bool is_resident(const volatile char *at)
+{
+        uint64_t entry = 0;
+        int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+        off_t offset = (off_t)((uintptr_t)at / (uintptr_t)sysconf(_SC_PAGESIZE) * sizeof entry);
+
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, &entry, sizeof entry, offset), sizeof entry);
+        close(fd);
+        return entry >> 63;
+}
+
+static void constants_leave_the_memory_and_come_back(void **state)
+{
+        const volatile char *middle = &constants[512 * 1024]; /* the kernel maps pages beside a page that is read */
+
+        (void)state;
+        assert_int_equal(*middle, 2);
+        assert_true(is_resident(middle));
+        mem_trim();
+        assert_false(is_resident(middle));
+        assert_int_equal(*middle, 2);
+        assert_int_equal(constants[0], 1);
+        assert_int_equal(constants[sizeof constants - 1], 3);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_all_that_a_pipe_takes_in_pieces),
                 cmocka_unit_test(reports_the_reason_of_a_failure),
+                cmocka_unit_test(constants_leave_the_memory_and_come_back),
         };
 
         return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

@@ -2,7 +2,6 @@
 /* Certificates for the services of this host, their renewal, and the presence that they announce. */
 #include "instance/instance.h"
 
-#include <malloc.h>
 
 #include "api.pb-c.h"
 #include "base/limits.h"
@@ -204,8 +203,7 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         instance_report_skew(i, skew);
         instance_show_state(i);
         instance_report_labels(i);
-        /* Returns the memory that joining needed: an idle agent should be small. */
-        malloc_trim(0);
+        loop_trim_later(&i->loop); /* returns what joining needed: an idle agent should be small */
 }
 
 static void on_notice(void *ctx, struct str kind, struct str text)

@@ -4,6 +4,8 @@
 #include <argon2.h>
 #include <stdlib.h>
 
+#include "base/bug.h"
+#include "base/library.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -61,6 +63,33 @@ struct error *password_check_new(struct str password, struct str user)
                 return error_hint(err, "use at least %d characters; several unrelated words are good",
                                   LIMIT_PASSWORD_MIN);
         return NULL;
+}
+
+/* ---- the library --------------------------------------------------------------------------------------------- */
+
+/* Loaded once per process, so it is global. */
+static struct argon2_api {
+        __typeof__(argon2id_verify) *verify;
+        __typeof__(argon2id_hash_encoded) *hash_encoded;
+        __typeof__(argon2_error_message) *error_message;
+} argon2;
+
+static const struct library_function argon2_functions[] = {
+        { "argon2id_verify", offsetof(struct argon2_api, verify) },
+        { "argon2id_hash_encoded", offsetof(struct argon2_api, hash_encoded) },
+        { "argon2_error_message", offsetof(struct argon2_api, error_message) },
+};
+
+static const struct library libargon2 = {
+        .file = "libargon2.so.1",
+        .package = "libargon2-1",
+        .functions = argon2_functions,
+        .function_count = ARRAY_LEN(argon2_functions),
+};
+
+struct error *passwords_load(void)
+{
+        return argon2.verify != NULL ? NULL : library_load(&libargon2, &argon2);
 }
 
 /* ---- hashing ------------------------------------------------------------------------------------------------ */
@@ -130,13 +159,13 @@ static void work(void *ctx)
                 return;
         /* One thread, the current one: argon2 then starts none. */
         if (t->encoded != NULL) {
-                int r = argon2id_verify(t->encoded, password.ptr, password.len);
+                int r = argon2.verify(t->encoded, password.ptr, password.len);
 
                 t->is_right = r == ARGON2_OK;
                 t->failure = r == ARGON2_VERIFY_MISMATCH ? 0 : r;
         } else {
-                t->failure = argon2id_hash_encoded(t->cost.passes, t->cost.memory, LANES, password.ptr, password.len, t->salt,
-                                                   sizeof t->salt, HASH_SIZE, t->result, sizeof t->result);
+                t->failure = argon2.hash_encoded(t->cost.passes, t->cost.memory, LANES, password.ptr, password.len, t->salt,
+                                                 sizeof t->salt, HASH_SIZE, t->result, sizeof t->result);
         }
 }
 
@@ -155,7 +184,7 @@ static void on_worked(void *ctx)
         p->running--;
         start_next(p); /* before the answer, whose callback may free p */
         if (t->failure != 0)
-                err = error_new(ERROR_UNAVAILABLE, "the password could not be checked: %s", argon2_error_message(t->failure));
+                err = error_new(ERROR_UNAVAILABLE, "the password could not be checked: %s", argon2.error_message(t->failure));
         answer(t, err);
 }
 
@@ -230,6 +259,8 @@ void password_verify(struct passwords *p, struct str source, struct str password
 
 struct passwords *passwords_new(struct loop *l, struct password_cost cost)
 {
+        if (argon2.verify == NULL)
+                bug("passwords_load() was not called");
         struct passwords *p = NEW(struct passwords);
 
         p->loop = l;

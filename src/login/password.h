@@ -27,6 +27,9 @@ extern const struct password_cost password_cost_usual;
 
 struct passwords;
 
+/* Loads libargon2 (base/library.h), before the sandbox and passwords_new(). FAILED_PRECONDITION if it is missing. */
+struct error *passwords_load(void) MUST_USE;
+
 /* Creates the queue of a process. l must outlive it and its running jobs. */
 struct passwords *passwords_new(struct loop *l, struct password_cost cost) MUST_USE;
 /* Frees the queue. Waiting requests end with CANCELLED before this returns; running jobs are completed in the background. */

@@ -27,6 +27,7 @@ static int set_up(void **state)
         struct fixture *f = NEW(struct fixture);
 
         assert_null(loop_init(&f->loop, NULL));
+        assert_null(passwords_load());
         f->passwords = passwords_new(&f->loop, cheap);
         *state = f;
         return 0;

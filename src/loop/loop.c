@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/bug.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "loop/loop_internal.h"
 
@@ -87,10 +88,23 @@ static void close_leftover(uv_handle_t *handle, void *ctx)
                 uv_close(handle, NULL);
 }
 
+static void free_buffers(struct loop *l)
+{
+        while (l->free_buffers != NULL) {
+                void *buffer = l->free_buffers;
+
+                l->free_buffers = *(void **)buffer;
+                free(buffer);
+        }
+        l->free_buffer_count = 0;
+}
+
 void loop_release(struct loop *l)
 {
         if (l->clock == NULL)
                 return;
+        l->is_ending = true;
+        timer_free(l->trim);
         /* Every deferred call is guaranteed to run: all run before anything is closed. */
         while (l->hooks != NULL || l->call_count > 0) {
                 if (l->hooks != NULL) {
@@ -112,12 +126,7 @@ void loop_release(struct loop *l)
         }
         free(l->calls);
         free(l->spare_calls);
-        while (l->free_buffers != NULL) {
-                void *buffer = l->free_buffers;
-
-                l->free_buffers = *(void **)buffer;
-                free(buffer);
-        }
+        free_buffers(l);
         *l = (struct loop){ 0 };
 }
 
@@ -256,6 +265,23 @@ void timer_free(struct timer *t)
                 return;
         timer_stop(t);
         uv_close((uv_handle_t *)&t->uv, on_timer_closed);
+}
+
+static void on_at_rest(void *ctx)
+{
+        free_buffers(ctx);
+        mem_trim();
+}
+
+void loop_trim_later(struct loop *l)
+{
+        if (l->is_ending)
+                return;
+        if (l->trim == NULL) {
+                l->trim = timer_new(l, on_at_rest, l);
+                timer_unref(l->trim);
+        }
+        timer_start(l->trim, MILLISECONDS(PACE_TRIM_AT_REST));
 }
 
 void loop_advance(struct loop *l, struct fake_clock *f, struct duration by)

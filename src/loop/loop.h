@@ -44,6 +44,8 @@ struct loop {
         struct loop_hook *hooks;
         void *free_buffers;
         size_t free_buffer_count;
+        struct timer *trim; /* of loop_trim_later() */
+        bool is_ending;     /* in loop_release() */
 };
 
 /* Initialises an empty loop; clock NULL means the system clock. The process ignores SIGPIPE from now on. */
@@ -78,6 +80,12 @@ void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx);
  */
 char *loop_buffer_take(struct loop *l) MUST_USE;
 void loop_buffer_give(struct loop *l, char *buffer);
+
+/*
+ * Returns unused memory to the system (mem_trim, and the shared buffers), once, PACE_TRIM_AT_REST after the last call. Called when something that
+ * needed memory is done, such as connecting to the cluster. Does not keep the loop running.
+ */
+void loop_trim_later(struct loop *l);
 
 void loop_hook_add(struct loop *l, struct loop_hook *g, void (*run)(struct loop_hook *g));
 void loop_hook_remove(struct loop_hook *g); /* does nothing for a hook that was not added */

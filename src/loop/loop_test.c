@@ -10,6 +10,7 @@
 
 #include <signal.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "loop/conversation.h"
 
@@ -297,12 +298,32 @@ static void releasing_the_loop_runs_the_hooks(void **state)
         assert_null(loop_init(&f->loop, &f->clock.clock));
 }
 
+static void a_loop_at_rest_keeps_no_buffers(void **state)
+{
+        struct fixture *f = *state;
+        char *one = loop_buffer_take(&f->loop), *two = loop_buffer_take(&f->loop);
+
+        loop_buffer_give(&f->loop, one);
+        loop_buffer_give(&f->loop, two);
+        loop_trim_later(&f->loop);
+        loop_run(&f->loop); /* returns: a trim does not keep the loop running */
+        assert_int_equal(f->loop.free_buffer_count, 2);
+        struct timer *until = timer_new(&f->loop, count, f);
+        timer_start(until, MILLISECONDS(PACE_TRIM_AT_REST));
+        loop_advance(&f->loop, &f->clock, MILLISECONDS(PACE_TRIM_AT_REST));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+        assert_int_equal(f->loop.free_buffer_count, 0);
+        timer_free(until);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 TEST(a_cancelled_job_is_released_and_never_done),
                 TEST(a_deferred_call_runs_from_the_loop_only),
+                TEST(a_loop_at_rest_keeps_no_buffers),
                 TEST(a_deferred_call_may_defer_more),
                 TEST(deferred_calls_are_kept_even_when_the_loop_is_released),
                 TEST(a_timer_follows_the_clock_it_was_given),

@@ -2,10 +2,14 @@
 #include "pki/cert_check.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+
+#include "base/mem.h"
+#include "base/names.h"
 
 static X509 *parse(struct str der)
 {
@@ -103,4 +107,53 @@ struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, st
         X509_free(cert);
         ERR_clear_error();
         return NULL;
+}
+
+enum { WALLTIME_LAST_YEAR = 2261 }; /* 64 bits of nanoseconds since 1970 end in 2262 */
+
+static struct error *walltime_of_asn1(const ASN1_TIME *time, struct walltime *ret)
+{
+        struct tm tm;
+
+        if (ASN1_TIME_to_tm(time, &tm) != 1)
+                return does_not_parse();
+        if (tm.tm_year + 1900 > WALLTIME_LAST_YEAR) { /* "99991231235959Z": no end (RFC 5280 section 4.1.2.5) */
+                *ret = (struct walltime){ INT64_MAX };
+                return NULL;
+        }
+        return walltime_of_civil((struct civil){ .year = tm.tm_year + 1900, .month = tm.tm_mon + 1, .day = tm.tm_mday,
+                                                 .hour = tm.tm_hour, .minute = tm.tm_min, .second = tm.tm_sec },
+                                 ret);
+}
+
+struct error *cert_validity(struct str cert_der, struct cert_times *ret)
+{
+        struct cert_times times;
+        X509 *cert = parse(cert_der);
+        if (cert == NULL)
+                return does_not_parse();
+        struct error *err = walltime_of_asn1(X509_get0_notBefore(cert), &times.not_before);
+        if (err == NULL)
+                err = walltime_of_asn1(X509_get0_notAfter(cert), &times.not_after);
+        X509_free(cert);
+        ERR_clear_error();
+        if (err == NULL)
+                *ret = times;
+        return err;
+}
+
+bool cert_is_for_host(struct str cert_der, struct str host)
+{
+        X509 *cert = parse(cert_der);
+        AUTO_MEM char *text = str_dup(host);
+        bool is_for = false;
+
+        if (cert != NULL && name_is_ip(host)) /* a DNS name that looks like an address does not count */
+                is_for = X509_check_ip_asc(cert, text, 0) == 1;
+        else if (cert != NULL)
+                is_for = X509_check_host(cert, text, host.len, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+                                         NULL) == 1;
+        X509_free(cert);
+        ERR_clear_error();
+        return is_for;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of certificates: the key, the issuer and the names in a certificate.
+ * Checks of certificates: the key, the issuer, the names and the validity of a certificate.
  */
 #ifndef PKI_CERT_CHECK_H
 #define PKI_CERT_CHECK_H
@@ -27,5 +27,17 @@ struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, st
  * by it.
  */
 bool cert_is_of_teleport(struct str cert_der);
+
+/*
+ * The validity of a certificate of any issuer; an end beyond the range of walltime is its last value. INVALID_ARGUMENT if
+ * the certificate is malformed.
+ */
+struct error *cert_validity(struct str cert_der, struct cert_times *ret) MUST_USE;
+
+/*
+ * Whether clients accept the certificate for a host name or IP literal (RFC 9525 section 6): by its subjectAltName only,
+ * with wildcards that are a whole left-most label. False if it is malformed.
+ */
+bool cert_is_for_host(struct str cert_der, struct str host);
 
 #endif

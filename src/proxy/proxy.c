@@ -11,12 +11,13 @@
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
 #include "proxy/listener.h"
+#include "proxy/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
 #include "rpc/link.h"
 #include "rpc/pb.h"
 
-enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB, SNI_NAMES_MAX = 100 };
+enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB };
 
 /*
  * The ALPN protocols, preferred first. http/1.1 is before h2, as a client that offers both is a browser or curl,
@@ -38,7 +39,7 @@ struct sni {
 static void add_name(void *ctx, struct str name)
 {
         struct sni *s = ctx;
-        if (s->err != NULL || s->count++ >= SNI_NAMES_MAX)
+        if (s->err != NULL || s->count++ >= LIMIT_WEB_CERT_NAMES)
                 return;
         AUTO_MEM char *text = str_dup(name);
         s->err = tls_context_add(s->tls, text, s->identity);
@@ -107,7 +108,7 @@ static struct error *renew_tls(struct proxy *p)
         if (p->keypair_count == 0 && !has_identity)
                 return NULL;
         TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_NONE, .alpn = protocols }, &made));
-        for (size_t n = 0; n < p->keypair_count; n++)
+        for (size_t n = p->keypair_count; n-- > 0;) /* the last one added has a name, and that is the first one configured */
                 TRY(add_keypair(made, p->keypairs[n], n == 0));
         if (has_identity)
                 TRY(add_cluster_identity(made, &p->identity, p->keypair_count == 0));
@@ -377,6 +378,7 @@ static struct error *set_up(struct proxy *p)
                 p->keypairs = boot->proxy->https_keypairs;
                 p->keypair_count = boot->proxy->n_https_keypairs;
         }
+        TRY(qr_load());
         TRY(renew_tls(p));
         TRY(sandbox_become_unprivileged(&p->service->row->user));
         TRY(sandbox_enter(p->service->row->sandbox, (struct sandbox_paths){ 0 }));

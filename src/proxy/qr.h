@@ -9,6 +9,9 @@
 
 enum { QR_TEXT_MAX = 1 * KiB };
 
+/* Loads libqrencode (base/library.h), before the sandbox. FAILED_PRECONDITION if it is missing. */
+struct error *qr_load(void) MUST_USE;
+
 /*
  * Writes an <svg> of the text, black on white with its quiet zone, with `label` for screen readers (it is not escaped).
  * INVALID_ARGUMENT, and nothing is written, when the text is empty or longer than QR_TEXT_MAX.

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "base/bug.h"
+#include "base/library.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -22,6 +23,34 @@ enum {
         LENGTH_AT = 16,  /* offset of the data of the subfield */
         TAG_SIZE = 8,
         SMALLEST = HEADER + 2 + 8, /* an empty deflate stream, and the trailer */
+};
+
+/* zlib, loaded once per process, so it is global. The functions with "2_" are what deflateInit2() and inflateInit2() call. */
+static struct zlib_api {
+        __typeof__(inflateInit2_) *inflate_init;
+        __typeof__(inflate) *inflate;
+        __typeof__(inflateEnd) *inflate_end;
+        __typeof__(deflateInit2_) *deflate_init;
+        __typeof__(deflateSetHeader) *deflate_set_header;
+        __typeof__(deflate) *deflate;
+        __typeof__(deflateEnd) *deflate_end;
+} zlib;
+
+static const struct library_function zlib_functions[] = {
+        { "inflateInit2_", offsetof(struct zlib_api, inflate_init) },
+        { "inflate", offsetof(struct zlib_api, inflate) },
+        { "inflateEnd", offsetof(struct zlib_api, inflate_end) },
+        { "deflateInit2_", offsetof(struct zlib_api, deflate_init) },
+        { "deflateSetHeader", offsetof(struct zlib_api, deflate_set_header) },
+        { "deflate", offsetof(struct zlib_api, deflate) },
+        { "deflateEnd", offsetof(struct zlib_api, deflate_end) },
+};
+
+static const struct library libz = {
+        .file = "libz.so.1",
+        .package = "zlib1g",
+        .functions = zlib_functions,
+        .function_count = ARRAY_LEN(zlib_functions),
 };
 
 /* The constant first bytes of a member: magic, deflate, FEXTRA. */
@@ -118,7 +147,7 @@ static bool is_whole(const struct issued_archive_file *f, off_t from, off_t end,
         int r = Z_OK;
         bool same = true;
 
-        if (inflateInit2(&z, GZIP_WINDOW) != Z_OK)
+        if (zlib.inflate_init(&z, GZIP_WINDOW, ZLIB_VERSION, (int)sizeof z) != Z_OK)
                 bug("out of memory while reading an archive");
         while (same && r == Z_OK) {
                 size_t got = 0;
@@ -135,7 +164,7 @@ static bool is_whole(const struct issued_archive_file *f, off_t from, off_t end,
                 }
                 z.next_out = plain;
                 z.avail_out = sizeof plain;
-                r = inflate(&z, Z_NO_FLUSH);
+                r = zlib.inflate(&z, Z_NO_FLUSH);
                 size_t len = sizeof plain - z.avail_out;
                 if (other >= 0 && len > 0) {
                         AUTO_PTR(error) err = read_at(other, expected, len, done, &got);
@@ -144,7 +173,7 @@ static bool is_whole(const struct issued_archive_file *f, off_t from, off_t end,
                 }
                 done += (off_t)len;
         }
-        inflateEnd(&z);
+        zlib.inflate_end(&z);
         return same && r == Z_STREAM_END && from == end && z.avail_in == 0 && (other < 0 || done == size);
 }
 
@@ -193,6 +222,8 @@ struct error *issued_archive_open(struct issued_archive *a, const char *prefix)
         *a = (struct issued_archive){ .most = LIMIT_ISSUED_ARCHIVE };
         for (size_t i = 0; i < ARRAY_LEN(a->files); i++)
                 a->files[i].fd = -1;
+        if (zlib.inflate == NULL)
+                TRY(library_load(&libz, &zlib));
         for (size_t i = 0; i < ARRAY_LEN(a->files); i++)
                 TRY(open_file(&a->files[i], prefix, i));
         return NULL;
@@ -251,7 +282,7 @@ static struct error *pack(z_stream *z, const struct issued_archive_file *f, int 
                         z->next_in = plain;
                         z->avail_in = (uInt)got;
                 }
-                r = deflate(z, done == size ? Z_FINISH : Z_NO_FLUSH);
+                r = zlib.deflate(z, done == size ? Z_FINISH : Z_NO_FLUSH);
                 if (r == Z_STREAM_ERROR)
                         bug("deflate refuses its state");
                 if (z->avail_out == 0 || r == Z_STREAM_END)
@@ -269,10 +300,11 @@ static struct error *write_member(const struct issued_archive_file *f, int fd, o
 
         put_u32(tag + 8, number);
         *ret_end = f->size;
-        if (deflateInit2(&z, LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK || deflateSetHeader(&z, &header) != Z_OK)
+        if (zlib.deflate_init(&z, LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, (int)sizeof z) != Z_OK ||
+            zlib.deflate_set_header(&z, &header) != Z_OK)
                 bug("out of memory while writing an archive");
         struct error *err = pack(&z, f, fd, size, ret_end);
-        deflateEnd(&z);
+        zlib.deflate_end(&z);
         return err;
 }
 

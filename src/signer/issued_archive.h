@@ -31,7 +31,10 @@ struct issued_archive {
         off_t most; /* maximum of one file, exceeded by one member at most: LIMIT_ISSUED_ARCHIVE; smaller in tests */
 };
 
-/* Opens `prefix`.1.gz and `prefix`.2.gz, 0600, creating them if missing, and cuts off incomplete members. */
+/*
+ * Opens `prefix`.1.gz and `prefix`.2.gz, 0600, creating them if missing, and cuts off incomplete members. Loads zlib (base/library.h), so
+ * it is called before the sandbox.
+ */
 struct error *issued_archive_open(struct issued_archive *a, const char *prefix) MUST_USE;
 void issued_archive_release(struct issued_archive *a);
 

@@ -123,6 +123,7 @@ static void on_free_turn(void *ctx)
         struct ssh_service *s = c->service;
 
         connection_free(c);
+        loop_trim_later(&s->loop);
         ssh_connection_gone(s);
 }
 

@@ -110,6 +110,8 @@ struct store_backend {
         const char *type, *alias; /* in teleport.storage.type; alias may be NULL */
         bool allows_second_writer; /* whether another handle can open the same database meanwhile */
 
+        /* Loads the libraries that the backend needs, at its first call; NULL: none. open() is called afterwards only. */
+        struct error *(*load)(void) MUST_USE;
         /* Blocks. ret_revision: every change with a higher revision will be reported to s. Errors as in store_open(). */
         struct error *(*open)(struct store *s, struct loop *l, const struct store_options *options, void **ret, uint64_t *ret_revision) MUST_USE;
         /* Queues an operation. */

@@ -241,14 +241,34 @@ static const struct store_backend *find_backend(const char *type)
         return NULL;
 }
 
-struct error *store_open(struct loop *l, struct store_options options, struct store **ret)
+static struct error *load_backend(const char *type, const struct store_backend **ret)
 {
-        const struct store_backend *backend = find_backend(options.type);
-        AUTO_MEM char *shown = escaped(str_of(options.type));
+        const struct store_backend *backend = find_backend(type);
 
-        if (backend == NULL)
+        if (backend == NULL) {
+                AUTO_MEM char *shown = escaped(str_of(type));
+
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "there is no store of type '%s'", shown),
                                   "teleport.storage.type can be 'sqlite' or 'dir'");
+        }
+        if (backend->load != NULL)
+                TRY(backend->load());
+        *ret = backend;
+        return NULL;
+}
+
+struct error *store_load(const char *type)
+{
+        const struct store_backend *backend;
+
+        return load_backend(type, &backend);
+}
+
+struct error *store_open(struct loop *l, struct store_options options, struct store **ret)
+{
+        const struct store_backend *backend;
+
+        TRY(load_backend(options.type, &backend));
         struct store *s = NEW(struct store);
         s->loop = l;
         s->backend = backend;

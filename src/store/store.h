@@ -32,8 +32,14 @@ struct store_options {
 };
 
 /*
+ * Loads the libraries of this type of store: a process calls it before it enters a sandbox that forbids executable mappings.
+ * Errors as in store_open().
+ */
+struct error *store_load(const char *type) MUST_USE;
+
+/*
  * Opens and checks the store; blocks, so it is called at start-up. FAILED_PRECONDITION when another
- * process has it open or a newer version wrote it; DATA_LOSS when it is corrupt, missing although the
+ * process has it open, a newer version wrote it, or a library is missing; DATA_LOSS when it is corrupt, missing although the
  * cluster was initialised, or older than its marker: no access is granted on uncertain data.
  *
  * Later, a failing disk or content that does not match its checksum ends the process with a log

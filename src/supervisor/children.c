@@ -270,23 +270,22 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
         } else if (c->row->requests & SERVICE_REQUEST_SSHD) {
                 cteleport__internal__v1__ssh_boot__init(&parts->ssh);
                 parts->ssh.helpers_address = s->helpers_address;
-                parts->ssh.authorize_uid = s->authorize_uid;
+                parts->ssh.authorize_uid = s->accounts.authorize_uid;
                 parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH;
                 parts->boot.ssh = &parts->ssh;
         }
 }
 
-/* Looks up the user here, so that no service loads the libraries of the account database. The child reports an error. */
-static void fill_user(boot_message *boot, const struct sandbox_user *user)
+/*
+ * The supervisor has looked up the user, so that no service loads the libraries of the account database. If that failed, the child
+ * reports the error.
+ */
+static void fill_user(boot_message *boot, const struct child *c)
 {
-        uid_t uid = 0;
-        gid_t gid = 0;
+        uid_t uid;
+        gid_t gid;
 
-        if (user->name == NULL || geteuid() != 0)
-                return;
-        AUTO_PTR(error) err = sandbox_look_up_user(user, &uid, &gid);
-        if (err != NULL)
-                return;
+        supervisor_account_of(c->sup, c->row, &uid, &gid);
         boot->uid = uid;
         boot->gid = gid;
 }
@@ -304,7 +303,7 @@ static void fill_boot(struct boot_parts *parts, const struct child *c, const str
         parts->boot.n_fds = fds->count;
         parts->boot.restarts = c->starts;
         parts->boot.host_id = c->sup->host_id;
-        fill_user(&parts->boot, &c->row->user);
+        fill_user(&parts->boot, c);
         fill_services(parts, c->sup);
         fill_own(parts, c);
 }
@@ -352,6 +351,8 @@ struct error *supervisor_start(struct child *c)
 
         if (c->starts > 0)
                 err = supervisor_read_host_id(c->sup); /* a host that has joined meanwhile has an ID */
+        if (c->starts > 0 && err == NULL)
+                err = supervisor_look_up_accounts(c->sup); /* its account may be new */
         if (err == NULL)
                 err = take_ends(c, &fds);
         if (err == NULL)

@@ -52,6 +52,19 @@ struct listener {
         char address[ADDRESS_TEXT_MAX]; /* as bound; "" of a Unix socket */
 };
 
+/* What accounts.c has looked up. */
+struct accounts {
+        struct {
+                const struct service_process *process;
+                uid_t uid; /* 0: an error, or the service stays the user that the supervisor runs as */
+                gid_t gid;
+        } rows[SERVICES_PROCESSES_MAX];
+        size_t count;
+        bool needs_authorize;
+        const char *authorize_user; /* the user as which sshd runs ssh-authorize; NULL: no suitable account */
+        uid_t authorize_uid;
+};
+
 struct supervisor {
         const struct launch *launch;
         struct loop loop;
@@ -65,6 +78,7 @@ struct supervisor {
         struct web_keypairs keypairs;
         struct child children[SERVICES_PROCESSES_MAX]; /* in the order of start; CHILD_ABSENT if this host does not need it */
         size_t child_count;
+        struct accounts accounts;
         struct pairing pairings[SERVICES_LINKS_MAX];
         size_t pairing_count;
         struct signal_watch *watches[8];
@@ -93,8 +107,6 @@ struct supervisor {
         bool has_pam;            /* this host's sshd uses PAM */
         struct cgroups cgroups;  /* for the sessions of users */
         int preload_fd;          /* the library for sshd, a sealed file in memory; 0: not made */
-        const char *authorize_user; /* the user as which sshd runs ssh-authorize; NULL: no suitable account */
-        uid_t authorize_uid;
         struct {
                 int kind;
                 struct rlimit value;
@@ -122,6 +134,12 @@ struct child *supervisor_child(struct supervisor *s, const char *name);
 struct child *supervisor_requester(struct supervisor *s, unsigned request);
 /* Whether this host keeps the state of the cluster. */
 bool supervisor_keeps_state(const struct supervisor *s);
+
+/* ---- accounts.c --------------------------------------------------------------------------- */
+/* Looks up the accounts that this host's services need. Blocks. */
+struct error *supervisor_look_up_accounts(struct supervisor *s) MUST_USE;
+/* The IDs of the process, as they were looked up last; 0: see struct accounts. */
+void supervisor_account_of(const struct supervisor *s, const struct service_process *process, uid_t *ret_uid, gid_t *ret_gid);
 
 /* ---- setup.c: everything before the first child ------------------------------------------ */
 struct error *supervisor_prepare(struct supervisor *s) MUST_USE;

@@ -317,6 +317,7 @@ struct error *supervisor_prepare(struct supervisor *s)
         if (supervisor_keeps_state(s))
                 TRY(check_state(s));
         TRY(supervisor_read_host_id(s));
+        TRY(supervisor_look_up_accounts(s));
         const struct child *ssh = supervisor_requester(s, SERVICE_REQUEST_SSHD);
         if (ssh != NULL && ssh->state != CHILD_ABSENT)
                 TRY(supervisor_prepare_sshd(s));

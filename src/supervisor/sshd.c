@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,23 +117,10 @@ static struct error *make_preload(int *ret_fd)
         return NULL;
 }
 
-/*
- * sshd requires the name of an account. "sshd" is the account of sshd's own unprivileged half before a login, in a sandbox:
- * no other process runs as that user, while many processes run as "nobody".
- */
-static struct error *find_authorize_user(struct supervisor *s)
+static struct error *check_authorize_user(const struct supervisor *s)
 {
-        static const char *const names[] = { "teleport-authorize", "sshd", "nobody" };
-
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                const struct passwd *found = getpwnam(names[i]);
-
-                if (found == NULL || found->pw_uid == 0)
-                        continue;
-                s->authorize_user = names[i];
-                s->authorize_uid = found->pw_uid;
+        if (s->accounts.authorize_user != NULL)
                 return NULL;
-        }
         return error_hint(error_new(ERROR_FAILED_PRECONDITION, "there is no account as which sshd could run ssh-authorize"),
                           "make one: useradd --system --no-create-home --shell /usr/sbin/nologin teleport-authorize");
 }
@@ -186,7 +172,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
         note_pam(s);
         make_cgroups(s);
         TRY(make_preload(&s->preload_fd));
-        TRY(find_authorize_user(s));
+        TRY(check_authorize_user(s));
         warn_of_empty_login();
         return NULL;
 }
@@ -365,7 +351,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
                 .sftp_server = s->sftp_server,
                 .socket = s->helpers_address,
                 .connection_id = connection_id,
-                .authorize_user = s->authorize_user,
+                .authorize_user = s->accounts.authorize_user,
                 .host_id = authority.host_id,
                 .cas = authority.cas,
                 .ca_count = authority.ca_count,

@@ -39,6 +39,7 @@ void supervisor_on_ready(struct supervisor *s)
         }
         log_info("Teleport process successfully started", LOG_INT("pid", getpid()));
         notify_manager("READY=1");
+        loop_trim_later(&s->loop);
 }
 
 /* ---- certificates of the web port ------------------------------------------------------------------------- */
@@ -51,29 +52,23 @@ static bool has_web_keys(const struct supervisor *s)
         return false;
 }
 
-/* A half-replaced file must not stop the service: the loaded certificates stay in use until the next check. */
+/* A half-replaced or wrong file must not stop the service: what was loaded stays in use until the next check. */
 static void reload_keypairs(struct supervisor *s, bool send_unchanged)
 {
-        AUTO(web_keypairs) loaded = { 0 };
+        bool is_changed;
 
         if (!has_web_keys(s))
                 return;
-        struct error *err = web_keypairs_load(s->launch, loop_wall(&s->loop), &loaded);
-        if (err != NULL) {
-                log_error("the certificates of the web port stay as they were", LOG_ERR(err));
-                error_free(err);
-                return;
+        struct error *refused = web_keypairs_reload(s->launch, loop_wall(&s->loop), &s->keypairs, &is_changed);
+        for (const struct error *err = refused; err != NULL; err = err->also)
+                log_error("a web certificate stays as it was", LOG_ERR(err));
+        if (is_changed) {
+                supervisor_send_keypairs(s);
+                log_info("the certificates of the web port were loaded anew");
+        } else if (refused == NULL && send_unchanged) {
+                log_info("the certificates of the web port have not changed");
         }
-        if (web_keypairs_equal(&loaded, &s->keypairs)) {
-                if (send_unchanged)
-                        log_info("the certificates of the web port have not changed");
-                return;
-        }
-        struct web_keypairs old = s->keypairs;
-        s->keypairs = loaded;
-        loaded = old; /* released here */
-        supervisor_send_keypairs(s);
-        log_info("the certificates of the web port were loaded anew");
+        error_free(refused);
 }
 
 static struct duration keypairs_interval(const Cteleport__V1__Config *config)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measures the memory of an idle agent, on its own machine and in the cluster that it is connected to.
+ * Measures the memory of an idle agent, on its own machine and in the cluster that it is connected to. Must run as root (memory.h).
  *
  *      bench_footprint [--json] TELEPORT TCTL
  */
@@ -14,6 +14,7 @@
 #include "figures.h"
 #include "cluster/connect.h"
 #include "instance/presence.h"
+#include "memory.h"
 #include "program.h"
 #include "rpc/rpc.h"
 
@@ -132,10 +133,11 @@ struct parts {
         double kib[PROGRAM_PROCESSES_MAX];
         size_t count;
         double sum;
+        double c_library; /* of parts_alone() */
 };
 
 struct report {
-        struct parts agent, alone, cluster; /* alone: the memory of the agent when no cluster shares its libraries */
+        struct parts agent, alone, cluster; /* alone: the memory of the agent when no other program shares its libraries */
         double auth_kib, proxy_kib;         /* for each connected idle agent, including memory that its join left allocated */
         double binary_kib;
 };
@@ -158,6 +160,24 @@ static struct parts parts_of(struct program *p)
                 parts.kib[parts.count] = process_pss_kib(p->processes[parts.count].pid);
                 parts.sum += parts.kib[parts.count];
         }
+        return parts;
+}
+
+static struct parts parts_alone(struct program *p)
+{
+        struct parts parts = { 0 };
+        pid_t pids[PROGRAM_PROCESSES_MAX];
+
+        program_find_processes(p);
+        for (; parts.count < p->process_count; parts.count++) {
+                parts.processes[parts.count] = p->processes[parts.count];
+                pids[parts.count] = p->processes[parts.count].pid;
+        }
+        struct memory memory = { .kib = parts.kib };
+        memory_measure(pids, parts.count, &memory);
+        parts.c_library = memory.c_library_kib;
+        for (size_t i = 0; i < parts.count; i++)
+                parts.sum += parts.kib[i];
         return parts;
 }
 
@@ -203,6 +223,7 @@ static void print_json(const struct report *r)
         print_json_parts("agent_kib", &r->agent);
         print_json_parts("agent_alone_kib", &r->alone);
         print_json_parts("cluster_kib", &r->cluster);
+        printf("\"agent_c_library_kib\":%.0f,", r->alone.c_library);
         printf("\"binary_kib\":%.0f,\"agents\":%d,\"connected_agent_kib\":{\"auth\":%.1f,\"proxy\":%.1f}}\n", r->binary_kib, AGENTS,
                r->auth_kib, r->proxy_kib);
 }
@@ -217,7 +238,8 @@ static void print_parts(const char *title, const struct parts *p)
 static void print_table(const struct report *r)
 {
         print_parts("an agent at rest", &r->alone);
-        print_parts("the same, cluster on its machine", &r->agent);
+        printf("    %-32s %8.0f KiB\n", "of these, the C library's", r->alone.c_library);
+        print_parts("the same, shared with other programs", &r->agent);
         print_parts("the cluster", &r->cluster);
         printf("%-36s %8.1f KiB in auth, %.1f in the proxy\n", "a connected idle agent", r->auth_kib, r->proxy_kib);
         printf("%-36s %8.0f KiB\n", "the program, stripped", r->binary_kib);
@@ -244,9 +266,9 @@ int main(int argc, char **argv)
         free(program_await(&agent, "This host is present in the cluster"));
         r.agent = parts_of(&agent);
         measure_fleet(&cluster.program, cluster.proxy, &r);
-        bench_cluster_stop(&cluster);
-        r.alone = parts_of(&agent);
+        r.alone = parts_alone(&agent);
         program_stop(&agent);
+        bench_cluster_stop(&cluster);
 
         program_release(&agent);
         bench_cluster_close(&cluster);

@@ -12,6 +12,12 @@ from harness import wait_until
 from test_captured_ssh import memory_of
 from test_status import stays_one_user
 
+# Processes of a cluster and an agent that load a library.
+LIBRARIES = {
+    "libcurl": {"sts"}, "libsqlite3": {"auth"}, "libargon2": {"auth"}, "libqrencode": {"proxy"}, "libz.so": {"signer", "sts"},  # libcurl uses it
+    "libnss_systemd": set(),  # a module of the account database
+}
+
 
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_instance_holds_no_aws_credentials(shared, aws, tmp_path, where):
@@ -32,12 +38,14 @@ def test_instance_holds_no_aws_credentials(shared, aws, tmp_path, where):
     host.stop()
 
 
-def test_only_processes_that_ask_aws_load_libcurl(shared, aws):
+def test_a_process_loads_only_libraries_that_it_needs(shared, aws):
     host = shared.join("plain-1", env=aws.identity()).wait_signed()
     running = {**shared.process.children(), **{f"agent's {name}": pid for name, pid in host.process.children().items()}}
+    running |= {"supervisor": shared.process.pid, "agent's supervisor": host.process.pid}
     assert {"auth", "proxy", "signer", "sts", "instance", "agent's instance", "agent's ssh"} <= set(running)
-    loaded = {name for name, pid in running.items() if "libcurl" in pathlib.Path(f"/proc/{pid}/maps").read_text()}
-    assert loaded == {"sts"}
+    maps = {name: pathlib.Path(f"/proc/{pid}/maps").read_text() for name, pid in running.items()}
+    loaded = {library: {name for name, text in maps.items() if library in text} for library in LIBRARIES}
+    assert loaded == LIBRARIES
     host.stop()
 
 

@@ -69,7 +69,7 @@ def test_the_readme_names_every_library_of_a_program(program):
     needed = {name for name in re.findall(r"\(NEEDED\).*\[(\S+)\]", dynamic) if not re.match(r"libc\.so|ld-linux", name)}  # the system's own, with its loader
     needed = {name for name in needed if not re.match(r"lib(asan|ubsan)\.", name)}
     readme = (PROJECT / "README.md").read_text()
-    opened = {name for f in SOURCES if not f.name.endswith("_test.c") for name in re.findall(r'dlopen\("([^"]+)"', f.read_text())}
+    opened = {name for f in SOURCES if not f.name.endswith("_test.c") for name in re.findall(r'\.file = "(lib[^"]+)"', f.read_text())}
     named = set(re.findall(r"`(lib\S+\.so\.\d+)`", re.search(rf"^\| `{program}` \|.*", readme, re.M).group(0)))
     assert named - opened == needed
     assert program != "teleport" or opened <= named

@@ -422,6 +422,8 @@ static struct error *open_state(struct auth *a)
         AUTO_MEM char *log_dir = mem_printf("%s/log", boot->data_dir);
         const char *store_dir = NULL;
 
+        TRY(store_load(type));
+        TRY(passwords_load());
         TRY(enter_sandbox(a, path, log_dir, &store_dir));
         TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = store_dir, .shown = path }, &a->store));
         TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));

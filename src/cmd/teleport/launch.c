@@ -10,6 +10,8 @@
 #include "cmd/common/config_find.h"
 #include "cmd/teleport/launch_flags.h"
 #include "os/file.h"
+#include "services/services.h"
+#include "supervisor/web_certificate.h"
 
 enum {
         ARENA_MAX = 8 * MiB,
@@ -160,6 +162,17 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret)
         return NULL;
 }
 
+/* Without configured ones the proxy makes its own at its start. */
+static struct error *check_web_certificates(const struct launch *l)
+{
+        AUTO(web_keypairs) pairs = { 0 };
+
+        if (!services_is_enabled(l->config, services_find("proxy")) || l->config->proxy_service == NULL ||
+            l->config->proxy_service->n_https_keypairs == 0)
+                return NULL;
+        return web_keypairs_load(l, clock_wall(clock_system()), &pairs);
+}
+
 struct error *launch_check_file(const char *path, char **ret_ignored)
 {
         AUTO(launch) l = { .arena = arena_new(ARENA_MAX) };
@@ -167,6 +180,7 @@ struct error *launch_check_file(const char *path, char **ret_ignored)
         TRY(config_file_load(l.arena, path, &l.ignored_keys, &l.config));
         TRY(config_check(l.config, l.arena, NULL));
         TRY(resolve_nodename(&l));
+        TRY(check_web_certificates(&l));
         *ret_ignored = str_dup(str_of(l.ignored_keys));
         return NULL;
 }

@@ -15,7 +15,8 @@ extern const struct flag launch_flags[];
 struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST_USE;
 
 /*
- * Reads and checks one file as `start` would, without the files that it names: for `configure --test`. *ret_ignored
+ * Reads and checks one file as `start` would, with the files of https_keypairs, but no other files that it names: for
+ * `configure --test`. *ret_ignored
  * lists the keys without effect; the caller frees it. It is NULL after an error.
  */
 struct error *launch_check_file(const char *path, char **ret_ignored) MUST_USE;

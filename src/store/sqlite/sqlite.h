@@ -18,9 +18,8 @@
 #ifndef STORE_SQLITE_SQLITE_H
 #define STORE_SQLITE_SQLITE_H
 
-#include <sqlite3.h>
-
 #include "store/backend.h"
+#include "store/sqlite/sqlite_api.h"
 
 /* The prepared statements; each has a row with its SQL in sqlite_batch.c. */
 enum sqlite_statement {

@@ -48,40 +48,40 @@ struct run {
 /* Resets a statement for new values. Values bound before may be freed by now, so every use binds all parameters. */
 static sqlite3_stmt *statement(struct sqlite_store *s, enum sqlite_statement which)
 {
-        sqlite3_reset(s->statements[which]);
+        sqlite()->reset(s->statements[which]);
         return s->statements[which];
 }
 
 static void bind_bytes(sqlite3_stmt *q, int index, struct str bytes)
 {
         /* SQLite binds a NULL pointer as NULL, even with length 0. */
-        int code = sqlite3_bind_blob64(q, index, bytes.len == 0 ? "" : bytes.ptr, bytes.len, SQLITE_STATIC);
+        int code = sqlite()->bind_blob64(q, index, bytes.len == 0 ? "" : bytes.ptr, bytes.len, SQLITE_STATIC);
 
         if (code != SQLITE_OK)
-                bug("binding %zu bytes: %s", bytes.len, sqlite3_errstr(code));
+                bug("binding %zu bytes: %s", bytes.len, sqlite()->errstr(code));
 }
 
 static void bind_number(sqlite3_stmt *q, int index, int64_t number)
 {
-        int code = sqlite3_bind_int64(q, index, number);
+        int code = sqlite()->bind_int64(q, index, number);
 
         if (code != SQLITE_OK)
-                bug("binding a number: %s", sqlite3_errstr(code));
+                bug("binding a number: %s", sqlite()->errstr(code));
 }
 
 /* Runs a statement that returns no rows. */
 static struct error *run_to_end(struct sqlite_store *s, sqlite3_stmt *q)
 {
-        int code = sqlite3_step(q);
+        int code = sqlite()->step(q);
 
-        sqlite3_reset(q);
+        sqlite()->reset(q);
         return code == SQLITE_DONE ? NULL : sqlite_store_error(s, code);
 }
 
 struct error *sqlite_store_prepare(struct sqlite_store *s)
 {
         for (size_t i = 0; i < SQL_COUNT; i++) {
-                int code = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                int code = sqlite()->prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
                                               &s->statements[i], NULL);
 
                 if (code != SQLITE_OK)
@@ -126,7 +126,7 @@ static struct error *find_live(struct run *r, struct str key, struct store_item 
 
         *ret = (struct store_item){ .revision = 0 };
         bind_bytes(q, 1, key);
-        int code = sqlite3_step(q);
+        int code = sqlite()->step(q);
         if (code == SQLITE_DONE)
                 return NULL;
         if (code != SQLITE_ROW)
@@ -145,7 +145,7 @@ static struct error *run_get(struct run *r, struct store_op *op)
         TRY(find_live(r, op->key, &item));
         if (item.revision != 0)
                 keep_item(op, &item);
-        sqlite3_reset(r->s->statements[SQL_GET]);
+        sqlite()->reset(r->s->statements[SQL_GET]);
         return NULL;
 }
 
@@ -168,7 +168,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
         bind_bytes(q, 2, end_of_prefix(op->key, end));
         bind_number(q, 3, r->batch->now.ns);
         bind_number(q, 4, (int64_t)op->limit + 1); /* one more than the limit shows whether this is the last page */
-        while ((code = sqlite3_step(q)) == SQLITE_ROW) {
+        while ((code = sqlite()->step(q)) == SQLITE_ROW) {
                 struct store_item item;
 
                 if (op->item_count == op->limit || bytes >= LIMIT_STORE_PAGE)
@@ -183,7 +183,7 @@ static struct error *run_range(struct run *r, struct store_op *op)
         op->revision = r->revision;
         if (err == NULL && code != SQLITE_DONE && code != SQLITE_ROW)
                 err = sqlite_store_error(s, code);
-        sqlite3_reset(q);
+        sqlite()->reset(q);
         return err;
 }
 
@@ -195,7 +195,7 @@ static struct error *check_step(struct run *r, const struct store_step *step, st
         struct store_item item;
 
         TRY(find_live(r, step->key, &item));
-        sqlite3_reset(r->s->statements[SQL_GET]);
+        sqlite()->reset(r->s->statements[SQL_GET]);
         *ret_refusal = store_step_check(step, item.revision);
         return NULL;
 }
@@ -232,7 +232,7 @@ static struct error *run_renew(struct run *r, struct store_op *op, const struct 
         item.value = arena_str(op->arena, item.value);
         item.revision = r->revision;
         item.expires = step->expires;
-        sqlite3_reset(r->s->statements[SQL_GET]);
+        sqlite()->reset(r->s->statements[SQL_GET]);
         sqlite3_stmt *q = statement(r->s, SQL_RENEW);
         bind_bytes(q, 1, item.key);
         bind_number(q, 2, (int64_t)item.revision);
@@ -249,7 +249,7 @@ static struct error *run_delete(struct run *r, struct store_op *op, const struct
 
         bind_bytes(q, 1, step->key);
         TRY(run_to_end(r->s, q));
-        if (sqlite3_changes(r->s->db) > 0)
+        if (sqlite()->changes(r->s->db) > 0)
                 note_change(op, (struct store_item){ .key = step->key, .revision = r->revision }, true);
         return NULL;
 }
@@ -259,13 +259,13 @@ static struct error *run_deletes(struct run *r, struct store_op *op, sqlite3_stm
 {
         int code;
 
-        while ((code = sqlite3_step(q)) == SQLITE_ROW) {
-                struct str key = str_of_bytes(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0));
+        while ((code = sqlite()->step(q)) == SQLITE_ROW) {
+                struct str key = str_of_bytes(sqlite()->column_blob(q, 0), (size_t)sqlite()->column_bytes(q, 0));
 
                 note_change(op, (struct store_item){ arena_str(op->arena, key), .revision = r->revision }, true);
         }
         struct error *err = code == SQLITE_DONE ? NULL : sqlite_store_error(r->s, code);
-        sqlite3_reset(q);
+        sqlite()->reset(q);
         return err;
 }
 
@@ -287,7 +287,7 @@ static struct error *run_purge(struct run *r, struct store_op *op)
         bind_number(q, 1, r->batch->now.ns);
         bind_number(q, 2, LIMIT_STORE_PURGE);
         TRY(run_deletes(r, op, q));
-        if (sqlite3_changes(r->s->db) == 0)
+        if (sqlite()->changes(r->s->db) == 0)
                 r->revision--;
         op->revision = r->revision;
         return NULL;
@@ -348,10 +348,10 @@ static struct error *run_op(struct run *r, struct store_op *op)
 static struct error *find_next_expiry(struct run *r)
 {
         sqlite3_stmt *q = statement(r->s, SQL_NEXT_EXPIRY);
-        int code = sqlite3_step(q);
+        int code = sqlite()->step(q);
 
-        r->batch->next_expiry.ns = code == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
-        sqlite3_reset(q);
+        r->batch->next_expiry.ns = code == SQLITE_ROW ? sqlite()->column_int64(q, 0) : 0;
+        sqlite()->reset(q);
         return code == SQLITE_ROW || code == SQLITE_DONE ? NULL : sqlite_store_error(r->s, code);
 }
 
@@ -390,8 +390,8 @@ static struct error *run_reads_only(struct run *r, const struct error *why)
         struct sqlite_store *s = r->s;
 
         for (size_t i = 0; i < SQL_COUNT; i++)
-                sqlite3_reset(s->statements[i]);
-        if (sqlite3_get_autocommit(s->db) == 0)
+                sqlite()->reset(s->statements[i]);
+        if (sqlite()->get_autocommit(s->db) == 0)
                 TRY(run_to_end(s, statement(s, SQL_ROLLBACK)));
         if (r->batch->purge != NULL) {
                 store_op_clear(r->batch->purge);
@@ -417,7 +417,7 @@ static struct error *checkpoint_when_due(struct sqlite_store *s)
 {
         if (s->log_pages < LIMIT_STORE_LOG / SQLITE_PAGE_SIZE)
                 return NULL;
-        int code = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        int code = sqlite()->wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         struct error *err = code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
         if (err == NULL || err->code == ERROR_DATA_LOSS)
                 return err;
@@ -428,10 +428,10 @@ static struct error *checkpoint_when_due(struct sqlite_store *s)
 static struct error *read_number(struct sqlite_store *s, enum sqlite_statement which, int64_t *ret)
 {
         sqlite3_stmt *q = statement(s, which);
-        int code = sqlite3_step(q);
+        int code = sqlite()->step(q);
 
-        *ret = code == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
-        sqlite3_reset(q);
+        *ret = code == SQLITE_ROW ? sqlite()->column_int64(q, 0) : 0;
+        sqlite()->reset(q);
         return code == SQLITE_ROW ? NULL : sqlite_store_error(s, code);
 }
 
@@ -447,9 +447,9 @@ static struct error *shrink(struct sqlite_store *s)
                 return NULL;
         sqlite3_stmt *q = statement(s, SQL_SHRINK);
         int code;
-        while ((code = sqlite3_step(q)) == SQLITE_ROW)
+        while ((code = sqlite()->step(q)) == SQLITE_ROW)
                 ;
-        sqlite3_reset(q);
+        sqlite()->reset(q);
         return code == SQLITE_DONE ? NULL : sqlite_store_error(s, code);
 }
 

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sqlite3.h>
@@ -19,6 +18,7 @@
 
 #include "base/mem.h"
 #include "os/file.h"
+#include "store/sqlite/sqlite_api.h"
 #include "store/store_testing.h"
 
 enum { ITEMS = 60, FILE_MAX = 4 * MiB };
@@ -456,21 +456,25 @@ static size_t count_entries(const char *path)
 }
 
 static bool vacuum_needs_more; /* memory than there is */
+static __typeof__(sqlite3_exec) *exec_of_library;
 
-int sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *ctx, char **ret)
+static int exec_with_less_memory(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *ctx, char **ret)
 {
-        static int (*next)(sqlite3 *, const char *, int (*)(void *, int, char **, char **), void *, char **);
         bool is_short = vacuum_needs_more && strstr(sql, "VACUUM") != NULL;
 
-        if (next == NULL)
-                next = (__typeof__(next))dlsym(RTLD_NEXT, "sqlite3_exec");
         if (is_short)
                 sqlite3_hard_heap_limit64(sqlite3_memory_used() + 1 * KiB);
-        int code = next(db, sql, row, ctx, ret);
+        int code = exec_of_library(db, sql, row, ctx, ret);
         sqlite3_hard_heap_limit64(0);
         if (is_short)
                 assert_int_equal(code, SQLITE_NOMEM);
         return code;
+}
+
+void sqlite_api_loaded(struct sqlite_api *api)
+{
+        exec_of_library = api->exec;
+        api->exec = exec_with_less_memory;
 }
 
 /* A database of older releases, which never returned a page. All items are still there. */

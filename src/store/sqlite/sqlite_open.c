@@ -45,13 +45,13 @@ static const char *const schema[] = {
 
 /* ---- errors -------------------------------------------------------------------------------------- */
 
-/* The last errno of a file of the database; sqlite3_system_errno() forgets it on a commit. */
+/* The last errno of a file of the database; sqlite()->system_errno() forgets it on a commit. */
 static int last_errno(sqlite3 *db, int which_file)
 {
         sqlite3_file *file = NULL;
         int errnum = 0;
 
-        sqlite3_file_control(db, "main", which_file, &file);
+        sqlite()->file_control(db, "main", which_file, &file);
         if (file != NULL && file->pMethods != NULL)
                 file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &errnum);
         return errnum;
@@ -64,7 +64,7 @@ static int failed_write_errno(sqlite3 *db)
 
         if (errnum == 0)
                 errnum = last_errno(db, SQLITE_FCNTL_FILE_POINTER);
-        return errnum != 0 ? errnum : sqlite3_system_errno(db);
+        return errnum != 0 ? errnum : sqlite()->system_errno(db);
 }
 
 /* SQLite reports ENOSPC as FULL, but quotas and limits on a file's size as an I/O error of the disk. */
@@ -86,10 +86,10 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
         switch (code & 0xff) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-                return error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt (%s)", dir, sqlite3_errmsg(s->db));
+                return error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt (%s)", dir, sqlite()->errmsg(s->db));
         case SQLITE_IOERR:
                 return error_new(ERROR_DATA_LOSS, "the disk of '%s' fails: %s (SQLite %d): %s", dir,
-                                 sqlite3_errmsg(s->db), code, strerror(failed_write_errno(s->db)));
+                                 sqlite()->errmsg(s->db), code, strerror(failed_write_errno(s->db)));
         case SQLITE_READONLY:
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the database in '%s' cannot be written: it or its disk is read-only", dir),
                                   "mount the disk for writing, and let the files belong to the user of the Auth Service; Linux makes a "
@@ -100,7 +100,7 @@ struct error *sqlite_store_error(const struct sqlite_store *s, int code)
                                   "close it; the database belongs to one process at a time");
         default:
                 return error_new(ERROR_UNAVAILABLE, "the database in '%s' cannot be used: %s (SQLite %d)", dir,
-                                 sqlite3_errmsg(s->db), code);
+                                 sqlite()->errmsg(s->db), code);
         }
 }
 
@@ -135,9 +135,9 @@ int64_t sqlite_store_checksum(const struct store_item *item)
 
 static struct str column_bytes(sqlite3_stmt *row, int column)
 {
-        const void *bytes = sqlite3_column_blob(row, column);
+        const void *bytes = sqlite()->column_blob(row, column);
 
-        return str_of_bytes(bytes, (size_t)sqlite3_column_bytes(row, column));
+        return str_of_bytes(bytes, (size_t)sqlite()->column_bytes(row, column));
 }
 
 struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret)
@@ -145,11 +145,11 @@ struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret)
         struct store_item item = {
                 .key = column_bytes(row, 0),
                 .value = column_bytes(row, 1),
-                .revision = (uint64_t)sqlite3_column_int64(row, 2),
-                .expires = { sqlite3_column_int64(row, 3) },
+                .revision = (uint64_t)sqlite()->column_int64(row, 2),
+                .expires = { sqlite()->column_int64(row, 3) },
         };
 
-        if (sqlite3_column_int64(row, 4) != sqlite_store_checksum(&item)) {
+        if (sqlite()->column_int64(row, 4) != sqlite_store_checksum(&item)) {
                 AUTO_MEM char *shown = escaped(item.key);
 
                 return error_new(ERROR_DATA_LOSS, "the item '%s' does not match its checksum", shown);
@@ -162,14 +162,14 @@ struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret)
 
 static struct error *execute(struct sqlite_store *s, const char *sql)
 {
-        int code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+        int code = sqlite()->exec(s->db, sql, NULL, NULL, NULL);
 
         return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
 }
 
 static struct error *prepare(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret)
 {
-        int code = sqlite3_prepare_v3(s->db, sql, -1, 0, ret, NULL);
+        int code = sqlite()->prepare_v3(s->db, sql, -1, 0, ret, NULL);
 
         return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
 }
@@ -179,15 +179,15 @@ static struct error *query_number(struct sqlite_store *s, const char *sql, int64
 {
         sqlite3_stmt *q = NULL;
         TRY(prepare(s, sql, &q));
-        int code = sqlite3_step(q);
+        int code = sqlite()->step(q);
 
         if (code == SQLITE_ROW)
-                *ret = sqlite3_column_int64(q, 0);
+                *ret = sqlite()->column_int64(q, 0);
         struct error *err = code == SQLITE_ROW ? NULL
                             : code == SQLITE_DONE
                                     ? error_new(ERROR_DATA_LOSS, "the database lacks its first record")
                                     : sqlite_store_error(s, code);
-        sqlite3_finalize(q);
+        sqlite()->finalize(q);
         return err;
 }
 
@@ -206,12 +206,12 @@ static void configure(sqlite3 *db)
         };
 
         for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-                if (sqlite3_db_config(db, options[i].option, options[i].value, NULL) != SQLITE_OK)
+                if (sqlite()->db_config(db, options[i].option, options[i].value, NULL) != SQLITE_OK)
                         bug("SQLite does not know option %d", options[i].option);
         }
-        sqlite3_extended_result_codes(db, 1);
-        sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
-        sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + SQLITE_PAGE_SIZE);
+        sqlite()->extended_result_codes(db, 1);
+        sqlite()->limit(db, SQLITE_LIMIT_ATTACHED, 0);
+        sqlite()->limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + SQLITE_PAGE_SIZE);
 }
 
 /*
@@ -259,11 +259,11 @@ static const char *vfs_of_plain_paths(void)
         static sqlite3_vfs vfs;
 
         if (vfs.zName == NULL) {
-                vfs = *sqlite3_vfs_find(NULL);
+                vfs = *sqlite()->vfs_find(NULL);
                 vfs.pNext = NULL;
                 vfs.zName = "plain-paths";
                 vfs.xFullPathname = keep_path;
-                sqlite3_vfs_register(&vfs, 0);
+                sqlite()->vfs_register(&vfs, 0);
         }
         return vfs.zName;
 }
@@ -272,7 +272,7 @@ static struct error *open_database(struct sqlite_store *s, const char *file)
 {
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                     SQLITE_OPEN_NOFOLLOW;
-        int code = sqlite3_open_v2(file, &s->db, flags, vfs_of_plain_paths());
+        int code = sqlite()->open_v2(file, &s->db, flags, vfs_of_plain_paths());
 
         if (s->db == NULL)
                 bug("out of memory while opening a database");
@@ -281,7 +281,7 @@ static struct error *open_database(struct sqlite_store *s, const char *file)
         configure(s->db);
         TRY(set_pragmas(s));
         /* Replaces SQLite's hook, which also checkpoints but ignores a failed fsync. */
-        sqlite3_wal_hook(s->db, note_log_size, s);
+        sqlite()->wal_hook(s->db, note_log_size, s);
         return NULL;
 }
 
@@ -309,9 +309,9 @@ static struct error *create_schema(struct sqlite_store *s)
         for (size_t i = 0; i < ARRAY_LEN(schema); i++)
                 TRY(execute(s, schema[i]));
         TRY(prepare(s, "INSERT INTO cluster VALUES (1, ?1, 0)", &insert));
-        sqlite3_bind_blob(insert, 1, m.identity, sizeof m.identity, SQLITE_STATIC);
-        int code = sqlite3_step(insert);
-        sqlite3_finalize(insert);
+        sqlite()->bind_blob(insert, 1, m.identity, sizeof m.identity, SQLITE_STATIC);
+        int code = sqlite()->step(insert);
+        sqlite()->finalize(insert);
         if (code != SQLITE_DONE)
                 return sqlite_store_error(s, code);
         return execute(s, "COMMIT");
@@ -344,12 +344,12 @@ static struct error *check_schema(struct sqlite_store *s)
         TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &all));
         TRY(prepare(s, "SELECT count(*) FROM sqlite_schema WHERE sql = ?1", &q));
         for (size_t i = 0; i < ARRAY_LEN(schema); i++) {
-                sqlite3_reset(q);
-                sqlite3_bind_text(q, 1, schema[i], -1, SQLITE_STATIC);
-                if (sqlite3_step(q) == SQLITE_ROW)
-                        ours += sqlite3_column_int64(q, 0);
+                sqlite()->reset(q);
+                sqlite()->bind_text(q, 1, schema[i], -1, SQLITE_STATIC);
+                if (sqlite()->step(q) == SQLITE_ROW)
+                        ours += sqlite()->column_int64(q, 0);
         }
-        sqlite3_finalize(q);
+        sqlite()->finalize(q);
         if (all != (int64_t)ARRAY_LEN(schema) || ours != all)
                 return error_new(ERROR_DATA_LOSS, "the tables of the database in '%s' are not the expected ones", s->shown);
         return NULL;
@@ -362,15 +362,15 @@ static struct error *check_pages(struct sqlite_store *s)
         struct error *err = NULL;
 
         TRY(prepare(s, "PRAGMA quick_check(1)", &q));
-        int code = sqlite3_step(q);
+        int code = sqlite()->step(q);
         if (code != SQLITE_ROW) {
                 err = sqlite_store_error(s, code);
-        } else if (!str_equal(str_of((const char *)sqlite3_column_text(q, 0)), STR("ok"))) {
-                AUTO_MEM char *found = escaped(str_of((const char *)sqlite3_column_text(q, 0)));
+        } else if (!str_equal(str_of((const char *)sqlite()->column_text(q, 0)), STR("ok"))) {
+                AUTO_MEM char *found = escaped(str_of((const char *)sqlite()->column_text(q, 0)));
 
                 err = error_new(ERROR_DATA_LOSS, "the database in '%s' is corrupt: %s", s->shown, found);
         }
-        sqlite3_finalize(q);
+        sqlite()->finalize(q);
         return err;
 }
 
@@ -389,7 +389,7 @@ static struct error *check_items(struct sqlite_store *s)
 
         TRY(query_number(s, "SELECT count(*) FROM item NOT INDEXED", &in_table));
         TRY(prepare(s, "SELECT " SQLITE_ITEM_COLUMNS " FROM item INDEXED BY item_key ORDER BY key", &q));
-        while (err == NULL && (code = sqlite3_step(q)) == SQLITE_ROW) {
+        while (err == NULL && (code = sqlite()->step(q)) == SQLITE_ROW) {
                 struct store_item item;
 
                 err = sqlite_store_row(q, &item);
@@ -406,7 +406,7 @@ static struct error *check_items(struct sqlite_store *s)
         }
         if (err == NULL && code != SQLITE_DONE)
                 err = sqlite_store_error(s, code);
-        sqlite3_finalize(q);
+        sqlite()->finalize(q);
         if (err == NULL && in_index != in_table)
                 err = error_new(ERROR_DATA_LOSS, "the database in '%s' has %lld items, and its index %lld", s->shown,
                                 (long long)in_table, (long long)in_index);
@@ -419,16 +419,16 @@ static struct error *read_cluster(struct sqlite_store *s, struct store_marker *r
         struct error *err = NULL;
 
         TRY(prepare(s, "SELECT identity, revision FROM cluster", &q));
-        int code = sqlite3_step(q);
-        if (code == SQLITE_ROW && sqlite3_column_bytes(q, 0) == STORE_IDENTITY_SIZE && sqlite3_column_int64(q, 1) >= 0) {
-                memcpy(ret->identity, sqlite3_column_blob(q, 0), STORE_IDENTITY_SIZE);
-                ret->revision = (uint64_t)sqlite3_column_int64(q, 1);
+        int code = sqlite()->step(q);
+        if (code == SQLITE_ROW && sqlite()->column_bytes(q, 0) == STORE_IDENTITY_SIZE && sqlite()->column_int64(q, 1) >= 0) {
+                memcpy(ret->identity, sqlite()->column_blob(q, 0), STORE_IDENTITY_SIZE);
+                ret->revision = (uint64_t)sqlite()->column_int64(q, 1);
         } else if (code == SQLITE_ROW || code == SQLITE_DONE) {
                 err = error_new(ERROR_DATA_LOSS, "the database in '%s' does not name its cluster", s->shown);
         } else {
                 err = sqlite_store_error(s, code);
         }
-        sqlite3_finalize(q);
+        sqlite()->finalize(q);
         return err;
 }
 
@@ -520,7 +520,7 @@ static struct error *open_checked(struct sqlite_store *s)
 
 static void checkpoint_on_close(struct sqlite_store *s)
 {
-        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        sqlite()->db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }
 
 /*
@@ -529,13 +529,13 @@ static void checkpoint_on_close(struct sqlite_store *s)
  */
 static struct error *pack(struct sqlite_store *s)
 {
-        char *before = sqlite3_temp_directory; /* SQLite's variable, global to the process */
+        char *before = *sqlite()->temp_directory; /* SQLite's variable, global to the process */
 
-        sqlite3_temp_directory = s->dir;
-        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* allows the copy */
+        *sqlite()->temp_directory = s->dir;
+        sqlite()->limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* allows the copy */
         struct error *err = execute(s, "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
-        sqlite3_limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
-        sqlite3_temp_directory = before;
+        sqlite()->limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
+        *sqlite()->temp_directory = before;
         return err != NULL ? err : execute(s, "PRAGMA temp_store = MEMORY");
 }
 
@@ -555,7 +555,7 @@ static struct error *make_shrinkable(struct sqlite_store *s)
         if (err == NULL)
                 return NULL;
         log_warn("The store cannot be packed; it does not become smaller, and the next start tries again", LOG_ERR(err));
-        sqlite3_close(s->db); /* discards what the attempt left in the log */
+        sqlite()->close(s->db); /* discards what the attempt left in the log */
         s->db = NULL;
         TRY(open_checked(s));
         checkpoint_on_close(s);
@@ -597,8 +597,8 @@ struct error *sqlite_store_open(const char *path, const char *shown, struct sqli
 void sqlite_store_close(struct sqlite_store *s)
 {
         for (size_t i = 0; i < SQL_COUNT; i++)
-                sqlite3_finalize(s->statements[i]);
-        sqlite3_close(s->db); /* moves the log into the database and removes the log */
+                sqlite()->finalize(s->statements[i]);
+        sqlite()->close(s->db); /* moves the log into the database and removes the log */
         if (s->lock_fd >= 0)
                 close(s->lock_fd);
         free(s->dir);

@@ -248,6 +248,7 @@ static void close_queue(void *impl, void (*closed)(void *ctx), void *ctx)
 const struct store_backend store_sqlite = {
         .type = "sqlite",
         .alias = "dir", /* Teleport's name for its embedded store */
+        .load = sqlite_api_load,
         .open = open_queue,
         .submit = submit,
         .close = close_queue,
