@@ -10,7 +10,7 @@ import tempfile
 import pexpect
 import pytest
 
-from harness import iam_token, wait_until
+from harness import TIMEOUT, iam_token, wait_until
 from test_recording import play, record, the_recording
 
 NODE = "web-1.example.test"  # as plain ssh calls it
@@ -315,11 +315,11 @@ def test_tmux_as_a_login_shell_is_recorded(access, invite, accounts):
     account = accounts.make(shell="/usr/bin/tmux")
     mallory = logged_in(access, invite, account.pw_name)
     shell = mallory.terminal("ssh", f"{account.pw_name}@web-1")
-    shell.expect(re.escape("[0] "), timeout=30)  # its status line
+    shell.expect(re.escape("[0] "), timeout=TIMEOUT)  # its status line
     shell.sendline("echo in tm''ux")
     shell.expect("in tmux")  # tmux shows nothing more of a shell that has ended
     shell.sendline("exit")
-    shell.expect(pexpect.EOF, timeout=30)
+    shell.expect(pexpect.EOF, timeout=TIMEOUT)
     assert b"in tmux" in play(mallory, the_recording(access, mallory)["session_id"], "pty")
 
 
@@ -333,7 +333,7 @@ class Multiplexed:
         wait_until((user.home / "control").exists, "the connection is there")
 
     def run(self, command):
-        return subprocess.run([*self.command, self.target, command], env=self.user.env, cwd=self.user.home, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.command, self.target, command], env=self.user.env, cwd=self.user.home, capture_output=True, text=True, timeout=TIMEOUT)
 
 
 def test_a_session_that_reports_nothing_ends_its_connection(with_pam, invite, accounts):
@@ -346,7 +346,7 @@ def test_a_session_that_reports_nothing_ends_its_connection(with_pam, invite, ac
         connection = Multiplexed(mallory, account.pw_name)
         done = connection.run("echo ran")
         assert done.returncode == 255 and done.stdout == "" and "cannot be started" in done.stderr
-        assert connection.process.wait(30) != 0
+        assert connection.process.wait(TIMEOUT) != 0
     finally:
         limits.unlink()
     end = wait_until(lambda: with_pam.events("client.disconnect"), "why it ended is audited")[0]
@@ -363,7 +363,7 @@ def test_a_traced_program_begins_no_session(access, invite, account, compiled):
     assert tracer.stdout.readline() == "ready\n"
     done = connection.run("echo ran")
     assert done.returncode == 255 and done.stdout == "" and "no program of sshd's" in done.stderr
-    assert connection.process.wait(30) != 0
+    assert connection.process.wait(TIMEOUT) != 0
     tracer.kill()
     tracer.communicate()
     assert not access.events("session.start")

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 import yaml
 
-from harness import Process, port_of, reserved_port, wait_until
+from harness import TIMEOUT, Process, port_of, reserved_port, wait_until
 from users import quoted
 
 NODE = "web-1.example.test"  # as plain ssh calls it
@@ -219,15 +219,15 @@ def test_rsync_and_git_work_over_it(alice, tmp_path):
     shell = quoted(["ssh", "-F", str(alice.ssh_config())])
     (tmp_path / "src").mkdir()
     (tmp_path / "src/a").write_text("a" * 100_000)
-    subprocess.run(["rsync", "-a", "-e", shell, f"{tmp_path}/src/", f"root@{NODE}:{tmp_path}/dst/"], check=True, env=alice.env, timeout=60)
+    subprocess.run(["rsync", "-a", "-e", shell, f"{tmp_path}/src/", f"root@{NODE}:{tmp_path}/dst/"], check=True, env=alice.env, timeout=TIMEOUT)
     assert (tmp_path / "dst/a").read_text() == "a" * 100_000
     subprocess.run(["git", "init", "-q", "--bare", tmp_path / "repo"], check=True)
     work = tmp_path / "work"
     env = {**alice.env, "GIT_SSH_COMMAND": shell, "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.test", "GIT_COMMITTER_NAME": "a",
            "GIT_COMMITTER_EMAIL": "a@example.test"}
-    subprocess.run(["git", "clone", "-q", f"ssh://root@{NODE}{tmp_path}/repo", work], check=True, env=env, timeout=60, capture_output=True)
+    subprocess.run(["git", "clone", "-q", f"ssh://root@{NODE}{tmp_path}/repo", work], check=True, env=env, timeout=TIMEOUT, capture_output=True)
     (work / "x").write_text("x")
-    subprocess.run("git add x && git commit -qm x && git push -q origin HEAD:main", shell=True, check=True, cwd=work, env=env, timeout=60)
+    subprocess.run("git add x && git commit -qm x && git push -q origin HEAD:main", shell=True, check=True, cwd=work, env=env, timeout=TIMEOUT)
     assert "x" in subprocess.run(["git", "-C", tmp_path / "repo", "ls-tree", "main"], capture_output=True, text=True, check=True).stdout
 
 
@@ -248,7 +248,7 @@ def test_one_question_serves_both_programs_of_plain_ssh(alice, tmp_path):
     broken.write_text(config.replace("KnownHostsCommand /usr/bin/env ", "KnownHostsCommand /usr/bin/env HTTPS_PROXY=http://127.0.0.1:9 "))
     assert broken.read_text() != config
     for name in (f"root@{NODE}", f"root@WEB-1.example.test"):
-        done = subprocess.run(["ssh", "-F", broken, "-o", "BatchMode=yes", name, "echo once"], capture_output=True, text=True, env=alice.env, timeout=60)
+        done = subprocess.run(["ssh", "-F", broken, "-o", "BatchMode=yes", name, "echo once"], capture_output=True, text=True, env=alice.env, timeout=TIMEOUT)
         assert (done.stdout, done.returncode) == ("once\n", 0), done.stderr
 
 
@@ -269,7 +269,7 @@ def test_ssh_keyscan_sees_the_certificate_of_the_cluster(alice, access, tmp_path
                                stderr=subprocess.DEVNULL, check=False)
 
     threading.Thread(target=serve, daemon=True).start()
-    done = subprocess.run(["ssh-keyscan", "-c", "-p", str(port), "-t", "ed25519", "127.0.0.1"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["ssh-keyscan", "-c", "-T", str(int(TIMEOUT)), "-p", str(port), "-t", "ed25519", "127.0.0.1"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     listener.close()
     line = next(line for line in done.stdout.splitlines() if "ssh-ed25519-cert-v01@openssh.com" in line)
     (tmp_path / "host-cert.pub").write_text(line[line.index("ssh-ed25519-cert"):] + "\n")
@@ -326,7 +326,7 @@ def exactly(connection, count):
 def said_back(port, text=b"through"):
     def ask():
         try:
-            with socket.create_connection(("127.0.0.1", port), 5) as s:
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as s:
                 s.sendall(text)
                 return exactly(s, len(text)) == text
         except OSError:
@@ -349,7 +349,7 @@ def test_a_socks_proxy_is_a_forward_too(alice, echo, port):
 
     def through_socks():
         try:
-            with socket.create_connection(("127.0.0.1", port), 5) as s:
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as s:
                 s.sendall(b"\x05\x01\x00")
                 assert exactly(s, 2) == b"\x05\x00"
                 s.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + echo.to_bytes(2, "big"))

@@ -10,14 +10,14 @@ import subprocess
 import pytest
 import yaml
 
-from harness import ACCOUNT, clean_env, iam_token, program, wait_until
+from harness import ACCOUNT, TIMEOUT, clean_env, iam_token, program, wait_until
 
 
 @pytest.fixture
 def teleport(build, tmp_path):
     """Runs teleport as on a host of its own: nothing in its environment, nothing configured."""
     def run(*args, env=None, code=0):
-        done = subprocess.run([program(build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL,
+        done = subprocess.run([program(build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL,
                               env=env or clean_env(HOME=tmp_path))
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr
@@ -144,7 +144,7 @@ jamf_service: {enabled: no}
 ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
 ---
 ''')
-    done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=TIMEOUT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"OK {path}")
     assert ("are ignored: teleport.cache, teleport.diag_addr, auth_service.authentication, auth_service.proxy_listener_mode, proxy_service.acme, "
             "discovery_service, jamf_service\n") in done.stderr
@@ -158,7 +158,7 @@ ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
 def test_start_accepts_the_output_of_configure(build, tmp_path, args):
     """In a network of its own, for the file has the default ports."""
     path, data, log = tmp_path / "teleport.yaml", tmp_path / "data", tmp_path / "log"
-    subprocess.run([program(build, "teleport"), "configure", *args, f"--data-dir={data}", "--output", f"file://{path}"], check=True, capture_output=True, timeout=20)
+    subprocess.run([program(build, "teleport"), "configure", *args, f"--data-dir={data}", "--output", f"file://{path}"], check=True, capture_output=True, timeout=TIMEOUT)
     with open(log, "w") as out:
         running = subprocess.Popen(["unshare", "--net", "sh", "-c", f"ip link set lo up && exec {program(build, 'teleport')} start -c {path}"],
                                    stdout=out, stderr=out, env=clean_env(HOME=tmp_path))
@@ -168,7 +168,7 @@ def test_start_accepts_the_output_of_configure(build, tmp_path, args):
             assert running.poll() is None, log.read_text()
         finally:
             running.terminate()
-            running.wait(timeout=20)
+            running.wait(timeout=TIMEOUT)
 
 
 def test_an_unknown_command_or_flag_names_the_nearest_one(teleport):
@@ -382,7 +382,7 @@ def test_the_owner_of_a_hard_link_is_not_changed(cluster, tmp_path, place):
 def test_every_process_has_given_up_its_rights(cluster, aws):
     users = {}
     cluster.create(iam_token())
-    host = cluster.join("web-1", env=aws.identity())
+    host = cluster.join("web-1", env=aws.identity()).wait_signed()
     processes = {**cluster.process.children(), "agent": host.process.children()["instance"]}
     assert sorted(processes) == ["agent", "auth", "instance", "proxy", "signer", "sts"]
     for name, pid in processes.items():

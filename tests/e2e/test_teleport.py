@@ -10,13 +10,13 @@ import subprocess
 
 import pytest
 
-from harness import program
+from harness import TIMEOUT, program
 
 
 @pytest.fixture
 def teleport(build, tmp_path):
     def run(*args, check=True, env=None):
-        done = subprocess.run([program(build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([program(build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT,
                               cwd=tmp_path, env={**os.environ, **(env or {})})
         assert done.returncode == 0 or not check, done.stderr
         return done

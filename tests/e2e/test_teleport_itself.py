@@ -136,7 +136,7 @@ def web_server(directory, answers):
 def test_tsh_asks_for_no_password_at_a_cluster_of_teleport(build, tmp_path):
     with web_server(tmp_path, {"/webapi/ping": PING}) as (address, asked):
         done = Result(subprocess.run([program(build, "tsh"), "login", f"--proxy={address}", "--user=alice", "--insecure"], input="secret\n123456\n",
-                                     capture_output=True, text=True, timeout=60, env=clean_env(HOME=tmp_path), check=False))
+                                     capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(HOME=tmp_path), check=False))
     assert done.code == 1
     assert f"the server belongs to a cluster of Teleport itself, with which the programs of cteleport do not work: {address}" in done.err
     assert "use the teleport, tsh and tctl of that cluster" in done.err

@@ -337,13 +337,14 @@ def test_a_stored_identity_of_an_unpinned_ca_is_not_used(cluster, elsewhere, aws
     assert cluster.ca_pin in line and elsewhere.ca_pin in line
     wait_until(lambda: cluster.node("web-2"), "it has joined the cluster of its pin")
     own_ca = ssl.PEM_cert_to_DER_cert(pinned_ca(cluster.auth_addr, cluster.ca_pin).decode())
-    assert [host.identity(role)["tls_ca_certs"] for role in ("instance", "node")] == [[own_ca]] * 2
+    wait_until(lambda: [host.identity(role)["tls_ca_certs"] for role in ("instance", "node")] == [[own_ca]] * 2, "both identities are of this cluster")
 
 
 def test_a_member_with_a_changed_pin_is_refused(cluster, aws):
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity(), via="auth")
     host.stop()
+    cluster.event("instance.join", success=True)
     joins = len(cluster.events("instance.join"))
     host.config["teleport"]["ca_pin"] = WRONG_PIN
     line = refused(host, "ca_pin")

@@ -164,7 +164,7 @@ def test_plain_http_is_served_to_load_balancers_where_configured(build, aws, tmp
     cluster.start()
     try:
         cluster.create(iam_token())
-        plain = re.search(r"Proxy service listening for plain HTTP addr:(\S+)", cluster.process.text()).group(1)
+        plain = cluster.process.wait_for(r"Proxy service listening for plain HTTP addr:(\S+)").group(1)
         with socket.create_connection(split(plain), timeout=TIMEOUT) as connection:
             assert b"cluster_name" in exchange(connection, get("/webapi/find", "Connection: close\r\n"))
         with Upgrader(plain, plain=True) as port, Peer(behind(cluster, port), "proxy") as peer:
