@@ -249,6 +249,8 @@ enum {
         LIMIT_CONNECTIONS_RESERVE = 500, /* connections: This number of further unauthenticated connections is reserved for sources from which agents or users have authenticated. */
         LIMIT_SOURCES_AUTHENTICATED = 8192, /* sources: At most this number of sources of authenticated peers are stored in memory, 150 bytes each. */
         LIMIT_CONNECTIONS_PER_KNOWN = 500, /* connections: A source with connected nodes, or a proxy, has at most this number of unauthenticated connections, because all may reconnect at once. */
+        LIMIT_PROXY_HEADER = 4 * KiB, /* bytes: A header of the PROXY protocol has at most this size, with its TLVs. */
+        LIMIT_LOAD_BALANCERS = 256, /* networks: A service has at most this number of load_balancers. */
         LIMIT_PASSED = 16000, /* connections: A proxy passes at most this number of connections through to auth, two descriptors each; together with those of tunnels and dials they are below LIMIT_DESCRIPTORS. */
         LIMIT_PASSED_READ = 16 * KiB, /* bytes: A passed-through connection buffers at most this much unwritten data in each direction. */
         LIMIT_PASSED_HELLO = 20 * KiB, /* bytes: A passed-through connection buffers at most this much data towards auth at its beginning: the ClientHello and the rest of its read. */

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/limits.h"
+#include "base/log.h"
 #include "loop/loop.h"
 
 /* ---- the list ------------------------------------------------------------------------------------------- */
@@ -96,7 +98,8 @@ static bool may_end(void *ctx, const struct admitted *admitted)
         return !admitted->is_fixed;
 }
 
-static struct error *count(struct acceptor *ac, struct accepted *a, const char *peer)
+/* Counts it for `peer`. is_exempt: only the total applies, not the limit of a source. */
+static struct error *count(struct acceptor *ac, struct accepted *a, const char *peer, bool is_exempt)
 {
         ac->admission.loop = ac->loop;
         ac->admission.sources = ac->sources;
@@ -104,6 +107,7 @@ static struct error *count(struct acceptor *ac, struct accepted *a, const char *
         ac->admission.end = end_for_another;
         ac->admission.may_end = may_end;
         snprintf(a->peer, sizeof a->peer, "%s", peer);
+        a->admitted.is_exempt = is_exempt;
         if (admission_enter(&ac->admission, &a->admitted, a->peer) == ADMISSION_GRANTED)
                 return NULL;
         return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections are open");
@@ -112,7 +116,7 @@ static struct error *count(struct acceptor *ac, struct accepted *a, const char *
 struct error *accepted_move(struct accepted *a, const char *peer)
 {
         accepted_uncount(a);
-        return count(a->acceptor, a, peer);
+        return count(a->acceptor, a, peer, false);
 }
 
 /* ---- the handshake -------------------------------------------------------------------------------------- */
@@ -163,16 +167,60 @@ void accepted_limit_reads(struct accepted *a, size_t most)
                 socket_stream_limit_reads(a->socket, most);
 }
 
+/* Counts it for its client; false: that client has too many connections, and this one was ended. */
+static bool move_to_client(struct accepted *a, const char *client)
+{
+        struct error *err = accepted_move(a, client);
+
+        if (err != NULL)
+                accepted_end(a, err);
+        return err == NULL;
+}
+
+/*
+ * Removes the header of a load balancer from the first bytes, and counts the connection for the client that it announces.
+ * False: more bytes are needed, or the connection was ended.
+ */
+static bool read_header(struct accepted *a)
+{
+        const struct ingress *in = a->acceptor->ingress;
+        enum ingress_decision decision;
+        char client[ADDRESS_TEXT_MAX];
+        size_t skip;
+        struct error *err = ingress_read(in, a->peer, a->is_own, buf_str(&a->begin), &decision, client, &skip);
+
+        if (err != NULL) {
+                log_warn("A connection was refused", LOG_C("peer", a->peer), LOG_ERR(err));
+                accepted_end(a, err);
+                return false;
+        }
+        if (decision == INGRESS_MORE)
+                return false;
+        a->may_have_header = false;
+        buf_consume(&a->begin, skip);
+        if (decision == INGRESS_CLIENT) {
+                log_debug("A load balancer announced a client", LOG_C("peer", client), LOG_C("load_balancer", a->peer));
+                return move_to_client(a, client);
+        }
+        if (!a->admitted.is_exempt || in->trusts_forwarded_for)
+                return true;
+        snprintf(client, sizeof client, "%s", a->peer);
+        return move_to_client(a, client);
+}
+
 static void on_begin(void *ctx, struct str bytes)
 {
         struct accepted *a = ctx;
 
-        if (a->begin.len >= a->acceptor->begin_max) {
+        if (!a->may_have_header && a->begin.len >= a->acceptor->begin_max) {
                 accepted_end(a, error_new(ERROR_INVALID_ARGUMENT, "the first %zu bytes do not name a supported protocol", a->begin.len));
                 return;
         }
         buf_put(&a->begin, bytes);
-        a->acceptor->events->begun(a, buf_str(&a->begin));
+        if (a->may_have_header && !read_header(a))
+                return;
+        if (a->begin.len > 0)
+                a->acceptor->events->begun(a, buf_str(&a->begin));
 }
 
 static void on_begin_end(void *ctx, struct error *err)
@@ -195,7 +243,7 @@ static void begin(struct accepted *a, struct stream *s)
         a->stream = s;
         if (ac->begin_read > 0)
                 accepted_limit_reads(a, ac->begin_read);
-        a->begin = BUF_MAX(ac->begin_max + LOOP_BUFFER);
+        a->begin = BUF_MAX(ac->begin_max + LIMIT_PROXY_HEADER + LOOP_BUFFER);
         a->deadline = timer_new(ac->loop, on_silence, a);
         timer_start(a->deadline, ac->timeout);
         stream_listen(s, &begin_events, a);
@@ -204,13 +252,13 @@ static void begin(struct accepted *a, struct stream *s)
 
 /* ---- accepting ------------------------------------------------------------------------------------------ */
 
-/* Creates a record for a connection of `peer`, counted and listed; NULL: refused. */
-static struct accepted *admit(struct acceptor *ac, const char *peer)
+/* Creates a record for a connection of `peer`, counted and listed; NULL: refused. is_exempt: see count(). */
+static struct accepted *admit(struct acceptor *ac, const char *peer, bool is_exempt)
 {
         if (ac->is_draining)
                 return NULL;
         struct accepted *a = ac->events->open(ac->ctx);
-        struct error *err = count(ac, a, peer);
+        struct error *err = count(ac, a, peer, is_exempt);
         if (err != NULL) {
                 ac->events->failed(a, err);
                 return NULL;
@@ -223,13 +271,16 @@ static void on_accepted(void *ctx, int fd, const char *peer)
 {
         const struct acceptor_port *port = ctx;
         struct acceptor *ac = port->acceptor;
-        struct accepted *a = admit(ac, peer);
+        bool is_announcer = ac->ingress != NULL && ingress_announces(ac->ingress, peer);
+        struct accepted *a = admit(ac, peer, is_announcer);
 
         if (a == NULL) {
                 close(fd);
                 return;
         }
         a->port = (size_t)(port - ac->ports);
+        a->may_have_header = ac->ingress != NULL;
+        a->is_own = is_announcer && socket_is_own(fd, peer);
         a->socket = socket_stream(ac->loop, fd);
         begin(a, a->socket);
 }
@@ -238,7 +289,7 @@ struct accepted *acceptor_give(struct acceptor *ac, struct stream *s, const char
 {
         if (carrier != NULL)
                 accepted_uncount(carrier);
-        struct accepted *a = admit(ac, peer);
+        struct accepted *a = admit(ac, peer, false);
 
         if (a == NULL) {
                 stream_close(s);

@@ -2,7 +2,8 @@
 /*
  * Accepts connections and brings each one to the point where it can be served: counted by its source (net/admission.h), its
  * first bytes read, its TLS handshake done, each within a deadline. A connection is a socket that was accepted, or a stream
- * passed to acceptor_give(): a stream from a WebSocket or a tunnel passes the same steps under the same limits.
+ * passed to acceptor_give(): a stream from a WebSocket or a tunnel passes the same steps under the same limits. A socket may
+ * begin with the header of a load balancer (net/ingress.h), after which it counts for the load balancer's client.
  *
  *     open() ─► BEGIN ── begun() decides ──► HANDSHAKE ──► served() ─► accepted_release()
  *       │         │            └──────────────────│─────► accepted_take_stream() ─► accepted_release()
@@ -17,6 +18,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "net/admission.h"
+#include "net/ingress.h"
 #include "net/socket.h"
 #include "net/stream.h"
 #include "net/tls.h"
@@ -56,7 +58,7 @@ struct acceptor_events {
 
 enum { ACCEPTOR_PORTS_MAX = 2 };
 
-/* The owner sets the fields up to `begin_read` and does not access those below. */
+/* The owner sets the fields up to `ingress` and does not access those below. */
 struct acceptor {
         struct loop *loop;
         struct sources *sources;
@@ -65,6 +67,7 @@ struct acceptor {
         struct duration timeout; /* for the first bytes, and again for the handshake */
         size_t begin_max;        /* begun() must have decided once this many bytes were received */
         size_t begin_read;       /* bytes: maximum of a socket read before begun() has decided; 0: LOOP_BUFFER */
+        const struct ingress *ingress; /* who may announce a client; NULL: headers of load balancers are not known */
 
         struct admission admission;
         struct acceptor_port {
@@ -99,6 +102,8 @@ struct accepted {
         struct accepted *next, **at;
         struct stream *stream; /* while in BEGIN */
         struct stream *socket; /* the lowest layer, not owned; NULL if the stream was given without a carrier */
+        bool may_have_header;  /* the header of a load balancer may come next */
+        bool is_own;           /* the peer is this machine; set only where there is an ingress */
         struct timer *deadline;
         struct buf begin;
         struct tls_handshake *handshake;

@@ -33,6 +33,8 @@ struct server {
         enum way way;
         struct acceptor acceptor;
         struct sources sources;
+        struct ingress ingress;
+        struct arena *arena;
         char address[ADDRESS_TEXT_MAX], second_address[ADDRESS_TEXT_MAX];
         struct connection connections[CONNECTIONS_MAX];
         size_t count;
@@ -139,6 +141,7 @@ static void given_acceptor(struct fixture *f, enum way way)
         the.sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ TOTAL, PER_SOURCE };
         the.acceptor = (struct acceptor){ .loop = &f->loop, .sources = &the.sources, .events = &events, .ctx = &the,
                                           .timeout = SECONDS(10), .begin_max = BEGIN_MAX, .begin_read = 16 };
+        the.arena = arena_new(64 * KiB);
         if (f->server_context == NULL)
                 given_contexts(f);
         assert_null(socket_listen_tcp(STR("127.0.0.1:0"), &fd, the.address));
@@ -165,6 +168,7 @@ static void release_acceptor(void)
         }
         run_a_while(&the.f->loop);
         sources_release(&the.sources);
+        arena_free(the.arena);
 }
 
 /* ---- clients -------------------------------------------------------------------------------------------- */
@@ -552,6 +556,173 @@ static void a_stream_takes_the_place_of_its_carrier(void)
         RUN_UNTIL(&the.f->loop, inner->server.received.len == strlen("inside"));
 }
 
+/* ---- the header of a load balancer, for sockets ------------------------------------------------------------- */
+
+/* 127.0.0.2 is a load balancer; 127.0.0.1 is this machine. */
+static void given_ingress(const char *proxy_protocol, bool trusts_forwarded_for)
+{
+        static char *const load_balancers[] = { "127.0.0.1", "127.0.0.2" };
+
+        assert_null(ingress_init(the.arena,
+                                 &(struct ingress_settings){ proxy_protocol, trusts_forwarded_for, load_balancers, ARRAY_LEN(load_balancers) },
+                                 &the.ingress));
+        the.acceptor.ingress = &the.ingress;
+}
+
+static size_t connections_of(const char *ip)
+{
+        return sources_count(&the.sources, SOURCE_CONNECTIONS, str_of(ip));
+}
+
+static void a_header_names_the_client(void)
+{
+        given_ingress("on", false);
+        struct connection *c = connection_from("127.0.0.2:1");
+        stream_write(c->client.stream, STR("PROXY TCP4 198.51.100.1 127.0.0.1 4711 443\r\n" PLAIN "hello"));
+        RUN_UNTIL(&the.f->loop, c->server.received.len == 5);
+        assert_received(&c->server, "hello");
+        assert_string_equal(c->accepted.peer, "198.51.100.1:4711");
+        assert_int_equal(connections_of("198.51.100.1"), 1);
+        assert_int_equal(connections_of("127.0.0.2"), 0);
+}
+
+static void a_header_may_come_in_pieces(void)
+{
+        static const struct str header = STR_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x01\x7f\x00\x00\x01\x12\x67\x01\xbb");
+
+        given_ingress("on", false);
+        struct connection *c = connection_from("127.0.0.2:1");
+        for (size_t i = 0; i < header.len; i++) {
+                stream_write(c->client.stream, str_slice(header, i, 1));
+                run_a_while(&the.f->loop);
+        }
+        RUN_UNTIL(&the.f->loop, connections_of("198.51.100.1") == 1);
+        assert_int_equal(c->accepted.step, ACCEPTED_BEGIN);
+        stream_write(c->client.stream, STR(PLAIN "hello"));
+        RUN_UNTIL(&the.f->loop, c->server.received.len == 5);
+        assert_string_equal(c->accepted.peer, "198.51.100.1:4711");
+}
+
+/* It is longer than the first bytes may be without a header. */
+static void a_long_header_is_skipped(void)
+{
+        AUTO(buf) header = BUF_MAX(LIMIT_PROXY_HEADER);
+        size_t rest = LIMIT_PROXY_HEADER - 16;
+
+        given_ingress("on", false);
+        struct connection *c = connection_from("127.0.0.2:1");
+        buf_put(&header, STR("\r\n\r\n\0\r\nQUIT\n\x20\x00"));
+        buf_put_u16(&header, (uint16_t)rest);
+        memset(buf_extend(&header, rest), 'x', rest);
+        stream_write(c->client.stream, buf_str(&header));
+        stream_write(c->client.stream, STR(PLAIN "hello"));
+        RUN_UNTIL(&the.f->loop, c->server.received.len == 5);
+        assert_received(&c->server, "hello");
+        assert_int_equal(connections_of("127.0.0.2"), 1);
+}
+
+static void a_forged_header_is_refused(void)
+{
+        given_ingress("on", false);
+        struct connection *c = connection_from("127.0.0.3:1");
+        stream_write(c->client.stream, STR("PROXY TCP4 198.51.100.1 127.0.0.1 4711 443\r\n" PLAIN));
+        RUN_UNTIL(&the.f->loop, c->client.ends > 0);
+        assert_failed(c, ACCEPTED_BEGIN, ERROR_PERMISSION_DENIED);
+        assert_true(str_starts_with(str_of(c->accepted.peer), STR("127.0.0.3:")));
+        c = plain_from("127.0.0.3:1");
+        assert_true(c->is_open);
+}
+
+static void a_load_balancer_without_header_is_refused(void)
+{
+        given_ingress("on", false);
+        struct connection *c = connection_from("127.0.0.2:1");
+        stream_write(c->client.stream, STR(PLAIN));
+        RUN_UNTIL(&the.f->loop, c->client.ends > 0);
+        assert_failed(c, ACCEPTED_BEGIN, ERROR_PERMISSION_DENIED);
+}
+
+static void this_machine_may_leave_out_the_header(void)
+{
+        given_ingress("on", false);
+        struct connection *c = plain_from("127.0.0.1:1");
+        assert_true(c->is_open);
+        assert_int_equal(connections_of("127.0.0.1"), 1);
+}
+
+static void a_header_without_meaning_is_skipped(void)
+{
+        given_ingress(NULL, false);
+        struct connection *c = connection_from("127.0.0.3:1");
+        stream_write(c->client.stream, STR("PROXY TCP4 198.51.100.1 127.0.0.1 4711 443\r\n" PLAIN "hello"));
+        RUN_UNTIL(&the.f->loop, c->server.received.len == 5);
+        assert_true(str_starts_with(str_of(c->accepted.peer), STR("127.0.0.3:")));
+}
+
+/* While its headers are awaited it has no limit of its own; each client that it announces has the usual one. */
+static void a_load_balancer_has_no_limit_of_its_own(void)
+{
+        struct connection *c[TOTAL];
+
+        given_ingress("on", false);
+        for (size_t i = 0; i < TOTAL; i++)
+                c[i] = connection_from("127.0.0.2:1");
+        assert_int_equal(connections_of("127.0.0.2"), TOTAL);
+        for (size_t i = 0; i < TOTAL; i++) {
+                stream_write(c[i]->client.stream, STR("PROXY TCP4 198.51.100.1 127.0.0.1 4711 443\r\n" PLAIN));
+                RUN_UNTIL(&the.f->loop, i < PER_SOURCE ? c[i]->accepted.step == ACCEPTED_SERVED : c[i]->client.ends > 0);
+        }
+        assert_failed(c[TOTAL - 1], ACCEPTED_BEGIN, ERROR_RESOURCE_EXHAUSTED);
+        assert_int_equal(connections_of("198.51.100.1"), PER_SOURCE);
+}
+
+static void a_trusted_http_proxy_has_no_limit_of_its_own(void)
+{
+        given_ingress("off", true);
+        for (size_t i = 0; i < TOTAL; i++)
+                plain_from("127.0.0.2:1");
+        assert_int_equal(connections_of("127.0.0.2"), TOTAL);
+}
+
+static const struct {
+        const char *name;
+        void (*run)(void);
+} header_cases[] = {
+        { "a header names the client", a_header_names_the_client },
+        { "a header may come in pieces", a_header_may_come_in_pieces },
+        { "a long header is skipped", a_long_header_is_skipped },
+        { "a forged header is refused", a_forged_header_is_refused },
+        { "a load balancer without header is refused", a_load_balancer_without_header_is_refused },
+        { "this machine may leave out the header", this_machine_may_leave_out_the_header },
+        { "a header without meaning is skipped", a_header_without_meaning_is_skipped },
+        { "a load balancer has no limit of its own", a_load_balancer_has_no_limit_of_its_own },
+        { "a trusted HTTP proxy has no limit of its own", a_trusted_http_proxy_has_no_limit_of_its_own },
+};
+
+static void load_balancers_announce_their_clients(void **state)
+{
+        for (size_t i = 0; i < ARRAY_LEN(header_cases); i++) {
+                print_message("          %s\n", header_cases[i].name);
+                given_acceptor(*state, SOCKET);
+                header_cases[i].run();
+                release_acceptor();
+                again(state);
+        }
+}
+
+/* Only the load balancer's own connection may begin with a header, not a stream that it carries. */
+static void a_given_stream_has_no_header(void **state)
+{
+        given_acceptor(*state, MEMORY);
+        given_ingress("on", false);
+        struct connection *c = connection_from("127.0.0.2:1");
+        stream_write(c->client.stream, STR("PROXY TCP4 198.51.100.1 127.0.0.1 4711 443\r\n" PLAIN "                        "));
+        RUN_UNTIL(&the.f->loop, c->accepted.begin.len >= BEGIN_MAX);
+        assert_string_equal(c->accepted.peer, "127.0.0.2:1");
+        assert_int_equal(c->accepted.step, ACCEPTED_BEGIN);
+        release_acceptor();
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -607,6 +778,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(sockets_pass_the_steps, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(streams_pass_the_steps, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(load_balancers_announce_their_clients, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_given_stream_has_no_header, set_up, tear_down),
         };
         return cmocka_run_group_tests(tests, make_all, release_all);
 }

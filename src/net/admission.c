@@ -29,12 +29,21 @@ static bool make_room(struct admission *ad, const char *peer)
         return true;
 }
 
+static bool enter(const struct admission *ad, bool is_exempt, const char *peer)
+{
+        if (is_exempt)
+                return sources_enter_exempt(ad->sources, ad->counter, peer);
+        return sources_enter(ad->sources, ad->counter, peer);
+}
+
 enum admission_result admission_enter(struct admission *ad, struct admitted *a, const char *peer)
 {
-        if (!sources_enter(ad->sources, ad->counter, peer)) {
-                if (!sources_is_full(ad->sources, ad->counter, peer))
+        bool is_exempt = a->is_exempt;
+
+        if (!enter(ad, is_exempt, peer)) {
+                if (!is_exempt && !sources_is_full(ad->sources, ad->counter, peer))
                         return ADMISSION_SOURCE_FULL;
-                if (!make_room(ad, peer) || !sources_enter(ad->sources, ad->counter, peer))
+                if (!make_room(ad, peer) || !enter(ad, is_exempt, peer))
                         return ADMISSION_FULL;
         }
         *a = (struct admitted){
@@ -44,6 +53,7 @@ enum admission_result admission_enter(struct admission *ad, struct admitted *a, 
                 .source = sources_find(ad->sources, peer),
                 .since = loop_now(ad->loop),
                 .peer = peer,
+                .is_exempt = is_exempt,
         };
         if (a->next != NULL)
                 a->next->at = &a->next;

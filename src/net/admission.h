@@ -37,6 +37,7 @@ struct admitted {
         const struct source *source;
         struct instant since;
         const char *peer; /* borrowed: must live as long as it is counted */
+        bool is_exempt;   /* set before admission_enter(): only the total applies to it, not the limit of its source */
         bool is_fixed;    /* for the owner's may_end(); set once it was granted */
 };
 

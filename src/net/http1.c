@@ -172,6 +172,7 @@ static const struct {
         { "upgrade", offsetof(struct http1_request, upgrade) },
         { "x-teleport-upgrade", offsetof(struct http1_request, upgrade) },
         { "sec-websocket-protocol", offsetof(struct http1_request, websocket_protocol) },
+        { "x-forwarded-for", offsetof(struct http1_request, forwarded_for) },
 };
 
 struct fields {

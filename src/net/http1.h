@@ -42,6 +42,7 @@ struct http1_request {
          * lines of Upgrade by "websocket".
          */
         struct http1_lines upgrade;
+        struct http1_lines forwarded_for; /* of X-Forwarded-For */
         size_t body;       /* length of the body, which follows the head */
         bool is_close;     /* Connection has "close" */
         bool is_upgrade;   /* Connection has "upgrade" */

@@ -57,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 inside(request.websocket_key, alone);
                 inside(request.websocket_version, alone);
                 inside_all(&request.websocket_protocol, alone);
+                inside_all(&request.forwarded_for, alone);
                 if (request.body > BODY_MAX || (request.body > 0 && !str_equal(request.method, STR("POST"))))
                         bug("a body of %zu bytes", request.body);
                 struct error *twice = http1_parse(alone, BODY_MAX, &again, &length);

@@ -140,6 +140,9 @@ static void reads_a_list_of_several_lines(void **state)
         assert_false(http1_lines_have(&r.upgrade, "alp"));
         assert_string_equal(http1_lines_choose(&r.upgrade, (const char *const[]){ "alpn", "websocket", NULL }), "websocket");
         assert_null(http1_lines_choose(&r.websocket_protocol, (const char *const[]){ "alpn", NULL }));
+        assert_null(http1_parse(STR("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 192.0.2.2, 192.0.2.3\r\n\r\n"), BODY_MAX, &r, &head));
+        assert_int_equal(r.forwarded_for.count, 2);
+        assert_true(str_equal(r.forwarded_for.values[1], STR("192.0.2.2, 192.0.2.3")));
 }
 
 static void asserts_code(struct str input, enum error_code code)

@@ -461,6 +461,10 @@ static void take_request(struct http_server *h)
         err = choose_route(h, &x->request, &x->route, &status);
         if (err == NULL && !x->route->is_body_streamed && h->input.len < head + x->request.body)
                 return;
+        if (err == NULL && h->options.check != NULL) {
+                err = h->options.check(h->options.ctx, &x->request);
+                status = 400;
+        }
         h->requests++;
         x->is_last = x->request.minor == 0 || x->request.is_close || h->requests >= LIMIT_HTTP1_REQUESTS;
         if (err != NULL) {

@@ -35,6 +35,8 @@ struct http_route {
 
 struct http_server_options {
         struct loop *loop;
+        /* Called for each request before its handler; an error (owned by the server) refuses it with status 400. May be NULL. */
+        struct error *(*check)(void *ctx, const struct http1_request *request);
         const struct http_route *routes; /* must outlive the connection */
         size_t route_count;
         /*

@@ -88,6 +88,12 @@ static void open_upgrade(void *ctx, struct http_exchange *x)
                 http_respond(x, (struct http_response){ .status = 400 });
 }
 
+static struct error *check(void *ctx, const struct http1_request *request)
+{
+        (void)ctx;
+        return request->forwarded_for.count < 2 ? NULL : error_new(ERROR_INVALID_ARGUMENT, "too many");
+}
+
 static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
 {
         struct site *s = ctx;
@@ -127,7 +133,7 @@ static void begin(struct site *s, size_t reads)
         ear_listen(&s->client, here);
         stream_read(here, true);
         s->server = http_serve(there, (struct http_server_options){ .loop = &s->loop, .routes = routes, .route_count = ARRAY_LEN(routes),
-                                                                    .refuse = refuse, .on_closed = on_closed, .ctx = s });
+                                                                    .check = check, .refuse = refuse, .on_closed = on_closed, .ctx = s });
 }
 
 static void end(struct site *s)
@@ -229,6 +235,7 @@ static const struct {
         { "a body by chunks", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "413 Content Too Large", true },
         { "two lengths", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n", "400 Bad Request", true },
         { "a body where no page is", "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "404 Not Found", true },
+        { "a request that the check refuses", "GET /hello HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1\r\nX-Forwarded-For: 2\r\n\r\n", "400 Bad Request", false },
         { "CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "404 Not Found", false },
 };
 

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "net/address.h"
+#include "net/sources.h"
 
 /* State of a closed socket while it lingers. */
 struct lingering {
@@ -419,6 +420,16 @@ void socket_peer_address(int fd, char *ret_text)
         ret_text[0] = '\0';
         if (getpeername(fd, (struct sockaddr *)&peer.storage, &peer.len) == 0)
                 sock_address_text(&peer, ret_text);
+}
+
+bool socket_is_own(int fd, const char *peer)
+{
+        struct sock_address own = { .len = sizeof own.storage };
+        char text[ADDRESS_TEXT_MAX] = "";
+
+        if (getsockname(fd, (struct sockaddr *)&own.storage, &own.len) == 0)
+                sock_address_text(&own, text);
+        return text[0] != '\0' && str_equal(address_ip(text), address_ip(peer));
 }
 
 struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid)

@@ -42,6 +42,9 @@ bool address_is_private(const char *address);
 /* Address of the peer in ADDRESS_TEXT_MAX bytes, "" for Unix sockets. */
 void socket_peer_address(int fd, char *ret_text);
 
+/* Whether `peer`, the address of the peer of a TCP socket with port, has the same IP address as the socket: it is this machine. */
+bool socket_is_own(int fd, const char *peer);
+
 /* Peer credentials of a Unix socket (SO_PEERCRED). */
 struct error *socket_peer_cred(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid) MUST_USE;
 

@@ -78,19 +78,29 @@ static bool is_taken(const struct sources *s, enum source_counter which, const s
         return s->totals[which] + (has_reserve ? 0 : limit->reserve) >= limit->total;
 }
 
-bool sources_enter(struct sources *s, enum source_counter which, const char *peer)
+static bool enter(struct sources *s, enum source_counter which, const char *peer, bool is_exempt)
 {
         char key[SOURCE_TEXT_MAX];
 
         source_of(str_of(peer), key);
         struct source *source = find_or_add(s, key);
-        if (is_taken(s, which, source) || has_all_it_may(s, which, key, source->counts[which])) {
+        if (is_taken(s, which, source) || (!is_exempt && has_all_it_may(s, which, key, source->counts[which]))) {
                 forget_if_idle(s, str_of(key), source);
                 return false;
         }
         s->totals[which]++;
         source->counts[which]++;
         return true;
+}
+
+bool sources_enter(struct sources *s, enum source_counter which, const char *peer)
+{
+        return enter(s, which, peer, false);
+}
+
+bool sources_enter_exempt(struct sources *s, enum source_counter which, const char *peer)
+{
+        return enter(s, which, peer, true);
 }
 
 void sources_leave(struct sources *s, enum source_counter which, const char *peer)

@@ -46,6 +46,8 @@ void sources_release(struct sources *s);
  * text with port. To be undone with sources_leave() of the same text.
  */
 bool sources_enter(struct sources *s, enum source_counter which, const char *peer) MUST_USE;
+/* The same without the limit of a source: false only when the total is at its limit. */
+bool sources_enter_exempt(struct sources *s, enum source_counter which, const char *peer) MUST_USE;
 void sources_leave(struct sources *s, enum source_counter which, const char *peer);
 
 /* The number of units of a source; `address` with or without port. */

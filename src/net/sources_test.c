@@ -30,6 +30,22 @@ static void lets_a_source_have_its_share_and_no_more(void **state)
         sources_release(&s);
 }
 
+static void an_exempt_unit_counts_for_its_source_without_its_limit(void **state)
+{
+        struct sources s = limited(4, 2);
+
+        (void)state;
+        for (int i = 0; i < 3; i++)
+                assert_true(sources_enter_exempt(&s, SOURCE_CONNECTIONS, "192.0.2.1:1000"));
+        assert_int_equal(sources_count(&s, SOURCE_CONNECTIONS, STR("192.0.2.1")), 3);
+        assert_false(sources_enter(&s, SOURCE_CONNECTIONS, "192.0.2.1:1000"));
+        assert_true(sources_enter_exempt(&s, SOURCE_CONNECTIONS, "192.0.2.1:1000"));
+        assert_false(sources_enter_exempt(&s, SOURCE_CONNECTIONS, "192.0.2.1:1000"));
+        sources_leave(&s, SOURCE_CONNECTIONS, "192.0.2.1:1000");
+        assert_true(sources_enter_exempt(&s, SOURCE_CONNECTIONS, "192.0.2.2:1000"));
+        sources_release(&s);
+}
+
 static bool is_our_proxy(void *ctx, struct str address)
 {
         (void)ctx;
@@ -206,6 +222,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lets_a_source_have_its_share_and_no_more),
+                cmocka_unit_test(an_exempt_unit_counts_for_its_source_without_its_limit),
                 cmocka_unit_test(limits_sources_with_many_clients_by_the_total_only),
                 cmocka_unit_test(gives_sources_with_many_clients_a_larger_share),
                 cmocka_unit_test(stops_at_the_total),

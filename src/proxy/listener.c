@@ -105,19 +105,13 @@ static struct webapi_facts facts_of(void *ctx)
         };
 }
 
-/* The address of the client of an HTTP connection, under which an upgraded connection of it is counted. */
-static const char *client_address(const struct client *v)
-{
-        return v->accepted.peer;
-}
-
 /* Accepts the stream inside an upgraded connection, in place of that connection. */
-static void on_upgraded(void *ctx, struct stream *s)
+static void on_upgraded(void *ctx, struct stream *s, const char *client)
 {
         struct client *v = ctx;
 
         /* If it is refused, it was closed and on_failed() has logged it. */
-        (void)!acceptor_give(&v->proxy->listener->acceptor, s, client_address(v), &v->accepted);
+        (void)!acceptor_give(&v->proxy->listener->acceptor, s, client, &v->accepted);
 }
 
 static void serve_http(struct client *v, struct stream *s)
@@ -125,7 +119,8 @@ static void serve_http(struct client *v, struct stream *s)
         struct proxy *p = v->proxy;
 
         v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .facts = facts_of, .on_closed = on_over,
-                                                     .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer });
+                                                     .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
+                                                     .ingress = v->accepted.is_carried ? NULL : &p->ingress });
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -461,6 +456,7 @@ struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd, int p
                 .timeout = MILLISECONDS(TIMEOUT_TLS_HANDSHAKE),
                 .begin_max = CLIENT_HELLO_MAX + PASS_THROUGH_HELLO_READ,
                 .begin_read = PASS_THROUGH_HELLO_READ,
+                .ingress = &p->ingress,
         };
         acceptor_listen(&d->acceptor, listen_fd);
         if (plain_fd >= 0)

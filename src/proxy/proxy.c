@@ -353,9 +353,25 @@ static bool has_nodes(void *ctx, struct str source)
         return sources_count(&p->sources, SOURCE_TUNNELS, source) > 0;
 }
 
+static struct error *set_up_ingress(struct proxy *p)
+{
+        const Cteleport__V1__Config *config = p->boot->config;
+        const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
+
+        if (section == NULL)
+                return NULL;
+        return ingress_init(p->service->arena,
+                            &(struct ingress_settings){ .proxy_protocol = section->proxy_protocol,
+                                                        .trusts_forwarded_for = section->trust_x_forwarded_for,
+                                                        .load_balancers = section->load_balancers,
+                                                        .load_balancer_count = section->n_load_balancers },
+                            &p->ingress);
+}
+
 static struct error *set_up(struct proxy *p)
 {
         const Cteleport__Internal__V1__Boot *boot = p->boot;
+        TRY(set_up_ingress(p));
         p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
                 LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN,
                 LIMIT_CONNECTIONS_RESERVE };

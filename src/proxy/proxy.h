@@ -23,6 +23,7 @@
 #include "join/host_identity.h"
 #include "loop/loop.h"
 #include "net/admission.h"
+#include "net/ingress.h"
 #include "net/socket.h"
 #include "net/sources.h"
 #include "net/tls.h"
@@ -36,6 +37,7 @@ struct proxy {
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
         struct sources sources;
+        struct ingress ingress; /* load balancers that may announce clients */
         struct admission joins; /* joins and logins being forwarded to auth */
         struct shares users; /* connections to nodes, by user */
         struct budget memory; /* of their buffered bytes, by user */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/web.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api.pb-c.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "net/socket.h"
@@ -19,6 +21,7 @@ enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX
 struct web {
         struct web_options options;
         struct http_server *http;
+        char client[ADDRESS_TEXT_MAX]; /* of the current request */
 };
 
 /* A request for the page of an invite, until auth has answered. */
@@ -295,7 +298,7 @@ static void open_invite(void *ctx, struct http_exchange *x)
         i->page.cluster = arena_str(i->arena, i->page.cluster);
         i->page.proxy = arena_str(i->arena, i->page.proxy);
         i->token = str_to_c(i->arena, token);
-        i->peer = arena_str(i->arena, str_of(w->options.peer)).ptr;
+        i->peer = arena_str(i->arena, str_of(w->client)).ptr;
         http_exchange_listen(x, &invite_events, i);
         request_invite(i);
 }
@@ -323,7 +326,22 @@ static void open_upgrade(void *ctx, struct http_exchange *x)
         }
         struct stream *s = upgrade_accept(w->options.loop, x);
         if (s != NULL)
-                w->options.on_upgraded(w->options.ctx, s);
+                w->options.on_upgraded(w->options.ctx, s, w->client);
+}
+
+/* Finds the client of a request, which may have come through a load balancer. */
+static struct error *check_client(void *ctx, const struct http1_request *request)
+{
+        struct web *w = ctx;
+        const struct web_options *o = &w->options;
+        const struct http1_lines *forwarded = &request->forwarded_for;
+        snprintf(w->client, sizeof w->client, "%s", o->peer);
+        if (o->ingress == NULL)
+                return NULL;
+        struct error *err = ingress_client(o->ingress, o->peer, forwarded->values[0], forwarded->count, w->client);
+        if (err != NULL)
+                log_warn("A request was refused", LOG_C("peer", o->peer), LOG_ERR(err));
+        return err;
 }
 
 static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
@@ -372,7 +390,7 @@ struct web *web_serve(struct stream *s, const struct web_options *options)
         struct web *w = NEW(struct web);
         w->options = *options;
         w->http = http_serve(s, (struct http_server_options){ .loop = options->loop, .routes = routes, .route_count = ARRAY_LEN(routes),
-                                                              .refuse = refuse, .on_closed = on_http_closed, .ctx = w });
+                                                              .check = check_client, .refuse = refuse, .on_closed = on_http_closed, .ctx = w });
         return w;
 }
 

@@ -16,6 +16,7 @@
 #ifndef PROXY_WEB_H
 #define PROXY_WEB_H
 
+#include "net/ingress.h"
 #include "proxy/upstream.h"
 #include "proxy/webapi.h"
 
@@ -24,13 +25,18 @@ struct web_options {
         struct upstream *upstream; /* must live as long as the loop runs */
         struct webapi_facts (*facts)(void *ctx); /* current values for the pages; borrowed during the call */
         /*
-         * A client has upgraded its connection to `s`, which is owned by the receiver; on_closed follows. NULL: upgrades are
-         * refused, because this connection is inside an upgraded one.
+         * A client has upgraded its connection to `s`, which is owned by the receiver; on_closed follows. `client` is its address
+         * with port, borrowed during the call. NULL: upgrades are refused, because this connection is inside an upgraded one.
          */
-        void (*on_upgraded)(void *ctx, struct stream *s);
+        void (*on_upgraded)(void *ctx, struct stream *s, const char *client);
         void (*on_closed)(void *ctx); /* called once, from the loop: the connection has ended, and the struct web is freed */
         void *ctx;
-        const char *peer; /* address text of the browser, for auth's guard and its audit; borrowed until on_closed */
+        const char *peer; /* address with port of the other end; borrowed until on_closed */
+        /*
+         * Decides whether X-Forwarded-For names the client in place of the peer, for auth's guard and its audit. NULL: it does not,
+         * because the connection is inside an upgraded one. Borrowed until on_closed.
+         */
+        const struct ingress *ingress;
 };
 
 /* Serves on `s`, owned from now on. */

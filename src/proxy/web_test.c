@@ -213,6 +213,22 @@ static void shows_the_form_with_a_qr_code_and_the_key(void **state)
         assert_int_equal(s->accepted, 0);
 }
 
+static void sends_auth_the_address_that_a_load_balancer_forwards(void **state)
+{
+        struct stage *s = *state;
+
+        s->http = (struct http1_request){ .method = STR("GET"), .path = STR(PATH), .minor = 1, .host = STR("proxy.example.com"),
+                                          .forwarded_for = { { STR_INIT("198.51.100.1") }, 1 } };
+        poll(s);
+        assert_sends(s, "HTTP/1.1 200 OK\r\n");
+        assert_string_equal(s->sent_addr, "198.51.100.1:0");
+        s->http.forwarded_for = (struct http1_lines){ { STR_INIT("198.51.100.1"), STR_INIT("198.51.100.2") }, 2 };
+        poll(s);
+        assert_sends(s, "HTTP/1.1 400 Bad Request\r\n");
+        assert_sends(s, "more than one address in X-Forwarded-For");
+        assert_int_equal(s->opened, 1);
+}
+
 static void permits_its_own_style_and_form_alone(void **state)
 {
         struct stage *s = *state;
@@ -422,6 +438,7 @@ int main(void)
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 STORY(shows_the_form_with_a_qr_code_and_the_key),
+                STORY(sends_auth_the_address_that_a_load_balancer_forwards),
                 STORY(permits_its_own_style_and_form_alone),
                 STORY(sets_password_and_code),
                 STORY(shows_the_form_again_with_the_refusal_and_without_secrets),

@@ -39,7 +39,16 @@ static inline void browser_on_closed(void *ctx)
 
 static const struct stream_events browser_events = { .on_read = browser_on_read, .on_end = browser_on_end };
 
-/* Sends the request, with "Connection: close". facts_ctx is passed to facts(). */
+/* Trusts X-Forwarded-For of 203.0.113.0/24, so of the browser. */
+static inline const struct ingress *browser_ingress(void)
+{
+        static struct network network = { .first = { { 203, 0, 113, 0 }, IPV4_SIZE }, .bits = 24 };
+        static const struct ingress ingress = { .trusts_forwarded_for = true, .load_balancers = &network, .load_balancer_count = 1 };
+
+        return &ingress;
+}
+
+/* Sends the request, with "Connection: close" and the lines of X-Forwarded-For. facts_ctx is passed to facts(). */
 static inline void browser_send(struct browser *b, struct loop *l, struct upstream *upstream, struct webapi_facts (*facts)(void *ctx),
                                 const struct http1_request *http, struct str body)
 {
@@ -51,7 +60,7 @@ static inline void browser_send(struct browser *b, struct loop *l, struct upstre
         stream_listen(b->stream, &browser_events, b);
         stream_read(b->stream, true);
         b->web = web_serve(there, &(struct web_options){ .loop = l, .upstream = upstream, .facts = facts, .on_closed = browser_on_closed, .ctx = b,
-                                                         .peer = "203.0.113.7:4711" });
+                                                         .peer = "203.0.113.7:4711", .ingress = browser_ingress() });
         buf_printf(&text, "%.*s %.*s HTTP/1.1\r\nConnection: close\r\n", STR_ARG(http->method), STR_ARG(http->path));
         buf_printf(&text, "Host: %.*s\r\n", STR_ARG(http->host));
         if (!str_is_empty(http->content_type))
@@ -60,6 +69,8 @@ static inline void browser_send(struct browser *b, struct loop *l, struct upstre
                 buf_printf(&text, "Origin: %.*s\r\n", STR_ARG(http->origin));
         if (!str_is_empty(http->fetch_site))
                 buf_printf(&text, "Sec-Fetch-Site: %.*s\r\n", STR_ARG(http->fetch_site));
+        for (size_t i = 0; i < http->forwarded_for.count; i++)
+                buf_printf(&text, "X-Forwarded-For: %.*s\r\n", STR_ARG(http->forwarded_for.values[i]));
         if (!str_is_empty(body))
                 buf_printf(&text, "Content-Length: %zu\r\n", body.len);
         buf_put_c(&text, "\r\n");

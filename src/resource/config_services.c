@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/network.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "os/file.h"
@@ -10,6 +11,7 @@
 #include "resource/config_internal.h"
 #include "resource/label.h"
 #include "resource/role.h"
+#include "schema/node.h"
 #include "services/services.h"
 
 #define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
@@ -49,6 +51,53 @@ static struct error *check_duration(const Cteleport__V1__Duration *d, int64_t mi
         duration_put(&least, SECONDS(min));
         duration_put(&most, SECONDS(max));
         return error_new(ERROR_INVALID_ARGUMENT, "%s must lie between %s and %s", field, buf_c(&least), buf_c(&most));
+}
+
+/* Sets *proxy_protocol to "on", "off" or NULL. */
+static struct error *settle_proxy_protocol(char **proxy_protocol, const char *section)
+{
+        struct str text = str_of(*proxy_protocol);
+        bool is_on = false;
+
+        if (str_is_empty(text) || str_equal_nocase(text, STR("unspecified"))) {
+                *proxy_protocol = NULL;
+                return NULL;
+        }
+        if (!text_as_bool(text, &is_on)) {
+                AUTO_MEM char *shown = escaped(text);
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.proxy_protocol '%s' is unknown", section, shown),
+                                  "write on or off, or leave it out");
+        }
+        *proxy_protocol = unconst(is_on ? "on" : "off");
+        return NULL;
+}
+
+static bool is_on(const char *proxy_protocol)
+{
+        return proxy_protocol != NULL && strcmp(proxy_protocol, "on") == 0;
+}
+
+/* Checks who may announce the addresses of clients. `key`: the setting that needs the list, or NULL. */
+static struct error *check_load_balancers(struct config_checker *c, char *const *networks, size_t count, const char *section, const char *key)
+{
+        struct error *err = NULL;
+
+        if (count > LIMIT_LOAD_BALANCERS)
+                return error_new(ERROR_INVALID_ARGUMENT, "%s.load_balancers has more than %d networks", section, LIMIT_LOAD_BALANCERS);
+        if (count == 0 && key != NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.%s needs load_balancers", section, key),
+                                  "write load_balancers: [10.0.0.0/24] with the addresses from which your load balancers connect; any other "
+                                  "peer could forge its address");
+        if (count > 0 && key == NULL)
+                config_warn(c, "%s.load_balancers has no effect: no setting that trusts them is on", section);
+        for (size_t i = 0; i < count; i++) {
+                struct network network;
+                struct error *wrong = network_parse(str_of(networks[i]), &network);
+
+                err = error_also(err, wrong == NULL ? NULL : error_wrap(wrong, "%s.load_balancers", section));
+        }
+        return err;
 }
 
 /* ---- auth_service --------------------------------------------------------------------------------- */
@@ -158,6 +207,9 @@ struct error *config_check_auth(struct config_checker *c)
                 err = error_also(err, name_check_cluster(str_of(auth->cluster_name), "auth_service.cluster_name"));
         err = error_also(err, check_static_tokens(c, auth));
         err = error_also(err, check_aws(c, auth->aws));
+        err = error_also(err, settle_proxy_protocol(&auth->proxy_protocol, "auth_service"));
+        err = error_also(err, check_load_balancers(c, auth->load_balancers, auth->n_load_balancers, "auth_service",
+                                                   is_on(auth->proxy_protocol) ? "proxy_protocol: on" : NULL));
         err = error_also(err, check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,
                                              "auth_service.host_cert_ttl"));
         return error_also(err, check_duration(auth->heartbeat_ttl, LIMIT_HEARTBEAT_SECONDS_MIN, LIMIT_HEARTBEAT_SECONDS,
@@ -238,7 +290,11 @@ struct error *config_check_proxy(struct config_checker *c)
                         err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,
                                                                    "proxy_service.https_keypairs[%zu] needs key_file and cert_file", i + 1),
                                                          "give both, or remove the pair"));
-        return err;
+        err = error_also(err, settle_proxy_protocol(&proxy->proxy_protocol, "proxy_service"));
+        return error_also(err, check_load_balancers(c, proxy->load_balancers, proxy->n_load_balancers, "proxy_service",
+                                                    is_on(proxy->proxy_protocol)   ? "proxy_protocol: on"
+                                                    : proxy->trust_x_forwarded_for ? "trust_x_forwarded_for: yes"
+                                                                                   : NULL));
 }
 
 /* ---- ssh_service ---------------------------------------------------------------------------------- */

@@ -165,6 +165,14 @@ static const struct {
         { "proxy_service: {plain_http_addr: \"127.0.0.1\"}", "proxy_service.plain_http_addr: '127.0.0.1' is not an address" },
         { "proxy_service: {https_keypairs: [{key_file: /x}]}",
           "proxy_service.https_keypairs[1] needs key_file and cert_file" },
+        { "auth_service: {proxy_protocol: maybe}", "auth_service.proxy_protocol 'maybe' is unknown" },
+        { "proxy_service: {proxy_protocol: v2}", "proxy_service.proxy_protocol 'v2' is unknown" },
+        { "auth_service: {proxy_protocol: on}", "auth_service.proxy_protocol: on needs load_balancers" },
+        { "proxy_service: {proxy_protocol: on, load_balancers: []}", "proxy_service.proxy_protocol: on needs load_balancers" },
+        { "proxy_service: {trust_x_forwarded_for: yes}", "proxy_service.trust_x_forwarded_for: yes needs load_balancers" },
+        { "proxy_service: {trust_x_forwarded_for: yes, load_balancers: [lb.example.com]}",
+          "proxy_service.load_balancers: 'lb.example.com' is not a network" },
+        { "auth_service: {proxy_protocol: on, load_balancers: [10.0.0.5/8]}", "auth_service.load_balancers: '10.0.0.5/8' has bits after its prefix" },
         { "proxy_service: {public_addr: [\"a/b\"]}", "proxy_service.public_addr: 'a/b' is not an address" },
         { "ssh_service: {commands: [{name: \"a b\", command: [x]}]}", "ssh_service.commands[1].name: 'a b' is not a label's name" },
         { "ssh_service: {commands: [{name: a, command: [x]}, {name: a, command: [z]}]}", "ssh_service.commands: the label 'a' occurs twice" },
@@ -235,6 +243,8 @@ static const struct {
         { AGENT_OFF "  auth_server: a:443", "teleport.auth_server has port 443" },
         { AGENT "  join_params: {method: iam}", "teleport.join_params.token_name is missing" },
         { "teleport: {auth_servers: [a, b]}", "teleport.auth_servers: only the first of 2 is used" },
+        { "proxy_service: {load_balancers: [10.0.0.5]}", "proxy_service.load_balancers has no effect" },
+        { "auth_service: {proxy_protocol: off, load_balancers: [10.0.0.5]}", "auth_service.load_balancers has no effect" },
 };
 
 static void warns_of_a_probable_mistake(void **state)
@@ -263,6 +273,32 @@ static void normalises_the_spelling_of_settings(void **state)
         assert_string_equal(c->teleport->log->format->output, "json");
         assert_int_equal(c->teleport->n_ca_pin, 2);
         assert_string_equal(c->teleport->ca_pin[0], PIN);
+}
+
+static void normalises_the_setting_of_proxy_protocol(void **state)
+{
+        static const struct {
+                const char *written, *expected;
+        } rows[] = { { "on", "on" }, { "On", "on" }, { "yes", "on" }, { "'true'", "on" }, { "off", "off" }, { "no", "off" },
+                     { "unspecified", NULL }, { "''", NULL }, { "~", NULL } };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+                const char *yaml = arena_printf(a,
+                                                "auth_service: {proxy_protocol: %s, load_balancers: [10.0.0.0/8]}\n"
+                                                "proxy_service: {proxy_protocol: %s, load_balancers: [10.0.0.0/8, \"2001:db8::5\"]}",
+                                                rows[i].written, rows[i].written);
+                Cteleport__V1__Config *c = accepted(a, yaml, NULL);
+
+                if (rows[i].expected == NULL) {
+                        assert_null(c->auth_service->proxy_protocol);
+                        assert_null(c->proxy_service->proxy_protocol);
+                        continue;
+                }
+                assert_string_equal(c->auth_service->proxy_protocol, rows[i].expected);
+                assert_string_equal(c->proxy_service->proxy_protocol, rows[i].expected);
+        }
 }
 
 static void reads_static_tokens_and_the_files_they_name(void **state)
@@ -303,6 +339,7 @@ int main(void)
                 cmocka_unit_test(reports_all_mistakes_at_once),
                 cmocka_unit_test(warns_of_a_probable_mistake),
                 cmocka_unit_test(normalises_the_spelling_of_settings),
+                cmocka_unit_test(normalises_the_setting_of_proxy_protocol),
                 cmocka_unit_test(reads_static_tokens_and_the_files_they_name),
         };
 

@@ -106,10 +106,6 @@ static const struct {
           "the CA's keys are files of the signer",
           NULL },
         { "cteleport.v1.AuthConfig",
-          "proxy_protocol",
-          "the PROXY protocol is not spoken",
-          NULL },
-        { "cteleport.v1.AuthConfig",
           "access_monitoring",
           "access is not monitored by queries; tctl audit ls searches the audit log",
           NULL },
@@ -135,10 +131,6 @@ static const struct {
           "https_key_file https_cert_file",
           "the older form",
           "write https_keypairs: [{key_file: …, cert_file: …}] instead" },
-        { "cteleport.v1.ProxyConfig",
-          "trust_x_forwarded_for proxy_protocol",
-          "addresses that load balancers announce are not trusted",
-          NULL },
         { "cteleport.v1.ProxyConfig",
           "ui idp automatic_upgrades_channels",
           "there is no web interface, no identity provider and no automatic upgrade",
@@ -349,8 +341,7 @@ static const struct {
           "authentication.passwordless=no authentication.require_session_mfa=no authentication.headless=no "
           "proxy_listener_mode=multiplex session_recording=node proxy_checks_host_keys=yes client_idle_timeout=never "
           "client_idle_timeout=0s client_idle_timeout=0 web_idle_timeout=0s web_idle_timeout=0 "
-          "disconnect_expired_cert=no routing_strategy=unambiguous_match tunnel_strategy.type=agent_mesh license_file=* proxy_protocol=off" },
-        { "cteleport.v1.ProxyConfig", "trust_x_forwarded_for=no proxy_protocol=off" },
+          "disconnect_expired_cert=no routing_strategy=unambiguous_match tunnel_strategy.type=agent_mesh license_file=*" },
         { "cteleport.v1.SSHConfig", "permit_user_env=no disable_create_host_user=yes force_listen=no" },
         { "cteleport.v1.TokenSpec", "aws_iid_ttl=0s aws_iid_ttl=0 suggested_agent_matcher_labels=*" },
         { "cteleport.v1.RoleOptions",

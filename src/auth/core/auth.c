@@ -443,6 +443,11 @@ static struct error *take_config(struct auth *a)
         a->host_cert_ttl = config_host_cert_ttl(config);
         a->heartbeat_ttl = config_heartbeat_ttl(config);
         a->presence_held_max = LIMIT_PRESENCE_HELD;
+        if (auth != NULL)
+                TRY(ingress_init(a->service->arena,
+                                 &(struct ingress_settings){ .proxy_protocol = auth->proxy_protocol, .load_balancers = auth->load_balancers,
+                                                             .load_balancer_count = auth->n_load_balancers },
+                                 &a->ingress));
         if (auth != NULL && auth->aws != NULL) {
                 const char **regions = arena_alloc(a->service->arena, (auth->aws->n_extra_regions + 1) * sizeof *regions);
 

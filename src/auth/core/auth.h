@@ -20,6 +20,7 @@
 #include "join/method.h"
 #include "login/guard.h"
 #include "net/admission.h"
+#include "net/ingress.h"
 #include "pki/key.h"
 #include "resource/config.h"
 #include "rpc/link.h"
@@ -84,6 +85,7 @@ struct auth {
         size_t presence_held, presence_held_max; /* open streams of hosts that support polling; and their maximum */
         struct tunnels_stream *tunnels; /* one for each proxy that reports its tunnels */
         bool is_rechecking_tunnels, recheck_tunnels_again;
+        struct ingress ingress;        /* load balancers that may announce clients */
         struct sources *sources;       /* running connections and joins, by the peers' source addresses; owned by the listener */
         struct admission joins;        /* attempts in progress */
         struct budget unstored;        /* data received from nodes that is not on the disk yet, by host: unstored.h */

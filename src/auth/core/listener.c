@@ -468,6 +468,7 @@ struct auth_listener *auth_listener_open(struct auth *a)
                 .ctx = d,
                 .timeout = MILLISECONDS(TIMEOUT_TLS_HANDSHAKE),
                 .begin_max = PASS_PREAMBLE_SIZE,
+                .ingress = &a->ingress,
         };
         if (tcp >= 0)
                 acceptor_listen(&d->acceptor, tcp);
