@@ -61,8 +61,10 @@ enum {
         PACE_CONTAINER = 1000, /* ms: A failed request to the credentials endpoint of a container is repeated after this time. */
         TIMEOUT_STORE_MARKER = 10 * 1000, /* ms: The marker file of the store is at most this time behind the database. */
         TIMEOUT_STORE_PURGE = 500, /* ms: Expired items are collected for this time and then removed together. */
+        PACE_STORE_PURGE_CHECK = 60 * 1000, /* ms: The time until the next expiry is computed again after this time, because the machine's clock may change. */
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* ms: A failed removal of expired items, for example on a full disk, is repeated after this time. */
         PACE_STORE_BATCH = 2, /* ms: Under load, a batch of store operations begins no earlier than this time after the last one. */
+        PACE_STATE_READ = 1000, /* ms: Stored records whose read failed are read again after this time. */
         PACE_AUDIT_BATCH = 100, /* ms: Under load, lines are written to events.log no more often than at this interval; those of committed changes are in the store before. */
         TIMEOUT_OUTBOX_SWEEP = 1000, /* ms: Audited events are collected for this time and then removed from the store together. */
         PACE_REFUSALS_COUNT = 10 * 1000, /* ms: Refusals that were only counted are logged as a number at this interval. */

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rpc/pb.h"
 #include "signer/policy.h"
 
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "base/text.h"
-#include "pki/pki_testing.h"
+#include "signer/policy_testing.h"
 
 #define HOST_ID        "1f2e3d4c-1111-4222-8333-444455556666"
 #define OTHER_ID       "99999999-1111-4222-8333-444455556666"
 #define OWN_DNS        HOST_ID ".example.com " HOST_ID /* in every certificate of the host */
 #define HEX_OF_CLUSTER "6578616d706c652e636f6d" /* example.com */
 
-enum { NOW = 1700000000, LISTS_MAX = 128 };
-
 struct fixture {
-        struct arena *arena;
-        struct policy_facts facts;
-        struct public_key own_keys[2];
-        struct buf ca_tls, ca_ssh_spki, ca_ssh_wire, tls, ssh;
+        struct policy_bench bench;
         Cteleport__Internal__V1__HostCertRequest request;
         char *principals[LISTS_MAX], *dns_names[LISTS_MAX], *system_roles[LISTS_MAX];
         struct policy_order order;
@@ -28,27 +21,8 @@ struct fixture {
 static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
-        AUTO(key) ca_tls = given_key(KEY_ECDSA_P256);
-        AUTO(key) ca_ssh = given_key(KEY_ED25519);
-        AUTO(key) tls = given_key(KEY_ECDSA_P256);
-        AUTO(key) ssh = given_key(KEY_ED25519);
 
-        f->arena = arena_new(1 * MiB);
-        f->ca_tls = f->ca_ssh_spki = f->ca_ssh_wire = f->tls = f->ssh = BUF_MAX(PUBLIC_KEY_MAX);
-        assert_done(key_public_der(&ca_tls, &f->ca_tls));
-        assert_done(key_public_der(&ca_ssh, &f->ca_ssh_spki));
-        assert_done(key_public_ssh(&ca_ssh, &f->ca_ssh_wire));
-        assert_done(key_public_der(&tls, &f->tls));
-        assert_done(key_public_ssh(&ssh, &f->ssh));
-        assert_done(public_key_of_spki(buf_str(&f->ca_tls), &f->own_keys[0]));
-        assert_done(public_key_of_spki(buf_str(&f->ca_ssh_spki), &f->own_keys[1]));
-        f->facts = (struct policy_facts){
-                .cluster = STR("example.com"),
-                .now = walltime_of_unix(NOW),
-                .ca_times = times_of(NOW - 1000000, NOW + 1000000),
-                .own_keys = f->own_keys,
-                .own_key_count = ARRAY_LEN(f->own_keys),
-        };
+        policy_bench_init(&f->bench);
         *state = f;
         return 0;
 }
@@ -57,19 +31,9 @@ static int tear_down(void **state)
 {
         struct fixture *f = *state;
 
-        arena_free(f->arena);
-        buf_release(&f->ca_tls);
-        buf_release(&f->ca_ssh_spki);
-        buf_release(&f->ca_ssh_wire);
-        buf_release(&f->tls);
-        buf_release(&f->ssh);
+        policy_bench_release(&f->bench);
         free(f);
         return 0;
-}
-
-static ProtobufCBinaryData bytes_of(const struct buf *b)
-{
-        return (ProtobufCBinaryData){ .len = b->len, .data = (uint8_t *)b->ptr };
 }
 
 /* A request that is granted: an hour for a joining host. */
@@ -83,8 +47,8 @@ static Cteleport__Internal__V1__HostCertRequest *given_request(struct fixture *f
         r->role = pb_text(role);
         r->reason = pb_text("join");
         r->ttl_seconds = 3600;
-        r->tls_public_key = bytes_of(&f->tls);
-        r->ssh_public_key = bytes_of(&f->ssh);
+        r->tls_public_key = bytes_of(&f->bench.tls);
+        r->ssh_public_key = bytes_of(&f->bench.ssh);
         r->principals = f->principals;
         r->dns_names = f->dns_names;
         r->system_roles = f->system_roles;
@@ -108,7 +72,7 @@ static void given_system_role(struct fixture *f, const char *role)
 
 static struct error *checked(struct fixture *f)
 {
-        return policy_check(f->arena, &f->facts, &f->request, &f->order);
+        return policy_check(f->bench.arena, &f->bench.facts, &f->request, &f->order);
 }
 
 /* The names, separated by blanks. */
@@ -274,13 +238,13 @@ static void ends_no_certificate_after_its_ca(void **state)
         struct fixture *f = *state;
 
         given_request(f, "Node");
-        f->facts.ca_times = times_of(NOW - 10, NOW + 100);
+        f->bench.facts.ca_times = times_of(NOW - 10, NOW + 100);
         assert_done(checked(f));
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 10);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 100);
-        f->facts.ca_times = times_of(NOW - 10, NOW);
+        f->bench.facts.ca_times = times_of(NOW - 10, NOW);
         assert_refused(checked(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
-        f->facts.ca_times = times_of(NOW + 1, NOW + 100);
+        f->bench.facts.ca_times = times_of(NOW + 1, NOW + 100);
         assert_refused(checked(f), ERROR_FAILED_PRECONDITION, "outside the life of the cluster's CA");
 }
 
@@ -381,15 +345,15 @@ static void with_broken_tls_key(struct fixture *f)
 }
 static void with_ca_as_tls_key(struct fixture *f)
 {
-        f->request.tls_public_key = bytes_of(&f->ca_tls);
+        f->request.tls_public_key = bytes_of(&f->bench.ca_tls);
 }
 static void with_ssh_ca_as_tls_key(struct fixture *f)
 {
-        f->request.tls_public_key = bytes_of(&f->ca_ssh_spki);
+        f->request.tls_public_key = bytes_of(&f->bench.ca_ssh_spki);
 }
 static void with_ca_as_ssh_key(struct fixture *f)
 {
-        f->request.ssh_public_key = bytes_of(&f->ca_ssh_wire);
+        f->request.ssh_public_key = bytes_of(&f->bench.ca_ssh_wire);
 }
 static void with_broken_ssh_key(struct fixture *f)
 {
@@ -397,7 +361,7 @@ static void with_broken_ssh_key(struct fixture *f)
 }
 static void with_spki_as_ssh_key(struct fixture *f)
 {
-        f->request.ssh_public_key = bytes_of(&f->tls);
+        f->request.ssh_public_key = bytes_of(&f->bench.tls);
 }
 static void with_system_roles_of_a_node(struct fixture *f)
 {
@@ -419,15 +383,15 @@ static void with_auth_as_system_role(struct fixture *f)
 static void with_too_many_names(struct fixture *f)
 {
         for (size_t i = 0; i < LISTS_MAX; i++)
-                given_principal(f, arena_printf(f->arena, "name-%zu", i));
+                given_principal(f, arena_printf(f->bench.arena, "name-%zu", i));
 }
 
 static void with_too_many_names_in_two_lists(struct fixture *f)
 {
         f->request.role = pb_text("Kube");
         for (size_t i = 0; i < 60; i++) {
-                given_dns_name(f, arena_printf(f->arena, "name-%zu", i));
-                given_principal(f, arena_printf(f->arena, "10.0.0.%zu", i));
+                given_dns_name(f, arena_printf(f->bench.arena, "name-%zu", i));
+                given_principal(f, arena_printf(f->bench.arena, "10.0.0.%zu", i));
         }
 }
 

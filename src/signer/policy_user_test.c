@@ -4,56 +4,24 @@
  */
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "pki/pki_testing.h"
-#include "rpc/pb.h"
-#include "signer/policy.h"
+#include "signer/policy_testing.h"
 
 #define UUID "1f2e3d4c-1111-4222-8333-444455556666"
 
-enum { NOW = 1700000000, LISTS_MAX = 128 };
-
 struct fixture {
-        struct arena *arena;
-        struct policy_facts facts;
-        struct public_key own_keys[2];
-        struct buf ca_tls, ca_ssh_spki, ca_ssh_wire, tls, ssh;
+        struct policy_bench bench;
         Cteleport__Internal__V1__UserCertRequest request;
         char *roles[LISTS_MAX], *logins[LISTS_MAX];
         struct user_order order;
 };
 
-static ProtobufCBinaryData bytes_of(const struct buf *b)
-{
-        return (ProtobufCBinaryData){ .len = b->len, .data = (uint8_t *)b->ptr };
-}
-
 static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
-        AUTO(key) ca_tls = given_key(KEY_ECDSA_P256);
-        AUTO(key) ca_ssh = given_key(KEY_ED25519);
-        AUTO(key) tls = given_key(KEY_ECDSA_P256);
-        AUTO(key) ssh = given_key(KEY_ED25519);
 
-        f->arena = arena_new(1 * MiB);
-        f->ca_tls = f->ca_ssh_spki = f->ca_ssh_wire = f->tls = f->ssh = BUF_MAX(PUBLIC_KEY_MAX);
-        assert_done(key_public_der(&ca_tls, &f->ca_tls));
-        assert_done(key_public_der(&ca_ssh, &f->ca_ssh_spki));
-        assert_done(key_public_ssh(&ca_ssh, &f->ca_ssh_wire));
-        assert_done(key_public_der(&tls, &f->tls));
-        assert_done(key_public_ssh(&ssh, &f->ssh));
-        assert_done(public_key_of_spki(buf_str(&f->ca_tls), &f->own_keys[0]));
-        assert_done(public_key_of_spki(buf_str(&f->ca_ssh_spki), &f->own_keys[1]));
-        f->facts = (struct policy_facts){
-                .cluster = STR("example.com"),
-                .now = walltime_of_unix(NOW),
-                .ca_times = times_of(NOW - 1000000, NOW + 1000000),
-                .own_keys = f->own_keys,
-                .own_key_count = ARRAY_LEN(f->own_keys),
-        };
+        policy_bench_init(&f->bench);
         *state = f;
         return 0;
 }
@@ -62,12 +30,7 @@ static int tear_down(void **state)
 {
         struct fixture *f = *state;
 
-        arena_free(f->arena);
-        buf_release(&f->ca_tls);
-        buf_release(&f->ca_ssh_spki);
-        buf_release(&f->ca_ssh_wire);
-        buf_release(&f->tls);
-        buf_release(&f->ssh);
+        policy_bench_release(&f->bench);
         free(f);
         return 0;
 }
@@ -85,14 +48,14 @@ static Cteleport__Internal__V1__UserCertRequest *given_request(struct fixture *f
         f->logins[r->n_logins++] = pb_text("root");
         r->reason = pb_text("login");
         r->ttl_seconds = 3600;
-        r->tls_public_key = bytes_of(&f->tls);
-        r->ssh_public_key = bytes_of(&f->ssh);
+        r->tls_public_key = bytes_of(&f->bench.tls);
+        r->ssh_public_key = bytes_of(&f->bench.ssh);
         return r;
 }
 
 static struct error *checked(struct fixture *f)
 {
-        return policy_check_user(f->arena, &f->facts, &f->request, &f->order);
+        return policy_check_user(f->bench.arena, &f->bench.facts, &f->request, &f->order);
 }
 
 static void certifies_a_user_with_roles_and_logins(void **state)
@@ -200,12 +163,12 @@ static void keeps_to_thirty_hours_and_the_life_of_the_ca(void **state)
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
         given_request(f)->ttl_seconds = INT64_MIN;
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "the signer gives 1 to");
-        f->facts.ca_times = times_of(NOW - 10, NOW + 60);
+        f->bench.facts.ca_times = times_of(NOW - 10, NOW + 60);
         given_request(f);
         assert_done(checked(f));
         assert_int_equal(walltime_unix(f->order.times.not_before), NOW - 10);
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 60);
-        f->facts.ca_times = times_of(NOW - 10, NOW);
+        f->bench.facts.ca_times = times_of(NOW - 10, NOW);
         assert_refused(checked(f), ERROR_FAILED_PRECONDITION, "outside the life");
 }
 
@@ -213,11 +176,11 @@ static void refuses_keys_of_its_own_and_keys_that_are_none(void **state)
 {
         struct fixture *f = *state;
 
-        given_request(f)->tls_public_key = bytes_of(&f->ca_tls);
+        given_request(f)->tls_public_key = bytes_of(&f->bench.ca_tls);
         assert_refused(checked(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
-        given_request(f)->tls_public_key = bytes_of(&f->ca_ssh_spki);
+        given_request(f)->tls_public_key = bytes_of(&f->bench.ca_ssh_spki);
         assert_refused(checked(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
-        given_request(f)->ssh_public_key = bytes_of(&f->ca_ssh_wire);
+        given_request(f)->ssh_public_key = bytes_of(&f->bench.ca_ssh_wire);
         assert_refused(checked(f), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
         given_request(f)->ssh_public_key.len = 0;
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "need an SSH key");

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "loop/loop.h"
 #include "state/state_internal.h"
 
 struct state_watch {
@@ -18,15 +19,17 @@ struct state_watch {
         const bool *is_stopped;
         void (*ready)(void *ctx, struct error *err); /* NULL after its call */
 
-        bool is_reading;  /* a page was requested or is being processed */
+        bool is_reading;  /* a page was requested or is being processed, or will be requested when `retry` fires */
         bool is_again;    /* a repeated read: records of the owner that are not read again were deleted */
         bool must_repeat; /* changes were missed while the records were read */
         struct map seen;  /* IDs of the existing records, during a repeated read */
         bool is_freed;    /* the end of the read frees the watch */
+        struct timer *retry; /* runs between a failed read and the next; NULL if the owner reads the records itself */
 };
 
 static void destroy(struct state_watch *w)
 {
+        timer_free(w->retry);
         map_release(&w->seen);
         free(w);
 }
@@ -117,10 +120,23 @@ static void take_record(struct state_watch *w, const struct state_record *record
                 state_log_unreadable(record, w->events->found(w->ctx, record));
 }
 
-/* Whether to read again. Before `ready` was called an error is passed to it; later the read is repeated until it succeeds. */
+/*
+ * Whether to read again: at once after missed changes, after PACE_STATE_READ if the read failed. Before `ready` was called
+ * an error is passed to it instead.
+ */
 static bool must_read_again(const struct state_watch *w, const struct error *err)
 {
-        return !is_ended(w) && (w->must_repeat || (err != NULL && w->ready == NULL));
+        return !is_ended(w) && (err != NULL ? w->ready == NULL : w->must_repeat);
+}
+
+static void on_retry(void *ctx)
+{
+        struct state_watch *w = ctx;
+
+        if (is_ended(w))
+                end_reading(w, NULL);
+        else
+                read_again(w);
 }
 
 static void on_change(void *ctx, const struct store_item *item, bool deleted);
@@ -133,10 +149,13 @@ static void on_page(void *ctx, const struct state_page *page, struct error *err)
         struct state_watch *w = ctx;
 
         if (must_read_again(w, err)) {
-                if (err != NULL)
-                        log_warn("Stored records cannot be read; they are read again", LOG_C("kind", w->kind->name), LOG_ERR(err));
+                if (err == NULL) {
+                        read_again(w);
+                        return;
+                }
+                log_warn("Stored records cannot be read; they are read again", LOG_C("kind", w->kind->name), LOG_ERR(err));
                 error_free(err);
-                read_again(w);
+                timer_start(w->retry, MILLISECONDS(PACE_STATE_READ));
                 return;
         }
         if (err == NULL && w->watch == NULL && !is_ended(w))
@@ -209,6 +228,7 @@ struct state_watch *state_copy_new(struct store *s, const struct state_kind *kin
 
         w->is_stopped = is_stopped;
         w->ready = ready;
+        w->retry = timer_new(store_loop(s), on_retry, w);
         read_all(w);
         return w;
 }
@@ -220,7 +240,7 @@ void state_watch_free(struct state_watch *w)
         store_watch_free(w->watch);
         w->watch = NULL;
         w->is_freed = true;
-        if (!w->is_reading)
+        if (!w->is_reading || (w->retry != NULL && timer_is_running(w->retry)))
                 destroy(w);
 }
 

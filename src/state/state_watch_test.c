@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -31,6 +32,40 @@ struct fixture {
         size_t found;
         struct error *err;
 };
+
+/* ---- the read of a page, which fails as often as a test wants -------------------------------------------- */
+
+typedef void page_done(void *ctx, const struct state_page *page, struct error *err);
+
+static struct {
+        int failures; /* reads that fail from now on */
+        int count;    /* reads so far */
+        page_done *done;
+        void *ctx;
+} reads;
+
+static void fail_read(void *ctx)
+{
+        (void)ctx;
+        reads.done(reads.ctx, NULL, error_new(ERROR_UNAVAILABLE, "the disk is slow"));
+}
+
+void __real_state_list(struct store *s, const struct state_kind *kind, struct str after, size_t limit, page_done *done, void *ctx);
+void __wrap_state_list(struct store *s, const struct state_kind *kind, struct str after, size_t limit, page_done *done, void *ctx);
+
+/* Replaces state_list() in state_watch.c (--wrap in meson.build). */
+void __wrap_state_list(struct store *s, const struct state_kind *kind, struct str after, size_t limit, page_done *done, void *ctx)
+{
+        reads.count++;
+        if (reads.failures == 0) {
+                __real_state_list(s, kind, after, limit, done, ctx);
+                return;
+        }
+        reads.failures--;
+        reads.done = done;
+        reads.ctx = ctx;
+        loop_defer(store_loop(s), fail_read, NULL);
+}
 
 /* ---- the owner of a copy ------------------------------------------------------------------------------- */
 
@@ -119,6 +154,7 @@ static int set_up(void **state)
 
         assert_null(store_bench_open(&f->bench, (struct store_options){ .type = "memory" }));
         f->events = BUF_MAX(64 * KiB);
+        memset(&reads, 0, sizeof reads);
         *state = f;
         return 0;
 }
@@ -190,6 +226,14 @@ static void settle(struct fixture *f, int pages)
 
                 assert_null(store_bench_get(&f->bench, "/nothing", &value, NULL));
         }
+}
+
+/* Moves the clock, and lets the store answer the requests of timers that fired. */
+static void advance(struct fixture *f, int ms)
+{
+        loop_advance(&f->bench.loop, &f->bench.clock, MILLISECONDS(ms));
+        uv_run(&f->bench.loop.uv, UV_RUN_NOWAIT);
+        settle(f, 3);
 }
 
 static void assert_has(const struct fixture *f, const char *id, const char *value)
@@ -338,6 +382,62 @@ static void a_copy_may_be_freed_while_it_reads_again(void **state)
         assert_int_equal(f->copy.count, 4);
 }
 
+static void a_failed_read_is_repeated_after_a_pause(void **state)
+{
+        struct fixture *f = *state;
+
+        put_many(f, 3);
+        begin_copy(f);
+        await_ready(f);
+        set(f, STR("gone"), STR("x"));
+        reads.failures = 2;
+        reads.count = 0;
+        miss_a_change(f);
+        settle(f, 3);
+        assert_int_equal(reads.count, 1);
+        advance(f, PACE_STATE_READ - 1);
+        assert_int_equal(reads.count, 1);
+        advance(f, 1);
+        assert_int_equal(reads.count, 2);
+        assert_non_null(map_get(&f->copy, STR("gone")));
+        advance(f, PACE_STATE_READ);
+        assert_int_equal(reads.count, 3);
+        assert_null(map_get(&f->copy, STR("gone")));
+        put(f, "later", "1"); /* it is followed again */
+        assert_has(f, "later", "1");
+}
+
+static void a_copy_may_be_freed_or_stopped_during_the_pause(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int is_stopped = 0; is_stopped < 2; is_stopped++) {
+                f->is_ready = false;
+                begin_copy(f);
+                await_ready(f);
+                reads.failures = 1;
+                reads.count = 0;
+                miss_a_change(f);
+                settle(f, 3);
+                f->is_stopped = is_stopped == 1;
+                if (!f->is_stopped)
+                        end(f);
+                advance(f, PACE_STATE_READ);
+                assert_int_equal(reads.count, 1);
+        }
+}
+
+static void an_error_of_the_first_read_ends_it(void **state)
+{
+        struct fixture *f = *state;
+
+        reads.failures = 1;
+        begin_copy(f);
+        await_ready(f);
+        assert_int_equal(f->err->code, ERROR_UNAVAILABLE);
+        assert_int_equal(reads.count, 1);
+}
+
 /* ---- watches ------------------------------------------------------------------------------------------- */
 
 static void an_owner_may_reload_lost_changes_itself(void **state)
@@ -363,6 +463,9 @@ int main(void)
                 WITH_STORE(a_copy_that_is_freed_is_cancelled),
                 WITH_STORE(a_copy_of_a_stopping_service_is_cancelled),
                 WITH_STORE(a_copy_may_be_freed_while_it_reads_again),
+                WITH_STORE(a_failed_read_is_repeated_after_a_pause),
+                WITH_STORE(a_copy_may_be_freed_or_stopped_during_the_pause),
+                WITH_STORE(an_error_of_the_first_read_ends_it),
                 WITH_STORE(an_owner_may_reload_lost_changes_itself),
         };
 

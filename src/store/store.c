@@ -296,6 +296,11 @@ static void on_closed(void *ctx)
                 closed(closed_ctx);
 }
 
+struct loop *store_loop(const struct store *s)
+{
+        return s->loop;
+}
+
 void store_close(struct store *s, void (*closed)(void *ctx), void *ctx)
 {
         if (s->is_closing)

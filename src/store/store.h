@@ -54,6 +54,9 @@ bool store_is_there(const char *path);
  */
 void store_close(struct store *s, void (*closed)(void *ctx), void *ctx);
 
+/* The loop that the store was opened with. */
+struct loop *store_loop(const struct store *s);
+
 /* item is borrowed until the callback returns; NULL with err NULL: no such key. err is owned. */
 void store_get(struct store *s, struct str key, void (*done)(void *ctx, const struct store_item *item, struct error *err),
                void *ctx);

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 #include "store/backend.h"
+#include "store/purge_timer.h"
 
 struct memory_item {
         struct store_item item; /* key and value point into bytes */
@@ -282,14 +283,7 @@ static void report(struct memory_db *db, struct store_op *op)
 
 static void arm_purge_timer(struct memory_db *db)
 {
-        if (db->next_expiry.ns == 0) {
-                timer_stop(db->purge_timer);
-                return;
-        }
-        struct duration wait = walltime_since(db->next_expiry, loop_wall(db->loop));
-        struct duration least = MILLISECONDS(TIMEOUT_STORE_PURGE);
-
-        timer_start(db->purge_timer, wait.ns < least.ns ? least : wait);
+        purge_timer_arm(db->purge_timer, db->loop, db->next_expiry, MILLISECONDS(TIMEOUT_STORE_PURGE));
 }
 
 /* Removes expired items, at most LIMIT_STORE_PURGE, and records the time of the next expiry. */

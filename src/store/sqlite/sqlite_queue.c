@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "loop/batch_pace.h"
 #include "loop/worker.h"
+#include "store/purge_timer.h"
 #include "store/sqlite/sqlite.h"
 
 struct sqlite_queue {
@@ -71,15 +72,9 @@ static void on_purge_timer(void *ctx)
 /* The timer stops while no item expires; a busy store purges with its writes. */
 static void arm_purge_timer(struct sqlite_queue *q)
 {
-        if (q->is_closing || q->next_expiry.ns == 0) {
-                timer_stop(q->purge_timer);
-                return;
-        }
-        struct duration wait = walltime_since(q->next_expiry, loop_wall(q->loop));
-        struct duration least = MILLISECONDS(q->purge_failed ? TIMEOUT_STORE_PURGE_RETRY : TIMEOUT_STORE_PURGE);
-        struct duration most = MINUTES(1); /* the machine's clock may be changed meanwhile */
+        const struct walltime next = q->is_closing ? (struct walltime){ 0 } : q->next_expiry;
 
-        timer_start(q->purge_timer, wait.ns < least.ns ? least : wait.ns > most.ns ? most : wait);
+        purge_timer_arm(q->purge_timer, q->loop, next, MILLISECONDS(q->purge_failed ? TIMEOUT_STORE_PURGE_RETRY : TIMEOUT_STORE_PURGE));
 }
 
 static void work_batch(void *ctx)
