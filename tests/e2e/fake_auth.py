@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gRPC server that plays a cluster's join service towards a real agent, honestly or not."""
-import contextlib
 import queue
 import socket
-import threading
 from concurrent import futures
 
 import grpc
@@ -14,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from harness import TIMEOUT
 from join_client import (JOIN, LEGACY, SERVER_NAME, Peer, host_params, join_legacy, messages, pinned_ca, prove,
                          solution, split, token_init)
-from join_client import Relay as TcpRelay
 from signing import stand_in
+from tcp_server import TcpServer, splice
 
 CHALLENGE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
@@ -192,32 +190,15 @@ class Relay(OneService):
             self.ended(stream, context)
 
 
-class Splitter:
-    """In front of a captured proxy, as a proxy does: passes TLS for auth on to the cluster, and the rest to `rest`."""
+class Splitter(TcpServer):
+    """In front of a captured proxy, as a proxy does: forwards TLS for auth to the cluster, and the rest to `rest`."""
 
     def __init__(self, cluster, rest):
         self.cluster, self.rest = cluster, rest
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=self.serve, args=self.listener.accept()[:1], daemon=True).start()
+        super().__init__()
 
     def serve(self, near):
-        with contextlib.suppress(OSError):
-            hello = near.recv(65536)
-            far = socket.create_connection(split(self.cluster.proxy_addr if b"teleport-auth@" in hello else self.rest.addr))
+        hello = near.recv(65536)
+        with socket.create_connection(split(self.cluster.proxy_addr if b"teleport-auth@" in hello else self.rest.addr)) as far:
             far.sendall(hello)
-            for ends in ((near, far), (far, near)):
-                threading.Thread(target=TcpRelay.pump, args=ends, daemon=True).start()
+            splice(near, far)

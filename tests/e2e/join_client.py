@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A joining host on other libraries than the project's: grpcio, protobuf, botocore and cryptography, message by message."""
 import base64
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -12,7 +11,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import types
 import uuid
 
@@ -26,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from grpc_tools import protoc
 
 from harness import TIMEOUT, wait_until
+from tcp_server import TcpServer, splice
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
 SERVER_NAME = "teleport.cluster.local"
@@ -87,35 +86,16 @@ def pinned_ca(address, pin):
     raise AssertionError(f"{address} sends no CA with pin {pin}")
 
 
-class Relay:
-    """Passes connections on from a loopback address of the caller's choice, which grpcio cannot."""
+class Relay(TcpServer):
+    """Forwards connections from a loopback address of the caller's choice, which grpcio cannot choose."""
 
     def __init__(self, target, source):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, args=(split(target), (source, 0)), daemon=True).start()
+        self.target, self.source = split(target), (source, 0)
+        super().__init__()
 
-    def accept(self, target, source):
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self.listener.accept()
-                far = socket.create_connection(target, source_address=source)
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=self.pump, args=ends, daemon=True).start()
-
-    @staticmethod
-    def pump(source, sink):
-        with contextlib.suppress(OSError):
-            while more := source.recv(65536):
-                sink.sendall(more)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+    def serve(self, near):
+        with socket.create_connection(self.target, source_address=self.source) as far:
+            splice(near, far)
 
 
 class Peer:
@@ -126,7 +106,7 @@ class Peer:
         self.address = cluster.auth_addr if via == "auth" else cluster.proxy_addr
         self.relay = Relay(self.address, source) if source else None
         if self.relay:
-            self.address = self.relay.address
+            self.address = self.relay.addr
         self.ca = pinned_ca(self.address, cluster.ca_pin)
         key, cert = (identity.key_pem, identity.cert_pem) if identity else (None, None)
         self.channel = grpc.secure_channel(self.address, grpc.ssl_channel_credentials(self.ca, key, cert),

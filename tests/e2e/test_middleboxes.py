@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import ssl
-import threading
 
 import pytest
 
@@ -11,72 +10,38 @@ from fake_auth import server_certificate
 from harness import iam_token, wait_until
 from join_client import split
 from raw_h2 import END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame, literal
+from tcp_server import TcpServer, splice
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HTML, GRPC = ("content-type", "text/html"), ("content-type", "application/grpc")
 
 
-class Front:
+class Front(TcpServer):
     """A TCP port that passes everything on to the cluster, or ends TLS itself and gives every request the same answer."""
 
     def __init__(self, target, directory):
-        self.target, self.answer, self.requests, self.open = target, None, 0, set()
+        self.target, self.answer, self.requests = target, None, 0
         key, chain = server_certificate("portal.example.com")
         (directory / "front.pem").write_bytes(chain + key)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(directory / "front.pem")
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
+        super().__init__()
 
     def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        self.close()
         self.cut()
-
-    def cut(self):
-        for one in list(self.open):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
 
     def switch(self, answer):
         """`answer`: header fields of each answer, or None to forward; ends open connections."""
         self.answer = answer
         self.cut()
 
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                near = self.listener.accept()[0]
-                self.open.add(near)
-                threading.Thread(target=self.serve, args=(near,), daemon=True).start()
-
     def serve(self, near):
-        with contextlib.suppress(OSError), near:
-            if self.answer is None:
-                self.relay(near)
-            else:
-                self.refuse(near)
-        self.open.discard(near)
-
-    def relay(self, near):
+        if self.answer is not None:
+            self.refuse(near)
+            return
         with socket.create_connection(split(self.target)) as far:
-            back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
-            back.start()
-            self.pump(near, far)
-            back.join()
-
-    @staticmethod
-    def pump(source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+            splice(near, far, socket.SHUT_WR)
 
     def refuse(self, near):
         answer = self.answer

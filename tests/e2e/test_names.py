@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 
 import grpc
 import pytest
@@ -17,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from harness import ACCOUNT, iam_token, wait_until
-from join_client import Identity, Keys, Peer, generate_host_certs as certify, join, join_legacy, host_params, legacy_request, messages, prove, solution, tls_connect
+from join_client import Identity, Keys, Peer, generate_host_certs as certify, join, join_legacy, host_params, legacy_request, messages, prove, solution, split, tls_connect
+from tcp_server import TcpServer, splice
 
 DB_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/db/i-0fedcba9876543210"
 MINE = "3f2c0a52-7d3c-4c5e-9b0e-0123456789ab"
@@ -418,8 +418,8 @@ def keygen(*args):
     subprocess.run(["ssh-keygen", "-q", *map(str, args)], check=True, capture_output=True)
 
 
-class CapturedProxy:
-    """ Has the proxy's keys. Connects every dial to an sshd with the key of a host of its own choice, under false
+class CapturedProxy(TcpServer):
+    """Has the proxy's keys. Connects every dial to an sshd with the key of a host of its own choice, under false
     names; forwards bytes for the Auth Service, which it cannot read."""
 
     def __init__(self, access, sshd, host_id, tmp_path):
@@ -430,68 +430,29 @@ class CapturedProxy:
         self.context.load_cert_chain(pem)
         self.context.set_alpn_protocols(["cteleport-ssh"])
         self.access, self.sshd, self.host_id = access, sshd, host_id
-        self.led = 0  # connections to nodes
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+        self.misled = 0  # connections to nodes
+        super().__init__()
 
     def serve(self, client):
         hello = client.recv(16384, socket.MSG_PEEK)
-        try:
-            if b"cteleport-ssh" in hello:
-                self.lead_astray(self.context.wrap_socket(client, server_side=True))
-            else:
-                host, port = self.access.proxy_addr.rsplit(":", 1)
-                self.splice(client, socket.create_connection((host, int(port))))
-        except OSError:
-            client.close()
+        if b"cteleport-ssh" in hello:
+            with self.context.wrap_socket(client, server_side=True) as tls:
+                self.connect_to_another(tls)
+            return
+        with socket.create_connection(split(self.access.proxy_addr)) as proxy:
+            splice(client, proxy)
 
-    def lead_astray(self, tls):
+    def connect_to_another(self, tls):
         request = b""
         while b"\r\n\r\n" not in request:
             request += tls.recv(4096)
-        self.led += 1
+        self.misled += 1
         ours, theirs = socket.socketpair()
-        with subprocess.Popen(self.sshd, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as sshd:
+        with ours, subprocess.Popen(self.sshd, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as sshd:
             theirs.close()
             tls.sendall(f"HTTP/1.1 200 OK\r\nX-Teleport-Host-Id: {self.host_id}\r\nX-Teleport-Connection: {MINE}\r\n\r\n".encode())
-            self.splice(tls, ours)
+            splice(tls, ours)
             sshd.kill()
-
-    @staticmethod
-    def splice(a, b):
-        def pump(source, sink):
-            try:
-                while data := source.recv(65536):
-                    sink.sendall(data)
-            except OSError:
-                pass
-            for end in (source, sink):
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-
-        back = threading.Thread(target=pump, args=(b, a), daemon=True)
-        back.start()
-        pump(a, b)
-        back.join()
-        a.close()
-        b.close()
 
 
 def impostor(access, directory, host_id, names):
@@ -532,12 +493,12 @@ def test_a_captured_proxy_cannot_lead_to_another_node(access, alice, tmp_path, n
     sshd = impostor(access, tmp_path / "impostor", other, names)
     with CapturedProxy(access, sshd, access.web.host_id if claimed == "of the node" else other, tmp_path) as proxy:
         profile = alice.home / ".tsh" / f"{access.proxy_addr.rsplit(':', 1)[0]}.yaml"
-        profile.write_text(profile.read_text().replace(access.proxy_addr, proxy.address))
+        profile.write_text(profile.read_text().replace(access.proxy_addr, proxy.addr))
         for way, go in ways_in(alice, tmp_path).items():
-            before = proxy.led
+            before = proxy.misled
             done = go()
             assert done.code != 0 and "reached" not in done.out, way
-            assert proxy.led > before, f"{way} was not led astray: {done.err}"
+            assert proxy.misled > before, f"{way} was not misled: {done.err}"
             assert "Host key verification failed" in done.err or "not a listed principal" in done.err or "another host answers" in done.err, (way, done.err)
         assert not list(tmp_path.glob("got-*"))
 
@@ -546,8 +507,8 @@ def test_the_impostor_of_these_tests_works_with_the_right_id(access, alice, tmp_
     sshd = impostor(access, tmp_path / "impostor", access.web.host_id, ["web-1"])
     with CapturedProxy(access, sshd, access.web.host_id, tmp_path) as proxy:
         profile = alice.home / ".tsh" / f"{access.proxy_addr.rsplit(':', 1)[0]}.yaml"
-        profile.write_text(profile.read_text().replace(access.proxy_addr, proxy.address))
+        profile.write_text(profile.read_text().replace(access.proxy_addr, proxy.addr))
         for way, go in ways_in(alice, tmp_path).items():
             done = go()
             assert done.code == 0, (way, done.err)
-        assert proxy.led == 6
+        assert proxy.misled == 6

@@ -14,12 +14,12 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 
 import pytest
 
 from fake_auth import FakeAuth, pem
 from harness import ACCOUNT, FAKES, TIMEOUT, clean_env, iam_token, port_of, program, reserved_port, wait_until
+from tcp_server import TcpServer, splice
 from users import User
 from test_http_proxy import NAME, HttpProxy
 from test_teleport_itself import PING, TheirCa, web_server
@@ -146,58 +146,21 @@ def test_rows_and_symptoms_of_the_page_agree():
 
 # ---- other servers than expected ------------------------------------------------------------------------
 
-class Server:
-    """Accepts on loopback and hands each connection to a function, on a thread."""
-
-    def __init__(self, serve):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.serve = serve
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.handle, args=(peer,), daemon=True).start()
-
-    def handle(self, peer):
-        try:
-            with peer:
-                self.serve(peer)
-        except OSError:
-            pass
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-
 @pytest.fixture
 def serving():
     servers = []
 
     def start(serve):
-        servers.append(Server(serve))
+        servers.append(TcpServer(serve))
         return servers[-1]
 
     yield start
     for server in servers:
-        server.stop()
+        server.close()
 
 
 def relay(target, takes=lambda hello: True):
-    """Passes connections on to target() if their first bytes are to its liking."""
-    def copy(source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
+    """Forwards connections to target() if their first bytes are accepted."""
     def serve(peer):
         hello = peer.recv(65536)
         if not takes(hello):
@@ -205,8 +168,7 @@ def relay(target, takes=lambda hello: True):
         host, port = target().split(":")
         with socket.create_connection((host, int(port))) as upstream:
             upstream.sendall(hello)
-            threading.Thread(target=copy, args=(upstream, peer), daemon=True).start()
-            copy(peer, upstream)
+            splice(peer, upstream)
     return serve
 
 
@@ -288,8 +250,8 @@ def at(address):
 
 def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
     balancer = serving(tls_ended_here(aws))
-    host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
-    shows("tls-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
+    host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()
+    shows("tls-ended", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
 
 
 def test_a_member_behind_a_tls_terminating_balancer_keeps_its_identity(cluster, aws, serving, shows):
@@ -297,34 +259,34 @@ def test_a_member_behind_a_tls_terminating_balancer_keeps_its_identity(cluster, 
     host = cluster.join(env=aws.identity())
     host.stop()
     balancer = serving(http2_ended_here(aws))
-    host.config["teleport"]["proxy_server"] = balancer.address
+    host.config["teleport"]["proxy_server"] = balancer.addr
     host.start()
-    shows("intercepted", line(host.process, "is not connected to the cluster"), (balancer.address, "127.0.0.1:3080"))
+    shows("intercepted", line(host.process, "is not connected to the cluster"), (balancer.addr, "127.0.0.1:3080"))
 
 
 def test_a_balancer_that_speaks_http2_itself_is_named(cluster, aws, serving, shows):
     balancer = serving(http2_ended_here(aws))
-    host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
-    shows("http2-ended", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
+    host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()
+    shows("http2-ended", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
 
 
 def test_a_balancer_that_begins_tls_again_is_named(cluster, aws, serving, shows):
     cluster.create(iam_token())
     balancer = serving(tls_begun_again(aws, cluster.proxy_addr))
-    host = cluster.host("web-1", env=aws.identity(), **at(balancer.address)).start()
-    shows("tls-begun-again", line(host.process, "Can not join"), (balancer.address, "127.0.0.1:3080"))
+    host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()
+    shows("tls-begun-again", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
 
 
 def test_a_port_without_tls_is_named(cluster, aws, serving, shows):
     http = serving(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     ssh = serving(saying(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"))
     for name, server in (("port-of-http", http), ("port-of-ssh", ssh)):
-        host = cluster.host(name, env=aws.identity(), **at(server.address)).start()
+        host = cluster.host(name, env=aws.identity(), **at(server.addr)).start()
         text = line(host.process, "Can not join")
         if server is http:
-            shows("port-of-http", text, (server.address, "127.0.0.1:3080"))
+            shows("port-of-http", text, (server.addr, "127.0.0.1:3080"))
         else:
-            shows("port-of-ssh", text, (server.address, "127.0.0.1:3080"))
+            shows("port-of-ssh", text, (server.addr, "127.0.0.1:3080"))
 
 
 def test_a_closed_port_is_named(cluster, aws, shows):
@@ -509,8 +471,8 @@ def test_an_empty_host_uuid_is_made_anew(cluster, aws):
 def test_a_host_that_joined_and_cannot_be_reached_says_so(cluster, aws, serving, shows):
     cluster.create(iam_token())
     front = serving(relay(lambda: cluster.proxy_addr, takes=lambda hello: b"teleport-auth@" not in hello))
-    host = cluster.host("web-1", env=aws.identity(), **at(front.address)).start()
-    shows("not-listed", line(host.process, "is not listed there"), (front.address, "127.0.0.1:3080"))
+    host = cluster.host("web-1", env=aws.identity(), **at(front.addr)).start()
+    shows("not-listed", line(host.process, "is not listed there"), (front.addr, "127.0.0.1:3080"))
 
 
 def test_a_restart_of_the_cluster_is_said_once_and_mended(cluster, aws, shows):
@@ -528,7 +490,7 @@ def test_a_restart_of_the_cluster_is_said_once_and_mended(cluster, aws, shows):
 def test_a_changed_dns_address_is_used_without_a_restart(cluster, aws, serving, make_cluster):
     cluster.create(iam_token())
     front = serving(relay(lambda: cluster.proxy_addr))
-    host = cluster.host("web-1", env=aws.identity(), **at(front.address)).start()
+    host = cluster.host("web-1", env=aws.identity(), **at(front.addr)).start()
     host.wait_joined()
     host.process.mark()
     cluster.stop_cluster()
