@@ -461,7 +461,7 @@ static bool is_drained(struct relay *r)
 
 static void relay(struct relay *r)
 {
-        struct error *first = channel_turn(r->channel, 0, handle_message, r); /* messages that arrived together with `go` */
+        struct error *first = channel_turn(r->channel, 0, handle_message, r); /* messages that arrived together with the approval */
 
         while (!r->is_over) {
                 AUTO_PTR(error) err = first != NULL ? first : step(r);
