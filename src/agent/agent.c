@@ -102,7 +102,8 @@ struct agent *agent_new(struct loop *l, struct agent_options options)
         struct agent *a = NEW(struct agent);
 
         *a = (struct agent){ .loop = l, .options = options, .row = services_of_process(options.service->row->name) };
-        a->auth = auth_client_new(l, (struct auth_client_options){ .relink = options.is_local ? relink_auth : NULL, .ctx = a });
+        a->auth = auth_client_new(l, (struct auth_client_options){ .relink = options.is_local ? relink_auth : NULL, .ctx = a,
+                                                                   .roots_pem = options.roots_pem, .is_insecure = options.is_insecure });
         a->tunnels = tunnel_keeper_new(a);
         a->instance = instance_link_new(a);
         use_boot_link(a, "auth");

@@ -38,6 +38,9 @@ struct agent_options {
         struct service *service;  /* this process, as the supervisor started it */
         const char *proxy_server; /* proxy_server of the configuration; may be NULL */
         bool is_local;            /* the Auth Service runs on this machine */
+        /* For HTTPS with a load balancer in front of the cluster, as in struct connect_trust. */
+        struct str roots_pem;
+        bool is_insecure;
         const struct agent_events *events;
         void *ctx;
 };

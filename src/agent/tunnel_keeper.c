@@ -350,7 +350,8 @@ static void dial(void *ctx)
         if (str_equal(str_of(p->proxy_id), identity->id.host_id)) /* on this machine no HTTP proxy is in between */
                 p->way.via = (struct http_proxy){ .userinfo = STR("") };
         p->identity = identity_hold(identity);
-        p->trust = (struct connect_trust){ .stored = &p->identity->id };
+        p->trust = (struct connect_trust){ .stored = &p->identity->id, .roots_pem = p->all->agent->options.roots_pem,
+                                           .is_insecure = p->all->agent->options.is_insecure };
         p->connect = connect_start(p->all->loop, &p->way, &p->trust, on_connected, p);
 }
 

@@ -157,6 +157,8 @@ enum {
         LIMIT_HTTP1_FORM = 8 * KiB, /* bytes: The body of a form has at most this size, enough for two passwords with all characters escaped. */
         LIMIT_HTTP1_AHEAD = 4 * KiB, /* bytes: A client may send this much before its last HTTP/1.1 request was answered; with more its connection is closed after the response. */
         LIMIT_HTTP1_REQUESTS = 100, /* requests: A connection is closed after this number of HTTP/1.1 requests. */
+        LIMIT_UPGRADE_ADDRESSES = 32, /* addresses: A process remembers this many addresses at which a load balancer ends TLS. */
+        LIMIT_HOST_CA_PAGE = 64 * KiB, /* bytes: The certificates of the host CA, as a joining host reads them from the proxy, have at most this size. */
         LIMIT_WEBSOCKET_MESSAGE = 1 * MiB, /* bytes: A message of a WebSocket has at most this length; it is delivered in pieces. */
         LIMIT_PING_FRAME = 1 * MiB, /* bytes: A frame of the protocol alpn-ping has at most this length; it is delivered in pieces. */
         LIMIT_WEBSOCKET_CONTROL = 16 * KiB, /* bytes: A WebSocket is closed when its peer leaves this much of the answers to its pings unread. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections from a workstation to the cluster: TCP (through an HTTP proxy, if the environment names one), TLS,
- * and for a node the proxy's CONNECT. All of them use the proxy's one public port.
+ * Connections from a workstation to the cluster: TCP (through an HTTP proxy, if the environment names one), TLS (through a
+ * load balancer that ends it, if there is one), and for a node the proxy's CONNECT. All of them use the proxy's one public
+ * port.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,30 +13,33 @@
 #include "client/client.h"
 #include "client/node_tunnel.h"
 #include "cluster/connect.h"
+#include "cluster/proxy_dial.h"
 #include "join/host_identity.h"
 #include "loop/loop.h"
 #include "net/http_proxy.h"
 #include "net/socket.h"
 #include "net/tls.h"
-#include "net/transport.h"
 #include "os/file.h"
 #include "pki/cert.h"
 
-enum { PORT_PROXY = 3080, CHAIN_PEM_MAX = 256 * KiB };
+enum { CHAIN_PEM_MAX = 256 * KiB };
 
 enum way { WAY_AUTH, WAY_WEB, WAY_PAGE, WAY_NODE };
+
+/* The name in every certificate of the cluster's servers. */
+#define SERVER_NAME "teleport.cluster.local"
 
 /* The handshake of each kind of connection: names offered, and the role required of the server. */
 static const struct route {
         const char *name;
         const char *server_name; /* NULL: made from the cluster's name, or the host of the address */
         const char *role;        /* of the server's certificate; NULL: it is the proxy's for the web */
-        const char *alpn[3];
+        const char *alpn[2];        /* of the proxy never "h2", which a load balancer would select */
 } routes[] = {
         [WAY_AUTH] = { "Auth Service behind the proxy", NULL, "Auth", { NULL } },
-        [WAY_WEB] = { "proxy", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
+        [WAY_WEB] = { "proxy", NULL, NULL, { "teleport-proxy-grpc" } },
         [WAY_PAGE] = { "proxy", NULL, NULL, { "http/1.1" } },
-        [WAY_NODE] = { "proxy", "teleport.cluster.local", "Proxy", { "cteleport-ssh" } },
+        [WAY_NODE] = { "proxy", SERVER_NAME, "Proxy", { "cteleport-ssh" } },
 };
 
 struct client_dial {
@@ -48,8 +52,7 @@ struct client_dial {
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
         /* the current step */
-        struct transport *transport;
-        struct tls_handshake *handshake;
+        struct proxy_dial *dial;
         struct node_tunnel *node;
         struct error *failed; /* a failure before the dial */
 };
@@ -72,15 +75,21 @@ static void fail(struct client_dial *d, struct error *err)
 
 /* ---- proof ------------------------------------------------------------------------------------------------ */
 
-/* Every host has a certificate by the cluster's CA; only some roles are valid for a server. */
-static struct error *check_role(const struct client_dial *d, const struct stream *tls)
+/*
+ * Every host has a certificate by the cluster's CA; only some roles are valid for a server. The inner handshake of an upgrade
+ * shows no web certificate, but the proxy's certificate of the cluster.
+ */
+static struct error *check_role(const struct client_dial *d, const struct stream *tls, bool is_upgraded)
 {
         const char *role = routes[d->way].role;
         struct str leaf = tls_peer_cert_der(tls);
 
-        if (role != NULL)
-                return connect_check_role(leaf, role, loop_wall(d->loop));
-        return d->is_insecure ? NULL : connect_check_web_certificate(leaf, loop_wall(d->loop));
+        if (role == NULL && d->is_insecure)
+                return NULL;
+        if (role == NULL && is_upgraded)
+                role = "Proxy";
+        return role != NULL ? connect_check_role(leaf, role, loop_wall(d->loop))
+                            : connect_check_web_certificate(leaf, loop_wall(d->loop));
 }
 
 static struct error *add_certificate(struct tls_context *c, const struct profile *p)
@@ -93,25 +102,56 @@ static struct error *add_certificate(struct tls_context *c, const struct profile
         return tls_context_add(c, NULL, (struct tls_identity){ .cert_chain_pem = buf_str(&cert), .key_pem = secret_str(&key) });
 }
 
-static struct error *make_context(const struct client_dial *d, const char *const *alpn, struct tls_context **ret)
+/* The server name of a handshake with the Auth Service of the cluster, and its application protocol. */
+static void put_auth_names(const struct client_dial *d, struct buf *name, struct buf *alpn)
+{
+        cluster_auth_name(str_of(d->profile->cluster), name);
+        buf_put_c(alpn, "teleport-auth@");
+        buf_put(alpn, buf_str(name));
+}
+
+/* host_ca_pem: verifies the server without a profile; "": the system's CAs do. */
+static struct error *make_context(const struct client_dial *d, struct str host_ca_pem, struct tls_context **ret)
 {
         AUTO_PTR(tls_context) c = NULL;
         AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
-        struct tls_options options = { .peer = TLS_PEER_REQUIRED, .alpn = alpn };
+        AUTO(buf) auth_name = BUF_MAX(3 * LIMIT_NAME), auth_alpn = BUF_MAX(3 * LIMIT_NAME);
+        const char *alpn[] = { NULL, "h2", NULL };
+        struct tls_options options = { .peer = TLS_PEER_REQUIRED, .alpn = routes[d->way].alpn, .trust_pem = host_ca_pem };
 
+        if (d->way == WAY_AUTH) {
+                put_auth_names(d, &auth_name, &auth_alpn);
+                alpn[0] = buf_c(&auth_alpn);
+                options.alpn = alpn;
+        }
         if (d->profile != NULL) {
                 TRY(file_read(d->profile->host_cas, &trust));
                 options.trust_pem = buf_str(&trust);
-                options.is_internal = true;
         } else if (d->is_insecure) {
                 options.peer = TLS_PEER_INSECURE;
         }
+        options.is_internal = d->profile != NULL || !str_is_empty(host_ca_pem);
         TRY(tls_context_new(options, &c));
         if (d->profile != NULL)
                 TRY(add_certificate(c, d->profile));
         *ret = c;
         c = NULL;
         return NULL;
+}
+
+static struct error *make_inner(void *ctx, struct str host_ca_pem, struct tls_context **ret)
+{
+        return make_context(ctx, host_ca_pem, ret);
+}
+
+/* HTTPS with a load balancer is verified by the system's CAs, as the proxy's web certificate was at the login. */
+static struct error *make_outer(void *ctx, struct tls_context **ret)
+{
+        static const char *const alpn[] = { "http/1.1", NULL };
+        const struct client_dial *d = ctx;
+        bool is_insecure = d->is_insecure || (d->profile != NULL && d->profile->is_insecure);
+
+        return tls_context_new((struct tls_options){ .peer = is_insecure ? TLS_PEER_INSECURE : TLS_PEER_REQUIRED, .alpn = alpn }, ret);
 }
 
 /* ---- steps -------------------------------------------------------------------------------------------------- */
@@ -132,15 +172,15 @@ static struct error *web_certificate_hint(struct error *err)
                                "SSL_CERT_DIR; to accept whatever answers: --insecure");
 }
 
-static void on_handshake(void *ctx, struct stream *tls, struct error *err)
+static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct error *err)
 {
         struct client_dial *d = ctx;
 
-        d->handshake = NULL;
+        d->dial = NULL;
         if (err != NULL && (d->way == WAY_WEB || d->way == WAY_PAGE))
                 err = web_certificate_hint(err);
         if (err == NULL) {
-                err = check_role(d, tls);
+                err = check_role(d, tls, is_upgraded);
                 if (err != NULL)
                         stream_close(tls);
         }
@@ -152,48 +192,36 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
                 finish(d, tls, NULL);
 }
 
-static void shake_hands(struct client_dial *d, struct stream *lower)
+static struct error *begin(struct client_dial *d)
 {
-        const struct route *route = &routes[d->way];
-        AUTO_PTR(tls_context) tls = NULL;
-        AUTO(buf) cluster_name = BUF_MAX(3 * LIMIT_NAME), cluster_alpn = BUF_MAX(3 * LIMIT_NAME);
+        AUTO(buf) auth_name = BUF_MAX(3 * LIMIT_NAME), auth_alpn = BUF_MAX(3 * LIMIT_NAME);
         AUTO_MEM char *host_name = NULL;
-        const char *server_name = route->server_name;
-        const char *const *alpn = route->alpn;
-        const char *auth_alpn[] = { NULL, "h2", NULL };
         struct str host;
         int port;
+        struct proxy_dial_options options = {
+                .address = d->address,
+                .via = &d->via,
+                .server_name = routes[d->way].server_name,
+                .may_upgrade = d->way != WAY_PAGE,
+                .learns_ca = d->way == WAY_WEB && !d->is_insecure,
+                .inner_name = d->way == WAY_AUTH ? NULL : SERVER_NAME,
+                .make_outer = make_outer,
+                .make_inner = make_inner,
+                .done = on_dialled,
+                .ctx = d,
+        };
 
-        struct error *err = address_split(str_of(d->address), PORT_PROXY, &host, &port);
-        if (err == NULL && d->way == WAY_AUTH) {
-                cluster_auth_name(str_of(d->profile->cluster), &cluster_name);
-                buf_put_c(&cluster_alpn, "teleport-auth@");
-                buf_put(&cluster_alpn, buf_str(&cluster_name));
-                auth_alpn[0] = buf_c(&cluster_alpn);
-                alpn = auth_alpn;
-                server_name = buf_c(&cluster_name);
-        } else if (err == NULL && server_name == NULL) {
-                server_name = host_name = str_dup(host);
+        TRY(address_split(str_of(d->address), -1, &host, &port));
+        TRY(http_proxy_of_environment(host, port, &d->via));
+        if (d->way == WAY_AUTH) {
+                put_auth_names(d, &auth_name, &auth_alpn);
+                options.server_name = buf_c(&auth_name);
+        } else if (options.server_name == NULL) {
+                options.server_name = host_name = str_dup(host);
         }
-        if (err == NULL)
-                err = make_context(d, alpn, &tls);
-        if (err != NULL) {
-                stream_close(lower);
-                fail(d, err);
-                return;
-        }
-        d->handshake = tls_start(d->loop, tls, lower, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, d);
-}
-
-static void on_transport(void *ctx, struct stream *lower, struct error *err)
-{
-        struct client_dial *d = ctx;
-
-        d->transport = NULL;
-        if (err != NULL)
-                fail(d, err);
-        else
-                shake_hands(d, lower);
+        TRY(make_context(d, STR(""), &options.direct));
+        d->dial = proxy_dial_start(d->loop, &options);
+        return NULL;
 }
 
 static void on_failed(void *ctx)
@@ -206,19 +234,12 @@ static void on_failed(void *ctx)
 static struct client_dial *start(struct client_dial d, const char *web_addr)
 {
         struct client_dial *made = NEW(struct client_dial);
-        struct str host;
-        int port;
 
         *made = d;
         made->address = str_dup(str_of(web_addr));
-        made->failed = address_split(str_of(web_addr), -1, &host, &port);
-        if (made->failed == NULL)
-                made->failed = http_proxy_of_environment(host, port, &made->via);
-        if (made->failed != NULL) {
+        made->failed = begin(made);
+        if (made->failed != NULL)
                 loop_defer(d.loop, on_failed, made);
-                return made;
-        }
-        made->transport = transport_start(d.loop, &(struct transport_target){ .address = made->address, .via = &made->via }, on_transport, made);
         return made;
 }
 
@@ -252,10 +273,8 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
 
 void client_dial_cancel(struct client_dial *d)
 {
-        if (d->transport != NULL)
-                transport_cancel(d->transport);
-        else if (d->handshake != NULL)
-                tls_cancel(d->handshake);
+        if (d->dial != NULL)
+                proxy_dial_cancel(d->dial);
         else if (d->node != NULL)
                 node_tunnel_cancel(d->node);
 }

@@ -241,7 +241,7 @@ static struct error *connect_to_auth(struct auth_client *c)
                 c->way.via = (struct http_proxy){ .userinfo = STR("") };
         free(c->host_id);
         c->host_id = str_dup(c->id->host_id);
-        c->trust = (struct connect_trust){ .stored = c->id };
+        c->trust = (struct connect_trust){ .stored = c->id, .roots_pem = c->options.roots_pem, .is_insecure = c->options.is_insecure };
         c->connect = connect_start(c->loop, &c->way, &c->trust, on_connected, c);
         return NULL;
 }

@@ -27,6 +27,9 @@ struct auth_client_options {
         void *ctx;
         bool is_kept;
         bool is_direct; /* the environment's HTTP proxy is not used */
+        /* For HTTPS with a load balancer in front of the cluster, as in struct connect_trust; borrowed. */
+        struct str roots_pem;
+        bool is_insecure;
 };
 
 struct auth_client;

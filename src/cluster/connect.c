@@ -2,36 +2,40 @@
 #include "cluster/connect.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/bug.h"
 #include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/proxy_dial.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "net/tls.h"
-#include "net/transport.h"
 #include "pki/cert_check.h"
 
 enum { PORT_PROXY = 3080, PORT_AUTH = 3025, PORT_HTTPS = 443 };
-enum { CHAIN_PEM_MAX = 256 * KiB, CHAIN_LENGTH_MAX = 10 };
+enum { CHAIN_PEM_MAX = 256 * KiB, CHAIN_LENGTH_MAX = 10, ROOTS_PEM_MAX = 8 * MiB };
+
+/* The name in every certificate of the cluster's servers. */
+#define SERVER_NAME "teleport.cluster.local"
 
 /* The parameters of the TLS handshake for each route, and the expected role of the server. */
 static const struct route {
         const char *name;
         const char *server_name; /* NULL: the host of the address */
         const char *role;        /* in the server's certificate; NULL: a web certificate */
-        const char *alpn[3];
+        const char *alpn[2];    /* of a proxy never "h2", which a load balancer would select */
         bool is_internal;       /* both ends are cteleport: TLS 1.3 only */
         bool shows_certificate; /* the host shows the certificate of its identity */
 } routes[] = {
-        [ROUTE_PROXY_WEB] = { "proxy server", NULL, NULL, { "teleport-proxy-grpc", "h2" } },
-        [ROUTE_PROXY_CLUSTER] = { "proxy server", "teleport.cluster.local", "Proxy", { "teleport-proxy-grpc", "h2" } },
-        [ROUTE_AUTH] = { "auth server", "teleport.cluster.local", "Auth", { "h2" }, .is_internal = true },
+        [ROUTE_PROXY_WEB] = { "proxy server", NULL, NULL, { "teleport-proxy-grpc" } },
+        [ROUTE_PROXY_CLUSTER] = { "proxy server", SERVER_NAME, "Proxy", { "teleport-proxy-grpc" } },
+        [ROUTE_AUTH] = { "auth server", SERVER_NAME, "Auth", { "h2" }, .is_internal = true },
         [ROUTE_MEMBER] = { "cluster", NULL, "Auth", { NULL }, /* names depend on the cluster */
                            .is_internal = true, .shows_certificate = true },
-        [ROUTE_TUNNEL] = { "proxy server", "teleport.cluster.local", "Proxy", { "cteleport-reversetunnel" },
+        [ROUTE_TUNNEL] = { "proxy server", SERVER_NAME, "Proxy", { "cteleport-reversetunnel" },
                            .is_internal = true, .shows_certificate = true },
 };
 
@@ -41,8 +45,8 @@ struct connect {
         const struct connect_trust *trust;
         void (*done)(void *ctx, struct stream *tls, struct error *err);
         void *ctx;
-        struct transport *transport;
-        struct tls_handshake *handshake;
+        struct proxy_dial *dial;
+        struct error *failed; /* before the dial */
 };
 
 const char *connect_way_name(const struct connect_way *w)
@@ -81,6 +85,12 @@ static struct error *put_address(struct connect_way *w, struct str address, int 
         return http_proxy_of_environment(host, port, &w->via);
 }
 
+/* auth_server may name a proxy as well. */
+static bool looks_like_proxy(int port)
+{
+        return port == PORT_PROXY || port == PORT_HTTPS;
+}
+
 static bool has_stored(const struct connect_trust *trust)
 {
         return trust->stored != NULL && !host_identity_is_empty(trust->stored);
@@ -94,6 +104,7 @@ static void add_way(struct connect_way *ways, size_t *count, const struct connec
         ways[*count] = *address;
         ways[*count].route = route;
         ways[*count].proof = proof;
+        ways[*count].is_proxy = route != ROUTE_AUTH;
         (*count)++;
 }
 
@@ -152,7 +163,7 @@ struct error *connect_ways_to_join(struct str proxy_server, struct str auth_serv
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "no proxy_server and no auth_server is configured"),
                                   "set teleport.proxy_server (host:443) in the configuration file");
         TRY(put_address(&address, auth_server, PORT_AUTH, &port));
-        if (port == PORT_PROXY || port == PORT_HTTPS) {
+        if (looks_like_proxy(port)) {
                 add_proxy_ways(ways, ret_count, &address, trust);
                 add_auth_way(ways, ret_count, &address, trust);
         } else {
@@ -166,15 +177,18 @@ struct error *connect_way_of_member(struct str proxy_server, struct str auth_ser
 {
         int port;
         *ret = (struct connect_way){ .route = ROUTE_MEMBER, .proof = PROOF_STORED };
-        if (!str_is_empty(proxy_server))
+        ret->is_proxy = !str_is_empty(proxy_server);
+        if (ret->is_proxy)
                 return put_address(ret, proxy_server, PORT_PROXY, &port);
-        return put_address(ret, auth_server, PORT_AUTH, &port);
+        TRY(put_address(ret, auth_server, PORT_AUTH, &port));
+        ret->is_proxy = looks_like_proxy(port);
+        return NULL;
 }
 
 struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
 {
         int port;
-        *ret = (struct connect_way){ .route = ROUTE_TUNNEL, .proof = PROOF_STORED };
+        *ret = (struct connect_way){ .route = ROUTE_TUNNEL, .proof = PROOF_STORED, .is_proxy = true };
         return put_address(ret, addr, PORT_PROXY, &port);
 }
 
@@ -206,8 +220,7 @@ static struct error *check_pins(const struct ca_pins *pins, const struct stream 
         if (cert_is_of_teleport(leaf))
                 err = interop_refuse_certificate(err);
         else if (!is_issuer_found)
-                err = error_hint(err, "the server shows no CA that signed its certificate: either something in front of it ends TLS, which must "
-                                      "pass through where ca_pin is set, or it is no server of cteleport; compare "
+                err = error_hint(err, "the server shows no CA that signed its certificate: it may be no server of cteleport; compare "
                                       "teleport.ca_pin with the pin that 'tctl status' prints on the Auth Service's machine");
         err->code = ERROR_ABORTED;
         return error_for(err, REASON_PIN);
@@ -262,8 +275,11 @@ struct error *connect_check_web_certificate(struct str leaf_der, struct walltime
         return NULL;
 }
 
-/* C0: without a proof of the server nothing is sent to it. */
-static struct error *check_proof(struct connect *c, const struct stream *tls)
+/*
+ * C0: without a proof of the server nothing is sent to it. The inner handshake of an upgrade shows no web certificate, but
+ * the proxy's certificate of the cluster.
+ */
+static struct error *check_proof(struct connect *c, const struct stream *tls, bool is_upgraded)
 {
         const char *role = routes[c->way->route].role;
         struct str leaf = tls_peer_cert_der(tls);
@@ -271,11 +287,13 @@ static struct error *check_proof(struct connect *c, const struct stream *tls)
                 TRY(check_pins(&c->trust->pins, tls, leaf));
         if (c->way->proof == PROOF_INSECURE)
                 return NULL;
+        if (role == NULL && is_upgraded)
+                role = "Proxy";
         return role != NULL ? connect_check_role(leaf, role, loop_wall(c->loop))
                             : connect_check_web_certificate(leaf, loop_wall(c->loop));
 }
 
-/* ---- steps: transport, handshake, check ---------------------------------------------------------- */
+/* ---- steps: dial, check --------------------------------------------------------------------------------- */
 
 static void finish(struct connect *c, struct stream *tls, struct error *err)
 {
@@ -293,17 +311,17 @@ static struct error *hint_at_what_is_between(const struct connect *c, struct err
         if (!routes[c->way->route].shows_certificate || !is_untrusted)
                 return err;
         return error_hint(err, "something in front of the cluster seems to end TLS (a load balancer, an HTTP proxy, a captive portal): it must "
-                               "pass TLS through unchanged; this host keeps its identity and tries again");
+                               "pass TLS through unchanged, or pass WebSocket upgrades on; this host keeps its identity and tries again");
 }
 
-static void on_handshake(void *ctx, struct stream *tls, struct error *err)
+static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct error *err)
 {
         struct connect *c = ctx;
-        c->handshake = NULL;
-        if (err != NULL)
+        c->dial = NULL;
+        if (err != NULL && !is_upgraded)
                 err = hint_at_what_is_between(c, err);
         if (err == NULL) {
-                err = check_proof(c, tls);
+                err = check_proof(c, tls, is_upgraded);
                 if (err != NULL) {
                         stream_close(tls);
                         tls = NULL;
@@ -312,17 +330,20 @@ static void on_handshake(void *ctx, struct stream *tls, struct error *err)
         finish(c, tls, err);
 }
 
-static struct error *make_context(struct connect *c, const char *const *alpn, struct tls_context **ret)
+/* The server name of a handshake with an Auth Service of the cluster, and its application protocol. */
+static void put_member_names(const struct connect *c, struct buf *name, struct buf *alpn)
 {
-        AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
-        AUTO(buf) own = BUF_MAX(2 * CERT_MAX);
-        AUTO_PTR(tls_context) made = NULL;
+        cluster_auth_name(c->trust->stored->cluster, name);
+        buf_put_c(alpn, "teleport-auth@");
+        buf_put(alpn, buf_str(name));
+}
+
+/* The options that depend on the proof; trust_pem borrows from `trust`. */
+static struct tls_options options_of_proof(const struct connect *c, struct buf *trust)
+{
         const struct connect_trust *known = c->trust;
-        struct tls_options options = {
-                .peer = TLS_PEER_REQUIRED,
-                .alpn = alpn,
-                .is_internal = routes[c->way->route].is_internal,
-        };
+        struct tls_options options = { .peer = TLS_PEER_REQUIRED, .is_internal = routes[c->way->route].is_internal };
+
         switch (c->way->proof) {
         case PROOF_SYSTEM:
                 options.roots_pem = known->roots_pem;
@@ -331,14 +352,32 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
                 options.trust_pem = known->ca_file_pem;
                 break;
         case PROOF_STORED:
-                host_identity_trust_pem(known->stored, &trust);
-                options.trust_pem = buf_str(&trust);
+                host_identity_trust_pem(known->stored, trust);
+                options.trust_pem = buf_str(trust);
                 break;
         case PROOF_PIN:
         case PROOF_FIRST_USE:
         case PROOF_INSECURE:
                 options.peer = TLS_PEER_INSECURE;
                 break;
+        }
+        return options;
+}
+
+static struct error *make_context(const struct connect *c, struct tls_options options, struct tls_context **ret)
+{
+        const struct connect_trust *known = c->trust;
+        AUTO(buf) own = BUF_MAX(2 * CERT_MAX);
+        AUTO(buf) member_name = BUF_MAX(3 * LIMIT_NAME);
+        AUTO(buf) member_alpn = BUF_MAX(3 * LIMIT_NAME);
+        AUTO_PTR(tls_context) made = NULL;
+        const char *alpn[] = { NULL, "h2", NULL };
+
+        options.alpn = routes[c->way->route].alpn;
+        if (c->way->route == ROUTE_MEMBER) {
+                put_member_names(c, &member_name, &member_alpn);
+                alpn[0] = buf_c(&member_alpn);
+                options.alpn = alpn;
         }
         TRY(tls_context_new(options, &made));
         if (routes[c->way->route].shows_certificate) {
@@ -353,67 +392,108 @@ static struct error *make_context(struct connect *c, const char *const *alpn, st
         return NULL;
 }
 
-static void shake_hands(struct connect *c, struct stream *lower)
+static struct error *make_direct(const struct connect *c, struct tls_context **ret)
 {
-        const struct route *route = &routes[c->way->route];
-        AUTO_PTR(tls_context) tls = NULL;
-        AUTO(buf) cluster_name = BUF_MAX(3 * LIMIT_NAME);
-        AUTO(buf) cluster_alpn = BUF_MAX(3 * LIMIT_NAME);
-        AUTO_MEM char *host_name = NULL;
-        const char *const *alpn = route->alpn;
-        const char *server_name = route->server_name;
-        struct error *err = NULL;
+        AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
 
-        const char *member_alpn[] = { NULL, "h2", NULL };
-        if (c->way->route == ROUTE_MEMBER) {
-                cluster_auth_name(c->trust->stored->cluster, &cluster_name);
-                buf_put_c(&cluster_alpn, "teleport-auth@");
-                buf_put(&cluster_alpn, buf_str(&cluster_name));
-                member_alpn[0] = buf_c(&cluster_alpn);
-                alpn = member_alpn;
-                server_name = buf_c(&cluster_name);
-        } else if (server_name == NULL) {
-                struct str host;
-                int port;
-                err = address_split(str_of(c->way->address), PORT_PROXY, &host, &port);
-                if (err == NULL)
-                        server_name = host_name = str_dup(host);
-        }
-        if (err == NULL)
-                err = make_context(c, alpn, &tls);
-        if (err != NULL) {
-                stream_close(lower);
-                finish(c, NULL, err);
-                return;
-        }
-        c->handshake = tls_start(c->loop, tls, lower, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_handshake, c);
+        return make_context(c, options_of_proof(c, &trust), ret);
 }
 
-static void on_transport(void *ctx, struct stream *s, struct error *err)
+/* Whether the host CA is learned from the proxy: a web certificate proves the proxy, and is the load balancer's here. */
+static bool learns_ca(const struct connect *c)
+{
+        return c->way->route == ROUTE_PROXY_WEB && (c->way->proof == PROOF_SYSTEM || c->way->proof == PROOF_CA_FILE);
+}
+
+/* In an upgrade both ends are cteleport. */
+static struct error *make_inner(void *ctx, struct str host_ca_pem, struct tls_context **ret)
+{
+        const struct connect *c = ctx;
+        AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
+        struct tls_options options = options_of_proof(c, &trust);
+
+        options.is_internal = true;
+        if (learns_ca(c))
+                options = (struct tls_options){ .peer = TLS_PEER_REQUIRED, .trust_pem = host_ca_pem, .is_internal = true };
+        return make_context(c, options, ret);
+}
+
+/*
+ * The certificate of HTTPS is verified by the system's CAs, and by ca.cert. Where it vouches for the learned host CA, the
+ * proof of the way counts alone.
+ */
+static struct error *make_outer(void *ctx, struct tls_context **ret)
+{
+        static const char *const alpn[] = { "http/1.1", NULL };
+        const struct connect *c = ctx;
+        AUTO(buf) roots = BUF_MAX(ROOTS_PEM_MAX);
+        struct tls_options options = { .peer = c->trust->is_insecure ? TLS_PEER_INSECURE : TLS_PEER_REQUIRED, .alpn = alpn };
+
+        if (learns_ca(c) && c->way->proof == PROOF_CA_FILE) {
+                options.trust_pem = c->trust->ca_file_pem;
+        } else {
+                buf_put(&roots, c->trust->roots_pem);
+                if (!learns_ca(c))
+                        buf_put(&roots, c->trust->ca_file_pem);
+                options.roots_pem = buf_str(&roots);
+        }
+        return tls_context_new(options, ret);
+}
+
+static struct error *begin(struct connect *c)
+{
+        const struct connect_way *way = c->way;
+        AUTO(buf) member_name = BUF_MAX(3 * LIMIT_NAME);
+        AUTO(buf) member_alpn = BUF_MAX(3 * LIMIT_NAME);
+        AUTO_MEM char *host_name = NULL;
+        struct str host;
+        int port;
+        struct proxy_dial_options options = {
+                .address = way->address,
+                .via = &way->via,
+                .server_name = routes[way->route].server_name,
+                .may_upgrade = way->is_proxy,
+                .learns_ca = learns_ca(c),
+                .inner_name = way->route == ROUTE_MEMBER ? NULL : SERVER_NAME,
+                .make_outer = make_outer,
+                .make_inner = make_inner,
+                .done = on_dialled,
+                .ctx = c,
+        };
+
+        if (way->route == ROUTE_MEMBER) {
+                put_member_names(c, &member_name, &member_alpn);
+                options.server_name = buf_c(&member_name);
+        } else if (options.server_name == NULL) {
+                TRY(address_split(str_of(way->address), PORT_PROXY, &host, &port));
+                options.server_name = host_name = str_dup(host);
+        }
+        TRY(make_direct(c, &options.direct));
+        c->dial = proxy_dial_start(c->loop, &options);
+        return NULL;
+}
+
+static void on_failed(void *ctx)
 {
         struct connect *c = ctx;
-        c->transport = NULL;
-        if (err != NULL)
-                finish(c, NULL, err);
-        else
-                shake_hands(c, s);
+
+        finish(c, NULL, c->failed);
 }
 
 struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
                               void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
 {
         struct connect *c = NEW(struct connect);
-        const struct transport_target target = { .address = way->address, .via = &way->via };
 
         *c = (struct connect){ .loop = l, .way = way, .trust = trust, .done = done, .ctx = ctx };
-        c->transport = transport_start(l, &target, on_transport, c);
+        c->failed = begin(c);
+        if (c->failed != NULL)
+                loop_defer(l, on_failed, c);
         return c;
 }
 
 void connect_cancel(struct connect *c)
 {
-        if (c->transport != NULL)
-                transport_cancel(c->transport);
-        else if (c->handshake != NULL)
-                tls_cancel(c->handshake);
+        if (c->dial != NULL)
+                proxy_dial_cancel(c->dial);
 }

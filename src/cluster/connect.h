@@ -37,6 +37,7 @@ struct connect_way {
         enum connect_proof proof;
         char address[ADDRESS_TEXT_MAX + LIMIT_NAME]; /* host:port */
         struct http_proxy via;                       /* the HTTP proxy in between, if any */
+        bool is_proxy; /* the address is taken for that of a proxy, in front of which a load balancer may be */
 };
 
 enum { CONNECT_WAYS_MAX = 8 };
@@ -47,7 +48,7 @@ struct connect_trust {
         struct str ca_file_pem;
         struct str roots_pem; /* CAs of the system, beside those that this process can read; may be empty */
         const struct host_identity *stored; /* NULL or empty: none */
-        bool is_insecure;
+        bool is_insecure; /* HTTPS with a load balancer is not verified either; the cluster behind it is, if proof is there */
 };
 
 /*
@@ -83,7 +84,8 @@ struct error *connect_check_role(struct str leaf_der, const char *role, struct w
 struct error *connect_check_web_certificate(struct str leaf_der, struct walltime now) MUST_USE;
 
 /*
- * Dials, does the TLS handshake and verifies the server. done is called exactly once, from the loop, with the stream
+ * Dials, does the TLS handshake, through a load balancer if one ends TLS at the address (cluster/proxy_dial.h), and
+ * verifies the server. done is called exactly once, from the loop, with the stream
  * (owned) or an error: UNAUTHENTICATED when the server is not verified or refused us; ABORTED when its CA is not
  * pinned: no other way may be tried then. Pointers are borrowed until then.
  */

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "instance/roots.h"
+#include "cluster/roots.h"
 #include "net/socket.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -558,7 +558,9 @@ static struct error *set_up(struct instance *i)
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
         status_init(&i->status, &i->loop, ".");
         TRY(service_control(i->service, &i->loop, &service_events, i));
-        i->auth = auth_client_new(&i->loop, (struct auth_client_options){ .relink = i->is_local ? relink_auth : NULL, .ctx = i });
+        i->auth = auth_client_new(&i->loop, (struct auth_client_options){ .relink = i->is_local ? relink_auth : NULL, .ctx = i,
+                                                                          .roots_pem = i->trust.roots_pem,
+                                                                          .is_insecure = i->trust.is_insecure });
         int link = service_take_fd(i->service, "auth");
         if (link >= 0)
                 auth_client_use_link(i->auth, link);

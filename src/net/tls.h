@@ -53,6 +53,9 @@ struct error *tls_context_add(struct tls_context *c, const char *sni, struct tls
 /* Replaces the CA certificates for handshakes from now on. */
 struct error *tls_context_trust(struct tls_context *c, struct str trust_pem) MUST_USE;
 
+/* Frees the CA certificates, while connections may stay open for days; a handshake that follows trusts no peer. */
+void tls_context_drop_trust(struct tls_context *c);
+
 /*
  * Handshakes over `lower` (owned from now on, also on failure). done is called exactly once from the loop:
  * with the stream, or with an error that states which side refused and the reason, with a hint if the operator
@@ -80,6 +83,12 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
                                 void (*done)(void *ctx, struct stream *tls, struct error *err),
                                 void *ctx) MUST_USE;
 void tls_cancel(struct tls_handshake *h); /* done is called with CANCELLED unless it was called before */
+
+/*
+ * The application protocol that the server has chosen so far, "" for none. Also valid within done, where after a
+ * failure it tells whether the server speaks what the client offered: nothing before the failure proves who it is.
+ */
+struct str tls_handshake_alpn(const struct tls_handshake *h);
 
 /*
  * A TLS stream as a stream: stream_shutdown() sends close_notify and leaves the layer below open for

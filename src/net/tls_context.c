@@ -329,17 +329,31 @@ SSL_CTX *tls_context_default(const struct tls_context *c)
         return c->is_server ? NULL : c->bare;
 }
 
-struct error *tls_context_trust(struct tls_context *c, struct str trust_pem)
+/* store: owned from now on. */
+static void use_trust(struct tls_context *c, X509_STORE *store)
 {
-        X509_STORE *store;
-
-        TRY(store_of(c, trust_pem, (struct str){ 0 }, &store));
         X509_STORE_free(c->trust);
         c->trust = store;
         SSL_CTX_set1_cert_store(c->bare, store);
         for (size_t i = 0; i < c->identity_count; i++)
                 SSL_CTX_set1_cert_store(c->identities[i].ctx, store);
+}
+
+struct error *tls_context_trust(struct tls_context *c, struct str trust_pem)
+{
+        X509_STORE *store;
+
+        TRY(store_of(c, trust_pem, (struct str){ 0 }, &store));
+        use_trust(c, store);
         return NULL;
+}
+
+void tls_context_drop_trust(struct tls_context *c)
+{
+        X509_STORE *empty = X509_STORE_new();
+
+        must(empty != NULL, "a certificate store");
+        use_trust(c, empty);
 }
 
 /* ---- identities ---------------------------------------------------------------------------------------- */

@@ -598,6 +598,16 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
         return h;
 }
 
+struct str tls_handshake_alpn(const struct tls_handshake *h)
+{
+        const unsigned char *name = NULL;
+        unsigned len = 0;
+
+        if (h->tls->ssl != NULL)
+                SSL_get0_alpn_selected(h->tls->ssl, &name, &len);
+        return str_of_bytes(name, len);
+}
+
 void tls_cancel(struct tls_handshake *h)
 {
         struct tls_stream *t = h->tls;

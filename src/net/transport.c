@@ -5,22 +5,156 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/text.h"
+#include "net/http1.h"
+#include "net/http_fetch.h"
 #include "net/socket.h"
+#include "net/tls.h"
+#include "net/websocket.h"
+
+enum { PORT_HTTPS = 443, SHOWN_MAX = 200 };
 
 struct transport {
         struct loop *loop;
         struct transport_target target;
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
+        enum transport_step at;
         /* the current step */
         struct dial *dial;
         struct http_tunnel *tunnel;
+        struct tls_handshake *handshake;
+        struct websocket_connect *upgrade;
+        bool is_cancelled;
 };
 
+/* A cancel may come when a step has ended already and its callback is due. */
 static void finish(struct transport *t, struct stream *s, struct error *err)
 {
+        if (t->is_cancelled && err == NULL) {
+                stream_close(s);
+                s = NULL;
+                err = error_new(ERROR_CANCELLED, "the connection was given up");
+        }
         t->done(t->ctx, s, err);
         free(t);
+}
+
+enum transport_step transport_step(const struct transport *t)
+{
+        return t->at;
+}
+
+/* ---- the connection upgrade ---------------------------------------------------------------------------------- */
+
+char *transport_host_field(const char *address)
+{
+        struct str host;
+        int port;
+        struct error *err = address_split(str_of(address), PORT_HTTPS, &host, &port);
+
+        if (err != NULL || port != PORT_HTTPS) {
+                error_free(err);
+                return str_dup(str_of(address));
+        }
+        bool is_v6 = str_find_char(host, ':') != host.len;
+        return mem_printf(is_v6 ? "[%.*s]" : "%.*s", STR_ARG(host));
+}
+
+/* The remedy for each answer that is not 101. */
+static const char *hint_of(int status)
+{
+        switch (status) {
+        case 400:
+        case 426:
+                return "it does not pass WebSocket upgrades on: let it pass the fields Upgrade and Connection of "
+                       "/webapi/connectionupgrade (nginx: proxy_http_version 1.1 and proxy_set_header)";
+        case 401:
+        case 403:
+        case 407:
+                return "it wants a login, or denies access: exempt the paths of the Proxy Service from that";
+        case 404:
+        case 405:
+                return "let it pass all paths of this name on to the Proxy Service; is it the address of a cluster, of a version that "
+                       "has the connection upgrade?";
+        case 429:
+                return "it limits requests: allow this host more of them";
+        case 502:
+        case 503:
+        case 504:
+                return "it cannot reach the Proxy Service behind it: check that this runs, and how the load balancer connects to it "
+                       "(HTTPS, port 3080)";
+        default:
+                return "let the load balancer pass /webapi/connectionupgrade on to the Proxy Service as a WebSocket";
+        }
+}
+
+static struct error *refusal(int status, struct str reason, struct str head)
+{
+        AUTO_MEM char *server = http_fetch_server(head);
+        AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
+        AUTO_MEM char *place = escaped(str_slice(http1_response_field(head, "location"), 0, SHOWN_MAX));
+        bool is_redirect = status / 100 == 3 && place[0] != '\0';
+
+        return error_hint(error_new(ERROR_UNAVAILABLE, "%s answered %d %s%s%s%s to GET /webapi/connectionupgrade", server, status, shown,
+                                    is_redirect ? " and sends us on to '" : "", is_redirect ? place : "", is_redirect ? "'" : ""),
+                          "%s", hint_of(status));
+}
+
+static void on_upgrade(void *ctx, struct stream *ws, struct error *err)
+{
+        struct transport *t = ctx;
+
+        t->upgrade = NULL;
+        finish(t, ws, err);
+}
+
+static void begin_upgrade(struct transport *t, struct stream *https)
+{
+        AUTO_MEM char *host = transport_host_field(t->target.address);
+        const struct websocket_request request = {
+                .host = host,
+                .path = "/webapi/connectionupgrade",
+                .protocol = "alpn-ping",
+                .refusal = refusal,
+                .within = MILLISECONDS(TIMEOUT_HTTP1),
+        };
+
+        t->at = TRANSPORT_STEP_UPGRADE;
+        t->upgrade = websocket_connect_start(t->loop, https, &request, on_upgrade, t);
+}
+
+/* ---- TLS, TCP, the HTTP proxy -------------------------------------------------------------------------------- */
+
+static void on_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct transport *t = ctx;
+
+        t->handshake = NULL;
+        if (err != NULL || t->target.kind == TRANSPORT_HTTPS || t->is_cancelled)
+                finish(t, tls, err);
+        else
+                begin_upgrade(t, tls);
+}
+
+static void have_bytes(struct transport *t, struct stream *s)
+{
+        struct str host;
+        int port;
+
+        if (t->target.kind == TRANSPORT_BYTES || t->is_cancelled) {
+                finish(t, s, NULL);
+                return;
+        }
+        struct error *err = address_split(str_of(t->target.address), PORT_HTTPS, &host, &port);
+        if (err != NULL) {
+                stream_close(s);
+                finish(t, NULL, err);
+                return;
+        }
+        AUTO_MEM char *server_name = str_dup(host);
+        t->at = TRANSPORT_STEP_TLS;
+        t->handshake = tls_start(t->loop, t->target.outer, s, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, t);
 }
 
 static bool is_direct(const struct transport *t)
@@ -33,7 +167,10 @@ static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
         struct transport *t = ctx;
 
         t->tunnel = NULL;
-        finish(t, tunnel, err);
+        if (err != NULL)
+                finish(t, NULL, err);
+        else
+                have_bytes(t, tunnel);
 }
 
 static void on_dialled(void *ctx, int fd, struct error *err)
@@ -48,11 +185,13 @@ static void on_dialled(void *ctx, int fd, struct error *err)
                 return;
         }
         struct stream *tcp = socket_stream(t->loop, fd);
-        if (is_direct(t))
-                finish(t, tcp, NULL);
-        else
-                t->tunnel = http_tunnel_start(t->loop, tcp, t->target.via, str_of(t->target.address), MILLISECONDS(TIMEOUT_CONNECT),
-                                              on_tunnel, t);
+        if (is_direct(t) || t->is_cancelled) {
+                have_bytes(t, tcp);
+                return;
+        }
+        t->at = TRANSPORT_STEP_TUNNEL;
+        t->tunnel = http_tunnel_start(t->loop, tcp, t->target.via, str_of(t->target.address), MILLISECONDS(TIMEOUT_CONNECT),
+                                      on_tunnel, t);
 }
 
 struct transport *transport_start(struct loop *l, const struct transport_target *target,
@@ -68,8 +207,13 @@ struct transport *transport_start(struct loop *l, const struct transport_target 
 
 void transport_cancel(struct transport *t)
 {
+        t->is_cancelled = true;
         if (t->dial != NULL)
                 dial_cancel(t->dial);
-        else
+        else if (t->tunnel != NULL)
                 http_tunnel_cancel(t->tunnel);
+        else if (t->handshake != NULL)
+                tls_cancel(t->handshake);
+        else if (t->upgrade != NULL)
+                websocket_connect_cancel(t->upgrade);
 }

@@ -88,6 +88,7 @@ struct websocket_connect {
         struct buf input;
         char accept[ACCEPT_MAX]; /* expected value of Sec-WebSocket-Accept */
         char *protocol;          /* NULL: none */
+        struct error *(*refusal)(int status, struct str reason, struct str head);
         void (*done)(void *ctx, struct stream *ws, struct error *err);
         void *ctx;
         bool is_cancelled; /* report_cancel() is due */
@@ -110,6 +111,8 @@ static struct error *check_response(const struct websocket_connect *c, int statu
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
         struct str protocol = http1_response_field(head, "sec-websocket-protocol");
 
+        if (status != STATUS_SWITCHING && c->refusal != NULL)
+                return c->refusal(status, reason, head);
         if (status != STATUS_SWITCHING)
                 return error_new(ERROR_UNAVAILABLE, "the server answered %d %s to a WebSocket handshake", status, shown);
         if (!str_equal_nocase(http1_response_field(head, "upgrade"), STR("websocket")) ||
@@ -181,7 +184,7 @@ struct websocket_connect *websocket_connect_start(struct loop *l, struct stream 
         random_bytes(bytes, sizeof bytes);
         base64_encode(&key, str_of_bytes(bytes, sizeof bytes));
         put_accept(&accept, buf_str(&key));
-        *c = (struct websocket_connect){ .loop = l, .stream = s, .done = done, .ctx = ctx };
+        *c = (struct websocket_connect){ .loop = l, .stream = s, .refusal = request->refusal, .done = done, .ctx = ctx };
         c->input = BUF_MAX(LIMIT_HTTP1_HEADER + LOOP_BUFFER);
         memcpy(c->accept, buf_c(&accept), accept.len + 1);
         c->protocol = request->protocol == NULL ? NULL : str_dup(str_of(request->protocol));

@@ -64,7 +64,7 @@ enum service_secret {
         SERVICE_SECRET_STATIC_TOKENS = 1 << 0, /* auth_service.tokens */
         SERVICE_SECRET_JOIN_TOKEN = 1 << 1,    /* teleport.join_params.token_name, resolved */
         SERVICE_SECRET_WEB_KEYS = 1 << 2,      /* private keys of the web port */
-        SERVICE_SECRET_HTTP_PROXY = 1 << 3,    /* HTTPS_PROXY and similar, which may contain a password */
+        SERVICE_SECRET_HTTP_PROXY = 1 << 3,    /* variables for connections to the cluster; HTTPS_PROXY may contain a password */
         SERVICE_SECRET_ENVIRONMENT = 1 << 4,   /* the whole environment: AWS_* and variables for a credential_process */
 };
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/roots.h"
 #include "os/sandbox.h"
 #include "ssh/ssh_service.h"
 
@@ -168,8 +169,12 @@ static struct error *enter_sandbox(struct ssh_service *s)
         if (chdir(spool) < 0)
                 return error_errno(errno, "cannot enter the directory %s", spool);
         TRY(sandbox_give(&s->service->row->user, "."));
+        if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
+                roots_read(&s->roots);
         TRY(sandbox_become_unprivileged(&s->service->row->user));
-        return sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .write = write });
+        TRY(sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .write = write, .read = roots_paths(s->service->arena) }));
+        roots_drop_if_open(&s->roots);
+        return NULL;
 }
 
 static void on_request(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)
@@ -190,6 +195,8 @@ static struct agent_options agent_options(struct ssh_service *s)
                 .service = s->service,
                 .proxy_server = s->config->proxy_server,
                 .is_local = service_is_here(s->boot, "auth"),
+                .roots_pem = buf_str(&s->roots),
+                .is_insecure = s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH && s->boot->ssh->insecure,
                 .events = &agent_events,
                 .ctx = s,
         };
@@ -220,6 +227,7 @@ static void tear_down(struct ssh_service *s)
         service_end(s->service);
         loop_release(&s->loop);
         budget_release(&s->memory);
+        buf_release(&s->roots);
 }
 
 int ssh_main(struct service *service)

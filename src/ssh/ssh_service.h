@@ -20,6 +20,7 @@ struct ssh_service {
         const Cteleport__V1__SSHConfig *ssh_config;  /* never NULL */
         bool is_stopping, is_draining;
         struct budget memory;   /* of bytes buffered in connections */
+        struct buf roots;       /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
         struct timer *end;      /* running: the process is about to end */
         unsigned turns_left;    /* turns of the loop before the end */
 

@@ -31,7 +31,9 @@ static const char *const environment_names[] = {
         "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE",
 #endif
 };
-static const char *const http_proxy_names[] = { "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy" };
+static const char *const http_proxy_names[] = {
+        "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "TELEPORT_TLS_ROUTING_CONN_UPGRADE",
+};
 /* clang-format on */
 
 enum { ENVIRONMENT_ROOM = ARRAY_LEN(environment_names) + ARRAY_LEN(http_proxy_names) + 1 };

@@ -271,6 +271,7 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
                 cteleport__internal__v1__ssh_boot__init(&parts->ssh);
                 parts->ssh.helpers_address = s->helpers_address;
                 parts->ssh.authorize_uid = s->accounts.authorize_uid;
+                parts->ssh.insecure = s->launch->insecure;
                 parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH;
                 parts->boot.ssh = &parts->ssh;
         }

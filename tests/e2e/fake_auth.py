@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gRPC server that plays a cluster's join service towards a real agent, honestly or not."""
+import asyncio
+import contextlib
 import queue
 import socket
+import ssl
+import tempfile
+import threading
 from concurrent import futures
 
 import grpc
@@ -32,6 +37,39 @@ def server_certificate(*names):
     return pem(key), pem(leaf) + pem(ca)
 
 
+class TlsFront:
+    """Ends TLS, choosing the protocols that a proxy chooses, which grpcio cannot, and passes the bytes on to a port."""
+
+    def __init__(self, port, key, chain):
+        self.port = port
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["teleport-proxy-grpc", "h2"])
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(chain + key)
+            file.flush()
+            context.load_cert_chain(file.name)
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=context), self.loop).result()
+        self.addr = "127.0.0.1:%d" % self.server.sockets[0].getsockname()[1]
+
+    async def serve(self, near, to_near):
+        far, to_far = await asyncio.open_connection("127.0.0.1", self.port)
+        await asyncio.gather(self.pump(near, to_far), self.pump(far, to_near))
+
+    @staticmethod
+    async def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.server.close)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
 class FakeAuth:
     """Answers each client up to the challenge and keeps the messages that it sent."""
 
@@ -41,14 +79,15 @@ class FakeAuth:
             key, chain = server_certificate(SERVER_NAME)
         self.received = queue.SimpleQueue()
         self.server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[self])
-        port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, chain)]))
-        self.addr = f"127.0.0.1:{port}"
+        self.front = TlsFront(self.server.add_insecure_port("127.0.0.1:0"), key, chain)
+        self.addr = self.front.addr
 
     def __enter__(self):
         self.server.start()
         return self
 
     def __exit__(self, *_):
+        self.front.stop()
         self.server.stop(0)
 
     def service(self, call):

@@ -172,53 +172,26 @@ def relay(target, takes=lambda hello: True):
     return serve
 
 
-def tls_ended_here(aws):
+def tls_ended_here(aws, answer):
     """Acts like a load balancer that works on HTTP."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"])
 
     def serve(peer):
         with context.wrap_socket(peer, server_side=True) as tls:
-            tls.recv(1)
-    return serve
-
-
-def http2_ended_here(aws):
-    """The same, where the balancer speaks HTTP/2 with hosts: it answers 502 for a server that it cannot speak to."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
-    context.set_alpn_protocols(["h2"])
-
-    def frame(kind, flags, stream, payload=b""):
-        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-    def serve(peer):
-        with context.wrap_socket(peer, server_side=True) as tls:
-            tls.sendall(frame(4, 0, 0))  # SETTINGS
-            received, at = b"", len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            while len(received) < at + 9 or received[at + 3] != 1:  # until the HEADERS of the first call
-                if len(received) >= at + 9:
-                    at += 9 + int.from_bytes(received[at:at + 3], "big")
-                elif data := tls.recv(65536):
-                    received += data
-                else:
-                    return
-            # RFC 7541: the table is of size 0 (6.3); :status and content-type, not indexed (6.2.2)
-            status = bytes([0x20, 0x08, 3]) + b"502" + bytes([0x0F, 0x10, 9]) + b"text/html"
-            tls.sendall(frame(4, 1, 0) + frame(1, 0x5, 1, status))
-            while tls.recv(65536):
-                pass
+            if tls.recv(65536):
+                tls.sendall(f"HTTP/1.1 {answer}\r\nServer: nginx/1.22.1\r\n\r\n".encode())
     return serve
 
 
 def tls_begun_again(aws, target):
-    """The same, with a balancer that forwards the HTTP requests: only TLS ends there."""
+    """Acts like a firewall that inspects TLS, and chooses the protocol that both sides speak."""
     outside, inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     outside.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
     inside.check_hostname, inside.verify_mode = False, ssl.CERT_NONE
     for context in (outside, inside):
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols(["teleport-proxy-grpc"])
 
     def serve(peer):
         with outside.wrap_socket(peer, server_side=True) as near:
@@ -249,7 +222,7 @@ def at(address):
 # ---- connections to the cluster -----------------------------------------------------------------------------
 
 def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):
-    balancer = serving(tls_ended_here(aws))
+    balancer = serving(tls_ended_here(aws, "404 Not Found"))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()
     shows("tls-ended", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
 
@@ -258,19 +231,19 @@ def test_a_member_behind_a_tls_terminating_balancer_keeps_its_identity(cluster, 
     cluster.create(iam_token())
     host = cluster.join(env=aws.identity())
     host.stop()
-    balancer = serving(http2_ended_here(aws))
+    balancer = serving(tls_ended_here(aws, "502 Bad Gateway"))
     host.config["teleport"]["proxy_server"] = balancer.addr
     host.start()
     shows("intercepted", line(host.process, "is not connected to the cluster"), (balancer.addr, "127.0.0.1:3080"))
 
 
-def test_a_balancer_that_speaks_http2_itself_is_named(cluster, aws, serving, shows):
-    balancer = serving(http2_ended_here(aws))
+def test_a_balancer_that_passes_no_upgrade_on_is_named(cluster, aws, serving, shows):
+    balancer = serving(tls_ended_here(aws, "400 Bad Request"))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()
-    shows("http2-ended", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
+    shows("upgrade-not-passed", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
 
 
-def test_a_balancer_that_begins_tls_again_is_named(cluster, aws, serving, shows):
+def test_a_firewall_that_inspects_tls_is_named(cluster, aws, serving, shows):
     cluster.create(iam_token())
     balancer = serving(tls_begun_again(aws, cluster.proxy_addr))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()

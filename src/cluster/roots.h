@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CA certificates from SSL_CERT_FILE and SSL_CERT_DIR (directories separated by colons, with files named by a hash, see
- * openssl-rehash(1)), which verify a proxy's web certificate. OpenSSL opens these files itself; files that the user of
- * `instance` cannot open are read before the process changes to that user.
+ * openssl-rehash(1)), which verify the web certificate of a proxy or of a load balancer in front of it. OpenSSL opens these files
+ * itself; files that the user of the process cannot open are read before the process changes to that user.
  */
-#ifndef INSTANCE_ROOTS_H
-#define INSTANCE_ROOTS_H
+#ifndef CLUSTER_ROOTS_H
+#define CLUSTER_ROOTS_H
 
 #include "base/arena.h"
 #include "base/buf.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "instance/roots.h"
+#include "cluster/roots.h"
 
 #include <dirent.h>
 #include <stdlib.h>

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/proxy_dial.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "net/conn_upgrade.h"
+#include "net/http_fetch.h"
+#include "net/socket.h"
+#include "net/tls.h"
+#include "net/transport.h"
+
+enum { PORT_PROXY = 3080 };
+
+struct proxy_dial {
+        struct loop *loop;
+        struct proxy_dial_options options;
+        char *server_name;
+        enum conn_upgrade setting;
+        struct tls_context *outer;
+        struct buf host_ca;            /* learned */
+        struct error *direct_failure;  /* the reason for the upgrade; NULL: it was known, or is set */
+        bool is_upgrading;
+        /* the current step */
+        struct transport *transport;
+        struct tls_handshake *handshake;
+        struct http_fetch *fetch;
+        struct error *failed; /* a failure before the first step */
+        bool is_cancelled;
+};
+
+/* A cancel may come when a step has ended already and its callback is due. */
+static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
+{
+        if (d->is_cancelled && (err == NULL || err->code != ERROR_CANCELLED)) {
+                stream_close(tls);
+                error_free(err);
+                tls = NULL;
+                err = error_new(ERROR_CANCELLED, "the connection was given up");
+        }
+        d->options.done(d->options.ctx, tls, d->is_upgrading, err);
+        tls_context_free(d->options.direct);
+        tls_context_free(d->outer);
+        buf_release(&d->host_ca);
+        error_free(d->direct_failure);
+        free(d->server_name);
+        free(d);
+}
+
+/* ---- the upgrade ----------------------------------------------------------------------------------------------- */
+
+static struct error *add_cause(struct error *err, struct error *cause)
+{
+        struct error *last = err;
+
+        while (last->cause != NULL)
+                last = last->cause;
+        last->cause = cause;
+        return err;
+}
+
+/*
+ * Before the load balancer has answered by HTTPS, the failure of the direct handshake says as much, and has the hints for
+ * a wrong address; only a refused certificate says more.
+ */
+static struct error *explain(struct proxy_dial *d, bool is_answered, struct error *err)
+{
+        struct error *direct = d->direct_failure;
+
+        if (err->code == ERROR_CANCELLED)
+                return err;
+        d->direct_failure = NULL;
+        if (!is_answered && err->code != ERROR_UNAUTHENTICATED) {
+                if (direct == NULL)
+                        return err;
+                error_free(err);
+                return direct;
+        }
+        if (!is_answered)
+                err = error_hint(err, "this certificate is that of a load balancer or reverse proxy: renew it, or let this machine know its "
+                                      "authority by SSL_CERT_FILE or the system's CA certificates");
+        err = error_wrap(err, "something in front of the cluster ends TLS, such as a load balancer, and the connection upgrade through it failed");
+        return add_cause(err, direct);
+}
+
+static void upgrade_failed(struct proxy_dial *d, bool is_answered, struct error *err)
+{
+        if (d->is_cancelled) {
+                finish(d, NULL, err);
+                return;
+        }
+        conn_upgrade_learn(str_of(d->options.address), false);
+        finish(d, NULL, explain(d, is_answered, err));
+}
+
+static void on_inner(void *ctx, struct stream *tls, struct error *err)
+{
+        struct proxy_dial *d = ctx;
+
+        d->handshake = NULL;
+        if (err != NULL) {
+                upgrade_failed(d, true, err);
+                return;
+        }
+        conn_upgrade_learn(str_of(d->options.address), d->setting == CONN_UPGRADE_DETECT);
+        finish(d, tls, NULL);
+}
+
+static bool is_answered(const struct transport *t)
+{
+        return transport_step(t) == TRANSPORT_STEP_UPGRADE;
+}
+
+static void on_upgraded(void *ctx, struct stream *s, struct error *err)
+{
+        struct proxy_dial *d = ctx;
+        AUTO_PTR(tls_context) inner = NULL;
+        bool was_answered = is_answered(d->transport);
+
+        d->transport = NULL;
+        if (err != NULL || d->is_cancelled) {
+                stream_close(s);
+                upgrade_failed(d, was_answered, err);
+                return;
+        }
+        tls_context_drop_trust(d->outer); /* the system's CAs take a megabyte, and the connection may stay open for days */
+        err = d->options.make_inner(d->options.ctx, buf_str(&d->host_ca), &inner);
+        if (err != NULL) {
+                stream_close(s);
+                upgrade_failed(d, true, err);
+                return;
+        }
+        const char *name = d->options.inner_name == NULL ? d->server_name : d->options.inner_name;
+        d->handshake = tls_start(d->loop, inner, s, name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_inner, d);
+}
+
+static void upgrade(struct proxy_dial *d)
+{
+        d->transport = transport_start(d->loop,
+                                       &(struct transport_target){ .kind = TRANSPORT_UPGRADE, .address = d->options.address,
+                                                                   .via = d->options.via, .outer = d->outer },
+                                       on_upgraded, d);
+}
+
+/* ---- the host CA over HTTPS ------------------------------------------------------------------------------------- */
+
+static void on_host_ca(void *ctx, struct str body, struct error *err)
+{
+        struct proxy_dial *d = ctx;
+
+        d->fetch = NULL;
+        if (d->is_cancelled) {
+                finish(d, NULL, err);
+                return;
+        }
+        if (err != NULL) {
+                upgrade_failed(d, true, error_wrap(err, "GET /webapi/auth/export?type=tls-host, the certificates of the host CA"));
+                return;
+        }
+        d->host_ca = BUF_MAX(LIMIT_HOST_CA_PAGE);
+        buf_put(&d->host_ca, body);
+        upgrade(d);
+}
+
+static void on_https(void *ctx, struct stream *s, struct error *err)
+{
+        struct proxy_dial *d = ctx;
+
+        d->transport = NULL;
+        if (err != NULL || d->is_cancelled) {
+                stream_close(s);
+                upgrade_failed(d, false, err);
+                return;
+        }
+        AUTO_MEM char *host = transport_host_field(d->options.address);
+        const struct http_fetch_request request = {
+                .host = host,
+                .path = "/webapi/auth/export?type=tls-host",
+                .limit = LIMIT_HOST_CA_PAGE,
+                .within = MILLISECONDS(TIMEOUT_HTTP1),
+        };
+        d->fetch = http_fetch_start(d->loop, s, &request, on_host_ca, d);
+}
+
+static void begin_upgrade(struct proxy_dial *d)
+{
+        d->is_upgrading = true;
+        struct error *err = d->options.make_outer(d->options.ctx, &d->outer);
+        if (err != NULL) {
+                upgrade_failed(d, true, err);
+        } else if (!d->options.learns_ca) {
+                upgrade(d);
+        } else {
+                d->transport = transport_start(d->loop,
+                                               &(struct transport_target){ .kind = TRANSPORT_HTTPS, .address = d->options.address,
+                                                                           .via = d->options.via, .outer = d->outer },
+                                               on_https, d);
+        }
+}
+
+/* ---- the direct handshake ---------------------------------------------------------------------------------------- */
+
+/*
+ * Whether something else than the cluster answers: it has chosen none of our protocols, or HTTP/2, which load balancers
+ * speak too, with a certificate that is not the cluster's.
+ */
+static bool is_load_balancer(const struct tls_handshake *h, const struct error *err)
+{
+        struct str alpn = tls_handshake_alpn(h);
+
+        if (err->code == ERROR_CANCELLED || err->code == ERROR_DEADLINE_EXCEEDED || err->code == ERROR_INVALID_ARGUMENT)
+                return false;
+        if (str_equal(alpn, STR("h2")))
+                return err->code == ERROR_UNAUTHENTICATED && !error_is_for(err, REASON_OTHER_CA);
+        return str_is_empty(alpn);
+}
+
+static void on_direct(void *ctx, struct stream *tls, struct error *err)
+{
+        struct proxy_dial *d = ctx;
+        bool is_balancer = err != NULL && is_load_balancer(d->handshake, err);
+
+        d->handshake = NULL;
+        if (d->is_cancelled || !is_balancer || !d->options.may_upgrade || d->setting != CONN_UPGRADE_DETECT) {
+                finish(d, tls, err);
+                return;
+        }
+        d->direct_failure = err;
+        begin_upgrade(d);
+}
+
+static void on_bytes(void *ctx, struct stream *s, struct error *err)
+{
+        struct proxy_dial *d = ctx;
+
+        d->transport = NULL;
+        if (err != NULL || d->is_cancelled)
+                finish(d, s, err);
+        else
+                d->handshake = tls_start(d->loop, d->options.direct, s, d->server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_direct, d);
+}
+
+static void begin_direct(struct proxy_dial *d)
+{
+        d->transport = transport_start(d->loop,
+                                       &(struct transport_target){ .kind = TRANSPORT_BYTES, .address = d->options.address,
+                                                                   .via = d->options.via },
+                                       on_bytes, d);
+}
+
+/* ---- start and cancel ------------------------------------------------------------------------------------------- */
+
+static void begin(void *ctx)
+{
+        struct proxy_dial *d = ctx;
+        bool is_known = d->setting == CONN_UPGRADE_DETECT && conn_upgrade_is_known(str_of(d->options.address));
+
+        if (d->failed != NULL || d->is_cancelled)
+                finish(d, NULL, d->failed);
+        else if (d->options.may_upgrade && (d->setting == CONN_UPGRADE_ALWAYS || is_known))
+                begin_upgrade(d);
+        else
+                begin_direct(d);
+}
+
+static struct error *read_setting(struct proxy_dial *d)
+{
+        struct str host;
+        int port;
+
+        TRY(address_split(str_of(d->options.address), PORT_PROXY, &host, &port));
+        return conn_upgrade_of_environment(host, port, &d->setting);
+}
+
+struct proxy_dial *proxy_dial_start(struct loop *l, const struct proxy_dial_options *options)
+{
+        struct proxy_dial *d = NEW(struct proxy_dial);
+
+        *d = (struct proxy_dial){ .loop = l, .options = *options };
+        d->server_name = options->server_name == NULL ? NULL : str_dup(str_of(options->server_name));
+        d->options.server_name = d->server_name;
+        d->failed = read_setting(d);
+        loop_defer(l, begin, d);
+        return d;
+}
+
+void proxy_dial_cancel(struct proxy_dial *d)
+{
+        d->is_cancelled = true;
+        if (d->transport != NULL)
+                transport_cancel(d->transport);
+        else if (d->handshake != NULL)
+                tls_cancel(d->handshake);
+        else if (d->fetch != NULL)
+                http_fetch_cancel(d->fetch);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/proxy_dial.h"
+
+#include "base/limits.h"
+#include "net/conn_upgrade.h"
+#include "net/http_server.h"
+#include "net/tls_testing.h"
+#include "net/websocket.h"
+
+/* What answers at the address. */
+enum kind {
+        PROXY,       /* the cluster */
+        BALANCER,    /* ends TLS, and passes the upgrade on to the cluster */
+        SILENT,      /* ends the connection at once */
+        NOT_UPGRADED /* ends TLS, and has nothing at the path of the upgrade */
+};
+
+struct connection {
+        struct scene *scene;
+        struct stream *open; /* the innermost stream, after its handshake */
+        struct connection *next;
+};
+
+/* One address, and a dial to it, on a clock that stands still. */
+struct scene {
+        struct fake_clock clock;
+        struct loop loop;
+        enum kind kind;
+        struct made_cert cluster_ca, other_ca, proxy, balancer, impostor;
+        bool is_false; /* an impostor is behind the balancer */
+        struct tls_context *direct, *outer, *inner; /* of the servers */
+        struct listener *listener;
+        struct connection *connections;
+        int accepted, upgrades, fetches;
+        char address[ADDRESS_TEXT_MAX];
+        struct proxy_dial *dial;
+        struct http_proxy via;
+        bool learns_ca;
+        int done;
+        bool is_upgraded;
+        struct stream *tls;
+        struct error *err;
+};
+
+/* ---- the servers --------------------------------------------------------------------------------------------- */
+
+static void on_innermost(void *ctx, struct stream *tls, struct error *err)
+{
+        struct connection *c = ctx;
+
+        error_free(err);
+        c->open = tls;
+}
+
+static void open_upgrade(void *ctx, struct http_exchange *x)
+{
+        static const char *const protocols[] = { "alpn-ping", NULL };
+        struct connection *c = ctx;
+
+        c->scene->upgrades++;
+        struct stream *ws = websocket_accept(&c->scene->loop, x, protocols);
+        assert_non_null(ws);
+        struct tls_handshake *h = tls_start(&c->scene->loop, c->scene->inner, ws, NULL, SECONDS(10), on_innermost, c);
+        (void)h;
+}
+
+static void open_host_ca(void *ctx, struct http_exchange *x)
+{
+        struct connection *c = ctx;
+
+        c->scene->fetches++;
+        assert_true(str_equal(http_exchange_request(x)->query, STR("type=tls-host")));
+        http_respond(x, (struct http_response){ .status = 200, .body = str_of(c->scene->cluster_ca.cert_pem) });
+}
+
+static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
+{
+        (void)ctx;
+        (void)err;
+        http_respond(x, (struct http_response){ .status = status, .fields = "Server: box/1.0\r\n" });
+}
+
+static void on_http_closed(void *ctx)
+{
+        (void)ctx;
+}
+
+static const struct http_route routes[] = {
+        { "GET", "/webapi/auth/export", .open = open_host_ca },
+        { "GET", "/webapi/connectionupgrade", .open = open_upgrade },
+};
+
+static void on_https(void *ctx, struct stream *tls, struct error *err)
+{
+        struct connection *c = ctx;
+
+        if (err != NULL) {
+                error_free(err);
+                return;
+        }
+        struct http_server *h = http_serve(tls, (struct http_server_options){ .loop = &c->scene->loop, .routes = routes,
+                                                                              .route_count = c->scene->kind == BALANCER ? 2 : 1,
+                                                                              .refuse = refuse, .on_closed = on_http_closed, .ctx = c });
+        (void)h;
+}
+
+static void on_accepted(void *ctx, int fd, const char *peer)
+{
+        struct scene *s = ctx;
+        struct connection *c = NEW(struct connection);
+        struct stream *tcp = socket_stream(&s->loop, fd);
+
+        (void)peer;
+        s->accepted++;
+        *c = (struct connection){ .scene = s, .next = s->connections };
+        s->connections = c;
+        if (s->kind == SILENT) {
+                stream_close(tcp);
+                return;
+        }
+        struct tls_handshake *h = s->kind == PROXY ? tls_start(&s->loop, s->direct, tcp, NULL, SECONDS(10), on_innermost, c)
+                                                   : tls_start(&s->loop, s->outer, tcp, NULL, SECONDS(10), on_https, c);
+        (void)h;
+}
+
+static struct tls_context *server_context(const struct made_cert *cert, const char *const *protocols)
+{
+        struct tls_context *made = NULL;
+
+        assert_null(tls_context_new((struct tls_options){ .is_server = true, .alpn = protocols }, &made));
+        assert_null(tls_context_add(made, NULL, identity_of(cert)));
+        return made;
+}
+
+/* ---- the dial ------------------------------------------------------------------------------------------------ */
+
+static const char *const own_protocols[] = { "teleport-proxy-grpc", NULL };
+static const char *const of_http[] = { "http/1.1", NULL };
+
+static struct error *make_outer(void *ctx, struct tls_context **ret)
+{
+        struct scene *s = ctx;
+
+        return tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = of_http, .trust_pem = str_of(s->other_ca.cert_pem) }, ret);
+}
+
+static struct error *make_inner(void *ctx, struct str host_ca_pem, struct tls_context **ret)
+{
+        struct scene *s = ctx;
+        struct str trust = s->learns_ca ? host_ca_pem : str_of(s->cluster_ca.cert_pem);
+
+        assert_int_equal(str_is_empty(host_ca_pem), !s->learns_ca);
+        return tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = own_protocols, .is_internal = true, .trust_pem = trust }, ret);
+}
+
+static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct error *err)
+{
+        struct scene *s = ctx;
+
+        assert_true((tls == NULL) == (err != NULL));
+        s->done++;
+        s->tls = tls;
+        s->err = err;
+        s->is_upgraded = is_upgraded;
+}
+
+static void forget_outcome(struct scene *s)
+{
+        stream_close(s->tls);
+        error_free(s->err);
+        s->tls = NULL;
+        s->err = NULL;
+        s->done = s->accepted = s->upgrades = s->fetches = 0;
+}
+
+static void begin(struct scene *s)
+{
+        struct proxy_dial_options options = {
+                .address = s->address, .via = &s->via, .server_name = "proxy.example.com", .may_upgrade = true, .learns_ca = s->learns_ca,
+                .inner_name = "proxy.example.com", .make_outer = make_outer, .make_inner = make_inner, .done = on_dialled, .ctx = s,
+        };
+
+        forget_outcome(s);
+        assert_null(tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = own_protocols, .trust_pem = str_of(s->cluster_ca.cert_pem) },
+                                    &options.direct));
+        s->dial = proxy_dial_start(&s->loop, &options);
+        assert_int_equal(s->done, 0);
+}
+
+static void dial(struct scene *s, enum kind kind)
+{
+        s->kind = kind;
+        begin(s);
+        RUN_UNTIL(&s->loop, s->done == 1);
+}
+
+static void set_up_scene(struct scene *s, bool is_false)
+{
+        int fd;
+
+        *s = (struct scene){ .is_false = is_false, .via = { .userinfo = STR("") } };
+        fake_clock_init(&s->clock, TEST_TIME);
+        assert_null(loop_init(&s->loop, &s->clock.clock));
+        s->cluster_ca = make_cert("the cluster", NULL, NULL);
+        s->other_ca = make_cert("a public CA", NULL, NULL);
+        s->proxy = make_cert("proxy", "DNS:proxy.example.com", &s->cluster_ca);
+        s->balancer = make_cert("balancer", "DNS:balancer.example.com,IP:127.0.0.1", &s->other_ca);
+        s->impostor = make_cert("impostor", "DNS:proxy.example.com", &s->other_ca);
+        s->direct = server_context(&s->proxy, own_protocols);
+        s->outer = server_context(&s->balancer, of_http);
+        s->inner = server_context(is_false ? &s->impostor : &s->proxy, own_protocols);
+        assert_null(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
+        s->listener = listener_new(&s->loop, fd, on_accepted, s);
+}
+
+static void tear_down_scene(struct scene *s)
+{
+        conn_upgrade_learn(str_of(s->address), false);
+        forget_outcome(s);
+        listener_close(s->listener);
+        run_a_while(&s->loop);
+        while (s->connections != NULL) {
+                struct connection *c = s->connections;
+
+                s->connections = c->next;
+                stream_close(c->open);
+                free(c);
+        }
+        tls_context_free(s->direct);
+        tls_context_free(s->outer);
+        tls_context_free(s->inner);
+        run_a_while(&s->loop);
+        loop_release(&s->loop);
+        struct made_cert *certs[] = { &s->cluster_ca, &s->other_ca, &s->proxy, &s->balancer, &s->impostor };
+        for (size_t i = 0; i < ARRAY_LEN(certs); i++)
+                made_cert_release(certs[i]);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------- */
+
+static void a_proxy_is_reached_directly(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial(&s, PROXY);
+        assert_non_null(s.tls);
+        assert_false(s.is_upgraded);
+        assert_int_equal(s.accepted, 1);
+        tear_down_scene(&s);
+}
+
+static void a_balancer_is_found_out_and_remembered(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial(&s, BALANCER);
+        assert_non_null(s.tls);
+        assert_true(s.is_upgraded);
+        assert_true(str_equal(tls_alpn(s.tls), STR("teleport-proxy-grpc")));
+        assert_int_equal(s.accepted, 2);
+        dial(&s, BALANCER);
+        assert_non_null(s.tls);
+        assert_int_equal(s.accepted, 1);
+        tear_down_scene(&s);
+}
+
+static void a_change_is_learned_at_the_next_attempt(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial(&s, BALANCER);
+        dial(&s, PROXY); /* which does not show the balancer's certificate */
+        assert_non_null(s.err);
+        dial(&s, PROXY);
+        assert_non_null(s.tls);
+        assert_false(s.is_upgraded);
+        dial(&s, BALANCER);
+        assert_non_null(s.tls);
+        tear_down_scene(&s);
+}
+
+static void the_host_ca_is_learned_over_https(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        s.learns_ca = true;
+        dial(&s, BALANCER);
+        assert_non_null(s.tls);
+        assert_int_equal(s.fetches, 1);
+        assert_int_equal(s.upgrades, 1);
+        tear_down_scene(&s);
+}
+
+static void an_impostor_behind_the_balancer_is_refused(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, true);
+        for (int is_learned = 0; is_learned <= 1; is_learned++) {
+                s.learns_ca = is_learned;
+                dial(&s, BALANCER);
+                assert_int_equal(s.err->code, ERROR_UNAUTHENTICATED);
+                assert_true(str_contains(str_of(s.err->what), STR("the connection upgrade through it failed")));
+        }
+        tear_down_scene(&s);
+}
+
+static void a_balancer_without_trust_gets_no_request(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        tls_context_free(s.outer);
+        struct made_cert alien = make_cert("balancer", "IP:127.0.0.1", &s.cluster_ca);
+        s.outer = server_context(&alien, of_http);
+        s.learns_ca = true;
+        dial(&s, BALANCER);
+        assert_int_equal(s.err->code, ERROR_UNAUTHENTICATED);
+        assert_true(str_contains(str_of(s.err->hint), STR("certificate is that of a load balancer")));
+        assert_int_equal(s.fetches + s.upgrades, 0);
+        made_cert_release(&alien);
+        tear_down_scene(&s);
+}
+
+static void the_refusal_of_an_upgrade_names_the_box(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial(&s, NOT_UPGRADED);
+        assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
+        assert_true(str_contains(str_of(s.err->what), STR("('box/1.0') answered 404 Not Found to GET /webapi/connectionupgrade")));
+        assert_true(str_contains(str_of(s.err->hint), STR("let it pass all paths")));
+        tear_down_scene(&s);
+}
+
+static void a_server_of_nothing_is_reported_as_before(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial(&s, SILENT);
+        assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
+        assert_false(str_contains(str_of(s.err->what), STR("upgrade")));
+        tear_down_scene(&s);
+}
+
+static void the_setting_decides_instead(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        setenv("TELEPORT_TLS_ROUTING_CONN_UPGRADE", "127.0.0.1=no", 1);
+        dial(&s, BALANCER);
+        assert_int_equal(s.err->code, ERROR_FAILED_PRECONDITION);
+        assert_int_equal(s.accepted, 1);
+        setenv("TELEPORT_TLS_ROUTING_CONN_UPGRADE", "yes", 1);
+        dial(&s, BALANCER);
+        assert_non_null(s.tls);
+        assert_int_equal(s.accepted, 1);
+        assert_false(conn_upgrade_is_known(str_of(s.address)));
+        setenv("TELEPORT_TLS_ROUTING_CONN_UPGRADE", "perhaps", 1);
+        dial(&s, PROXY);
+        assert_int_equal(s.err->code, ERROR_INVALID_ARGUMENT);
+        unsetenv("TELEPORT_TLS_ROUTING_CONN_UPGRADE");
+        tear_down_scene(&s);
+}
+
+/* Cancels after a number of turns of the loop, so that the cancel meets each step. */
+static void a_cancelled_dial_says_so_once(void **state)
+{
+        (void)state;
+        struct scene s;
+        bool has_finished = false;
+
+        set_up_scene(&s, false);
+        s.learns_ca = true;
+        for (int turns = 0; !has_finished; turns++) {
+                conn_upgrade_learn(str_of(s.address), false);
+                s.kind = BALANCER;
+                begin(&s);
+                for (int i = 0; i < turns && s.done == 0; i++)
+                        uv_run(&s.loop.uv, UV_RUN_NOWAIT);
+                has_finished = s.done == 1;
+                if (!has_finished)
+                        proxy_dial_cancel(s.dial);
+                RUN_UNTIL(&s.loop, s.done == 1);
+                assert_true(has_finished || (s.err != NULL && s.err->code == ERROR_CANCELLED));
+        }
+        tear_down_scene(&s);
+}
+
+int main(void)
+{
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_proxy_is_reached_directly),
+                cmocka_unit_test(a_balancer_is_found_out_and_remembered),
+                cmocka_unit_test(a_change_is_learned_at_the_next_attempt),
+                cmocka_unit_test(the_host_ca_is_learned_over_https),
+                cmocka_unit_test(an_impostor_behind_the_balancer_is_refused),
+                cmocka_unit_test(a_balancer_without_trust_gets_no_request),
+                cmocka_unit_test(the_refusal_of_an_upgrade_names_the_box),
+                cmocka_unit_test(a_server_of_nothing_is_reported_as_before),
+                cmocka_unit_test(the_setting_decides_instead),
+                cmocka_unit_test(a_cancelled_dial_says_so_once),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

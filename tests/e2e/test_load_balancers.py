@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cluster whose proxy is reached through a load balancer or reverse proxy that ends TLS: everything works as without it."""
+import asyncio
+import contextlib
+import ssl
+import threading
+
+import pytest
+
+from boxes import BOXES, NAME, Box, certificate
+from harness import Cluster, iam_token, wait_until
+from join_client import split
+from upgraded import BINARY, websocket_frame
+from users import User, browse, invite_url
+
+
+class Place:
+    """A cluster behind a box; hosts and users know the box's address only."""
+
+    def __init__(self, stack, kind, programs, aws, directory, config=None):
+        self.directory = directory
+        self.box = Box(kind, directory / "box", config)
+        stack.callback(self.box.close)
+        self.cluster = Cluster(programs, aws, directory / "cluster")
+        self.cluster.config["proxy_service"]["public_addr"] = self.box.addr
+        self.cluster.start()
+        stack.callback(self.cluster.stop)
+        self.box.start(self.cluster.proxy_addr)
+        self.cluster.create(iam_token())
+        self.trust = {"SSL_CERT_FILE": str(self.box.ca)}
+
+    def host(self, name="web-1", env=None, **teleport):
+        env = {**self.cluster.aws.identity(), **self.trust, **(env or {})}
+        return self.cluster.host(name, env=env, insecure=False, teleport={"proxy_server": self.box.addr, **teleport})
+
+    def user(self, name="alice", roles="access", logins="root"):
+        words = self.cluster.tctl("users", "add", name, f"--roles={roles}", f"--logins={logins}").out
+        user = User(self.cluster, name, self.directory / f"home-{name}")
+        user.env.update(self.trust)
+        user.accept(invite_url(words))
+        user.tsh("login", f"--proxy={self.box.addr}", f"--user={name}", stdin=f"{user.password}\n{user.otp()}\n")
+        return user
+
+
+@pytest.fixture(scope="module", params=BOXES)
+def place(request, programs, aws_process, tmp_path_factory):
+    with contextlib.ExitStack() as stack:
+        place = Place(stack, request.param, programs, aws_process, tmp_path_factory.mktemp(request.param))
+        place.web = place.host().start()
+        place.web.wait_reachable()
+        place.alice = place.user(roles="access,editor")
+        yield place
+
+
+def test_an_agent_joins_through_it_and_is_listed(place):
+    node = wait_until(lambda: place.cluster.node("web-1"), "web-1 is listed")
+    assert node["spec"]["hostname"] == "web-1"
+    text = place.web.process.text()
+    assert "Successfully registered via proxy server" in text and "cannot reach" not in text
+
+
+def test_a_command_runs_on_the_node_through_it(place):
+    assert place.alice.tsh("ls", "--format=names").out == "web-1\n"
+    assert place.alice.tsh("ssh", "root@web-1", "echo through").out == "through\n"
+
+
+def test_a_file_is_copied_through_it(place, tmp_path):
+    data = bytes(range(256)) * 8192
+    (tmp_path / "sent").write_bytes(data)
+    place.alice.tsh("scp", "-q", tmp_path / "sent", f"root@web-1:{tmp_path}/received")
+    assert (tmp_path / "received").read_bytes() == data
+
+
+def test_tctl_of_a_workstation_works_through_it(place):
+    assert "web-1" in place.alice.tctl("nodes", "ls").out
+
+
+def test_the_page_of_an_invitation_is_served_through_it(place):
+    url = invite_url(place.cluster.tctl("users", "add", "bob", "--roles=access").out)
+    assert url.startswith(f"https://{place.box.addr}/web/invite/")
+    assert browse(url).status == 200
+
+
+def test_the_tunnel_is_opened_again_after_its_restart(place):
+    place.web.process.mark()
+    place.box.restart()
+    place.web.process.wait_for("Reverse tunnel established")
+    assert place.alice.tsh("ssh", "root@web-1", "echo again").out == "again\n"
+
+
+def test_a_pinned_cluster_is_joined_through_it(place):
+    host = place.host("web-2", ca_pin=place.cluster.ca_pin).start()
+    host.wait_reachable()
+    host.stop()
+
+
+# ---- what an ALB does, played by HAProxy -----------------------------------------------------------------------
+
+# HTTP/2 and HTTP/1.1 in front, HTTP/1.1 behind, no ALPN and no server name to the target, whose certificate is not verified.
+ALB = """
+global
+    maxconn 4000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend https
+    bind 127.0.0.1:{port} ssl crt /etc/ssl/teleport.example.com.pem alpn h2,http/1.1
+    http-request set-header X-Amzn-Trace-Id Root=1-%Ts-%rt
+    http-request set-header X-Forwarded-Proto https
+    http-request set-header X-Forwarded-Port 443
+    option forwardfor
+    http-after-response set-header Server awselb/2.0
+    default_backend target
+backend target
+    server target 10.0.0.10:3080 ssl verify none no-check
+"""
+
+
+@pytest.fixture(scope="module")
+def alb(programs, aws_process, tmp_path_factory):
+    with contextlib.ExitStack() as stack:
+        yield Place(stack, "haproxy", programs, aws_process, tmp_path_factory.mktemp("alb"), ALB)
+
+
+def test_an_agent_joins_and_is_reached_through_an_alb(alb):
+    alb.host().start().wait_reachable()
+    assert alb.user().tsh("ssh", "root@web-1", "echo through").out == "through\n"
+
+
+def test_the_setting_of_the_environment_forbids_the_upgrade(alb):
+    host = alb.host("never", env={"TELEPORT_TLS_ROUTING_CONN_UPGRADE": f"yes,{alb.box.addr}=no"}).start()
+    host.process.wait_for("the server does not speak the application protocol we need")
+    host.stop()
+
+
+def test_the_setting_of_the_environment_demands_the_upgrade(alb, tmp_path):
+    """Straight at the proxy, which has the upgrade itself; its certificate is not trusted, unlike that inside."""
+    host = alb.host("always", env={"TELEPORT_TLS_ROUTING_CONN_UPGRADE": "0,127.0.0.1=1"}, proxy_server=alb.cluster.proxy_addr,
+                    ca_pin=alb.cluster.ca_pin)
+    host.start().process.wait_for("the connection upgrade through it failed: the server's certificate")
+    host.stop()
+    host.insecure = True
+    host.start().wait_joined()
+    host.stop()
+
+
+def test_a_setting_that_cannot_be_read_is_reported(alb):
+    host = alb.host("maybe", env={"TELEPORT_TLS_ROUTING_CONN_UPGRADE": "maybe"}).start()
+    host.process.wait_for("TELEPORT_TLS_ROUTING_CONN_UPGRADE of the environment: 'maybe' is neither yes nor no")
+    host.stop()
+
+
+def test_a_certificate_that_is_not_trusted_is_refused(alb):
+    host = alb.host("distrustful", env={"SSL_CERT_FILE": "/nonexistent"}).start()
+    host.process.wait_for("the server's certificate is signed by an unknown authority.*SSL_CERT_FILE")
+    assert "Successfully registered" not in host.process.text()
+    host.stop()
+
+
+# ---- a hostile load balancer -------------------------------------------------------------------------------------
+
+
+class Hostile:
+    """Ends TLS, passes the upgrade on to `target`, and sends harm(is_reply, number, bytes) in place of each frame behind it; None ends it."""
+
+    def __init__(self, directory, target):
+        self.target, self.harm, self.upgrades = split(target), None, 0
+        chain, _, self.ca = certificate(directory)
+        near = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        near.load_cert_chain(chain)
+        self.far = ssl.create_default_context()
+        self.far.check_hostname, self.far.verify_mode = False, ssl.CERT_NONE
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=near), self.loop).result()
+        self.addr = f"{NAME}:{server.sockets[0].getsockname()[1]}"
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    async def serve(self, near, to_near):
+        with contextlib.suppress(OSError, EOFError):
+            head = await near.readuntil(b"\r\n\r\n")
+            far, to_far = await asyncio.open_connection(*self.target, ssl=self.far)
+            to_far.write(head)
+            to_near.write(await far.readuntil(b"\r\n\r\n"))
+            if head.startswith(b"GET /webapi/connectionupgrade "):
+                self.upgrades += 1
+                await asyncio.gather(self.frames(near, to_far, False), self.frames(far, to_near, True))
+            else:
+                to_near.write(await far.read())
+        to_near.close()
+
+    async def frames(self, source, sink, is_reply):
+        number = 0
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                first, size = await source.readexactly(2)
+                is_masked, size = size & 0x80, size & 0x7F
+                if size > 125:
+                    size = int.from_bytes(await source.readexactly(2 if size == 126 else 8), "big")
+                key = await source.readexactly(4) if is_masked else bytes(4)
+                payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(await source.readexactly(size)))
+                for part in self.harm(is_reply, number, payload) if self.harm and first & 0x0F == BINARY else [payload]:
+                    if part is None:
+                        raise EOFError
+                    sink.write(websocket_frame(first & 0x0F, part, mask=is_masked))
+                number += 1
+        sink.close()
+
+
+def flip_last(payload):
+    return payload[:-1] + bytes([payload[-1] ^ 1])
+
+
+ONLY_TLS13, ONLY_TLS12 = b"\x00\x2b\x00\x03\x02\x03\x04", b"\x00\x2b\x00\x03\x02\x03\x03"
+HARMS = {
+    "tampered answer": lambda is_reply, number, payload: [flip_last(payload) if is_reply and number == 0 else payload],
+    "tampered request": lambda is_reply, number, payload: [payload if is_reply or number else flip_last(payload)],
+    "truncated": lambda is_reply, number, payload: [payload[:100], None] if is_reply and number == 0 else [payload],
+    "replayed": lambda is_reply, number, payload: [payload] * (2 if is_reply and number == 0 else 1),
+    "reordered": lambda is_reply, number, payload: [payload[200:], payload[:200]] if is_reply and number == 0 else [payload],
+    "downgraded": lambda is_reply, number, payload: [payload if is_reply else payload.replace(ONLY_TLS13, ONLY_TLS12)],
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_hostile_load_balancer_achieves_a_refused_connection_only(shared, aws, tmp_path, harm):
+    front = Hostile(tmp_path / "front", shared.proxy_addr)
+    front.harm = HARMS[harm]
+    name = harm.replace(" ", "-")
+    env = {**aws.identity(f"arn:aws:sts::123456789012:assumed-role/web/i-{list(HARMS).index(harm):017x}"), "SSL_CERT_FILE": str(front.ca)}
+    host = shared.host(name, env=env, insecure=False, teleport={"proxy_server": front.addr}).start()
+    host.process.wait_for("Can not join the cluster as Instance")
+    assert front.upgrades > 0 and not (host.data_dir / "host_uuid").exists()
+    assert shared.node(name) is None
+    front.harm = None
+    host.wait_joined()
+    host.stop()
+    front.close()
