@@ -41,10 +41,10 @@ void instance_link_use(struct instance_link *k, int fd);
 /* Sends the changed number of tunnels to the instance, for the host's status. NULL is ignored. */
 void instance_link_report_tunnels(struct instance_link *k);
 
-/* ---- tunnel_keeper.c: a reverse tunnel to each proxy ------------------------------------------------------- */
+/* ---- tunnel_keeper.c: a reverse tunnel to each proxy, or to as many as the cluster requests ---------------- */
 struct tunnel_keeper *tunnel_keeper_new(struct agent *a) MUST_USE;
 void tunnel_keeper_free(struct tunnel_keeper *t);
-/* Sets the list of proxies. Tunnels to proxies that are no longer listed stay open until they break. */
+/* Sets the list of proxies. A tunnel to a proxy that is no longer listed gets no new streams and ends with its last one. */
 void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies);
 /*
  * The identity was renewed: opens a new tunnel with it in place of each tunnel. Open streams continue in the

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/auth_client.h"
 #include "cluster/identity_message.h"
 #include "rpc/link.h"
 #include "rpc/pb.h"
@@ -79,6 +80,7 @@ static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *
                 k->proxies_revision = str_dup(str_of(list->revision));
                 if (k->agent->tunnels != NULL)
                         tunnel_keeper_set(k->agent->tunnels, list);
+                auth_client_use_proxies(k->agent->auth, list);
         } else {
                 report_trouble(err, "The list of proxies cannot be had");
         }

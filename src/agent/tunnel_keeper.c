@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps a reverse tunnel to each proxy of the cluster, so that each proxy can reach this host for its users.
+ * Keeps a reverse tunnel to each proxy of the cluster, so that each proxy can reach this host for its users; or, where
+ * proxies relay to each other, to the number of proxies that the cluster requests. Each host has its own order of the
+ * proxies, so that many hosts spread over them; a proxy that fails comes last.
  *
  * Several proxies may share one address, and chance decides which of them answers. A connection to a proxy that has
  * a tunnel already is closed, and the entry dials again; a connection to another proxy on the list becomes the
@@ -35,6 +37,8 @@ struct proxy_entry {
         char *proxy_id; /* "": any proxy that answers */
         char *addr;
         bool is_listed, is_removed; /* removed: freed when its connect is cancelled */
+        bool is_away;    /* by the list: the proxy is not connected to the cluster */
+        bool is_failing; /* the last tunnel or attempt has failed: other proxies are preferred */
         struct open_tunnel *open;
         bool is_renewing; /* the identity is new: a new tunnel is to replace the open one */
         struct timer *retry;
@@ -51,6 +55,7 @@ struct tunnel_keeper {
         struct loop *loop;
         struct proxy_entry *entries;
         struct open_tunnel *open;
+        size_t wanted; /* number of tunnels; 0: one to each proxy */
         bool is_draining;
 };
 
@@ -140,7 +145,70 @@ static void report_count(struct tunnel_keeper *t)
                 instance_link_report_tunnels(t->agent->instance);
 }
 
+/* ---- which proxies ------------------------------------------------------------------------------------------- */
+
+/* Position of a proxy in this host's order (rendezvous hashing, with FNV-1a). */
+static uint64_t rank_of(const struct proxy_entry *p)
+{
+        const struct held_identity *identity = p->all->agent->identity;
+        struct str parts[] = { identity == NULL ? STR("") : identity->id.host_id, str_of(p->proxy_id) };
+        uint64_t hash = 0xcbf29ce484222325u;
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                for (size_t n = 0; n < parts[i].len; n++)
+                        hash = (hash ^ (uint8_t)parts[i].ptr[n]) * 0x100000001b3u;
+        return hash;
+}
+
+static bool is_before(const struct proxy_entry *a, const struct proxy_entry *b)
+{
+        bool a_fails = a->is_failing || a->is_away, b_fails = b->is_failing || b->is_away;
+
+        return a_fails != b_fails ? b_fails : rank_of(a) < rank_of(b);
+}
+
+/* Whether one more proxy may get a tunnel. */
+static bool has_room(const struct tunnel_keeper *t)
+{
+        return t->wanted == 0 || tunnel_keeper_count(t) < t->wanted;
+}
+
+/* Whether an entry without a tunnel is among the next that should have one. */
+static bool is_chosen(const struct proxy_entry *p)
+{
+        const struct tunnel_keeper *t = p->all;
+        size_t before = 0;
+
+        if (t->wanted == 0)
+                return true;
+        for (const struct proxy_entry *other = t->entries; other != NULL; other = other->next)
+                before += other != p && !other->is_removed && other->open == NULL && is_before(other, p);
+        return before + tunnel_keeper_count(t) < t->wanted;
+}
+
+/* Whether the entry needs a new tunnel. */
+static bool wants_tunnel(const struct proxy_entry *p)
+{
+        if (p->all->is_draining || p->is_removed)
+                return false;
+        return p->open != NULL ? p->is_renewing : is_chosen(p);
+}
+
+/* Dials for the entries that have become the next, because a tunnel was lost or another entry has failed. */
+static void dial_next(struct tunnel_keeper *t)
+{
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
+                if (p->connect == NULL && !timer_is_running(p->retry) && wants_tunnel(p))
+                        timer_start(p->retry, MILLISECONDS(1));
+}
+
 /* ---- an open tunnel -------------------------------------------------------------------------------------------- */
+
+static void try_again(struct proxy_entry *p)
+{
+        if (wants_tunnel(p))
+                timer_start(p->retry, backoff_next(&p->backoff));
+}
 
 /* Separates the tunnel from its entry. The entry dials again, or is removed if the cluster has no such proxy any more. */
 static void detach_entry(struct open_tunnel *o)
@@ -151,10 +219,13 @@ static void detach_entry(struct open_tunnel *o)
         if (p == NULL)
                 return;
         p->open = NULL;
+        p->is_renewing = false;
+        p->is_failing = true;
         if (p->is_listed)
-                timer_start(p->retry, backoff_next(&p->backoff));
+                try_again(p);
         else
                 entry_remove(p);
+        dial_next(o->all);
         report_count(o->all);
 }
 
@@ -215,6 +286,14 @@ static const struct tunnel_server_events tunnel_events = {
         .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end, .on_drain = on_drain,
 };
 
+/* One of several proxies behind an address was found: the search for the others goes on at its first pace. */
+static void hurry(struct tunnel_keeper *t, const char *addr)
+{
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
+                if (p->open == NULL && strcmp(p->addr, addr) == 0)
+                        backoff_reset(&p->backoff);
+}
+
 static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_id)
 {
         struct tunnel_keeper *t = p->all;
@@ -225,7 +304,7 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         free(p->reported);
         p->reported = NULL;
         bool is_renewal = p->open != NULL;
-        p->is_renewing = false;
+        p->is_renewing = p->is_failing = false;
         if (p->open != NULL)
                 p->open->proxy_entry = NULL; /* the proxy drains the old tunnel, whose streams continue */
         *o = (struct open_tunnel){ .all = t, .proxy_entry = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
@@ -233,6 +312,8 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         if (o->next != NULL)
                 o->next->at = &o->next;
         t->open = p->open = o;
+        if (!is_renewal)
+                hurry(t, p->addr);
         log_info(is_renewal ? "Reverse tunnel renewed" : "Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
         report_count(t);
@@ -251,7 +332,7 @@ static struct error *read_proxy_id(const struct stream *tls, struct arena *a, st
         return NULL;
 }
 
-/* The entry for a tunnel to this proxy; NULL: the proxy has a tunnel already, or is not on the list. */
+/* The entry for a tunnel to this proxy; NULL: the proxy has a tunnel already, is not on the list, or there are enough. */
 static struct proxy_entry *entry_for(struct proxy_entry *dialled, struct str proxy_id)
 {
         struct proxy_entry *its = entry_of(dialled->all, proxy_id);
@@ -259,6 +340,8 @@ static struct proxy_entry *entry_for(struct proxy_entry *dialled, struct str pro
         for (const struct open_tunnel *o = dialled->all->open; o != NULL; o = o->next)
                 if (o->proxy_entry != NULL && str_equal(str_of(o->proxy_id), proxy_id))
                         return o->proxy_entry->is_renewing ? o->proxy_entry : NULL;
+        if (!has_room(dialled->all))
+                return NULL;
         if (its != NULL)
                 return its;
         return dialled->proxy_id[0] == '\0' ? dialled : NULL;
@@ -274,16 +357,14 @@ static void report_failure(struct proxy_entry *p, const struct error *err)
                  LOG_C("addr", p->addr), LOG_ERR(err));
 }
 
-/* Whether the entry needs a new tunnel. */
-static bool wants_tunnel(const struct proxy_entry *p)
+/* err is owned. */
+static void fail(struct proxy_entry *p, struct error *err)
 {
-        return (p->open == NULL || p->is_renewing) && !p->all->is_draining;
-}
-
-static void try_again(struct proxy_entry *p)
-{
-        if (wants_tunnel(p))
-                timer_start(p->retry, backoff_next(&p->backoff));
+        report_failure(p, err);
+        error_free(err);
+        p->is_failing = true;
+        try_again(p);
+        dial_next(p->all);
 }
 
 static void take(struct proxy_entry *p, struct stream *tls)
@@ -293,14 +374,13 @@ static void take(struct proxy_entry *p, struct stream *tls)
         struct error *err = read_proxy_id(tls, a, &proxy_id);
         struct proxy_entry *taker = err == NULL ? entry_for(p, proxy_id) : NULL;
 
-        if (err != NULL)
-                report_failure(p, err);
-        error_free(err);
         if (taker == NULL)
                 stream_close(tls);
         else
                 settle(taker, tls, proxy_id);
-        if (taker != p)
+        if (err != NULL)
+                fail(p, err);
+        else if (taker != p)
                 try_again(p);
 }
 
@@ -325,9 +405,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
                 error_free(err);
                 timer_start(p->retry, MILLISECONDS(1));
         } else if (err != NULL) {
-                report_failure(p, err);
-                error_free(err);
-                try_again(p);
+                fail(p, err);
         } else {
                 take(p, tls);
         }
@@ -342,9 +420,7 @@ static void dial(void *ctx)
                 return;
         struct error *err = connect_way_of_tunnel(str_of(p->addr), &p->way);
         if (err != NULL) {
-                report_failure(p, err);
-                error_free(err);
-                try_again(p);
+                fail(p, err);
                 return;
         }
         if (str_equal(str_of(p->proxy_id), identity->id.host_id)) /* on this machine no HTTP proxy is in between */
@@ -383,12 +459,28 @@ static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAd
                 p->addr = str_dup(str_of(proxy->addr));
                 backoff_reset(&p->backoff);
         }
-        if (p->open == NULL)
-                timer_start(p->retry, MILLISECONDS(1));
+        if (p->is_away && !proxy->is_away) { /* it has come back */
+                p->is_failing = false;
+                backoff_reset(&p->backoff);
+        }
+        p->is_away = proxy->is_away;
+}
+
+/* Ends the tunnels to proxies that the cluster does not have any more; open streams continue. */
+static void drain_unlisted(struct tunnel_keeper *t)
+{
+        for (struct open_tunnel *o = t->open; o != NULL; o = o->next) {
+                if (o->proxy_entry == NULL || o->proxy_entry->is_listed)
+                        continue;
+                log_info("A proxy does not belong to the cluster any more, its tunnel is closed when it is unused", LOG_C("proxy", o->proxy_id));
+                detach_entry(o);
+                tunnel_server_drain(o->server);
+        }
 }
 
 void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__Proxies *proxies)
 {
+        t->wanted = proxies->connection_count;
         for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 p->is_listed = false;
         for (size_t i = 0; i < proxies->n_proxies; i++)
@@ -398,6 +490,11 @@ void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__P
                 if (!p->is_listed && !p->is_removed && p->open == NULL)
                         entry_remove(p);
         }
+        if (!proxies->is_guess)
+                drain_unlisted(t);
+        for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
+                if (p->open == NULL && wants_tunnel(p))
+                        timer_start(p->retry, MILLISECONDS(1));
 }
 
 /* Closes the tunnels that were opened with a former ID of this host: no client can use them. */
@@ -420,7 +517,8 @@ void tunnel_keeper_renew(struct tunnel_keeper *t)
                         continue;
                 p->is_renewing = p->open != NULL;
                 backoff_reset(&p->backoff);
-                timer_start(p->retry, MILLISECONDS(1));
+                if (wants_tunnel(p))
+                        timer_start(p->retry, MILLISECONDS(1));
         }
 }
 

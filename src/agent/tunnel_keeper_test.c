@@ -43,6 +43,7 @@ struct tunnel_server {
         struct stream *tls;
         const struct tunnel_server_events *events;
         void *ctx;
+        bool is_drained;
 };
 
 static struct fixture {
@@ -58,6 +59,7 @@ static struct fixture {
         int requests;             /* received by the service */
         enum error_code refusal; /* of the last that did not */
         struct held_identity identities[2];
+        uint32_t wanted; /* number of tunnels, by the cluster */
 } *fixture;
 
 /* ---- stand-ins --------------------------------------------------------------------------------------------------- */
@@ -139,6 +141,11 @@ void tunnel_server_close(struct tunnel_server *t)
         free(t);
 }
 
+void tunnel_server_drain(struct tunnel_server *t)
+{
+        t->is_drained = true;
+}
+
 void tunnel_refuse(struct tunnel_incoming *v, struct error *err)
 {
         (void)v;
@@ -205,7 +212,7 @@ static void wait_for(struct fixture *f, struct duration by)
         turn(f);
 }
 
-/* The list of the cluster: pairs of host ID and address. */
+/* The list of the cluster: pairs of host ID and address; an address that begins with '-' is of a proxy that is away. */
 static void set(struct fixture *f, const char *const *pairs)
 {
         Cteleport__Internal__V1__Proxies list = CTELEPORT__INTERNAL__V1__PROXIES__INIT;
@@ -216,10 +223,13 @@ static void set(struct fixture *f, const char *const *pairs)
 
                 cteleport__internal__v1__proxy_address__init(&rows[n]);
                 rows[n].host_id = pb_text(pairs[2 * n]);
-                rows[n].addr = pb_text(pairs[2 * n + 1]);
+                rows[n].is_away = pairs[2 * n + 1][0] == '-';
+                rows[n].addr = pb_text(pairs[2 * n + 1] + rows[n].is_away);
                 pointers[n] = &rows[n];
         }
         list.proxies = pointers;
+        list.connection_count = f->wanted;
+        list.is_guess = list.n_proxies == 1 && pairs[0][0] == '\0';
         tunnel_keeper_set(f->agent.tunnels, &list);
         wait_for(f, MILLISECONDS(5));
 }
@@ -354,12 +364,79 @@ static void forgets_proxies_that_are_gone(void **state)
 
         SET(f, ONE, "one:443", TWO, "two:443");
         answer(f, "one:443", ONE);
-        SET(f, TWO, "two:443"); /* open tunnels stay, since the list may be outdated */
+        SET(f, TWO, "two:443"); /* what is open there may end by itself */
         assert_int_equal(f->open, 1);
+        assert_true(f->tunnels[0]->is_drained);
+        assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 0);
         f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "gone"));
         SET(f, ONE, "one:443"); /* and an unneeded dial is cancelled */
         assert_int_equal(f->dial_count, 1);
         answer(f, "one:443", ONE);
+}
+
+static void keeps_its_tunnels_while_the_cluster_is_unknown(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443");
+        answer(f, "one:443", ONE);
+        SET(f, "", "lb:443"); /* of an instance that has just started */
+        assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 1);
+        assert_false(f->tunnels[0]->is_drained);
+        SET(f, ONE, "one:443");
+        assert_int_equal(tunnel_keeper_count(f->agent.tunnels), 1);
+}
+
+static void searches_anew_when_a_proxy_comes_back(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "-lb:443");
+        for (int i = 0; i < 12; i++) {
+                finish_dial(dial_to(f, "lb:443"), NULL, error_new(ERROR_UNAVAILABLE, "refused"));
+                wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
+        }
+        finish_dial(dial_to(f, "lb:443"), NULL, error_new(ERROR_UNAVAILABLE, "refused"));
+        SET(f, ONE, "lb:443");
+        answer(f, "lb:443", ONE);
+        assert_int_equal(f->open, 1);
+}
+
+static void keeps_as_many_tunnels_as_the_cluster_requests(void **state)
+{
+        struct fixture *f = *state;
+
+        f->wanted = 1;
+        SET(f, ONE, "lb:443", TWO, "lb:443");
+        assert_int_equal(f->dial_count, 1);
+        answer(f, "lb:443", TWO); /* any of them will do */
+        assert_int_equal(f->open, 1);
+        wait_for(f, HOURS(1));
+        assert_int_equal(f->dial_count, 0);
+        f->wanted = 2;
+        SET(f, ONE, "lb:443", TWO, "lb:443");
+        answer(f, "lb:443", ONE);
+        assert_int_equal(f->open, 2);
+}
+
+static void takes_another_proxy_when_the_first_fails(void **state)
+{
+        struct fixture *f = *state;
+
+        f->wanted = 1;
+        SET(f, ONE, "one:443", TWO, "two:443");
+        assert_int_equal(f->dial_count, 1);
+        bool is_one_first = strcmp(f->dials[0]->way.address, "one:443") == 0;
+        const char *first = is_one_first ? "one:443" : "two:443", *second = is_one_first ? "two:443" : "one:443";
+        finish_dial(dial_to(f, first), NULL, error_new(ERROR_UNAVAILABLE, "refused"));
+        wait_for(f, MILLISECONDS(5));
+        answer(f, second, is_one_first ? TWO : ONE);
+        assert_int_equal(f->open, 1);
+        f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "cut"));
+        wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
+        assert_true(f->dial_count > 0);
+        answer(f, f->dials[0]->way.address, strcmp(f->dials[0]->way.address, "one:443") == 0 ? ONE : TWO);
+        assert_int_equal(f->open, 1);
 }
 
 static void dials_a_proxy_where_it_is_now(void **state)
@@ -485,6 +562,10 @@ int main(void)
                 TEST(opens_a_lost_tunnel_again),
                 TEST(leaves_a_proxy_that_ends_its_streams),
                 TEST(forgets_proxies_that_are_gone),
+                TEST(keeps_its_tunnels_while_the_cluster_is_unknown),
+                TEST(searches_anew_when_a_proxy_comes_back),
+                TEST(keeps_as_many_tunnels_as_the_cluster_requests),
+                TEST(takes_another_proxy_when_the_first_fails),
                 TEST(dials_a_proxy_where_it_is_now),
                 TEST(opens_nothing_while_it_ends),
                 TEST(renews_its_tunnels_at_once),

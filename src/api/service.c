@@ -346,6 +346,14 @@ const char *service_listen_addr(const boot_message *boot, const char *service)
         return "";
 }
 
+const char *service_listener_addr(const boot_message *boot, const char *service, const char *listener)
+{
+        for (size_t i = 0; i < boot->n_listen_addrs; i++)
+                if (strcmp(boot->listen_addrs[i]->service, service) == 0 && strcmp(boot->listen_addrs[i]->listener, listener) == 0)
+                        return boot->listen_addrs[i]->addr;
+        return "";
+}
+
 bool service_is_here(const boot_message *boot, const char *service)
 {
         for (size_t i = 0; i < boot->n_services; i++)

@@ -75,6 +75,8 @@ void service_send_with(struct service *s, const struct child_message *m, int fd)
 
 /* The address at which a service of this host accepts TCP connections; "" when it does not run here. */
 const char *service_listen_addr(const Cteleport__Internal__V1__Boot *boot, const char *service);
+/* The same of the listener that has this name in the table of services; "" when it is not open. */
+const char *service_listener_addr(const Cteleport__Internal__V1__Boot *boot, const char *service, const char *listener);
 /* Whether a service is enabled on this host. */
 bool service_is_here(const Cteleport__Internal__V1__Boot *boot, const char *service);
 

@@ -45,6 +45,8 @@ enum {
         TIMEOUT_LINGER = 5 * 1000, /* ms: A closed connection may send its pending data and wait for the end of the peer's data for this time. */
         TIMEOUT_ACCEPT_PAUSE = 100, /* ms: A listener does not accept for this time after the process ran out of descriptors. */
         TIMEOUT_SSH_CONNECT = 20 * 1000, /* ms: A node must answer a dial within this time, which includes a request to auth and the start of sshd. */
+        TIMEOUT_TUNNEL_AWAITED = 3 * 1000, /* ms: A dial of a node without a tunnel waits for its tunnel for this time; nodes open a lost tunnel again within a second. */
+        TIMEOUT_PEER_CONNECT = 3 * 1000, /* ms: A connection between proxies must be established within this time; the next proxy is tried then. */
         PACE_MEMORY_TRIM = 20 * 1000, /* ms: Memory that handshakes have freed is returned to the system at this interval. */
         PACE_TRIM_AT_REST = 2 * 1000, /* ms: A process of an agent returns unused memory to the system this time after its last connection to the cluster was made. */
         TIMEOUT_RPC = 30 * 1000, /* ms: A unary call of our clients must be answered within this time. */
@@ -173,6 +175,8 @@ enum {
         LIMIT_SSH_DIALS_USER = 4000, /* connections: A proxy carries at most this number of connections to nodes of one user: 16 nodes with LIMIT_SSH_CONNECTIONS_USER each. */
         LIMIT_SSH_DIALS_RESERVE = 1024, /* connections: This number of LIMIT_SSH_DIALS is reserved for users with fewer than LIMIT_SSH_DIALS_RESERVED connections. */
         LIMIT_SSH_DIALS_RESERVED = 20, /* connections: A user with fewer connections than this may use LIMIT_SSH_DIALS_RESERVE. */
+        LIMIT_OTHER_PROXIES = 8, /* addresses: A host tries at most this number of proxies beside its own for a connection to auth. */
+        LIMIT_DIAL_PEERS = 4, /* proxies: A proxy tries at most this number of others to reach a node. */
         LIMIT_TUNNEL_STREAMS = 4096, /* streams: A reverse tunnel carries at most this number of SSH connections. */
         LIMIT_TUNNEL_WINDOW = 1 * MiB, /* bytes: The window of a stream in a tunnel grows up to this size, enough for 100 MB/s at a round trip of 10 ms. */
         /*

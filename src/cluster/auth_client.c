@@ -34,6 +34,11 @@ struct auth_client {
         unsigned link_requests; /* since the first waiter was added */
 
         char *proxy_addr, *auth_addr;
+        char *others[LIMIT_OTHER_PROXIES]; /* addresses of other proxies */
+        size_t other_count;
+        size_t at;    /* the address in use: 0: proxy_addr, then the others */
+        size_t tried; /* number of addresses that have failed one after the other */
+        struct error *failure; /* of the first of them */
         const struct host_identity *id; /* NULL: none yet */
         char *host_id;                  /* of the current or last connection; NULL: there was none */
         struct connect *connect;        /* NULL: no connect is under way */
@@ -42,10 +47,19 @@ struct auth_client {
         bool is_outdated; /* the connect under way has an earlier identity, or was cancelled */
 };
 
+static void drop_others(struct auth_client *c)
+{
+        while (c->other_count > 0)
+                free(c->others[--c->other_count]);
+        c->at = 0;
+}
+
 static void free_when_done(struct auth_client *c)
 {
         if (!c->is_freed || c->is_turn_due || c->connect != NULL)
                 return;
+        drop_others(c);
+        error_free(c->failure);
         free(c->proxy_addr);
         free(c->auth_addr);
         free(c->host_id);
@@ -190,6 +204,9 @@ static void use_stream(struct auth_client *c, struct stream *s)
         c->client = rpc_client_new(c->loop, s, "teleport.cluster.local", on_closed, c);
         timer_stop(c->retry);
         backoff_reset(&c->backoff);
+        c->tried = 0;
+        error_free(c->failure);
+        c->failure = NULL;
         if (c->options.is_kept)
                 timer_start(c->keepalive, MILLISECONDS(TIMEOUT_IDLE_CONNECTION / 3));
         report_change(c, NULL);
@@ -201,9 +218,41 @@ static void use_stream(struct auth_client *c, struct stream *s)
 
 static void begin_connect(struct auth_client *c);
 
+/* Whether another proxy may give another result: this one was not reached, or did not reach auth. */
+static bool is_of_the_way(const struct error *err)
+{
+        return error_is_for(err, REASON_CONNECTION) || err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED;
+}
+
+/* Connects through the next proxy; false when all have failed. err (owned) is the failure of this one. */
+static bool try_next(struct auth_client *c, struct error **err)
+{
+        size_t count = c->proxy_addr[0] == '\0' ? 1 : 1 + c->other_count;
+        bool is_last = ++c->tried >= count || !is_of_the_way(*err);
+
+        if (c->failure == NULL || !is_of_the_way(*err)) {
+                error_free(c->failure);
+                c->failure = *err;
+        } else {
+                error_free(*err);
+        }
+        *err = NULL;
+        c->at = (c->at + 1) % count;
+        if (!is_last)
+                return true;
+        *err = c->failure;
+        c->failure = NULL;
+        c->tried = 0;
+        return false;
+}
+
 /* err is owned. */
 static void connect_failed(struct auth_client *c, struct error *err)
 {
+        if (try_next(c, &err)) {
+                begin_connect(c);
+                return;
+        }
         report_change(c, err);
         retry_kept(c);
         answer(c, take_waiters(c), err);
@@ -236,7 +285,8 @@ static struct error *connect_to_auth(struct auth_client *c)
                 return error_new(ERROR_UNAVAILABLE, "this host has no identity of the cluster yet");
         if (c->proxy_addr[0] == '\0' && c->auth_addr[0] == '\0')
                 return error_new(ERROR_UNAVAILABLE, "this host has no address of the Auth Service");
-        TRY(connect_way_of_member(str_of(c->proxy_addr), str_of(c->auth_addr), &c->way));
+        const char *proxy = c->at == 0 || c->proxy_addr[0] == '\0' ? c->proxy_addr : c->others[c->at - 1];
+        TRY(connect_way_of_member(str_of(proxy), str_of(c->auth_addr), &c->way));
         if (c->options.is_direct)
                 c->way.via = (struct http_proxy){ .userinfo = STR("") };
         free(c->host_id);
@@ -353,6 +403,23 @@ void auth_client_use_identity(struct auth_client *c, const struct host_identity 
                 timer_start(c->retry, MILLISECONDS(1));
         else if (c->client == NULL && c->waiters != NULL)
                 begin_connect(c);
+}
+
+/* Whether the address is among those in use: several proxies may share one. */
+static bool is_in_use(const struct auth_client *c, const char *addr)
+{
+        for (size_t i = 0; i < c->other_count; i++)
+                if (strcmp(addr, c->others[i]) == 0)
+                        return true;
+        return strcmp(addr, c->proxy_addr) == 0;
+}
+
+void auth_client_use_proxies(struct auth_client *c, const Cteleport__Internal__V1__Proxies *list)
+{
+        drop_others(c);
+        for (size_t i = 0; i < list->n_proxies && c->other_count < LIMIT_OTHER_PROXIES; i++)
+                if (!list->proxies[i]->is_away && !is_in_use(c, list->proxies[i]->addr))
+                        c->others[c->other_count++] = str_dup(str_of(list->proxies[i]->addr));
 }
 
 void auth_client_disconnect(struct auth_client *c)

@@ -13,6 +13,7 @@
 #define CLUSTER_AUTH_CLIENT_H
 
 #include "cluster/connect.h"
+#include "internal.pb-c.h"
 
 struct rpc_client;
 
@@ -46,6 +47,12 @@ void auth_client_use_link(struct auth_client *c, int fd);
  * ID.
  */
 void auth_client_use_identity(struct auth_client *c, const struct host_identity *id, struct str proxy_addr, struct str auth_addr);
+
+/*
+ * Sets the proxies of the cluster (copied): when the proxy of auth_client_use_identity() does not answer, auth is reached through
+ * another one, of LIMIT_OTHER_PROXIES at most. They are not used when auth is reached directly.
+ */
+void auth_client_use_proxies(struct auth_client *c, const Cteleport__Internal__V1__Proxies *list);
 
 /*
  * Requests the connected client. done is called exactly once, from the loop: with a client that is valid until the

@@ -329,6 +329,81 @@ static void a_kept_connection_is_made_again_after_a_pause(void **state)
         assert_int_equal(f->lost, 2);
 }
 
+static void given_proxies(struct fixture *f, const char *first, const char *second)
+{
+        Cteleport__Internal__V1__Proxies list = CTELEPORT__INTERNAL__V1__PROXIES__INIT;
+        Cteleport__Internal__V1__ProxyAddress rows[3], *pointers[3];
+        const char *addrs[] = { first, "away:443", second };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                cteleport__internal__v1__proxy_address__init(&rows[i]);
+                rows[i].addr = (char *)(uintptr_t)addrs[i];
+                rows[i].is_away = i == 1;
+                pointers[i] = &rows[i];
+        }
+        list.proxies = pointers;
+        list.n_proxies = ARRAY_LEN(rows);
+        auth_client_use_proxies(f->client, &list);
+}
+
+static void fail_dial(struct fixture *f, const char *address, enum error_code code)
+{
+        assert_int_equal(f->dial_count, 1);
+        assert_string_equal(f->dials[0]->way.address, address);
+        end_dial(f->dials[0], NULL, error_new(code, "no way by %s", address));
+        run_a_while(&f->loop);
+}
+
+static void another_proxy_is_used_when_the_first_does_not_answer(void **state)
+{
+        struct fixture *f = *state;
+
+        given_client(f, (struct auth_client_options){ 0 });
+        auth_client_use_identity(f->client, &f->ids[0], STR("one:443"), STR(""));
+        given_proxies(f, "one:443", "two:443");
+        request(f);
+        fail_dial(f, "one:443", ERROR_UNAVAILABLE);
+        assert_int_equal(f->answers, 0);
+        assert_string_equal(f->dials[0]->way.address, "two:443");
+        accept_dial(f);
+        assert_int_equal(f->answers, 1);
+        assert_non_null(f->given);
+        drop_server(f);
+        request(f); /* the one that led there is tried first */
+        fail_dial(f, "two:443", ERROR_DEADLINE_EXCEEDED);
+        fail_dial(f, "one:443", ERROR_UNAVAILABLE);
+        assert_int_equal(f->answers, 2);
+        assert_int_equal(f->code, ERROR_DEADLINE_EXCEEDED); /* the first failure is reported */
+        assert_int_equal(f->dial_count, 0);
+}
+
+static void a_refusal_is_not_repeated_at_other_proxies(void **state)
+{
+        struct fixture *f = *state;
+
+        given_client(f, (struct auth_client_options){ 0 });
+        auth_client_use_identity(f->client, &f->ids[0], STR("one:443"), STR(""));
+        given_proxies(f, "one:443", "two:443");
+        request(f);
+        fail_dial(f, "one:443", ERROR_UNAUTHENTICATED);
+        assert_int_equal(f->answers, 1);
+        assert_int_equal(f->code, ERROR_UNAUTHENTICATED);
+        assert_int_equal(f->dial_count, 0);
+}
+
+static void proxies_are_not_used_when_auth_is_reached_directly(void **state)
+{
+        struct fixture *f = *state;
+
+        given_client(f, (struct auth_client_options){ 0 });
+        given_identity(f, 0);
+        given_proxies(f, "one:443", "two:443");
+        request(f);
+        fail_dial(f, "auth:3025", ERROR_UNAVAILABLE);
+        assert_int_equal(f->answers, 1);
+        assert_int_equal(f->dial_count, 0);
+}
+
 /* ---- closing ---------------------------------------------------------------------------------------------------- */
 
 static void a_disconnect_refuses_waiting_callers_and_the_next_connects(void **state)
@@ -403,6 +478,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_dial_with_an_earlier_identity_is_begun_anew, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_connection_of_another_host_id_is_closed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_kept_connection_is_made_again_after_a_pause, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(another_proxy_is_used_when_the_first_does_not_answer, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_refusal_is_not_repeated_at_other_proxies, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(proxies_are_not_used_when_auth_is_reached_directly, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_disconnect_refuses_waiting_callers_and_the_next_connects, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_freed_client_refuses_the_waiting_callers, set_up, tear_down),
         };

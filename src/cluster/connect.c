@@ -15,7 +15,7 @@
 #include "net/tls.h"
 #include "pki/cert_check.h"
 
-enum { PORT_PROXY = 3080, PORT_AUTH = 3025, PORT_HTTPS = 443 };
+enum { PORT_PROXY = 3080, PORT_AUTH = 3025, PORT_PEER = 3021, PORT_HTTPS = 443 };
 enum { CHAIN_PEM_MAX = 256 * KiB, CHAIN_LENGTH_MAX = 10, ROOTS_PEM_MAX = 8 * MiB };
 
 /* The name in every certificate of the cluster's servers. */
@@ -37,6 +37,8 @@ static const struct route {
                            .is_internal = true, .shows_certificate = true },
         [ROUTE_TUNNEL] = { "proxy server", SERVER_NAME, "Proxy", { "cteleport-reversetunnel" },
                            .is_internal = true, .shows_certificate = true },
+        [ROUTE_PEER] = { "proxy server", SERVER_NAME, "Proxy", { "cteleport-peer" },
+                         .is_internal = true, .shows_certificate = true },
 };
 
 struct connect {
@@ -190,6 +192,15 @@ struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret)
         int port;
         *ret = (struct connect_way){ .route = ROUTE_TUNNEL, .proof = PROOF_STORED, .is_proxy = true };
         return put_address(ret, addr, PORT_PROXY, &port);
+}
+
+struct error *connect_way_of_peer(struct str addr, struct connect_way *ret)
+{
+        int port;
+        *ret = (struct connect_way){ .route = ROUTE_PEER, .proof = PROOF_STORED };
+        TRY(put_address(ret, addr, PORT_PEER, &port));
+        ret->via = (struct http_proxy){ .userinfo = STR("") };
+        return NULL;
 }
 
 /* ---- proof ----------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ enum connect_route {
         ROUTE_AUTH,          /* the Auth Service, to join */
         ROUTE_MEMBER,        /* the Auth Service, with our certificate; a proxy forwards the TLS bytes unchanged */
         ROUTE_TUNNEL,        /* a proxy, with our certificate, for a reverse tunnel (tunnel/tunnel.h) */
+        ROUTE_PEER,          /* from a proxy to another one, with our certificate (proxy/peer_server.h) */
 };
 
 enum connect_proof {
@@ -65,6 +66,9 @@ struct error *connect_way_of_member(struct str proxy_server, struct str auth_ser
 
 /* The way of a reverse tunnel to the proxy at addr ("host[:port]"). */
 struct error *connect_way_of_tunnel(struct str addr, struct connect_way *ret) MUST_USE;
+
+/* The way from a proxy to another one at addr ("host[:port]"); never through an HTTP proxy. */
+struct error *connect_way_of_peer(struct str addr, struct connect_way *ret) MUST_USE;
 
 /* "proxy server" or "auth server"; "cluster" for a member's way. */
 const char *connect_way_name(const struct connect_way *w);

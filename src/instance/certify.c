@@ -249,6 +249,7 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *se
         if (!proxy_list_set(i->proxies, sent))
                 return;
         log_debug("The cluster has sent its list of proxies", LOG_INT("count", proxy_list_message(i->proxies)->n_proxies));
+        auth_client_use_proxies(i->auth, proxy_list_message(i->proxies));
         if (i->is_listed)
                 instance_show_state(i);
         sibling_check(i->siblings[SLOT_NODE]);

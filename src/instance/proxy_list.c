@@ -37,7 +37,7 @@ static struct arena *begin(Cteleport__Internal__V1__Proxies *message)
         return a;
 }
 
-static void add(struct arena *a, Cteleport__Internal__V1__Proxies *message, const char *host_id, const char *addr)
+static void add(struct arena *a, Cteleport__Internal__V1__Proxies *message, const char *host_id, const char *addr, bool is_away)
 {
         Cteleport__Internal__V1__ProxyAddress *p = arena_alloc(a, sizeof(*p));
 
@@ -46,16 +46,18 @@ static void add(struct arena *a, Cteleport__Internal__V1__Proxies *message, cons
         cteleport__internal__v1__proxy_address__init(p);
         p->host_id = pb_text(str_to_c(a, str_of(host_id)));
         p->addr = pb_text(str_to_c(a, str_of(addr)));
+        p->is_away = is_away;
         message->proxies[message->n_proxies++] = p;
 }
 
 /* Adds the configured proxy while the cluster has sent no list, or an empty one. */
 static void add_what_is_known(const struct proxy_list_host *host, struct arena *a, Cteleport__Internal__V1__Proxies *message)
 {
+        message->is_guess = true;
         if (is_given(host->local_proxy))
-                add(a, message, host->host_id, host->local_proxy);
+                add(a, message, host->host_id, host->local_proxy, false);
         else if (is_given(host->proxy_server))
-                add(a, message, "", host->proxy_server); /* any proxy that answers there */
+                add(a, message, "", host->proxy_server, false); /* any proxy that answers there */
 }
 
 struct proxy_list *proxy_list_new(struct proxy_list_host host)
@@ -97,11 +99,11 @@ static const char *address_of(const struct proxy_list *l, const Cteleport__V1__P
 
 static bool is_equal(const Cteleport__Internal__V1__Proxies *a, const Cteleport__Internal__V1__Proxies *b)
 {
-        if (a->n_proxies != b->n_proxies)
+        if (a->is_guess != b->is_guess || a->n_proxies != b->n_proxies || a->connection_count != b->connection_count)
                 return false;
         for (size_t i = 0; i < a->n_proxies; i++)
                 if (strcmp(a->proxies[i]->host_id, b->proxies[i]->host_id) != 0 ||
-                    strcmp(a->proxies[i]->addr, b->proxies[i]->addr) != 0)
+                    strcmp(a->proxies[i]->addr, b->proxies[i]->addr) != 0 || a->proxies[i]->is_away != b->proxies[i]->is_away)
                         return false;
         return true;
 }
@@ -115,8 +117,9 @@ bool proxy_list_set(struct proxy_list *l, const Cteleport__V1__PresenceDown__Pro
                 const char *addr = address_of(l, sent->proxies[i]);
 
                 if (name_is_host_id(str_of(sent->proxies[i]->host_id)) && is_given(addr))
-                        add(a, &message, sent->proxies[i]->host_id, addr);
+                        add(a, &message, sent->proxies[i]->host_id, addr, sent->proxies[i]->is_away);
         }
+        message.connection_count = sent->connection_count;
         if (message.n_proxies == 0)
                 add_what_is_known(&l->host, a, &message);
         if (is_equal(&message, &l->message)) {

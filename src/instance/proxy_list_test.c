@@ -76,6 +76,9 @@ static void stays_on_this_machine_for_the_proxy_that_runs_here(void **state)
 
         (void)state;
         assert_list(l, "1@127.0.0.1:3080 ");
+        assert_true(proxy_list_message(l)->is_guess);
+        assert_true(SEND(l, ONE, "public.example.com:443")); /* the same, and now by the cluster */
+        assert_false(proxy_list_message(l)->is_guess);
         assert_false(SEND(l, ONE, "public.example.com:443"));
         assert_true(SEND(l, ONE, "public.example.com:443", TWO, "two:443"));
         assert_list(l, "1@127.0.0.1:3080 2@two:443 ");
@@ -96,8 +99,30 @@ static void falls_back_when_the_cluster_names_no_proxy(void **state)
 
         (void)state;
         assert_true(SEND(l, ONE, "one:443"));
+        assert_false(proxy_list_message(l)->is_guess);
         assert_true(SEND(l));
         assert_list(l, "@lb:443 ");
+        assert_true(proxy_list_message(l)->is_guess);
+}
+
+static void forwards_absent_proxies_and_the_number_of_tunnels(void **state)
+{
+        AUTO_PTR(proxy_list) l = proxy_list_new((struct proxy_list_host){ .proxy_server = "lb:443" });
+        Cteleport__V1__PresenceDown__Proxy one = CTELEPORT__V1__PRESENCE_DOWN__PROXY__INIT, *rows[] = { &one };
+        Cteleport__V1__PresenceDown__Proxies sent = CTELEPORT__V1__PRESENCE_DOWN__PROXIES__INIT;
+
+        (void)state;
+        one.host_id = pb_text(ONE);
+        sent.proxies = rows;
+        sent.n_proxies = 1;
+        assert_true(proxy_list_set(l, &sent));
+        one.is_away = true;
+        assert_true(proxy_list_set(l, &sent));
+        assert_true(proxy_list_message(l)->proxies[0]->is_away);
+        sent.connection_count = 2;
+        assert_true(proxy_list_set(l, &sent));
+        assert_int_equal(proxy_list_message(l)->connection_count, 2);
+        assert_false(proxy_list_set(l, &sent));
 }
 
 static void gives_each_list_a_revision_of_its_own(void **state)
@@ -120,6 +145,7 @@ int main(void)
                 cmocka_unit_test(knows_the_configured_proxy_before_the_cluster_speaks),
                 cmocka_unit_test(dials_each_proxy_at_its_address_or_the_configured_one),
                 cmocka_unit_test(stays_on_this_machine_for_the_proxy_that_runs_here),
+                cmocka_unit_test(forwards_absent_proxies_and_the_number_of_tunnels),
                 cmocka_unit_test(ignores_invalid_entries),
                 cmocka_unit_test(falls_back_when_the_cluster_names_no_proxy),
                 cmocka_unit_test(gives_each_list_a_revision_of_its_own),

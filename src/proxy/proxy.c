@@ -11,6 +11,7 @@
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
 #include "proxy/listener.h"
+#include "proxy/peer_server.h"
 #include "proxy/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
@@ -95,6 +96,7 @@ static struct error *make_mutual(const struct host_identity *id, struct str trus
 static struct error *renew_mutual(struct proxy *p)
 {
         TRY(make_mutual(&p->identity, buf_str(&p->host_cas), TUNNEL_ALPN, &p->tls_nodes));
+        TRY(make_mutual(&p->identity, buf_str(&p->host_cas), PEER_ALPN, &p->tls_peers));
         if (p->user_cas.len == 0) /* without a CA every certificate would be accepted */
                 return NULL;
         return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_users);
@@ -213,6 +215,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 buf_release(&p->host_cas);
                 p->host_cas = BUF_MAX(CHAIN_PEM_MAX);
                 host_identity_trust_pem(&p->identity, &p->host_cas);
+                peer_client_renew(&p->peer_client);
                 err = renew_tls(p);
         } else {
                 buf_release(&user_cas);
@@ -279,8 +282,10 @@ void proxy_is_empty(struct proxy *p)
 {
         if (p->listener == NULL) /* the stop arrived in the last turn of a drain */
                 return;
-        if ((!p->is_draining && !p->is_stopping) || !proxy_listener_is_empty(p->listener) || !tunnels_are_empty(&p->tunnels))
+        if ((!p->is_draining && !p->is_stopping) || !proxy_listener_is_empty(p->listener) || !tunnels_are_empty(&p->tunnels) ||
+            !peer_server_is_empty(p->peer_server))
                 return;
+        peer_client_shut(&p->peer_client);
         tunnel_guard_free(p->tunnels.guard);
         p->tunnels.guard = NULL;
         upstream_free(p->upstream);
@@ -298,6 +303,7 @@ static void on_stop(void *ctx)
                 return;
         p->is_stopping = true;
         proxy_listener_shut(p->listener);
+        peer_server_shut(p->peer_server);
         tunnels_shut(&p->tunnels);
 }
 
@@ -308,6 +314,7 @@ static void on_drain(void *ctx)
                 return;
         p->is_draining = true;
         proxy_listener_drain(p->listener);
+        peer_server_drain(p->peer_server);
         tunnels_drain(&p->tunnels);
 }
 
@@ -390,6 +397,7 @@ static struct error *set_up(struct proxy *p)
         p->tunnels.sources = &p->sources;
         p->tunnels.on_empty = on_no_tunnels;
         p->tunnels.ctx = p;
+        p->peer_client.proxy = p;
         if (boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_PROXY) {
                 p->keypairs = boot->proxy->https_keypairs;
                 p->keypair_count = boot->proxy->n_https_keypairs;
@@ -402,7 +410,7 @@ static struct error *set_up(struct proxy *p)
 
         bool has_local_auth = service_is_here(boot, "auth");
         p->upstream = upstream_new(&p->loop, has_local_auth ? request_auth_link : NULL, p);
-        p->tunnels.guard = tunnel_guard_new(&p->loop, p->upstream, &p->tunnels);
+        p->tunnels.guard = tunnel_guard_new(p);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->request_again = timer_new(&p->loop, request_identity, p);
         if (has_local_auth)
@@ -417,6 +425,9 @@ static struct error *set_up(struct proxy *p)
         if (listen < 0)
                 return error_new(ERROR_INTERNAL, "the proxy was given no listening socket");
         p->listener = proxy_listener_open(p, listen, service_take_fd(p->service, "plain"));
+        int peer = service_take_fd(p->service, "peer");
+        if (peer >= 0)
+                p->peer_server = peer_server_open(p, peer);
         return NULL;
 }
 
@@ -424,11 +435,14 @@ static void tear_down(struct proxy *p)
 {
         proxy_listener_free(p->listener);
         p->listener = NULL;
+        peer_server_free(p->peer_server);
+        p->peer_server = NULL;
         timer_free(p->request_again);
         tunnels_release(&p->tunnels);
         tls_context_free(p->tls);
         tls_context_free(p->tls_nodes);
         tls_context_free(p->tls_users);
+        tls_context_free(p->tls_peers);
         buf_release(&p->user_cas);
         buf_release(&p->host_cas);
         host_identity_release(&p->identity);

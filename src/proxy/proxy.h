@@ -12,6 +12,8 @@
  *                         └─ /webapi/connectionupgrade ─► the listener again: a stream through a load balancer
  *   accept for plain HTTP ─► web
  *
+ * A second port (peer_listen_addr) serves other proxies: peer_server relays their connections into the tunnels of this one.
+ *
  * It runs unprivileged in a sandbox and has no secret but its own identity.
  */
 #ifndef PROXY_PROXY_H
@@ -27,9 +29,11 @@
 #include "net/socket.h"
 #include "net/sources.h"
 #include "net/tls.h"
+#include "proxy/peer_client.h"
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
 
+struct peer_server;
 struct proxy_listener;
 
 struct proxy {
@@ -47,6 +51,9 @@ struct proxy {
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
+        struct tls_context *tls_peers;             /* NULL until there is an identity */
+        struct peer_server *peer_server;           /* NULL: no peer_listen_addr */
+        struct peer_client peer_client;
         struct buf user_cas, host_cas; /* PEM; empty until there is an identity */
         struct host_identity identity; /* of role Proxy; empty until the instance has it */
         char *auth_address;            /* address to which connections are passed through; NULL: not known yet */

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "loop/conversation.h"
 #include "net/http1.h"
+#include "proxy/node_dial.h"
 #include "proxy/proxy.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
@@ -35,7 +36,8 @@ struct ssh_dial {
         size_t head;      /* length of the request */
         struct rpc_client_call *call;
         struct error *call_failure;
-        struct tunnel_dial *dial;
+        struct node_dial *dial;
+        struct node_dial_peers peers;
         struct splice *splice;
         struct tunnel_memory memory; /* used by the splice */
         char host_id[LIMIT_NAME], hostname[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME], service[LIMIT_NAME];
@@ -172,14 +174,10 @@ static void on_answer(void *ctx, const ProtobufCMessage *msg)
                 d->call_failure = take(d->service, answer->service);
         if (d->call_failure == NULL && answer->hostname[0] != '\0')
                 d->call_failure = take(d->hostname, answer->hostname);
+        node_dial_read_peers(answer->peers, answer->n_peers, &d->peers);
+        d->peers.is_peering = answer->is_peering;
         if (d->call_failure == NULL && answer->user[0] != '\0') /* an older Auth Service does not set it */
                 d->call_failure = take(d->user, answer->user);
-}
-
-static struct error *no_tunnel(void)
-{
-        return error_hint(error_new(ERROR_UNAVAILABLE, "the node is not connected to this proxy right now"),
-                          "a node connects again within seconds; if it does not, check its log and the proxy's public_addr");
 }
 
 static void on_requested(void *ctx, struct error *err)
@@ -216,9 +214,7 @@ static void on_requested(void *ctx, struct error *err)
                 .client_addr = str_of(d->peer),
                 .user = str_of(d->user),
         };
-        d->dial = tunnels_connect(&d->proxy->tunnels, &request, on_connected, d);
-        if (d->dial == NULL)
-                refuse(d, no_tunnel());
+        d->dial = node_dial_start(d->proxy, &request, &d->peers, on_connected, d);
 }
 
 static const struct rpc_client_events call_events = { .on_message = on_answer, .on_done = on_requested };
@@ -291,7 +287,7 @@ static void on_expired(void *ctx)
         struct ssh_dial *d = ctx;
         d->is_expired = true;
         if (d->talk.state == CONNECT)
-                tunnel_connect_cancel(d->dial); /* on_connected() then refuses */
+                node_dial_cancel(d->dial); /* on_connected() then refuses */
         else
                 ssh_dial_cancel(d);
 }
@@ -322,7 +318,7 @@ void ssh_dial_cancel(struct ssh_dial *d)
         if (d->call != NULL)
                 rpc_client_cancel(d->call);
         else if (d->dial != NULL)
-                tunnel_connect_cancel(d->dial);
+                node_dial_cancel(d->dial);
         else if (d->splice != NULL)
                 splice_cancel(d->splice);
         else

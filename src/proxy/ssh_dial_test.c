@@ -27,6 +27,7 @@ struct client {
 
 /* The listener, auth with its DialService, users and nodes; all on one loop. */
 struct stage {
+        struct fake_clock clock;
         struct proxy proxy;
         Cteleport__Internal__V1__Boot boot;
         struct fake_cluster hosts, users; /* the two CAs */
@@ -245,11 +246,26 @@ static struct client *host_connects(struct stage *s, const char *role, const cha
         return v;
 }
 
+static void count_tunnel(void *ctx, const char *host_id, struct cert_issue cert)
+{
+        (void)host_id;
+        (void)cert;
+        (*(size_t *)ctx)++;
+}
+
+/* Number of the tunnels that their nodes serve. */
+static size_t open_tunnels(const struct stage *s)
+{
+        size_t count = 0;
+        tunnels_each(&s->proxy.tunnels, count_tunnel, &count);
+        return count;
+}
+
 static struct client *node_connects(struct stage *s)
 {
-        size_t before = s->proxy.tunnels.count;
+        size_t before = open_tunnels(s);
         struct client *v = host_connects(s, "Node", TUNNEL_ALPN);
-        RUN_UNTIL(s, s->proxy.tunnels.count > before || v->has_ended);
+        RUN_UNTIL(s, open_tunnels(s) > before || v->has_ended);
         return v;
 }
 
@@ -283,6 +299,11 @@ static struct client *alice_requests(struct stage *s, const char *request)
 
 static const char way[] = "CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nX-Teleport-Login: root\r\n\r\n";
 
+static void advance(struct stage *s, int64_t ms)
+{
+        loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(ms));
+}
+
 static bool has_answer(const struct client *v, const char *status_line)
 {
         return str_starts_with(buf_str(&v->saw), str_of(status_line));
@@ -310,7 +331,8 @@ static int set_up(void **state)
         struct stage *s = NEW(struct stage);
         int fd;
         *state = the = s;
-        assert_done(loop_init(&s->proxy.loop, NULL));
+        fake_clock_init(&s->clock, 1700000000);
+        assert_done(loop_init(&s->proxy.loop, &s->clock.clock));
         cteleport__internal__v1__boot__init(&s->boot);
         s->proxy.boot = &s->boot;
         s->proxy.identity.cluster = STR(CLUSTER);
@@ -449,9 +471,67 @@ static void a_node_without_a_tunnel_cannot_be_reached(void **state)
 {
         struct stage *s = *state;
         struct client *alice = alice_requests(s, way);
+        RUN_UNTIL(s, s->proxy.tunnels.waits != NULL);
+        advance(s, TIMEOUT_TUNNEL_AWAITED - 1);
+        assert_int_equal(alice->saw.len, 0);
+        advance(s, 1);
         RUN_UNTIL(s, alice->has_ended);
         assert_true(has_answer(alice, "HTTP/1.1 503 Service Unavailable\r\n"));
         assert_true(str_contains(buf_str(&alice->saw), STR("not connected to this proxy")));
+}
+
+static void a_dial_waits_for_a_tunnel_on_its_way(void **state)
+{
+        struct stage *s = *state;
+        struct client *alice = alice_requests(s, way);
+        RUN_UNTIL(s, s->proxy.tunnels.waits != NULL);
+        struct client *node = node_connects(s);
+        advance(s, 1);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        assert_ptr_equal(s->connected_node, node);
+        assert_null(s->proxy.tunnels.waits);
+}
+
+static void a_closed_connection_waits_for_no_tunnel(void **state)
+{
+        struct stage *s = *state;
+        struct client *alice = alice_requests(s, way);
+        RUN_UNTIL(s, s->proxy.tunnels.waits != NULL);
+        stream_close(alice->stream);
+        alice->stream = NULL;
+        proxy_listener_shut(s->proxy.listener); /* a user who hangs up is noticed when bytes are read */
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener));
+        assert_null(s->proxy.tunnels.waits);
+}
+
+/* As an agent does that has a tunnel to this proxy already, when several proxies share an address. */
+static void a_connection_that_its_node_closes_replaces_no_tunnel(void **state)
+{
+        struct stage *s = *state;
+        struct client *node = node_connects(s);
+        struct client *doubled = host_connects(s, "Node", TUNNEL_ALPN);
+        tunnel_server_close(doubled->tunnel); /* before it has sent its settings */
+        doubled->tunnel = NULL;
+        struct client *alice = alice_requests(s, way);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        assert_ptr_equal(s->connected_node, node);
+        RUN_UNTIL(s, s->proxy.tunnels.count == 1);
+        assert_int_equal(open_tunnels(s), 1);
+}
+
+static void a_tunnel_that_its_node_leaves_is_not_used(void **state)
+{
+        struct stage *s = *state;
+        struct client *old = node_connects(s);
+        struct client *first = alice_requests(s, way);
+        RUN_UNTIL(s, has_answer(first, "HTTP/1.1 200 OK\r\n"));
+        tunnel_server_drain(old->tunnel);
+        struct client *second = alice_requests(s, way);
+        RUN_UNTIL(s, s->proxy.tunnels.waits != NULL);
+        struct client *new = node_connects(s);
+        advance(s, 1);
+        RUN_UNTIL(s, has_answer(second, "HTTP/1.1 200 OK\r\n"));
+        assert_ptr_equal(s->connected_node, new);
 }
 
 static void a_refusal_of_the_node_is_forwarded(void **state)
@@ -593,6 +673,10 @@ int main(void)
                 TEST(passes_the_kind_that_a_client_requests_on_to_auth),
                 TEST(refusals_of_auth_are_forwarded),
                 TEST(a_node_without_a_tunnel_cannot_be_reached),
+                TEST(a_dial_waits_for_a_tunnel_on_its_way),
+                TEST(a_closed_connection_waits_for_no_tunnel),
+                TEST(a_connection_that_its_node_closes_replaces_no_tunnel),
+                TEST(a_tunnel_that_its_node_leaves_is_not_used),
                 TEST(a_refusal_of_the_node_is_forwarded),
                 TEST(an_invalid_address_of_a_node_is_refused),
                 TEST(only_the_user_ca_makes_users),

@@ -11,16 +11,14 @@
 #include "loop/loop.h"
 #include "pki/key_proof.h"
 #include "pki/public_key.h"
-#include "proxy/tunnels.h"
-#include "proxy/upstream.h"
+#include "proxy/peer_server.h"
+#include "proxy/proxy.h"
 #include "rpc/pb.h"
 
 enum { IDS_PER_MESSAGE = 500, KEYS_ARENA = 64 * KiB };
 
 struct tunnel_guard {
-        struct loop *loop;
-        struct upstream *upstream;
-        struct tunnels *tunnels;
+        struct proxy *proxy;
         struct rpc_client_call *call; /* NULL: the stream to auth has ended */
         struct timer *again;
         struct arena *arena; /* holds keys; NULL: no keys were set */
@@ -39,8 +37,13 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         struct tunnel_guard *g = ctx;
         const Cteleport__V1__TunnelsDown *down = (const Cteleport__V1__TunnelsDown *)msg;
 
-        if (!g->is_freed)
-                tunnels_end_host(g->tunnels, str_of(down->host_id), (struct cert_issue){ down->before, down->before_serial_time }, down->reason);
+        if (g->is_freed)
+                return;
+        tunnels_end_host(&g->proxy->tunnels, str_of(down->host_id), (struct cert_issue){ down->before, down->before_serial_time }, down->reason);
+        if (down->before != 0)
+                return;
+        peer_server_end_host(g->proxy->peer_server, str_of(down->host_id), down->reason);
+        peer_client_end_host(&g->proxy->peer_client, str_of(down->host_id));
 }
 
 static void on_done(void *ctx, struct error *err)
@@ -96,6 +99,64 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
         send_keys(g);
 }
 
+/* ---- other proxies ------------------------------------------------------------------------------------- */
+
+static void send_peer_id(void *ctx, const char *host_id)
+{
+        struct tunnel_guard *g = ctx;
+        Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
+        char *id = pb_text(host_id);
+
+        up.peer_ids = &id;
+        up.n_peer_ids = 1;
+        rpc_client_send(g->call, &up.base);
+}
+
+void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id)
+{
+        AUTO_MEM char *id = str_dup(host_id);
+
+        if (g != NULL && g->call != NULL) /* begin() reports all of them */
+                send_peer_id(g, id);
+}
+
+/* The address at which other proxies reach this one: as configured, or that of the listener. */
+static char *peer_address(const struct proxy *p)
+{
+        const Cteleport__V1__Config *config = p->boot->config;
+        const Cteleport__V1__ProxyConfig *section = config == NULL ? NULL : config->proxy_service;
+        const char *bound = service_listener_addr(p->boot, "proxy", "peer");
+        struct str host;
+        int port;
+
+        if (bound[0] == '\0')
+                return str_dup(STR(""));
+        if (section != NULL && section->n_peer_public_addr > 0)
+                return str_dup(str_of(section->peer_public_addr[0]));
+        AUTO_PTR(error) err = address_split(str_of(bound), 0, &host, &port);
+        bool is_any = err == NULL && (str_equal(host, STR("0.0.0.0")) || str_equal(host, STR("::")));
+        if (!is_any)
+                return str_dup(str_of(bound));
+        if (config != NULL && config->teleport != NULL && config->teleport->advertise_ip != NULL)
+                return mem_printf("%s:%d", config->teleport->advertise_ip, port);
+        if (service_is_here(p->boot, "auth")) /* it does not see an address of this proxy */
+                return mem_printf("%s:%d", p->boot->nodename, port);
+        return mem_printf("0.0.0.0:%d", port);
+}
+
+static void send_peers(struct tunnel_guard *g)
+{
+        Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
+        AUTO_MEM char *address = peer_address(g->proxy);
+
+        up.peer_addr = address;
+        if (address[0] != '\0')
+                rpc_client_send(g->call, &up.base);
+        peer_server_each(g->proxy->peer_server, send_peer_id, g);
+}
+
+/* ---- tunnels ----------------------------------------------------------------------------------------------- */
+
 struct naming {
         struct tunnel_guard *guard;
         char *ids[IDS_PER_MESSAGE];
@@ -131,7 +192,7 @@ static void add_name(void *ctx, const char *host_id, struct cert_issue cert)
 static void begin(void *ctx)
 {
         struct tunnel_guard *g = ctx;
-        struct rpc_client *client = upstream_client(g->upstream);
+        struct rpc_client *client = upstream_client(g->proxy->upstream);
         struct naming all = { .guard = g };
 
         if (g->call != NULL)
@@ -147,7 +208,8 @@ static void begin(void *ctx)
                                   },
                                   &events, g);
         send_keys(g);
-        tunnels_each(g->tunnels, add_name, &all);
+        send_peers(g);
+        tunnels_each(&g->proxy->tunnels, add_name, &all);
         send_names(&all);
 }
 
@@ -173,12 +235,12 @@ void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id)
         rpc_client_send(g->call, &up.base);
 }
 
-struct tunnel_guard *tunnel_guard_new(struct loop *l, struct upstream *upstream, struct tunnels *tunnels)
+struct tunnel_guard *tunnel_guard_new(struct proxy *p)
 {
         struct tunnel_guard *g = NEW(struct tunnel_guard);
 
-        *g = (struct tunnel_guard){ .loop = l, .upstream = upstream, .tunnels = tunnels };
-        g->again = timer_new(l, begin, g);
+        *g = (struct tunnel_guard){ .proxy = p };
+        g->again = timer_new(&p->loop, begin, g);
         timer_start(g->again, MILLISECONDS(1));
         return g;
 }

@@ -16,25 +16,45 @@ struct node_tunnel {
         struct node_tunnel *older; /* the next older tunnel of the host */
         struct tunnel *tunnel;
         char *host_id, *peer;
-        bool is_drained;           /* it accepts no streams: a newer tunnel does */
+        bool is_ready;             /* the node serves it */
+        bool is_drained;           /* it accepts no streams: a newer tunnel does, or the node leaves */
         struct walltime not_after; /* expiry of its certificate */
         struct cert_issue cert;
 };
 
 /* ---- the chain of a host: newest first ------------------------------------------------------------- */
 
+static struct map *chains_of(struct node_tunnel *n)
+{
+        return n->is_ready ? &n->all->by_host : &n->all->beginning;
+}
+
+static void enter_chain(struct node_tunnel *n)
+{
+        n->older = map_put(chains_of(n), str_of(n->host_id), n);
+}
+
 static void leave_chain(struct node_tunnel *n)
 {
-        struct tunnels *t = n->all;
-        struct node_tunnel *first = map_get(&t->by_host, str_of(n->host_id));
+        struct map *chains = chains_of(n);
+        struct node_tunnel *first = map_get(chains, str_of(n->host_id));
         struct node_tunnel **at = &first;
         while (*at != n)
                 at = &(*at)->older;
         *at = n->older;
         if (first == NULL)
-                (void)map_remove(&t->by_host, str_of(n->host_id));
+                (void)map_remove(chains, str_of(n->host_id));
         else
-                (void)map_put(&t->by_host, str_of(n->host_id), first);
+                (void)map_put(chains, str_of(n->host_id), first);
+}
+
+/* The newest tunnel of the host that accepts streams; NULL: there is none. */
+static struct node_tunnel *open_tunnel(const struct tunnels *t, struct str host_id)
+{
+        struct node_tunnel *n = map_get(&t->by_host, host_id);
+        while (n != NULL && n->is_drained)
+                n = n->older;
+        return n;
 }
 
 /* The first tunnel beyond a limit of the chain; NULL: the chain is within its limits. */
@@ -48,6 +68,60 @@ static struct node_tunnel *one_too_many(struct node_tunnel *first)
         return NULL;
 }
 
+/* ---- waiting for a tunnel -------------------------------------------------------------------------- */
+
+struct tunnel_wait {
+        struct tunnels *all;
+        struct tunnel_wait *next, **at;
+        struct timer *deadline;
+        void (*done)(void *ctx, bool is_there);
+        void *ctx;
+        char *host_id;
+};
+
+void tunnels_await_cancel(struct tunnel_wait *w)
+{
+        if (w == NULL)
+                return;
+        *w->at = w->next;
+        if (w->next != NULL)
+                w->next->at = w->at;
+        timer_free(w->deadline);
+        free(w->host_id);
+        free(w);
+}
+
+static void on_waited(void *ctx)
+{
+        struct tunnel_wait *w = ctx;
+        void (*done)(void *ctx, bool is_there) = w->done;
+        void *done_ctx = w->ctx;
+        bool is_there = open_tunnel(w->all, str_of(w->host_id)) != NULL;
+        tunnels_await_cancel(w);
+        done(done_ctx, is_there);
+}
+
+struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct duration within, void (*done)(void *ctx, bool is_there),
+                                  void *ctx)
+{
+        struct tunnel_wait *w = NEW(struct tunnel_wait);
+        *w = (struct tunnel_wait){ .all = t, .next = t->waits, .at = &t->waits, .done = done, .ctx = ctx, .host_id = str_dup(host_id) };
+        if (w->next != NULL)
+                w->next->at = &w->next;
+        t->waits = w;
+        w->deadline = timer_new(t->loop, on_waited, w);
+        timer_start(w->deadline, t->is_closing ? MILLISECONDS(1) : within);
+        return w;
+}
+
+/* Ends the waits for this host, or for any host, in the next turn. */
+static void wake(struct tunnels *t, const char *host_id)
+{
+        for (struct tunnel_wait *w = t->waits; w != NULL; w = w->next)
+                if (host_id == NULL || strcmp(w->host_id, host_id) == 0)
+                        timer_start(w->deadline, MILLISECONDS(1));
+}
+
 /* ---- end of a tunnel ------------------------------------------------------------------------------- */
 
 static void report_empty(void *ctx)
@@ -57,12 +131,20 @@ static void report_empty(void *ctx)
                 t->on_empty(t->ctx);
 }
 
+/* A tunnel of this host accepts no more streams. */
+static void note_left(struct tunnels *t, const char *host_id)
+{
+        if (!t->is_closing && open_tunnel(t, str_of(host_id)) == NULL)
+                tunnel_guard_gone(t->guard, str_of(host_id));
+}
+
 static void node_tunnel_free(struct node_tunnel *n)
 {
         struct tunnels *t = n->all;
+        bool was_open = n->is_ready && !n->is_drained;
         leave_chain(n);
-        if (!t->is_closing && map_get(&t->by_host, str_of(n->host_id)) == NULL)
-                tunnel_guard_gone(t->guard, str_of(n->host_id));
+        if (was_open)
+                note_left(t, n->host_id);
         *n->at = n->next;
         if (n->next != NULL)
                 n->next->at = n->at;
@@ -79,7 +161,10 @@ static void node_tunnel_free(struct node_tunnel *n)
 static void on_end(void *ctx, struct error *err)
 {
         struct node_tunnel *n = ctx;
-        log_info("A node's tunnel has ended", LOG_C("host_id", n->host_id), LOG_ERR(err));
+        if (n->is_ready)
+                log_info("A node's tunnel has ended", LOG_C("host_id", n->host_id), LOG_ERR(err));
+        else
+                log_debug("A node has closed a connection before it became a tunnel", LOG_C("host_id", n->host_id), LOG_ERR(err));
         error_free(err);
         node_tunnel_free(n);
 }
@@ -89,7 +174,7 @@ static void on_end(void *ctx, struct error *err)
 /* The latest expiry among the certificates of the node's tunnels. */
 static struct walltime proven_until(const struct node_tunnel *n)
 {
-        struct walltime latest = { 0 };
+        struct walltime latest = n->not_after;
         for (const struct node_tunnel *other = map_get(&n->all->by_host, str_of(n->host_id)); other != NULL; other = other->older)
                 if (other->not_after.ns > latest.ns)
                         latest = other->not_after;
@@ -143,6 +228,39 @@ static void drain_older(const struct node_tunnel *n)
         }
 }
 
+static void free_oldest(struct node_tunnel *newest)
+{
+        struct node_tunnel *oldest = one_too_many(newest);
+        if (oldest != NULL)
+                node_tunnel_free(oldest);
+}
+
+/* The node serves the connection: from now on it is used. */
+static void on_ready(void *ctx)
+{
+        struct node_tunnel *n = ctx;
+        struct tunnels *t = n->all;
+        if (t->is_closing)
+                return; /* the node was asked to leave already */
+        leave_chain(n);
+        n->is_ready = true;
+        enter_chain(n);
+        log_info("A node's tunnel is open", LOG_C("host_id", n->host_id), LOG_C("peer", n->peer), LOG_INT("open", t->count));
+        drain_older(n);
+        free_oldest(n);
+        tunnel_guard_name(t->guard, str_of(n->host_id), n->cert);
+        wake(t, n->host_id);
+}
+
+static void on_leaving(void *ctx)
+{
+        struct node_tunnel *n = ctx;
+        if (n->is_drained || !n->is_ready)
+                return;
+        n->is_drained = true;
+        note_left(n->all, n->host_id);
+}
+
 void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *cert, const char *peer)
 {
         struct str host_id = cert->host_id;
@@ -163,14 +281,10 @@ void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *
         t->list = n;
         t->count++;
         n->tunnel = tunnel_new(t->loop, tls, on_end, n);
-        n->older = map_put(&t->by_host, host_id, n);
-        log_info("A node's tunnel is open", LOG_STR("host_id", host_id), LOG_C("peer", peer), LOG_INT("open", t->count));
-        drain_older(n);
-        struct node_tunnel *oldest = one_too_many(n);
-        if (oldest != NULL)
-                node_tunnel_free(oldest);
+        tunnel_watch(n->tunnel, on_ready, on_leaving);
+        enter_chain(n);
+        free_oldest(n);
         plan_expiry(t, n->not_after);
-        tunnel_guard_name(t->guard, host_id, n->cert);
 }
 
 void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason)
@@ -191,19 +305,21 @@ void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue b
 void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx)
 {
         for (const struct node_tunnel *n = t->list; n != NULL; n = n->next)
-                each(ctx, n->host_id, n->cert);
+                if (n->is_ready)
+                        each(ctx, n->host_id, n->cert);
 }
 
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
-        struct node_tunnel *newest = map_get(&t->by_host, request->host_id);
+        struct node_tunnel *newest = open_tunnel(t, request->host_id);
         return newest == NULL ? NULL : tunnel_connect(newest->tunnel, request, done, ctx);
 }
 
 static void stop_taking(struct tunnels *t)
 {
         t->is_closing = true;
+        wake(t, NULL);
         if (t->list == NULL)
                 loop_defer(t->loop, report_empty, t);
 }
@@ -227,6 +343,7 @@ void tunnels_shut(struct tunnels *t)
 void tunnels_release(struct tunnels *t)
 {
         map_release(&t->by_host);
+        map_release(&t->beginning);
         timer_free(t->expiry);
         t->expiry = NULL;
 }

@@ -2,7 +2,9 @@
 /*
  * The reverse tunnels of the nodes that are connected to this proxy, by host ID.
  *
- * A node that reconnects before its old tunnel has failed has two for a while: the newest is used.
+ * A node that reconnects before its old tunnel has failed has two for a while: the newest is used. A connection counts as
+ * a tunnel when the node begins to serve it: of several proxies behind one address, a node closes at once the connections
+ * that lead to a proxy that it has a tunnel to.
  *
  * A tunnel is closed when the certificate that opened it expires, unless the node has opened another one with a newer
  * certificate: then the old tunnel gets no new connections, and the connections in it continue until the newest
@@ -18,6 +20,7 @@
 
 struct node_tunnel;
 struct sources;
+struct tunnel_wait;
 
 /* A zeroed struct with loop and sources set is ready for use; the owner must not access other fields. */
 struct tunnels {
@@ -29,7 +32,9 @@ struct tunnels {
         struct node_tunnel *list;
         struct timer *expiry;
         struct walltime next_expiry;
-        struct map by_host; /* host ID -> the newest tunnel, which knows the older ones */
+        struct map by_host;   /* host ID -> the newest tunnel, which knows the older ones */
+        struct map beginning; /* the same of connections that the node does not serve yet */
+        struct tunnel_wait *waits;
         size_t count;
         bool is_closing; /* no more tunnels are accepted */
 };
@@ -49,7 +54,15 @@ void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue b
 /* Calls each() for every tunnel, with the certificate that opened it; host_id is borrowed. */
 void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx);
 
-/* Opens a stream to the node host_id, see tunnel_connect(). NULL: it has no tunnel to this proxy. */
+/*
+ * Waits for a tunnel of this host. done is called once, from the loop: true when there is one, false after `within` or
+ * when no more tunnels are accepted. A cancelled wait calls nothing.
+ */
+struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct duration within, void (*done)(void *ctx, bool is_there),
+                                  void *ctx) MUST_USE;
+void tunnels_await_cancel(struct tunnel_wait *w); /* NULL is ignored */
+
+/* Opens a stream to the node host_id, see tunnel_connect(). NULL: it has no tunnel to this proxy that accepts streams. */
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 

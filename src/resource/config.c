@@ -370,6 +370,15 @@ struct duration config_host_cert_ttl(const Cteleport__V1__Config *config)
                            LIMIT_HOST_CERT_SECONDS);
 }
 
+uint32_t config_agent_connections(const Cteleport__V1__Config *config)
+{
+        const Cteleport__V1__TunnelStrategyConfig *strategy = config->auth_service == NULL ? NULL : config->auth_service->tunnel_strategy;
+
+        if (strategy == NULL || is_unset(strategy->type) || strcmp(strategy->type, "proxy_peering") != 0)
+                return 0;
+        return strategy->has_agent_connection_count ? strategy->agent_connection_count : 1;
+}
+
 struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config)
 {
         enum { DEFAULT_SECONDS = 600 };

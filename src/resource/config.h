@@ -48,4 +48,7 @@ struct error *config_static_tokens(const Cteleport__V1__Config *config, struct a
 struct duration config_host_cert_ttl(const Cteleport__V1__Config *config);
 struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config);
 
+/* To how many proxies an agent keeps a tunnel, by auth_service.tunnel_strategy; 0: to each, and proxies do not relay. */
+uint32_t config_agent_connections(const Cteleport__V1__Config *config);
+
 #endif

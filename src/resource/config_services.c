@@ -16,6 +16,9 @@
 
 #define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
 #define WEB_LISTEN_DEFAULT "0.0.0.0:3080"
+#define PEER_LISTEN_DEFAULT "0.0.0.0:3021"
+
+enum { PEER_PORT = 3021, AGENT_CONNECTIONS_MAX = 64 };
 
 /* ---- shared --------------------------------------------------------------------------------------- */
 
@@ -191,6 +194,31 @@ static struct error *check_aws(struct config_checker *c, Cteleport__V1__AwsConfi
         return err;
 }
 
+static struct error *check_tunnel_strategy(Cteleport__V1__TunnelStrategyConfig *s)
+{
+        static const char *const types[] = { "agent_mesh", "proxy_peering", NULL };
+        const char *type = types[0];
+
+        if (s == NULL)
+                return NULL;
+        if (!is_unset(s->type) && !config_word(s->type, types, &type)) {
+                AUTO_MEM char *shown = escaped(str_of(s->type));
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "auth_service.tunnel_strategy.type cannot be '%s'", shown),
+                                  "use agent_mesh (agents connect to every proxy) or proxy_peering (proxies relay to each other)");
+        }
+        s->type = unconst(type);
+        if (!s->has_agent_connection_count)
+                return NULL;
+        if (type == types[0])
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "auth_service.tunnel_strategy.agent_connection_count has no meaning with type: agent_mesh"),
+                                  "leave it out, or write type: proxy_peering");
+        if (s->agent_connection_count < 1 || s->agent_connection_count > AGENT_CONNECTIONS_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "auth_service.tunnel_strategy.agent_connection_count must lie between 1 and %d",
+                                 AGENT_CONNECTIONS_MAX);
+        return NULL;
+}
+
 struct error *config_check_auth(struct config_checker *c)
 {
         Cteleport__V1__AuthConfig *auth = c->config->auth_service;
@@ -212,6 +240,7 @@ struct error *config_check_auth(struct config_checker *c)
                                                    is_on(auth->proxy_protocol) ? "proxy_protocol: on" : NULL));
         err = error_also(err, check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,
                                              "auth_service.host_cert_ttl"));
+        err = error_also(err, check_tunnel_strategy(auth->tunnel_strategy));
         return error_also(err, check_duration(auth->heartbeat_ttl, LIMIT_HEARTBEAT_SECONDS_MIN, LIMIT_HEARTBEAT_SECONDS,
                                               "auth_service.heartbeat_ttl"));
 }
@@ -274,6 +303,24 @@ struct error *config_static_tokens(const Cteleport__V1__Config *config, struct a
 
 /* ---- proxy_service -------------------------------------------------------------------------------- */
 
+/* config_check_auth() has been called. */
+static struct error *check_peering(struct config_checker *c, Cteleport__V1__ProxyConfig *proxy)
+{
+        const char *fallback = config_agent_connections(c->config) > 0 ? PEER_LISTEN_DEFAULT : "", *address = NULL;
+        struct error *err = settle_listen(c, &proxy->peer_listen_addr, fallback, PEER_PORT, "proxy_service.peer_listen_addr");
+
+        if (proxy->n_peer_public_addr == 0 || err != NULL)
+                return err;
+        if (proxy->peer_listen_addr[0] == '\0')
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "proxy_service.peer_public_addr has no meaning without peer_listen_addr"),
+                                  "set proxy_service.peer_listen_addr (" PEER_LISTEN_DEFAULT "), or leave it out");
+        TRY(address_normalize(c->arena, str_of(proxy->peer_public_addr[0]), PEER_PORT, "proxy_service.peer_public_addr", &address));
+        if (proxy->n_peer_public_addr > 1)
+                return error_new(ERROR_INVALID_ARGUMENT, "proxy_service.peer_public_addr has more than one address");
+        proxy->peer_public_addr[0] = unconst(address);
+        return NULL;
+}
+
 struct error *config_check_proxy(struct config_checker *c)
 {
         Cteleport__V1__ProxyConfig *proxy = c->config->proxy_service;
@@ -285,6 +332,7 @@ struct error *config_check_proxy(struct config_checker *c)
         struct error *err = settle_listen(c, &proxy->web_listen_addr, WEB_LISTEN_DEFAULT, WEB_PORT, "proxy_service.web_listen_addr");
         err = error_also(err, settle_listen(c, &proxy->plain_http_addr, "", PORT_REQUIRED, "proxy_service.plain_http_addr"));
         err = error_also(err, check_public_addresses(c, proxy->public_addr, proxy->n_public_addr, "proxy_service.public_addr"));
+        err = error_also(err, check_peering(c, proxy));
         for (size_t i = 0; i < proxy->n_https_keypairs; i++)
                 if (is_unset(proxy->https_keypairs[i]->key_file) || is_unset(proxy->https_keypairs[i]->cert_file))
                         err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT,

@@ -57,6 +57,26 @@ static void accepts_the_agent_of_the_guide_and_fills_in_defaults(void **state)
         assert_null(config_check(c, a, &warnings)); /* a second time changes nothing */
 }
 
+static void opens_a_port_for_other_proxies_only_where_they_relay(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        Cteleport__V1__Config *mesh = accepted(a, "version: v3\nauth_service: {tunnel_strategy: {type: agent_mesh}}\n", NULL);
+        Cteleport__V1__Config *peering = accepted(a, "version: v3\nauth_service: {tunnel_strategy: {type: proxy_peering}}\n"
+                                                     "proxy_service: {peer_public_addr: proxy-1.example.com}\n", NULL);
+        Cteleport__V1__Config *two = accepted(a, "version: v3\nauth_service: {tunnel_strategy: {type: Proxy_Peering, agent_connection_count: 2}}\n", NULL);
+        Cteleport__V1__Config *alone = accepted(a, "version: v3\nproxy_service: {peer_listen_addr: 10.0.0.1}\n", NULL);
+
+        (void)state;
+        assert_string_equal(mesh->proxy_service->peer_listen_addr, "");
+        assert_int_equal(config_agent_connections(mesh), 0);
+        assert_string_equal(peering->proxy_service->peer_listen_addr, "0.0.0.0:3021");
+        assert_string_equal(peering->proxy_service->peer_public_addr[0], "proxy-1.example.com:3021");
+        assert_int_equal(config_agent_connections(peering), 1);
+        assert_int_equal(config_agent_connections(two), 2);
+        assert_string_equal(alone->proxy_service->peer_listen_addr, "10.0.0.1:3021");
+        assert_int_equal(config_agent_connections(alone), 0);
+}
+
 static void enables_three_services_by_default(void **state)
 {
         (void)state;
@@ -150,6 +170,16 @@ static const struct {
         { "auth_service: {host_cert_ttl: 24h1ms}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
         { "auth_service: {host_cert_ttl: 1s}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
         { "auth_service: {heartbeat_ttl: 1s}", "auth_service.heartbeat_ttl must lie between 2s and 24h0m0s" },
+        { "auth_service: {tunnel_strategy: {type: mesh}}", "auth_service.tunnel_strategy.type cannot be 'mesh'" },
+        { "auth_service: {tunnel_strategy: {agent_connection_count: 2}}",
+          "auth_service.tunnel_strategy.agent_connection_count has no meaning with type: agent_mesh" },
+        { "auth_service: {tunnel_strategy: {type: proxy_peering, agent_connection_count: 0}}",
+          "auth_service.tunnel_strategy.agent_connection_count must lie between 1 and 64" },
+        { "auth_service: {tunnel_strategy: {type: proxy_peering, agent_connection_count: 65}}",
+          "auth_service.tunnel_strategy.agent_connection_count must lie between 1 and 64" },
+        { "proxy_service: {peer_public_addr: proxy-1.example.com}", "proxy_service.peer_public_addr has no meaning without peer_listen_addr" },
+        { "proxy_service: {peer_listen_addr: 0.0.0.0, peer_public_addr: [a.example.com, b.example.com]}",
+          "proxy_service.peer_public_addr has more than one address" },
         { "version: v3\nteleport: {nodename: localhost, proxy_server: \"p:1\"}\nauth_service: {enabled: no}\nproxy_service: {enabled: no}",
           "teleport.nodename 'localhost' is reserved: auth certifies no host under it" },
         { "version: v3\nteleport: {nodename: web.teleport.cluster.local, proxy_server: \"p:1\"}\nauth_service: {enabled: no}\nproxy_service: {enabled: no}",
@@ -333,6 +363,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(accepts_the_agent_of_the_guide_and_fills_in_defaults),
+                cmocka_unit_test(opens_a_port_for_other_proxies_only_where_they_relay),
                 cmocka_unit_test(enables_three_services_by_default),
                 cmocka_unit_test(completes_the_addresses_of_servers),
                 cmocka_unit_test(refuses_with_the_key_and_the_reason),

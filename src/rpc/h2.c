@@ -271,6 +271,9 @@ static int on_frame_recv(nghttp2_session *session UNUSED, const nghttp2_frame *f
                 h2_spend_reset(h);
         if (frame->hd.type == NGHTTP2_GOAWAY && h->events->on_goaway != NULL)
                 h->events->on_goaway(h);
+        bool is_settings = frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
+        if (is_settings && h->events->on_settings != NULL)
+                h->events->on_settings(h);
         if (frame->hd.type == NGHTTP2_HEADERS && h->events->on_headers != NULL)
                 h->events->on_headers(h, stream);
         if (!h->is_over && carries_call && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)

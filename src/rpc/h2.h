@@ -37,6 +37,7 @@ struct h2_events {
         void (*on_turn)(struct h2 *h);                                    /* the turn after h2_request_turn(); may be NULL */
         void (*on_received)(struct h2 *h);                                /* nghttp2 has processed a read; may be NULL */
         void (*on_goaway)(struct h2 *h);                                  /* the peer accepts no new streams; may be NULL */
+        void (*on_settings)(struct h2 *h);                                /* the peer's settings were received; may be NULL */
         /* Writes the next len bytes of a data source with NGHTTP2_DATA_FLAG_NO_COPY; NULL: there are none. */
         void (*put_data)(struct h2 *h, int32_t stream, char *out, size_t len);
         /* Handles the owner's deadlines that have passed, and returns the next one or NEVER. */

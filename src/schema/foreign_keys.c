@@ -94,10 +94,6 @@ static const struct {
           "a host name that several nodes have is refused as ambiguous",
           NULL },
         { "cteleport.v1.AuthConfig",
-          "tunnel_strategy",
-          "agents keep a tunnel to every proxy",
-          NULL },
-        { "cteleport.v1.AuthConfig",
           "license_file",
           "there are no licenses",
           NULL },
@@ -118,10 +114,6 @@ static const struct {
           "mongo_listen_addr",
           "all protocols share web_listen_addr",
           "leave it out; all clients and agents use web_listen_addr" },
-        { "cteleport.v1.ProxyConfig",
-          "peer_listen_addr peer_public_addr",
-          "agents keep a tunnel to every proxy",
-          NULL },
         { "cteleport.v1.ProxyConfig",
           "ssh_public_addr tunnel_public_addr kube_public_addr mysql_public_addr postgres_public_addr "
           "mongo_public_addr",
@@ -341,7 +333,7 @@ static const struct {
           "authentication.passwordless=no authentication.require_session_mfa=no authentication.headless=no "
           "proxy_listener_mode=multiplex session_recording=node proxy_checks_host_keys=yes client_idle_timeout=never "
           "client_idle_timeout=0s client_idle_timeout=0 web_idle_timeout=0s web_idle_timeout=0 "
-          "disconnect_expired_cert=no routing_strategy=unambiguous_match tunnel_strategy.type=agent_mesh license_file=*" },
+          "disconnect_expired_cert=no routing_strategy=unambiguous_match license_file=*" },
         { "cteleport.v1.SSHConfig", "permit_user_env=no disable_create_host_user=yes force_listen=no" },
         { "cteleport.v1.TokenSpec", "aws_iid_ttl=0s aws_iid_ttl=0 suggested_agent_matcher_labels=*" },
         { "cteleport.v1.RoleOptions",

@@ -199,9 +199,9 @@ static const struct refusal refusals[] = {
         { &config, "auth_service:\n  authentication:\n    type: github\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "
           "would change something", "leave out 'type: github': users log in with password and one-time code" },
-        { &config, "auth_service: {tunnel_strategy: {type: proxy_peering, agent_connection_count: 2}}",
-          "f.yaml:1:16: 'auth_service.tunnel_strategy' is a key of Teleport that this release does not have, and its value would change something",
-          "leave out 'type: proxy_peering': agents keep a tunnel to every proxy" },
+        { &config, "auth_service: {access_monitoring: {enabled: yes, role_arn: arn}}",
+          "f.yaml:1:16: 'auth_service.access_monitoring' is a key of Teleport that this release does not have, and its value would change something",
+          "leave it out: access is not monitored by queries; tctl audit ls searches the audit log" },
         { &config,
           "auth_service:\n  authentication:\n    type: 0123456789012345678901234567890123456789012345678901234567890123and the rest of a secret\n",
           "f.yaml:2:3: 'auth_service.authentication' is a key of Teleport that this release does not have, and its value "

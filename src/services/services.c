@@ -44,6 +44,7 @@ static const struct service_row rows[] = {
                                 .listeners = {
                                         { .name = "listen", .setting = "web_listen_addr", .event = "Proxy service listening" },
                                         { .name = "plain", .setting = "plain_http_addr", .event = "Proxy service listening for plain HTTP" },
+                                        { .name = "peer", .setting = "peer_listen_addr", .event = "Proxy service listening for other proxies" },
                                 },
                                 .secrets = SERVICE_SECRET_WEB_KEYS, .start = 4, .stop = 1,
                         },

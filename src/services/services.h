@@ -31,7 +31,7 @@ enum {
         SERVICES_PROCESSES_MAX = 16,   /* of all rows */
         SERVICE_LINKS_MAX = 4,         /* of one process, to processes that start before it */
         SERVICES_LINKS_MAX = 24,       /* of all processes */
-        SERVICE_LISTENERS_MAX = 2,     /* of one process */
+        SERVICE_LISTENERS_MAX = 3,     /* of one process */
         SERVICE_SECTIONS_MAX = 4,      /* of the configuration, for one process */
 };
 

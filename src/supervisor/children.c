@@ -243,6 +243,7 @@ static void fill_services(struct boot_parts *parts, const struct supervisor *s)
                 cteleport__internal__v1__listen_address__init(address);
                 address->service = pb_text(s->listeners[i].process->name);
                 address->addr = pb_text(s->listeners[i].address);
+                address->listener = pb_text(s->listeners[i].row->name);
                 parts->listen_addrs[parts->boot.n_listen_addrs++] = address;
         }
 }

@@ -58,6 +58,8 @@ struct tunnel_server_events {
 struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, const struct tunnel_server_events *events,
                                         void *ctx) MUST_USE;
 void tunnel_server_close(struct tunnel_server *t); /* breaks its streams; no callback follows. NULL is ignored */
+/* Sends GOAWAY: requests are refused, open streams continue, and on_end is called when the last one has ended. */
+void tunnel_server_drain(struct tunnel_server *t);
 struct stream *tunnel_accept(struct tunnel_incoming *v) MUST_USE; /* starts paused */
 void tunnel_refuse(struct tunnel_incoming *v, struct error *err); /* owned */
 
@@ -65,6 +67,11 @@ void tunnel_refuse(struct tunnel_incoming *v, struct error *err); /* owned */
 struct tunnel;
 /* Creates the proxy's end; tls is owned. on_end is called once when the tunnel is lost; the owner closes it then. */
 struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end)(void *ctx, struct error *err), void *ctx) MUST_USE;
+/*
+ * ready is called when the agent has begun to serve the tunnel, and leaving when the agent accepts no new streams (GOAWAY): each at
+ * most once, from the loop, with the context of on_end.
+ */
+void tunnel_watch(struct tunnel *t, void (*ready)(void *ctx), void (*leaving)(void *ctx));
 void tunnel_close(struct tunnel *t);
 /* Sends GOAWAY; open streams continue. */
 void tunnel_drain(struct tunnel *t);

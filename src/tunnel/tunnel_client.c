@@ -14,8 +14,10 @@
 struct tunnel {
         struct tunnel_end end;
         void (*on_end)(void *ctx, struct error *err);
+        void (*on_ready)(void *ctx), (*on_leaving)(void *ctx); /* NULL: not wanted, or called */
         void *ctx;
         bool is_draining, is_end_reported, is_closed;
+        bool is_ready, is_left; /* SETTINGS, GOAWAY were received */
 };
 
 struct tunnel_dial {
@@ -122,6 +124,43 @@ static void on_not_begun(struct h2 *h, int32_t id)
         }
 }
 
+/* The agent has accepted the tunnel: a server sends SETTINGS first (RFC 9113, 3.4). */
+static void on_settings(struct h2 *h)
+{
+        struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
+
+        t->is_ready = true;
+        h2_request_turn(h);
+}
+
+static void on_goaway(struct h2 *h)
+{
+        struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
+
+        t->is_left = true;
+        h2_request_turn(h);
+}
+
+/* Calls *callback once if `is_due`; it may close the tunnel. */
+static void report(struct tunnel *t, bool is_due, void (**callback)(void *ctx))
+{
+        void (*call)(void *ctx) = *callback;
+
+        if (!is_due || call == NULL || t->is_closed)
+                return;
+        *callback = NULL;
+        call(t->ctx);
+}
+
+static void on_turn(struct h2 *h)
+{
+        struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
+
+        report(t, t->is_ready, &t->on_ready);
+        report(t, t->is_left, &t->on_leaving);
+        end_on_turn(h);
+}
+
 static void on_end(struct h2 *h)
 {
         struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
@@ -145,8 +184,10 @@ static const struct h2_events client_events = {
         .on_last = end_on_last,
         .on_stream_end = on_stream_end,
         .on_not_begun = on_not_begun,
-        .on_turn = end_on_turn,
-        .on_received = end_on_turn,
+        .on_settings = on_settings,
+        .on_goaway = on_goaway,
+        .on_turn = on_turn,
+        .on_received = on_turn,
         .put_data = end_put_data,
         .on_time = end_on_time,
         .on_end = on_end,
@@ -161,6 +202,13 @@ struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end_repo
         *t = (struct tunnel){ .end.report = report_dial, .on_end = on_end_reported, .ctx = ctx };
         end_init(&t->end, l, tls, &client_events, tunnel_h2_options(false));
         return t;
+}
+
+void tunnel_watch(struct tunnel *t, void (*ready)(void *ctx), void (*leaving)(void *ctx))
+{
+        t->on_ready = ready;
+        t->on_leaving = leaving;
+        h2_request_turn(&t->end.h2);
 }
 
 void tunnel_close(struct tunnel *t)

@@ -51,6 +51,13 @@ struct splice *tunnel_splice(struct tunnel_memory *m, struct loop *l, struct str
         return m->splice;
 }
 
+struct splice *tunnel_relay(struct tunnel_memory m[2], struct loop *l, struct stream *first, struct stream *second,
+                            void (*done)(void *ctx, uint64_t from_first, uint64_t to_first), void *ctx)
+{
+        tunnel_stream_grow_by(second, tunnel_memory_may_grow, &m[1]);
+        return tunnel_splice(&m[0], l, first, second, done, ctx);
+}
+
 void tunnel_memory_close(struct tunnel_memory *m)
 {
         if (m->holder != NULL) {

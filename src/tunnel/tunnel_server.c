@@ -17,6 +17,7 @@ struct tunnel_server {
         void *ctx;
         bool is_end_reported, is_closed;
         bool is_drain_due, is_drain_reported;
+        bool is_draining; /* by this end */
 };
 
 /* The value of a request header. */
@@ -135,7 +136,7 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
         v->is_reported = true;
         if (!v->is_connect || v->is_bad || str_is_empty(request.connection_id))
                 tunnel_refuse(v, error_new(ERROR_INVALID_ARGUMENT, "this is no request for a connection"));
-        else if (t->is_closed)
+        else if (t->is_closed || t->is_draining)
                 tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "the node is leaving this tunnel"));
         else
                 t->events->on_connect(t->ctx, v, &request);
@@ -274,4 +275,10 @@ void tunnel_server_close(struct tunnel_server *t)
         t->is_closed = true;
         h2_end(&t->end.h2, NULL);
         h2_request_turn(&t->end.h2); /* also when the connection had ended before: the turn frees the tunnel */
+}
+
+void tunnel_server_drain(struct tunnel_server *t)
+{
+        t->is_draining = true;
+        h2_go_away(&t->end.h2);
 }

@@ -527,6 +527,40 @@ static void a_drained_tunnel_keeps_its_streams_and_accepts_no_new_one(void **sta
         rig_release(&r);
 }
 
+static void count_ready(void *ctx)
+{
+        ((struct rig *)ctx)->drains += 100;
+}
+
+static void count_leaving(void *ctx)
+{
+        ((struct rig *)ctx)->drains++;
+}
+
+static void the_agent_begins_and_leaves_a_tunnel(void **state UNUSED)
+{
+        struct rig r;
+        struct call call = { 0 }, late = { 0 };
+
+        rig_init(&r);
+        tunnel_watch(r.tunnel, count_ready, count_leaving);
+        RUN_UNTIL(&r.loop, r.drains == 100);
+        call_start(&r, &call);
+        RUN_UNTIL(&r.loop, call.done == 1);
+        tunnel_server_drain(r.server);
+        RUN_UNTIL(&r.loop, r.drains == 101);
+        call_start(&r, &late);
+        RUN_UNTIL(&r.loop, late.done == 1);
+        assert_int_equal(late.err->code, ERROR_UNAVAILABLE);
+        error_free(late.err);
+        assert_int_equal(r.client_ends + r.server_ends, 0); /* the open stream continues */
+        stream_close(call.stream);
+        stream_close(r.accepted[0]);
+        RUN_UNTIL(&r.loop, r.client_ends == 1 && r.server_ends == 1);
+        assert_int_equal(r.drains, 101);
+        rig_release(&r);
+}
+
 static void pings_keep_a_tunnel_and_find_a_dead_one(void **state UNUSED)
 {
         struct rig r;
@@ -575,6 +609,7 @@ int main(void)
                 cmocka_unit_test(a_stream_that_broke_early_reports_it_to_its_later_owner),
                 cmocka_unit_test(received_bytes_are_read_even_after_the_stream_ended),
                 cmocka_unit_test(owners_may_let_go_inside_of_events),
+                cmocka_unit_test(the_agent_begins_and_leaves_a_tunnel),
                 cmocka_unit_test(a_drained_tunnel_keeps_its_streams_and_accepts_no_new_one),
                 cmocka_unit_test(pings_keep_a_tunnel_and_find_a_dead_one),
         };

@@ -442,6 +442,7 @@ static struct error *take_config(struct auth *a)
         a->cluster = arena_str(a->service->arena, name);
         a->host_cert_ttl = config_host_cert_ttl(config);
         a->heartbeat_ttl = config_heartbeat_ttl(config);
+        a->agent_connections = config_agent_connections(config);
         a->presence_held_max = LIMIT_PRESENCE_HELD;
         if (auth != NULL)
                 TRY(ingress_init(a->service->arena,

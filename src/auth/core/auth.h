@@ -29,6 +29,7 @@
 struct caller;
 struct passwords;
 struct directory;
+struct locate;
 struct proxies;
 struct servers;
 struct sources;
@@ -55,6 +56,7 @@ struct auth {
         struct str cluster;            /* valid as long as the process */
         struct duration host_cert_ttl;
         struct duration heartbeat_ttl;
+        uint32_t agent_connections; /* proxies to which an agent keeps tunnels; 0: to each. Otherwise proxies relay to each other */
         struct join_settings join_settings;
         const struct static_token *static_tokens;
         size_t static_token_count;
@@ -84,6 +86,8 @@ struct auth {
         struct map live;               /* host ID -> struct presence with a connection */
         size_t presence_held, presence_held_max; /* open streams of hosts that support polling; and their maximum */
         struct tunnels_stream *tunnels; /* one for each proxy that reports its tunnels */
+        struct locate *locates;         /* proxies that wait for a tunnel of a host */
+        size_t locate_count;
         bool is_rechecking_tunnels, recheck_tunnels_again;
         struct ingress ingress;        /* load balancers that may announce clients */
         struct sources *sources;       /* running connections and joins, by the peers' source addresses; owned by the listener */

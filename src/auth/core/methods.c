@@ -71,6 +71,8 @@ const struct guarded_method auth_methods[] = {
           CALLER_PROXY },
         { { "/cteleport.v1.DialService/Tunnels", &cteleport__v1__tunnels_up__descriptor, LIMIT_RPC_JOIN, true, tunnels_open, NULL },
           CALLER_PROXY },
+        { { "/cteleport.v1.DialService/Locate", &cteleport__v1__locate_request__descriptor, LIMIT_RPC_JOIN, false, locate_open, NULL },
+          CALLER_PROXY },
         { { "/cteleport.v1.PassService/Announce", &cteleport__v1__pass_request__descriptor, LIMIT_RPC_JOIN, false, pass_announce_open, NULL },
           CALLER_PROXY },
         { { "/cteleport.v1.SessionService/Report", &cteleport__v1__report_up__descriptor, LIMIT_REPORT, true, session_report, NULL },

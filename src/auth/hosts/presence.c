@@ -114,6 +114,8 @@ static void detach(struct presence *p)
         p->is_held = false;
         if (p->is_here) {
                 duplicates_leave(p);
+                if (presence_announces_proxy(p->hello))
+                        proxies_note_connected(p->auth->proxies);
                 if (!p->is_poll)
                         log_info("Agent disconnected", LOG_C("node_name", p->record->hostname), LOG_C("host_id", p->record->host_id));
         }
@@ -325,7 +327,11 @@ static void warn_of_name(struct presence *p)
 
 static void report_update(struct presence *p)
 {
-        proxies_note(p->auth->proxies, str_of(p->record->host_id), presence_announces_proxy(p->hello), str_of(p->record->proxy_addr));
+        bool is_proxy = presence_announces_proxy(p->hello);
+
+        proxies_note(p->auth->proxies, str_of(p->record->host_id), is_proxy, str_of(p->record->proxy_addr));
+        if (is_proxy)
+                proxies_note_connected(p->auth->proxies);
         report_proxies(p);
         warn_of_skew(p);
         warn_of_labels(p);

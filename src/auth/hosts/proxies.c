@@ -73,7 +73,14 @@ void proxies_note(struct proxies *p, struct str host_id, bool is_proxy, struct s
         report_soon(p);
 }
 
+void proxies_note_connected(struct proxies *p)
+{
+        if (p != NULL)
+                report_soon(p);
+}
+
 struct gathering {
+        const struct auth *auth;
         struct arena *arena;
         Cteleport__V1__PresenceDown__Proxy **list;
         size_t count;
@@ -87,6 +94,7 @@ static void gather(void *ctx, struct str key, void *value)
         cteleport__v1__presence_down__proxy__init(proxy);
         proxy->host_id = pb_text(arena_str(g->arena, key).ptr);
         proxy->addr = pb_text(arena_str(g->arena, str_of(value)).ptr);
+        proxy->is_away = map_get(&g->auth->live, key) == NULL; /* proxies never poll */
         g->list[g->count++] = proxy;
 }
 
@@ -97,13 +105,14 @@ static int compare(const void *a, const void *b)
 
 void proxies_list(const struct proxies *p, struct arena *arena, Cteleport__V1__PresenceDown__Proxies *ret)
 {
-        struct gathering g = { arena, arena_alloc(arena, (p->by_id.count + 1) * sizeof *g.list), 0 };
+        struct gathering g = { p->auth, arena, arena_alloc(arena, (p->by_id.count + 1) * sizeof *g.list), 0 };
 
         map_each((struct map *)(uintptr_t)&p->by_id, gather, &g); /* the map is not changed */
         qsort(g.list, g.count, sizeof *g.list, compare);
         cteleport__v1__presence_down__proxies__init(ret);
         ret->proxies = g.list;
         ret->n_proxies = g.count;
+        ret->connection_count = p->auth->agent_connections;
 }
 
 struct str proxies_public_addr(const struct proxies *p, struct arena *arena)

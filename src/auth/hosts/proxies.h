@@ -22,6 +22,8 @@ void proxies_close(struct proxies *p);
 
 /* Updates the list with a host's announcement: a Proxy Service reached at addr ("": no address given), or none. */
 void proxies_note(struct proxies *p, struct str host_id, bool is_proxy, struct str addr);
+/* A proxy has connected or is lost: the list is sent again, from the loop. NULL is ignored. */
+void proxies_note_connected(struct proxies *p);
 
 /* The list as agents get it, sorted by host ID; in the arena. */
 void proxies_list(const struct proxies *p, struct arena *arena, Cteleport__V1__PresenceDown__Proxies *ret);

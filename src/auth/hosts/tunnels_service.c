@@ -3,15 +3,16 @@
 
 #include <stdlib.h>
 
-#include "api.pb-c.h"
 #include "auth/core/caller.h"
 #include "auth/users/directory.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/servers.h"
-#include "base/limits.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "net/socket.h"
+#include "net/sources.h"
 #include "rpc/pb.h"
 
 enum { HOST_ARENA = 64 * KiB };
@@ -22,6 +23,7 @@ struct tunnels_stream {
         struct tunnels_stream *next, **at;
         struct map hosts; /* IDs of the hosts with a tunnel; the values have no meaning */
         char *proxy;      /* host ID of the proxy */
+        char *peer_addr;  /* at which other proxies reach it; NULL: they do not */
         unsigned pending;
 };
 
@@ -29,6 +31,7 @@ struct tunnels_stream {
 struct named {
         struct tunnels_stream *stream;
         struct cert_issue cert; /* certificate of the tunnel; zero: not reported */
+        bool is_peer;           /* another proxy, without a tunnel */
         char host_id[];
 };
 
@@ -37,6 +40,7 @@ static void free_if_idle(struct tunnels_stream *s)
         if (s->call != NULL || s->pending > 0)
                 return;
         free(s->proxy);
+        free(s->peer_addr);
         free(s);
 }
 
@@ -82,14 +86,112 @@ void tunnels_refuse(struct auth *a, struct str host_id, const char *reason)
         tunnels_refuse_earlier(a, host_id, (struct cert_issue){ 0 }, reason);
 }
 
+/* ---- proxies that relay -------------------------------------------------------------------------------------------- */
+
+/* A proxy waits for another one that has a tunnel of the host. */
+struct locate {
+        struct auth *auth;
+        struct rpc_call *call;
+        struct locate *next, **at; /* of auth->locates */
+        struct timer *deadline;
+        char *host_id;
+};
+
+void tunnels_find_peers(const struct auth *a, struct str host_id, struct str except, struct tunnels_peers *ret)
+{
+        ret->count = 0;
+        if (a->agent_connections == 0)
+                return;
+        for (const struct tunnels_stream *s = a->tunnels; s != NULL && ret->count < LIMIT_DIAL_PEERS; s = s->next) {
+                Cteleport__V1__PeerProxy *row = &ret->rows[ret->count];
+
+                if (s->peer_addr == NULL || str_equal(str_of(s->proxy), except) || map_get(&s->hosts, host_id) == NULL)
+                        continue;
+                cteleport__v1__peer_proxy__init(row);
+                row->host_id = s->proxy;
+                row->addr = s->peer_addr;
+                ret->list[ret->count++] = row;
+        }
+}
+
+static void locate_free(struct locate *l)
+{
+        *l->at = l->next;
+        if (l->next != NULL)
+                l->next->at = l->at;
+        l->auth->locate_count--;
+        timer_free(l->deadline);
+        free(l->host_id);
+        free(l);
+}
+
+static void on_locate_gone(void *ctx)
+{
+        locate_free(ctx);
+}
+
+static const struct rpc_call_events locate_events = { .on_gone = on_locate_gone };
+
+static void reply_location(struct rpc_call *call, const struct auth *a, struct str host_id)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        Cteleport__V1__LocateResponse response = CTELEPORT__V1__LOCATE_RESPONSE__INIT;
+        struct tunnels_peers peers;
+
+        tunnels_find_peers(a, host_id, str_of(caller->host_id), &peers);
+        response.peers = peers.list;
+        response.n_peers = peers.count;
+        rpc_call_reply(call, &response.base);
+}
+
+static void on_located(void *ctx)
+{
+        struct locate *l = ctx;
+
+        reply_location(l->call, l->auth, str_of(l->host_id));
+        locate_free(l);
+}
+
+/* A proxy has got a tunnel of this host. */
+static void answer_located(struct auth *a, struct str host_id)
+{
+        for (struct locate *l = a->locates; l != NULL; l = l->next)
+                if (str_equal(str_of(l->host_id), host_id))
+                        timer_start(l->deadline, MILLISECONDS(1));
+}
+
+void locate_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__LocateRequest *m = (const Cteleport__V1__LocateRequest *)first;
+        const struct caller *caller = rpc_call_caller(call);
+        struct auth *a = caller->auth;
+        struct str host_id = str_of(m->host_id);
+        struct tunnels_peers peers;
+
+        tunnels_find_peers(a, host_id, str_of(caller->host_id), &peers);
+        if (!name_is_host_id(host_id) || peers.count > 0 || a->agent_connections == 0 || a->locate_count >= LIMIT_DIALS || a->is_stopping) {
+                reply_location(call, a, host_id);
+                return;
+        }
+        struct locate *l = NEW(struct locate);
+        *l = (struct locate){ .auth = a, .call = call, .next = a->locates, .at = &a->locates, .host_id = str_dup(host_id) };
+        if (l->next != NULL)
+                l->next->at = &l->next;
+        a->locates = l;
+        a->locate_count++;
+        l->deadline = timer_new(&a->loop, on_located, l);
+        timer_start(l->deadline, MILLISECONDS(TIMEOUT_TUNNEL_AWAITED));
+        rpc_call_listen(call, &locate_events, l);
+}
+
 /* ---- reported hosts ------------------------------------------------------------------------------------------------- */
 
-static struct error *check_node(const struct auth *a, const Cteleport__State__V1__Host *host)
+static struct error *check_host(const struct auth *a, const Cteleport__State__V1__Host *host, struct str role)
 {
         if (host == NULL)
                 return error_new(ERROR_UNAUTHENTICATED, "the cluster no longer knows this host");
-        if (!host_has_role(host, STR("Node")))
-                return error_new(ERROR_PERMISSION_DENIED, "this host does not have role Node any more");
+        if (!host_has_role(host, role))
+                return error_new(ERROR_PERMISSION_DENIED, "this host does not have role %.*s any more", STR_ARG(role));
         return directory_check_host(a->directory, host);
 }
 
@@ -103,7 +205,7 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         s->pending--;
         error_free(err);
         if (s->call != NULL && is_known) {
-                AUTO_PTR(error) refusal = check_node(s->auth, host);
+                AUTO_PTR(error) refusal = check_host(s->auth, host, n->is_peer ? STR("Proxy") : STR("Node"));
 
                 if (refusal != NULL)
                         send_refusal(s, str_of(n->host_id), (struct cert_issue){ 0 }, refusal->what);
@@ -115,29 +217,61 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         free_if_idle(s);
 }
 
+/* Reads the record of a reported host; on_host() orders its end if it may not be connected. */
+static void check(struct tunnels_stream *s, const char *host_id, struct cert_issue cert, bool is_peer)
+{
+        size_t len = strlen(host_id);
+        struct named *n = mem_alloc(sizeof *n + len + 1);
+
+        n->stream = s;
+        n->cert = cert;
+        n->is_peer = is_peer;
+        memcpy(n->host_id, host_id, len + 1);
+        s->pending++;
+        host_get(s->auth->store, str_of(n->host_id), on_host, n);
+}
+
+/* The address without a host is completed by the address from which the proxy is connected. */
+static void note_peer_addr(struct tunnels_stream *s, const char *addr)
+{
+        const struct caller *caller = rpc_call_caller(s->call);
+        struct str host, ip = address_ip(caller->peer);
+        int port;
+        AUTO_PTR(error) err = address_split(str_of(addr), 0, &host, &port);
+
+        if (err != NULL || port == 0 || strlen(addr) >= LIMIT_NAME)
+                return;
+        bool is_any = str_equal(host, STR("0.0.0.0")) || str_equal(host, STR("::"));
+        if (is_any && str_is_empty(ip))
+                return;
+        bool is_v6 = is_any && str_find_char(ip, ':') < ip.len;
+        free(s->peer_addr);
+        s->peer_addr = is_any ? mem_printf(is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(ip), port) : str_dup(str_of(addr));
+        log_info("A proxy relays for other proxies", LOG_C("proxy", s->proxy), LOG_C("addr", s->peer_addr));
+}
+
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct tunnels_stream *s = ctx;
         const Cteleport__V1__TunnelsUp *up = (const Cteleport__V1__TunnelsUp *)msg;
 
+        if (up->peer_addr[0] != '\0')
+                note_peer_addr(s, up->peer_addr);
+        for (size_t i = 0; i < up->n_peer_ids; i++)
+                if (name_is_host_id(str_of(up->peer_ids[i])))
+                        check(s, up->peer_ids[i], (struct cert_issue){ 0 }, true);
         if (up->n_web_keys > 0)
                 servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
         for (size_t i = 0; i < up->n_closed_host_ids; i++)
                 (void)map_remove(&s->hosts, str_of(up->closed_host_ids[i]));
         bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
         for (size_t i = 0; i < up->n_host_ids; i++) {
-                size_t len = strlen(up->host_ids[i]);
-
                 if (!name_is_host_id(str_of(up->host_ids[i])))
                         continue;
                 if (s->hosts.count < LIMIT_TUNNELS) /* no proxy has more tunnels */
                         (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
-                struct named *n = mem_alloc(sizeof *n + len + 1);
-                n->stream = s;
-                n->cert = has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 };
-                memcpy(n->host_id, up->host_ids[i], len + 1);
-                s->pending++;
-                host_get(s->auth->store, str_of(n->host_id), on_host, n);
+                check(s, up->host_ids[i], has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 }, false);
+                answer_located(s->auth, str_of(up->host_ids[i]));
         }
 }
 

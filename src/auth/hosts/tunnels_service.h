@@ -3,18 +3,33 @@
  * DialService/Tunnels: which nodes may have a tunnel. A proxy reports the nodes that have opened a tunnel and receives,
  * immediately or later, the IDs of nodes that may not have one: the host was removed, has lost role Node, or is locked.
  * A change is sent to every proxy. Reported nodes count as reachable as long as the proxy's stream is open. A proxy
- * also reports the keys of its web certificates here (auth/hosts/servers.h).
+ * also reports the keys of its web certificates here (auth/hosts/servers.h); and where other proxies reach it, and which
+ * of them have connected: those are answered as nodes are, by role Proxy.
  */
 #ifndef AUTH_HOSTS_TUNNELS_SERVICE_H
 #define AUTH_HOSTS_TUNNELS_SERVICE_H
 
+#include "api.pb-c.h"
 #include "auth/core/auth.h"
+#include "base/limits.h"
 #include "pki/cert.h"
 #include "rpc/rpc.h"
 
 struct tunnels_stream;
+struct locate;
 
 void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first);
+
+/* DialService/Locate: answers when a proxy that relays has a tunnel of the host, after TIMEOUT_TUNNEL_AWAITED without one. */
+void locate_open(struct rpc_call *call, const ProtobufCMessage *first);
+
+/* The proxies that have a tunnel of the host and can relay to it, at most LIMIT_DIAL_PEERS. */
+struct tunnels_peers {
+        Cteleport__V1__PeerProxy rows[LIMIT_DIAL_PEERS], *list[LIMIT_DIAL_PEERS];
+        size_t count;
+};
+/* Without the proxy `except`. The texts are valid in this turn of the loop. None unless proxies relay to each other. */
+void tunnels_find_peers(const struct auth *a, struct str host_id, struct str except, struct tunnels_peers *ret);
 
 /* Whether some proxy has a tunnel to this host. */
 bool tunnels_reach(const struct auth *a, struct str host_id);

@@ -13,6 +13,7 @@
 #include "api.pb-c.h"
 #include "auth/core/caller.h"
 #include "auth/hosts/hosts.h"
+#include "auth/hosts/tunnels_service.h"
 #include "auth/sessions/kinds.h"
 #include "auth/sessions/session_events.h"
 #include "base/log.h"
@@ -100,10 +101,22 @@ static void refuse(struct dial *d, struct error *err)
 
 /* ---- the answer --------------------------------------------------------------------------------------------- */
 
+/* Names the other proxies that can relay the connection. */
+static void name_peers(const struct dial *d, Cteleport__V1__DialResponse *response, struct tunnels_peers *peers)
+{
+        const struct caller *caller = rpc_call_caller(d->call);
+
+        tunnels_find_peers(d->auth, d->host_id, str_of(caller->host_id), peers);
+        response->peers = peers->list;
+        response->n_peers = peers->count;
+        response->is_peering = d->auth->agent_connections > 0;
+}
+
 static void on_written(void *ctx, uint64_t revision, struct error *err)
 {
         struct dial *d = ctx;
         Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
+        struct tunnels_peers peers;
 
         (void)revision;
         if (err != NULL) {
@@ -119,6 +132,8 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
         response.hostname = pb_text(d->hostname.ptr);
         response.user = pb_text(d->user.ptr);
         response.service = pb_text(kind_service(d->kind)->name);
+        if (d->call != NULL)
+                name_peers(d, &response, &peers);
         if (d->call != NULL)
                 rpc_call_reply(d->call, &response.base);
         dial_free(d);

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two proxies, each on a loop of its own: `here` requests streams, `there` has the tunnel of a node and serves it. */
+#include "proxy/peer_client.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "join/identity_testing.h"
+#include "net/net_testing.h"
+#include "proxy/peer_server.h"
+#include "proxy/proxy.h"
+
+#define NODE_ID "22222222-2222-4222-8222-222222222222"
+#define CLIENT "192.0.2.7:4711"
+
+struct stage {
+        struct fake_cluster hosts;
+        struct proxy here, there;
+        Cteleport__Internal__V1__Boot boot;
+        char address[ADDRESS_TEXT_MAX]; /* of the server of `there` */
+        struct tunnel_server *node;
+        char client_addr[64], connection_id[64], user[64]; /* as the node received them */
+        struct stream *at_node;
+        bool waits; /* the node does not answer */
+        int gone;
+
+        struct peer_dial *dial;
+        struct stream *stream; /* the result */
+        struct error *err;
+        int done;
+};
+
+#define RUN_UNTIL_BOTH(s, condition)                                                               \
+        while (!(condition)) {                                                                     \
+                uv_run(&(s)->here.loop.uv, UV_RUN_NOWAIT);                                         \
+                uv_run(&(s)->there.loop.uv, UV_RUN_NOWAIT);                                        \
+        }
+
+/* ---- the node ---- */
+
+static void copy(char *ret, size_t size, struct str text)
+{
+        snprintf(ret, size, "%.*s", STR_ARG(text));
+}
+
+static void on_connect(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)
+{
+        struct stage *s = ctx;
+
+        copy(s->client_addr, sizeof s->client_addr, request->client_addr);
+        copy(s->connection_id, sizeof s->connection_id, request->connection_id);
+        copy(s->user, sizeof s->user, request->user);
+        if (!s->waits)
+                s->at_node = tunnel_accept(in);
+}
+
+static void on_gone(void *ctx, struct tunnel_incoming *in)
+{
+        (void)in;
+        ((struct stage *)ctx)->gone++;
+}
+
+static void on_end(void *ctx, struct error *err)
+{
+        (void)ctx;
+        error_free(err);
+}
+
+static const struct tunnel_server_events node_events = { .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end };
+
+static void given_node(struct stage *s)
+{
+        struct stream *a, *b;
+        struct cert_info cert = { .host_id = STR(NODE_ID), .serial_hex = STR("01"), .times = fake_times(&s->hosts) };
+
+        connected_pair(&s->there.loop, &a, &b);
+        tunnels_add(&s->there.tunnels, a, &cert, "127.0.0.1:1");
+        s->node = tunnel_server_new(&s->there.loop, b, &node_events, s);
+}
+
+/* ---- the proxies ---- */
+
+static void init_proxy(struct proxy *p, struct stage *s)
+{
+        assert_done(loop_init(&p->loop, NULL));
+        p->boot = &s->boot;
+        p->tunnels.loop = &p->loop;
+        p->tunnels.sources = &p->sources;
+        p->peer_client.proxy = p;
+        for (size_t i = 0; i < SOURCE_COUNTERS; i++)
+                p->sources.limits[i] = (struct source_limit){ 20, 20 };
+        p->users.limits = (struct share_limits){ .total = 20, .each = 2 };
+        p->memory = (struct budget){ .total = 64 * MiB, .share = 32 * MiB };
+}
+
+static void release_proxy(struct proxy *p)
+{
+        assert_int_equal(p->sources.totals[SOURCE_SSH], 0);
+        assert_int_equal(p->sources.totals[SOURCE_CONNECTIONS], 0);
+        assert_int_equal(p->users.total, 0);
+        assert_int_equal(p->memory.used, 0);
+        tls_context_free(p->tls_peers);
+        host_identity_release(&p->identity);
+        shares_release(&p->users);
+        budget_release(&p->memory);
+        tunnels_release(&p->tunnels);
+        sources_release(&p->sources);
+        loop_release(&p->loop);
+}
+
+static void serve_peers(struct stage *s)
+{
+        const char *const alpn[] = { PEER_ALPN, NULL };
+        AUTO(buf) trust = BUF_MAX(64 * KiB), public = BUF_MAX(4 * KiB), cert = BUF_MAX(CERT_MAX), pem = BUF_MAX(2 * CERT_MAX);
+        AUTO(key) key = given_key(KEY_ECDSA_P256);
+        AUTO(secret) key_pem = { 0 };
+        struct str names[] = { STR_INIT("teleport.cluster.local") };
+        struct x509_subject subject = { .common_name = STR(HOST_ID "." CLUSTER), .role = STR("Proxy"), .cluster = STR(CLUSTER), .dns_names = names,
+                                        .dns_name_count = 1 };
+        int fd;
+
+        cert_der_to_pem(buf_str(&s->hosts.ca.cert), &trust);
+        assert_done(key_public_der(&key, &public));
+        assert_done(key_to_pem(&key, &key_pem));
+        assert_done(x509_issue_host(s->hosts.ca.x509, &subject, buf_str(&public), fake_times(&s->hosts), &cert, NULL));
+        cert_der_to_pem(buf_str(&cert), &pem);
+        assert_done(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&trust), .alpn = alpn,
+                                                          .is_internal = true },
+                                    &s->there.tls_peers));
+        assert_done(tls_context_add(s->there.tls_peers, NULL,
+                                    (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) }));
+        assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
+        s->there.peer_server = peer_server_open(&s->there, fd);
+}
+
+static int set_up(void **state)
+{
+        struct stage *s = NEW(struct stage);
+
+        *state = s;
+        cteleport__internal__v1__boot__init(&s->boot);
+        init_proxy(&s->here, s);
+        init_proxy(&s->there, s);
+        fake_cluster_init(&s->hosts, loop_wall(&s->here.loop));
+        s->here.identity = fake_identity(&s->hosts, "Proxy");
+        s->there.identity = fake_identity(&s->hosts, "Proxy");
+        serve_peers(s);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct stage *s = *state;
+
+        stream_close(s->stream);
+        stream_close(s->at_node);
+        error_free(s->err);
+        peer_client_shut(&s->here.peer_client);
+        peer_server_shut(s->there.peer_server);
+        tunnels_shut(&s->there.tunnels);
+        tunnel_server_close(s->node);
+        RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL && peer_server_is_empty(s->there.peer_server));
+        for (int i = 0; i < 20; i++) { /* closed connections are freed in later turns */
+                uv_run(&s->here.loop.uv, UV_RUN_NOWAIT);
+                uv_run(&s->there.loop.uv, UV_RUN_NOWAIT);
+        }
+        peer_server_free(s->there.peer_server);
+        release_proxy(&s->here);
+        release_proxy(&s->there);
+        fake_cluster_release(&s->hosts);
+        free(s);
+        return 0;
+}
+
+/* ---- requests ---- */
+
+static const struct tunnel_request request = {
+        .host_id = STR_INIT(NODE_ID), .service = STR_INIT("ssh"), .kind = STR_INIT("node"), .name = STR_INIT("web-1"),
+        .connection_id = STR_INIT("5f0c"), .client_addr = STR_INIT(CLIENT), .user = STR_INIT("alice"),
+};
+
+static void on_done(void *ctx, struct stream *stream, struct error *err)
+{
+        struct stage *s = ctx;
+
+        s->done++;
+        s->dial = NULL;
+        stream_close(s->stream);
+        error_free(s->err);
+        s->stream = stream;
+        s->err = err;
+}
+
+static void dial(struct stage *s, const char *host_id)
+{
+        s->dial = peer_dial_start(&s->here.peer_client, host_id, s->address, &request, on_done, s);
+}
+
+static void dialled(struct stage *s)
+{
+        int before = s->done;
+
+        dial(s, HOST_ID);
+        RUN_UNTIL_BOTH(s, s->done > before);
+}
+
+static void relays_a_connection_into_the_tunnel_of_a_node(void **state)
+{
+        struct stage *s = *state;
+        struct ear user = { 0 }, node = { 0 };
+
+        given_node(s);
+        dialled(s);
+        assert_null(s->err);
+        assert_string_equal(s->client_addr, CLIENT); /* of the user, not of the other proxy */
+        assert_string_equal(s->connection_id, "5f0c");
+        assert_string_equal(s->user, "alice");
+        assert_int_equal(s->there.users.total, 1);
+        assert_int_equal(sources_count(&s->there.sources, SOURCE_SSH, STR("192.0.2.7")), 1);
+        ear_listen(&user, s->stream);
+        ear_listen(&node, s->at_node);
+        stream_read(s->stream, true);
+        stream_read(s->at_node, true);
+        stream_write(s->stream, STR("from the user"));
+        stream_write(s->at_node, STR("from the node"));
+        RUN_UNTIL_BOTH(s, user.received.len == 13 && node.received.len == 13);
+        assert_received(&node, "from the user");
+        assert_received(&user, "from the node");
+        stream_close(s->stream);
+        s->stream = NULL;
+        RUN_UNTIL_BOTH(s, node.ends == 1);
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        RUN_UNTIL_BOTH(s, s->there.users.total == 0);
+        error_free(node.err);
+        error_free(user.err);
+        buf_release(&node.received);
+        buf_release(&user.received);
+}
+
+static void uses_one_connection_for_several_requests(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        dialled(s);
+        struct peer_link *link = s->here.peer_client.links;
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        dialled(s);
+        assert_null(s->err);
+        assert_ptr_equal(s->here.peer_client.links, link);
+}
+
+static void a_proxy_without_a_tunnel_of_the_node_refuses(void **state)
+{
+        struct stage *s = *state;
+
+        dialled(s);
+        assert_int_equal(s->err->code, ERROR_NOT_FOUND);
+        assert_int_equal(s->there.users.total, 0);
+}
+
+static void limits_of_users_hold_for_relayed_connections(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        shares_add(&s->there.users, STR("alice"));
+        shares_add(&s->there.users, STR("alice"));
+        dialled(s);
+        assert_int_equal(s->err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_string_equal(s->connection_id, "");
+        shares_remove(&s->there.users, STR("alice"));
+        shares_remove(&s->there.users, STR("alice"));
+}
+
+static void a_host_of_another_role_relays_nothing(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        host_identity_release(&s->here.identity);
+        s->here.identity = fake_identity(&s->hosts, "Node");
+        dialled(s);
+        assert_int_equal(s->err->code, ERROR_UNAVAILABLE);
+        assert_string_equal(s->connection_id, "");
+}
+
+static void another_proxy_at_the_address_gets_no_request(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        dial(s, NODE_ID);
+        RUN_UNTIL_BOTH(s, s->done == 1);
+        assert_true(error_is_for(s->err, REASON_CONNECTION));
+        assert_string_equal(s->connection_id, "");
+}
+
+static void a_proxy_that_is_not_reached_is_reported_as_such(void **state)
+{
+        struct stage *s = *state;
+        int fd;
+
+        assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
+        close(fd); /* nothing listens there any more */
+        dialled(s);
+        assert_true(error_is_for(s->err, REASON_CONNECTION));
+        assert_null(s->here.peer_client.links);
+}
+
+static void a_removed_proxy_loses_its_connections(void **state)
+{
+        struct stage *s = *state;
+        struct ear user = { 0 };
+
+        given_node(s);
+        dialled(s);
+        ear_listen(&user, s->stream);
+        stream_read(s->stream, true);
+        peer_server_end_host(s->there.peer_server, STR(HOST_ID), "removed");
+        RUN_UNTIL_BOTH(s, user.ends == 1 && s->there.users.total == 0);
+        RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL);
+        error_free(user.err);
+}
+
+static void a_cancelled_request_ends_at_the_node(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        s->waits = true;
+        dial(s, HOST_ID);
+        RUN_UNTIL_BOTH(s, s->connection_id[0] != '\0');
+        peer_dial_cancel(s->dial);
+        RUN_UNTIL_BOTH(s, s->done == 1 && s->gone == 1);
+        assert_int_equal(s->err->code, ERROR_CANCELLED);
+        dial(s, HOST_ID);
+        peer_dial_cancel(s->dial); /* at once */
+        RUN_UNTIL_BOTH(s, s->done == 2);
+}
+
+static void a_renewed_identity_uses_a_new_connection(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        dialled(s);
+        struct stream *first = s->stream, *first_at_node = s->at_node;
+        s->stream = NULL;
+        host_identity_release(&s->here.identity);
+        s->here.identity = fake_identity(&s->hosts, "Proxy");
+        peer_client_renew(&s->here.peer_client);
+        dialled(s);
+        assert_null(s->err);
+        struct ear node = { 0 };
+        ear_listen(&node, first_at_node);
+        stream_read(first_at_node, true);
+        stream_write(first, STR("still here"));
+        RUN_UNTIL_BOTH(s, node.received.len == 10);
+        assert_int_equal(s->there.users.total, 2);
+        stream_close(first);
+        stream_close(first_at_node);
+        RUN_UNTIL_BOTH(s, s->there.users.total == 1);
+        buf_release(&node.received);
+        error_free(node.err);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(relays_a_connection_into_the_tunnel_of_a_node),
+                TEST(uses_one_connection_for_several_requests),
+                TEST(a_proxy_without_a_tunnel_of_the_node_refuses),
+                TEST(limits_of_users_hold_for_relayed_connections),
+                TEST(a_host_of_another_role_relays_nothing),
+                TEST(another_proxy_at_the_address_gets_no_request),
+                TEST(a_proxy_that_is_not_reached_is_reported_as_such),
+                TEST(a_removed_proxy_loses_its_connections),
+                TEST(a_cancelled_request_ends_at_the_node),
+                TEST(a_renewed_identity_uses_a_new_connection),
+        };
+
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        return cmocka_run_group_tests_name("peer", tests, NULL, NULL);
+}

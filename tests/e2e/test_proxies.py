@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several proxies: each with an address of its own, or all behind one address that passes each connection to the next of them."""
+import contextlib
+import itertools
+import re
+import socket
+import threading
+
+import pytest
+
+from harness import Host, iam_token, port_of, reserved_port, wait_until
+from join_client import split
+
+NO_SHARING = "--no-mux"
+
+
+class Front:
+    """A TCP load balancer: passes each connection to the next of its targets that accepts one."""
+
+    def __init__(self):
+        self.targets, self.turn, self.open, self.accepted = [], itertools.count(), set(), 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for one in list(self.open):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self.listener.accept()[0]
+                self.accepted += 1
+                threading.Thread(target=self.serve, args=(near, next(self.turn)), daemon=True).start()
+
+    def connect(self, turn):
+        targets = list(self.targets)
+        for n in range(len(targets)):
+            with contextlib.suppress(OSError):
+                return socket.create_connection(split(targets[(turn + n) % len(targets)]))
+        raise OSError("no target accepts")
+
+    def serve(self, near, turn):
+        with contextlib.suppress(OSError), near, self.connect(turn) as far:
+            self.open |= {near, far}
+            back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
+            back.start()
+            self.pump(near, far)
+            back.join()
+            self.open -= {near, far}
+
+    @staticmethod
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+class Proxy(Host):
+    """A machine with a Proxy Service only."""
+
+    def __init__(self, cluster, name, public_addr=None, **proxy):
+        with reserved_port() as port:
+            self.addr = f"127.0.0.1:{port_of(port)}"
+        section = {"enabled": True, "web_listen_addr": self.addr, "public_addr": public_addr or self.addr, **proxy}
+        super().__init__(cluster, name, token="proxy-token", env=cluster.node_env, via="auth", ssh={"enabled": False}, services={"proxy_service": section})
+        cluster.hosts.append(self)
+
+    def wait_serving(self):
+        self.process.wait_for(r"The Proxy Service has its identity")
+        return self
+
+
+class Proxies:
+    """A cluster with three proxies, a user, and a front to them."""
+
+    def __init__(self, cluster, count, is_shared, **proxy):
+        self.cluster, self.front = cluster, Front()
+        cluster.proxy_addr = self.front.addr
+        self.all = [Proxy(cluster, f"proxy-{n}", self.front.addr if is_shared else None, **proxy) for n in range(count)]
+        for one in self.all:
+            one.start()
+        for one in self.all:
+            one.wait_serving()
+        self.front.targets = [one.addr for one in self.all]
+
+    def node(self, name="web-1", **settings):
+        host = self.cluster.host(name, env=self.cluster.node_env, **settings)
+        host.start()
+        return host
+
+    def only(self, proxy):
+        """New connections of clients and agents go to this one."""
+        self.front.targets = [proxy.addr]
+
+    def everyone(self):
+        self.front.targets = [one.addr for one in self.all if one.process is not None]
+
+
+def tunnels(host, event="established"):
+    """The IDs of the proxies to which this host has opened a tunnel, by its log."""
+    return set(re.findall(rf"Reverse tunnel {event} proxy:(\S+)", host.process.text()))
+
+
+def has_tunnels(host, *proxies):
+    wait_until(lambda: tunnels(host) >= {one.host_id for one in proxies}, f"{host.name} has a tunnel to each of {[one.name for one in proxies]}")
+
+
+@pytest.fixture
+def proxies(make_cluster, aws, programs):
+    """proxies(count, is_shared): a cluster whose proxies are on machines of their own."""
+    made = []
+
+    def make(count=3, is_shared=True, auth=None, **proxy):
+        cluster = make_cluster(build=programs, proxy=False, auth=auth)
+        cluster.node_env = aws.identity()
+        cluster.create(iam_token())
+        cluster.create(iam_token("proxy-token", roles=["Proxy"]))
+        made.append(Proxies(cluster, count, is_shared, **proxy))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.front.close()
+
+
+@pytest.fixture
+def user(invite):
+    """user(proxies): alice, logged in through the front."""
+
+    def make(proxies):
+        someone = invite(proxies.cluster, "alice", "access", "root")
+        someone.login()
+        return someone
+
+    return make
+
+
+def reaches(someone, proxies, proxy, node="web-1"):
+    """The user reaches the node through this proxy."""
+    proxies.only(proxy)
+    assert someone.tsh("ssh", NO_SHARING, f"root@{node}", "echo", "here").out == "here\n"
+
+
+def test_every_proxy_reaches_a_node(proxies, user):
+    all_ = proxies(is_shared=False)
+    web = all_.node()
+    has_tunnels(web, *all_.all)
+    alice = user(all_)
+    for proxy in all_.all:
+        reaches(alice, all_, proxy)
+
+
+def test_agents_find_all_proxies_behind_one_address(proxies, user):
+    all_ = proxies()
+    web = all_.node()
+    has_tunnels(web, *all_.all)
+    alice = user(all_)
+    for proxy in all_.all:
+        reaches(alice, all_, proxy)
+    accepted = all_.front.accepted
+    reaches(alice, all_, all_.all[0])  # takes longer than the first pauses of the search
+    assert all_.front.accepted - accepted < 10  # which is over
+    assert web.process.text().count("Reverse tunnel established") == 3
+
+
+def test_death_of_a_proxy_costs_its_sessions_only(proxies, user):
+    all_ = proxies()
+    first, second, third = all_.all
+    web = all_.node()
+    has_tunnels(web, *all_.all)
+    alice = user(all_)
+    all_.only(second)
+    shell = alice.shell("root@web-1", NO_SHARING)
+    all_.only(first)
+    cut_off = alice.shell("root@web-1", NO_SHARING)
+    all_.everyone()
+    first.kill()
+    cut_off.expect("(?i)closed|lost|reset|broken")
+    shell.sendline("echo $((40 + 2))")
+    shell.expect("42")
+    for proxy in (second, third):
+        reaches(alice, all_, proxy)
+    shell.sendline("exit")
+    cut_off.close(force=True)
+    shell.close(force=True)
+
+
+def test_agents_of_a_dead_proxy_use_another_one(proxies, user):
+    all_ = proxies(count=2, is_shared=False)
+    first, second = all_.all
+    web = all_.node(teleport={"proxy_server": first.addr})
+    has_tunnels(web, *all_.all)
+    alice = user(all_)
+    first.kill()
+    reaches(alice, all_, second)  # the node's own requests to auth went through the first
+
+
+def test_a_proxy_that_comes_back_gets_its_tunnel(proxies, user):
+    all_ = proxies(count=2)
+    first, second = all_.all
+    web = all_.node()
+    has_tunnels(web, *all_.all)
+    second.kill()
+    web.process.wait_for(r"A reverse tunnel is lost")
+    web.process.mark()
+    second.start().wait_serving()
+    web.process.wait_for(rf"Reverse tunnel established proxy:{second.host_id}")
+    reaches(user(all_), all_, second)
+
+
+def test_agents_follow_added_and_removed_proxies(proxies, user):
+    all_ = proxies(count=1)
+    web = all_.node()
+    has_tunnels(web, *all_.all)
+    added = Proxy(all_.cluster, "proxy-9", all_.front.addr)
+    all_.all.append(added)
+    added.start().wait_serving()
+    all_.everyone()
+    has_tunnels(web, added)
+    web.process.mark()
+    added_id = added.host_id
+    all_.cluster.tctl("rm", f"node/{added_id}")
+    web.process.wait_for(rf"(A reverse tunnel is lost|does not belong to the cluster any more).*proxy:{added_id}")
+    added.stop()
+    all_.everyone()
+    reaches(user(all_), all_, all_.all[0])
+
+
+# ---- proxies that relay to each other ------------------------------------------------------------------------
+
+
+PEERING = {"tunnel_strategy": {"type": "proxy_peering"}}
+PEER = {"peer_listen_addr": "127.0.0.1:0"}
+
+
+def holder_of(all_, web):
+    """The only proxy that the node has a tunnel to."""
+    wait_until(lambda: tunnels(web), "the node has a tunnel")
+    assert len(tunnels(web)) == 1
+    return next(one for one in all_.all if one.host_id in tunnels(web))
+
+
+def test_proxies_relay_to_a_node_of_another_proxy(proxies, user):
+    all_ = proxies(auth=PEERING, **PEER)
+    web = all_.node()
+    holder = holder_of(all_, web)
+    alice = user(all_)
+    for proxy in all_.all:
+        reaches(alice, all_, proxy)
+    others = [one for one in all_.all if one is not holder]
+    for one in others:
+        one.process.wait_for(rf"Connected to another proxy proxy:{holder.host_id}")
+    assert "Another proxy is connected" in holder.process.text()
+    assert len(tunnels(web)) == 1
+    assert len(all_.cluster.events("session.start")) == 3
+    all_.only(others[0])
+    copied = alice.tsh("scp", NO_SHARING, web.config_path, "root@web-1:/dev/null", check=False)  # more than a first window, both ways
+    assert copied.code == 0, copied.err
+
+
+def test_nodes_of_a_dead_proxy_move_to_another_one(proxies, user):
+    all_ = proxies(auth=PEERING, **PEER)
+    web = all_.node()
+    holder = holder_of(all_, web)
+    alice = user(all_)
+    others = [one for one in all_.all if one is not holder]
+    holder.kill()
+    all_.everyone()
+    web.process.wait_for(rf"Reverse tunnel established proxy:({'|'.join(one.host_id for one in others)})")
+    for proxy in others:
+        reaches(alice, all_, proxy)
+
+
+def test_a_proxy_that_was_removed_relays_nothing(proxies, user):
+    all_ = proxies(auth=PEERING, **PEER)
+    web = all_.node()
+    holder = holder_of(all_, web)
+    alice = user(all_)
+    removed = next(one for one in all_.all if one is not holder)
+    all_.only(removed)
+    shell = alice.shell("root@web-1", NO_SHARING)
+    all_.cluster.tctl("rm", f"node/{removed.host_id}")
+    holder.process.wait_for(rf"The connection of another proxy is ended by the cluster proxy:{removed.host_id}")
+    shell.expect("(?i)closed|lost|reset|broken")
+    shell.close(force=True)
+    all_.front.targets = [one.addr for one in all_.all if one is not removed]
+    assert alice.tsh("ssh", NO_SHARING, "root@web-1", "echo", "here").out == "here\n"
