@@ -227,6 +227,8 @@ static void handle_message(struct service *s, const control_message *control, in
                 report_stop(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
                 events->on_drain(s->ctx);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD && events->on_reload != NULL)
+                events->on_reload(s->ctx);
 }
 
 static void wipe_keypairs(Cteleport__Internal__V1__HttpsKeyPair **pairs, size_t count)

@@ -22,6 +22,7 @@ enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 struct service_events {
         void (*on_stop)(void *ctx);  /* stop now, cleanly; also called when the supervisor has ended. Called once */
         void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end */
+        void (*on_reload)(void *ctx); /* the operator has sent SIGHUP; only for processes whose row has `.reloads` */
         /* The sibling process `name` was started again: fd (owned) is the new connection to it. */
         void (*on_link)(void *ctx, const char *name, int fd);
         /*
@@ -99,5 +100,6 @@ int proxy_main(struct service *s);
 int instance_main(struct service *s);
 int ssh_main(struct service *s);
 int labels_main(struct service *s);
+int acme_main(struct service *s);
 
 #endif

@@ -7,7 +7,7 @@
 #define AWS_KEY_JSON_H
 
 #include "aws/credentials.h"
-#include "aws/strict_json.h"
+#include "net/strict_json.h"
 
 struct key_json_form {
         const char *token;    /* "Token" or "SessionToken" */

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "aws/strict_json.h"
+#include "net/strict_json.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/names.h"

@@ -37,6 +37,15 @@ enum {
         PACE_RESTART_MAX = 30 * 1000, /* ms: The pause before a restart grows up to this time. */
         TIMEOUT_RESTART_RESET = 60 * 1000, /* ms: After a run of this length a service process is restarted with the pause PACE_RESTART_FIRST again. */
         PACE_RELINK = 500, /* ms: A process that has lost its link to a running sibling process requests a new one at this interval. */
+        TIMEOUT_ACME_REQUEST = 30 * 1000, /* ms: A request to an ACME server must be answered within this time. */
+        TIMEOUT_ACME_ORDER = 600 * 1000, /* ms: An order at an ACME server must be finished within this time, from the account to the certificate. */
+        TIMEOUT_ACME_RETRY_AFTER = 24 * 3600 * 1000, /* ms: An ACME server can postpone the next request by this time at most. */
+        PACE_ACME_POLL_FIRST = 1000, /* ms: The state of an order at an ACME server is requested again after this time, which doubles each time. */
+        PACE_ACME_POLL_MAX = 10 * 1000, /* ms: The pause between requests for the state of an order grows up to this time. */
+        PACE_ACME_RETRY_FIRST = 300 * 1000, /* ms: A certificate is ordered again this time after a failed order, which doubles with each failure; CAs permit few failures an hour. */
+        PACE_ACME_RETRY_MAX = 12 * 3600 * 1000, /* ms: The pause after failed orders of a certificate grows up to this time. */
+        PACE_ACME_CHECK = 3600 * 1000, /* ms: The clock is compared with the time of a certificate's renewal at this interval at the latest, as it can be set. */
+        TIMEOUT_ACME_KEPT = 3 * 1000, /* ms: A proxy with ACME that starts waits at most this time for the certificate kept from the last start. */
         PACE_SELF_SIGNED_CHECK = 12 * 3600 * 1000, /* ms: The proxy checks the expiry of its self-signed web certificate at this interval. */
         TIMEOUT_PASS = 20 * 1000, /* ms: A connection that a proxy announced must arrive at auth within this time. */
         TIMEOUT_CONNECT = 10 * 1000, /* ms: A TCP connection of our clients must be established within this time. */
@@ -153,6 +162,11 @@ enum {
         LIMIT_LABEL_KEY = 256, /* bytes: The key of a label has at most this length. */
         LIMIT_LABEL_PATTERN = 512, /* bytes: A value of node_labels has at most this length; it equals REGEX_PATTERN_MAX. */
         LIMIT_LOCK_MESSAGE = 1024, /* bytes: The message of a lock, which ended terminals show, has at most this length. */
+        LIMIT_ACME_ANSWER = 64 * KiB, /* bytes: Headers and body of an ACME server's answer have at most this size. */
+        LIMIT_ACME_CERTIFICATE = 32 * KiB, /* bytes: A certificate of an ACME server has at most this size, with its intermediates. */
+        LIMIT_ACME_URL = 2048, /* bytes: A URL of an ACME server has at most this length. */
+        LIMIT_ACME_NONCE = 256, /* bytes: A nonce of an ACME server has at most this length. */
+        LIMIT_ACME_NONCE_TRIES = 10, /* requests: A request is repeated at most this number of times because the ACME server refuses its nonce. */
         LIMIT_WEB_CERT_NAMES = 100, /* names: A certificate of https_keypairs has at most this number of names. */
         LIMIT_LOCK_EARLIER_HOSTS = 16, /* identities: A lock by ID records at most this number of earlier identities of the host. */
         LIMIT_HTTP1_HEADER = 16 * KiB, /* bytes: Request line and headers of an HTTP/1.1 request have at most this size. */

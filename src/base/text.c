@@ -4,8 +4,9 @@
 #include <stdio.h>
 
 static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static void encode_base64(struct buf *out, struct str bytes, bool padded)
+static void encode_base64(struct buf *out, struct str bytes, const char *alphabet, bool padded)
 {
         const uint8_t *in = str_bytes(bytes);
 
@@ -19,7 +20,7 @@ static void encode_base64(struct buf *out, struct str bytes, bool padded)
                         group |= in[i + 2];
                 for (size_t digit = 0; digit < 4; digit++) {
                         if (digit <= have)
-                                buf_put_char(out, base64_alphabet[group >> (18 - 6 * digit) & 63]);
+                                buf_put_char(out, alphabet[group >> (18 - 6 * digit) & 63]);
                         else if (padded)
                                 buf_put_char(out, '=');
                 }
@@ -28,12 +29,17 @@ static void encode_base64(struct buf *out, struct str bytes, bool padded)
 
 void base64_encode(struct buf *out, struct str bytes)
 {
-        encode_base64(out, bytes, true);
+        encode_base64(out, bytes, base64_alphabet, true);
 }
 
 void base64_encode_raw(struct buf *out, struct str bytes)
 {
-        encode_base64(out, bytes, false);
+        encode_base64(out, bytes, base64_alphabet, false);
+}
+
+void base64url_encode(struct buf *out, struct str bytes)
+{
+        encode_base64(out, bytes, base64url_alphabet, false);
 }
 
 static int base64_value(char c)

@@ -15,6 +15,9 @@ void base64_encode(struct buf *out, struct str bytes);
 /* The same without padding ("raw standard"), as join challenges are written. */
 void base64_encode_raw(struct buf *out, struct str bytes);
 
+/* The alphabet for URLs and file names, without padding (RFC 4648 section 5), as JSON Web Signatures are written. */
+void base64url_encode(struct buf *out, struct str bytes);
+
 /* Strict: padded, canonical, no blanks. INVALID_ARGUMENT otherwise; the contents of out are then undefined. */
 struct error *base64_decode(struct buf *out, struct str text) MUST_USE;
 

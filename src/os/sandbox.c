@@ -181,6 +181,12 @@ static const struct sandbox_row rows[] = {
                 .may_socket = true, .may_thread = true, .may_load_code = true,
                 .reads = paths_network,
         },
+        [SANDBOX_ACME] = {
+                .name = "acme",
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files, calls_write_files },
+                .may_socket = true, .may_thread = true, .may_load_code = true,
+                .reads = paths_network,
+        },
         [SANDBOX_AWS_SIGN] = {
                 .name = "aws-sign",
                 .may_execute = true,

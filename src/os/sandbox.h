@@ -23,6 +23,7 @@ enum sandbox_kind {
         SANDBOX_INSTANCE_LOCAL, /* the same beside its own Auth Service: a socket to it, no network */
         SANDBOX_AWS_SIGN,       /* network, credential files, credential_process children */
         SANDBOX_LABELS,         /* runs the operator's commands, which may use any system call */
+        SANDBOX_ACME,           /* network out, resolver files read-only, its directory below data_dir */
         SANDBOX_SSH,            /* network, the socket of helpers, the directory of recordings */
         SANDBOX_KINDS
 };

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "net/acceptor.h"
 #include "pki/cert.h"
+#include "proxy/acme_link.h"
 #include "proxy/forward.h"
 #include "proxy/pass_through.h"
 #include "proxy/proxy.h"
@@ -236,6 +237,16 @@ static void take_tunnel(struct client *v, struct stream *s)
         client_free(v);
 }
 
+/* ---- a CA that validates a name -------------------------------------------------------------------------- */
+
+/* The handshake has shown the certificate of the challenge; nothing follows it (RFC 8737 section 3). */
+static void end_challenge(struct client *v, struct stream *s)
+{
+        log_info("A CA has looked at the challenge", LOG_C("peer", v->accepted.peer), LOG_STR("name", tls_server_name(s)));
+        stream_close(s);
+        client_free(v);
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------------- */
 
 static void on_tls(struct accepted *a, struct stream *tls)
@@ -243,7 +254,9 @@ static void on_tls(struct accepted *a, struct stream *tls)
         struct client *v = client_of(a);
         struct str protocol = tls_alpn(tls);
 
-        if (interop_is_ssh_alpn(protocol))
+        if (str_equal(protocol, STR(ACME_ALPN)))
+                end_challenge(v, tls);
+        else if (interop_is_ssh_alpn(protocol))
                 refuse_ssh(v, tls, "TLS");
         else if (str_equal(protocol, STR(TUNNEL_ALPN)))
                 take_tunnel(v, tls);
@@ -294,6 +307,8 @@ static struct tls_context *context_for(const struct proxy *p, const struct clien
 {
         if (offers(hello, TUNNEL_ALPN))
                 return p->tls_nodes;
+        if (hello->alpn_count == 1 && offers(hello, ACME_ALPN) && acme_link_challenge(p->acme) != NULL)
+                return acme_link_challenge(p->acme);
         return offers(hello, SSH_DIAL_ALPN) ? p->tls_users : p->tls;
 }
 

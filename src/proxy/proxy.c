@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -10,6 +11,7 @@
 #include "cluster/identity_message.h"
 #include "os/sandbox.h"
 #include "pki/cert_check.h"
+#include "proxy/acme_link.h"
 #include "proxy/listener.h"
 #include "proxy/peer_server.h"
 #include "proxy/qr.h"
@@ -107,13 +109,16 @@ static struct error *renew_tls(struct proxy *p)
 {
         AUTO_PTR(tls_context) made = NULL;
         bool has_identity = !host_identity_is_empty(&p->identity);
-        if (p->keypair_count == 0 && !has_identity)
+        bool has_web_pair = p->keypair_count > 0 || p->issued != NULL;
+        if (!has_web_pair && !has_identity)
                 return NULL;
         TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_NONE, .alpn = protocols }, &made));
         for (size_t n = p->keypair_count; n-- > 0;) /* the last one added has a name, and that is the first one configured */
                 TRY(add_keypair(made, p->keypairs[n], n == 0));
+        if (p->issued != NULL)
+                TRY(add_keypair(made, p->issued, true));
         if (has_identity)
-                TRY(add_cluster_identity(made, &p->identity, p->keypair_count == 0));
+                TRY(add_cluster_identity(made, &p->identity, !has_web_pair));
         if (has_identity)
                 TRY(renew_mutual(p));
         tls_context_free(p->tls);
@@ -128,6 +133,30 @@ static ProtobufCBinaryData copy_bytes(struct arena *a, ProtobufCBinaryData b)
         return pb_bytes(copy);
 }
 
+/* A copy that lives as long as the arena. */
+static Cteleport__Internal__V1__HttpsKeyPair *copy_pair(struct arena *a, const Cteleport__Internal__V1__HttpsKeyPair *pair)
+{
+        Cteleport__Internal__V1__HttpsKeyPair *copy = arena_alloc(a, sizeof *copy);
+
+        cteleport__internal__v1__https_key_pair__init(copy);
+        copy->cert_pem = copy_bytes(a, pair->cert_pem);
+        copy->key_pem = copy_bytes(a, pair->key_pem);
+        return copy;
+}
+
+/* Reports the keys of all web certificates to auth, which certifies them for no host. */
+static void report_keys(struct proxy *p)
+{
+        AUTO_PTR(arena) a = arena_new(KEYPAIRS_MEMORY_MAX);
+        Cteleport__Internal__V1__HttpsKeyPair **all = arena_alloc(a, (p->keypair_count + 1) * sizeof *all);
+        size_t count = p->keypair_count;
+
+        memcpy(all, p->keypairs, count * sizeof *all);
+        if (p->issued != NULL)
+                all[count++] = p->issued;
+        tunnel_guard_set_keypairs(p->tunnels.guard, all, count);
+}
+
 static void use_keypairs(struct proxy *p, Cteleport__Internal__V1__HttpsKeyPair *const *pairs, size_t count)
 {
         struct arena *a = arena_new(KEYPAIRS_MEMORY_MAX);
@@ -136,12 +165,8 @@ static void use_keypairs(struct proxy *p, Cteleport__Internal__V1__HttpsKeyPair 
 
         p->keypairs = arena_alloc(a, count * sizeof(Cteleport__Internal__V1__HttpsKeyPair *));
         p->keypair_count = count;
-        for (size_t n = 0; n < count; n++) {
-                p->keypairs[n] = arena_alloc(a, sizeof **p->keypairs);
-                cteleport__internal__v1__https_key_pair__init(p->keypairs[n]);
-                p->keypairs[n]->cert_pem = copy_bytes(a, pairs[n]->cert_pem);
-                p->keypairs[n]->key_pem = copy_bytes(a, pairs[n]->key_pem);
-        }
+        for (size_t n = 0; n < count; n++)
+                p->keypairs[n] = copy_pair(a, pairs[n]);
         struct error *err = renew_tls(p);
         if (err != NULL) {
                 log_error("The new web certificates cannot be used, the old ones stay", LOG_ERR(err));
@@ -154,7 +179,45 @@ static void use_keypairs(struct proxy *p, Cteleport__Internal__V1__HttpsKeyPair 
         log_info("The web certificates were reloaded", LOG_INT("pairs", count));
         arena_free(p->keypair_arena);
         p->keypair_arena = a;
-        tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
+        report_keys(p);
+}
+
+static void open_listener(void *ctx)
+{
+        struct proxy *p = ctx;
+
+        timer_stop(p->open_listener);
+        if (p->listener != NULL)
+                return;
+        int listen = service_take_fd(p->service, "listen");
+        if (listen < 0)
+                bug("the proxy was given no listening socket");
+        p->listener = proxy_listener_open(p, listen, service_take_fd(p->service, "plain"));
+}
+
+/* A certificate by ACME is shown instead of the self-signed one. */
+static struct error *use_issued(void *ctx, const Cteleport__Internal__V1__HttpsKeyPair *pair)
+{
+        struct proxy *p = ctx;
+        struct arena *a = arena_new(KEYPAIRS_MEMORY_MAX);
+        Cteleport__Internal__V1__HttpsKeyPair *old = p->issued;
+        struct error *err = NULL;
+
+        if (pair != NULL)
+                p->issued = copy_pair(a, pair);
+        if (pair != NULL)
+                err = renew_tls(p);
+        if (pair == NULL || err != NULL) {
+                p->issued = old;
+                arena_free(a);
+        } else {
+                arena_free(p->issued_arena);
+                p->issued_arena = a;
+                report_keys(p);
+                log_info("The web certificate is one of ACME");
+        }
+        open_listener(p);
+        return err;
 }
 
 /* ---- the identity, from the process instance --------------------------------------------------------- */
@@ -293,6 +356,7 @@ void proxy_is_empty(struct proxy *p)
         if (p->instance != NULL)
                 link_close(p->instance);
         p->instance = NULL;
+        acme_link_close(p->acme);
         loop_defer(&p->loop, stop_loop, &p->loop);
 }
 
@@ -301,6 +365,7 @@ static void on_stop(void *ctx)
         struct proxy *p = ctx;
         if (p->is_stopping)
                 return;
+        open_listener(p); /* if it waits for the ACME client */
         p->is_stopping = true;
         proxy_listener_shut(p->listener);
         peer_server_shut(p->peer_server);
@@ -312,6 +377,7 @@ static void on_drain(void *ctx)
         struct proxy *p = ctx;
         if (p->is_draining || p->is_stopping)
                 return;
+        open_listener(p);
         p->is_draining = true;
         proxy_listener_drain(p->listener);
         peer_server_drain(p->peer_server);
@@ -325,6 +391,8 @@ static void on_link(void *ctx, const char *name, int fd)
                 fd_close_at(&fd);
         else if (str_equal(str_of(name), STR("instance")))
                 use_instance(p, fd);
+        else if (str_equal(str_of(name), STR("acme")))
+                acme_link_use(p->acme, fd);
         else
                 upstream_use_link(p->upstream, fd);
 }
@@ -375,6 +443,21 @@ static struct error *set_up_ingress(struct proxy *p)
                             &p->ingress);
 }
 
+/* Opens the listener; with ACME after the certificate of the last start has arrived, so that no client sees another one. */
+static void use_acme(struct proxy *p)
+{
+        int acme = service_take_fd(p->service, "acme");
+
+        p->open_listener = timer_new(&p->loop, open_listener, p);
+        if (acme < 0) {
+                open_listener(p);
+                return;
+        }
+        p->acme = acme_link_new(&p->loop, (struct acme_link_events){ use_issued, p });
+        acme_link_use(p->acme, acme);
+        timer_start(p->open_listener, MILLISECONDS(TIMEOUT_ACME_KEPT));
+}
+
 static struct error *set_up(struct proxy *p)
 {
         const Cteleport__Internal__V1__Boot *boot = p->boot;
@@ -421,13 +504,10 @@ static struct error *set_up(struct proxy *p)
         int instance = service_take_fd(p->service, "instance");
         if (instance >= 0)
                 use_instance(p, instance);
-        int listen = service_take_fd(p->service, "listen");
-        if (listen < 0)
-                return error_new(ERROR_INTERNAL, "the proxy was given no listening socket");
-        p->listener = proxy_listener_open(p, listen, service_take_fd(p->service, "plain"));
         int peer = service_take_fd(p->service, "peer");
         if (peer >= 0)
                 p->peer_server = peer_server_open(p, peer);
+        use_acme(p);
         return NULL;
 }
 
@@ -438,6 +518,9 @@ static void tear_down(struct proxy *p)
         peer_server_free(p->peer_server);
         p->peer_server = NULL;
         timer_free(p->request_again);
+        timer_free(p->open_listener);
+        acme_link_free(p->acme);
+        arena_free(p->issued_arena);
         tunnels_release(&p->tunnels);
         tls_context_free(p->tls);
         tls_context_free(p->tls_nodes);

@@ -3,6 +3,7 @@
  * State of the Proxy Service process, which serves the public port. Private to src/proxy.
  *
  *   accept ─► listener: counts the source, reads the ClientHello
+ *               ├─ acme-tls/1 ───────────────► the certificate of a challenge, nothing else (acme_link)
  *               ├─ teleport-auth@…  ─────────► passes the bytes through to auth, TLS untouched
  *               ├─ cteleport-reversetunnel ──► mutual TLS (host CA): tunnels, the nodes that can be reached
  *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a user's connection to a node
@@ -34,6 +35,7 @@
 #include "proxy/upstream.h"
 
 struct peer_server;
+struct acme_link;
 struct proxy_listener;
 
 struct proxy {
@@ -62,6 +64,10 @@ struct proxy {
         Cteleport__Internal__V1__HttpsKeyPair **keypairs; /* the latest; owned copies after a reload */
         size_t keypair_count;
         struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */
+        struct acme_link *acme;        /* to the ACME client; NULL when there is none on this host */
+        Cteleport__Internal__V1__HttpsKeyPair *issued; /* by its CA, in issued_arena; NULL: none yet */
+        struct arena *issued_arena;
+        struct timer *open_listener;   /* waits for the first message of the ACME client; then it is stopped */
         bool is_request_pending;       /* a request to the instance is pending */
         bool is_ready; /* readiness was reported to the supervisor */
         bool is_draining, is_stopping;

@@ -17,6 +17,7 @@
 #define AUTH_LISTEN_DEFAULT "0.0.0.0:3025"
 #define WEB_LISTEN_DEFAULT "0.0.0.0:3080"
 #define PEER_LISTEN_DEFAULT "0.0.0.0:3021"
+#define ACME_DIRECTORY_DEFAULT "https://acme-v02.api.letsencrypt.org/directory"
 
 enum { PEER_PORT = 3021, AGENT_CONNECTIONS_MAX = 64 };
 
@@ -321,6 +322,69 @@ static struct error *check_peering(struct config_checker *c, Cteleport__V1__Prox
         return NULL;
 }
 
+/* Whether an address of public_addr has a host name, not an IP address. */
+static bool has_host_name(struct str address)
+{
+        struct str host = str_slice(address, 0, str_find_char(address, ':'));
+
+        return name_is_host(host) && !name_is_ip(host) && !name_is_ip(address);
+}
+
+static struct error *check_acme_names(const Cteleport__V1__ProxyConfig *proxy)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < proxy->n_public_addr; i++)
+                count += has_host_name(str_of(proxy->public_addr[i]));
+        if (count == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "proxy_service.acme needs a host name in proxy_service.public_addr"),
+                                  "write the name for which the CA is to issue a certificate: public_addr: teleport.example.com:443");
+        if (count > LIMIT_CERT_NAMES)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "proxy_service.public_addr has %zu host names; a certificate has at most %d",
+                                            count, LIMIT_CERT_NAMES),
+                                  "use https_keypairs with a wildcard");
+        return NULL;
+}
+
+static bool is_https_url(const char *text)
+{
+        for (const char *c = text; *c != '\0'; c++)
+                if (*c <= ' ' || *c > '~')
+                        return false;
+        return strncmp(text, "https://", 8) == 0 && text[8] != '\0' && text[8] != '/' && strlen(text) <= LIMIT_ACME_URL;
+}
+
+/* The CA connects to port 443 of the public name, whatever the port of public_addr is (RFC 8737 section 3). */
+static void warn_of_port(struct config_checker *c, const Cteleport__V1__ProxyConfig *proxy)
+{
+        int port = is_unset(proxy->web_listen_addr) ? 0 : address_port(str_of(proxy->web_listen_addr));
+
+        if (port != HTTPS_PORT)
+                config_warn(c, "proxy_service.acme: the CA connects to port 443 of public_addr; it must lead to port %d, where the proxy listens", port);
+}
+
+static struct error *check_acme(struct config_checker *c, Cteleport__V1__ProxyConfig *proxy)
+{
+        Cteleport__V1__AcmeConfig *acme = proxy->acme;
+
+        if (acme == NULL || !acme->has_enabled || !acme->enabled)
+                return NULL;
+        struct error *err = check_acme_names(proxy);
+        if (proxy->n_https_keypairs > 0)
+                err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "proxy_service has https_keypairs and acme"),
+                                                 "certificates are either your files or those of ACME: remove one of the two"));
+        if (is_unset(acme->uri))
+                acme->uri = unconst(ACME_DIRECTORY_DEFAULT);
+        if (!is_https_url(acme->uri))
+                err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "proxy_service.acme.uri is not an https URL"),
+                                                 "write the URL of the CA's directory, such as " ACME_DIRECTORY_DEFAULT));
+        if (!is_unset(acme->email) && (strchr(acme->email, '@') == NULL || strpbrk(acme->email, " ,?<>\t\r\n") != NULL))
+                err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "proxy_service.acme.email is not one e-mail address"),
+                                                 "write it as admin@example.com, or leave it out"));
+        warn_of_port(c, proxy);
+        return err;
+}
+
 struct error *config_check_proxy(struct config_checker *c)
 {
         Cteleport__V1__ProxyConfig *proxy = c->config->proxy_service;
@@ -339,6 +403,7 @@ struct error *config_check_proxy(struct config_checker *c)
                                                                    "proxy_service.https_keypairs[%zu] needs key_file and cert_file", i + 1),
                                                          "give both, or remove the pair"));
         err = error_also(err, settle_proxy_protocol(&proxy->proxy_protocol, "proxy_service"));
+        err = error_also(err, check_acme(c, proxy));
         return error_also(err, check_load_balancers(c, proxy->load_balancers, proxy->n_load_balancers, "proxy_service",
                                                     is_on(proxy->proxy_protocol)   ? "proxy_protocol: on"
                                                     : proxy->trust_x_forwarded_for ? "trust_x_forwarded_for: yes"

@@ -203,6 +203,16 @@ static const struct {
         { "proxy_service: {trust_x_forwarded_for: yes, load_balancers: [lb.example.com]}",
           "proxy_service.load_balancers: 'lb.example.com' is not a network" },
         { "auth_service: {proxy_protocol: on, load_balancers: [10.0.0.5/8]}", "auth_service.load_balancers: '10.0.0.5/8' has bits after its prefix" },
+        { "proxy_service: {acme: {enabled: yes}}", "proxy_service.acme needs a host name in proxy_service.public_addr" },
+        { "proxy_service: {public_addr: [\"10.0.0.1:443\", \"[::1]:443\", \"2001:db8::1\"], acme: {enabled: yes}}",
+          "proxy_service.acme needs a host name in proxy_service.public_addr" },
+        { "proxy_service: {public_addr: a.test, web_listen_addr: \":443\", acme: {enabled: yes}, https_keypairs: [{key_file: /x, cert_file: /y}]}",
+          "proxy_service has https_keypairs and acme" },
+        { "proxy_service: {public_addr: a.test, acme: {enabled: yes, uri: \"http://ca.test/directory\"}}", "proxy_service.acme.uri is not an https URL" },
+        { "proxy_service: {public_addr: a.test, acme: {enabled: yes, uri: \"https:///directory\"}}", "proxy_service.acme.uri is not an https URL" },
+        { "proxy_service: {public_addr: a.test, acme: {enabled: yes, email: admin}}", "proxy_service.acme.email is not one e-mail address" },
+        { "proxy_service: {public_addr: a.test, acme: {enabled: yes, email: \"a@b.test,c@d.test\"}}",
+          "proxy_service.acme.email is not one e-mail address" },
         { "proxy_service: {public_addr: [\"a/b\"]}", "proxy_service.public_addr: 'a/b' is not an address" },
         { "ssh_service: {commands: [{name: \"a b\", command: [x]}]}", "ssh_service.commands[1].name: 'a b' is not a label's name" },
         { "ssh_service: {commands: [{name: a, command: [x]}, {name: a, command: [z]}]}", "ssh_service.commands: the label 'a' occurs twice" },
@@ -275,6 +285,7 @@ static const struct {
         { "teleport: {auth_servers: [a, b]}", "teleport.auth_servers: only the first of 2 is used" },
         { "proxy_service: {load_balancers: [10.0.0.5]}", "proxy_service.load_balancers has no effect" },
         { "auth_service: {proxy_protocol: off, load_balancers: [10.0.0.5]}", "auth_service.load_balancers has no effect" },
+        { "proxy_service: {public_addr: a.test, acme: {enabled: yes}}", "proxy_service.acme: the CA connects to port 443 of public_addr; it must lead to port 3080" },
 };
 
 static void warns_of_a_probable_mistake(void **state)
@@ -288,6 +299,21 @@ static void warns_of_a_probable_mistake(void **state)
                 assert_int_equal(warnings.count, 1);
                 assert_true(str_starts_with(str_of(warnings.texts[0]), str_of(warnings_of_configs[i].warning)));
         }
+}
+
+static void acme_has_the_directory_of_lets_encrypt_unless_named(void **state)
+{
+        (void)state;
+        AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+        struct config_warnings warnings = { 0 };
+        Cteleport__V1__Config *c = accepted(a, "proxy_service: {public_addr: a.test, web_listen_addr: \"0.0.0.0:443\", acme: {enabled: yes, email: a@b.test}}", &warnings);
+
+        assert_int_equal(warnings.count, 0);
+        assert_string_equal(c->proxy_service->acme->uri, "https://acme-v02.api.letsencrypt.org/directory");
+        c = accepted(a, "proxy_service: {public_addr: a.test, acme: {enabled: yes, uri: \"https://ca.test/directory\"}}", NULL);
+        assert_string_equal(c->proxy_service->acme->uri, "https://ca.test/directory");
+        c = accepted(a, "proxy_service: {acme: {enabled: no, uri: x, email: x}}", NULL); /* off: not checked */
+        assert_string_equal(c->proxy_service->acme->uri, "x");
 }
 
 static void normalises_the_spelling_of_settings(void **state)
@@ -369,6 +395,7 @@ int main(void)
                 cmocka_unit_test(refuses_with_the_key_and_the_reason),
                 cmocka_unit_test(reports_all_mistakes_at_once),
                 cmocka_unit_test(warns_of_a_probable_mistake),
+                cmocka_unit_test(acme_has_the_directory_of_lets_encrypt_unless_named),
                 cmocka_unit_test(normalises_the_spelling_of_settings),
                 cmocka_unit_test(normalises_the_setting_of_proxy_protocol),
                 cmocka_unit_test(reads_static_tokens_and_the_files_they_name),

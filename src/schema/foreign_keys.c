@@ -106,10 +106,6 @@ static const struct {
           "access is not monitored by queries; tctl audit ls searches the audit log",
           NULL },
         { "cteleport.v1.ProxyConfig",
-          "acme",
-          "certificates are made by other programs",
-          "leave it out; name a certificate in https_keypairs, which certbot or another program renews" },
-        { "cteleport.v1.ProxyConfig",
           "listen_addr tunnel_listen_addr kube_listen_addr mysql_listen_addr postgres_listen_addr "
           "mongo_listen_addr",
           "all protocols share web_listen_addr",

@@ -73,7 +73,7 @@ static const struct reading readings[] = {
         { "keys of Teleport without effect", &config,
           "discovery_service: {enabled: no}\njamf_service: {enabled: \"no\"}\nokta_service: {}\n"
           "auth_service: {authentication: {type: local, second_factor: otp}, proxy_listener_mode: multiplex}\n"
-          "proxy_service: {enabled: no, acme: {enabled: yes, email: a@b.c}}\n",
+          "proxy_service: {enabled: no, idp: {saml: {enabled: yes}}}\n",
           "{\"auth_service\":{},\"proxy_service\":{\"enabled\":false}}" },
         { "fields that Teleport prints", &token,
           "metadata: {name: t, id: 1683574028869588000, namespace: default}\nspec: {suggested_labels: {env: [prod, eu], a: b}}",
@@ -274,8 +274,8 @@ static void lists_the_ignored_keys(void **state)
         struct schema_notes notes = { 0 };
         ProtobufCMessage *msg = NULL;
 
-        assert_null(schema_load_yaml_noting(a, "f.yaml", STR("jamf_service: {}\nproxy_service: {acme: {}}\n"), config, &notes, &msg));
-        assert_string_equal(notes.ignored, "jamf_service, proxy_service.acme");
+        assert_null(schema_load_yaml_noting(a, "f.yaml", STR("jamf_service: {}\nproxy_service: {idp: {}}\n"), config, &notes, &msg));
+        assert_string_equal(notes.ignored, "jamf_service, proxy_service.idp");
         assert_null(schema_load_yaml_noting(a, "f.yaml", STR("version: v3"), config, &notes, &msg));
         assert_string_equal(notes.ignored, "");
 }

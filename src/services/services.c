@@ -9,7 +9,7 @@
  * Fallback IDs of users lie in the range that systemd's UIDS-GIDS.md (2024) leaves to nobody: 60706 to 61183. Each
  * process has its own, so that none can signal, trace or read the files of another.
  */
-enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH };
+enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_ACME };
 
 /* Auth makes its own identity and does not join. Instance comes with every service and is never written down. */
 /* clang-format off */
@@ -47,6 +47,11 @@ static const struct service_row rows[] = {
                                         { .name = "peer", .setting = "peer_listen_addr", .event = "Proxy service listening for other proxies" },
                                 },
                                 .secrets = SERVICE_SECRET_WEB_KEYS, .start = 4, .stop = 1,
+                        },
+                        {
+                                .name = "acme", .user = { "teleport-acme", ID_ACME }, .sandbox = SANDBOX_ACME, .links = { "proxy" },
+                                .sections = { "proxy_service" }, .secrets = SERVICE_SECRET_HTTP_PROXY, .needs_acme = true, .reloads = true,
+                                .start = 4, .stop = 1,
                         },
                 },
         },
@@ -313,13 +318,22 @@ bool services_is_enabled(const Cteleport__V1__Config *config, const struct servi
         return *enabled_of(message).value;
 }
 
+static bool uses_acme(const Cteleport__V1__Config *config)
+{
+        const Cteleport__V1__AcmeConfig *acme = config->proxy_service == NULL ? NULL : config->proxy_service->acme;
+
+        return acme != NULL && acme->has_enabled && acme->enabled;
+}
+
 bool services_process_is_needed(const Cteleport__V1__Config *config, const struct service_process *process)
 {
         const struct service_row *row = services_of_process(process->name);
 
         if (row == NULL || process->is_on_demand || !services_is_enabled(config, row))
                 return false;
-        return !process->needs_commands || (config->ssh_service != NULL && config->ssh_service->n_commands > 0);
+        if (process->needs_commands && (config->ssh_service == NULL || config->ssh_service->n_commands == 0))
+                return false;
+        return !process->needs_acme || uses_acme(config);
 }
 
 void services_enable(Cteleport__V1__Config *config, struct arena *arena, const struct service_row *row, bool is_on)

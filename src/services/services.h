@@ -104,6 +104,8 @@ struct service_process {
         bool is_vital;                /* its fatal error ends the supervisor */
         bool is_on_demand;            /* started for one request, not with the others: start and stop are 0 */
         bool needs_commands;          /* runs only if ssh_service.commands has any */
+        bool reloads;                 /* is informed when the operator sends SIGHUP */
+        bool needs_acme;              /* runs only if proxy_service.acme is enabled */
         unsigned start;               /* order of start, from 1; equal numbers in the order of the table */
         unsigned stop;                /* order of stop, from 1; 0: ends with the process it follows */
 };

@@ -52,8 +52,8 @@ static void links_lead_to_processes_that_start_earlier(void **state)
 
 static void starts_and_stops_in_the_order_of_the_table(void **state)
 {
-        static const char *const started[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "echo", "labels" };
-        static const char *const stopped[] = { "proxy", "ssh", "echo", "labels", "instance", "auth" };
+        static const char *const started[] = { "signer", "sts", "auth", "proxy", "acme", "instance", "ssh", "echo", "labels" };
+        static const char *const stopped[] = { "proxy", "acme", "ssh", "echo", "labels", "instance", "auth" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(started); i++)
@@ -118,7 +118,7 @@ static uid_t user_of(const struct service_process *process)
 
 static void gives_each_service_a_user_of_its_own(void **state)
 {
-        static const char *const names[] = { "signer", "sts", "auth", "proxy", "instance", "ssh" };
+        static const char *const names[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "acme" };
         uid_t users[ARRAY_LEN(names)];
 
         (void)state;
@@ -193,11 +193,18 @@ static void needs_the_processes_of_the_enabled_services(void **state)
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
         Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
         Cteleport__V1__CommandLabelConfig command = CTELEPORT__V1__COMMAND_LABEL_CONFIG__INIT;
+        Cteleport__V1__AcmeConfig acme = CTELEPORT__V1__ACME_CONFIG__INIT;
 
         (void)state;
         assert_true(is_needed(&config, "signer") && is_needed(&config, "proxy") && is_needed(&config, "ssh") && is_needed(&config, "instance"));
-        assert_false(is_needed(&config, "labels") || is_needed(&config, "aws-sign") || is_needed(&config, "echo"));
+        assert_false(is_needed(&config, "acme") || is_needed(&config, "labels") || is_needed(&config, "aws-sign") || is_needed(&config, "echo"));
+        services_enable(&config, arena, services_find("proxy"), true);
+        config.proxy_service->acme = &acme;
+        assert_false(is_needed(&config, "acme"));
+        acme.has_enabled = acme.enabled = true;
+        assert_true(is_needed(&config, "acme"));
         services_enable(&config, arena, services_find("proxy"), false);
+        assert_false(is_needed(&config, "acme"));
         services_enable(&config, arena, services_find("ssh"), false);
         assert_true(is_needed(&config, "auth") && is_needed(&config, "sts"));
         assert_false(is_needed(&config, "proxy") || is_needed(&config, "instance"));

@@ -72,6 +72,16 @@ void supervisor_send_keypairs(struct supervisor *s)
                         supervisor_send(&s->children[i], &control);
 }
 
+void supervisor_send_reload(struct supervisor *s)
+{
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD;
+        for (size_t i = 0; i < s->child_count; i++)
+                if (s->children[i].row->reloads && child_lives(&s->children[i]))
+                        supervisor_send(&s->children[i], &control);
+}
+
 void supervisor_send_log(struct supervisor *s)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;

@@ -161,6 +161,8 @@ void supervisor_send(struct child *c, const Cteleport__Internal__V1__Control *co
 /* The same with a copy of fd unless that is negative. Returns whether it was sent. */
 bool supervisor_send_with(struct child *c, const Cteleport__Internal__V1__Control *control, int fd);
 void supervisor_send_keypairs(struct supervisor *s);
+/* Informs the children whose row asks for it of SIGHUP. */
+void supervisor_send_reload(struct supervisor *s);
 /* Sends s->log_fd to all running children. */
 void supervisor_send_log(struct supervisor *s);
 

@@ -124,6 +124,7 @@ static void on_hangup(void *ctx, int signum)
         (void)signum;
         supervisor_reopen_log(ctx);
         reload_keypairs(ctx, true);
+        supervisor_send_reload(ctx);
         log_info("SIGHUP reopens the log file and reloads the certificates of https_keypairs; for other changes of teleport.yaml, restart the service");
 }
 

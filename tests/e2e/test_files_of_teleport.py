@@ -175,8 +175,8 @@ def configure_test(build, path):
 
 
 @pytest.mark.parametrize("text, ignored", [
-    (CONFIGURE, "teleport.diag_addr, auth_service.proxy_listener_mode, proxy_service.acme"),
-    (NODE_CONFIGURE, "teleport.diag_addr, proxy_service.acme"),
+    (CONFIGURE, "teleport.diag_addr, auth_service.proxy_listener_mode"),
+    (NODE_CONFIGURE, "teleport.diag_addr"),
 ], ids=["configure", "node configure"])
 def test_the_output_of_teleport_configure_loads(build, tmp_path, text, ignored):
     path = tmp_path / "teleport.yaml"
@@ -188,14 +188,13 @@ def test_the_output_of_teleport_configure_loads(build, tmp_path, text, ignored):
 
 def test_all_that_would_change_something_is_refused_at_once(build, tmp_path, cluster):
     path = tmp_path / "teleport.yaml"
-    path.write_text(NODE_CONFIGURE.replace("acme: {}", "acme: {enabled: yes}\n  tunnel_public_addr: a:3024").replace('enabled: "no"\n  https', 'enabled: "yes"\n  https')
+    path.write_text(NODE_CONFIGURE.replace("acme: {}", "acme: {}\n  idp: {saml: {enabled: yes}}\n  tunnel_public_addr: a:3024").replace('enabled: "no"\n  https', 'enabled: "yes"\n  https')
                     .replace('auth_service:\n  enabled: "no"', 'auth_service:\n  enabled: "yes"\n  client_idle_timeout: 5m'))
     code, said = configure_test(build, path)
     assert code == 1 and "has 3 mistakes" in said
     for what in ("'auth_service.client_idle_timeout' is a key of Teleport that this release does not have, and its value would change something; "
                  "leave it out; set spec.options.client_idle_timeout in the roles",
-                 "'proxy_service.acme' is a key of Teleport that this release does not have, and its value would change something; leave it out; "
-                 "name a certificate in https_keypairs, which certbot or another program renews",
+                 "'proxy_service.idp' is a key of Teleport that this release does not have, and its value would change something",
                  "'proxy_service.tunnel_public_addr' is a key of Teleport that this release does not have, and its value would change something; "
                  "leave it out; public_addr is for all clients and agents"):
         assert what in said

@@ -83,7 +83,7 @@ AGENT = "version: v3\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\
     ("version: v3\nproxy_server: a\n", [":2:1: unknown key 'proxy_server'", "belongs in teleport"]),
     ("version: v3\nauth_service:\n  authentication:\n    type: github\n",
      [":3:3: 'auth_service.authentication' is a key of Teleport that this release does not have"]),
-    ("version: v3\nproxy_service:\n  acme: {enabled: yes}\n", [":3:3: 'proxy_service.acme' is a key of Teleport"]),
+    ("version: v3\nproxy_service:\n  idp: {saml: {enabled: yes}}\n", [":3:3: 'proxy_service.idp' is a key of Teleport"]),
     ("version: v3\nteleport:\n  connection_limits: {max_users: 9}\n", [":3:3: 'teleport.connection_limits' is a key of Teleport"]),
     ("version: v3\ndiscovery_service: {enabled: yes}\n", [":2:1: 'discovery_service' is a key of Teleport"]),
     ("version: v3\nteleprot: {}\nauth_service: {proxy_listener_mode: separate, authentication: {type: saml}}\n",
@@ -146,7 +146,7 @@ ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
 ''')
     done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=TIMEOUT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"OK {path}")
-    assert ("are ignored: teleport.cache, teleport.diag_addr, auth_service.authentication, auth_service.proxy_listener_mode, proxy_service.acme, "
+    assert ("are ignored: teleport.cache, teleport.diag_addr, auth_service.authentication, auth_service.proxy_listener_mode, "
             "discovery_service, jamf_service\n") in done.stderr
 
 

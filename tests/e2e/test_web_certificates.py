@@ -59,14 +59,19 @@ def shown(cluster, name):
 
 def ping(tls):
     """A request on an open connection; the connection stays open."""
+    def more():
+        received = tls.recv(4096)
+        assert received, "the connection was closed"
+        return received
+
     tls.sendall(PING)
     answer = b""
     while b"\r\n\r\n" not in answer:
-        answer += tls.recv(4096)
+        answer += more()
     head, _, body = answer.partition(b"\r\n\r\n")
     length = int(next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")).split(b":")[1])
     while len(body) < length:
-        body += tls.recv(4096)
+        body += more()
     return head.split(b"\r\n")[0]
 
 

@@ -39,6 +39,8 @@ const struct flag configure_flags[] = {
         { "cluster-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of the cluster, fixed at its first start" },
         { "cert-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Certificate of the web port" },
         { "key-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Key of that certificate" },
+        { "acme", .kind = FLAG_SWITCH, .help = "Get the certificate of the web port from Let's Encrypt; needs --cluster-name" },
+        { "acme-email", .kind = FLAG_TEXT, .value = "EMAIL", .help = "Contact of the account there" },
         { "roles", .kind = FLAG_LIST, .value = "ROLES", .help = "Services to enable, of " SERVICES_FLAGS },
         { "node-labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
         { 0 },
@@ -53,7 +55,8 @@ const struct flag node_configure_flags[] = {
 /* The contents of the file. */
 struct sample {
         bool is_enabled[SERVICE_ROWS_MAX]; /* by position among the services that this release runs */
-        const char *cluster_name, *cert_file, *key_file;
+        const char *cluster_name, *cert_file, *key_file, *acme_email;
+        bool has_acme;
         const char *const *labels;
         const struct flags *given;
 };
@@ -184,10 +187,35 @@ static void put_auth(struct buf *out, const struct sample *s)
                 put_key(out, "  ", "cluster_name", s->cluster_name);
 }
 
+/* With ACME the cluster's name is the host name for which the CA issues a certificate, unless --public-addr is given. */
+static void put_public_addresses(struct buf *out, const struct sample *s)
+{
+        const char *const *given = flags_list(s->given, "public-addr");
+        AUTO_MEM char *address = s->has_acme ? mem_printf("%s:443", s->cluster_name) : NULL;
+        const char *const made[] = { address, NULL };
+
+        put_list(out, "public_addr", *given == NULL && s->has_acme ? made : given);
+}
+
+static void put_acme(struct buf *out, const struct sample *s)
+{
+        buf_put_c(out, "  https_keypairs: []\n"
+                       "  https_keypairs_reload_interval: 0s\n"
+                       "  # The CA connects to port 443 of each host of public_addr. Its terms of service are agreed to.\n"
+                       "  acme:\n"
+                       "    enabled: \"yes\"\n");
+        if (s->acme_email != NULL)
+                put_key(out, "    ", "email", s->acme_email);
+}
+
 static void put_proxy(struct buf *out, const struct sample *s)
 {
-        buf_put_c(out, "  web_listen_addr: 0.0.0.0:3080\n");
-        put_list(out, "public_addr", flags_list(s->given, "public-addr"));
+        buf_printf(out, "  web_listen_addr: 0.0.0.0:%d\n", s->has_acme ? 443 : 3080);
+        put_public_addresses(out, s);
+        if (s->has_acme) {
+                put_acme(out, s);
+                return;
+        }
         if (s->cert_file != NULL) {
                 buf_put_c(out, "  https_keypairs:\n");
                 put_key(out, "    - ", "key_file", s->key_file);
@@ -263,6 +291,13 @@ static struct error *check_flags(const struct sample *s)
                 return error_new(ERROR_INVALID_ARGUMENT, "--proxy needs --version v3");
         if ((s->cert_file == NULL) != (s->key_file == NULL))
                 return error_new(ERROR_INVALID_ARGUMENT, "--cert-file and --key-file belong together");
+        if (s->has_acme && s->cluster_name == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--acme needs --cluster-name"),
+                                  "give the public host name of the proxy: --cluster-name=teleport.example.com");
+        if (s->has_acme && s->cert_file != NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "--acme and --cert-file exclude each other");
+        if (!s->has_acme && s->acme_email != NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "--acme-email needs --acme");
         for (size_t i = 0; i < ARRAY_LEN(files); i++)
                 if (files[i] != NULL && access(files[i], F_OK) < 0)
                         return error_new(ERROR_NOT_FOUND, "the file %s does not exist", files[i]);
@@ -340,6 +375,8 @@ struct error *configure_run(void *ctx, const struct flags *given)
                 .cluster_name = flags_text(given, "cluster-name"),
                 .cert_file = flags_text(given, "cert-file"),
                 .key_file = flags_text(given, "key-file"),
+                .acme_email = flags_text(given, "acme-email"),
+                .has_acme = flags_switch(given, "acme"),
                 .labels = flags_list(given, "node-labels"),
                 .given = given,
         };

@@ -42,8 +42,6 @@ static const struct foreign_flag foreign[] = {
         { "skip-version-check", 0, "no versions are compared; leave it out" },
         { "bootstrap", 0, "create the resources when the cluster runs: tctl create -f FILE" },
         { "apply-on-startup", 0, "create the resources when the cluster runs: tctl create -f FILE" },
-        { "acme", 0, "name a certificate with --cert-file and --key-file, which certbot or another program renews" },
-        { "acme-email", 0, "name a certificate with --cert-file and --key-file, which certbot or another program renews" },
         { "app-name", 0, "this release serves SSH only" },
         { "app-uri", 0, "this release serves SSH only" },
         { "app-public-addr", 0, "this release serves SSH only" },

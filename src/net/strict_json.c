@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "aws/strict_json.h"
+#include "net/strict_json.h"
 
 #include <malloc.h>
 #include <stdlib.h>

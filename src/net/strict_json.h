@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Strict parser of JSON objects from AWS: one document, no duplicate keys, no NULs, limited depth. The document may
+ * Strict parser of JSON objects of servers: one document, no duplicate keys, no NULs, limited depth. The document may
  * contain secrets, so its memory is wiped when it is freed.
  */
-#ifndef AWS_STRICT_JSON_H
-#define AWS_STRICT_JSON_H
+#ifndef NET_STRICT_JSON_H
+#define NET_STRICT_JSON_H
 
 #include <jansson.h>
 

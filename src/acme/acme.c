@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ACME client process: orders a certificate for the hosts of proxy_service.public_addr, gives it to the proxy, and
+ * renews it. It is the only process that has the account key; the proxy gets a certificate with its key, and the
+ * certificates of challenges, over their link.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "acme/names.h"
+#include "acme/order.h"
+#include "acme/state.h"
+#include "api/service.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/http_client.h"
+#include "os/file.h"
+#include "os/sandbox.h"
+#include "rpc/link.h"
+#include "rpc/pb.h"
+
+enum { ROOTS_MAX = 4 * MiB };
+
+struct acme {
+        struct loop loop;
+        struct service *service;
+        const Cteleport__V1__AcmeConfig *config;
+        struct acme_names names;
+        struct acme_state state;
+        struct buf roots; /* content of SSL_CERT_FILE; empty: the system's */
+        struct http_client *http;
+        struct link *proxy; /* NULL: not connected */
+        struct timer *relink;
+        struct acme_order *order; /* NULL: none is in progress */
+        struct timer *next;       /* the next order, or a look at the time of the renewal */
+        struct walltime due;      /* the next order */
+        struct backoff pause;     /* after failed orders */
+        bool has_failed;          /* the last order */
+        bool is_stopping;
+};
+
+static void order_now(struct acme *a);
+
+/* ---- the proxy ------------------------------------------------------------------------------------------ */
+
+static void put_pair(Cteleport__Internal__V1__HttpsKeyPair *msg, struct acme_pair pair)
+{
+        cteleport__internal__v1__https_key_pair__init(msg);
+        msg->cert_pem = pb_bytes(pair.cert_pem);
+        msg->key_pem = pb_bytes(pair.key_pem);
+}
+
+static void request(struct acme *a, uint16_t verb, struct str name, struct acme_pair pair,
+                    void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err))
+{
+        Cteleport__Internal__V1__AcmeCertificate msg = CTELEPORT__INTERNAL__V1__ACME_CERTIFICATE__INIT;
+        Cteleport__Internal__V1__HttpsKeyPair pair_msg;
+        AUTO_MEM char *text = str_dup(name);
+
+        put_pair(&pair_msg, pair);
+        msg.name = text;
+        msg.pair = &pair_msg;
+        link_request(a->proxy, verb, &msg.base, &cteleport__internal__v1__acme_taken__descriptor, MILLISECONDS(TIMEOUT_RPC), done, a);
+}
+
+static void on_certificate_taken(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        (void)ctx;
+        (void)answer;
+        if (err != NULL && !error_is_for(err, REASON_SIBLING)) /* a new proxy process gets it with its link */
+                log_error("The proxy does not use the certificate", LOG_ERR(err));
+        error_free(err);
+}
+
+/* Without a certificate the proxy learns that there is none yet. */
+static void give_certificate(struct acme *a)
+{
+        if (a->proxy != NULL)
+                request(a, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CERTIFICATE, STR(""), acme_state_pair(&a->state), on_certificate_taken);
+}
+
+/* An order ends only while it waits for the CA, or by the answer that arrives here. */
+static void on_challenge_taken(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct acme *a = ctx;
+
+        (void)answer;
+        if (a->order == NULL)
+                error_free(err);
+        else
+                acme_order_installed(a->order, err);
+}
+
+static void on_install(void *ctx, struct str name, struct acme_pair pair)
+{
+        request(ctx, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE, name, pair, on_challenge_taken);
+}
+
+static void on_proxy_lost(void *ctx)
+{
+        struct acme *a = ctx;
+
+        link_close(a->proxy);
+        a->proxy = NULL;
+        if (!a->is_stopping)
+                timer_start(a->relink, MILLISECONDS(PACE_RELINK));
+}
+
+static void on_relink(void *ctx)
+{
+        struct acme *a = ctx;
+
+        service_relink(a->service, "proxy");
+        timer_start(a->relink, MILLISECONDS(PACE_RELINK));
+}
+
+/* Sends the certificate to each new proxy process, and continues with an order that waited for one. */
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct acme *a = ctx;
+
+        (void)name;
+        timer_stop(a->relink);
+        if (a->proxy != NULL)
+                link_close(a->proxy);
+        a->proxy = link_new(&a->loop, fd, on_proxy_lost, a);
+        give_certificate(a);
+        if (a->order == NULL && a->due.ns <= loop_wall(&a->loop).ns)
+                timer_start(a->next, MILLISECONDS(1));
+}
+
+/* ---- orders --------------------------------------------------------------------------------------------- */
+
+/* Timers measure time, renewals depend on the clock, which may be set: the clock is read at least every PACE_ACME_CHECK. */
+static void wait_for_due(struct acme *a)
+{
+        struct duration left = walltime_since(a->due, loop_wall(&a->loop));
+
+        if (left.ns > MILLISECONDS(PACE_ACME_CHECK).ns)
+                left = MILLISECONDS(PACE_ACME_CHECK);
+        timer_start(a->next, left.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : left);
+}
+
+static void plan_renewal(struct acme *a)
+{
+        uint32_t random;
+
+        random_bytes(&random, sizeof random);
+        a->due = acme_renewal_time(a->state.times, random);
+        wait_for_due(a);
+}
+
+static void put_names(const struct acme *a, struct buf *out)
+{
+        for (size_t i = 0; i < a->names.count; i++)
+                buf_printf(out, "%s%.*s", i == 0 ? "" : ", ", STR_ARG(a->names.list[i]));
+}
+
+static void take_certificate(struct acme *a, struct acme_pair pair)
+{
+        AUTO(buf) names = BUF_MAX(8 * KiB);
+        AUTO(buf) end = BUF_MAX(64);
+        struct error *err = acme_state_keep(&a->state, pair);
+
+        if (err != NULL) {
+                log_error("The certificate could not be stored; it is used until the next start", LOG_ERR(err));
+                error_free(err);
+        }
+        put_names(a, &names);
+        walltime_put_rfc3339(&end, a->state.times.not_after);
+        log_info("The CA has issued a certificate", LOG_STR("names", buf_str(&names)), LOG_STR("until", buf_str(&end)));
+        backoff_reset(&a->pause);
+        a->has_failed = false;
+        give_certificate(a);
+        plan_renewal(a);
+}
+
+static void on_failed(struct acme *a, struct error *err, struct duration asked)
+{
+        struct duration pause = backoff_next(&a->pause);
+        AUTO(buf) when = BUF_MAX(64);
+
+        a->has_failed = true;
+        if (asked.ns > pause.ns)
+                pause = asked;
+        if (error_is_for(err, REASON_SIBLING)) { /* the proxy was started again: the CA is not to blame */
+                backoff_reset(&a->pause);
+                pause = MILLISECONDS(PACE_ACME_POLL_MAX);
+        }
+        a->due = walltime_add(loop_wall(&a->loop), pause);
+        walltime_put_rfc3339(&when, a->due);
+        log_error(a->state.pem.len == 0 ? "There is no certificate yet; the proxy shows a self-signed one" :
+                                          "The certificate could not be renewed; the old one stays in use",
+                  LOG_ERR(err), LOG_STR("again", buf_str(&when)));
+        error_free(err);
+        wait_for_due(a);
+}
+
+static void on_done(void *ctx, struct acme_pair pair, struct error *err, struct duration asked)
+{
+        struct acme *a = ctx;
+
+        a->order = NULL;
+        if (a->proxy != NULL) /* the challenge is over */
+                request(a, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE, STR(""), (struct acme_pair){ 0 }, on_certificate_taken);
+        if (a->is_stopping)
+                error_free(err);
+        else if (err != NULL)
+                on_failed(a, err, asked);
+        else
+                take_certificate(a, pair);
+}
+
+static void order_now(struct acme *a)
+{
+        const struct acme_order_options options = {
+                .loop = &a->loop, .http = a->http, .directory = a->config->uri, .email = a->config->email, .account = &a->state.account,
+                .names = a->names.list, .count = a->names.count, .install = on_install, .done = on_done, .ctx = a,
+        };
+
+        if (a->proxy == NULL) /* on_link() continues */
+                return;
+        log_info(a->state.pem.len == 0 ? "A certificate is ordered" : "The certificate is renewed", LOG_C("ca", a->config->uri));
+        a->order = acme_order_start(&options);
+}
+
+static void on_next(void *ctx)
+{
+        struct acme *a = ctx;
+
+        if (a->order != NULL || a->is_stopping)
+                return;
+        if (a->due.ns > loop_wall(&a->loop).ns)
+                wait_for_due(a);
+        else
+                order_now(a);
+}
+
+/* The operator may have removed the reason of a failure. */
+static void on_reload(void *ctx)
+{
+        struct acme *a = ctx;
+
+        if (!a->has_failed || a->order != NULL || a->is_stopping)
+                return;
+        a->due = loop_wall(&a->loop);
+        wait_for_due(a);
+}
+
+/* ---- start and stop --------------------------------------------------------------------------------------- */
+
+static void on_stop(void *ctx)
+{
+        struct acme *a = ctx;
+
+        a->is_stopping = true;
+        timer_stop(a->relink);
+        timer_stop(a->next);
+        if (a->proxy != NULL)
+                link_close(a->proxy); /* ends a pending request */
+        a->proxy = NULL;
+        if (a->order != NULL)
+                acme_order_cancel(a->order);
+}
+
+static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop, .on_reload = on_reload, .on_link = on_link };
+
+/* As SSL_CERT_FILE is commonly read: it replaces the system's roots. The user of this process may not be able to read it later. */
+static struct error *read_roots(struct acme *a)
+{
+        const char *file = getenv("SSL_CERT_FILE");
+
+        a->roots = BUF_MAX(ROOTS_MAX);
+        if (file == NULL || file[0] == '\0')
+                return NULL;
+        struct error *err = file_read(file, &a->roots);
+        return err == NULL ? NULL : error_wrap(err, "SSL_CERT_FILE");
+}
+
+/* Makes data_dir/acme the working directory, owned by the user of this process. */
+static struct error *take_dir(const struct acme *a)
+{
+        AUTO_MEM char *dir = mem_printf("%s/acme", a->service->boot->data_dir);
+
+        if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+                return error_errno(errno, "cannot make the directory %s", dir);
+        if (chdir(dir) < 0)
+                return error_errno(errno, "cannot enter the directory %s", dir);
+        struct error *err = sandbox_give(&a->service->row->user, ".");
+        if (err == NULL)
+                err = sandbox_become_unprivileged(&a->service->row->user);
+        if (err == NULL)
+                err = dir_make(".", 0700); /* it exists: checks that only this user can access it */
+        return err == NULL ? NULL : error_wrap(err, "%s", dir);
+}
+
+static struct error *enter_sandbox(struct acme *a)
+{
+        static const char *const write[] = { ".", NULL };
+
+        TRY(read_roots(a));
+        TRY(http_client_load()); /* its libraries cannot be opened later */
+        TRY(take_dir(a));
+        TRY(sandbox_enter(a->service->row->sandbox, (struct sandbox_paths){ .write = write }));
+        log_debug("sandbox", LOG_C("has", sandbox_describe()));
+        return NULL;
+}
+
+static struct error *set_up(struct acme *a)
+{
+        a->config = a->service->boot->config->proxy_service->acme;
+        acme_names_collect(a->service->boot->config->proxy_service, &a->names);
+        TRY(loop_init(&a->loop, NULL));
+        TRY(enter_sandbox(a));
+        struct error *err = acme_state_load(".", a->config->uri, a->names.list, a->names.count, loop_wall(&a->loop), &a->state);
+        if (err != NULL)
+                return error_wrap(err, "%s/acme", a->service->boot->data_dir);
+        a->http = http_client_new(&a->loop, (struct http_client_options){ .ca_pem = buf_str(&a->roots), .keep = 1 });
+        a->pause = (struct backoff){ .first = MILLISECONDS(PACE_ACME_RETRY_FIRST), .most = MILLISECONDS(PACE_ACME_RETRY_MAX) };
+        a->relink = timer_new(&a->loop, on_relink, a);
+        a->next = timer_new(&a->loop, on_next, a);
+        TRY(service_control(a->service, &a->loop, &service_events, a));
+        if (a->state.pem.len > 0)
+                plan_renewal(a);
+        int fd = service_take_fd(a->service, "proxy");
+        if (fd >= 0)
+                on_link(a, "proxy", fd);
+        return NULL;
+}
+
+int acme_main(struct service *service)
+{
+        static struct acme the_acme;
+        struct acme *a = &the_acme;
+
+        a->service = service;
+        struct error *err = set_up(a);
+        if (err != NULL) {
+                service_fatal(service, err);
+                return 1;
+        }
+        service_ready(service);
+        loop_run(&a->loop);
+        timer_free(a->relink);
+        timer_free(a->next);
+        http_client_free(a->http);
+        acme_state_release(&a->state);
+        buf_release(&a->roots);
+        service_end(service);
+        loop_release(&a->loop);
+        return 0;
+}

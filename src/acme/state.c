@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "acme/state.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "pki/cert_check.h"
+
+enum { SERVER_ID_BYTES = 8, KEY_FILE_MAX = 16 * KiB };
+
+/* ---- the account ---------------------------------------------------------------------------------------- */
+
+static struct error *make_account(const char *path, struct key *ret)
+{
+        AUTO(secret) pem = { 0 };
+        AUTO(key) key = { 0 };
+
+        TRY(key_generate(&key, KEY_ECDSA_P256));
+        TRY(key_to_pem(&key, &pem));
+        TRY(file_write_atomic(path, secret_str(&pem), 0600));
+        *ret = key;
+        key = (struct key){ 0 };
+        return NULL;
+}
+
+static struct error *load_account(const char *path, struct key *ret)
+{
+        AUTO(buf) text = BUF_MAX(KEY_FILE_MAX);
+        struct error *err = file_read_private(path, &text);
+
+        if (err != NULL && err->code == ERROR_NOT_FOUND) {
+                error_free(err);
+                return make_account(path, ret);
+        }
+        if (err != NULL)
+                return err;
+        err = key_from_pem(ret, buf_str(&text));
+        if (text.ptr != NULL)
+                wipe(text.ptr, text.room);
+        if (err == NULL)
+                return NULL;
+        return error_hint(error_wrap(err, "the account key %s", path), "restore it, or remove it to begin a new account");
+}
+
+/* ---- the certificate ------------------------------------------------------------------------------------ */
+
+static struct error *check(struct str pem, const struct str *names, size_t count, struct cert_times *ret)
+{
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        AUTO(key) key = { 0 };
+
+        TRY(key_from_pem(&key, pem));
+        TRY(cert_pem_to_der(pem, &der));
+        TRY(cert_check_key(buf_str(&der), &key));
+        for (size_t i = 0; i < count; i++)
+                if (!cert_is_for_host(buf_str(&der), names[i]))
+                        return error_new(ERROR_FAILED_PRECONDITION, "it is not for %.*s", STR_ARG(names[i]));
+        return cert_validity(buf_str(&der), ret);
+}
+
+static void load_certificate(const char *path, const struct str *names, size_t count, struct walltime now, struct acme_state *s)
+{
+        AUTO(buf) text = BUF_MAX(LIMIT_ACME_CERTIFICATE + KEY_FILE_MAX);
+        struct cert_times times;
+        AUTO_PTR(error) err = file_read_private(path, &text);
+
+        if (err == NULL)
+                err = check(buf_str(&text), names, count, &times);
+        if (err == NULL && times.not_after.ns > now.ns) {
+                s->pem = secret_of(buf_str(&text));
+                s->times = times;
+        }
+        if (text.ptr != NULL)
+                wipe(text.ptr, text.room);
+}
+
+struct error *acme_state_keep(struct acme_state *s, struct acme_pair pair)
+{
+        AUTO_MEM char *path = mem_printf("%s/certificate.pem", s->dir);
+        AUTO(secret) pem = { mem_alloc(pair.key_pem.len + pair.cert_pem.len), pair.key_pem.len + pair.cert_pem.len };
+        struct cert_times times;
+
+        memcpy(pem.ptr, pair.key_pem.ptr, pair.key_pem.len);
+        memcpy(pem.ptr + pair.key_pem.len, pair.cert_pem.ptr, pair.cert_pem.len);
+        TRY(check(secret_str(&pem), NULL, 0, &times));
+        secret_release(&s->pem);
+        s->pem = pem;
+        pem = (struct secret){ 0 };
+        s->times = times;
+        return file_write_atomic(path, secret_str(&s->pem), 0600);
+}
+
+struct acme_pair acme_state_pair(const struct acme_state *s)
+{
+        return (struct acme_pair){ secret_str(&s->pem), secret_str(&s->pem) };
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------ */
+
+struct error *acme_state_load(const char *base, const char *directory_url, const struct str *names, size_t count, struct walltime now,
+                              struct acme_state *ret)
+{
+        AUTO(acme_state) s = { 0 };
+        AUTO(buf) id = BUF_MAX(64);
+        uint8_t digest[32];
+
+        sha256(str_of(directory_url), digest);
+        hex_encode(&id, str_of_bytes(digest, SERVER_ID_BYTES));
+        s.dir = mem_printf("%s/%s", base, buf_c(&id));
+        AUTO_MEM char *account = mem_printf("%s/account.pem", s.dir);
+        AUTO_MEM char *certificate = mem_printf("%s/certificate.pem", s.dir);
+        TRY(dir_make(s.dir, 0700));
+        TRY(load_account(account, &s.account));
+        load_certificate(certificate, names, count, now, &s);
+        *ret = s;
+        s = (struct acme_state){ 0 };
+        return NULL;
+}
+
+void acme_state_release(struct acme_state *s)
+{
+        free(s->dir);
+        key_release(&s->account);
+        secret_release(&s->pem);
+        *s = (struct acme_state){ 0 };
+}
+
+struct walltime acme_renewal_time(struct cert_times times, uint32_t random)
+{
+        int64_t validity = walltime_since(times.not_after, times.not_before).ns;
+        int64_t jitter = validity / 30 / 1000 * (int64_t)(random % 1000);
+
+        return walltime_add(times.not_before, (struct duration){ validity / 3 * 2 - jitter });
+}
