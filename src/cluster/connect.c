@@ -462,6 +462,7 @@ static struct error *begin(struct connect *c)
         struct proxy_dial_options options = {
                 .address = way->address,
                 .via = &way->via,
+                .roots_pem = c->trust->roots_pem,
                 .server_name = routes[way->route].server_name,
                 .may_upgrade = way->is_proxy,
                 .learns_ca = learns_ca(c),

@@ -19,6 +19,7 @@ struct proxy_dial {
         struct proxy_dial_options options;
         char *server_name;
         enum conn_upgrade setting;
+        struct tls_context *egress; /* of TLS with the HTTP proxy; NULL: it needs none */
         struct tls_context *outer;
         struct buf host_ca;            /* learned */
         struct error *direct_failure;  /* the reason for the upgrade; NULL: it was known, or is set */
@@ -42,6 +43,7 @@ static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
         }
         d->options.done(d->options.ctx, tls, d->is_upgrading, err);
         tls_context_free(d->options.direct);
+        tls_context_free(d->egress);
         tls_context_free(d->outer);
         buf_release(&d->host_ca);
         error_free(d->direct_failure);
@@ -140,7 +142,7 @@ static void upgrade(struct proxy_dial *d)
 {
         d->transport = transport_start(d->loop,
                                        &(struct transport_target){ .kind = TRANSPORT_UPGRADE, .address = d->options.address,
-                                                                   .via = d->options.via, .outer = d->outer },
+                                                                   .via = d->options.via, .egress = d->egress, .outer = d->outer },
                                        on_upgraded, d);
 }
 
@@ -195,7 +197,7 @@ static void begin_upgrade(struct proxy_dial *d)
         } else {
                 d->transport = transport_start(d->loop,
                                                &(struct transport_target){ .kind = TRANSPORT_HTTPS, .address = d->options.address,
-                                                                           .via = d->options.via, .outer = d->outer },
+                                                                           .via = d->options.via, .egress = d->egress, .outer = d->outer },
                                                on_https, d);
         }
 }
@@ -246,11 +248,21 @@ static void begin_direct(struct proxy_dial *d)
 {
         d->transport = transport_start(d->loop,
                                        &(struct transport_target){ .kind = TRANSPORT_BYTES, .address = d->options.address,
-                                                                   .via = d->options.via },
+                                                                   .via = d->options.via, .egress = d->egress },
                                        on_bytes, d);
 }
 
 /* ---- start and cancel ------------------------------------------------------------------------------------------- */
+
+/* The certificate of an HTTP proxy is verified by the system's CAs, whatever proves the cluster. */
+static struct error *make_egress(struct proxy_dial *d)
+{
+        static const char *const alpn[] = { "http/1.1", NULL };
+
+        if (!d->options.via->is_tls)
+                return NULL;
+        return tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .roots_pem = d->options.roots_pem, .alpn = alpn }, &d->egress);
+}
 
 static void begin(void *ctx)
 {
@@ -282,6 +294,8 @@ struct proxy_dial *proxy_dial_start(struct loop *l, const struct proxy_dial_opti
         d->server_name = options->server_name == NULL ? NULL : str_dup(str_of(options->server_name));
         d->options.server_name = d->server_name;
         d->failed = read_setting(d);
+        if (d->failed == NULL)
+                d->failed = make_egress(d);
         loop_defer(l, begin, d);
         return d;
 }

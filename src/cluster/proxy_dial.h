@@ -29,6 +29,7 @@ struct tls_context;
 struct proxy_dial_options {
         const char *address;          /* host:port; borrowed until done */
         const struct http_proxy *via; /* borrowed until done */
+        struct str roots_pem;         /* CAs beside the system's, for an HTTP proxy that speaks TLS; borrowed until done */
         struct tls_context *direct;   /* of the direct handshake; owned by the dial from now on */
         const char *server_name;      /* of the direct handshake; copied */
         bool may_upgrade;             /* false: the address is no proxy's; the fields below are not used then */

@@ -583,6 +583,7 @@ static void set_safety(const struct http_client *c, CURL *easy, const struct htt
         curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
         curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
         curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        curl->easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
         curl->easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
         curl->easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
@@ -595,9 +596,13 @@ static void set_safety(const struct http_client *c, CURL *easy, const struct htt
 
                 curl->easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
+                curl->easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
+                curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
         } else if (c->ca_bundle != NULL) {
                 curl->easy_setopt(easy, CURLOPT_CAINFO, c->ca_bundle);
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
+                curl->easy_setopt(easy, CURLOPT_PROXY_CAINFO, c->ca_bundle);
+                curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
         } else if (curl->version_info(CURLVERSION_NOW)->cainfo != NULL) {
                 /* With a bundle only, libcurl reads the CAs once; with a directory too, it reads them for each connection. */
                 curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "net/http_connect.h"
 
-enum { PORT_OF_A_PROXY = 80 };
+enum { PORT_OF_A_PROXY = 80, PORT_OF_A_TLS_PROXY = 443 };
 enum { USERINFO_MAX = 1 * KiB };
 enum { NETWORK_BITS_MAX = 128 };
 enum { STATUS_PROXY_AUTHENTICATION = 407 };
@@ -131,15 +131,26 @@ static struct error *not_a_proxy(const char *why)
 {
         /* The message omits the value: it may contain a password. */
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "HTTPS_PROXY of the environment cannot be used: %s", why),
-                          "write http://host:port, or http://user:password@host:port");
+                          "write http://host:port, or http://user:password@host:port; https:// if the proxy itself "
+                                        "speaks TLS");
 }
 
-static struct error *split_url(struct str url, struct str *ret_userinfo, struct str *ret_address)
+/* Removes the scheme from *url. */
+static struct error *split_scheme(struct str *url, bool *ret_is_tls)
 {
-        if (str_starts_with(url, STR("http://")))
-                url = str_slice(url, 7, url.len);
-        else if (str_contains(url, STR("://")))
-                return not_a_proxy("only proxies that are spoken to in plain HTTP are supported");
+        *ret_is_tls = str_starts_with(*url, STR("https://"));
+        if (*ret_is_tls || str_starts_with(*url, STR("http://"))) {
+                *url = str_slice(*url, str_find_char(*url, '/') + 2, url->len);
+                return NULL;
+        }
+        if (str_starts_with(*url, STR("socks")))
+                return not_a_proxy("SOCKS is supported for requests to AWS only");
+        return str_contains(*url, STR("://")) ? not_a_proxy("its scheme is neither http nor https") : NULL;
+}
+
+static struct error *split_url(struct str url, bool *ret_is_tls, struct str *ret_userinfo, struct str *ret_address)
+{
+        TRY(split_scheme(&url, ret_is_tls));
         url = str_slice(url, 0, str_find_char(url, '/'));
         size_t user_end = 0, host_start = 0;
         for (size_t i = 0; i < url.len; i++)
@@ -163,8 +174,8 @@ struct error *http_proxy_choose(const char *https_proxy, const char *no_proxy, s
         *ret = (struct http_proxy){ .userinfo = STR("") };
         if (str_is_empty(url) || goes_straight(no_proxy, host, port))
                 return NULL;
-        TRY(split_url(url, &ret->userinfo, &address));
-        struct error *err = address_split(address, PORT_OF_A_PROXY, &proxy_host, &proxy_port);
+        TRY(split_url(url, &ret->is_tls, &ret->userinfo, &address));
+        struct error *err = address_split(address, ret->is_tls ? PORT_OF_A_TLS_PROXY : PORT_OF_A_PROXY, &proxy_host, &proxy_port);
         if (err != NULL) {
                 error_free(err);
                 return not_a_proxy("it names no host and port");

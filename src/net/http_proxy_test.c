@@ -14,7 +14,7 @@ static const struct {
         const char *name;
         const char *https_proxy, *no_proxy, *host;
         int port;
-        const char *proxy; /* "": straight */
+        const char *proxy; /* "": straight; "tls " stands before the address of a proxy that speaks TLS */
 } choices[] = {
         { "nothing is set", NULL, NULL, "example.com", 443, "" },
         { "an empty setting is none", " ", "", "example.com", 443, "" },
@@ -24,8 +24,10 @@ static const struct {
         { "an IPv6 address", "http://[2001:db8::1]:3128", NULL, "example.com", 443, "[2001:db8::1]:3128" },
         { "user and password are no part of the address", "http://u:p@ss@proxy.lan:3128", NULL, "example.com", 443,
           "proxy.lan:3128" },
-        { "TLS to the proxy", "https://proxy.lan", NULL, "example.com", 443, UNUSABLE },
+        { "TLS to the proxy", "https://proxy.lan", NULL, "example.com", 443, "tls proxy.lan:443" },
+        { "TLS to the proxy, with all parts", "https://u:p@[2001:db8::1]:3129/", NULL, "example.com", 443, "tls [2001:db8::1]:3129" },
         { "SOCKS", "socks5://proxy.lan", NULL, "example.com", 443, UNUSABLE },
+        { "another scheme", "ftp://proxy.lan", NULL, "example.com", 443, UNUSABLE },
         { "no host", "http://:3128", NULL, "example.com", 443, UNUSABLE },
         { "no such port", "http://proxy.lan:65536", NULL, "example.com", 443, UNUSABLE },
         { "localhost is near", "http://proxy.lan:3128", NULL, "localhost", 443, "" },
@@ -61,7 +63,8 @@ static void chooses_as_the_table_says(void **state)
                 struct http_proxy got;
                 struct error *err = http_proxy_choose(choices[i].https_proxy, choices[i].no_proxy, str_of(choices[i].host),
                                                       choices[i].port, &got);
-                const char *outcome = err != NULL ? UNUSABLE : got.address;
+                AUTO_MEM char *chosen = err != NULL ? NULL : mem_printf("%s%s", got.is_tls ? "tls " : "", got.address);
+                const char *outcome = err != NULL ? UNUSABLE : chosen;
                 if (!str_equal(str_of(outcome), str_of(choices[i].proxy)))
                         fail_msg("%s: '%s' instead of '%s'", choices[i].name, outcome, choices[i].proxy);
                 error_free(err);

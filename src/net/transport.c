@@ -173,6 +173,45 @@ static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
                 have_bytes(t, tunnel);
 }
 
+static void begin_tunnel(struct transport *t, struct stream *proxy)
+{
+        t->at = TRANSPORT_STEP_TUNNEL;
+        t->tunnel = http_tunnel_start(t->loop, proxy, t->target.via, str_of(t->target.address), MILLISECONDS(TIMEOUT_CONNECT),
+                                      on_tunnel, t);
+}
+
+static void on_egress_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct transport *t = ctx;
+
+        t->handshake = NULL;
+        if (err == NULL && !t->is_cancelled) {
+                begin_tunnel(t, tls);
+                return;
+        }
+        if (err != NULL && err->code != ERROR_CANCELLED) {
+                err->code = ERROR_UNAVAILABLE; /* the proxy's certificate says nothing of the cluster's */
+                err = error_wrap(err, "the HTTP proxy at %s is not reached over TLS", t->target.via->address);
+        }
+        finish(t, tls, err);
+}
+
+static void begin_egress_tls(struct transport *t, struct stream *tcp)
+{
+        struct str host;
+        int port;
+        struct error *err = address_split(str_of(t->target.via->address), PORT_HTTPS, &host, &port);
+
+        if (err != NULL) {
+                stream_close(tcp);
+                finish(t, NULL, err);
+                return;
+        }
+        AUTO_MEM char *server_name = str_dup(host);
+        t->at = TRANSPORT_STEP_EGRESS_TLS;
+        t->handshake = tls_start(t->loop, t->target.egress, tcp, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_egress_tls, t);
+}
+
 static void on_dialled(void *ctx, int fd, struct error *err)
 {
         struct transport *t = ctx;
@@ -189,9 +228,10 @@ static void on_dialled(void *ctx, int fd, struct error *err)
                 have_bytes(t, tcp);
                 return;
         }
-        t->at = TRANSPORT_STEP_TUNNEL;
-        t->tunnel = http_tunnel_start(t->loop, tcp, t->target.via, str_of(t->target.address), MILLISECONDS(TIMEOUT_CONNECT),
-                                      on_tunnel, t);
+        if (t->target.via->is_tls)
+                begin_egress_tls(t, tcp);
+        else
+                begin_tunnel(t, tcp);
 }
 
 struct transport *transport_start(struct loop *l, const struct transport_target *target,

@@ -2,7 +2,7 @@
 /*
  * The way of bytes from this machine to an address of the cluster:
  *
- *     TRANSPORT_BYTES    TCP, or a tunnel through the HTTP proxy of the environment
+ *     TRANSPORT_BYTES    TCP, or a tunnel through the HTTP proxy of the environment, over TLS if that is "https://"
  *     TRANSPORT_HTTPS    then TLS with whatever answers HTTPS there
  *     TRANSPORT_UPGRADE  then the connection upgrade: WebSocket at /webapi/connectionupgrade, which a layer 7 load
  *                        balancer passes on to the Proxy Service
@@ -25,11 +25,12 @@ struct transport_target {
         enum transport_kind kind;
         const char *address;          /* host:port */
         const struct http_proxy *via; /* the HTTP proxy in between; its address is "" without one */
+        struct tls_context *egress;   /* of TLS with the HTTP proxy; used if via->is_tls */
         struct tls_context *outer;    /* HTTPS, UPGRADE: a client's context, which offers "http/1.1" */
 };
 
 /* The steps, in their order. */
-enum transport_step { TRANSPORT_STEP_CONNECT, TRANSPORT_STEP_TUNNEL, TRANSPORT_STEP_TLS, TRANSPORT_STEP_UPGRADE };
+enum transport_step { TRANSPORT_STEP_CONNECT, TRANSPORT_STEP_EGRESS_TLS, TRANSPORT_STEP_TUNNEL, TRANSPORT_STEP_TLS, TRANSPORT_STEP_UPGRADE };
 
 /*
  * Opens a stream to the target. done is called exactly once, from the loop, with the stream (owned by it) or an error:

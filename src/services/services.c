@@ -89,7 +89,7 @@ static const struct service_row rows[] = {
                         },
                         {
                                 .name = "sts", .user = { "teleport-sts", ID_STS }, .sandbox = SANDBOX_STS,
-                                .sections = { "auth_service" }, .follows = "auth", .start = 2,
+                                .sections = { "auth_service" }, .secrets = SERVICE_SECRET_HTTP_PROXY, .follows = "auth", .start = 2,
                         },
                         {
                                 .name = "auth", .user = { "teleport-auth", ID_AUTH }, .sandbox = SANDBOX_AUTH,
