@@ -172,11 +172,21 @@ static struct error *web_certificate_hint(struct error *err)
                                "SSL_CERT_DIR; to accept whatever answers: --insecure");
 }
 
+/* An Auth Service, or another server, has no protocol in common with a login. */
+static struct error *login_hint(struct error *err)
+{
+        if (err->code != ERROR_FAILED_PRECONDITION)
+                return err;
+        return error_hint(err, "users log in at the proxy's address: tsh login --proxy=HOST[:PORT]; is this the address of a proxy?");
+}
+
 static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct error *err)
 {
         struct client_dial *d = ctx;
 
         d->dial = NULL;
+        if (err != NULL && d->way == WAY_WEB)
+                err = login_hint(err);
         if (err != NULL && (d->way == WAY_WEB || d->way == WAY_PAGE))
                 err = web_certificate_hint(err);
         if (err == NULL) {

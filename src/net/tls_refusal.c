@@ -238,8 +238,8 @@ struct error *tls_no_alpn(void)
 {
         return error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                     "the server does not speak the application protocol we need (ALPN)"),
-                          "something in front of it may end TLS, such as a load balancer that works on HTTP; let it "
-                          "pass TCP through, or check that the port is the right one");
+                          "check that the port is the right one, and that an Auth Service (port 3025) is named in auth_server; or a load balancer "
+                          "in front of it ends TLS and speaks no HTTP/1.1");
 }
 
 struct error *tls_not_tls(bool is_server, struct str bytes)

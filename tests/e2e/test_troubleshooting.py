@@ -443,7 +443,7 @@ def test_an_empty_host_uuid_is_made_anew(cluster, aws):
 
 def test_a_host_that_joined_and_cannot_be_reached_says_so(cluster, aws, serving, shows):
     cluster.create(iam_token())
-    front = serving(relay(lambda: cluster.proxy_addr, takes=lambda hello: b"teleport-auth@" not in hello))
+    front = serving(relay(lambda: cluster.proxy_addr, takes=lambda hello: b"teleport-proxy-grpc" in hello))
     host = cluster.host("web-1", env=aws.identity(), **at(front.addr)).start()
     shows("not-listed", line(host.process, "is not listed there"), (front.addr, "127.0.0.1:3080"))
 
