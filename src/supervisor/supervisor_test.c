@@ -274,7 +274,7 @@ static void gives_secrets_only_to_services_that_need_them(void **state)
         given_file(f->dir, "instance.do", "sign");
         start(f);
         AWAIT(f, "signer was given token= static=0 keypairs=0 aws=no http_proxy=no",
-              "sts was given token= static=0 keypairs=0 aws=no http_proxy=no", "auth was given token= static=1 keypairs=0 aws=no",
+              "sts was given token= static=0 keypairs=0 aws=no http_proxy=yes", "auth was given token= static=1 keypairs=0 aws=no",
               "proxy was given token= static=0 keypairs=1 aws=no http_proxy=no",
               "instance was given token=secret-token static=0 keypairs=0 aws=no http_proxy=yes",
               "ssh was given token= static=0 keypairs=0 aws=no http_proxy=yes", "aws-sign was given token= static=0 keypairs=0 aws=yes");
