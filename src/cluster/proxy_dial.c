@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cluster/connect.h"
 #include "loop/loop.h"
 #include "net/conn_upgrade.h"
 #include "net/http_fetch.h"
@@ -24,6 +25,7 @@ struct proxy_dial {
         struct buf host_ca;            /* learned */
         struct error *direct_failure;  /* the reason for the upgrade; NULL: it was known, or is set */
         bool is_upgrading;
+        bool is_direct_mute;           /* the direct connection ended before a byte was received: the server may just be restarting */
         /* the current step */
         struct transport *transport;
         struct tls_handshake *handshake;
@@ -41,6 +43,8 @@ static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
                 tls = NULL;
                 err = error_new(ERROR_CANCELLED, "the connection was given up");
         }
+        if (d->egress != NULL)
+                tls_context_drop_trust(d->egress);
         d->options.done(d->options.ctx, tls, d->is_upgrading, err);
         tls_context_free(d->options.direct);
         tls_context_free(d->egress);
@@ -53,16 +57,6 @@ static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
 
 /* ---- the upgrade ----------------------------------------------------------------------------------------------- */
 
-static struct error *add_cause(struct error *err, struct error *cause)
-{
-        struct error *last = err;
-
-        while (last->cause != NULL)
-                last = last->cause;
-        last->cause = cause;
-        return err;
-}
-
 /*
  * Before the load balancer has answered by HTTPS, the failure of the direct handshake says as much, and has the hints for
  * a wrong address; only a refused certificate says more.
@@ -74,7 +68,7 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
         if (err->code == ERROR_CANCELLED)
                 return err;
         d->direct_failure = NULL;
-        if (!is_answered && err->code != ERROR_UNAUTHENTICATED) {
+        if (!is_answered && (err->code != ERROR_UNAUTHENTICATED || d->is_direct_mute)) {
                 if (direct == NULL)
                         return err;
                 error_free(err);
@@ -84,7 +78,7 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
                 err = error_hint(err, "this certificate is that of a load balancer or reverse proxy: renew it, or let this machine know its "
                                       "authority by SSL_CERT_FILE or the system's CA certificates");
         err = error_wrap(err, "something in front of the cluster ends TLS, such as a load balancer, and the connection upgrade through it failed");
-        return add_cause(err, direct);
+        return error_because(err, direct);
 }
 
 static void upgrade_failed(struct proxy_dial *d, bool is_answered, struct error *err)
@@ -106,7 +100,7 @@ static void on_inner(void *ctx, struct stream *tls, struct error *err)
                 upgrade_failed(d, true, err);
                 return;
         }
-        conn_upgrade_learn(str_of(d->options.address), d->setting == CONN_UPGRADE_DETECT);
+        conn_upgrade_learn(str_of(d->options.address), d->setting == CONN_UPGRADE_DETECT && !d->is_direct_mute);
         finish(d, tls, NULL);
 }
 
@@ -157,6 +151,8 @@ static void on_host_ca(void *ctx, struct str body, struct error *err)
                 finish(d, NULL, err);
                 return;
         }
+        if (err == NULL && str_is_empty(body))
+                err = error_new(ERROR_UNAVAILABLE, "the page is empty");
         if (err != NULL) {
                 upgrade_failed(d, true, error_wrap(err, "GET /webapi/auth/export?type=tls-host, the certificates of the host CA"));
                 return;
@@ -172,6 +168,13 @@ static void on_https(void *ctx, struct stream *s, struct error *err)
 
         d->transport = NULL;
         if (err != NULL || d->is_cancelled) {
+                stream_close(s);
+                upgrade_failed(d, false, err);
+                return;
+        }
+        /* The CAs that verified this certificate may be the cluster's own, and then any of its hosts has one. */
+        err = connect_check_web_certificate(tls_peer_cert_der(s), loop_wall(d->loop));
+        if (err != NULL) {
                 stream_close(s);
                 upgrade_failed(d, false, err);
                 return;
@@ -223,6 +226,8 @@ static void on_direct(void *ctx, struct stream *tls, struct error *err)
 {
         struct proxy_dial *d = ctx;
         bool is_balancer = err != NULL && is_load_balancer(d->handshake, err);
+
+        d->is_direct_mute = err != NULL && !tls_handshake_is_answered(d->handshake);
 
         d->handshake = NULL;
         if (d->is_cancelled || !is_balancer || !d->options.may_upgrade || d->setting != CONN_UPGRADE_DETECT) {

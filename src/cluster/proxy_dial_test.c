@@ -2,6 +2,7 @@
 #include "cluster/proxy_dial.h"
 
 #include "base/limits.h"
+#include "join/identity_testing.h"
 #include "net/conn_upgrade.h"
 #include "net/http_server.h"
 #include "net/tls_testing.h"
@@ -12,6 +13,7 @@ enum kind {
         PROXY,       /* the cluster */
         BALANCER,    /* ends TLS, and passes the upgrade on to the cluster */
         SILENT,      /* ends the connection at once */
+        RESTARTED,   /* ends the first connection at once, and is a balancer then */
         NOT_UPGRADED /* ends TLS, and has nothing at the path of the upgrade */
 };
 
@@ -36,6 +38,7 @@ struct scene {
         struct proxy_dial *dial;
         struct http_proxy via;
         bool learns_ca;
+        struct str outer_trust; /* verifies HTTPS */
         int done;
         bool is_upgraded;
         struct stream *tls;
@@ -99,7 +102,7 @@ static void on_https(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         struct http_server *h = http_serve(tls, (struct http_server_options){ .loop = &c->scene->loop, .routes = routes,
-                                                                              .route_count = c->scene->kind == BALANCER ? 2 : 1,
+                                                                              .route_count = c->scene->kind == NOT_UPGRADED ? 1 : 2,
                                                                               .refuse = refuse, .on_closed = on_http_closed, .ctx = c });
         (void)h;
 }
@@ -114,7 +117,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         s->accepted++;
         *c = (struct connection){ .scene = s, .next = s->connections };
         s->connections = c;
-        if (s->kind == SILENT) {
+        if (s->kind == SILENT || (s->kind == RESTARTED && s->accepted == 1)) {
                 stream_close(tcp);
                 return;
         }
@@ -141,7 +144,7 @@ static struct error *make_outer(void *ctx, struct tls_context **ret)
 {
         struct scene *s = ctx;
 
-        return tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = of_http, .trust_pem = str_of(s->other_ca.cert_pem) }, ret);
+        return tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = of_http, .trust_pem = s->outer_trust }, ret);
 }
 
 static struct error *make_inner(void *ctx, struct str host_ca_pem, struct tls_context **ret)
@@ -203,6 +206,7 @@ static void set_up_scene(struct scene *s, bool is_false)
         assert_null(loop_init(&s->loop, &s->clock.clock));
         s->cluster_ca = make_cert("the cluster", NULL, NULL);
         s->other_ca = make_cert("a public CA", NULL, NULL);
+        s->outer_trust = str_of(s->other_ca.cert_pem);
         s->proxy = make_cert("proxy", "DNS:proxy.example.com", &s->cluster_ca);
         s->balancer = make_cert("balancer", "DNS:balancer.example.com,IP:127.0.0.1", &s->other_ca);
         s->impostor = make_cert("impostor", "DNS:proxy.example.com", &s->other_ca);
@@ -357,6 +361,53 @@ static void a_server_of_nothing_is_reported_as_before(void **state)
         tear_down_scene(&s);
 }
 
+static void an_upgrade_after_a_silent_end_is_not_remembered(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial(&s, RESTARTED);
+        assert_non_null(s.tls);
+        assert_true(s.is_upgraded);
+        assert_false(conn_upgrade_is_known(str_of(s.address)));
+        tear_down_scene(&s);
+}
+
+/* Each host has a certificate of the cluster's CA, which may be what verifies HTTPS. */
+static void a_host_in_place_of_the_balancer_gets_no_request(void **state)
+{
+        (void)state;
+        struct scene s;
+        struct fake_cluster cluster;
+        AUTO(host_keys) keys = { 0 };
+        AUTO(buf) public = BUF_MAX(KiB), der = BUF_MAX(CERT_MAX), pem = BUF_MAX(2 * CERT_MAX), ca = BUF_MAX(2 * CERT_MAX);
+        AUTO(secret) key = { 0 };
+        struct str ip = STR("127.0.0.1");
+        struct x509_subject subject = { .common_name = STR(HOST_ID "." CLUSTER), .role = STR("Node"), .cluster = STR(CLUSTER),
+                                        .ip_addresses = &ip, .ip_address_count = 1 };
+
+        set_up_scene(&s, false);
+        fake_cluster_init(&cluster, walltime_of_unix(TEST_TIME));
+        assert_null(host_keys_generate(&keys));
+        assert_null(key_public_der(&keys.tls, &public));
+        assert_null(x509_issue_host(cluster.ca.x509, &subject, buf_str(&public), fake_times(&cluster), &der, NULL));
+        cert_der_to_pem(buf_str(&der), &pem);
+        cert_der_to_pem(buf_str(&cluster.ca.cert), &ca);
+        assert_null(key_to_pem(&keys.tls, &key));
+        tls_context_free(s.outer);
+        assert_null(tls_context_new((struct tls_options){ .is_server = true, .alpn = of_http }, &s.outer));
+        assert_null(tls_context_add(s.outer, NULL, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key) }));
+        s.outer_trust = buf_str(&ca);
+        s.learns_ca = true;
+        dial(&s, BALANCER);
+        assert_int_equal(s.err->code, ERROR_UNAUTHENTICATED);
+        assert_int_equal(s.fetches + s.upgrades, 0);
+        assert_int_equal(s.accepted, 2); /* HTTPS was made, and its certificate refused */
+        fake_cluster_release(&cluster);
+        tear_down_scene(&s);
+}
+
 static void the_setting_decides_instead(void **state)
 {
         (void)state;
@@ -414,6 +465,8 @@ int main(void)
                 cmocka_unit_test(a_balancer_without_trust_gets_no_request),
                 cmocka_unit_test(the_refusal_of_an_upgrade_names_the_box),
                 cmocka_unit_test(a_server_of_nothing_is_reported_as_before),
+                cmocka_unit_test(an_upgrade_after_a_silent_end_is_not_remembered),
+                cmocka_unit_test(a_host_in_place_of_the_balancer_gets_no_request),
                 cmocka_unit_test(the_setting_decides_instead),
                 cmocka_unit_test(a_cancelled_dial_says_so_once),
         };

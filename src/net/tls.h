@@ -90,6 +90,9 @@ void tls_cancel(struct tls_handshake *h); /* done is called with CANCELLED unles
  */
 struct str tls_handshake_alpn(const struct tls_handshake *h);
 
+/* Whether a byte of the peer was received. Also valid within done. */
+bool tls_handshake_is_answered(const struct tls_handshake *h);
+
 /*
  * A TLS stream as a stream: stream_shutdown() sends close_notify and leaves the layer below open for
  * the other direction; a peer that ends the connection without close_notify gives an error, since an

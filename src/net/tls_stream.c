@@ -598,6 +598,11 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
         return h;
 }
 
+bool tls_handshake_is_answered(const struct tls_handshake *h)
+{
+        return h->has_received;
+}
+
 struct str tls_handshake_alpn(const struct tls_handshake *h)
 {
         const unsigned char *name = NULL;
