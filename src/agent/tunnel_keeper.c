@@ -38,7 +38,7 @@ struct proxy_entry {
         char *addr;
         bool is_listed, is_removed; /* removed: freed when its connect is cancelled */
         bool is_away;    /* by the list: the proxy is not connected to the cluster */
-        bool is_failing; /* the last tunnel or attempt has failed: other proxies are preferred */
+        uint64_t failed; /* number of its last failure since it worked, of all entries' failures; 0: none. Proxies that failed last are dialled last */
         struct open_tunnel *open;
         bool is_renewing; /* the identity is new: a new tunnel is to replace the open one */
         struct timer *retry;
@@ -56,6 +56,7 @@ struct tunnel_keeper {
         struct proxy_entry *entries;
         struct open_tunnel *open;
         size_t wanted; /* number of tunnels; 0: one to each proxy */
+        uint64_t failures; /* of all entries so far */
         bool is_draining;
 };
 
@@ -162,9 +163,9 @@ static uint64_t rank_of(const struct proxy_entry *p)
 
 static bool is_before(const struct proxy_entry *a, const struct proxy_entry *b)
 {
-        bool a_fails = a->is_failing || a->is_away, b_fails = b->is_failing || b->is_away;
-
-        return a_fails != b_fails ? b_fails : rank_of(a) < rank_of(b);
+        if (a->is_away != b->is_away)
+                return b->is_away;
+        return a->failed != b->failed ? a->failed < b->failed : rank_of(a) < rank_of(b);
 }
 
 /* Whether one more proxy may get a tunnel. */
@@ -194,12 +195,15 @@ static bool wants_tunnel(const struct proxy_entry *p)
         return p->open != NULL ? p->is_renewing : is_chosen(p);
 }
 
-/* Dials for the entries that have become the next, because a tunnel was lost or another entry has failed. */
+/*
+ * Dials for the entries that have become the next, because a tunnel was lost or another entry has failed. Entries that take
+ * turns in failing keep their pauses.
+ */
 static void dial_next(struct tunnel_keeper *t)
 {
         for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 if (p->connect == NULL && !timer_is_running(p->retry) && wants_tunnel(p))
-                        timer_start(p->retry, MILLISECONDS(1));
+                        timer_start(p->retry, t->wanted > 0 && p->failed > 0 ? backoff_next(&p->backoff) : MILLISECONDS(1));
 }
 
 /* ---- an open tunnel -------------------------------------------------------------------------------------------- */
@@ -220,7 +224,7 @@ static void detach_entry(struct open_tunnel *o)
                 return;
         p->open = NULL;
         p->is_renewing = false;
-        p->is_failing = true;
+        p->failed = ++p->all->failures;
         if (p->is_listed)
                 try_again(p);
         else
@@ -304,7 +308,8 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         free(p->reported);
         p->reported = NULL;
         bool is_renewal = p->open != NULL;
-        p->is_renewing = p->is_failing = false;
+        p->is_renewing = false;
+        p->failed = 0;
         if (p->open != NULL)
                 p->open->proxy_entry = NULL; /* the proxy drains the old tunnel, whose streams continue */
         *o = (struct open_tunnel){ .all = t, .proxy_entry = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
@@ -362,7 +367,7 @@ static void fail(struct proxy_entry *p, struct error *err)
 {
         report_failure(p, err);
         error_free(err);
-        p->is_failing = true;
+        p->failed = ++p->all->failures;
         try_again(p);
         dial_next(p->all);
 }
@@ -460,7 +465,7 @@ static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAd
                 backoff_reset(&p->backoff);
         }
         if (p->is_away && !proxy->is_away) { /* it has come back */
-                p->is_failing = false;
+                p->failed = 0;
                 backoff_reset(&p->backoff);
         }
         p->is_away = proxy->is_away;
@@ -494,7 +499,7 @@ void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__P
                 drain_unlisted(t);
         for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 if (p->open == NULL && wants_tunnel(p))
-                        timer_start(p->retry, MILLISECONDS(1));
+                        timer_start(p->retry, t->wanted > 0 && p->failed > 0 ? backoff_next(&p->backoff) : MILLISECONDS(1));
 }
 
 /* Closes the tunnels that were opened with a former ID of this host: no client can use them. */
@@ -518,7 +523,7 @@ void tunnel_keeper_renew(struct tunnel_keeper *t)
                 p->is_renewing = p->open != NULL;
                 backoff_reset(&p->backoff);
                 if (wants_tunnel(p))
-                        timer_start(p->retry, MILLISECONDS(1));
+                        timer_start(p->retry, t->wanted > 0 && p->failed > 0 ? backoff_next(&p->backoff) : MILLISECONDS(1));
         }
 }
 

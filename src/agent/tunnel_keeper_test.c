@@ -439,6 +439,22 @@ static void takes_another_proxy_when_the_first_fails(void **state)
         assert_int_equal(f->open, 1);
 }
 
+static void dials_proxies_by_turns_when_all_fail(void **state)
+{
+        struct fixture *f = *state;
+        int dials_of_two = 0;
+
+        f->wanted = 1;
+        SET(f, ONE, "one:443", TWO, "two:443");
+        for (int i = 0; i < 8; i++) {
+                assert_int_equal(f->dial_count, 1);
+                dials_of_two += strcmp(f->dials[0]->way.address, "two:443") == 0;
+                finish_dial(f->dials[0], NULL, error_new(ERROR_UNAVAILABLE, "refused"));
+                wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
+        }
+        assert_int_equal(dials_of_two, 4);
+}
+
 static void dials_a_proxy_where_it_is_now(void **state)
 {
         struct fixture *f = *state;
@@ -566,6 +582,7 @@ int main(void)
                 TEST(searches_anew_when_a_proxy_comes_back),
                 TEST(keeps_as_many_tunnels_as_the_cluster_requests),
                 TEST(takes_another_proxy_when_the_first_fails),
+                TEST(dials_proxies_by_turns_when_all_fail),
                 TEST(dials_a_proxy_where_it_is_now),
                 TEST(opens_nothing_while_it_ends),
                 TEST(renews_its_tunnels_at_once),

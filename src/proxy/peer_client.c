@@ -262,8 +262,13 @@ void peer_client_renew(struct peer_client *c)
                         k->is_outdated = true;
                         cancel_connect(k);
                 } else if (k->tunnel != NULL && !k->is_old) {
+                        struct peer_link *fresh;
+
                         k->is_old = true;
                         tunnel_drain(k->tunnel);
+                        /* The peer serves the streams of the old link as long as one of this proxy's certificates is valid there. */
+                        if (link_of(c, k->host_id) == NULL)
+                                error_free(link_new(c, k->host_id, k->addr, &fresh));
                 }
         }
 }

@@ -30,7 +30,8 @@ struct relay {
         struct tunnel_dial *dial;
         struct splice *splice; /* NULL: not connected yet, or over */
         struct tunnel_memory memory[2]; /* of the streams to the node and to the peer */
-        char source[ADDRESS_TEXT_MAX];  /* of the user's client; "": not counted */
+        char source[ADDRESS_TEXT_MAX];  /* of the user's client */
+        bool is_counted;                /* under its source */
         char *user;                     /* NULL: not counted */
 };
 
@@ -72,7 +73,7 @@ static void relay_free(struct relay *r)
                 r->next->at = r->at;
         for (size_t i = 0; i < ARRAY_LEN(r->memory); i++)
                 tunnel_memory_close(&r->memory[i]);
-        if (r->source[0] != '\0')
+        if (r->is_counted)
                 sources_leave(&p->sources, SOURCE_SSH, r->source);
         if (r->user != NULL)
                 shares_remove(&p->users, str_of(r->user));
@@ -122,17 +123,16 @@ static struct error *admit(struct relay *r, const struct tunnel_request *request
 
         if (r->all->is_draining)
                 return error_new(ERROR_UNAVAILABLE, "this proxy is stopping");
-        if (str_is_empty(request->user) || request->client_addr.len >= sizeof r->source)
+        if (str_is_empty(request->user) || str_is_empty(request->client_addr) || request->client_addr.len >= sizeof r->source)
                 return error_new(ERROR_INVALID_ARGUMENT, "the request names no user, or no address of a client");
         if (!shares_have_room(&p->users, request->user))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the user has %zu connections through this proxy, of %zu of all users",
                                  shares_count(&p->users, request->user), p->users.total);
         memcpy(r->source, request->client_addr.ptr, request->client_addr.len);
         r->source[request->client_addr.len] = '\0';
-        if (!sources_enter(&p->sources, SOURCE_SSH, r->source)) {
-                r->source[0] = '\0';
+        r->is_counted = sources_enter(&p->sources, SOURCE_SSH, r->source);
+        if (!r->is_counted)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections to nodes are open through this proxy");
-        }
         shares_add(&p->users, request->user);
         r->user = str_dup(request->user);
         for (size_t i = 0; i < ARRAY_LEN(r->memory); i++)
@@ -232,6 +232,22 @@ static void on_begun(struct accepted *a, struct str bytes)
                 peer_free(peer);
 }
 
+/* Ends the oldest connections of a proxy that has more than LIMIT_PEER_LINKS. */
+static void end_surplus(const struct peer_server *s, const char *host_id)
+{
+        size_t count = 0;
+
+        for (struct accepted *a = s->acceptor.newest, *next; a != NULL; a = next) {
+                struct peer *peer = peer_of(a);
+
+                next = a->next;
+                if (peer->tunnel == NULL || strcmp(peer->host_id, host_id) != 0 || ++count <= LIMIT_PEER_LINKS)
+                        continue;
+                log_warn("A connection of another proxy is closed: it has too many", LOG_C("proxy", host_id), LOG_C("peer", a->peer));
+                peer_free(peer);
+        }
+}
+
 static void on_served(struct accepted *a, struct stream *tls)
 {
         struct peer *peer = peer_of(a);
@@ -254,6 +270,7 @@ static void on_served(struct accepted *a, struct stream *tls)
         log_info("Another proxy is connected", LOG_C("proxy", peer->host_id), LOG_C("peer", a->peer));
         peer->tunnel = tunnel_server_new(&p->loop, tls, &tunnel_events, peer);
         tunnel_guard_name_peer(p->tunnels.guard, str_of(peer->host_id));
+        end_surplus(peer->all, peer->host_id);
 }
 
 static void on_failed(struct accepted *a, struct error *err)

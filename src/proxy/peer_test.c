@@ -277,6 +277,20 @@ static void limits_of_users_hold_for_relayed_connections(void **state)
         shares_remove(&s->there.users, STR("alice"));
 }
 
+/* A captured proxy sends them: each would be counted for ever. */
+static void a_request_without_the_address_of_a_client_is_not_counted(void **state)
+{
+        struct stage *s = *state;
+        struct tunnel_request unnamed = request;
+
+        given_node(s);
+        unnamed.client_addr = STR("");
+        s->dial = peer_dial_start(&s->here.peer_client, HOST_ID, s->address, &unnamed, on_done, s);
+        RUN_UNTIL_BOTH(s, s->done == 1);
+        assert_int_equal(s->err->code, ERROR_INVALID_ARGUMENT);
+        assert_int_equal(s->there.sources.totals[SOURCE_SSH], 0);
+}
+
 static void a_host_of_another_role_relays_nothing(void **state)
 {
         struct stage *s = *state;
@@ -378,6 +392,7 @@ int main(void)
                 TEST(uses_one_connection_for_several_requests),
                 TEST(a_proxy_without_a_tunnel_of_the_node_refuses),
                 TEST(limits_of_users_hold_for_relayed_connections),
+                TEST(a_request_without_the_address_of_a_client_is_not_counted),
                 TEST(a_host_of_another_role_relays_nothing),
                 TEST(another_proxy_at_the_address_gets_no_request),
                 TEST(a_proxy_that_is_not_reached_is_reported_as_such),
