@@ -94,9 +94,19 @@ static void on_challenge_taken(void *ctx, const ProtobufCMessage *answer, struct
                 acme_order_installed(a->order, err);
 }
 
+static void on_no_proxy(void *ctx)
+{
+        on_challenge_taken(ctx, NULL, error_for(error_new(ERROR_UNAVAILABLE, "the proxy process has ended"), REASON_SIBLING));
+}
+
 static void on_install(void *ctx, struct str name, struct acme_pair pair)
 {
-        request(ctx, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE, name, pair, on_challenge_taken);
+        struct acme *a = ctx;
+
+        if (a->proxy == NULL)
+                loop_defer(&a->loop, on_no_proxy, a);
+        else
+                request(a, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE, name, pair, on_challenge_taken);
 }
 
 static void on_proxy_lost(void *ctx)
