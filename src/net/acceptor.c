@@ -279,6 +279,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
                 return;
         }
         a->port = (size_t)(port - ac->ports);
+        a->is_private = address_is_private(peer);
         a->may_have_header = ac->ingress != NULL;
         a->is_own = is_announcer && socket_is_own(fd, peer);
         a->socket = socket_stream(ac->loop, fd);

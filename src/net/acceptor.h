@@ -90,13 +90,14 @@ enum accepted_step {
 /* Bytes: with a carrier, a read may complete one record of TLS and so deliver this much more than the limit of reads. */
 enum { ACCEPTED_RECORD_MAX = 16 * KiB };
 
-/* The owner reads the fields up to `is_carried`, and sets admitted.is_fixed while the connection must not be ended for another one. */
+/* The owner reads the fields up to `is_private`, and sets admitted.is_fixed while the connection must not be ended for another one. */
 struct accepted {
         char peer[ADDRESS_TEXT_MAX]; /* the address with port under which it is counted */
         enum accepted_step step;
         struct admitted admitted;
         size_t port;     /* the listening socket that it came by, in the order of acceptor_listen(); 0 if it was given */
         bool is_carried; /* it was given with a carrier */
+        bool is_private; /* it connected from a private address, whatever client it announces */
 
         struct acceptor *acceptor; /* NULL: not listed */
         struct accepted *next, **at;

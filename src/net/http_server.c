@@ -222,7 +222,9 @@ static void put_head(struct http_exchange *x, const struct http_response *respon
         if (x->has_begun || !x->is_open)
                 bug("a request is answered twice");
         x->has_begun = true;
-        x->is_last = x->is_last || response->is_last;
+        /* A load balancer that takes a refused upgrade for done passes on what its client sends next as it is. */
+        bool is_refused_upgrade = x->request.is_upgrade && x->request.upgrade.count > 0;
+        x->is_last = x->is_last || response->is_last || is_refused_upgrade;
         settle_persistence(x);
         x->is_chunked = length == HTTP_LENGTH_UNKNOWN && x->request.minor >= 1;
         if (length == HTTP_LENGTH_UNKNOWN && !x->is_chunked)
@@ -466,7 +468,8 @@ static void take_request(struct http_server *h)
                 status = 400;
         }
         h->requests++;
-        x->is_last = x->request.minor == 0 || x->request.is_close || h->requests >= LIMIT_HTTP1_REQUESTS;
+        bool is_one_too_many = h->requests >= LIMIT_HTTP1_REQUESTS && !x->request.is_upgrade;
+        x->is_last = x->request.minor == 0 || x->request.is_close || is_one_too_many;
         if (err != NULL) {
                 keep_ahead(h, str_slice(buf_str(&h->input), head, h->input.len));
                 refuse(h, status, err);

@@ -327,7 +327,7 @@ static void refuse_plain(struct client *v, const char *answer, const char *why)
 /* A load balancer that forwards HTTP without TLS; its network is trusted with the passwords in forms, others are not. */
 static void serve_plain(struct client *v, struct str bytes)
 {
-        if (!address_is_private(v->accepted.peer)) {
+        if (!v->accepted.is_private) {
                 refuse_plain(v,
                              "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
                              "This port serves load balancers in a private network only: use https.\n",

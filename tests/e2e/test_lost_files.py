@@ -29,7 +29,7 @@ REFUSED = {
 
 # The sentence in the log, if there is one. Files that are not read at a start are removed together.
 MADE_AGAIN = {
-    "ca/in-use": None, "ca/issued.log": "The log of issued certificates is gone", "backend/initialised": None,
+    "ca/in-use": None, "ca/issued.log": "The log of issued certificates is missing", "backend/initialised": None,
     "log": "The audit log and the recordings of this cluster are missing", "log/events.log": None, "host_uuid": "Generating new host UUID", "proc": None,
     "proc/ids/node.json": None, "proc/ids/proxy.json": None, "proc/ssh": None, "webproxy_key.pem": None, "webproxy_cert.pem": None,
     "proc/status.json spool lock backend/lock auth.sock": None,

@@ -642,7 +642,7 @@ def brief(build, aws_process, tmp_path_factory):
 
 
 def raw_tunnel(cluster, identity, directory):
-    """A connection to the proxy as a node opens one for its tunnel, without data."""
+    """A connection to the proxy as a node opens one for its tunnel: with its settings of HTTP/2, which make it a tunnel, and no more."""
     chain = directory / "node.pem"
     chain.write_bytes(identity.key_pem + identity.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -650,7 +650,9 @@ def raw_tunnel(cluster, identity, directory):
     context.set_alpn_protocols(["cteleport-reversetunnel"])
     context.load_cert_chain(chain)
     host, port = cluster.proxy_addr.rsplit(":", 1)
-    return context.wrap_socket(socket.create_connection((host, int(port)), timeout=TIMEOUT), server_hostname="teleport.cluster.local")
+    tunnel = context.wrap_socket(socket.create_connection((host, int(port)), timeout=TIMEOUT), server_hostname="teleport.cluster.local")
+    tunnel.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    return tunnel
 
 
 def test_connections_end_with_the_certificate_that_opened_them(brief, aws, tmp_path):

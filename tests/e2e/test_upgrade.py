@@ -104,7 +104,7 @@ def test_noise_inside_ends_the_upgraded_connection(shared, form):
 
 def test_pings_with_unread_answers_are_cut_off(shared):
     pings = websocket_frame(PING, bytes(125)) * 500
-    with Upgraded(shared.proxy_addr) as upgraded, pytest.raises(OSError):
+    with Upgraded(shared.proxy_addr) as upgraded, pytest.raises((ConnectionError, ssl.SSLError)):
         while True:
             upgraded.socket.sendall(pings)
 
@@ -133,7 +133,7 @@ REFUSED = {
 }
 ACCEPTED = {
     "a list with upgrade": ("GET /webapi/find HTTP/1.1\r\nHost: p\r\nConnection: upgrade, keep-alive\r\n\r\n", 2),
-    "an upgrade of a page": ("GET /webapi/find HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 2),
+    "an upgrade of a page": ("GET /webapi/find HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 1),
     "HTTP/1.0": ("GET /webapi/find HTTP/1.0\r\n\r\n", 1),
     "HTTP/1.0 that stays": ("GET /webapi/find HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 1),
     "a last request": ("GET /webapi/find HTTP/1.1\r\nHost: p\r\nConnection: keep-alive, close\r\n\r\n", 1),
