@@ -525,6 +525,7 @@ static void a_tunnel_that_its_node_leaves_is_not_used(void **state)
         struct client *old = node_connects(s);
         struct client *first = alice_requests(s, way);
         RUN_UNTIL(s, has_answer(first, "HTTP/1.1 200 OK\r\n"));
+        struct stream *kept = s->at_node;
         tunnel_server_drain(old->tunnel);
         struct client *second = alice_requests(s, way);
         RUN_UNTIL(s, s->proxy.tunnels.waits != NULL);
@@ -532,6 +533,7 @@ static void a_tunnel_that_its_node_leaves_is_not_used(void **state)
         advance(s, 1);
         RUN_UNTIL(s, has_answer(second, "HTTP/1.1 200 OK\r\n"));
         assert_ptr_equal(s->connected_node, new);
+        stream_close(kept);
 }
 
 static void a_refusal_of_the_node_is_forwarded(void **state)
