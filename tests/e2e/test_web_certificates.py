@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from harness import TIMEOUT, Cluster, clean_env, iam_token, program
+from test_http_proxy import HttpProxy
 
 PING = b"GET /webapi/ping HTTP/1.1\r\nHost: a.example.test\r\n\r\n"
 
@@ -125,8 +126,14 @@ def test_the_name_chooses_the_pair(pairs, name, which):
 
 
 def test_new_files_replace_a_pair_under_open_connections(pairs, aws):
-    host = pairs.cluster.join(env=aws.identity())
+    with HttpProxy(pairs.cluster.proxy_addr) as names:  # leads from the public name to the proxy
+        replace_under_open_connections(pairs, pairs.cluster.join(env={**aws.identity(), "HTTPS_PROXY": f"http://{names.address}"}))
+        names.shutdown()
+
+
+def replace_under_open_connections(pairs, host):
     host.wait_reachable()
+    tunnels = host.process.text().count("Reverse tunnel established")
     with connect(pairs.cluster.proxy_addr, "a.example.test") as tls:
         assert ping(tls) == b"HTTP/1.1 200 OK"
         new = pairs.a.write("a.example.test")
@@ -135,7 +142,8 @@ def test_new_files_replace_a_pair_under_open_connections(pairs, aws):
         assert x509.load_der_x509_certificate(tls.getpeercert(True)) == pairs.a_cert
     assert shown(pairs.cluster, "a.example.test") == new
     assert shown(pairs.cluster, "x.apps.example.test") == pairs.apps_cert
-    assert host.process.text().count("Reverse tunnel established") == 1
+    assert host.process.text().count("Reverse tunnel established") == tunnels
+    assert "A reverse tunnel is lost" not in host.process.text()
     host.stop()
 
 
