@@ -102,14 +102,6 @@ static struct error *add_certificate(struct tls_context *c, const struct profile
         return tls_context_add(c, NULL, (struct tls_identity){ .cert_chain_pem = buf_str(&cert), .key_pem = secret_str(&key) });
 }
 
-/* The server name of a handshake with the Auth Service of the cluster, and its application protocol. */
-static void put_auth_names(const struct client_dial *d, struct buf *name, struct buf *alpn)
-{
-        cluster_auth_name(str_of(d->profile->cluster), name);
-        buf_put_c(alpn, "teleport-auth@");
-        buf_put(alpn, buf_str(name));
-}
-
 /* host_ca_pem: verifies the server without a profile; "": the system's CAs do. */
 static struct error *make_context(const struct client_dial *d, struct str host_ca_pem, struct tls_context **ret)
 {
@@ -120,7 +112,7 @@ static struct error *make_context(const struct client_dial *d, struct str host_c
         struct tls_options options = { .peer = TLS_PEER_REQUIRED, .alpn = routes[d->way].alpn, .trust_pem = host_ca_pem };
 
         if (d->way == WAY_AUTH) {
-                put_auth_names(d, &auth_name, &auth_alpn);
+                cluster_auth_names(str_of(d->profile->cluster), &auth_name, &auth_alpn);
                 alpn[0] = buf_c(&auth_alpn);
                 options.alpn = alpn;
         }
@@ -224,7 +216,7 @@ static struct error *begin(struct client_dial *d)
         TRY(address_split(str_of(d->address), -1, &host, &port));
         TRY(http_proxy_of_environment(host, port, &d->via));
         if (d->way == WAY_AUTH) {
-                put_auth_names(d, &auth_name, &auth_alpn);
+                cluster_auth_names(str_of(d->profile->cluster), &auth_name, &auth_alpn);
                 options.server_name = buf_c(&auth_name);
         } else if (options.server_name == NULL) {
                 options.server_name = host_name = str_dup(host);

@@ -341,14 +341,6 @@ static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct e
         finish(c, tls, err);
 }
 
-/* The server name of a handshake with an Auth Service of the cluster, and its application protocol. */
-static void put_member_names(const struct connect *c, struct buf *name, struct buf *alpn)
-{
-        cluster_auth_name(c->trust->stored->cluster, name);
-        buf_put_c(alpn, "teleport-auth@");
-        buf_put(alpn, buf_str(name));
-}
-
 /* The options that depend on the proof; trust_pem borrows from `trust`. */
 static struct tls_options options_of_proof(const struct connect *c, struct buf *trust)
 {
@@ -386,7 +378,7 @@ static struct error *make_context(const struct connect *c, struct tls_options op
 
         options.alpn = routes[c->way->route].alpn;
         if (c->way->route == ROUTE_MEMBER) {
-                put_member_names(c, &member_name, &member_alpn);
+                cluster_auth_names(c->trust->stored->cluster, &member_name, &member_alpn);
                 alpn[0] = buf_c(&member_alpn);
                 options.alpn = alpn;
         }
@@ -474,7 +466,7 @@ static struct error *begin(struct connect *c)
         };
 
         if (way->route == ROUTE_MEMBER) {
-                put_member_names(c, &member_name, &member_alpn);
+                cluster_auth_names(c->trust->stored->cluster, &member_name, &member_alpn);
                 options.server_name = buf_c(&member_name);
         } else if (options.server_name == NULL) {
                 TRY(address_split(str_of(way->address), PORT_PROXY, &host, &port));

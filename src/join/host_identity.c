@@ -246,3 +246,10 @@ void cluster_auth_name(struct str cluster, struct buf *out)
         hex_encode(out, cluster);
         buf_put_c(out, ".teleport.cluster.local");
 }
+
+void cluster_auth_names(struct str cluster, struct buf *name, struct buf *alpn)
+{
+        cluster_auth_name(cluster, name);
+        buf_put_c(alpn, "teleport-auth@");
+        buf_put(alpn, buf_str(name));
+}

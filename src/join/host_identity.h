@@ -123,4 +123,7 @@ void host_identity_user_trust_pem(const struct host_identity *id, struct buf *ou
 /* "<hex of the cluster's name>.teleport.cluster.local": the name in every certificate of an Auth Service. */
 void cluster_auth_name(struct str cluster, struct buf *out);
 
+/* Appends that name to `name`, which is empty, and the application protocol of auth behind a proxy to `alpn`. */
+void cluster_auth_names(struct str cluster, struct buf *name, struct buf *alpn);
+
 #endif

@@ -146,6 +146,10 @@ def user(invite):
 def reaches(someone, proxies, proxy, node="web-1"):
     """The user reaches the node through this proxy, once its presence is connected, which may have gone through a proxy that has ended."""
     proxies.only(proxy)
+    wait_reached(someone, node)
+
+
+def wait_reached(someone, node="web-1"):
     wait_until(lambda: someone.tsh("ssh", NO_SHARING, f"root@{node}", "echo", "here", check=False).out == "here\n", f"{node} is reached")
 
 
@@ -292,4 +296,4 @@ def test_a_proxy_that_was_removed_relays_nothing(proxies, user):
     shell.expect("(?i)closed|lost|reset|broken")
     shell.close(force=True)
     all_.front.targets = [one.addr for one in all_.all if one is not removed]
-    wait_until(lambda: alice.tsh("ssh", NO_SHARING, "root@web-1", "echo", "here", check=False).out == "here\n", "web-1 is reached")
+    wait_reached(alice)
