@@ -25,12 +25,17 @@ void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
         const struct caller *caller = rpc_call_caller(call);
         const struct auth *a = caller->auth;
         Cteleport__V1__PingResponse response = CTELEPORT__V1__PING_RESPONSE__INIT;
+        Cteleport__V1__Timestamp now = CTELEPORT__V1__TIMESTAMP__INIT;
+        struct walltime wall = loop_wall(&a->loop);
 
         (void)first;
         response.cluster = pb_text(a->cluster.ptr);
         response.version = pb_text(CTELEPORT_VERSION);
         response.tls_ca_certs = a->authorities.host->tls_certs;
         response.n_tls_ca_certs = a->authorities.host->n_tls_certs;
+        now.seconds = walltime_unix(wall);
+        now.nanos = (int32_t)(wall.ns % 1000000000);
+        response.now = &now;
         rpc_call_reply(call, &response.base);
 }
 

@@ -18,7 +18,7 @@
  * The whole attempt may take TIMEOUT_JOIN. The timeout of each step prevents that one step uses all of it.
  */
 static const struct conversation_state steps[] = {
-        [AWAIT_INIT] = { "await init", SECONDS(60), TO(FIND_TOKEN) | TO(FAILING) },
+        [AWAIT_INIT] = { "await init", SECONDS(60), TO(FIND_TOKEN) | TO(DONE) | TO(FAILING) },
         [FIND_TOKEN] = { "find token", SECONDS(15), TO(AWAIT_PARAMS) | TO(FIND_RECORDS) | TO(FAILING) },
         [AWAIT_PARAMS] = { "await params", SECONDS(60), TO(AWAIT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
         [AWAIT_PROOF] = { "await proof", SECONDS(60), TO(VERIFY_PROOF) | TO(AWAIT_PROOF) | TO(FIND_RECORDS) | TO(FAILING) },
@@ -207,6 +207,15 @@ void attempt_unexpected(struct attempt *at, const char *what)
         }
         attempt_fail(at, "order", error_new(ERROR_INVALID_ARGUMENT, "%s was not expected (expected: %s)", what,
                                     attempt_step_name(at)));
+}
+
+bool attempt_withdraw(struct attempt *at)
+{
+        if (at->at.state != AWAIT_INIT || at->is_waiting)
+                return false;
+        timer_stop(at->deadline);
+        conversation_enter(&at->at, DONE);
+        return true;
 }
 
 void attempt_give_up(struct attempt *at, const char *reason, struct str message)

@@ -87,6 +87,9 @@ bool attempt_awaits_message(const struct attempt *at);
 /* The answer to the challenge of a round. */
 void attempt_proof(struct attempt *at, const Teleport__Join__V1__ChallengeSolution *solution);
 
+/* Ends an attempt whose client has sent nothing: no events follow, and nothing is recorded. False if it has sent a message. */
+bool attempt_withdraw(struct attempt *at);
+
 /* Ends the attempt as the client has given up; reason is a static text, message is the client's. */
 void attempt_give_up(struct attempt *at, const char *reason, struct str message);
 

@@ -431,6 +431,39 @@ static void keeps_the_attributes_in_the_hosts_record(void **state)
         assert_false(other.is_same);
 }
 
+static void on_no_message(void *ctx, const ProtobufCMessage *msg)
+{
+        (void)ctx;
+        (void)msg;
+        fail_msg("a join without a message has no answer");
+}
+
+static void on_empty_done(void *ctx, struct error *err)
+{
+        struct fixture *f = ctx;
+
+        f->is_done = true;
+        f->err = err;
+}
+
+static void a_join_without_a_message_leaves_no_event(void **state)
+{
+        static const struct rpc_client_events events = { .on_message = on_no_message, .on_done = on_empty_done };
+        struct fixture *f = *state;
+
+        f->client = connect_as(f->w, CALLER_UNAUTHENTICATED, "", "");
+        struct rpc_client_call *call = rpc_client_call(f->client,
+                                                       (struct rpc_client_call_options){ .path = "/teleport.join.v1.JoinService/Join",
+                                                                                         .response = &teleport__join__v1__join_response__descriptor },
+                                                       &events, f);
+        rpc_client_half_close(call);
+        AWAIT(f->w, f->is_done);
+        assert_done(taken(&f->err));
+        rpc_client_close(f->client);
+        AWAIT(f->w, f->w->a.callers == NULL);
+        assert_int_equal(count_events(f->w, "instance.join"), 0);
+}
+
 static void is_refused_in_the_second_round(void **state)
 {
         struct fixture *f = *state;
@@ -484,6 +517,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(joins_in_two_rounds),
                 TEST(keeps_the_attributes_in_the_hosts_record),
+                TEST(a_join_without_a_message_leaves_no_event),
                 TEST(is_refused_in_the_second_round),
                 TEST(gives_up_without_a_proof),
                 TEST(refuses_the_name_of_another_binding),
