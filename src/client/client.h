@@ -31,6 +31,7 @@
 #include "rpc/rpc.h"
 
 struct loop;
+struct watch;
 
 enum { CLIENT_NAMES_MAX = 64 };
 
@@ -133,6 +134,8 @@ struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool 
 /* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */
 struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/* Reports the steps to w, as connect_watch() does. */
+void client_dial_watch(struct client_dial *d, const struct watch *w);
 /* done is called with CANCELLED unless it has been called already. */
 void client_dial_cancel(struct client_dial *d);
 

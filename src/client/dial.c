@@ -273,6 +273,12 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
                      p->web_addr);
 }
 
+void client_dial_watch(struct client_dial *d, const struct watch *w)
+{
+        if (d->dial != NULL)
+                proxy_dial_watch(d->dial, w);
+}
+
 void client_dial_cancel(struct client_dial *d)
 {
         if (d->dial != NULL)

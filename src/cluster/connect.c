@@ -496,6 +496,12 @@ struct connect *connect_start(struct loop *l, const struct connect_way *way, con
         return c;
 }
 
+void connect_watch(struct connect *c, const struct watch *w)
+{
+        if (c->dial != NULL)
+                proxy_dial_watch(c->dial, w);
+}
+
 void connect_cancel(struct connect *c)
 {
         if (c->dial != NULL)

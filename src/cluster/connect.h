@@ -14,6 +14,7 @@
 
 struct loop;
 struct stream;
+struct watch;
 
 enum connect_route {
         ROUTE_PROXY_WEB,     /* a proxy by its public name and web certificate, to join */
@@ -96,6 +97,11 @@ struct error *connect_check_web_certificate(struct str leaf_der, struct walltime
 struct connect;
 struct connect *connect_start(struct loop *l, const struct connect_way *way, const struct connect_trust *trust,
                               void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+/*
+ * Reports the steps to w, borrowed until done; to be called right after connect_start(). An error after the last step is of the
+ * verification of the server, in the innermost TLS.
+ */
+void connect_watch(struct connect *c, const struct watch *w);
 void connect_cancel(struct connect *c); /* calls done with CANCELLED unless it was called already */
 
 #endif

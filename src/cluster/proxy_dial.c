@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cluster/connect.h"
 #include "loop/loop.h"
 #include "net/conn_upgrade.h"
@@ -12,12 +13,14 @@
 #include "net/socket.h"
 #include "net/tls.h"
 #include "net/transport.h"
+#include "net/watch.h"
 
 enum { PORT_PROXY = 3080 };
 
 struct proxy_dial {
         struct loop *loop;
         struct proxy_dial_options options;
+        const struct watch *watch; /* NULL: none */
         char *server_name;
         enum conn_upgrade setting;
         struct tls_context *egress; /* of TLS with the HTTP proxy; NULL: it needs none */
@@ -25,6 +28,7 @@ struct proxy_dial {
         struct buf host_ca;            /* learned */
         struct error *direct_failure;  /* the reason for the upgrade; NULL: it was known, or is set */
         bool is_upgrading;
+        bool lacks_alpn;               /* the direct handshake failed by a server that speaks TLS, but not our protocol */
         bool is_direct_mute;           /* the direct connection ended before a byte was received: the server may just be restarting */
         /* the current step */
         struct transport *transport;
@@ -55,6 +59,32 @@ static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
         free(d);
 }
 
+/* ---- steps of a watch --------------------------------------------------------------------------------------------- */
+
+static void report_tls(const struct proxy_dial *d, enum watch_step step, const struct stream *tls)
+{
+        if (d->watch == NULL)
+                return;
+        AUTO_MEM char *detail = tls_describe(tls);
+        watch_report(d->watch, step, detail);
+}
+
+static void report_direct(const struct proxy_dial *d, const struct stream *tls)
+{
+        if (d->watch == NULL)
+                return;
+        AUTO_MEM char *alpn = escaped(tls_alpn(tls));
+        report_tls(d, WATCH_TLS, tls);
+        watch_report(d->watch, WATCH_ALPN, alpn);
+}
+
+/* The step that has failed is ALPN, as the server speaks TLS. */
+static void report_no_alpn(const struct proxy_dial *d)
+{
+        watch_report(d->watch, WATCH_TLS, "the server speaks TLS");
+        watch_report(d->watch, WATCH_ALPN, NULL);
+}
+
 /* ---- the upgrade ----------------------------------------------------------------------------------------------- */
 
 /*
@@ -72,6 +102,8 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
                 if (direct == NULL)
                         return err;
                 error_free(err);
+                if (d->lacks_alpn)
+                        report_no_alpn(d);
                 return direct;
         }
         if (!is_answered)
@@ -100,6 +132,7 @@ static void on_inner(void *ctx, struct stream *tls, struct error *err)
                 upgrade_failed(d, true, err);
                 return;
         }
+        report_tls(d, WATCH_INNER_TLS, tls);
         conn_upgrade_learn(str_of(d->options.address), d->setting == CONN_UPGRADE_DETECT && !d->is_direct_mute);
         finish(d, tls, NULL);
 }
@@ -128,6 +161,7 @@ static void on_upgraded(void *ctx, struct stream *s, struct error *err)
                 upgrade_failed(d, true, err);
                 return;
         }
+        watch_report(d->watch, WATCH_INNER_TLS, NULL);
         const char *name = d->options.inner_name == NULL ? d->server_name : d->options.inner_name;
         d->handshake = tls_start(d->loop, inner, s, name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_inner, d);
 }
@@ -136,7 +170,8 @@ static void upgrade(struct proxy_dial *d)
 {
         d->transport = transport_start(d->loop,
                                        &(struct transport_target){ .kind = TRANSPORT_UPGRADE, .address = d->options.address,
-                                                                   .via = d->options.via, .egress = d->egress, .outer = d->outer },
+                                                                   .via = d->options.via, .egress = d->egress, .outer = d->outer,
+                                                                   .watch = d->watch },
                                        on_upgraded, d);
 }
 
@@ -186,6 +221,7 @@ static void on_https(void *ctx, struct stream *s, struct error *err)
                 .limit = LIMIT_HOST_CA_PAGE,
                 .within = MILLISECONDS(TIMEOUT_HTTP1),
         };
+        watch_report(d->watch, WATCH_UPGRADE, NULL);
         d->fetch = http_fetch_start(d->loop, s, &request, on_host_ca, d);
 }
 
@@ -200,7 +236,8 @@ static void begin_upgrade(struct proxy_dial *d)
         } else {
                 d->transport = transport_start(d->loop,
                                                &(struct transport_target){ .kind = TRANSPORT_HTTPS, .address = d->options.address,
-                                                                           .via = d->options.via, .egress = d->egress, .outer = d->outer },
+                                                                           .via = d->options.via, .egress = d->egress, .outer = d->outer,
+                                                                           .watch = d->watch },
                                                on_https, d);
         }
 }
@@ -228,8 +265,12 @@ static void on_direct(void *ctx, struct stream *tls, struct error *err)
         bool is_balancer = err != NULL && is_load_balancer(d->handshake, err);
 
         d->is_direct_mute = err != NULL && !tls_handshake_is_answered(d->handshake);
-
+        d->lacks_alpn = err != NULL && tls_handshake_lacks_alpn(d->handshake);
         d->handshake = NULL;
+        if (err == NULL)
+                report_direct(d, tls);
+        else if (d->lacks_alpn)
+                report_no_alpn(d);
         if (d->is_cancelled || !is_balancer || !d->options.may_upgrade || d->setting != CONN_UPGRADE_DETECT) {
                 finish(d, tls, err);
                 return;
@@ -243,17 +284,19 @@ static void on_bytes(void *ctx, struct stream *s, struct error *err)
         struct proxy_dial *d = ctx;
 
         d->transport = NULL;
-        if (err != NULL || d->is_cancelled)
+        if (err != NULL || d->is_cancelled) {
                 finish(d, s, err);
-        else
-                d->handshake = tls_start(d->loop, d->options.direct, s, d->server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_direct, d);
+                return;
+        }
+        watch_report(d->watch, WATCH_TLS, NULL);
+        d->handshake = tls_start(d->loop, d->options.direct, s, d->server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_direct, d);
 }
 
 static void begin_direct(struct proxy_dial *d)
 {
         d->transport = transport_start(d->loop,
                                        &(struct transport_target){ .kind = TRANSPORT_BYTES, .address = d->options.address,
-                                                                   .via = d->options.via, .egress = d->egress },
+                                                                   .via = d->options.via, .egress = d->egress, .watch = d->watch },
                                        on_bytes, d);
 }
 
@@ -303,6 +346,11 @@ struct proxy_dial *proxy_dial_start(struct loop *l, const struct proxy_dial_opti
                 d->failed = make_egress(d);
         loop_defer(l, begin, d);
         return d;
+}
+
+void proxy_dial_watch(struct proxy_dial *d, const struct watch *w)
+{
+        d->watch = w;
 }
 
 void proxy_dial_cancel(struct proxy_dial *d)

@@ -25,6 +25,7 @@
 struct loop;
 struct stream;
 struct tls_context;
+struct watch;
 
 struct proxy_dial_options {
         const char *address;          /* host:port; borrowed until done */
@@ -48,6 +49,8 @@ struct proxy_dial_options {
 
 struct proxy_dial;
 struct proxy_dial *proxy_dial_start(struct loop *l, const struct proxy_dial_options *options) MUST_USE;
+/* Reports the steps to w, borrowed until done; to be called right after proxy_dial_start(). */
+void proxy_dial_watch(struct proxy_dial *d, const struct watch *w);
 void proxy_dial_cancel(struct proxy_dial *d); /* calls done with CANCELLED unless it was called already */
 
 #endif

@@ -6,6 +6,7 @@
 #include "net/conn_upgrade.h"
 #include "net/http_server.h"
 #include "net/tls_testing.h"
+#include "net/watch.h"
 #include "net/websocket.h"
 
 /* What answers at the address. */
@@ -43,6 +44,9 @@ struct scene {
         bool is_upgraded;
         struct stream *tls;
         struct error *err;
+        struct watch watch;
+        char steps[1024]; /* those reported: "+" begins, the others have succeeded */
+        char last_detail[512];
 };
 
 /* ---- the servers --------------------------------------------------------------------------------------------- */
@@ -176,6 +180,17 @@ static void forget_outcome(struct scene *s)
         s->done = s->accepted = s->upgrades = s->fetches = 0;
 }
 
+static void on_step(void *ctx, enum watch_step step, const char *detail)
+{
+        static const char *const names[] = { "dns", "tcp", "egress", "tunnel", "tls", "alpn", "upgrade", "inner" };
+        struct scene *s = ctx;
+        size_t used = strlen(s->steps);
+
+        snprintf(s->steps + used, sizeof s->steps - used, "%s%s%s", used == 0 ? "" : " ", detail == NULL ? "+" : "", names[step]);
+        if (detail != NULL)
+                snprintf(s->last_detail, sizeof s->last_detail, "%s", detail);
+}
+
 static void begin(struct scene *s)
 {
         struct proxy_dial_options options = {
@@ -186,7 +201,10 @@ static void begin(struct scene *s)
         forget_outcome(s);
         assert_null(tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = own_protocols, .trust_pem = str_of(s->cluster_ca.cert_pem) },
                                     &options.direct));
+        s->steps[0] = '\0';
+        s->watch = (struct watch){ on_step, s };
         s->dial = proxy_dial_start(&s->loop, &options);
+        proxy_dial_watch(s->dial, &s->watch);
         assert_int_equal(s->done, 0);
 }
 
@@ -270,6 +288,36 @@ static void a_balancer_is_found_out_and_remembered(void **state)
         assert_non_null(s.tls);
         assert_int_equal(s.accepted, 1);
         tear_down_scene(&s);
+}
+
+static void steps_are_reported_up_to_the_one_that_fails(void **state)
+{
+        static const struct {
+                enum kind kind;
+                bool learns_ca, is_false;
+                const char *steps;
+        } rows[] = {
+                { PROXY, false, false, "+dns dns +tcp tcp +tls tls alpn" },
+                { BALANCER, false, false, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade upgrade +inner inner" },
+                { BALANCER, true, false, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade "
+                                         "+dns dns +tcp tcp +tls tls +upgrade upgrade +inner inner" },
+                { BALANCER, false, true, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade upgrade +inner" },
+                { NOT_UPGRADED, false, false, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade" },
+                { SILENT, false, false, "+dns dns +tcp tcp +tls +dns dns +tcp tcp +tls" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct scene s;
+
+                set_up_scene(&s, rows[i].is_false);
+                s.learns_ca = rows[i].learns_ca;
+                dial(&s, rows[i].kind);
+                assert_string_equal(s.steps, rows[i].steps);
+                if (rows[i].kind == BALANCER && !rows[i].is_false)
+                        assert_true(str_starts_with(str_of(s.last_detail), STR("TLSv1.3, certificate for proxy.example.com, issued by 'CN=the cluster', valid until ")));
+                tear_down_scene(&s);
+        }
 }
 
 static void a_change_is_learned_at_the_next_attempt(void **state)
@@ -459,6 +507,7 @@ int main(void)
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_proxy_is_reached_directly),
                 cmocka_unit_test(a_balancer_is_found_out_and_remembered),
+                cmocka_unit_test(steps_are_reported_up_to_the_one_that_fails),
                 cmocka_unit_test(a_change_is_learned_at_the_next_attempt),
                 cmocka_unit_test(the_host_ca_is_learned_over_https),
                 cmocka_unit_test(an_impostor_behind_the_balancer_is_refused),

@@ -20,6 +20,7 @@
 #include "loop/loop.h"
 #include "net/address.h"
 #include "net/socket.h"
+#include "net/watch.h"
 
 struct attempt {
         struct dial *dial;
@@ -33,6 +34,7 @@ struct dial {
         void (*done)(void *ctx, int fd, struct error *err);
         void *ctx;
         char *target; /* "host:port" for messages */
+        const struct watch *watch; /* NULL: none */
         struct duration within;
         struct timer *deadline, *next_one;
         uv_getaddrinfo_t lookup;
@@ -135,6 +137,20 @@ static void attempt_failed(struct dial *d, const struct sock_address *address, i
         start_next(d);
 }
 
+/* With the reason why the addresses before it did not work, if there is one. */
+static void report_connected(const struct attempt *a)
+{
+        const struct dial *d = a->dial;
+        char text[ADDRESS_TEXT_MAX];
+
+        if (d->watch == NULL)
+                return;
+        sock_address_text(&a->address, text);
+        AUTO_MEM char *detail = d->failure == NULL ? mem_printf("connected to %s", text)
+                                                   : mem_printf("connected to %s, but %s", text, d->failure->what);
+        watch_report(d->watch, WATCH_TCP, detail);
+}
+
 static void on_connected(uv_poll_t *poll, int status, int events)
 {
         struct attempt *a = poll->data;
@@ -153,6 +169,7 @@ static void on_connected(uv_poll_t *poll, int status, int events)
                 return;
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        report_connected(a);
         finish(a->dial, fd, NULL);
 }
 
@@ -244,6 +261,21 @@ static void take_addresses(struct dial *d, const struct addrinfo *list)
         }
 }
 
+static void report_addresses(const struct dial *d)
+{
+        AUTO(buf) list = BUF_MAX(LIMIT_CONNECT_ADDRESSES * (ADDRESS_TEXT_MAX + 2));
+        char text[ADDRESS_TEXT_MAX];
+
+        if (d->watch == NULL)
+                return;
+        for (size_t i = 0; i < d->count; i++) {
+                sock_address_text(&d->attempts[i].address, text);
+                buf_printf(&list, "%s%s", i == 0 ? "" : ", ", text);
+        }
+        watch_report(d->watch, WATCH_DNS, buf_c(&list));
+        watch_report(d->watch, WATCH_TCP, NULL);
+}
+
 static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *list)
 {
         struct dial *d = lookup->data;
@@ -251,13 +283,15 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *l
         if (!d->is_finished) {
                 if (status == 0 && list != NULL)
                         take_addresses(d, list);
-                if (d->count > 0)
+                if (d->count > 0) {
+                        report_addresses(d);
                         start_next(d);
-                else
+                } else {
                         finish(d, -1,
                                error_hint(error_new(ERROR_UNAVAILABLE, "cannot find the address of %s: %s", d->target,
                                                     status < 0 ? uv_strerror(status) : "the name has none"),
                                           "check the name and this machine's DNS settings"));
+                }
         }
         uv_freeaddrinfo(list);
         dial_unref(d);
@@ -284,8 +318,10 @@ static void begin_with_literal(void *ctx)
 {
         struct dial *d = ctx;
 
-        if (!d->is_finished)
+        if (!d->is_finished) {
+                report_addresses(d);
                 start_next(d);
+        }
         dial_unref(d);
 }
 
@@ -342,6 +378,12 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
         if (err != NULL)
                 fail_soon(d, err);
         return d;
+}
+
+void dial_watch(struct dial *d, const struct watch *w)
+{
+        d->watch = w;
+        watch_report(w, WATCH_DNS, NULL);
 }
 
 void dial_cancel(struct dial *d)

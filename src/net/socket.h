@@ -11,6 +11,7 @@
 #include "net/stream.h"
 
 struct loop;
+struct watch;
 
 /* Longest text of an address: "[ipv6%scope]:port". */
 enum { ADDRESS_TEXT_MAX = 80 };
@@ -74,6 +75,8 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
                         void (*done)(void *ctx, int fd, struct error *err), void *ctx) MUST_USE;
 /* Calls done with CANCELLED unless it was called already. */
 void dial_cancel(struct dial *d);
+/* Reports the lookup and the connection to w, borrowed until done; to be called right after dial_start(). */
+void dial_watch(struct dial *d, const struct watch *w);
 
 /*
  * Splits "host:port", "[v6]:port", or "host", "v6", "[v6]" (default_port then; -1: a port is required). The host must

@@ -90,6 +90,9 @@ void tls_cancel(struct tls_handshake *h); /* done is called with CANCELLED unles
  */
 struct str tls_handshake_alpn(const struct tls_handshake *h);
 
+/* Whether the handshake failed because the server speaks TLS, but none of the protocols offered. Valid within done. */
+bool tls_handshake_lacks_alpn(const struct tls_handshake *h);
+
 /* Whether a byte of the peer was received. Also valid within done. */
 bool tls_handshake_is_answered(const struct tls_handshake *h);
 
@@ -104,6 +107,12 @@ struct str tls_alpn(const struct stream *s);            /* "" when none was nego
 struct str tls_server_name(const struct stream *s);     /* server: the SNI, "" when none */
 struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; verified unless INSECURE */
 struct str tls_peer_chain_der(const struct stream *s, size_t index); /* as sent; 0 is the leaf; "" after the last */
+
+/*
+ * "TLSv1.3, certificate for a.example.com, issued by 'CN=…', valid until 2027-01-31T23:59:59Z": the version, and the certificate
+ * of the peer, verified or not. Safe for terminals; the caller frees.
+ */
+char *tls_describe(const struct stream *s) MUST_USE;
 
 /*
  * The channel binding tls-exporter (RFC 9266 section 2): a value known to both ends and unique to this connection.

@@ -75,6 +75,9 @@ void peer_chain_free(struct peer_chain *chain);
 /* The error for the certificate that failed verification in `store`. */
 struct error *tls_refusal(X509_STORE_CTX *store, bool is_server, struct str expected_name) MUST_USE;
 
+/* "certificate for a, b, issued by 'CN=…', valid until …"; the caller frees. */
+char *tls_certificate_text(X509 *cert) MUST_USE;
+
 /* The error for OpenSSL's error queue after a failed call; empties the queue. */
 struct error *tls_failure(bool is_server) MUST_USE;
 

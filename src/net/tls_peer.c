@@ -99,6 +99,15 @@ struct str tls_peer_chain_der(const struct stream *s, size_t index)
         return index < t->chain->count ? t->chain->der[index] : (struct str){ 0 };
 }
 
+char *tls_describe(const struct stream *s)
+{
+        SSL *ssl = established(s)->ssl;
+        X509 *leaf = SSL_get0_peer_certificate(ssl);
+        AUTO_MEM char *certificate = leaf == NULL ? str_dup(STR("no certificate")) : tls_certificate_text(leaf);
+
+        return mem_printf("%s, %s", SSL_get_version(ssl), certificate);
+}
+
 /* Frees our DER copies only. OpenSSL keeps its own session data, docs/decisions/0015-certificates-of-live-sessions.md. */
 void tls_forget_peer(struct stream *s)
 {

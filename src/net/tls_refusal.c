@@ -99,6 +99,15 @@ static char *names_text(X509 *cert)
         return buf_take(&out);
 }
 
+char *tls_certificate_text(X509 *cert)
+{
+        AUTO_MEM char *names = names_text(cert);
+        AUTO_MEM char *issuer = issuer_text(cert);
+        AUTO_MEM char *end = time_text(X509_get0_notAfter(cert));
+
+        return mem_printf("certificate for %s, issued by '%s', valid until %s", names, issuer, end);
+}
+
 /* ---- peer certificates that this side refuses ---------------------------------------------------------- */
 
 static struct error *refuse_time(X509_STORE_CTX *store, bool is_server, bool is_expired)

@@ -33,6 +33,7 @@ struct tls_handshake {
         char *server_name;     /* or NULL */
         struct error *refusal; /* reason to refuse the peer's certificate */
         bool has_received;        /* the first bytes were received */
+        bool lacks_alpn;          /* the server speaks none of the protocols offered */
 };
 
 static void pump(struct tls_stream *t);
@@ -245,6 +246,7 @@ static bool handshake_step(struct tls_stream *t)
         int status = SSL_do_handshake(t->ssl);
         if (status == 1) {
                 t->end = check_negotiated(t);
+                h->lacks_alpn = t->end != NULL;
                 return true;
         }
         if (SSL_get_error(t->ssl, status) == SSL_ERROR_WANT_READ)
@@ -254,6 +256,7 @@ static bool handshake_step(struct tls_stream *t)
                 h->refusal = NULL;
                 ERR_clear_error();
         } else {
+                h->lacks_alpn = ERR_GET_REASON(ERR_peek_error()) == SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL;
                 /* Before the server is authenticated, an alert is not proven to be its own. */
                 break_off(t, error_for(tls_failure(t->context->is_server), REASON_CONNECTION));
         }
@@ -601,6 +604,11 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
 bool tls_handshake_is_answered(const struct tls_handshake *h)
 {
         return h->has_received;
+}
+
+bool tls_handshake_lacks_alpn(const struct tls_handshake *h)
+{
+        return h->lacks_alpn;
 }
 
 struct str tls_handshake_alpn(const struct tls_handshake *h)

@@ -10,6 +10,7 @@
 #include "net/http_fetch.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "net/watch.h"
 #include "net/websocket.h"
 
 enum { PORT_HTTPS = 443, SHOWN_MAX = 200 };
@@ -106,6 +107,8 @@ static void on_upgrade(void *ctx, struct stream *ws, struct error *err)
         struct transport *t = ctx;
 
         t->upgrade = NULL;
+        if (err == NULL)
+                watch_report(t->target.watch, WATCH_UPGRADE, "WebSocket at /webapi/connectionupgrade");
         finish(t, ws, err);
 }
 
@@ -121,16 +124,27 @@ static void begin_upgrade(struct transport *t, struct stream *https)
         };
 
         t->at = TRANSPORT_STEP_UPGRADE;
+        watch_report(t->target.watch, WATCH_UPGRADE, NULL);
         t->upgrade = websocket_connect_start(t->loop, https, &request, on_upgrade, t);
 }
 
 /* ---- TLS, TCP, the HTTP proxy -------------------------------------------------------------------------------- */
+
+static void report_tls(const struct transport *t, enum watch_step step, const struct stream *tls)
+{
+        if (t->target.watch == NULL)
+                return;
+        AUTO_MEM char *detail = tls_describe(tls);
+        watch_report(t->target.watch, step, detail);
+}
 
 static void on_tls(void *ctx, struct stream *tls, struct error *err)
 {
         struct transport *t = ctx;
 
         t->handshake = NULL;
+        if (err == NULL)
+                report_tls(t, WATCH_TLS, tls);
         if (err != NULL || t->target.kind == TRANSPORT_HTTPS || t->is_cancelled)
                 finish(t, tls, err);
         else
@@ -154,6 +168,7 @@ static void have_bytes(struct transport *t, struct stream *s)
         }
         AUTO_MEM char *server_name = str_dup(host);
         t->at = TRANSPORT_STEP_TLS;
+        watch_report(t->target.watch, WATCH_TLS, NULL);
         t->handshake = tls_start(t->loop, t->target.outer, s, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, t);
 }
 
@@ -167,15 +182,18 @@ static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
         struct transport *t = ctx;
 
         t->tunnel = NULL;
-        if (err != NULL)
+        if (err != NULL) {
                 finish(t, NULL, err);
-        else
-                have_bytes(t, tunnel);
+                return;
+        }
+        watch_report(t->target.watch, WATCH_TUNNEL, t->target.via->address);
+        have_bytes(t, tunnel);
 }
 
 static void begin_tunnel(struct transport *t, struct stream *proxy)
 {
         t->at = TRANSPORT_STEP_TUNNEL;
+        watch_report(t->target.watch, WATCH_TUNNEL, NULL);
         t->tunnel = http_tunnel_start(t->loop, proxy, t->target.via, str_of(t->target.address), MILLISECONDS(TIMEOUT_CONNECT),
                                       on_tunnel, t);
 }
@@ -186,6 +204,7 @@ static void on_egress_tls(void *ctx, struct stream *tls, struct error *err)
 
         t->handshake = NULL;
         if (err == NULL && !t->is_cancelled) {
+                report_tls(t, WATCH_EGRESS_TLS, tls);
                 begin_tunnel(t, tls);
                 return;
         }
@@ -209,6 +228,7 @@ static void begin_egress_tls(struct transport *t, struct stream *tcp)
         }
         AUTO_MEM char *server_name = str_dup(host);
         t->at = TRANSPORT_STEP_EGRESS_TLS;
+        watch_report(t->target.watch, WATCH_EGRESS_TLS, NULL);
         t->handshake = tls_start(t->loop, t->target.egress, tcp, server_name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_egress_tls, t);
 }
 
@@ -242,6 +262,8 @@ struct transport *transport_start(struct loop *l, const struct transport_target 
         *t = (struct transport){ .loop = l, .target = *target, .done = done, .ctx = ctx };
         const char *first = is_direct(t) ? target->address : target->via->address;
         t->dial = dial_start(l, str_of(first), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, t);
+        if (target->watch != NULL)
+                dial_watch(t->dial, target->watch);
         return t;
 }
 

@@ -18,6 +18,7 @@
 struct loop;
 struct stream;
 struct tls_context;
+struct watch;
 
 enum transport_kind { TRANSPORT_BYTES, TRANSPORT_HTTPS, TRANSPORT_UPGRADE };
 
@@ -27,6 +28,7 @@ struct transport_target {
         const struct http_proxy *via; /* the HTTP proxy in between; its address is "" without one */
         struct tls_context *egress;   /* of TLS with the HTTP proxy; used if via->is_tls */
         struct tls_context *outer;    /* HTTPS, UPGRADE: a client's context, which offers "http/1.1" */
+        const struct watch *watch;    /* NULL: none */
 };
 
 /* The steps, in their order. */
