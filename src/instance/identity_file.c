@@ -168,17 +168,28 @@ struct buf identity_buf(void)
         return b;
 }
 
-struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
+static struct error *load(const char *dir, const char *role, const struct ca_pins *pins, struct host_identity *ret,
+                          struct error *(*read_file)(const char *path, struct buf *out))
 {
         AUTO_MEM char *path = identity_path(dir, role);
         AUTO(buf) text = identity_buf();
-        TRY(file_read_private(path, &text));
+        TRY(read_file(path, &text));
         struct error *err = identity_read_json(buf_str(&text),
                                                (struct host_expectation){ .role = str_of(role), .pins = *pins }, ret);
         wipe(text.ptr, text.room);
         if (err != NULL)
                 return error_wrap(err, "%s", path);
         return NULL;
+}
+
+struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
+{
+        return load(dir, role, pins, ret, file_read_private);
+}
+
+struct error *identity_load_as_root(const char *dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
+{
+        return load(dir, role, pins, ret, file_read);
 }
 
 struct error *identity_write(const char *dir, const char *role, struct str json)

@@ -30,6 +30,10 @@ struct error *identity_read_json(struct str json, struct host_expectation expect
 struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins,
                             struct host_identity *ret) MUST_USE;
 
+/* The same for root, who may read the file of the service's user: for `debug connect`. */
+struct error *identity_load_as_root(const char *dir, const char *role, const struct ca_pins *pins,
+                                    struct host_identity *ret) MUST_USE;
+
 /* Writes the output of identity_put_json() to the file. Uses no other state, so it may run on the thread pool. */
 struct error *identity_write(const char *dir, const char *role, struct str json) MUST_USE;
 

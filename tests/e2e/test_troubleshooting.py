@@ -219,6 +219,22 @@ def at(address):
     return {"teleport": {"proxy_server": address}}
 
 
+def test_the_steps_to_the_cluster_are_shown(cluster, aws, tmp_path, shows):
+    config = tmp_path / "teleport.yaml"
+    host = cluster.host("web-1", env=aws.identity())
+
+    def steps(address):
+        config.write_text(f"version: v3\nteleport: {{proxy_server: '{address}', ca_pin: '{cluster.ca_pin}', data_dir: {tmp_path}/data}}\n"
+                          "auth_service: {enabled: no}\nproxy_service: {enabled: no}\n")
+        done = host.teleport("debug", "connect", "-c", config, check=False)
+        return done.out + done.err
+    with reserved_port() as closed:
+        address = f"127.0.0.1:{port_of(closed)}"
+        shows("debug-closed", steps(address), (address, "127.0.0.1:9999"), (str(config), "/etc/teleport.yaml"))
+    shown = re.sub(r"\d+ ms (behind|ahead of)", "3 ms behind", re.sub(r", version \S+", ", version 1.0.0", steps(cluster.proxy_addr)))
+    shows("debug-connect", shown, (str(config), "/etc/teleport.yaml"))
+
+
 # ---- connections to the cluster -----------------------------------------------------------------------------
 
 def test_a_balancer_that_ends_tls_is_named(cluster, aws, serving, shows):

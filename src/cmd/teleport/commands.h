@@ -11,6 +11,10 @@ extern const struct flag node_configure_flags[];
 struct error *configure_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *node_configure_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* debug_connect.c */
+extern const struct flag debug_connect_flags[];
+struct error *debug_connect_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* install_systemd.c */
 extern const struct flag install_systemd_flags[];
 struct error *install_systemd_run(void *ctx, const struct flags *given) MUST_USE;

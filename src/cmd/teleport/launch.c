@@ -162,6 +162,17 @@ struct error *launch_prepare(const struct flags *given, struct launch *ret)
         return NULL;
 }
 
+struct error *launch_prepare_connection(const struct flags *given, struct launch *ret)
+{
+        *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
+        TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->ignored_keys, &ret->config));
+        TRY(launch_overlay_connection(given, ret->arena, ret->config));
+        TRY(config_check(ret->config, ret->arena, &ret->warnings));
+        TRY(resolve_pins(ret));
+        ret->data_dir = ret->config->teleport->data_dir;
+        return NULL;
+}
+
 /* Without configured ones the proxy makes its own at its start. */
 static struct error *check_web_certificates(const struct launch *l)
 {

@@ -15,6 +15,12 @@ extern const struct flag launch_flags[];
 struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST_USE;
 
 /*
+ * The same for `debug connect`, which has only the flags config, config-string, ca-pin and data-dir: what is needed to reach the
+ * cluster, without the join token.
+ */
+struct error *launch_prepare_connection(const struct flags *given, struct launch *ret) MUST_USE;
+
+/*
  * Reads and checks one file as `start` would, with the files of https_keypairs, but no other files that it names: for
  * `configure --test`. *ret_ignored
  * lists the keys without effect; the caller frees it. It is NULL after an error.

@@ -244,3 +244,15 @@ struct error *launch_overlay(const struct flags *given, struct arena *arena, Cte
                 TRY(overlay_auth_server(given, arena, config));
         return NULL;
 }
+
+struct error *launch_overlay_connection(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
+{
+        Cteleport__V1__TeleportConfig *t = teleport_of(arena, config);
+
+        TRY(launch_check_pins(given));
+        if (flags_text(given, "data-dir") != NULL)
+                t->data_dir = text_of(arena, flags_text(given, "data-dir"));
+        if (flags_given(given, "ca-pin"))
+                overlay_pins(flags_list(given, "ca-pin"), arena, t);
+        return NULL;
+}

@@ -11,6 +11,9 @@
 /* Writes the given flags to config, where they replace values of the file. New texts live in the arena or belong to `given`. */
 struct error *launch_overlay(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config) MUST_USE;
 
+/* The same for the flags ca-pin and data-dir alone. */
+struct error *launch_overlay_connection(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config) MUST_USE;
+
 /* The service with this name in --roles; NULL when there is none. It may be a service that this release does not implement. */
 const struct service_row *launch_find_role(struct str flag);
 /* INVALID_ARGUMENT with the names that --roles accepts. */

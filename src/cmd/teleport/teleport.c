@@ -29,6 +29,9 @@ static const struct command commands[] = {
           .help = "Write a unit for systemd" },
         { "aws identity", .flags = aws_identity_flags, .run = aws_identity_run,
           .help = "Show the AWS identity with which this host would join" },
+        { "debug connect", .flags = debug_connect_flags, .run = debug_connect_run,
+          .help = "Show step by step whether this host reaches its cluster, and why not",
+          .notes = "Connects as a joining host does, and joins nothing. Exits with 1 at the first step that fails.\n" },
         { "version", .run = version_run, .help = "Print the version" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },
@@ -55,7 +58,7 @@ static const struct foreign_flag foreign[] = {
 static const struct foreign_command foreign_commands[] = {
         { "app, db, kube, discovery, integration", "this release serves SSH only" },
         { "join", "a host is reached through its agent: write its configuration with `teleport node configure`" },
-        { "debug", "there is no debug service; the level of the log is teleport.log.severity in teleport.yaml" },
+        { "debug", "there is no debug service, only `teleport debug connect`; the level of the log is teleport.log.severity in teleport.yaml" },
         { "backend", "the storage is one SQLite file below data_dir; copy it while the service is stopped" },
         { "wait", "`teleport status` exits with 0 when this host has joined" },
         { NULL },

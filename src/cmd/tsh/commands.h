@@ -45,6 +45,10 @@ struct error *proxy_attach_run(void *ctx, const struct flags *given) MUST_USE;
 /* config.c */
 struct error *config_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* debug_connect.c */
+extern const struct flag debug_connect_flags[];
+struct error *debug_connect_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* recordings.c */
 extern const struct flag recordings_ls_flags[];
 struct error *recordings_ls_run(void *ctx, const struct flags *given) MUST_USE;

@@ -40,6 +40,9 @@ static const struct command commands[] = {
                    "The original output is shown, with its control sequences, on this terminal.\n" },
         { "clusters", NULL, clusters_flags, NULL, clusters_run, .help = "List the cluster" },
         { "env", NULL, env_flags, NULL, env_run, .help = "Print settings for a shell: eval $(tsh env)" },
+        { "debug connect", NULL, debug_connect_flags, NULL, debug_connect_run,
+          .help = "Show step by step whether this machine reaches the cluster, and why not",
+          .notes = "The proxy is that of --proxy, or of the login. Exits with 1 at the first step that fails.\n" },
         { "version", NULL, tsh_version_flags, NULL, tsh_version_run, .help = "Print the version" },
         { 0 },
 };

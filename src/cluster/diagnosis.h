@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The steps of a connection to the cluster with their results, for `debug connect`. The connection itself is made by the code of
+ * agents and clients, which reports its steps to a watch (net/watch.h): the errors are theirs, word for word.
+ */
+#ifndef CLUSTER_DIAGNOSIS_H
+#define CLUSTER_DIAGNOSIS_H
+
+#include "base/error.h"
+#include "net/watch.h"
+
+enum diagnosis_step {
+        DIAGNOSIS_CONFIGURATION,
+        DIAGNOSIS_EGRESS, /* the HTTP proxy of the environment; its own address and TLS, too */
+        DIAGNOSIS_DNS,
+        DIAGNOSIS_TCP,
+        DIAGNOSIS_TLS,
+        DIAGNOSIS_ALPN,
+        DIAGNOSIS_UPGRADE,
+        DIAGNOSIS_INNER_TLS,
+        DIAGNOSIS_PAGE,  /* of users: /webapi/ping */
+        DIAGNOSIS_JOIN,  /* of hosts: the join service */
+        DIAGNOSIS_AUTH,
+        DIAGNOSIS_CLOCK,
+        DIAGNOSIS_LOGIN, /* of users: the connection with the certificate of their login */
+        DIAGNOSIS_STEPS,
+};
+
+enum diagnosis_state {
+        DIAGNOSIS_NOT_REACHED,
+        DIAGNOSIS_RUNNING,
+        DIAGNOSIS_PASSED,
+        DIAGNOSIS_NOT_NEEDED,
+        DIAGNOSIS_WARNED, /* passed, but err is to be read */
+        DIAGNOSIS_FAILED,
+};
+
+struct diagnosis_row {
+        enum diagnosis_state state;
+        char *detail;      /* NULL: none */
+        struct error *err; /* of a failure or warning */
+};
+
+/* A zeroed struct is empty. */
+struct diagnosis {
+        char *address; /* host:port; NULL until it is known */
+        struct diagnosis_row rows[DIAGNOSIS_STEPS];
+        bool has_egress; /* there is an HTTP proxy: what is below TLS leads to it */
+        struct watch watch;
+};
+
+void diagnosis_release(struct diagnosis *d);
+
+/* "TLS" for users, "tls" for programs. */
+const char *diagnosis_title(enum diagnosis_step step);
+const char *diagnosis_key(enum diagnosis_step step);
+
+void diagnosis_begin(struct diagnosis *d, enum diagnosis_step step);
+void diagnosis_pass(struct diagnosis *d, enum diagnosis_step step, const char *format, ...) PRINTF_LIKE(3, 4);
+void diagnosis_skip(struct diagnosis *d, enum diagnosis_step step, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Marks a step that has passed; err (owned) is the reason. The first warning of a step stays. */
+void diagnosis_warn(struct diagnosis *d, enum diagnosis_step step, struct error *err);
+
+/*
+ * The walk ends with err (owned): at the step that runs; if none runs, at the innermost TLS, whose certificate was refused after
+ * the handshake, and without TLS at the configuration. Steps behind it are not reached.
+ */
+void diagnosis_fail(struct diagnosis *d, struct error *err);
+
+/* The step that has failed, or DIAGNOSIS_STEPS. */
+enum diagnosis_step diagnosis_failed_at(const struct diagnosis *d);
+
+/* Forgets the steps from the HTTP proxy on, for another attempt. */
+void diagnosis_again(struct diagnosis *d);
+
+/* For the connection: via is the address of the HTTP proxy, "" without one. Valid as long as d. */
+const struct watch *diagnosis_watch(struct diagnosis *d, const char *via);
+
+/* The connection is made; proof describes how the server was verified. */
+void diagnosis_connected(struct diagnosis *d, const char *proof);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tsh debug connect: why this workstation does not reach the cluster. */
+#include <stdlib.h>
+
+#include "base/interop.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "client/find_proxy.h"
+#include "cluster/diagnose.h"
+#include "cmd/common/diagnosis_output.h"
+#include "cmd/tsh/commands.h"
+#include "cmd/tsh/user.h"
+#include "loop/loop.h"
+#include "net/http_fetch.h"
+#include "net/http_proxy.h"
+#include "net/transport.h"
+
+enum { PORT_PROXY = 3080, PAGE_MAX = 32 * KiB };
+
+const struct flag debug_connect_flags[] = {
+        DIAGNOSIS_FORMAT_FLAG,
+        { NULL },
+};
+
+struct walk {
+        struct loop loop;
+        struct diagnosis diagnosis;
+        struct profile profile;
+        bool has_profile, is_insecure;
+        const char *address; /* host:port, in the arena */
+        struct arena *arena;
+        struct http_proxy via;
+        struct stream *tls;  /* to the proxy, while its page is requested */
+};
+
+/* ---- the configuration: the profile, or --proxy ------------------------------------------------------------------ */
+
+static const char *with_port(struct arena *a, struct str host, int port)
+{
+        bool is_v6 = str_find_char(host, ':') != host.len;
+
+        return arena_printf(a, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
+}
+
+/* As `tsh login` does: without a port, the one that answers. */
+static struct error *find_address(struct walk *w, const char *proxy)
+{
+        struct str host;
+        int port;
+
+        if (w->has_profile) {
+                w->address = w->profile.web_addr;
+                return NULL;
+        }
+        TRY(address_split(str_of(proxy), 0, &host, &port));
+        w->address = with_port(w->arena, host, port == 0 ? PORT_PROXY : port);
+        if (port == 0)
+                error_free(find_proxy(w->arena, proxy, w->is_insecure, &w->address)); /* its error is found again, step by step */
+        return NULL;
+}
+
+static struct error *configure(struct walk *w, const struct flags *given)
+{
+        const char *proxy;
+        struct str host;
+        int port;
+
+        TRY(user_proxy(w->arena, given, &proxy));
+        struct error *err = profile_load(&w->profile, proxy, flags_text(given, "user"));
+        w->has_profile = err == NULL;
+        if (err != NULL && (proxy == NULL || err->code != ERROR_NOT_FOUND))
+                return err->code != ERROR_NOT_FOUND ? err : error_hint(err, "name the proxy: tsh debug connect --proxy=HOST[:PORT]");
+        error_free(err);
+        w->is_insecure = flags_switch(given, "insecure") || (w->has_profile && w->profile.is_insecure);
+        TRY(find_address(w, proxy));
+        TRY(address_split(str_of(w->address), -1, &host, &port));
+        TRY(http_proxy_of_environment(host, port, &w->via));
+        w->diagnosis.address = str_dup(str_of(w->address));
+        diagnosis_pass(&w->diagnosis, DIAGNOSIS_CONFIGURATION, "%s (%s)", w->address, w->has_profile ? "profile" : "--proxy");
+        if (w->is_insecure)
+                diagnosis_warn(&w->diagnosis, DIAGNOSIS_CONFIGURATION,
+                               error_hint(error_new(ERROR_FAILED_PRECONDITION, "the proxy's web certificate is not verified (--insecure)"),
+                                          "give the proxy a certificate that this machine trusts, or let SSL_CERT_FILE name its authority; then log in without --insecure"));
+        return NULL;
+}
+
+/* ---- steps --------------------------------------------------------------------------------------------------------- */
+
+static void finish(void *ctx)
+{
+        struct walk *w = ctx;
+
+        loop_stop(&w->loop);
+}
+
+static void fail(struct walk *w, struct error *err)
+{
+        diagnosis_fail(&w->diagnosis, err);
+        finish(w);
+}
+
+static void on_auth(void *ctx, struct stream *tls, struct error *err)
+{
+        struct walk *w = ctx;
+        AUTO(buf) end = BUF_MAX(64);
+
+        if (err != NULL) {
+                fail(w, err);
+                return;
+        }
+        stream_close(tls);
+        walltime_put_rfc3339(&end, w->profile.not_after);
+        diagnosis_pass(&w->diagnosis, DIAGNOSIS_LOGIN, "%s, until %s: the Auth Service accepts the connection", w->profile.user, buf_c(&end));
+        finish(w);
+}
+
+/* The user's own connection to the Auth Service, as every command but `tsh login` makes it. */
+static void check_login(void *ctx)
+{
+        struct walk *w = ctx;
+        struct error *err = NULL;
+
+        if (diagnosis_failed_at(&w->diagnosis) != DIAGNOSIS_STEPS) {
+                finish(w);
+                return;
+        }
+        if (!w->has_profile) {
+                diagnosis_skip(&w->diagnosis, DIAGNOSIS_LOGIN, "not logged in at this proxy");
+                finish(w);
+                return;
+        }
+        diagnosis_begin(&w->diagnosis, DIAGNOSIS_LOGIN);
+        err = profile_check_times(&w->profile, loop_wall(&w->loop));
+        if (err != NULL) {
+                fail(w, err);
+                return;
+        }
+        struct client_dial *dial = client_dial_auth(&w->loop, &w->profile, on_auth, w);
+        (void)dial; /* ends by itself */
+}
+
+static void on_page(void *ctx, struct str body, struct error *err)
+{
+        struct walk *w = ctx;
+        struct stream *tls = w->tls;
+
+        w->tls = NULL;
+        if (err == NULL && interop_is_teleport_answer(body))
+                err = interop_refuse_server(w->address);
+        if (err != NULL) {
+                stream_close(tls);
+                fail(w, error_wrap(err, "GET /webapi/ping"));
+                return;
+        }
+        diagnosis_pass(&w->diagnosis, DIAGNOSIS_PAGE, "GET /webapi/ping is answered by cteleport");
+        diagnose_services(&w->loop, tls, false, &w->diagnosis, check_login, w);
+}
+
+static void on_page_dialled(void *ctx, struct stream *tls, struct error *err)
+{
+        struct walk *w = ctx;
+
+        if (err != NULL) {
+                on_page(w, STR(""), err);
+                return;
+        }
+        AUTO_MEM char *host = transport_host_field(w->address);
+        const struct http_fetch_request request = { .host = host, .path = "/webapi/ping", .limit = PAGE_MAX, .within = MILLISECONDS(TIMEOUT_HTTP1) };
+        struct http_fetch *fetch = http_fetch_start(&w->loop, tls, &request, on_page, w);
+        (void)fetch; /* ends by itself */
+}
+
+static void on_proxy(void *ctx, struct stream *tls, struct error *err)
+{
+        struct walk *w = ctx;
+
+        if (err != NULL) {
+                fail(w, err);
+                return;
+        }
+        diagnosis_connected(&w->diagnosis, w->is_insecure ? "not verified (--insecure)" : "verified by the CAs of the system");
+        w->tls = tls;
+        diagnosis_begin(&w->diagnosis, DIAGNOSIS_PAGE);
+        struct client_dial *dial = client_dial_page(&w->loop, w->address, w->is_insecure, on_page_dialled, w);
+        (void)dial; /* ends by itself */
+}
+
+static struct error *walk(struct walk *w, const struct flags *given)
+{
+        struct error *err = configure(w, given);
+
+        if (err != NULL) {
+                diagnosis_fail(&w->diagnosis, err);
+                return diagnosis_print(&w->diagnosis, given);
+        }
+        TRY(loop_init(&w->loop, NULL));
+        struct client_dial *dial = client_dial_proxy(&w->loop, w->address, w->is_insecure, on_proxy, w);
+        client_dial_watch(dial, diagnosis_watch(&w->diagnosis, w->via.address));
+        loop_run(&w->loop);
+        err = diagnosis_print(&w->diagnosis, given);
+        loop_run(&w->loop); /* until everything is closed */
+        loop_release(&w->loop);
+        return err;
+}
+
+struct error *debug_connect_run(void *ctx, const struct flags *given)
+{
+        struct walk w = { .arena = arena_new(64 * KiB) };
+        struct error *err = walk(&w, given);
+
+        (void)ctx;
+        diagnosis_release(&w.diagnosis);
+        profile_release(&w.profile);
+        arena_free(w.arena);
+        return err;
+}

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`teleport debug connect` and `tsh debug connect`: each step of the way to the cluster, and the first that fails with reason and remedy."""
+import json
+import re
+import ssl
+import subprocess
+import types
+
+import pytest
+import yaml
+
+from boxes import BOXES, NAME, SHOWN, Box, certificate
+from harness import FAKES, TIMEOUT, Result, clean_env, iam_token, port_of, program, reserved_port, wait_until
+from tcp_server import TcpServer
+from test_egress import NAME as BEHIND_SQUID, squid, sts  # noqa: F401 (fixtures)
+from test_http_proxy import HttpProxy
+from test_proxies import Proxy
+from test_troubleshooting import saying, tls_ended_here
+from test_web_certificates import Pair
+from users import User, invite_url
+
+HOST_STEPS = ["configuration", "egress proxy", "DNS", "TCP", "TLS", "ALPN", "upgrade", "inner TLS", "join service", "auth", "clock"]
+MARKS = {"✓": "passed", "-": "not needed", "!": "warning", "✗": "failed"}
+
+
+class Shown:
+    """The output: .steps is {title: (result, text)} in its order."""
+
+    def __init__(self, done):
+        self.code, self.out, self.err = done.code, done.out, done.err
+        found = re.findall(r"^([✓✗!-]) (\S.{13}) (.*\n(?:^ {17}.*\n)*)", done.out, re.M)
+        self.steps = {title.strip(): (MARKS[mark], re.sub(r"\n *", "\n", text).strip()) for mark, title, text in found}
+
+    def fails_at(self, step, *texts):
+        assert self.code == 1, self.out
+        assert list(self.steps)[-1] == step and self.steps[step][0] == "failed", self.out
+        assert [s for s, (result, _) in self.steps.items() if result == "failed"] == [step], self.out
+        assert re.search(rf"ERROR: the connection .*fails at the step '{step}'", self.err), self.err
+        for text in texts:
+            assert re.search(text, self.steps[step][1]), self.out
+
+    def result(self, step):
+        return self.steps[step][0]
+
+    def text(self, step):
+        return self.steps[step][1]
+
+
+def connect(cluster, *args, data_dir=None, **env):
+    """On a host without a configuration file and without an identity."""
+    words = [program(cluster.build, "teleport"), "debug", "connect", f"--data-dir={data_dir or cluster.dir / 'none'}", *map(str, args)]
+    return Shown(Result(subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(**env), stdin=subprocess.DEVNULL)))
+
+
+@pytest.fixture(scope="module")
+def pin(shared):
+    return f"--ca-pin={shared.ca_pin}"
+
+
+@pytest.fixture
+def serving():
+    servers = []
+
+    def start(serve):
+        servers.append(TcpServer(serve))
+        return servers[-1].addr.replace("127.0.0.1", NAME)
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def closed():
+    with reserved_port() as held:
+        yield f"127.0.0.1:{port_of(held)}"
+
+
+@pytest.fixture(scope="module")
+def nginx(shared, tmp_path_factory):
+    """nginx as the guide shows it, in front of the shared cluster."""
+    box = Box("nginx", tmp_path_factory.mktemp("nginx") / "box")
+    yield box.start(shared.proxy_addr)
+    box.close()
+
+
+# ---- teleport debug connect -------------------------------------------------------------------------------------
+
+def test_every_step_of_a_direct_connection_passes(shared, pin):
+    shown = connect(shared, f"--proxy={shared.proxy_addr}", pin)
+    assert shown.code == 0 and shown.err == "", shown.out + shown.err
+    assert list(shown.steps) == HOST_STEPS
+    assert {step for step in HOST_STEPS if shown.result(step) == "not needed"} == {"egress proxy", "upgrade", "inner TLS"}
+    assert {shown.result(step) for step in HOST_STEPS} == {"passed", "not needed"}, shown.out
+    assert shown.text("TCP") == f"connected to {shared.proxy_addr}"
+    assert re.search(r"^TLSv1.3, certificate for .*teleport\.cluster\.local.*, issued by '.*', valid until 20.*; verified by ca_pin$", shown.text("TLS")), shown.out
+    assert "cluster example.test" in shown.text("auth") and "ms" in shown.text("clock")
+
+
+def test_nothing_is_joined_or_recorded(shared, pin):
+    before = shared.events("instance.join")
+    assert connect(shared, f"--proxy={shared.proxy_addr}", pin).code == 0
+    shared.create(iam_token("later"))
+    shared.event("join_token.create", name="later")
+    assert shared.events("instance.join") == before
+
+
+def test_a_closed_port_is_named(shared, pin, closed):
+    shown = connect(shared, f"--proxy={closed}", pin)
+    shown.fails_at("TCP", rf"^cannot reach the proxy server at {closed}: cannot connect to {closed}: Connection refused", "remedy: is the service running there")
+    assert shown.result("DNS") == "passed"
+
+
+def test_the_steps_are_printed_as_json(shared, pin, closed):
+    shown = connect(shared, f"--proxy={closed}", pin, "--format=json")
+    found = json.loads(shown.out)
+    assert shown.code == 1 and found["address"] == closed and found["connects"] is False
+    assert [step["step"] for step in found["steps"]] == ["configuration", "egress-proxy", "dns", "tcp"]
+    assert found["steps"][-1]["result"] == "failed" and "Connection refused" in found["steps"][-1]["error"] and found["steps"][-1]["remedy"]
+    assert json.loads(connect(shared, f"--proxy={shared.proxy_addr}", pin, "-f", "json").out)["connects"] is True
+
+
+def test_a_name_that_does_not_resolve_is_named(shared, pin):
+    connect(shared, "--proxy=does-not-exist.invalid:443", pin).fails_at(
+        "DNS", "cannot find the address of does-not-exist.invalid:443", "remedy: check the name and this machine's DNS settings")
+
+
+# ---- configuration ------------------------------------------------------------------------------------------------
+
+def test_the_configuration_and_identity_of_a_host_are_used(shared, aws_process):
+    host = shared.host("web-1", env=aws_process.identity(), teleport={"ca_pin": shared.ca_pin}).start()
+    host.wait_joined()
+    host.stop()
+    shown = Shown(host.teleport("debug", "connect", "-c", host.config_path))
+    assert f"proxy_server {shared.proxy_addr} ({host.config_path}), ca_pin, join method iam" == shown.text("configuration")
+    del host.config["teleport"]["ca_pin"]
+    host.config_path.write_text(yaml.safe_dump(host.config))
+    shown = Shown(host.teleport("debug", "connect", "-c", host.config_path))
+    assert shown.code == 0 and "verified by the CA of this host's identity" in shown.text("TLS")
+
+
+def test_auth_itself_is_diagnosed_when_auth_server_names_it(shared, tmp_path):
+    config = tmp_path / "teleport.yaml"
+    config.write_text(yaml.safe_dump({"version": "v3", "teleport": {"auth_server": shared.auth_addr, "ca_pin": shared.ca_pin},
+                                      "auth_service": {"enabled": False}, "proxy_service": {"enabled": False}}))
+    shown = connect(shared, f"--config={config}")
+    assert shown.code == 0 and f"auth_server {shared.auth_addr}" in shown.text("configuration") and "h2" in shown.text("ALPN")
+
+
+def test_a_configuration_that_is_refused_is_the_first_step(shared, tmp_path):
+    config = tmp_path / "teleport.yaml"
+    config.write_text("version: v3\nteleport: {proxy_sever: a.example.com}\n")
+    connect(shared, f"--config={config}").fails_at("configuration", "proxy_sever")
+    connect(shared, f"--proxy={shared.proxy_addr}", "--ca-pin=sha256:12").fails_at("configuration", "ca_pin")
+    config.write_text("version: v3\n")
+    connect(shared, f"--config={config}").fails_at("configuration", "no proxy_server and no auth_server is configured", "--proxy=HOST:PORT")
+
+
+def test_without_a_pin_its_absence_is_marked(shared):
+    shown = connect(shared, f"--proxy={shared.proxy_addr}")
+    assert shown.result("configuration") == "warning"
+    assert "there is no ca_pin" in shown.text("configuration") and "'tctl status' prints" in shown.text("configuration")
+    shown.fails_at("TLS", "the server's certificate is signed by an unknown authority", "remedy: .*ca_pin in the configuration")
+
+
+def test_insecure_is_no_flag_of_it(shared):
+    shown = connect(shared, f"--proxy={shared.proxy_addr}", "--insecure")
+    assert shown.code == 1 and "unknown flag '--insecure'" in shown.err and shown.steps == {}
+
+
+# ---- TLS ----------------------------------------------------------------------------------------------------------
+
+def test_another_pin_is_refused_with_both(shared):
+    wrong = "sha256:" + "0" * 64
+    connect(shared, f"--proxy={shared.proxy_addr}", f"--ca-pin={wrong}").fails_at(
+        "TLS", f"the cluster's CA is {shared.ca_pin}, and ca_pin names {wrong}", "remedy: compare teleport.ca_pin with the pin that 'tctl status' prints")
+
+
+@pytest.mark.parametrize("name, end, text, remedy", [
+    ("other.example.com", 1, "the server's certificate is not for 'localhost', it is for: other.example.com", "connect by one of these names"),
+    (NAME, -1, r"the server's certificate expired on 20\S+Z; this machine's clock says 20", "the certificate must be renewed"),
+])
+def test_a_wrong_web_certificate_is_named(shared, serving, tmp_path, name, end, text, remedy):
+    pair = Pair(tmp_path, "web")
+    pair.write(name, begin=-3, end=end)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    context.set_alpn_protocols(["teleport-proxy-grpc"])
+    address = serving(lambda peer: context.wrap_socket(peer, server_side=True).close())
+    connect(shared, f"--proxy={address}", SSL_CERT_FILE=str(pair.cert)).fails_at("TLS", text, f"remedy: .*{remedy}")
+
+
+def test_a_port_of_another_service_is_named(shared, pin, serving):
+    connect(shared, f"--proxy={serving(saying(b'SSH-2.0-OpenSSH_9.2p1'))}", pin).fails_at("TLS", "something that is not TLS: 'SSH-2.0-OpenSSH_9.2p1'")
+
+
+def test_a_proxy_server_that_is_auth_fails_at_alpn(shared, pin):
+    connect(shared, f"--proxy={shared.auth_addr}", pin).fails_at("ALPN", r"does not speak the application protocol we need \(ALPN\)", "named in auth_server")
+
+
+# ---- load balancers -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("has_pin, proof", [(True, "verified by ca_pin"), (False, "verified by the CAs of the system")])
+def test_every_step_through_nginx_passes(shared, pin, nginx, has_pin, proof):
+    shown = connect(shared, f"--proxy={nginx.addr}", *([pin] if has_pin else []), SSL_CERT_FILE=str(nginx.ca))
+    assert shown.code == 0 and list(shown.steps) == HOST_STEPS, shown.out
+    assert "certificate for localhost, 127.0.0.1, issued by 'CN=a public CA'" in shown.text("TLS")
+    assert "something in front of the cluster ends TLS, such as a load balancer" in shown.text("ALPN")
+    assert shown.text("upgrade") == "WebSocket at /webapi/connectionupgrade"
+    assert "teleport.cluster.local" in shown.text("inner TLS") and shown.text("inner TLS").endswith(proof)
+
+
+def test_nginx_that_drops_the_websocket_upgrade_is_named(shared, pin, tmp_path):
+    text = "".join(line for line in (SHOWN / "nginx.conf").read_text().splitlines(True) if "Upgrade $" not in line and "Connection $" not in line)
+    for old, new in BOXES["nginx"][2].items():
+        text = text.replace(old, new)
+    box = Box("nginx", tmp_path / "box", text)
+    try:
+        box.start(shared.proxy_addr)
+        shown = connect(shared, f"--proxy={box.addr}", pin, SSL_CERT_FILE=str(box.ca))
+    finally:
+        box.close()
+    shown.fails_at("upgrade", r"the server there \('nginx/[0-9.]+'\) answered 4\d\d .* to GET /webapi/connectionupgrade", "remedy: it does not pass WebSocket upgrades on")
+
+
+def test_a_certificate_of_the_load_balancer_that_is_not_trusted(shared, pin, nginx):
+    connect(shared, f"--proxy={nginx.addr}", pin, SSL_CERT_FILE="/nonexistent").fails_at(
+        "TLS", "something in front of the cluster ends TLS", "signed by an unknown authority, 'CN=a public CA'", "remedy: this certificate is that of a load balancer")
+
+
+def test_another_cluster_behind_the_load_balancer_fails_inside(shared, nginx):
+    connect(shared, f"--proxy={nginx.addr}", "--ca-pin=sha256:" + "0" * 64, SSL_CERT_FILE=str(nginx.ca)).fails_at("inner TLS", "the cluster's CA is sha256:")
+
+
+@pytest.mark.parametrize("answer, remedy", [("404 Not Found", "let it pass all paths"), ("502 Bad Gateway", "cannot reach the Proxy Service behind it")])
+def test_the_answer_of_a_load_balancer_has_its_remedy(shared, pin, serving, tmp_path, answer, remedy):
+    _, _, ca = certificate(tmp_path / "certificates")
+    address = serving(tls_ended_here(types.SimpleNamespace(dir=ca.parent), answer))
+    connect(shared, f"--proxy={address}", pin, SSL_CERT_FILE=str(ca)).fails_at("upgrade", f"answered {answer}", f"remedy: .*{remedy}")
+
+
+# ---- egress proxies -------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def behind_squid(shared, squid, tmp_path):  # noqa: F811
+    roots = tmp_path / "roots.pem"
+    roots.write_text(squid.ca)
+    return f"--proxy={BEHIND_SQUID}:{shared.proxy_addr.rsplit(':', 1)[1]}", str(roots)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_every_step_through_squid_passes(shared, pin, squid, behind_squid, scheme):  # noqa: F811
+    address, roots = behind_squid
+    shown = connect(shared, address, pin, HTTPS_PROXY=squid.url(scheme), SSL_CERT_FILE=roots)
+    assert shown.code == 0 and "CONNECT" in shown.text("egress proxy") and "s@fe" not in shown.out, shown.out
+    assert shown.result("DNS") == shown.result("TCP") == "not needed" and "HTTP proxy" in shown.text("DNS")
+
+
+def test_a_wrong_password_for_squid_is_named(shared, pin, squid, behind_squid):  # noqa: F811
+    shown = connect(shared, behind_squid[0], pin, HTTPS_PROXY=squid.url("http", "web:wrong@"))
+    shown.fails_at("egress proxy", f"the HTTP proxy at localhost:{squid.plain} gives no tunnel: it answered 407", "remedy: set HTTPS_PROXY=http://user:password@host:port")
+    assert "wrong" not in shown.out + shown.err
+
+
+def test_a_refusal_of_the_http_proxy_is_named(shared, pin):
+    with HttpProxy(shared.proxy_addr, status="403 Forbidden") as proxy:
+        shown = connect(shared, "--proxy=teleport.example.com:443", pin, HTTPS_PROXY=f"http://{proxy.address}")
+        proxy.shutdown()
+    shown.fails_at("egress proxy", f"the HTTP proxy at {proxy.address} gives no tunnel: it answered 403", "remedy: allow CONNECT to this address")
+
+
+def test_an_http_proxy_that_is_away_is_named(shared, pin, closed):
+    connect(shared, "--proxy=teleport.example.com:443", pin, HTTPS_PROXY=f"http://{closed}").fails_at(
+        "egress proxy", f"the HTTP proxy at {closed} does not answer: cannot connect to {closed}: Connection refused")
+
+
+# ---- clocks ---------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def other_clock(tmp_path_factory):
+    """other_clock(seconds): the environment of a process whose clock is ahead by that much."""
+    directory = tmp_path_factory.mktemp("clocks")
+
+    def make(seconds):
+        library = directory / f"clock{seconds}.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", f"-DCLOCK_OFF_BY={seconds}", "-o", library, FAKES / "clock.c"], check=True)
+        return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    return make
+
+
+def test_a_clock_that_proofs_do_not_survive_fails(shared, pin, other_clock):
+    connect(shared, f"--proxy={shared.proxy_addr}", pin, **other_clock(1200)).fails_at(
+        "clock", r"the clock of this host is 1[12]\d\d seconds ahead of the cluster's", "remedy: set the clock of this host")
+
+
+def test_a_clock_that_is_slightly_off_is_marked(shared, pin, other_clock):
+    shown = connect(shared, f"--proxy={shared.proxy_addr}", pin, **other_clock(50))
+    assert shown.code == 0 and shown.result("clock") == "warning" and "seconds ahead of the cluster's" in shown.text("clock")
+
+
+def test_a_clock_before_the_certificate_of_the_cluster(shared, pin, other_clock):
+    connect(shared, f"--proxy={shared.proxy_addr}", pin, **other_clock(-86400)).fails_at(
+        "TLS", "the server's certificate is not valid yet: this host's clock is at least", "remedy: set the clock of this host")
+
+
+# ---- auth is away -----------------------------------------------------------------------------------------------------
+
+def test_a_proxy_that_does_not_reach_auth_is_named(make_cluster, aws, tmp_path):
+    cluster = make_cluster(proxy=False)
+    cluster.node_env = aws.identity()
+    cluster.create(iam_token("proxy-token", roles=["Proxy"]))
+    pin = f"--ca-pin={cluster.ca_pin}"
+    proxy = Proxy(cluster, "proxy-1").start().wait_serving()
+    wait_until(lambda: connect(cluster, f"--proxy={proxy.addr}", pin).code == 0, "the proxy reaches auth")
+    cluster.stop_cluster()
+    shown = wait_until(lambda: (shown := connect(cluster, f"--proxy={proxy.addr}", pin)).code == 1 and shown, "the proxy has lost auth")
+    shown.fails_at("auth", "this proxy cannot reach the Auth Service right now", "remedy: try again in a moment; the proxy's log has details")
+    assert shown.result("join service") == "passed"
+
+
+# ---- tsh debug connect ------------------------------------------------------------------------------------------------
+
+USER_STEPS = ["configuration", "egress proxy", "DNS", "TCP", "TLS", "ALPN", "upgrade", "inner TLS", "web page", "auth", "clock", "login"]
+
+
+def diagnose(user, *args, **env):
+    return Shown(user.tsh("debug", "connect", *args, check=False, env=env))
+
+
+@pytest.fixture(scope="module")
+def user(shared, tmp_path_factory):
+    words = shared.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
+    someone = User(shared, "alice", tmp_path_factory.mktemp("alice")).accept(invite_url(words))
+    someone.login()
+    return someone
+
+
+@pytest.fixture
+def newcomer(shared, tmp_path):
+    """A user who has not logged in on this machine."""
+    return User(shared, "bob", tmp_path / "home")
+
+
+def test_every_step_of_a_logged_in_user_passes(shared, user):
+    shown = diagnose(user)
+    assert shown.code == 0 and list(shown.steps) == USER_STEPS, shown.out
+    assert {step for step in USER_STEPS if shown.result(step) == "warning"} == {"configuration"}
+    assert "not verified (--insecure)" in shown.text("TLS") and shown.text("configuration").startswith(f"{shared.proxy_addr} (profile)")
+    assert "alice, until 20" in shown.text("login") and "cluster example.test" in shown.text("auth")
+
+
+def test_a_user_reaches_the_cluster_through_nginx(shared, newcomer, nginx):
+    shown = diagnose(newcomer, f"--proxy={nginx.addr}", SSL_CERT_FILE=nginx.ca)
+    assert shown.code == 0 and list(shown.steps) == USER_STEPS, shown.out
+    assert shown.result("inner TLS") == "passed" and shown.result("login") == "not needed"
+
+
+def test_a_user_without_login_and_proxy_is_asked_for_one(newcomer):
+    diagnose(newcomer).fails_at("configuration", "Not logged in", r"tsh debug connect --proxy=HOST\[:PORT\]")
+
+
+def test_a_user_at_an_untrusted_proxy_gets_the_remedy(shared, newcomer):
+    diagnose(newcomer, f"--proxy={shared.proxy_addr}").fails_at("TLS", f"cannot reach the proxy at {shared.proxy_addr}: .*unknown authority", "remedy: .*SSL_CERT_FILE")
+
+
+def test_a_user_at_a_closed_port_gets_json(newcomer, closed):
+    shown = diagnose(newcomer, f"--proxy={closed}", "--format=json")
+    found = json.loads(shown.out)
+    assert shown.code == 1 and [step["step"] for step in found["steps"]][-1] == "tcp" and "Connection refused" in found["steps"][-1]["error"]
+
+
+def test_a_user_behind_a_refusing_http_proxy(shared, newcomer):
+    with HttpProxy(shared.proxy_addr, status="403 Forbidden") as proxy:
+        shown = diagnose(newcomer, "--proxy=teleport.example.com:443", HTTPS_PROXY=f"http://{proxy.address}")
+        proxy.shutdown()
+    shown.fails_at("egress proxy", "gives no tunnel: it answered 403")
