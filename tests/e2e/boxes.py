@@ -4,19 +4,20 @@ import contextlib
 import pathlib
 import socket
 
-from harness import Process, clean_env, port_of, reserved_port, wait_until
+from harness import Cluster, Process, clean_env, iam_token, port_of, reserved_port, wait_until
 from join_client import split
 from signing import stand_in
+from users import User, invite_url
 
 NAME = "localhost"
 SHOWN = pathlib.Path(__file__).resolve().parents[2] / "docs" / "guide" / "load-balancers"
-APACHE_MODULES = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "http2", "proxy", "proxy_http")
+APACHE_MODULES = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "http2", "proxy", "proxy_http", "headers")
 
 
-def certificate(directory):
-    """A certificate for NAME: the paths of chain with key, key, and CA."""
+def certificate(directory, name=NAME):
+    """A certificate for a name: the paths of chain with key, key, and CA."""
     directory.mkdir(exist_ok=True)
-    made = {name: pathlib.Path(path) for name, path in stand_in.make_certificates(str(directory), (NAME,), "a public CA").items()}
+    made = {name: pathlib.Path(path) for name, path in stand_in.make_certificates(str(directory), (name,), "a public CA").items()}
     key = made["sts.key"].read_text()
     (directory / "front.pem").write_text(made["sts.pem"].read_text() + key)
     return directory / "front.pem", made["sts.key"], made["ca.pem"]
@@ -49,23 +50,23 @@ def apache(directory, config):
 
 # How it is started, the file of the guide, and what is replaced in that file beside certificates and the proxy's address.
 BOXES = {
-    "nginx": (nginx, "nginx.conf", {"listen 443 ssl": "listen 127.0.0.1:{port} ssl", "teleport.example.com;": NAME + ";"}),
+    "nginx": (nginx, "nginx.conf", {"listen 443 ssl": "listen 127.0.0.1:{port} ssl", "teleport.example.com;": "{name};"}),
     "haproxy": (haproxy, "haproxy.cfg", {"bind :443": "bind 127.0.0.1:{port}"}),
-    "caddy": (caddy, "Caddyfile", {"\nteleport.example.com:443": "\n" + NAME + ":{port}"}),
-    "apache": (apache, "apache.conf", {"Listen 443": "Listen 127.0.0.1:{port}", "*:443": "127.0.0.1:{port}", "ServerName teleport.example.com": "ServerName " + NAME}),
+    "caddy": (caddy, "Caddyfile", {"\nteleport.example.com:443": "\n{name}:{port}"}),
+    "apache": (apache, "apache.conf", {"Listen 443": "Listen 127.0.0.1:{port}", "*:443": "127.0.0.1:{port}", "ServerName teleport.example.com": "ServerName {name}"}),
 }
 
 
 class Box:
     """One of BOXES, or a configuration of one of their programs, on a port of its own; it keeps the port when it restarts."""
 
-    def __init__(self, kind, directory, config=None):
-        self.kind, self.directory, self.config = kind, pathlib.Path(directory), config
+    def __init__(self, kind, directory, config=None, name=NAME):
+        self.kind, self.name, self.directory, self.config = kind, name, pathlib.Path(directory), config
         self.directory.mkdir(parents=True)
         self.holder = reserved_port()
         self.port = port_of(self.holder)
-        self.addr = f"{NAME}:{self.port}"
-        self.chain, self.key, self.ca = certificate(self.directory / "certificates")
+        self.addr = f"{name}:{self.port}"
+        self.chain, self.key, self.ca = certificate(self.directory / "certificates", name)
         self.process = None
 
     def text(self, target):
@@ -75,7 +76,7 @@ class Box:
         for old, new in {**places, "/etc/ssl/teleport.example.com.pem": str(self.chain), "10.0.0.10:3080": target}.items():
             assert old in text, (name, old)
             text = text.replace(old, new)
-        return text.replace("/etc/ssl/teleport.example.com.key", str(self.key)).replace("{port}", str(self.port))
+        return text.replace("/etc/ssl/teleport.example.com.key", str(self.key)).replace("{port}", str(self.port)).replace("{name}", self.name)
 
     def start(self, target):
         self.target = target
@@ -98,3 +99,31 @@ class Box:
         if self.process is not None:
             self.process.stop()
         self.holder.close()
+
+
+class Place:
+    """A cluster behind a box whose X-Forwarded-For it trusts; hosts and users know the box's address only."""
+
+    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME):
+        self.directory = directory
+        self.box = Box(kind, directory / "box", config, name)
+        stack.callback(self.box.close)
+        self.cluster = Cluster(programs, aws, directory / "cluster")
+        self.cluster.config["proxy_service"].update(public_addr=self.box.addr, trust_x_forwarded_for=True, load_balancers=["127.0.0.1"])
+        self.cluster.start()
+        stack.callback(self.cluster.stop)
+        self.box.start(self.cluster.proxy_addr)
+        self.cluster.create(iam_token())
+        self.trust = {"SSL_CERT_FILE": str(self.box.ca)}
+
+    def host(self, name="web-1", env=None, **teleport):
+        env = {**self.cluster.aws.identity(), **self.trust, **(env or {})}
+        return self.cluster.host(name, env=env, insecure=False, teleport={"proxy_server": self.box.addr, **teleport})
+
+    def user(self, name="alice", roles="access", logins="root"):
+        words = self.cluster.tctl("users", "add", name, f"--roles={roles}", f"--logins={logins}").out
+        user = User(self.cluster, name, self.directory / f"home-{name}")
+        user.env.update(self.trust)
+        user.accept(invite_url(words))
+        user.tsh("login", f"--proxy={self.box.addr}", f"--user={name}", stdin=f"{user.password}\n{user.otp()}\n")
+        return user

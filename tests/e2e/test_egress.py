@@ -13,6 +13,7 @@ import threading
 
 import pytest
 
+from boxes import Place
 from fake_auth import server_certificate
 from harness import Process, iam_token, reserved_port, wait_until
 from test_http_proxy import copy
@@ -157,6 +158,21 @@ def test_tsh_logs_in_through_squid(shared, squid, invite, tmp_path, scheme):
     wait_until(lambda: squid.tunnels().count(f"{NAME}:{port}") > before, "squid logs the tunnels of tsh")
 
 
+def test_a_load_balancer_that_ends_tls_is_reached_through_squid(squid, programs, aws_process, tmp_path):
+    """HAProxy with the guide's file; the agent uses squid over TLS, tsh without."""
+    with contextlib.ExitStack() as stack:
+        place = Place(stack, "haproxy", programs, aws_process, tmp_path / "place", name=NAME)
+        roots = tmp_path / "roots.pem"
+        roots.write_text(place.box.ca.read_text() + squid.ca)
+        place.trust = {"SSL_CERT_FILE": str(roots), "HTTPS_PROXY": squid.url("https")}
+        host = place.host(ca_pin=place.cluster.ca_pin).start()
+        host.wait_reachable()
+        place.trust["HTTPS_PROXY"] = squid.url("http")
+        assert place.user().tsh("ssh", "root@web-1", "echo through").out == "through\n"
+        place.cluster.stop()
+        wait_until(lambda: squid.tunnels().count(place.box.addr) >= 4, "squid logs the tunnels of the host, of the login and of the session")
+
+
 # ---- requests to AWS ------------------------------------------------------------------------------------------
 
 
@@ -182,6 +198,7 @@ def joins_with_sts_through(make_cluster, aws, squid, tmp_path, url):
     cluster = make_cluster(auth={"aws": {}}, env={"HTTPS_PROXY": url, "AWS_CA_BUNDLE": str(bundle)})
     cluster.create(iam_token())
     cluster.host("web-1", env=aws.identity()).start().wait_joined()
+    cluster.stop()  # squid logs a tunnel when it ends
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -496,14 +496,14 @@ def test_garbage_instead_of_tls(target, others_join, via):
 def inside(target):
     """An address that leads to the proxy through upgraded connections of one source."""
     with Upgrader(target.proxy_addr, source="127.0.7.1") as port:
-        yield port.address
+        yield port.addr
 
 
 def test_a_thousand_upgrades_that_say_nothing(target, aws, others_join):
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(Upgraded(target.proxy_addr, FORMS[n % len(FORMS)], f"127.0.6.{source}"))
                   for source in range(1, 21) for n in range(PER_SOURCE)]
-        with Upgrader(target.proxy_addr, source="127.0.7.2") as port, Peer(types.SimpleNamespace(proxy_addr=port.address, ca_pin=target.ca_pin), "proxy") as peer:
+        with Upgrader(target.proxy_addr, source="127.0.7.2") as port, Peer(types.SimpleNamespace(proxy_addr=port.addr, ca_pin=target.ca_pin), "proxy") as peer:
             join(peer, aws.identity())
         others_join()
         for one in silent:  # each has the time of a handshake
@@ -515,7 +515,7 @@ def test_an_upgraded_connection_counts_once_for_its_source(target):
     with contextlib.ExitStack() as stack:
         direct = [stack.enter_context(Raw(target.proxy_addr, source)) for _ in range(PER_SOURCE - 1)]
         port = stack.enter_context(Upgrader(target.proxy_addr, source=source))
-        inner = stack.enter_context(Raw(port.address))
+        inner = stack.enter_context(Raw(port.addr))
         assert inner.is_alive()
         assert is_refused(stack, target.proxy_addr, source)
         assert direct[0].is_alive() and inner.is_alive()

@@ -161,7 +161,7 @@ def test_requests_and_upgrades_count_for_the_forwarded_client(website, aws, tmp_
     assert addresses == {"127.0.0.1:0"}
     seen = copy.copy(website)
     with Upgrader(website.front["http"], source=CLIENT) as port:
-        seen.proxy_addr = port.address
+        seen.proxy_addr = port.addr
         with Peer(seen, "proxy") as peer:
             host_id, _ = join(peer, aws.identity())
     assert website.event("instance.join", success=True, host_id=host_id)["addr.remote"] == f"{CLIENT}:0"

@@ -7,39 +7,12 @@ import threading
 
 import pytest
 
-from boxes import BOXES, NAME, Box, certificate
-from harness import Cluster, iam_token, wait_until
-from join_client import split
-from upgraded import BINARY, websocket_frame
-from users import User, browse, invite_url
-
-
-class Place:
-    """A cluster behind a box; hosts and users know the box's address only."""
-
-    def __init__(self, stack, kind, programs, aws, directory, config=None):
-        self.directory = directory
-        self.box = Box(kind, directory / "box", config)
-        stack.callback(self.box.close)
-        self.cluster = Cluster(programs, aws, directory / "cluster")
-        self.cluster.config["proxy_service"]["public_addr"] = self.box.addr
-        self.cluster.start()
-        stack.callback(self.cluster.stop)
-        self.box.start(self.cluster.proxy_addr)
-        self.cluster.create(iam_token())
-        self.trust = {"SSL_CERT_FILE": str(self.box.ca)}
-
-    def host(self, name="web-1", env=None, **teleport):
-        env = {**self.cluster.aws.identity(), **self.trust, **(env or {})}
-        return self.cluster.host(name, env=env, insecure=False, teleport={"proxy_server": self.box.addr, **teleport})
-
-    def user(self, name="alice", roles="access", logins="root"):
-        words = self.cluster.tctl("users", "add", name, f"--roles={roles}", f"--logins={logins}").out
-        user = User(self.cluster, name, self.directory / f"home-{name}")
-        user.env.update(self.trust)
-        user.accept(invite_url(words))
-        user.tsh("login", f"--proxy={self.box.addr}", f"--user={name}", stdin=f"{user.password}\n{user.otp()}\n")
-        return user
+from boxes import BOXES, NAME, Box, Place, certificate
+from harness import iam_token, wait_until
+from join_client import Peer, join, split
+from test_upgrade import behind
+from upgraded import BINARY, Upgrader, websocket_frame
+from users import browse, invite_url
 
 
 @pytest.fixture(scope="module", params=BOXES)
@@ -87,6 +60,14 @@ def test_the_tunnel_is_opened_again_after_its_restart(place):
     place.web.process.wait_for("Reverse tunnel established")
     # The presence of the host is connected again, too, before or after its tunnel; until then it counts as offline.
     wait_until(lambda: place.alice.tsh("ssh", "root@web-1", "echo again", check=False).out == "again\n", "web-1 is reached again")
+
+
+def test_a_client_that_forges_its_address_counts_with_its_own(place):
+    """The box replaces X-Forwarded-For: a second address would be refused."""
+    with Upgrader(place.box.addr, source="127.0.0.9", name=NAME, fields="X-Forwarded-For: 198.51.100.1\r\n") as port:
+        with Peer(behind(place.cluster, port), "proxy") as peer:
+            host_id, _ = join(peer, place.cluster.aws.identity("arn:aws:sts::123456789012:assumed-role/forger/i-0"), name="forger")
+    assert place.cluster.event("instance.join", success=True, host_id=host_id)["addr.remote"] == "127.0.0.9:0"
 
 
 def test_a_pinned_cluster_is_joined_through_it(place):
@@ -241,3 +222,33 @@ def test_a_hostile_load_balancer_achieves_a_refused_connection_only(shared, aws,
     host.wait_joined()
     host.stop()
     front.close()
+
+
+# ---- a load balancer that leads upgrades to another cluster --------------------------------------------------------
+
+ELSEWHERE = ALB.replace("    default_backend target\n", "    use_backend elsewhere if { path /webapi/connectionupgrade }\n    default_backend target\n"
+                        "backend elsewhere\n    server elsewhere {elsewhere} ssl verify none no-check\n")
+
+
+def test_another_cluster_inside_the_upgrade_is_refused(programs, aws, make_cluster, tmp_path):
+    """A host that joins with a pin, and a member by its CA, refuse it before they send it anything."""
+    other = make_cluster()
+    other.create(iam_token())
+    with contextlib.ExitStack() as stack:
+        place = Place(stack, "haproxy", programs, aws, tmp_path / "place", ALB)
+        member = place.host("member").start()
+        member.wait_reachable()
+        place.box.config = ELSEWHERE.replace("{elsewhere}", other.proxy_addr)
+        member.process.mark()
+        place.box.restart()
+        line = member.process.wait_for("cannot reach the cluster at.*").group(0)
+        assert "unknown authority" in line, line
+        joining = place.host("joining", ca_pin=place.cluster.ca_pin).start()
+        line = joining.process.wait_for("Can not join the cluster as Instance.*").group(0)
+        assert "ca_pin" in line, line
+        assert other.events("instance.join") == [] and other.nodes() == [] and not (joining.data_dir / "host_uuid").exists()
+        place.box.config = ALB
+        place.box.restart()
+        joining.wait_reachable()
+        member.process.wait_for("Reverse tunnel established")
+        assert other.events("instance.join") == []

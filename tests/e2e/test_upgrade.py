@@ -16,7 +16,7 @@ from upgraded import BINARY, CLOSE, FORMS, PATH, PING, Upgraded, Upgrader, webso
 
 def behind(cluster, port):
     """The cluster as a client sees it that knows only the load balancer."""
-    return types.SimpleNamespace(proxy_addr=port.address, ca_pin=cluster.ca_pin)
+    return types.SimpleNamespace(proxy_addr=port.addr, ca_pin=cluster.ca_pin)
 
 
 def exchange(connection, text):
@@ -46,7 +46,7 @@ def test_a_host_joins_inside_an_upgraded_connection(shared, aws, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_connection_for_auth_is_passed_through(shared, form):
     name = "example.test".encode().hex() + ".teleport.cluster.local"
-    with Upgrader(shared.proxy_addr, form) as port, tls_connect(port.address, server_name=name, alpn=("h2",)) as connection:
+    with Upgrader(shared.proxy_addr, form) as port, tls_connect(port.addr, server_name=name, alpn=("h2",)) as connection:
         certificate = x509.load_der_x509_certificate(connection.getpeercert(True))
         assert certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "Auth"
         assert connection.recv(9)[3] == 4, "auth begins with SETTINGS"
@@ -54,9 +54,9 @@ def test_a_connection_for_auth_is_passed_through(shared, form):
 
 def test_pages_are_served_inside_but_no_second_upgrade(shared):
     with Upgrader(shared.proxy_addr) as port:
-        with tls_connect(port.address, alpn=("http/1.1",)) as connection:
+        with tls_connect(port.addr, alpn=("http/1.1",)) as connection:
             assert b"cluster_name" in exchange(connection, get("/webapi/find", "Connection: close\r\n"))
-        with tls_connect(port.address, alpn=("http/1.1",)) as connection:
+        with tls_connect(port.addr, alpn=("http/1.1",)) as connection:
             connection.sendall(get(PATH, "Connection: Upgrade\r\nUpgrade: alpn\r\n").encode())
             assert b"it is not upgraded again" in connection.recv(65536)
 
@@ -67,7 +67,7 @@ def test_the_host_ca_is_exported_to_clients(shared):
     head, _, pem = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ") and b"Content-Type: text/plain" in head
     context = ssl.create_default_context(cadata=pem.decode())
-    with Upgrader(shared.proxy_addr) as port, socket.create_connection(split(port.address), timeout=TIMEOUT) as inside:
+    with Upgrader(shared.proxy_addr) as port, socket.create_connection(split(port.addr), timeout=TIMEOUT) as inside:
         with context.wrap_socket(inside, server_hostname="teleport.cluster.local") as verified:
             assert b"cluster_name" in exchange(verified, get("/webapi/find", "Connection: close\r\n"))
 

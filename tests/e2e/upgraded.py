@@ -5,9 +5,9 @@ import os
 import select
 import socket
 import ssl
-import threading
 
 from join_client import split, tls_connect
+from tcp_server import TcpServer
 
 FORMS = ("websocket", "alpn", "alpn-ping")
 PATH = "/webapi/connectionupgrade"
@@ -29,14 +29,14 @@ def websocket_frame(opcode, payload=b"", mask=True, first=0x80):
 
 
 class Upgraded:
-    """One upgraded connection: sendall() and recv() of the bytes inside, or frames; .answer is the head of the answer."""
+    """One upgraded connection: sendall() and recv() of the bytes inside, or frames; `fields`: more of the request; .answer is the head of the answer."""
 
-    def __init__(self, address, form="websocket", source="127.0.0.1", plain=False):
+    def __init__(self, address, form="websocket", source="127.0.0.1", plain=False, fields="", name="proxy.example.com"):
         self.form, self.received, self.close_code = form, b"", None
         self.socket = (socket.create_connection(split(address), timeout=10, source_address=(source, 0)) if plain
-                       else tls_connect(address, source, "proxy.example.com", ["http/1.1"]))
-        fields = f"{WEBSOCKET_FIELDS}Sec-WebSocket-Protocol: alpn-ping\r\n" if form == "websocket" else ""
-        self.socket.sendall(f"GET {PATH} HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: {form}\r\n{fields}\r\n".encode())
+                       else tls_connect(address, source, name, ["http/1.1"]))
+        fields += f"{WEBSOCKET_FIELDS}Sec-WebSocket-Protocol: alpn-ping\r\n" if form == "websocket" else ""
+        self.socket.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: {form}\r\n{fields}\r\n".encode())
         while b"\r\n\r\n" not in self.received:
             self.fill()
         self.answer, _, self.received = self.received.partition(b"\r\n\r\n")
@@ -116,32 +116,16 @@ class Upgraded:
             self.socket.shutdown(socket.SHUT_WR)
 
 
-class Upgrader:
+class Upgrader(TcpServer):
     """A TCP port whose connections reach the proxy through upgraded ones, for clients that know only addresses."""
 
-    def __init__(self, target, form="websocket", source="127.0.0.1", plain=False):
-        self.target, self.how = target, {"form": form, "source": source, "plain": plain}
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                near = self.listener.accept()[0]
-                threading.Thread(target=self.serve, args=(near,), daemon=True).start()
+    def __init__(self, target, form="websocket", **how):
+        self.target, self.how = target, {"form": form, **how}
+        super().__init__()
 
     def serve(self, near):
         """One thread for both directions: an ssl.SSLSocket is not for two."""
-        with near, Upgraded(self.target, **self.how) as far, contextlib.suppress(EOFError, OSError):
+        with Upgraded(self.target, **self.how) as far, contextlib.suppress(EOFError, OSError):
             far.socket.settimeout(0)
             is_open, poll = True, select.poll()
             for one in (near, far.socket):
