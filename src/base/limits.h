@@ -271,7 +271,7 @@ enum {
         LIMIT_CONNECTIONS_PER_SOURCE = 50, /* connections: A source, an IPv4 address or the /64 of an IPv6 one, has at most this number of unauthenticated connections. */
         LIMIT_CONNECTIONS_RESERVE = 500, /* connections: This number of further unauthenticated connections is reserved for sources from which agents or users have authenticated. */
         LIMIT_SOURCES_AUTHENTICATED = 8192, /* sources: At most this number of sources of authenticated peers are stored in memory, 150 bytes each. */
-        LIMIT_CONNECTIONS_PER_KNOWN = 500, /* connections: A source with connected nodes, or a proxy, has at most this number of unauthenticated connections, because all may reconnect at once. */
+        LIMIT_CONNECTIONS_PER_KNOWN = 500, /* connections: A source with connected nodes, a proxy, or a load balancer of load_balancers, has at most this number of unauthenticated connections, because all may reconnect at once. */
         LIMIT_PROXY_HEADER = 4 * KiB, /* bytes: A header of the PROXY protocol has at most this size, with its TLVs. */
         LIMIT_LOAD_BALANCERS = 256, /* networks: A service has at most this number of load_balancers. */
         LIMIT_PASSED = 16000, /* connections: A proxy passes at most this number of connections through to auth, two descriptors each; together with those of tunnels and dials they are below LIMIT_DESCRIPTORS. */

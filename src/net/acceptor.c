@@ -98,14 +98,20 @@ static bool may_end(void *ctx, const struct admitted *admitted)
         return !admitted->is_fixed;
 }
 
+void acceptor_init(struct acceptor *ac)
+{
+        ac->admission = (struct admission){
+                .loop = ac->loop,
+                .sources = ac->sources,
+                .counter = SOURCE_CONNECTIONS,
+                .end = end_for_another,
+                .may_end = may_end,
+        };
+}
+
 /* Counts it for `peer`. is_exempt: only the total applies, not the limit of a source. */
 static struct error *count(struct acceptor *ac, struct accepted *a, const char *peer, bool is_exempt)
 {
-        ac->admission.loop = ac->loop;
-        ac->admission.sources = ac->sources;
-        ac->admission.counter = SOURCE_CONNECTIONS;
-        ac->admission.end = end_for_another;
-        ac->admission.may_end = may_end;
         snprintf(a->peer, sizeof a->peer, "%s", peer);
         a->admitted.is_exempt = is_exempt;
         if (admission_enter(&ac->admission, &a->admitted, a->peer) == ADMISSION_GRANTED)
@@ -117,6 +123,16 @@ struct error *accepted_move(struct accepted *a, const char *peer)
 {
         accepted_uncount(a);
         return count(a->acceptor, a, peer, false);
+}
+
+struct error *accepted_end_exemption(struct accepted *a)
+{
+        char peer[ADDRESS_TEXT_MAX];
+
+        if (!a->admitted.is_exempt)
+                return NULL;
+        snprintf(peer, sizeof peer, "%s", a->peer);
+        return accepted_move(a, peer);
 }
 
 /* ---- the handshake -------------------------------------------------------------------------------------- */
@@ -167,11 +183,9 @@ void accepted_limit_reads(struct accepted *a, size_t most)
                 socket_stream_limit_reads(a->socket, most);
 }
 
-/* Counts it for its client; false: that client has too many connections, and this one was ended. */
-static bool move_to_client(struct accepted *a, const char *client)
+/* err (owned): why it is not counted; the connection is ended then, and the result is false. */
+static bool is_counted(struct accepted *a, struct error *err)
 {
-        struct error *err = accepted_move(a, client);
-
         if (err != NULL)
                 accepted_end(a, err);
         return err == NULL;
@@ -200,12 +214,9 @@ static bool read_header(struct accepted *a)
         buf_consume(&a->begin, skip);
         if (decision == INGRESS_CLIENT) {
                 log_debug("A load balancer announced a client", LOG_C("peer", client), LOG_C("load_balancer", a->peer));
-                return move_to_client(a, client);
+                return is_counted(a, accepted_move(a, client));
         }
-        if (!a->admitted.is_exempt || in->trusts_forwarded_for)
-                return true;
-        snprintf(client, sizeof client, "%s", a->peer);
-        return move_to_client(a, client);
+        return in->trusts_forwarded_for || is_counted(a, accepted_end_exemption(a));
 }
 
 static void on_begin(void *ctx, struct str bytes)

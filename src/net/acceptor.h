@@ -58,7 +58,7 @@ struct acceptor_events {
 
 enum { ACCEPTOR_PORTS_MAX = 2 };
 
-/* The owner sets the fields up to `ingress` and does not access those below. */
+/* The owner sets the fields up to `ingress`, calls acceptor_init(), and does not access those below. */
 struct acceptor {
         struct loop *loop;
         struct sources *sources;
@@ -110,6 +110,8 @@ struct accepted {
         struct tls_handshake *handshake;
 };
 
+void acceptor_init(struct acceptor *ac);
+
 /* Accepts on a listening socket, owned from now on. Called at most ACCEPTOR_PORTS_MAX times. */
 void acceptor_listen(struct acceptor *ac, int fd);
 
@@ -160,6 +162,12 @@ void accepted_end(struct accepted *a, struct error *err);
  * the owner must end it.
  */
 struct error *accepted_move(struct accepted *a, const char *peer) MUST_USE;
+
+/*
+ * Counts a connection that could have announced its client (ingress_announces()) for its peer instead: what it serves from now
+ * on has no such announcement. No effect on others. RESOURCE_EXHAUSTED: as accepted_move().
+ */
+struct error *accepted_end_exemption(struct accepted *a) MUST_USE;
 
 /* Stops counting it: its peer is authenticated, or other limits apply from now on. May be called again. */
 void accepted_uncount(struct accepted *a);

@@ -141,6 +141,7 @@ static void given_acceptor(struct fixture *f, enum way way)
         the.sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){ TOTAL, PER_SOURCE };
         the.acceptor = (struct acceptor){ .loop = &f->loop, .sources = &the.sources, .events = &events, .ctx = &the,
                                           .timeout = SECONDS(10), .begin_max = BEGIN_MAX, .begin_read = 16 };
+        acceptor_init(&the.acceptor);
         the.arena = arena_new(64 * KiB);
         if (f->server_context == NULL)
                 given_contexts(f);
@@ -684,6 +685,24 @@ static void a_trusted_http_proxy_has_no_limit_of_its_own(void)
         assert_int_equal(connections_of("127.0.0.2"), TOTAL);
 }
 
+/* Something else than HTTP is served, in which a proxy announces nobody. */
+static void the_end_of_an_exemption_brings_the_limit_back(void)
+{
+        struct connection *c[TOTAL];
+
+        given_ingress("off", true);
+        for (size_t i = 0; i < TOTAL; i++)
+                c[i] = plain_from("127.0.0.2:1");
+        for (size_t i = 0; i < TOTAL; i++) {
+                size_t others = connections_of("127.0.0.2") - 1;
+                AUTO_PTR(error) err = accepted_end_exemption(&c[i]->accepted);
+
+                assert_int_equal(err == NULL, others < PER_SOURCE);
+                if (err == NULL)
+                        assert_null(accepted_end_exemption(&c[i]->accepted)); /* again: it is counted once */
+        }
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -697,6 +716,7 @@ static const struct {
         { "a header without meaning is skipped", a_header_without_meaning_is_skipped },
         { "a load balancer has no limit of its own", a_load_balancer_has_no_limit_of_its_own },
         { "a trusted HTTP proxy has no limit of its own", a_trusted_http_proxy_has_no_limit_of_its_own },
+        { "the end of an exemption brings the limit back", the_end_of_an_exemption_brings_the_limit_back },
 };
 
 static void load_balancers_announce_their_clients(void **state)

@@ -240,6 +240,8 @@ static void put_head(struct http_exchange *x, const struct http_response *respon
                 buf_put_c(out, response->fields);
         if (response->status == 405)
                 put_allow(x, out);
+        if (response->status == 503) /* RFC 9110 section 15.6.4: these conditions last for seconds */
+                buf_put_c(out, "Retry-After: 1\r\n");
         if (x->is_last)
                 buf_put_c(out, "Connection: close\r\n");
         buf_put_c(out, "\r\n");
@@ -327,6 +329,11 @@ struct stream *http_exchange_upgrade(struct http_exchange *x, const char *protoc
 const struct http1_request *http_exchange_request(const struct http_exchange *x)
 {
         return &x->request;
+}
+
+bool http_exchange_is_draining(const struct http_exchange *x)
+{
+        return CONTAINER_OF(x, const struct http_server, exchange)->is_draining;
 }
 
 struct str http_exchange_body(const struct http_exchange *x)
@@ -566,8 +573,10 @@ void http_server_expect_balancer(struct http_server *h)
 
 void http_server_drain(struct http_server *h)
 {
+        bool has_begun = h->talk.state == REQUEST && h->input.len > 0;
+
         h->is_draining = true;
-        if (!h->exchange.is_open)
+        if (!h->exchange.is_open && !has_begun)
                 abandon(h);
 }
 

@@ -56,7 +56,7 @@ struct http_server *http_serve(struct stream *s, struct http_server_options opti
 /* The client is a load balancer: from the next response on TIMEOUT_HTTP1_IDLE_BALANCER applies to the idle connection. */
 void http_server_expect_balancer(struct http_server *h);
 
-/* Closes the connection once the open request, if any, was answered. */
+/* Closes the connection once the current request, if one has begun to arrive, was answered. */
 void http_server_drain(struct http_server *h);
 /* Closes the connection now: calls on_gone of an open request, then on_closed from the loop. */
 void http_server_close(struct http_server *h);
@@ -65,6 +65,8 @@ void http_server_close(struct http_server *h);
 
 /* Borrowed while the exchange is valid. */
 const struct http1_request *http_exchange_request(const struct http_exchange *x);
+/* Whether the connection closes after this response because the server drains: it cannot be upgraded. */
+bool http_exchange_is_draining(const struct http_exchange *x);
 /* The collected body; wiped when the exchange ends. */
 struct str http_exchange_body(const struct http_exchange *x);
 

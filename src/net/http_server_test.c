@@ -513,6 +513,30 @@ static void draining_finishes_the_open_request(void **state)
         end(&s);
 }
 
+static void draining_answers_a_request_that_has_begun(void **state)
+{
+        struct site s;
+
+        (void)state;
+        begin(&s, LOOP_BUFFER);
+        send_text(&s, "GET /hello HTTP/1.1\r\n");
+        http_server_drain(s.server);
+        run_a_while(&s.loop);
+        assert_int_equal(s.closed, 0);
+        send_text(&s, "Host: a\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_int_equal(s.opened, 1);
+        assert_int_equal(s.closed, 1);
+        end(&s);
+
+        begin(&s, LOOP_BUFFER);
+        send_text(&s, "GET /hel");
+        http_server_drain(s.server);
+        loop_advance(&s.loop, &s.clock, MILLISECONDS(TIMEOUT_HTTP1 + 1));
+        run_a_while(&s.loop);
+        assert_int_equal(s.closed, 1);
+        end(&s);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -533,6 +557,7 @@ int main(void)
                 cmocka_unit_test(a_client_that_does_not_read_is_closed),
                 cmocka_unit_test(a_handler_learns_that_the_connection_is_gone),
                 cmocka_unit_test(draining_finishes_the_open_request),
+                cmocka_unit_test(draining_answers_a_request_that_has_begun),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,25 @@ bool ingress_is_load_balancer(const struct ingress *in, const char *peer)
         return false;
 }
 
+bool ingress_has_source(const struct ingress *in, struct str source)
+{
+        struct ip_address ip;
+
+        if (!ip_parse(str_slice(source, 0, str_find_char(source, '/')), &ip))
+                return false;
+        for (size_t i = 0; i < in->load_balancer_count; i++) {
+                struct network n = in->load_balancers[i];
+
+                if (n.first.len == IPV6_SIZE && n.bits > 64) { /* such a source is a /64 */
+                        memset(n.first.bytes + 8, 0, 8);
+                        n.bits = 64;
+                }
+                if (network_has(&n, &ip))
+                        return true;
+        }
+        return false;
+}
+
 bool ingress_announces(const struct ingress *in, const char *peer)
 {
         return (in->proxy_protocol == PROXY_PROTOCOL_ON || in->trusts_forwarded_for) && ingress_is_load_balancer(in, peer);

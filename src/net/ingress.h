@@ -41,6 +41,9 @@ struct error *ingress_init(struct arena *arena, const struct ingress_settings *s
 /* Whether `peer`, an address with port, is a listed load balancer. */
 bool ingress_is_load_balancer(const struct ingress *in, const char *peer);
 
+/* Whether a source (text of source_of()) has the address of a listed load balancer. */
+bool ingress_has_source(const struct ingress *in, struct str source);
+
 /* Whether connections of `peer` stand for other clients: it is a load balancer, and one of the two ways is on. */
 bool ingress_announces(const struct ingress *in, const char *peer);
 

@@ -122,6 +122,19 @@ static void knows_which_peers_stand_for_others(void **state)
         }
 }
 
+static void knows_the_sources_of_load_balancers(void **state)
+{
+        static const struct {
+                const char *source;
+                bool is_listed;
+        } rows[] = { { "10.0.0.5", true }, { "10.0.1.5", false }, { "2001:db8::/64", true }, { "2001:db8:1::/64", false }, { "?", false } };
+        struct ingress in = given(NULL, false);
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                assert_int_equal(ingress_has_source(&in, str_of(rows[i].source)), rows[i].is_listed);
+}
+
 static void refuses_a_list_with_another_text(void **state)
 {
         static char *const texts[] = { "10.0.0.0/8", "lb.example.com" };
@@ -232,6 +245,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(decides_by_setting_sender_and_header, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_header_without_address_counts_for_the_balancer, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(knows_which_peers_stand_for_others, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(knows_the_sources_of_load_balancers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_list_with_another_text, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(parses_one_forwarded_address, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_request_counts_for_the_forwarded_client, set_up, tear_down),

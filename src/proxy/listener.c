@@ -118,10 +118,13 @@ static void on_upgraded(void *ctx, struct stream *s, const char *client)
 static void serve_http(struct client *v, struct stream *s)
 {
         struct proxy *p = v->proxy;
+        bool is_balancer = !v->accepted.is_carried && ingress_is_load_balancer(&p->ingress, v->accepted.peer);
 
         v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .facts = facts_of, .on_closed = on_over,
                                                      .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
                                                      .ingress = v->accepted.is_carried ? NULL : &p->ingress });
+        if (is_balancer)
+                web_expect_balancer(v->web);
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -249,11 +252,27 @@ static void end_challenge(struct client *v, struct stream *s)
 
 /* ---- TLS ------------------------------------------------------------------------------------------- */
 
+/* A load balancer announces the clients of HTTP only: everything else counts for it. False: the connection was ended. */
+static bool is_counted(struct client *v, struct stream *tls)
+{
+        AUTO_PTR(error) err = accepted_end_exemption(&v->accepted);
+
+        if (err == NULL)
+                return true;
+        log_debug("A connection was turned away: too many are open", LOG_C("peer", v->accepted.peer));
+        stream_close(tls);
+        client_free(v);
+        return false;
+}
+
 static void on_tls(struct accepted *a, struct stream *tls)
 {
         struct client *v = client_of(a);
         struct str protocol = tls_alpn(tls);
+        bool is_http = str_is_empty(protocol) || str_equal(protocol, STR("http/1.1"));
 
+        if (!is_http && !is_counted(v, tls))
+                return;
         if (str_equal(protocol, STR(ACME_ALPN)))
                 end_challenge(v, tls);
         else if (interop_is_ssh_alpn(protocol))
@@ -262,7 +281,7 @@ static void on_tls(struct accepted *a, struct stream *tls)
                 take_tunnel(v, tls);
         else if (str_equal(protocol, STR(SSH_DIAL_ALPN)))
                 serve_ssh(v, tls);
-        else if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
+        else if (is_http)
                 serve_http(v, tls);
         else
                 serve_grpc(v, tls);
@@ -435,6 +454,8 @@ static void on_drain(struct accepted *a)
                 rpc_server_drain(v->grpc);
         else if (v->ssh != NULL)
                 ssh_dial_drain(v->ssh);
+        else if (v->web != NULL)
+                web_drain(v->web);
         else
                 client_dismiss(v);
 }
@@ -473,6 +494,7 @@ struct proxy_listener *proxy_listener_open(struct proxy *p, int listen_fd, int p
                 .begin_read = PASS_THROUGH_HELLO_READ,
                 .ingress = &p->ingress,
         };
+        acceptor_init(&d->acceptor);
         acceptor_listen(&d->acceptor, listen_fd);
         if (plain_fd >= 0)
                 acceptor_listen(&d->acceptor, plain_fd);

@@ -460,6 +460,46 @@ static void draining_ends_idle_connections(void **state)
         assert_true(proxy_listener_is_empty(s->proxy.listener));
 }
 
+/* TLS connections of a load balancer that announces clients in HTTP. */
+static void trusts_load_balancer(struct stage *s)
+{
+        static struct network loopback;
+
+        must(network_parse(STR("127.0.0.0/8"), &loopback));
+        s->proxy.ingress = (struct ingress){ .trusts_forwarded_for = true, .load_balancers = &loopback, .load_balancer_count = 1 };
+        assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
+        assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2"));
+        s->proxy.sources.limits[SOURCE_CONNECTIONS].total = 10;
+}
+
+static void release_source(struct stage *s)
+{
+        sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1");
+        sources_leave(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2");
+}
+
+static void a_load_balancer_has_no_limit_for_http(void **state)
+{
+        struct stage *s = *state;
+        trusts_load_balancer(s);
+        open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->handshake == NULL);
+        stream_write(s->client, STR("GET /webapi/find HTTP/1.0\r\n\r\n"));
+        RUN_UNTIL(s, s->has_ended);
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
+        release_source(s);
+}
+
+static void a_load_balancer_has_a_limit_for_other_protocols(void **state)
+{
+        struct stage *s = *state;
+        trusts_load_balancer(s);
+        open_connection(s, (const char *const[]){ "h2", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->has_ended || s->has_failed);
+        assert_int_equal(s->client_saw.len, 0); /* no SETTINGS of HTTP/2 */
+        release_source(s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -483,6 +523,8 @@ int main(void)
                 TEST(an_upgrade_over_plain_http_leads_to_tls),
                 TEST(noise_in_an_upgraded_connection_ends_it),
                 TEST(draining_ends_idle_connections),
+                TEST(a_load_balancer_has_no_limit_for_http),
+                TEST(a_load_balancer_has_a_limit_for_other_protocols),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

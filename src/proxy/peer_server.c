@@ -372,6 +372,7 @@ struct peer_server *peer_server_open(struct proxy *p, int listen_fd)
                 .timeout = MILLISECONDS(TIMEOUT_TLS_HANDSHAKE),
                 .begin_max = LOOP_BUFFER,
         };
+        acceptor_init(&s->acceptor);
         s->expiry = timer_new(&p->loop, on_expiry, s);
         timer_start(s->expiry, MILLISECONDS(PACE_EXPIRY_CHECK));
         acceptor_listen(&s->acceptor, listen_fd);

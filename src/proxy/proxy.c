@@ -421,11 +421,14 @@ static const struct service_events service_events = {
 
 /* ---- main ------------------------------------------------------------------------------------------ */
 
-/* Whether nodes of this source are connected: nodes behind one router reconnect at the same time, so more may follow. */
-static bool has_nodes(void *ctx, struct str source)
+/*
+ * Whether a source stands for many clients: nodes behind one router, of which some are connected, reconnect at the same time; and
+ * a load balancer has no clients of its own.
+ */
+static bool stands_for_many(void *ctx, struct str source)
 {
         const struct proxy *p = ctx;
-        return sources_count(&p->sources, SOURCE_TUNNELS, source) > 0;
+        return sources_count(&p->sources, SOURCE_TUNNELS, source) > 0 || ingress_has_source(&p->ingress, source);
 }
 
 static struct error *set_up_ingress(struct proxy *p)
@@ -474,7 +477,7 @@ static struct error *set_up(struct proxy *p)
         p->sources.limits[SOURCE_PASSED] = (struct source_limit){ LIMIT_PASSED, LIMIT_PASSED_PER_SOURCE, 0, LIMIT_PASSED_RESERVE };
         p->users.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
-        p->sources.is_known = has_nodes;
+        p->sources.is_known = stands_for_many;
         p->sources.ctx = p;
         p->tunnels.loop = &p->loop;
         p->tunnels.sources = &p->sources;

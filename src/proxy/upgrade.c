@@ -56,5 +56,9 @@ struct stream *upgrade_accept(struct loop *l, struct http_exchange *x)
                 refuse(x, why);
                 return NULL;
         }
+        if (http_exchange_is_draining(x)) {
+                webapi_respond_error(x, 503, "this proxy is stopping: connect again", true);
+                return NULL;
+        }
         return is_websocket ? websocket_accept(l, x, protocols) : accept_legacy(l, x, legacy);
 }

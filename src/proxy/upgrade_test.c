@@ -183,12 +183,30 @@ static void delivers_bytes_sent_ahead_up_to_a_limit(void **state)
         }
 }
 
+/* With the status after which clients and load balancers try again. */
+static void a_proxy_that_stops_upgrades_nothing(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        set_up(&f);
+        send_text(&f, STR("GET /webapi/connectionupgrade HTTP/1.1\r\n"));
+        http_server_drain(f.http);
+        send_text(&f, STR("Host: p\r\nUpgrade: alpn\r\nConnection: Upgrade\r\n\r\n"));
+        assert_null(f.upgraded.stream);
+        assert_true(str_starts_with(buf_str(&f.balancer.received), STR("HTTP/1.1 503 ")));
+        assert_true(str_contains(buf_str(&f.balancer.received), STR("\r\nRetry-After: 1\r\n")));
+        assert_int_equal(f.balancer.ends, 1);
+        tear_down(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(answers_each_request_as_the_table_says),
                 cmocka_unit_test(delivers_the_bytes_of_each_form),
                 cmocka_unit_test(delivers_bytes_sent_ahead_up_to_a_limit),
+                cmocka_unit_test(a_proxy_that_stops_upgrades_nothing),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -399,6 +399,11 @@ void web_expect_balancer(struct web *w)
         http_server_expect_balancer(w->http);
 }
 
+void web_drain(struct web *w)
+{
+        http_server_drain(w->http);
+}
+
 void web_close(struct web *w)
 {
         http_server_close(w->http);

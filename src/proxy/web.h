@@ -44,6 +44,8 @@ struct web;
 struct web *web_serve(struct stream *s, const struct web_options *options) MUST_USE;
 /* The client is a load balancer, which may keep the connection idle for longer (net/http_server.h). */
 void web_expect_balancer(struct web *w);
+/* Closes the connection once the current request, if one has begun to arrive, was answered. */
+void web_drain(struct web *w);
 void web_close(struct web *w);
 
 #endif

@@ -470,6 +470,7 @@ struct auth_listener *auth_listener_open(struct auth *a)
                 .begin_max = PASS_PREAMBLE_SIZE,
                 .ingress = &a->ingress,
         };
+        acceptor_init(&d->acceptor);
         if (tcp >= 0)
                 acceptor_listen(&d->acceptor, tcp);
         if (admin >= 0)
