@@ -101,6 +101,8 @@ enum {
         PACE_RETRY_FIRST = 200, /* ms: A host that lost its connection to the cluster tries again after this time, which doubles with each failure. */
         PACE_REFUSED_ANSWER = 5 * 1000, /* ms: A host that refused the cluster's answer tries again after this time at the earliest. */
         PACE_RETRY_MAX = 60 * 1000, /* ms: The pause between attempts of a host grows up to this time. */
+        LIMIT_PROXY_SEARCH = 6, /* connections: A host that looks for several proxies behind one address makes this number of connections for each of them; then it logs that some are not reached, and PACE_PROXY_SEARCH_MAX applies. */
+        PACE_PROXY_SEARCH_MAX = 600 * 1000, /* ms: The pause between further connections of such a search grows up to this time. */
         TIMEOUT_SESSION_ANSWER = 30 * 1000, /* ms: A session waits this time for the permission to begin, which includes the write of its audit event. */
         TIMEOUT_SESSION_REFUSAL = 10 * 1000, /* ms: A client of SFTP gets the reason of a refused copy in its own protocol for this time. */
         TIMEOUT_SESSION_HANGUP = 2 * 1000, /* ms: The program of a session is killed by SIGKILL this time after its SIGHUP. */
@@ -192,7 +194,8 @@ enum {
         LIMIT_SSH_DIALS_RESERVED = 20, /* connections: A user with fewer connections than this may use LIMIT_SSH_DIALS_RESERVE. */
         LIMIT_OTHER_PROXIES = 8, /* addresses: A host tries at most this number of proxies beside its own for a connection to auth. */
         LIMIT_DIAL_PEERS = 4, /* proxies: A proxy tries at most this number of others to reach a node. */
-        LIMIT_TUNNEL_STREAMS = 4096, /* streams: A reverse tunnel carries at most this number of SSH connections. */
+        LIMIT_RELAYED_PER_PROXY = 4096, /* connections: A proxy relays at most this number of connections of one other proxy: half of LIMIT_SSH_DIALS, which a captured proxy could use up. */
+        LIMIT_TUNNEL_STREAMS = 8192, /* streams: A reverse tunnel, or a connection between two proxies, carries at most this number of connections; it is LIMIT_SSH_DIALS. */
         LIMIT_TUNNEL_WINDOW = 1 * MiB, /* bytes: The window of a stream in a tunnel grows up to this size, enough for 100 MB/s at a round trip of 10 ms. */
         /*
          * Connections, streams and windows multiply. A user who reads none of LIMIT_SSH_DIALS_USER streams through a proxy takes 437 MiB:

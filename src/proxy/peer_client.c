@@ -10,6 +10,7 @@
 #include "net/tls.h"
 #include "pki/cert.h"
 #include "proxy/proxy.h"
+#include "proxy/tunnel_guard.h"
 
 /*
  *     CONNECTING ── TLS, its host ID is right ──▶ OPEN ── lost, ended ──▶ freed
@@ -24,8 +25,9 @@ struct peer_link {
         struct connect_trust trust;
         struct timer *deadline;
         struct tunnel *tunnel; /* while OPEN */
+        struct cert_issue cert; /* of the other proxy, while OPEN */
         struct peer_dial *dials; /* that wait for the tunnel */
-        bool is_old;           /* it was made with an earlier identity: it gets no new streams */
+        bool is_old;           /* it was made with an earlier identity, or the other proxy leaves: it gets no new streams */
         bool is_outdated;      /* its connect has an earlier identity: it is made again */
         bool is_late;          /* its connect was cancelled by the deadline */
         bool is_cancelled;     /* its connect was cancelled, for one of these reasons */
@@ -118,7 +120,16 @@ static void on_end(void *ctx, struct error *err)
         link_free(k, err);
 }
 
-static struct error *check_host(const struct peer_link *k, const struct stream *tls)
+/* The other proxy drains the connection, because it stops or restarts. */
+static void on_leaving(void *ctx)
+{
+        struct peer_link *k = ctx;
+
+        log_info("Another proxy drains its connection: open streams continue", LOG_C("proxy", k->host_id));
+        k->is_old = true;
+}
+
+static struct error *check_host(struct peer_link *k, const struct stream *tls)
 {
         AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
         struct cert_info info;
@@ -127,6 +138,7 @@ static struct error *check_host(const struct peer_link *k, const struct stream *
         if (!str_equal(info.host_id, str_of(k->host_id)))
                 return error_hint(error_new(ERROR_UNAUTHENTICATED, "the proxy %.*s answers instead", STR_ARG(info.host_id)),
                                   "each proxy needs an address of its own for the others: set proxy_service.peer_public_addr");
+        k->cert = cert_issue_of(walltime_unix(info.times.not_before), info.serial_hex);
         return NULL;
 }
 
@@ -139,6 +151,8 @@ static void open_link(struct peer_link *k, struct stream *tls)
         tls_forget_peer(tls);
         log_info("Connected to another proxy", LOG_C("proxy", k->host_id), LOG_C("addr", k->addr));
         k->tunnel = tunnel_new(&p->loop, tls, on_end, k);
+        tunnel_watch(k->tunnel, NULL, on_leaving);
+        tunnel_guard_name_peer(p->tunnels.guard, str_of(k->host_id), k->cert);
         while (k->dials != NULL) {
                 struct peer_dial *d = k->dials;
 
@@ -282,13 +296,22 @@ static void end(struct peer_link *k)
                 link_free(k, error_new(ERROR_UNAVAILABLE, "the connection to another proxy was closed"));
 }
 
-void peer_client_end_host(struct peer_client *c, struct str host_id)
+void peer_client_end_host(struct peer_client *c, struct str host_id, struct cert_issue before)
 {
         for (struct peer_link *k = c->links, *next; k != NULL; k = next) {
                 next = k->next;
-                if (str_equal(str_of(k->host_id), host_id))
+                if (!str_equal(str_of(k->host_id), host_id))
+                        continue;
+                if (before.not_before == 0 || (k->tunnel != NULL && cert_issue_is_before(k->cert, before)))
                         end(k);
         }
+}
+
+void peer_client_each(const struct peer_client *c, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx)
+{
+        for (const struct peer_link *k = c->links; k != NULL; k = k->next)
+                if (k->tunnel != NULL)
+                        each(ctx, k->host_id, k->cert);
 }
 
 void peer_client_shut(struct peer_client *c)

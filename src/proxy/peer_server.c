@@ -18,6 +18,7 @@ struct peer {
         struct accepted accepted;
         struct tunnel_server *tunnel; /* NULL: not authenticated yet */
         char *host_id;
+        struct cert_issue cert;
         struct walltime not_after; /* of its certificate */
 };
 
@@ -32,7 +33,7 @@ struct relay {
         struct tunnel_memory memory[2]; /* of the streams to the node and to the peer */
         char source[ADDRESS_TEXT_MAX];  /* of the user's client */
         bool is_counted;                /* under its source */
-        char *user;                     /* NULL: not counted */
+        char *user, *proxy;             /* NULL: not counted */
 };
 
 struct peer_server {
@@ -77,7 +78,10 @@ static void relay_free(struct relay *r)
                 sources_leave(&p->sources, SOURCE_SSH, r->source);
         if (r->user != NULL)
                 shares_remove(&p->users, str_of(r->user));
+        if (r->proxy != NULL)
+                shares_remove(&p->relays, str_of(r->proxy));
         free(r->user);
+        free(r->proxy);
         free(r);
         if (s->is_draining && s->relays == NULL)
                 loop_defer(&p->loop, report_empty, s);
@@ -116,13 +120,18 @@ static void on_node(void *ctx, struct stream *node, struct error *err)
         }
 }
 
-/* The limits of a user's connection, as if it had arrived here. */
+/* The limits of a user's connection, as if it had arrived here, and those of the other proxy. */
 static struct error *admit(struct relay *r, const struct tunnel_request *request)
 {
         struct proxy *p = r->all->proxy;
+        struct str proxy = str_of(r->peer->host_id);
 
-        if (r->all->is_draining)
-                return error_new(ERROR_UNAVAILABLE, "this proxy is stopping");
+        if (r->all->is_draining) /* with NOT_FOUND the other proxy tries the next one */
+                return error_new(ERROR_NOT_FOUND, "this proxy is stopping");
+        if (!shares_have_room(&p->relays, proxy))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections of one other proxy are relayed here");
+        shares_add(&p->relays, proxy);
+        r->proxy = str_dup(proxy);
         if (str_is_empty(request->user) || str_is_empty(request->client_addr) || request->client_addr.len >= sizeof r->source)
                 return error_new(ERROR_INVALID_ARGUMENT, "the request names no user, or no address of a client");
         if (!shares_have_room(&p->users, request->user))
@@ -265,11 +274,12 @@ static void on_served(struct accepted *a, struct stream *tls)
         accepted_uncount(a);
         sources_note_authenticated(&p->sources, a->peer);
         peer->host_id = str_dup(cert.host_id);
+        peer->cert = cert_issue_of(walltime_unix(cert.times.not_before), cert.serial_hex);
         peer->not_after = cert.times.not_after;
         tls_forget_peer(tls);
         log_info("Another proxy is connected", LOG_C("proxy", peer->host_id), LOG_C("peer", a->peer));
         peer->tunnel = tunnel_server_new(&p->loop, tls, &tunnel_events, peer);
-        tunnel_guard_name_peer(p->tunnels.guard, str_of(peer->host_id));
+        tunnel_guard_name_peer(p->tunnels.guard, str_of(peer->host_id), peer->cert);
         end_surplus(peer->all, peer->host_id);
 }
 
@@ -337,7 +347,7 @@ static void on_expiry(void *ctx)
         timer_start(s->expiry, MILLISECONDS(PACE_EXPIRY_CHECK));
 }
 
-void peer_server_end_host(struct peer_server *s, struct str host_id, const char *reason)
+void peer_server_end_host(struct peer_server *s, struct str host_id, struct cert_issue before, const char *reason)
 {
         for (struct accepted *a = s == NULL ? NULL : s->acceptor.newest, *next; a != NULL; a = next) {
                 struct peer *peer = peer_of(a);
@@ -345,16 +355,18 @@ void peer_server_end_host(struct peer_server *s, struct str host_id, const char 
                 next = a->next;
                 if (peer->tunnel == NULL || !str_equal(str_of(peer->host_id), host_id))
                         continue;
+                if (before.not_before != 0 && !cert_issue_is_before(peer->cert, before))
+                        continue;
                 log_warn("The connection of another proxy is ended by the cluster", LOG_C("proxy", peer->host_id), LOG_C("reason", reason));
                 peer_free(peer);
         }
 }
 
-void peer_server_each(const struct peer_server *s, void (*each)(void *ctx, const char *host_id), void *ctx)
+void peer_server_each(const struct peer_server *s, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx)
 {
         for (struct accepted *a = s == NULL ? NULL : s->acceptor.newest; a != NULL; a = a->next)
                 if (peer_of(a)->tunnel != NULL)
-                        each(ctx, peer_of(a)->host_id);
+                        each(ctx, peer_of(a)->host_id, peer_of(a)->cert);
 }
 
 /* ---- the server ---------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #define PROXY_PEER_SERVER_H
 
 #include "base/str.h"
+#include "pki/cert.h"
 
 struct proxy;
 struct peer_server;
@@ -32,11 +33,14 @@ void peer_server_shut(struct peer_server *s);
 /* NULL counts as empty. */
 bool peer_server_is_empty(const struct peer_server *s);
 
-/* Ends the connections of a proxy that does not belong to the cluster any more. NULL is ignored. */
-void peer_server_end_host(struct peer_server *s, struct str host_id, const char *reason);
+/*
+ * Ends the connections of a proxy that the cluster refuses: those opened with certificates issued before `before`, or all if
+ * that is zero. NULL is ignored.
+ */
+void peer_server_end_host(struct peer_server *s, struct str host_id, struct cert_issue before, const char *reason);
 
-/* Calls each() with the host ID of every connected proxy. NULL is ignored. */
-void peer_server_each(const struct peer_server *s, void (*each)(void *ctx, const char *host_id), void *ctx);
+/* Calls each() for every connection of another proxy, with the certificate that opened it. NULL is ignored. */
+void peer_server_each(const struct peer_server *s, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx);
 
 /* To be called when it is empty. NULL is ignored. */
 void peer_server_free(struct peer_server *s);

@@ -92,18 +92,22 @@ static void init_proxy(struct proxy *p, struct stage *s)
         for (size_t i = 0; i < SOURCE_COUNTERS; i++)
                 p->sources.limits[i] = (struct source_limit){ 20, 20 };
         p->users.limits = (struct share_limits){ .total = 20, .each = 2 };
+        p->relays.limits = (struct share_limits){ .total = 20, .each = 20 };
         p->memory = (struct budget){ .total = 64 * MiB, .share = 32 * MiB };
+}
+
+static bool counts_nothing(const struct proxy *p)
+{
+        return p->sources.totals[SOURCE_SSH] == 0 && p->sources.totals[SOURCE_CONNECTIONS] == 0 && p->users.total == 0 &&
+               p->relays.total == 0 && p->memory.used == 0;
 }
 
 static void release_proxy(struct proxy *p)
 {
-        assert_int_equal(p->sources.totals[SOURCE_SSH], 0);
-        assert_int_equal(p->sources.totals[SOURCE_CONNECTIONS], 0);
-        assert_int_equal(p->users.total, 0);
-        assert_int_equal(p->memory.used, 0);
         tls_context_free(p->tls_peers);
         host_identity_release(&p->identity);
         shares_release(&p->users);
+        shares_release(&p->relays);
         budget_release(&p->memory);
         tunnels_release(&p->tunnels);
         sources_release(&p->sources);
@@ -150,9 +154,15 @@ static int set_up(void **state)
         return 0;
 }
 
+static void note(void *ctx)
+{
+        *(bool *)ctx = true;
+}
+
 static int tear_down(void **state)
 {
         struct stage *s = *state;
+        bool is_here_over = false, is_there_over = false;
 
         stream_close(s->stream);
         stream_close(s->at_node);
@@ -161,11 +171,11 @@ static int tear_down(void **state)
         peer_server_shut(s->there.peer_server);
         tunnels_shut(&s->there.tunnels);
         tunnel_server_close(s->node);
-        RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL && peer_server_is_empty(s->there.peer_server));
-        for (int i = 0; i < 20; i++) { /* closed connections are freed in later turns */
-                uv_run(&s->here.loop.uv, UV_RUN_NOWAIT);
-                uv_run(&s->there.loop.uv, UV_RUN_NOWAIT);
-        }
+        RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL && peer_server_is_empty(s->there.peer_server) && counts_nothing(&s->here) &&
+                                  counts_nothing(&s->there));
+        loop_defer(&s->here.loop, note, &is_here_over); /* after the calls that these ends have deferred */
+        loop_defer(&s->there.loop, note, &is_there_over);
+        RUN_UNTIL_BOTH(s, is_here_over && is_there_over);
         peer_server_free(s->there.peer_server);
         release_proxy(&s->here);
         release_proxy(&s->there);
@@ -335,10 +345,105 @@ static void a_removed_proxy_loses_its_connections(void **state)
         dialled(s);
         ear_listen(&user, s->stream);
         stream_read(s->stream, true);
-        peer_server_end_host(s->there.peer_server, STR(HOST_ID), "removed");
+        peer_server_end_host(s->there.peer_server, STR(HOST_ID), (struct cert_issue){ 0 }, "removed");
         RUN_UNTIL_BOTH(s, user.ends == 1 && s->there.users.total == 0);
         RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL);
         error_free(user.err);
+}
+
+/* The certificate of the connections, and their number. */
+struct links {
+        struct cert_issue cert;
+        int count;
+};
+
+static void note_link(void *ctx, const char *host_id, struct cert_issue cert)
+{
+        struct links *links = ctx;
+
+        assert_string_equal(host_id, HOST_ID);
+        links->cert = cert;
+        links->count++;
+}
+
+static void a_former_holder_of_its_id_loses_its_connections(void **state)
+{
+        struct stage *s = *state;
+        struct links served = { 0 }, after = { 0 };
+
+        given_node(s);
+        dialled(s);
+        peer_server_each(s->there.peer_server, note_link, &served);
+        assert_int_equal(served.count, 1);
+        peer_server_end_host(s->there.peer_server, STR(HOST_ID), served.cert, "joined again");
+        peer_server_each(s->there.peer_server, note_link, &after);
+        assert_int_equal(after.count, 1); /* it is of the holder itself */
+        served.cert.serial_time++;
+        peer_server_end_host(s->there.peer_server, STR(HOST_ID), served.cert, "the ID belongs to another one");
+        RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL);
+}
+
+static void connections_to_a_former_holder_of_an_id_end(void **state)
+{
+        struct stage *s = *state;
+        struct links made = { 0 }, after = { 0 };
+
+        given_node(s);
+        dialled(s);
+        peer_client_each(&s->here.peer_client, note_link, &made);
+        assert_int_equal(made.count, 1);
+        peer_client_end_host(&s->here.peer_client, STR(HOST_ID), made.cert);
+        peer_client_each(&s->here.peer_client, note_link, &after);
+        assert_int_equal(after.count, 1);
+        made.cert.serial_time++;
+        peer_client_end_host(&s->here.peer_client, STR(HOST_ID), made.cert);
+        assert_null(s->here.peer_client.links);
+}
+
+static void a_proxy_that_leaves_gets_no_further_request(void **state)
+{
+        struct stage *s = *state;
+        struct ear node = { 0 };
+
+        given_node(s);
+        dialled(s);
+        struct stream *first = s->stream, *first_at_node = s->at_node;
+        s->stream = NULL;
+        s->at_node = NULL;
+        peer_server_drain(s->there.peer_server);
+        dialled(s); /* its GOAWAY is under way */
+        assert_true(error_is_for(s->err, REASON_CONNECTION)); /* so that the next proxy is tried */
+        dialled(s);
+        assert_true(error_is_for(s->err, REASON_CONNECTION));
+        ear_listen(&node, first_at_node);
+        stream_read(first_at_node, true);
+        stream_write(first, STR("still here"));
+        RUN_UNTIL_BOTH(s, node.received.len == 10);
+        stream_close(first);
+        stream_close(first_at_node);
+        buf_release(&node.received);
+        error_free(node.err);
+}
+
+/* So a captured proxy cannot use up the connections of all users. */
+static void one_proxy_has_a_share_of_the_connections(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        s->there.relays.limits.each = 1;
+        dialled(s);
+        assert_null(s->err);
+        struct stream *first = s->stream;
+        s->stream = NULL;
+        dialled(s);
+        assert_int_equal(s->err->code, ERROR_RESOURCE_EXHAUSTED);
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        stream_close(first);
+        RUN_UNTIL_BOTH(s, s->there.relays.total == 0);
+        dialled(s);
+        assert_null(s->err);
 }
 
 static void a_cancelled_request_ends_at_the_node(void **state)
@@ -397,6 +502,10 @@ int main(void)
                 TEST(another_proxy_at_the_address_gets_no_request),
                 TEST(a_proxy_that_is_not_reached_is_reported_as_such),
                 TEST(a_removed_proxy_loses_its_connections),
+                TEST(a_former_holder_of_its_id_loses_its_connections),
+                TEST(connections_to_a_former_holder_of_an_id_end),
+                TEST(a_proxy_that_leaves_gets_no_further_request),
+                TEST(one_proxy_has_a_share_of_the_connections),
                 TEST(a_cancelled_request_ends_at_the_node),
                 TEST(a_renewed_identity_uses_a_new_connection),
         };

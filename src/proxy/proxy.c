@@ -476,6 +476,7 @@ static struct error *set_up(struct proxy *p)
         p->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY, .share = LIMIT_STREAM_MEMORY_USER };
         p->sources.limits[SOURCE_PASSED] = (struct source_limit){ LIMIT_PASSED, LIMIT_PASSED_PER_SOURCE, 0, LIMIT_PASSED_RESERVE };
         p->users.limits = (struct share_limits){ LIMIT_SSH_DIALS, LIMIT_SSH_DIALS_USER, LIMIT_SSH_DIALS_RESERVE, LIMIT_SSH_DIALS_RESERVED };
+        p->relays.limits = (struct share_limits){ .total = LIMIT_SSH_DIALS, .each = LIMIT_RELAYED_PER_PROXY };
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
         p->sources.is_known = stands_for_many;
         p->sources.ctx = p;
@@ -534,6 +535,7 @@ static void tear_down(struct proxy *p)
         host_identity_release(&p->identity);
         sources_release(&p->sources);
         shares_release(&p->users);
+        shares_release(&p->relays);
         arena_free(p->keypair_arena);
         free(p->auth_address);
         service_end(p->service);

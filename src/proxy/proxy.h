@@ -46,6 +46,7 @@ struct proxy {
         struct ingress ingress; /* load balancers that may announce clients */
         struct admission joins; /* joins and logins being forwarded to auth */
         struct shares users; /* connections to nodes, by user */
+        struct shares relays; /* those of them that other proxies relay, by proxy */
         struct budget memory; /* of their buffered bytes, by user */
         struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */
         struct upstream *upstream;

@@ -37,13 +37,17 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         struct tunnel_guard *g = ctx;
         const Cteleport__V1__TunnelsDown *down = (const Cteleport__V1__TunnelsDown *)msg;
 
+        struct str host_id = str_of(down->host_id), role = str_of(down->role);
+        struct cert_issue before = { down->before, down->before_serial_time };
+
         if (g->is_freed)
                 return;
-        tunnels_end_host(&g->proxy->tunnels, str_of(down->host_id), (struct cert_issue){ down->before, down->before_serial_time }, down->reason);
-        if (down->before != 0)
+        if (!str_equal(role, STR("Proxy")))
+                tunnels_end_host(&g->proxy->tunnels, host_id, before, down->reason);
+        if (str_equal(role, STR("Node")))
                 return;
-        peer_server_end_host(g->proxy->peer_server, str_of(down->host_id), down->reason);
-        peer_client_end_host(&g->proxy->peer_client, str_of(down->host_id));
+        peer_server_end_host(g->proxy->peer_server, host_id, before, down->reason);
+        peer_client_end_host(&g->proxy->peer_client, host_id, before);
 }
 
 static void on_done(void *ctx, struct error *err)
@@ -101,23 +105,25 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
 
 /* ---- other proxies ------------------------------------------------------------------------------------- */
 
-static void send_peer_id(void *ctx, const char *host_id)
+static void send_peer(void *ctx, const char *host_id, struct cert_issue cert)
 {
         struct tunnel_guard *g = ctx;
         Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
         char *id = pb_text(host_id);
 
         up.peer_ids = &id;
-        up.n_peer_ids = 1;
+        up.peer_not_before = &cert.not_before;
+        up.peer_serial_time = &cert.serial_time;
+        up.n_peer_ids = up.n_peer_not_before = up.n_peer_serial_time = 1;
         rpc_client_send(g->call, &up.base);
 }
 
-void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id)
+void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id, struct cert_issue cert)
 {
         AUTO_MEM char *id = str_dup(host_id);
 
         if (g != NULL && g->call != NULL) /* begin() reports all of them */
-                send_peer_id(g, id);
+                send_peer(g, id, cert);
 }
 
 /* The address at which other proxies reach this one: as configured, or that of the listener. */
@@ -152,7 +158,8 @@ static void send_peers(struct tunnel_guard *g)
         up.peer_addr = address;
         if (address[0] != '\0')
                 rpc_client_send(g->call, &up.base);
-        peer_server_each(g->proxy->peer_server, send_peer_id, g);
+        peer_server_each(g->proxy->peer_server, send_peer, g);
+        peer_client_each(&g->proxy->peer_client, send_peer, g);
 }
 
 /* ---- tunnels ----------------------------------------------------------------------------------------------- */

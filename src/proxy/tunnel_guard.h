@@ -3,8 +3,8 @@
  * The proxy's side of DialService/Tunnels: reports the nodes that have a tunnel to the Auth Service, and closes the
  * tunnels of nodes that may not have one (removed, locked). From the reports auth also knows which nodes can be
  * reached, and through which proxy. The proxy also reports the keys of its web certificates, which auth must not certify for
- * any host, the address at which other proxies reach it, and the proxies that have connected to it: auth may order their end,
- * too. A lost stream is opened again; while auth is not reachable tunnels stay open.
+ * any host, the address at which other proxies reach it, and the proxies that it has a connection to or from: auth may order
+ * their end, too, by their role Proxy. A lost stream is opened again; while auth is not reachable tunnels stay open.
  */
 #ifndef PROXY_TUNNEL_GUARD_H
 #define PROXY_TUNNEL_GUARD_H
@@ -26,8 +26,8 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
 /* Reports that a node has opened a tunnel with a certificate. NULL is ignored, here and below. */
 void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_issue cert);
 
-/* Reports that another proxy has connected, which auth may order to disconnect. */
-void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id);
+/* Reports a connection to or from another proxy, with its certificate; auth may order its end. */
+void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id, struct cert_issue cert);
 
 /* Reports that the last tunnel of a node has closed or does not accept new connections. */
 void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id);

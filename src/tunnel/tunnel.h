@@ -69,14 +69,17 @@ struct tunnel;
 struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end)(void *ctx, struct error *err), void *ctx) MUST_USE;
 /*
  * ready is called when the agent has begun to serve the tunnel, and leaving when the agent accepts no new streams (GOAWAY): each at
- * most once, from the loop, with the context of on_end.
+ * most once, from the loop, with the context of on_end. Each may be NULL.
  */
 void tunnel_watch(struct tunnel *t, void (*ready)(void *ctx), void (*leaving)(void *ctx));
 void tunnel_close(struct tunnel *t);
 /* Sends GOAWAY; open streams continue. */
 void tunnel_drain(struct tunnel *t);
 
-/* Requests a stream; done is called exactly once, from the loop, with a stream (owned, paused) or an error (owned). */
+/*
+ * Requests a stream; done is called exactly once, from the loop, with a stream (owned, paused) or an error (owned): with
+ * REASON_CONNECTION if the agent leaves the tunnel and has not seen the request.
+ */
 struct tunnel_dial;
 struct tunnel_dial *tunnel_connect(struct tunnel *t, const struct tunnel_request *request,
                                    void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;

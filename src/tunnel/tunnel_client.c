@@ -99,8 +99,16 @@ static void on_headers(struct h2 *h, int32_t id)
         tunnel_stream_note(s);
 }
 
+/* The agent has not processed the request: another tunnel may be tried (RFC 9113, 8.7). */
+static struct error *agent_leaves(void)
+{
+        return error_for(error_new(ERROR_UNAVAILABLE, "the node is about to leave this tunnel"), REASON_CONNECTION);
+}
+
 static struct error *reset_by_agent(uint32_t error_code)
 {
+        if (error_code == NGHTTP2_REFUSED_STREAM)
+                return agent_leaves();
         return error_new(ERROR_UNAVAILABLE, "the node broke the connection off: %s", nghttp2_http2_strerror(error_code));
 }
 
@@ -119,7 +127,7 @@ static void on_not_begun(struct h2 *h, int32_t id)
         for (struct tunnel_stream *s = e->streams; s != NULL; s = s->next) {
                 if (s->id != id)
                         continue;
-                tunnel_stream_leave(s, error_new(ERROR_UNAVAILABLE, "the node is about to leave this tunnel"));
+                tunnel_stream_leave(s, agent_leaves());
                 return;
         }
 }
@@ -257,7 +265,7 @@ struct tunnel_dial *tunnel_connect(struct tunnel *t, const struct tunnel_request
         d->stream = tunnel_stream_new(&t->end, 0);
         d->stream->dial = d;
         if (t->is_draining || t->end.h2.is_over)
-                fail(d, error_new(ERROR_UNAVAILABLE, "the tunnel to the node is being closed"));
+                fail(d, error_for(error_new(ERROR_UNAVAILABLE, "the tunnel to the node is being closed"), REASON_CONNECTION));
         else
                 submit(d->stream, request);
         return d;

@@ -16,7 +16,10 @@ ADMIN, HOSTS, SESSIONS = "/cteleport.v1.AdminService/", "/cteleport.v1.HostServi
 def shared(build, aws_process, tmp_path_factory):
     """A cluster with a node; the captured proxy tries to obtain names and rights of the node."""
     aws_process.reset()
-    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("captured") / "cluster").start()
+    peering = {"tunnel_strategy": {"type": "proxy_peering"}}
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("captured") / "cluster", auth=peering)
+    cluster.config["proxy_service"]["peer_listen_addr"] = "127.0.0.1:0"
+    cluster.start()
     cluster.create(iam_token())
     cluster.create(iam_token("proxies", roles=("Proxy",)))
     yield cluster
@@ -71,6 +74,25 @@ def test_a_captured_proxy_speaks_for_no_node(shared, proxy):
             with pytest.raises(grpc.RpcError) as refused:
                 stream.receive()
             assert refused.value.code() in SHUT
+
+
+def test_a_captured_proxy_is_named_for_nodes_only(shared, proxy, aws_process):
+    """To other proxies, which relay their users' connections to it: it may claim more tunnels than it has."""
+    api, dial = messages().api, "/cteleport.v1.DialService/"
+    with Peer(shared) as peer:
+        node_id, _ = join(peer, aws_process.identity(), name="web-9")
+        other = join_legacy(peer, aws_process.identity(), name="other", token="proxies", role="Proxy")
+        not_a_node, _ = join(peer, aws_process.identity(), name="no-node", token="proxies")
+    with Peer(shared, identity=proxy) as captured, Peer(shared, identity=other) as honest:
+        stream = captured.stream(dial + "Tunnels", api.TunnelsDown)
+        stream.send(api.TunnelsUp(peer_addr="127.0.0.1:1111"), api.TunnelsUp(peer_addr="127.0.0.1:2222"),
+                    api.TunnelsUp(host_ids=[node_id]), api.TunnelsUp(host_ids=[not_a_node]))
+        refused = stream.receive()
+        assert (refused.host_id, refused.role) == (not_a_node, "Node")
+        located = {host_id: honest.call(dial + "Locate", api.LocateRequest(host_id=host_id), api.LocateResponse) for host_id in (node_id, not_a_node)}
+        stream.half_close()
+    assert [found.addr for found in located[node_id].peers] == ["127.0.0.1:1111"]
+    assert not located[not_a_node].peers
 
 
 def test_an_address_that_is_too_long_is_refused_not_cut(shared, proxy):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rights of a host end with their source: its token, its attested identity, its certificate, and by a lock."""
+import calendar
 import datetime
 import hashlib
 import re
@@ -202,6 +203,55 @@ def test_the_tunnel_of_an_ids_earlier_holder_ends_at_once(shared, aws, tmp_path)
         with pytest.raises(TimeoutError):
             while mine.recv(4096):
                 pass
+
+
+TUNNELS = "/cteleport.v1.DialService/Tunnels"
+
+
+def peer_of(identity, host_id):
+    """A proxy's report that it is connected to another one, which has this certificate."""
+    return messages().api.TunnelsUp(peer_ids=[host_id], peer_not_before=[calendar.timegm(identity.cert.not_valid_before.timetuple())],
+                                    peer_serial_time=[identity.cert.serial_number >> 64])
+
+
+def test_a_peer_that_is_an_ids_earlier_holder_is_refused(shared, aws):
+    """As its tunnels are; the other proxies keep the connections of the holder of now."""
+    shared.create(iam_token("peers", roles=("Proxy",)))
+    host_id, nobody = "3f2c0a52-7d3c-4c5e-9b0e-cccccccccccc", "3f2c0a52-7d3c-4c5e-9b0e-dddddddddddd"
+    first, second = (aws.identity(arn("peers", f"i-0{digit * 16}")) for digit in "12")
+    with Peer(shared) as peer:
+        before = join_legacy(peer, first, "peers", host_id=host_id, token="peers", role="Proxy")
+        shared.tctl("rm", f"node/{host_id}")
+        after = join_legacy(peer, second, "peers", host_id=host_id, token="peers", role="Proxy")
+        proxy = join_legacy(peer, aws.identity(arn("peers")), "peers", token="peers", role="Proxy")
+    with Peer(shared, identity=proxy) as host:
+        stream = host.stream(TUNNELS, messages().api.TunnelsDown)
+        stream.send(peer_of(after, host_id), peer_of(before, nobody), peer_of(before, host_id))
+        unknown, refused = stream.receive(), stream.receive()
+        stream.half_close()
+    assert (unknown.host_id, unknown.role, unknown.before) == (nobody, "Proxy", 0)
+    assert (refused.host_id, refused.role) == (host_id, "Proxy")
+    assert refused.before == peer_of(after, host_id).peer_not_before[0]
+
+
+def test_a_host_is_disconnected_in_the_roles_that_it_lost(shared, aws):
+    """A proxy that joins again keeps its connections with other proxies; a host that is no proxy any more loses them."""
+    for role in ("Proxy", "Node"):
+        shared.create(iam_token(f"becomes-{role}".lower(), roles=(role,)))
+    host_id = "3f2c0a52-7d3c-4c5e-9b0e-eeeeeeeeeeee"
+    env = aws.identity(arn("becomes"))
+    with Peer(shared) as peer:
+        join_legacy(peer, env, "becomes", host_id=host_id, token="becomes-proxy", role="Proxy")
+        proxy = join_legacy(peer, aws.identity(arn("peers-of-it")), "peer", token="becomes-proxy", role="Proxy")
+        with Peer(shared, identity=proxy) as host:
+            stream = host.stream(TUNNELS, messages().api.TunnelsDown)
+            stream.send(messages().api.TunnelsUp(peer_ids=["3f2c0a52-7d3c-4c5e-9b0e-ffffffffffff"]))
+            stream.receive()  # it is served
+            for token, role, lost in (("becomes-proxy", "Proxy", "Node"), ("becomes-node", "Node", "Proxy")):
+                join_legacy(peer, env, "becomes", host_id=host_id, token=token, role=role)
+                down = stream.receive()
+                assert (down.host_id, down.role) == (host_id, lost)
+            stream.half_close()
 
 
 def test_an_id_of_an_ec2_instance_is_that_instances_alone(shared, aws):

@@ -298,7 +298,7 @@ static void on_node_deleted(void *ctx, uint64_t revision, struct error *err)
         }
         log_info("Node removed", LOG_C("host_id", host_id), LOG_STR("by", buf_str(&q->caller)));
         callers_drop_host(q->auth, str_of(host_id));
-        tunnels_refuse(q->auth, str_of(host_id), "this host was removed from the cluster");
+        tunnels_refuse(q->auth, str_of(host_id), "", "this host was removed from the cluster");
         admin_reply(q, &empty.base);
 }
 

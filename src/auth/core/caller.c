@@ -87,7 +87,9 @@ void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *h
                 if (c->conn != NULL && str_equal(str_of(c->host_id), str_of(host->host_id)) && !host_has_role(host, str_of(c->role)))
                         rpc_server_close(c->conn);
         if (!host_has_role(host, STR("Node")))
-                tunnels_refuse(a, str_of(host->host_id), "this host does not have role Node any more");
+                tunnels_refuse(a, str_of(host->host_id), "Node", "this host does not have role Node any more");
+        if (!host_has_role(host, STR("Proxy")))
+                tunnels_refuse(a, str_of(host->host_id), "Proxy", "this host does not have role Proxy any more");
 }
 
 static struct error *is_gone(const struct caller *c)

@@ -27,11 +27,11 @@ struct tunnels_stream {
         unsigned pending;
 };
 
-/* A host whose tunnel the proxy has reported, while its record is read. */
+/* A host whose connection the proxy has reported, while its record is read. */
 struct named {
         struct tunnels_stream *stream;
-        struct cert_issue cert; /* certificate of the tunnel; zero: not reported */
-        bool is_peer;           /* another proxy, without a tunnel */
+        const char *role;       /* "Node": it has a tunnel; "Proxy": another proxy */
+        struct cert_issue cert; /* of the connection; zero: not reported */
         char host_id[];
 };
 
@@ -62,13 +62,14 @@ static void detach(struct tunnels_stream *s)
         free_if_idle(s);
 }
 
-/* Ends the tunnels of a host whose certificate is earlier than `before`; zero: all its tunnels. */
-static void send_refusal(struct tunnels_stream *s, struct str host_id, struct cert_issue before, const char *reason)
+/* Ends the connections of a host in a role ("": in each) whose certificate is earlier than `before`; zero: all of them. */
+static void send_refusal(struct tunnels_stream *s, struct str host_id, const char *role, struct cert_issue before, const char *reason)
 {
         Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;
         AUTO_MEM char *id = str_dup(host_id);
 
         down.host_id = id;
+        down.role = pb_text(role);
         down.reason = pb_text(reason);
         down.before = before.not_before;
         down.before_serial_time = before.serial_time;
@@ -78,12 +79,13 @@ static void send_refusal(struct tunnels_stream *s, struct str host_id, struct ce
 void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason)
 {
         for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
-                send_refusal(s, host_id, before, reason);
+                send_refusal(s, host_id, "", before, reason);
 }
 
-void tunnels_refuse(struct auth *a, struct str host_id, const char *reason)
+void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const char *reason)
 {
-        tunnels_refuse_earlier(a, host_id, (struct cert_issue){ 0 }, reason);
+        for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                send_refusal(s, host_id, role, (struct cert_issue){ 0 }, reason);
 }
 
 /* ---- proxies that relay -------------------------------------------------------------------------------------------- */
@@ -205,12 +207,14 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         s->pending--;
         error_free(err);
         if (s->call != NULL && is_known) {
-                AUTO_PTR(error) refusal = check_host(s->auth, host, n->is_peer ? STR("Proxy") : STR("Node"));
+                AUTO_PTR(error) refusal = check_host(s->auth, host, str_of(n->role));
 
+                if (refusal != NULL && strcmp(n->role, "Node") == 0)
+                        (void)map_remove(&s->hosts, str_of(n->host_id)); /* it is not reached through this proxy, whatever that reports */
                 if (refusal != NULL)
-                        send_refusal(s, str_of(n->host_id), (struct cert_issue){ 0 }, refusal->what);
+                        send_refusal(s, str_of(n->host_id), n->role, (struct cert_issue){ 0 }, refusal->what);
                 else if (n->cert.not_before != 0 && host_is_later_than(host, n->cert))
-                        send_refusal(s, str_of(n->host_id), (struct cert_issue){ host->member_since, host->member_serial_time },
+                        send_refusal(s, str_of(n->host_id), n->role, (struct cert_issue){ host->member_since, host->member_serial_time },
                                      "the ID of this host belongs to another one now");
         }
         free(n);
@@ -218,20 +222,23 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
 }
 
 /* Reads the record of a reported host; on_host() orders its end if it may not be connected. */
-static void check(struct tunnels_stream *s, const char *host_id, struct cert_issue cert, bool is_peer)
+static void check(struct tunnels_stream *s, const char *host_id, const char *role, struct cert_issue cert)
 {
         size_t len = strlen(host_id);
         struct named *n = mem_alloc(sizeof *n + len + 1);
 
         n->stream = s;
         n->cert = cert;
-        n->is_peer = is_peer;
+        n->role = role;
         memcpy(n->host_id, host_id, len + 1);
         s->pending++;
         host_get(s->auth->store, str_of(n->host_id), on_host, n);
 }
 
-/* The address without a host is completed by the address from which the proxy is connected. */
+/*
+ * The address without a host is completed by the address from which the proxy is connected. The first one of a stream counts: a
+ * captured proxy cannot lead the others from one address to the next.
+ */
 static void note_peer_addr(struct tunnels_stream *s, const char *addr)
 {
         const struct caller *caller = rpc_call_caller(s->call);
@@ -239,13 +246,12 @@ static void note_peer_addr(struct tunnels_stream *s, const char *addr)
         int port;
         AUTO_PTR(error) err = address_split(str_of(addr), 0, &host, &port);
 
-        if (err != NULL || port == 0 || strlen(addr) >= LIMIT_NAME)
+        if (s->peer_addr != NULL || err != NULL || port == 0 || strlen(addr) >= LIMIT_NAME)
                 return;
         bool is_any = str_equal(host, STR("0.0.0.0")) || str_equal(host, STR("::"));
         if (is_any && str_is_empty(ip))
                 return;
         bool is_v6 = is_any && str_find_char(ip, ':') < ip.len;
-        free(s->peer_addr);
         s->peer_addr = is_any ? mem_printf(is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(ip), port) : str_dup(str_of(addr));
         log_info("A proxy relays for other proxies", LOG_C("proxy", s->proxy), LOG_C("addr", s->peer_addr));
 }
@@ -257,9 +263,11 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
         if (up->peer_addr[0] != '\0')
                 note_peer_addr(s, up->peer_addr);
+        bool has_peer_certs = up->n_peer_not_before == up->n_peer_ids && up->n_peer_serial_time == up->n_peer_ids;
         for (size_t i = 0; i < up->n_peer_ids; i++)
                 if (name_is_host_id(str_of(up->peer_ids[i])))
-                        check(s, up->peer_ids[i], (struct cert_issue){ 0 }, true);
+                        check(s, up->peer_ids[i], "Proxy",
+                              has_peer_certs ? (struct cert_issue){ up->peer_not_before[i], up->peer_serial_time[i] } : (struct cert_issue){ 0 });
         if (up->n_web_keys > 0)
                 servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
         for (size_t i = 0; i < up->n_closed_host_ids; i++)
@@ -270,7 +278,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                         continue;
                 if (s->hosts.count < LIMIT_TUNNELS) /* no proxy has more tunnels */
                         (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
-                check(s, up->host_ids[i], has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 }, false);
+                check(s, up->host_ids[i], "Node",
+                      has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 });
                 answer_located(s->auth, str_of(up->host_ids[i]));
         }
 }
@@ -316,7 +325,7 @@ static struct error *recheck_host(void *ctx, const struct state_record *record)
         TRY(host_read(arena, record, &host));
         AUTO_PTR(error) refusal = directory_check_host(a->directory, host);
         if (refusal != NULL)
-                tunnels_refuse(a, str_of(host->host_id), refusal->what);
+                tunnels_refuse(a, str_of(host->host_id), "", refusal->what);
         return NULL;
 }
 

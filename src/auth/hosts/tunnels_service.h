@@ -4,7 +4,7 @@
  * immediately or later, the IDs of nodes that may not have one: the host was removed, has lost role Node, or is locked.
  * A change is sent to every proxy. Reported nodes count as reachable as long as the proxy's stream is open. A proxy
  * also reports the keys of its web certificates here (auth/hosts/servers.h); and where other proxies reach it, and which
- * of them have connected: those are answered as nodes are, by role Proxy.
+ * of them it is connected to: those are answered as nodes are, by role Proxy.
  */
 #ifndef AUTH_HOSTS_TUNNELS_SERVICE_H
 #define AUTH_HOSTS_TUNNELS_SERVICE_H
@@ -34,11 +34,11 @@ void tunnels_find_peers(const struct auth *a, struct str host_id, struct str exc
 /* Whether some proxy has a tunnel to this host. */
 bool tunnels_reach(const struct auth *a, struct str host_id);
 
-/* Orders every proxy to close the tunnels of this host. */
-void tunnels_refuse(struct auth *a, struct str host_id, const char *reason);
+/* Orders every proxy to disconnect this host in a role: "Node", its tunnels; "Proxy", its connections as a proxy; "", both. */
+void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const char *reason);
 
 /*
- * The same for tunnels that were opened with certificates issued before `before`, unless that is zero. A proxy of an
+ * The same in both roles for connections by certificates issued before `before`, unless that is zero. A proxy of an
  * older release closes all.
  */
 void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason);
