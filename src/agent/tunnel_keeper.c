@@ -6,7 +6,8 @@
  *
  * Several proxies may share one address, and chance decides which of them answers. A connection to a proxy that has
  * a tunnel already is closed, and the entry dials again; a connection to another proxy on the list becomes the
- * tunnel of that proxy's entry.
+ * tunnel of that proxy's entry. A load balancer that always selects the same proxy for a client makes this search vain:
+ * after LIMIT_PROXY_SEARCH connections for each proxy this is logged once, and the search goes on at a slower pace.
  */
 #include <stdlib.h>
 
@@ -48,6 +49,8 @@ struct proxy_entry {
         struct connect_trust trust;
         struct held_identity *identity; /* used by the pending connect */
         char *reported;                     /* the failure last reported: repetitions are not logged */
+        size_t vain;            /* connections for it that have led to proxies with a tunnel, since one was found at this address */
+        bool is_search_reported;
 };
 
 struct tunnel_keeper {
@@ -290,12 +293,49 @@ static const struct tunnel_server_events tunnel_events = {
         .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end, .on_drain = on_drain,
 };
 
-/* One of several proxies behind an address was found: the search for the others goes on at its first pace. */
+/* The search for this proxy begins anew, at its first pace. */
+static void begin_search(struct proxy_entry *p)
+{
+        p->vain = 0;
+        p->is_search_reported = false;
+        p->backoff.most = MILLISECONDS(PACE_RETRY_MAX);
+        backoff_reset(&p->backoff);
+}
+
+/* One of several proxies behind an address was found: the search for the others goes on. */
 static void hurry(struct tunnel_keeper *t, const char *addr)
 {
         for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 if (p->open == NULL && strcmp(p->addr, addr) == 0)
-                        backoff_reset(&p->backoff);
+                        begin_search(p);
+}
+
+/* A connection has led to a proxy that has a tunnel already. */
+static void note_vain(struct proxy_entry *p)
+{
+        size_t proxies = 0, missing = 0, vain = 0;
+        bool is_reported = false;
+
+        p->vain++;
+        for (const struct proxy_entry *other = p->all->entries; other != NULL; other = other->next) {
+                if (other->is_removed || other->is_away || strcmp(other->addr, p->addr) != 0)
+                        continue;
+                proxies++;
+                missing += other->open == NULL;
+                vain += other->vain;
+                is_reported = is_reported || other->is_search_reported;
+        }
+        if (p->is_away ? p->vain < LIMIT_PROXY_SEARCH : vain < proxies * LIMIT_PROXY_SEARCH)
+                return;
+        p->backoff.most = MILLISECONDS(PACE_PROXY_SEARCH_MAX);
+        if (p->is_away || is_reported || missing == 0)
+                return;
+        p->is_search_reported = true;
+        AUTO_PTR(error) err = error_hint(error_new(ERROR_UNAVAILABLE, "%zu connections have led to proxies that this host has tunnels to", vain),
+                                         "let the load balancer distribute the connections of one client (round robin, no affinity), or use "
+                                         "tunnel_strategy: proxy_peering in the Auth Service");
+        log_warn("Not all proxies behind an address are reached: users cannot reach this host through the others", LOG_C("addr", p->addr),
+                 LOG_INT("proxies", proxies), LOG_INT("missing", missing), LOG_ERR(err));
 }
 
 static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_id)
@@ -304,7 +344,7 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         struct open_tunnel *o = NEW(struct open_tunnel);
 
         timer_stop(p->retry);
-        backoff_reset(&p->backoff);
+        begin_search(p);
         free(p->reported);
         p->reported = NULL;
         bool is_renewal = p->open != NULL;
@@ -383,6 +423,8 @@ static void take(struct proxy_entry *p, struct stream *tls)
                 stream_close(tls);
         else
                 settle(taker, tls, proxy_id);
+        if (taker == NULL && err == NULL)
+                note_vain(p);
         if (err != NULL)
                 fail(p, err);
         else if (taker != p)
@@ -462,11 +504,11 @@ static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAd
         if (strcmp(p->addr, proxy->addr) != 0) {
                 free(p->addr);
                 p->addr = str_dup(str_of(proxy->addr));
-                backoff_reset(&p->backoff);
+                begin_search(p);
         }
         if (p->is_away && !proxy->is_away) { /* it has come back */
                 p->failed = 0;
-                backoff_reset(&p->backoff);
+                begin_search(p);
         }
         p->is_away = proxy->is_away;
 }

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -315,6 +317,48 @@ static void reaches_all_proxies_behind_one_address(void **state)
         assert_int_equal(f->dial_count, 0);
 }
 
+static size_t times_logged(int log_fd, const char *event)
+{
+        char text[16 * KiB] = { 0 };
+        size_t count = 0;
+
+        assert_true(pread(log_fd, text, sizeof text - 1, 0) >= 0);
+        for (const char *at = text; (at = strstr(at, event)) != NULL; at++)
+                count++;
+        return count;
+}
+
+/* A load balancer with affinity by client address. */
+static void searches_slowly_where_an_address_leads_to_one_proxy(void **state)
+{
+        static const char event[] = "Not all proxies behind an address are reached";
+        struct fixture *f = *state;
+        int log_fd = memfd_create("log", MFD_CLOEXEC), vain = 0;
+
+        log_setup((struct log_options){ .level = LOG_WARN, .fd = log_fd });
+        SET(f, ONE, "lb:443", TWO, "lb:443");
+        answer(f, "lb:443", ONE);
+        answer(f, "lb:443", ONE);
+        for (; times_logged(log_fd, event) == 0; vain++) {
+                assert_true(vain < 2 * LIMIT_PROXY_SEARCH);
+                wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
+                answer(f, "lb:443", ONE);
+        }
+        assert_true(vain >= 2 * LIMIT_PROXY_SEARCH - 2);
+        for (int i = 0; i < 5; i++) {
+                wait_for(f, MILLISECONDS(PACE_PROXY_SEARCH_MAX));
+                answer(f, "lb:443", ONE);
+        }
+        assert_int_equal(times_logged(log_fd, event), 1);
+        wait_for(f, MILLISECONDS(4 * PACE_RETRY_MAX));
+        assert_int_equal(f->dial_count, 0);
+        wait_for(f, MILLISECONDS(PACE_PROXY_SEARCH_MAX));
+        answer(f, "lb:443", TWO);
+        assert_int_equal(f->open, 2);
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        close(log_fd);
+}
+
 static void learns_the_name_of_the_proxy_that_answered_first(void **state)
 {
         struct fixture *f = *state;
@@ -574,6 +618,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(keeps_a_tunnel_to_each_proxy),
                 TEST(reaches_all_proxies_behind_one_address),
+                TEST(searches_slowly_where_an_address_leads_to_one_proxy),
                 TEST(learns_the_name_of_the_proxy_that_answered_first),
                 TEST(opens_a_lost_tunnel_again),
                 TEST(leaves_a_proxy_that_ends_its_streams),
