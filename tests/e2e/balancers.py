@@ -77,6 +77,56 @@ class Haproxy(Balancer):
         return self
 
 
+class RoundRobin(Balancer):
+    """HAProxy at layer 4 in front of several proxies: each connection goes to the next of its targets that accepts one."""
+
+    MOST = 4
+
+    def start(self):
+        with listener() as sock, listener() as admin:
+            self.address, self.admin = text_of(sock), admin.getsockname()
+            config = self.dir / "haproxy.cfg"
+            config.write_text(f"""
+global
+  maxconn 500
+  nbthread 1
+  stats socket fd@{admin.fileno()} level admin
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  retries 3
+  option redispatch 1
+listen proxies
+  bind fd@{sock.fileno()}
+  balance roundrobin
+  server-template proxy 1-{self.MOST} 127.0.0.1:1 disabled
+""")
+            return self.run(["/usr/sbin/haproxy", "-db", "-f", str(config)], [sock.getsockname()], pass_fds=[sock.fileno(), admin.fileno()])
+
+    def command(self, text):
+        with socket.create_connection(self.admin, timeout=TIMEOUT) as admin:
+            admin.sendall(text.encode() + b"\n")
+            return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+
+    def lead_to(self, targets):
+        """New connections go to these addresses from now on; open ones stay where they are."""
+        for n in range(self.MOST):
+            server = f"set server proxies/proxy{n + 1}"
+            if n < len(targets):
+                host, port = targets[n].split(":")
+                answer = self.command(f"{server} addr {host} port {port}; {server} state ready")
+                assert "no need to change" in answer or "changed from" in answer, answer
+            else:
+                assert not self.command(f"{server} state maint").strip()
+
+    def accepted(self):
+        """The number of connections so far."""
+        rows = [line.split(",") for line in self.command("show stat").splitlines() if line]
+        return next(int(row[rows[0].index("stot")]) for row in rows if row[:2] == ["proxies", "FRONTEND"])
+
+
 class Nginx(Balancer):
     """nginx with its stream module, which sends version 1 of the PROXY protocol to `target`."""
 

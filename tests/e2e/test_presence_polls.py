@@ -13,7 +13,7 @@ from cryptography import x509
 
 from fake_auth import pem
 from harness import TIMEOUT, iam_token, wait_until
-from join_client import SERVER_NAME, messages
+from join_client import SERVER_NAME, Peer, join, messages
 from test_host_lifecycle import clone_of, count, is_connected, joins
 
 LIMITS = pathlib.Path(__file__).resolve().parents[2] / "src" / "base" / "limits.h"
@@ -173,6 +173,21 @@ def test_a_polling_host_survives_a_restart_of_the_proxy(full, aws):
     await_poll(cluster, host)
     wait_until(lambda: host.status()["state"] == "connected", "it is back")
     joins(cluster, 1, node_name="web-1")
+
+
+def test_a_polling_host_learns_of_a_new_proxy(full, aws):
+    cluster, _ = full()
+    cluster.create(iam_token("proxies", roles=("Proxy",)))
+    host = cluster.join(env=aws.identity())
+    await_poll(cluster, host)
+    with Peer(cluster) as peer:
+        proxy_id, identity = join(peer, aws.identity(), name="proxy-9", token="proxies")
+    with Peer(cluster, identity=identity) as proxy:
+        api = messages().api
+        stream = proxy.stream(PRESENCE, api.PresenceDown)
+        stream.send(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce="9", services=["Proxy"], proxy_addr="127.0.0.1:9")))
+        host.process.wait_for(rf"No reverse tunnel to a proxy.*proxy:{proxy_id} addr:127\.0\.0\.1:9")
+        stream.half_close()
 
 
 def test_polling_clones_are_warned_of_each_other(full, aws):

@@ -1,66 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several proxies: each with an address of its own, or all behind one address that passes each connection to the next of them."""
-import contextlib
-import itertools
+"""Several proxies: each with an address of its own, or all behind a load balancer that passes each connection to the next of them."""
 import re
-import socket
-import threading
 
 import pytest
 
+from balancers import RoundRobin
 from harness import Host, iam_token, port_of, reserved_port, wait_until
-from join_client import split
 
 NO_SHARING = "--no-mux"
-
-
-class Front:
-    """A TCP load balancer: passes each connection to the next of its targets that accepts one."""
-
-    def __init__(self):
-        self.targets, self.turn, self.open, self.accepted = [], itertools.count(), set(), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for one in list(self.open):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                near = self.listener.accept()[0]
-                self.accepted += 1
-                threading.Thread(target=self.serve, args=(near, next(self.turn)), daemon=True).start()
-
-    def connect(self, turn):
-        targets = list(self.targets)
-        for n in range(len(targets)):
-            with contextlib.suppress(OSError):
-                return socket.create_connection(split(targets[(turn + n) % len(targets)]))
-        raise OSError("no target accepts")
-
-    def serve(self, near, turn):
-        with contextlib.suppress(OSError), near, self.connect(turn) as far:
-            self.open |= {near, far}
-            back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
-            back.start()
-            self.pump(near, far)
-            back.join()
-            self.open -= {near, far}
-
-    @staticmethod
-    def pump(source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
 
 
 class Proxy(Host):
@@ -79,17 +26,17 @@ class Proxy(Host):
 
 
 class Proxies:
-    """A cluster with three proxies, a user, and a front to them."""
+    """A cluster with several proxies, and a load balancer in front of them."""
 
-    def __init__(self, cluster, count, is_shared, **proxy):
-        self.cluster, self.front = cluster, Front()
-        cluster.proxy_addr = self.front.addr
-        self.all = [Proxy(cluster, f"proxy-{n}", self.front.addr if is_shared else None, **proxy) for n in range(count)]
+    def __init__(self, cluster, front, count, is_shared, **proxy):
+        self.cluster, self.front = cluster, front
+        cluster.proxy_addr = front.address
+        self.all = [Proxy(cluster, f"proxy-{n}", front.address if is_shared else None, **proxy) for n in range(count)]
         for one in self.all:
             one.start()
         for one in self.all:
             one.wait_serving()
-        self.front.targets = [one.addr for one in self.all]
+        self.everyone()
 
     def node(self, name="web-1", **settings):
         host = self.cluster.host(name, env=self.cluster.node_env, **settings)
@@ -98,10 +45,10 @@ class Proxies:
 
     def only(self, proxy):
         """New connections of clients and agents go to this one."""
-        self.front.targets = [proxy.addr]
+        self.front.lead_to([proxy.addr])
 
     def everyone(self):
-        self.front.targets = [one.addr for one in self.all if one.process is not None]
+        self.front.lead_to([one.addr for one in self.all if one.process is not None])
 
 
 def tunnels(host, event="established"):
@@ -114,7 +61,7 @@ def has_tunnels(host, *proxies):
 
 
 @pytest.fixture
-def proxies(make_cluster, aws, programs):
+def proxies(make_cluster, aws, programs, tmp_path):
     """proxies(count, is_shared): a cluster whose proxies are on machines of their own."""
     made = []
 
@@ -123,12 +70,12 @@ def proxies(make_cluster, aws, programs):
         cluster.node_env = aws.identity()
         cluster.create(iam_token())
         cluster.create(iam_token("proxy-token", roles=["Proxy"]))
-        made.append(Proxies(cluster, count, is_shared, **proxy))
-        return made[-1]
+        made.append(RoundRobin(tmp_path / "haproxy").start())
+        return Proxies(cluster, made[-1], count, is_shared, **proxy)
 
     yield make
     for one in made:
-        one.front.close()
+        one.stop()
 
 
 @pytest.fixture
@@ -169,9 +116,9 @@ def test_agents_find_all_proxies_behind_one_address(proxies, user):
     alice = user(all_)
     for proxy in all_.all:
         reaches(alice, all_, proxy)
-    accepted = all_.front.accepted
+    accepted = all_.front.accepted()
     reaches(alice, all_, all_.all[0])  # takes longer than the first pauses of the search
-    assert all_.front.accepted - accepted < 10  # which is over
+    assert all_.front.accepted() - accepted < 10  # which is over
     assert web.process.text().count("Reverse tunnel established") == 3
 
 
@@ -188,6 +135,8 @@ def test_death_of_a_proxy_costs_its_sessions_only(proxies, user):
     all_.everyone()
     first.kill()
     cut_off.expect("(?i)closed|lost|reset|broken")
+    for _ in all_.all:  # the load balancer still has the dead one among its targets
+        wait_reached(alice)
     shell.sendline("echo $((40 + 2))")
     shell.expect("42")
     for proxy in (second, third):
@@ -224,7 +173,7 @@ def test_agents_follow_added_and_removed_proxies(proxies, user):
     all_ = proxies(count=1)
     web = all_.node()
     has_tunnels(web, *all_.all)
-    added = Proxy(all_.cluster, "proxy-9", all_.front.addr)
+    added = Proxy(all_.cluster, "proxy-9", all_.front.address)
     all_.all.append(added)
     added.start().wait_serving()
     all_.everyone()
@@ -295,5 +244,5 @@ def test_a_proxy_that_was_removed_relays_nothing(proxies, user):
     holder.process.wait_for(rf"The connection of another proxy is ended by the cluster proxy:{removed.host_id}")
     shell.expect("(?i)closed|lost|reset|broken")
     shell.close(force=True)
-    all_.front.targets = [one.addr for one in all_.all if one is not removed]
+    all_.front.lead_to([one.addr for one in all_.all if one is not removed])
     wait_reached(alice)
