@@ -52,6 +52,7 @@ class Recordings:
 
     def __init__(self, user, count, directory):
         self.pipes, self.programs, self.over = [], [], threading.Event()
+        self.errors = directory / "errors"
         config = user.ssh_config()
         for number in range(count):
             if number % SESSIONS_PER_CONNECTION == 0:
@@ -66,7 +67,13 @@ class Recordings:
         self.writer.start()
 
     def run(self, words, user):
-        self.programs.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=user.env))
+        with self.errors.open("a") as errors:
+            self.programs.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=user.env))
+
+    def are_in(self, records):
+        """Whether Auth has two lines of each. A session that has ended is an error."""
+        assert all(program.poll() is None for program in self.programs), f"a session has ended: {self.errors.read_text()}"
+        return sum(f.stat().st_size > 2 * len(LINE) for f in records.iterdir()) >= len(self.pipes)
 
     def write(self):
         while not self.over.wait(1):
@@ -101,7 +108,7 @@ def measure(build, count, directory, home):
         recordings = Recordings(worker, count, home)
         ends.callback(recordings.stop)
         records = cluster.data_dir / "log" / "records"
-        wait_until(lambda: sum(f.stat().st_size > 2 * len(LINE) for f in records.iterdir()) >= count, "all are recorded", timeout=300)
+        wait_until(lambda: recordings.are_in(records), "all are recorded", timeout=300)
         busy = logins_ms(users)
     figures = {"sessions": count, "logins": len(quiet)}
     for name, taken in (("quiet", quiet), ("recording", busy)):

@@ -16,6 +16,10 @@ from users import Accounts, User, invite_url, reachable_programs
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "nightly: waits for minutes of real time or repeats one thing many times; only `./check nightly` runs it")
+
+
 @pytest.fixture(scope="session")
 def build():
     path = pathlib.Path(os.environ.get("CTELEPORT_BUILD", PROJECT / "build"))
