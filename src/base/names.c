@@ -20,6 +20,40 @@ bool name_is_host(struct str s)
         return true;
 }
 
+enum { DNS_NAME_MAX = 253, DNS_LABEL_MAX = 63 };
+
+static bool has_long_label(struct str s)
+{
+        while (!str_is_empty(s))
+                if (str_split(&s, '.').len > DNS_LABEL_MAX)
+                        return true;
+        return false;
+}
+
+bool name_is_dns(struct str s)
+{
+        return name_is_host(s) && s.len <= DNS_NAME_MAX && !has_long_label(s);
+}
+
+static bool is_ascii(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if ((uint8_t)s.ptr[i] > 127)
+                        return false;
+        return true;
+}
+
+const char *name_dns_hint(struct str s)
+{
+        if (!is_ascii(s))
+                return "write the name in ASCII: an internationalized name as its A-label, which begins with xn-- (the command idn2 prints it)";
+        if (s.len > DNS_NAME_MAX)
+                return "a DNS name has at most 253 bytes";
+        if (has_long_label(s))
+                return "each label of a DNS name, the text between two dots, has at most 63 bytes";
+        return NULL;
+}
+
 bool name_is_token(struct str s)
 {
         if (s.len == 0 || s.len > LIMIT_NAME || s.ptr[0] == '-')
@@ -115,7 +149,10 @@ struct error *name_check_host(struct str s, const char *field)
         if (name_is_host(s))
                 return NULL;
         AUTO_MEM char *shown = escaped(s);
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a valid host name", field, shown),
+        struct error *err = error_new(ERROR_INVALID_ARGUMENT, "%s '%s' is not a valid host name", field, shown);
+        if (!is_ascii(s))
+                return error_hint(err, "%s", name_dns_hint(s));
+        return error_hint(err,
                           "use letters, digits, '.' and '-', at most %d characters, beginning with a letter or digit",
                           LIMIT_NAME);
 }

@@ -15,6 +15,15 @@
  */
 bool name_is_host(struct str s);
 
+/* Host names that the DNS can have (RFC 1035 section 2.3.4): at most 253 bytes, in labels of at most 63. Names to connect to. */
+bool name_is_dns(struct str s);
+
+/*
+ * What to write instead of a name that no DNS name can be because of its length or because it is not ASCII; otherwise NULL. Names with
+ * other characters (IDNA's U-labels) are never encoded here: programs differ in how they do that, and so in the host they reach.
+ */
+const char *name_dns_hint(struct str s);
+
 /* Token names and IDs: letters, digits, '.', '_', '-', '+', '=', '@', ':'; not beginning with '-'; at most 256. */
 bool name_is_token(struct str s);
 

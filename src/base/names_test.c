@@ -129,6 +129,50 @@ static void takes_names_of_256_bytes_and_no_longer(void **state)
         assert_false(name_is_token((struct str){ text, LIMIT_NAME + 1 }));
 }
 
+/* A host name of this length: labels of 63 bytes, and a shorter one at its end. */
+static struct str long_name(char text[LIMIT_NAME], size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                text[i] = i % 64 == 63 ? '.' : 'a';
+        return (struct str){ text, len };
+}
+
+static void knows_the_lengths_of_dns_names(void **state)
+{
+        char text[LIMIT_NAME];
+
+        (void)state;
+        assert_true(name_is_dns(long_name(text, 253)));
+        assert_null(name_dns_hint(long_name(text, 253)));
+        assert_false(name_is_dns(long_name(text, 254)));
+        assert_non_null(strstr(name_dns_hint(long_name(text, 254)), "at most 253 bytes"));
+        assert_true(name_is_dns(long_name(text, 63 + 64)));
+        for (size_t at = 0; at <= 64; at += 64) { /* the first label, and the last */
+                long_name(text, 63 + 64 + 1);
+                text[at == 0 ? 63 : 127] = 'a';
+                text[64] = at == 0 ? '.' : 'a';
+                assert_false(name_is_dns((struct str){ text, 63 + 64 + 1 }));
+                assert_non_null(strstr(name_dns_hint((struct str){ text, 63 + 64 + 1 }), "at most 63 bytes"));
+        }
+}
+
+static void encodes_no_internationalized_name(void **state)
+{
+        static const char *const names[] = { "b\xc3\xbc" "cher.example.com", "\xd0\xb0pple.example.com", "example\xe3\x80\x82" "com", "b\xfc" "cher.de" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                AUTO_PTR(error) err = name_check_host(str_of(names[i]), "host name");
+
+                assert_false(name_is_dns(str_of(names[i])));
+                assert_non_null(strstr(name_dns_hint(str_of(names[i])), "xn--"));
+                assert_non_null(err);
+                assert_non_null(strstr(err->hint, "xn--"));
+        }
+        assert_true(name_is_dns(STR("xn--bcher-kva.example.com")));
+        assert_null(name_dns_hint(STR("a b")));
+}
+
 static void keeps_the_names_of_the_cluster_for_itself(void **state)
 {
         static const char *const reserved[] = { "localhost", "LocalHost", "127.0.0.1", "127.3.2.1", "::1", "0.0.0.0", "::",
@@ -295,6 +339,8 @@ int main(void)
                 cmocka_unit_test(refuses_a_cluster_with_an_inner_name),
                 cmocka_unit_test(knows_a_name_in_every_spelling),
                 cmocka_unit_test(knows_host_ids_in_names),
+                cmocka_unit_test(knows_the_lengths_of_dns_names),
+                cmocka_unit_test(encodes_no_internationalized_name),
                 cmocka_unit_test(takes_an_address_out_of_a_url),
                 cmocka_unit_test(shows_a_bad_name_harmless),
         };

@@ -105,7 +105,11 @@ void profile_set_paths(struct profile *p)
 static struct error *not_logged_in(const char *proxy)
 {
         AUTO_MEM char *shown = escaped(proxy == NULL ? STR("HOST[:PORT]") : str_of(proxy));
+        struct str host;
+        int port;
 
+        if (proxy != NULL)
+                TRY(address_split(str_of(proxy), 0, &host, &port)); /* a login at it would be refused, too */
         return error_hint(error_new(ERROR_NOT_FOUND, "Not logged in."), "tsh login --proxy=%s --user=NAME", shown);
 }
 

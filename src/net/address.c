@@ -11,14 +11,17 @@
 #include "net/socket.h"
 #include "net/sources.h"
 
-/* why: the invalid part of the address, or "". */
-static struct error *not_an_address(struct str address, const char *why)
+/* why: the invalid part of the address, or "". host: as far as it was found. */
+static struct error *not_an_address(struct str address, struct str host, const char *why)
 {
         AUTO_MEM char *shown = escaped(address);
+        const char *hint = name_dns_hint(host);
 
         if (str_contains(address, STR("://")))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address", shown),
                                   "write host:port without a scheme; https:// is the only accepted one");
+        if (hint != NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address%s", shown, why), "%s", hint);
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address%s", shown, why),
                           "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
 }
@@ -32,13 +35,13 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 size_t bracket = str_find_char(address, ']');
 
                 if (bracket == address.len)
-                        return not_an_address(address, "");
+                        return not_an_address(address, STR(""), "");
                 host = str_slice(address, 1, bracket - 1);
                 port = str_slice(address, bracket + 1, address.len);
                 has_port = !str_is_empty(port);
                 if (!name_is_ip(host) || str_find_char(host, ':') == host.len ||
                     (has_port && !str_starts_with(port, STR(":"))))
-                        return not_an_address(address, "");
+                        return not_an_address(address, host, "");
                 port = str_slice(port, 1, port.len);
         } else if (!name_is_ip(address)) { /* a bare IPv6 literal has colons but no port */
                 size_t colon = str_find_char(address, ':');
@@ -47,8 +50,8 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 host = str_slice(address, 0, colon);
                 port = str_slice(address, colon + 1, address.len);
         }
-        if (!name_is_ip(host) && !name_is_host(host))
-                return not_an_address(address, "");
+        if (!name_is_ip(host) && !name_is_dns(host))
+                return not_an_address(address, host, "");
         if (!has_port) {
                 AUTO_MEM char *shown = escaped(address);
 
@@ -61,7 +64,7 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 AUTO_PTR(error) err = parse_int(port, 0, 65535, "the port", &number);
 
                 if (err != NULL)
-                        return not_an_address(address, ": the port must be a number from 0 to 65535");
+                        return not_an_address(address, host, ": the port must be a number from 0 to 65535");
                 *ret_port = (int)number;
         }
         *ret_host = host;

@@ -55,6 +55,7 @@ static const struct {
         { "lb.example.com=yes=no", REFUSED },
         { "yes no", REFUSED },
         { "no\nyes", REFUSED },
+        { "b\xc3\xbc" "cher.example.com=yes", REFUSED },
 };
 
 static void reads_settings_as_the_table_says(void **state)

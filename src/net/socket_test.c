@@ -473,6 +473,36 @@ static void splits_addresses(void **state)
         }
 }
 
+static void explains_the_mistake_in_the_name_of_an_address(void **state)
+{
+#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_253 LABEL_63 "." LABEL_63 "." LABEL_63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        static const struct {
+                const char *text, *hint; /* hint NULL: accepted */
+        } rows[] = {
+                { NAME_253 ":443", NULL },
+                { NAME_253, NULL },
+                { NAME_253 "a:443", "at most 253 bytes" },
+                { NAME_253 "a", "at most 253 bytes" },
+                { LABEL_63 ".b:443", NULL },
+                { LABEL_63 "a.b:443", "at most 63 bytes" },
+                { "b\xc3\xbc" "cher.example.com:443", "xn--" },
+                { "b\xc3\xbc" "cher.example.com:https", "xn--" },
+                { "xn--bcher-kva.example.com:443", NULL },
+                { "b cher.example.com:443", "write host:port" },
+        };
+        struct str host;
+        int port;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(error) err = address_split(str_of(rows[i].text), 3080, &host, &port);
+
+                if (rows[i].hint == NULL ? err != NULL : err == NULL || strstr(err->hint, rows[i].hint) == NULL)
+                        fail_msg("%s: %s", rows[i].text, err == NULL ? "accepted" : err->hint);
+        }
+}
+
 static void dialling_a_name_that_does_not_exist_reports_an_error(void **state)
 {
         struct fixture *f = *state;
@@ -627,6 +657,7 @@ int main(void)
                 TEST(dialling_a_closed_port_reports_an_error),
                 TEST(refuses_addresses_that_are_none),
                 TEST(splits_addresses),
+                cmocka_unit_test(explains_the_mistake_in_the_name_of_an_address),
                 TEST(dialling_a_name_that_does_not_exist_reports_an_error),
                 TEST(a_cancelled_dial_reports_once_from_the_loop),
                 TEST(a_dial_without_an_answer_ends_at_its_deadline),

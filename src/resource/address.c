@@ -7,11 +7,15 @@
 
 enum { PORT_MAX = 65535 };
 
-static struct error *wrong(struct str text, const char *field)
+static struct error *wrong(struct str text, struct str host, const char *field)
 {
         AUTO_MEM char *shown = escaped(text);
+        const char *hint = name_dns_hint(host);
+        struct error *err = error_new(ERROR_INVALID_ARGUMENT, "%s: '%s' is not an address", field, shown);
 
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: '%s' is not an address", field, shown),
+        if (hint != NULL)
+                return error_hint(err, "%s", hint);
+        return error_hint(err,
                           "write host:port, for example teleport.example.com:443 or [2001:db8::1]:443");
 }
 
@@ -43,13 +47,13 @@ struct error *address_normalize(struct arena *arena, struct str text, int defaul
         struct str host, port;
         int64_t number = default_port;
 
-        if (!split(text, &host, &port) || (host.len == 0 ? port.len == 0 : !name_is_host(host) && !name_is_ip(host)))
-                return wrong(text, field);
+        if (!split(text, &host, &port) || (host.len == 0 ? port.len == 0 : !name_is_dns(host) && !name_is_ip(host)))
+                return wrong(text, host, field);
         if (port.len == 0 && default_port == PORT_REQUIRED)
-                return error_hint(wrong(text, field), "the port is missing");
+                return error_hint(wrong(text, host, field), "the port is missing");
         struct error *err = port.len == 0 ? NULL : parse_int(port, 0, PORT_MAX, "the port", &number);
         if (err != NULL)
-                return error_because(wrong(text, field), err);
+                return error_because(wrong(text, host, field), err);
         bool is_v6 = str_find_char(host, ':') < host.len;
         *ret = arena_printf(arena, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), (int)number);
         return NULL;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "resource/config.h"
 #include "schema/schema.h"
 
@@ -240,6 +241,46 @@ static void refuses_with_the_key_and_the_reason(void **state)
         }
 }
 
+#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_253 LABEL_63 "." LABEL_63 "." LABEL_63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* Where a name to connect to is written; %s is that name. */
+static const char *const names_of_addresses[] = {
+        "auth_service: {enabled: no}\nproxy_service: {enabled: no}\nversion: v3\nteleport: {proxy_server: \"%s:443\"}",
+        "auth_service: {enabled: no}\nproxy_service: {enabled: no}\nversion: v3\nteleport: {auth_server: \"%s\"}",
+        "auth_service: {enabled: no}\nproxy_service: {enabled: no}\nversion: v1\nteleport: {auth_servers: [\"%s\"]}",
+        "teleport: {advertise_ip: \"%s\"}",
+        "auth_service: {public_addr: \"%s\"}",
+        "auth_service: {aws: {sts_connect_to: \"%s:443\"}}",
+        "proxy_service: {public_addr: [\"a.example.com\", \"%s:443\"]}",
+        "auth_service: {tunnel_strategy: {type: proxy_peering}}\nproxy_service: {peer_listen_addr: \"0.0.0.0:3021\", peer_public_addr: \"%s:3021\"}",
+};
+
+static void refuses_names_that_the_dns_cannot_have(void **state)
+{
+        static const struct {
+                const char *name, *hint; /* hint NULL: accepted */
+        } names[] = {
+                { NAME_253, NULL },
+                { "xn--bcher-kva.example.com", NULL },
+                { NAME_253 "a", "at most 253 bytes" },
+                { "a." LABEL_63 "a", "at most 63 bytes" },
+                { "b\xc3\xbc" "cher.example.com", "xn--" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(names_of_addresses) * ARRAY_LEN(names); i++) {
+                const char *name = names[i % ARRAY_LEN(names)].name, *hint = names[i % ARRAY_LEN(names)].hint;
+                struct str after = str_of(names_of_addresses[i / ARRAY_LEN(names)]), before = str_split(&after, '%');
+                AUTO_MEM char *yaml = mem_printf("%.*s%s%.*s", STR_ARG(before), name, STR_ARG(str_slice(after, 1, after.len)));
+                AUTO_PTR(arena) a = arena_new(ARENA_CAP);
+                AUTO_PTR(error) err = config_check(config_of(a, yaml), a, NULL);
+
+                if (hint == NULL ? err != NULL : err == NULL || err->hint == NULL || strstr(err->hint, hint) == NULL)
+                        fail_msg("%s: %s", yaml, err == NULL ? "accepted" : err->what);
+        }
+}
+
 static void reports_all_mistakes_at_once(void **state)
 {
         (void)state;
@@ -393,6 +434,7 @@ int main(void)
                 cmocka_unit_test(enables_three_services_by_default),
                 cmocka_unit_test(completes_the_addresses_of_servers),
                 cmocka_unit_test(refuses_with_the_key_and_the_reason),
+                cmocka_unit_test(refuses_names_that_the_dns_cannot_have),
                 cmocka_unit_test(reports_all_mistakes_at_once),
                 cmocka_unit_test(warns_of_a_probable_mistake),
                 cmocka_unit_test(acme_has_the_directory_of_lets_encrypt_unless_named),

@@ -16,6 +16,10 @@
 
 enum { NOW = 1800000000, DAY = 24 * 3600, PAIRS_MAX = 3 };
 
+/* The longest DNS name: four labels. */
+#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_253 LABEL_63 "." LABEL_63 "." LABEL_63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static const struct walltime now = { NOW * 1000000000LL };
 
 struct fixture {
@@ -82,7 +86,7 @@ static void note_name(void *ctx, struct str name)
 static void makes_a_pair_with_the_names_of_the_proxy(void **state)
 {
         struct fixture *f = *state;
-        char *addresses[] = { "proxy.example.com:443", "auth-1", "10.0.0.1:3080" };
+        char *addresses[] = { "proxy.example.com:443", NAME_253, "auth-1", "10.0.0.1:3080" };
         AUTO(buf) der = BUF_MAX(16 * KiB);
         AUTO(buf) names = BUF_MAX(4 * KiB);
         AUTO(key) key = { 0 };
@@ -95,7 +99,7 @@ static void makes_a_pair_with_the_names_of_the_proxy(void **state)
         assert_null(key_from_pem(&key, pb_str(pair->key_pem)));
         assert_null(cert_check_key(buf_str(&der), &key));
         assert_null(cert_each_dns_name(buf_str(&der), note_name, &names));
-        assert_string_equal(buf_c(&names), "proxy.example.com auth-1 localhost ");
+        assert_string_equal(buf_c(&names), "proxy.example.com " NAME_253 " auth-1 localhost ");
 }
 
 static void keeps_the_pair_from_start_to_start(void **state)
@@ -237,6 +241,9 @@ static void refuses_names_of_the_public_address_without_certificate(void **state
                 { "IP:10.0.0.1", "10.0.0.1:443", NULL },
                 { "IP:10.0.0.2", "10.0.0.1", "0.pem is for no host name" },
                 { "email:a@example.com", "a.example.com", "0.pem is for no host name" }, /* the subject's CN does not count */
+                { "DNS:" NAME_253, NAME_253, NULL },
+                { "DNS:xn--bcher-kva.example.com", "xn--bcher-kva.example.com:443", NULL },
+                { "DNS:b\xc3\xbc" "cher.example.com", "xn--bcher-kva.example.com", "0.pem is for b\xc3\xbc" "cher.example.com" }, /* not encoded */
                 { "DNS:a.example.com\x1b[31m", "b.example.com", "0.pem is for a.example.com\\x1b[31m" },
         };
         struct fixture *f = *state;

@@ -24,12 +24,13 @@ def splice(a, b, how=socket.SHUT_RDWR):
 class TcpServer:
     """Serves each connection on a thread of its own, by serve(connection); an OSError there ends the connection."""
 
-    def __init__(self, serve=None):
+    def __init__(self, serve=None, host="127.0.0.1", port=0):
         if serve:
             self.serve = serve
         self.open = set()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.listener = socket.create_server((host, port))
+        self.port = self.listener.getsockname()[1]
+        self.addr = f"{host}:{self.port}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def __enter__(self):

@@ -11,6 +11,9 @@ from conftest import PROJECT
 from harness import TIMEOUT, clean_env, program
 
 
+LONG = ".".join(["a" * 63] * 3 + ["a" * 61])  # the longest DNS name
+
+
 @pytest.fixture
 def run(build, tmp_path):
     """run("tsh --x"): the error output of a command line, without a cluster and without a login."""
@@ -52,6 +55,12 @@ def run(build, tmp_path):
     ("tsh login --user=a --proxy=localhost:x", "'localhost:x' is not an address: the port must be a number from 0 to 65535",
      "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443"),
     ("tsh login --user=a --proxy=localhost:", "'localhost:' is not an address: the port must be a number from 0 to 65535", None),
+    (f"tsh login --user=a --proxy={LONG}a:443", f"'{LONG}a:443' is not an address", "a DNS name has at most 253 bytes"),
+    (f"tsh login --user=a --proxy={LONG[:63]}a.test:443", f"'{LONG[:63]}a.test:443' is not an address", "each label of a DNS name, the text between two dots, has at most 63 bytes"),
+    ("tsh login --user=a --proxy=bücher.example.com:443", "'bücher.example.com:443' is not an address",
+     "write the name in ASCII: an internationalized name as its A-label, which begins with xn-- (the command idn2 prints it)"),
+    ("tctl --auth-server=bücher.example.com nodes ls", "'bücher.example.com' is not an address",
+     "write the name in ASCII: an internationalized name as its A-label, which begins with xn-- (the command idn2 prints it)"),
     ("tsh ls --proxy=a.example.com", "Not logged in.", "tsh login --proxy=a.example.com --user=NAME"),
     ("tctl --auth-server=https://a.example.com:443/web nodes ls", "--auth-server=a.example.com:443: Not logged in.", "tsh login --proxy=a.example.com:443 --user=NAME"),
     ("teleport start -c /nonexistent", "cannot open /nonexistent: No such file or directory", "name the configuration file with -c FILE; `teleport configure` writes one"),
