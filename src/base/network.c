@@ -107,12 +107,18 @@ struct error *network_parse(struct str text, struct network *ret)
         return NULL;
 }
 
+bool ip_has_prefix(const struct ip_address *ip, const struct ip_address *other, size_t bits)
+{
+        struct ip_address first = *ip, of_other = *other;
+
+        if (ip->len != other->len)
+                return false;
+        clear_after(&first, bits);
+        clear_after(&of_other, bits);
+        return memcmp(first.bytes, of_other.bytes, first.len) == 0;
+}
+
 bool network_has(const struct network *n, const struct ip_address *ip)
 {
-        struct ip_address first = *ip;
-
-        if (ip->len != n->first.len)
-                return false;
-        clear_after(&first, n->bits);
-        return memcmp(first.bytes, n->first.bytes, first.len) == 0;
+        return ip_has_prefix(ip, &n->first, n->bits);
 }

@@ -20,6 +20,9 @@ struct ip_address {
         size_t len; /* IPV4_SIZE or IPV6_SIZE */
 };
 
+/* Whether an address has the same first `bits` as another; never if that is of the other family, also with 0 bits. */
+bool ip_has_prefix(const struct ip_address *ip, const struct ip_address *other, size_t bits);
+
 struct network {
         struct ip_address first; /* its bits after the prefix are zero */
         size_t bits;             /* length of the prefix */

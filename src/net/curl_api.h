@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl as a table of functions, loaded only by processes that use AWS: the library and its dependencies (LDAP,
+ * libcurl as a table of functions, loaded only by processes that send requests to AWS or to an ACME server: the library and its dependencies (LDAP,
  * Kerberos, two TLS libraries …) use several megabytes and enlarge the attack surface.
  */
 #ifndef NET_CURL_API_H

@@ -4,64 +4,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <arpa/inet.h>
-
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/network.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "net/http_connect.h"
 
 enum { PORT_OF_A_PROXY = 80, PORT_OF_A_TLS_PROXY = 443 };
 enum { USERINFO_MAX = 1 * KiB };
-enum { NETWORK_BITS_MAX = 128 };
 enum { STATUS_PROXY_AUTHENTICATION = 407 };
 
 /* ---- hosts that are reached without the proxy ---------------------------------------------------------- */
 
-struct ip {
-        int family; /* 0: none */
-        uint8_t bytes[16];
-};
-
-static struct ip ip_of(struct str text)
-{
-        struct ip ip = { 0 };
-        if (!name_is_ip(text))
-                return ip;
-        AUTO_MEM char *c = str_dup(text);
-        if (inet_pton(AF_INET, c, ip.bytes) == 1)
-                ip.family = AF_INET;
-        else if (inet_pton(AF_INET6, c, ip.bytes) == 1)
-                ip.family = AF_INET6;
-        return ip;
-}
-
 static bool is_loopback(struct str host)
 {
-        static const uint8_t v6_loopback[16] = { [15] = 1 };
-        struct ip ip = ip_of(host);
-        if (ip.family == AF_INET)
+        static const uint8_t v6_loopback[IPV6_SIZE] = { [IPV6_SIZE - 1] = 1 };
+        struct ip_address ip;
+        if (!ip_parse(host, &ip))
+                return str_equal_nocase(host, STR("localhost"));
+        if (ip.len == IPV4_SIZE)
                 return ip.bytes[0] == 127;
-        if (ip.family == AF_INET6)
-                return memcmp(ip.bytes, v6_loopback, sizeof v6_loopback) == 0;
-        return str_equal_nocase(host, STR("localhost"));
+        return memcmp(ip.bytes, v6_loopback, sizeof v6_loopback) == 0;
 }
 
-static bool network_has(struct str network, struct str prefix, const struct ip *ip)
+/* Bits after the prefix are ignored, unlike in the configuration: other programs that read the same variable accept them. */
+static bool is_in_network(struct str network, struct str host)
 {
-        struct ip base = ip_of(network);
+        struct str prefix = network, first = str_split(&prefix, '/');
+        struct ip_address ip, of_network;
         int64_t bits;
-        struct error *err = parse_int(prefix, 0, base.family == AF_INET ? 32 : NETWORK_BITS_MAX, "prefix", &bits);
-        if (err != NULL || base.family == 0 || base.family != ip->family) {
-                error_free(err);
+        if (!ip_parse(host, &ip) || !ip_parse(first, &of_network))
                 return false;
-        }
-        size_t whole = (size_t)bits / 8;
-        unsigned rest = (unsigned)bits % 8;
-        if (memcmp(base.bytes, ip->bytes, whole) != 0)
+        if (of_network.len == IPV4_SIZE && str_find_char(first, ':') < first.len) /* "::ffff:10.0.0.0/104" */
                 return false;
-        return rest == 0 || ((base.bytes[whole] ^ ip->bytes[whole]) >> (8 - rest)) == 0;
+        AUTO_PTR(error) err = parse_int(prefix, 0, 8 * (int64_t)of_network.len, "prefix", &bits);
+        return err == NULL && ip_has_prefix(&ip, &of_network, (size_t)bits);
 }
 
 /* "example.com" and ".example.com" match names below the domain; the first also matches the domain itself. "*." means ".". */
@@ -83,15 +61,14 @@ static bool name_has(struct str pattern, struct str host)
 
 static bool entry_has(struct str entry, struct str host, int port)
 {
-        struct ip ip = ip_of(host);
+        struct ip_address ip, wanted;
         struct str pattern, bare = entry;
         int only_port;
 
         if (str_equal(entry, STR("*")))
                 return true;
-        size_t slash = str_find_char(entry, '/');
-        if (slash < entry.len)
-                return network_has(str_slice(entry, 0, slash), str_slice(entry, slash + 1, entry.len), &ip);
+        if (str_find_char(entry, '/') < entry.len)
+                return is_in_network(entry, host);
         /* A leading '.' or '*' is not part of the host name; it is removed since address_split() accepts names only. */
         while (bare.len > 0 && (bare.ptr[0] == '.' || bare.ptr[0] == '*'))
                 bare = str_slice(bare, 1, bare.len);
@@ -102,10 +79,8 @@ static bool entry_has(struct str entry, struct str host, int port)
         }
         if (only_port != 0 && only_port != port)
                 return false;
-        if (ip.family != 0) {
-                struct ip wanted = ip_of(pattern);
-                return wanted.family == ip.family && memcmp(wanted.bytes, ip.bytes, sizeof ip.bytes) == 0;
-        }
+        if (ip_parse(host, &ip))
+                return ip_parse(pattern, &wanted) && ip_has_prefix(&ip, &wanted, 8 * wanted.len);
         if (bare.len < entry.len) /* restores the leading marks */
                 pattern = (struct str){ entry.ptr, (size_t)(pattern.ptr + pattern.len - entry.ptr) };
         return name_has(pattern, host);
@@ -127,10 +102,15 @@ static bool goes_straight(const char *no_proxy, struct str host, int port)
 
 /* ---- which proxy --------------------------------------------------------------------------------------- */
 
+/* The messages omit the value: it may contain a password. */
+static struct error *unusable(const char *why)
+{
+        return error_new(ERROR_INVALID_ARGUMENT, "HTTPS_PROXY of the environment cannot be used: %s", why);
+}
+
 static struct error *not_a_proxy(const char *why)
 {
-        /* The message omits the value: it may contain a password. */
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "HTTPS_PROXY of the environment cannot be used: %s", why),
+        return error_hint(unusable(why),
                           "write http://host:port, or http://user:password@host:port; https:// if the proxy itself "
                                         "speaks TLS");
 }
@@ -177,8 +157,10 @@ struct error *http_proxy_choose(const char *https_proxy, const char *no_proxy, s
         TRY(split_url(url, &ret->is_tls, &ret->userinfo, &address));
         struct error *err = address_split(address, ret->is_tls ? PORT_OF_A_TLS_PROXY : PORT_OF_A_PROXY, &proxy_host, &proxy_port);
         if (err != NULL) {
+                const char *hint = name_dns_hint(str_slice(address, 0, str_find_char(address, ':')));
+
                 error_free(err);
-                return not_a_proxy("it names no host and port");
+                return hint == NULL ? not_a_proxy("it names no host and port") : error_hint(unusable("its host is not a DNS name"), "%s", hint);
         }
         bool is_v6 = str_find_char(proxy_host, ':') < proxy_host.len;
         snprintf(ret->address, sizeof ret->address, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(proxy_host), proxy_port);
@@ -201,27 +183,29 @@ struct error *http_proxy_of_environment(struct str host, int port, struct http_p
 struct http_tunnel {
         struct http_connect *connect;
         char *proxy; /* address of the proxy, for messages */
+        bool is_tls; /* it is reached over TLS, for messages */
         void (*done)(void *ctx, struct stream *tunnel, struct error *err);
         void *ctx;
 };
 
-static struct error *refusal(int status, struct str reason)
+static struct error *refusal(int status, struct str reason, bool is_tls)
 {
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
         bool wants_user = status == STATUS_PROXY_AUTHENTICATION;
         return error_hint(error_new(ERROR_UNAVAILABLE, "it answered %d %s", status, shown),
-                          wants_user ? "set HTTPS_PROXY=http://user:password@host:port for this service"
-                                     : "allow CONNECT to this address on the HTTP proxy, or name it in NO_PROXY if it can be "
-                                       "reached without");
+                          wants_user && is_tls ? "set HTTPS_PROXY=https://user:password@host:port for this service" :
+                          wants_user           ? "set HTTPS_PROXY=http://user:password@host:port for this service" :
+                                                 "allow CONNECT to this address on the HTTP proxy, or name it in NO_PROXY if it can be "
+                                                 "reached without");
 }
 
-static struct error *error_of(const struct http_connect_result *r)
+static struct error *error_of(const struct http_connect_result *r, bool is_tls)
 {
         switch (r->outcome) {
         case HTTP_CONNECT_TUNNEL:
                 return NULL;
         case HTTP_CONNECT_REFUSED:
-                return refusal(r->status, r->reason);
+                return refusal(r->status, r->reason, is_tls);
         case HTTP_CONNECT_MALFORMED:
                 r->err->code = ERROR_UNAVAILABLE; /* the error concerns the tunnel */
                 return error_hint(r->err, "is it an HTTP proxy? see HTTPS_PROXY of this service");
@@ -238,7 +222,7 @@ static struct error *error_of(const struct http_connect_result *r)
 static void on_connect(void *ctx, const struct http_connect_result *result)
 {
         struct http_tunnel *t = ctx;
-        struct error *err = error_of(result);
+        struct error *err = error_of(result, t->is_tls);
 
         if (err != NULL && err->code != ERROR_CANCELLED)
                 err = error_wrap(err, "the HTTP proxy at %s gives no tunnel", t->proxy);
@@ -281,7 +265,7 @@ struct http_tunnel *http_tunnel_start(struct loop *l, struct stream *stream, con
         AUTO_MEM char *host_port = str_dup(target);
         struct http_tunnel *t = NEW(struct http_tunnel);
 
-        *t = (struct http_tunnel){ .done = done, .ctx = ctx };
+        *t = (struct http_tunnel){ .done = done, .ctx = ctx, .is_tls = proxy->is_tls };
         t->proxy = str_dup(str_of(proxy->address));
         if (!str_is_empty(proxy->userinfo))
                 put_credentials(&credentials, proxy->userinfo);

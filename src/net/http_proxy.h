@@ -22,7 +22,7 @@ struct http_proxy {
  * The proxy for host:port. https_proxy is "http://[user:password@]host[:port]", whose scheme may be missing and whose port
  * is 80 by default, or the same with "https://" and 443; no_proxy
  * lists destinations that are dialled directly: "*", names (including their subdomains; with a leading dot only the
- * subdomains), addresses, networks such as "10.0.0.0/8"; all but networks may have a ":port". Loopback addresses are
+ * subdomains), addresses, networks such as "10.0.0.0/8", whose bits after the prefix are ignored; all but networks may have a ":port". Loopback addresses are
  * always dialled directly. Empty or NULL: not set. INVALID_ARGUMENT for a proxy that cannot be used, such as SOCKS;
  * ret->userinfo borrows from https_proxy.
  */

@@ -29,6 +29,7 @@ static const struct {
         { "SOCKS", "socks5://proxy.lan", NULL, "example.com", 443, UNUSABLE },
         { "another scheme", "ftp://proxy.lan", NULL, "example.com", 443, UNUSABLE },
         { "no host", "http://:3128", NULL, "example.com", 443, UNUSABLE },
+        { "a name that is not ASCII", "http://pr\xc3\xb6xy.lan:3128", NULL, "example.com", 443, UNUSABLE },
         { "no such port", "http://proxy.lan:65536", NULL, "example.com", 443, UNUSABLE },
         { "localhost is near", "http://proxy.lan:3128", NULL, "localhost", 443, "" },
         { "loopback is near", "http://proxy.lan:3128", NULL, "127.8.8.8", 443, "" },
@@ -47,6 +48,13 @@ static const struct {
         { "an address is no name to be below of", "http://proxy.lan:3128", "2.3", "10.1.2.3", 443, "proxy.lan:3128" },
         { "an address in other letters", "http://proxy.lan:3128", "2001:DB8:0::1", "2001:db8::1", 443, "" },
         { "a network", "http://proxy.lan:3128", "10.1.0.0/15", "10.0.255.1", 443, "" },
+        { "bits after the prefix are ignored", "http://proxy.lan:3128", "10.1.2.3/8", "10.200.0.1", 443, "" },
+        { "an IPv4 address in IPv6 form is in networks of IPv4", "http://proxy.lan:3128", "10.0.0.0/8", "::ffff:10.1.2.3", 443, "" },
+        { "and not in networks of IPv6", "http://proxy.lan:3128", "::/0", "::ffff:10.1.2.3", 443, "proxy.lan:3128" },
+        { "an IPv4 address in IPv6 form", "http://proxy.lan:3128", "::ffff:10.1.2.3", "10.1.2.3", 443, "" },
+        { "a network in that form is none", "http://proxy.lan:3128", "::ffff:10.0.0.0/8", "10.1.2.3", 443, "proxy.lan:3128" },
+        { "loopback in that form is near", "http://proxy.lan:3128", NULL, "::ffff:127.0.0.1", 443, "" },
+        { "a prefix without digits", "http://proxy.lan:3128", "10.0.0.0/", "10.1.2.3", 443, "proxy.lan:3128" },
         { "outside of the network", "http://proxy.lan:3128", "10.2.0.0/15", "10.1.255.1", 443, "proxy.lan:3128" },
         { "a network of IPv6", "http://proxy.lan:3128", "2001:db8::/33", "2001:db8:7fff::1", 443, "" },
         { "the whole of IPv4", "http://proxy.lan:3128", "0.0.0.0/0", "192.0.2.1", 443, "" },
@@ -80,6 +88,16 @@ static void a_password_is_not_in_the_error(void **state)
         assert_false(str_contains(str_of(err->what), STR("geheim")));
         assert_false(str_contains(str_of(err->hint), STR("geheim")));
         error_free(err);
+}
+
+static void a_name_that_is_not_ascii_is_not_guessed(void **state)
+{
+        (void)state;
+        struct http_proxy got;
+        AUTO_PTR(error) err = http_proxy_choose("https://u:geheim@pr\xc3\xb6xy.lan:1", NULL, STR("example.com"), 443, &got);
+        assert_non_null(err);
+        assert_string_equal(err->what, "HTTPS_PROXY of the environment cannot be used: its host is not a DNS name");
+        assert_true(str_contains(str_of(err->hint), STR("xn--")));
 }
 
 /* ---- the answer ---------------------------------------------------------------------------------------- */
@@ -140,9 +158,8 @@ static void on_tunnel(void *ctx, struct stream *tunnel, struct error *err)
         loop_stop(&f->loop);
 }
 
-static void send_request(struct fixture *f, const char *userinfo, struct duration within)
+static void send_request_to(struct fixture *f, const struct http_proxy *proxy, struct duration within)
 {
-        struct http_proxy proxy = { .address = "proxy.lan:3128", .userinfo = str_of(userinfo) };
         int a, b;
 
         *f = (struct fixture){ 0 };
@@ -150,9 +167,16 @@ static void send_request(struct fixture *f, const char *userinfo, struct duratio
         assert_null(socket_pair(&a, &b));
         ear_listen(&f->proxy, socket_stream(&f->loop, b));
         stream_read(f->proxy.stream, true);
-        f->requested = http_tunnel_start(&f->loop, socket_stream(&f->loop, a), &proxy, STR("tele.example.com:443"), within,
+        f->requested = http_tunnel_start(&f->loop, socket_stream(&f->loop, a), proxy, STR("tele.example.com:443"), within,
                                      on_tunnel, f);
         assert_int_equal(f->done, 0);
+}
+
+static void send_request(struct fixture *f, const char *userinfo, struct duration within)
+{
+        const struct http_proxy proxy = { .address = "proxy.lan:3128", .userinfo = str_of(userinfo) };
+
+        send_request_to(f, &proxy, within);
 }
 
 static void end(struct fixture *f)
@@ -226,6 +250,22 @@ static void reports_the_reason_of_a_missing_tunnel(void **state)
         expect_failure(NULL, ERROR_DEADLINE_EXCEEDED, "in time");
 }
 
+static void a_hint_names_the_scheme_of_the_proxy(void **state)
+{
+        (void)state;
+        for (int is_tls = 0; is_tls < 2; is_tls++) {
+                const struct http_proxy proxy = { .address = "proxy.lan:3128", .is_tls = is_tls, .userinfo = STR("u:wrong") };
+                struct fixture f;
+                send_request_to(&f, &proxy, SECONDS(10));
+                stream_write(f.proxy.stream, STR("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"));
+                stream_shutdown(f.proxy.stream);
+                loop_run(&f.loop);
+                assert_non_null(f.err);
+                assert_true(str_contains(str_of(f.err->hint), is_tls ? STR("HTTPS_PROXY=https://user") : STR("HTTPS_PROXY=http://user")));
+                end(&f);
+        }
+}
+
 static void a_cancelled_tunnel_reports_it_once(void **state)
 {
         (void)state;
@@ -245,10 +285,12 @@ int main(void)
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(chooses_as_the_table_says),
                 cmocka_unit_test(a_password_is_not_in_the_error),
+                cmocka_unit_test(a_name_that_is_not_ascii_is_not_guessed),
                 cmocka_unit_test(reads_answers_as_the_table_says),
                 cmocka_unit_test(a_tunnel_delivers_the_bytes_after_the_answer),
                 cmocka_unit_test(sends_its_user_in_the_form_of_rfc_7617),
                 cmocka_unit_test(reports_the_reason_of_a_missing_tunnel),
+                cmocka_unit_test(a_hint_names_the_scheme_of_the_proxy),
                 cmocka_unit_test(a_cancelled_tunnel_reports_it_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
