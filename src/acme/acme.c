@@ -36,13 +36,14 @@ struct acme {
         struct timer *relink;
         struct acme_order *order; /* NULL: none is in progress */
         struct timer *next;       /* the next order, or a look at the time of the renewal */
-        struct walltime due;      /* the next order */
+        struct walltime due;      /* the next order, by the clock */
+        struct instant rest;      /* and not before this time, which setting the clock does not change */
         struct backoff pause;     /* after failed orders */
         bool has_failed;          /* the last order */
         bool is_stopping;
 };
 
-static void order_now(struct acme *a);
+static void wait_for_due(struct acme *a);
 
 /* ---- the proxy ------------------------------------------------------------------------------------------ */
 
@@ -138,20 +139,38 @@ static void on_link(void *ctx, const char *name, int fd)
                 link_close(a->proxy);
         a->proxy = link_new(&a->loop, fd, on_proxy_lost, a);
         give_certificate(a);
-        if (a->order == NULL && a->due.ns <= loop_wall(&a->loop).ns)
-                timer_start(a->next, MILLISECONDS(1));
+        if (a->order == NULL)
+                wait_for_due(a);
+        else
+                acme_order_proxy_lost(a->order);
 }
 
 /* ---- orders --------------------------------------------------------------------------------------------- */
 
+static struct duration time_left(const struct acme *a)
+{
+        struct duration of_clock = walltime_since(a->due, loop_wall(&a->loop));
+        struct duration of_rest = instant_since(a->rest, loop_now(&a->loop));
+
+        return of_clock.ns > of_rest.ns ? of_clock : of_rest;
+}
+
 /* Timers measure time, renewals depend on the clock, which may be set: the clock is read at least every PACE_ACME_CHECK. */
 static void wait_for_due(struct acme *a)
 {
-        struct duration left = walltime_since(a->due, loop_wall(&a->loop));
+        struct duration left = time_left(a);
 
         if (left.ns > MILLISECONDS(PACE_ACME_CHECK).ns)
                 left = MILLISECONDS(PACE_ACME_CHECK);
         timer_start(a->next, left.ns < MILLISECONDS(1).ns ? MILLISECONDS(1) : left);
+}
+
+/* The next order is due now, or after a pause. */
+static void order_after(struct acme *a, struct duration pause)
+{
+        a->due = loop_wall(&a->loop);
+        a->rest = instant_add(loop_now(&a->loop), pause);
+        wait_for_due(a);
 }
 
 static void plan_renewal(struct acme *a)
@@ -161,6 +180,15 @@ static void plan_renewal(struct acme *a)
         random_bytes(&random, sizeof random);
         a->due = acme_renewal_time(a->state.times, random);
         wait_for_due(a);
+}
+
+/* With a clock that is months ahead, a new certificate is due for renewal at once: it is renewed after a third of its validity then. */
+static void plan_first_renewal(struct acme *a)
+{
+        a->rest = instant_add(loop_now(&a->loop), acme_renewal_rest(a->state.times));
+        plan_renewal(a);
+        if (a->due.ns <= loop_wall(&a->loop).ns)
+                log_warn("The new certificate is old by the clock of this machine, which may be wrong: check it");
 }
 
 static void put_names(const struct acme *a, struct buf *out)
@@ -185,7 +213,7 @@ static void take_certificate(struct acme *a, struct acme_pair pair)
         backoff_reset(&a->pause);
         a->has_failed = false;
         give_certificate(a);
-        plan_renewal(a);
+        plan_first_renewal(a);
 }
 
 static void on_failed(struct acme *a, struct error *err, struct duration asked)
@@ -200,13 +228,12 @@ static void on_failed(struct acme *a, struct error *err, struct duration asked)
                 backoff_reset(&a->pause);
                 pause = MILLISECONDS(PACE_ACME_POLL_MAX);
         }
-        a->due = walltime_add(loop_wall(&a->loop), pause);
-        walltime_put_rfc3339(&when, a->due);
+        walltime_put_rfc3339(&when, walltime_add(loop_wall(&a->loop), pause));
         log_error(a->state.pem.len == 0 ? "There is no certificate yet; the proxy shows a self-signed one" :
                                           "The certificate could not be renewed; the old one stays in use",
                   LOG_ERR(err), LOG_STR("again", buf_str(&when)));
         error_free(err);
-        wait_for_due(a);
+        order_after(a, pause);
 }
 
 static void on_done(void *ctx, struct acme_pair pair, struct error *err, struct duration asked)
@@ -243,7 +270,7 @@ static void on_next(void *ctx)
 
         if (a->order != NULL || a->is_stopping)
                 return;
-        if (a->due.ns > loop_wall(&a->loop).ns)
+        if (time_left(a).ns > 0)
                 wait_for_due(a);
         else
                 order_now(a);
@@ -256,8 +283,7 @@ static void on_reload(void *ctx)
 
         if (!a->has_failed || a->order != NULL || a->is_stopping)
                 return;
-        a->due = loop_wall(&a->loop);
-        wait_for_due(a);
+        order_after(a, SECONDS(0));
 }
 
 /* ---- start and stop --------------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Property: whatever an ACME server answers, each URL that is used is one of acme_is_url(), a token needs no escape in a
- * request, a valid order has a certificate, and texts for the log have no control characters.
+ * request, a valid order has a certificate, an account has at most one only contact, and texts for the log have no control
+ * characters.
  */
 #include "acme/answer.h"
 #include "base/bug.h"
@@ -32,6 +33,17 @@ static void check_problem(const struct acme_problem *problem)
         AUTO_PTR(error) err = acme_problem_error(problem, 400, "x");
         if (err == NULL || err->hint == NULL)
                 bug("a problem without a hint");
+}
+
+static void check_account(struct str json)
+{
+        bool has_it = false, has_another = false;
+        AUTO_PTR(error) err = acme_read_account(json, STR("mailto:a@b"), &has_it);
+
+        if (err == NULL)
+                err = acme_read_account(json, STR("mailto:c@d"), &has_another);
+        if (has_it && has_another)
+                bug("an account with two addresses that are the only one");
 }
 
 static void check_order(struct arena *a, struct str json)
@@ -81,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 check_url(d.new_account);
                 check_url(d.new_order);
         }
+        check_account(text);
         check_order(a, text);
         check_authorization(a, text);
         acme_read_problem(a, text, &problem);

@@ -89,6 +89,20 @@ struct error *acme_read_directory(struct arena *a, struct str json, struct acme_
         return NULL;
 }
 
+struct error *acme_read_account(struct str json, struct str contact, bool *ret_is_same)
+{
+        AUTO(strict_json) j = { 0 };
+
+        TRY(strict_json_read(json, "the account of the CA", &j));
+        const json_t *list = json_object_get(j.root, "contact"), *first = json_array_get(list, 0);
+        struct str found = { json_string_value(first), json_string_length(first) };
+
+        if (list != NULL && (!json_is_array(list) || (first != NULL && !json_is_string(first))))
+                return bad("the account", "contact");
+        *ret_is_same = json_array_size(list) <= 1 && str_equal(found, contact);
+        return NULL;
+}
+
 static struct error *read_status(const json_t *object, const char *document, enum acme_status *ret)
 {
         static const struct {
@@ -225,6 +239,7 @@ struct error *acme_read_authorization(struct arena *a, struct str json, struct a
 
 /* ---- errors ------------------------------------------------------------------------------------------- */
 
+#define ACCOUNT_HINT "the CA does not accept the account for this. If it has deactivated the account, remove account.pem below data_dir/acme: a new one is made"
 #define NAMES_HINT "each host of proxy_service.public_addr must be a public DNS name that leads to this proxy"
 
 /* The errors of section 6.7 that an operator can do something about. */
@@ -252,9 +267,16 @@ static const struct {
         { "unsupportedContact", ERROR_FAILED_PRECONDITION, "correct proxy_service.acme.email" },
         { "externalAccountRequired", ERROR_FAILED_PRECONDITION,
           "this CA gives accounts to its customers only, which is not supported: name another CA in proxy_service.acme.uri, or use https_keypairs" },
+        { "accountDoesNotExist", ERROR_FAILED_PRECONDITION, ACCOUNT_HINT },
         { "userActionRequired", ERROR_FAILED_PRECONDITION, "the CA has new terms of service: its message has the address" },
         { "serverInternal", ERROR_UNAVAILABLE, "the proxy tries again by itself" },
 };
+
+/* A refused request is not about the proxy: in an authorization the same type says that the proxy did not answer the CA. */
+static const char *remedy_of_request(const char *type)
+{
+        return strcmp(type, "unauthorized") == 0 ? ACCOUNT_HINT : NULL;
+}
 
 struct error *acme_problem_error(const struct acme_problem *p, int status, const char *what)
 {
@@ -263,9 +285,11 @@ struct error *acme_problem_error(const struct acme_problem *p, int status, const
                                         mem_printf("%s", status == 0 ? "it gave no reason" : "not a message of ACME") :
                                         mem_printf("%s%s%s", p->type, p->type[0] == '\0' || p->detail[0] == '\0' ? "" : ": ", p->detail);
 
+        const char *hint = status == 0 ? NULL : remedy_of_request(p->type);
+
         for (size_t i = 0; i < ARRAY_LEN(remedies); i++)
                 if (strcmp(p->type, remedies[i].type) == 0)
-                        return error_hint(error_new(remedies[i].code, "%s (%s%s)", what, reason, number), "%s", remedies[i].hint);
+                        return error_hint(error_new(remedies[i].code, "%s (%s%s)", what, reason, number), "%s", hint != NULL ? hint : remedies[i].hint);
         struct error *err = error_new(status >= 500 || status == 429 ? ERROR_UNAVAILABLE : ERROR_FAILED_PRECONDITION, "%s (%s%s)", what, reason, number);
         return status >= 500 || status == 429 ? error_hint(err, "the proxy tries again by itself") :
                                                 error_hint(err, "proxy_service.acme.uri must be the directory of an ACME server (RFC 8555)");

@@ -27,6 +27,12 @@ struct acme_directory {
 };
 struct error *acme_read_directory(struct arena *a, struct str json, struct acme_directory *ret) MUST_USE;
 
+/*
+ * An account object (section 7.1.2): whether its contact is this URL and no other; "": whether it has none. Some CAs keep no
+ * contacts; for them it never is.
+ */
+struct error *acme_read_account(struct str json, struct str contact, bool *ret_is_same) MUST_USE;
+
 /* Of an order or authorization (section 7.1.6). Those that end in failure (deactivated, expired, revoked) are ACME_INVALID. */
 enum acme_status { ACME_PENDING, ACME_READY, ACME_PROCESSING, ACME_VALID, ACME_INVALID };
 

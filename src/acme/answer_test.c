@@ -209,6 +209,37 @@ static void a_name_that_is_no_hosts_is_left_out(void **state)
         }
 }
 
+static void compares_the_contact_of_an_account(void **state)
+{
+        enum { SAME, OTHER, REFUSED };
+        static const struct {
+                const char *json, *contact;
+                int outcome;
+        } cases[] = {
+                { "{\"contact\":[\"mailto:a@b\"]}", "mailto:a@b", SAME },
+                { "{\"contact\":[\"mailto:a@c\"]}", "mailto:a@b", OTHER },
+                { "{\"contact\":[\"mailto:a@b\",\"mailto:c@d\"]}", "mailto:a@b", OTHER },
+                { "{\"contact\":[\"mailto:a@b\"]}", "", OTHER },
+                { "{\"contact\":[]}", "", SAME },
+                { "{\"contact\":[]}", "mailto:a@b", OTHER },
+                { "{}", "", SAME },
+                { "{}", "mailto:a@b", OTHER },
+                { "{\"contact\":\"mailto:a@b\"}", "mailto:a@b", REFUSED },
+                { "{\"contact\":[1]}", "mailto:a@b", REFUSED },
+                { "[]", "", REFUSED },
+                { "", "", REFUSED },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                bool is_same = false;
+                AUTO_PTR(error) err = acme_read_account(str_of(cases[i].json), str_of(cases[i].contact), &is_same);
+
+                if ((err != NULL ? REFUSED : is_same ? SAME : OTHER) != cases[i].outcome)
+                        fail_msg("%s, '%s'", cases[i].json, cases[i].contact);
+        }
+}
+
 static void an_error_has_a_hint(void **state)
 {
         static const struct {
@@ -221,7 +252,11 @@ static void an_error_has_a_hint(void **state)
                   "no (rateLimited: too many certificates, HTTP status 429)", "staging" },
                 { "{\"type\":\"urn:ietf:params:acme:error:connection\",\"detail\":\"Timeout\"}", 0, ERROR_FAILED_PRECONDITION, "no (connection: Timeout)", "port 443" },
                 { "{\"type\":\"urn:ietf:params:acme:error:unauthorized\",\"detail\":\"\"}", 403, ERROR_FAILED_PRECONDITION, "no (unauthorized, HTTP status 403)",
+                  "account.pem" },
+                { "{\"type\":\"urn:ietf:params:acme:error:unauthorized\",\"detail\":\"\"}", 0, ERROR_FAILED_PRECONDITION, "no (unauthorized)",
                   "load balancer" },
+                { "{\"type\":\"urn:ietf:params:acme:error:accountDoesNotExist\"}", 400, ERROR_FAILED_PRECONDITION,
+                  "no (accountDoesNotExist, HTTP status 400)", "account.pem" },
                 { "{\"type\":\"urn:ietf:params:acme:error:dns\"}", 0, ERROR_FAILED_PRECONDITION, "no (dns)", "DNS record" },
                 { "{\"type\":\"urn:ietf:params:acme:error:new\",\"detail\":\"x\"}", 400, ERROR_FAILED_PRECONDITION, "no (new: x, HTTP status 400)", "acme.uri" },
                 { "{\"type\":\"about:blank\",\"detail\":\"x\"}", 503, ERROR_UNAVAILABLE, "no (x, HTTP status 503)", "again by itself" },
@@ -300,6 +335,7 @@ int main(void)
                 cmocka_unit_test(refuses_malformed_documents),
                 cmocka_unit_test(bounds_the_authorizations),
                 cmocka_unit_test(a_name_that_is_no_hosts_is_left_out),
+                cmocka_unit_test(compares_the_contact_of_an_account),
                 cmocka_unit_test(an_error_has_a_hint),
                 cmocka_unit_test(reads_the_time_to_wait),
                 cmocka_unit_test(takes_nonces_in_their_alphabet_only),

@@ -11,16 +11,16 @@
 #include "loop/loop.h"
 #include "net/http_client.h"
 #include "pki/cert.h"
-#include "pki/cert_check.h"
 #include "pki/cert_request.h"
 #include "pki/jws.h"
 
-enum state { DIRECTORY, ACCOUNT, ORDER, AUTHORIZATION, INSTALL, RESPOND, VALIDATE, READY, FINALIZE, ISSUE, DOWNLOAD };
+enum state { DIRECTORY, ACCOUNT, CONTACT, ORDER, AUTHORIZATION, INSTALL, RESPOND, VALIDATE, READY, FINALIZE, ISSUE, DOWNLOAD };
 
 /* The failed step, for errors. */
 static const char *const failed_steps[] = {
         [DIRECTORY] = "the directory of the CA cannot be read",
         [ACCOUNT] = "the CA refuses the account",
+        [CONTACT] = "the CA refuses the e-mail address of the account",
         [ORDER] = "the CA refuses the order",
         [AUTHORIZATION] = "the CA refuses the authorization",
         [INSTALL] = "the proxy does not take the challenge",
@@ -32,6 +32,7 @@ static const char *const failed_steps[] = {
         [DOWNLOAD] = "the CA does not give the certificate",
 };
 
+enum { STATUS_OK = 200 };
 enum { WANTED_NONCE, WANTED_LOCATION, WANTED_RETRY_AFTER }; /* headers of an answer */
 
 enum {
@@ -107,16 +108,31 @@ static struct error *put_header(const struct acme_order *o, const char *url, str
         return buf_finish(out, "a request to the CA");
 }
 
+/* The URL of the configured e-mail address; "" without one. */
+static char *contact_of(const struct acme_order *o)
+{
+        bool is_set = o->options.email != NULL && o->options.email[0] != '\0';
+
+        return is_set ? mem_printf("mailto:%s", o->options.email) : str_dup(STR(""));
+}
+
+static void put_contact(const struct acme_order *o, struct buf *out)
+{
+        AUTO_MEM char *contact = contact_of(o);
+
+        buf_put_c(out, "\"contact\":[");
+        if (contact[0] != '\0')
+                json_put_string(out, str_of(contact));
+        buf_put_char(out, ']');
+}
+
 /* Section 7.3. By enabling ACME the operator agrees to the terms of service, as the documentation says. */
 static void put_account(const struct acme_order *o, struct buf *out)
 {
         buf_put_c(out, "{\"termsOfServiceAgreed\":true");
         if (o->options.email != NULL && o->options.email[0] != '\0') {
-                AUTO_MEM char *contact = mem_printf("mailto:%s", o->options.email);
-
-                buf_put_c(out, ",\"contact\":[");
-                json_put_string(out, str_of(contact));
-                buf_put_char(out, ']');
+                buf_put_char(out, ',');
+                put_contact(o, out);
         }
         buf_put_char(out, '}');
 }
@@ -153,6 +169,12 @@ static struct error *put_payload(struct acme_order *o, const char **ret_url, str
         case ACCOUNT:
                 *ret_url = o->directory.new_account;
                 put_account(o, out);
+                break;
+        case CONTACT:
+                *ret_url = o->account_url;
+                buf_put_char(out, '{');
+                put_contact(o, out);
+                buf_put_char(out, '}');
                 break;
         case ORDER:
                 *ret_url = o->directory.new_order;
@@ -352,10 +374,16 @@ static struct error *take_location(struct acme_order *o, const struct http_answe
         return NULL;
 }
 
+/* The server answers 200 for the key of an account that it has, and leaves its contact as it was (section 7.3.1). */
 static struct error *on_account(struct acme_order *o, const struct http_answer *answer)
 {
+        AUTO_MEM char *contact = contact_of(o);
+        bool is_same = true;
+
         TRY(take_location(o, answer, "account", &o->account_url));
-        go_to(o, ORDER);
+        if (answer->status == STATUS_OK)
+                TRY(acme_read_account(answer->body, str_of(contact), &is_same));
+        go_to(o, is_same ? ORDER : CONTACT);
         return NULL;
 }
 
@@ -427,17 +455,12 @@ static struct error *on_order_status(struct acme_order *o, const struct http_ans
 
 static struct error *check_certificate(const struct acme_order *o)
 {
-        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        AUTO(secret) key_pem = { 0 };
         struct cert_times times;
-        struct walltime now = loop_wall(o->options.loop);
 
-        TRY(cert_pem_to_der(buf_str(&o->chain), &der));
-        TRY(cert_check_key(buf_str(&der), &o->key));
-        for (size_t i = 0; i < o->options.count; i++)
-                if (!cert_is_for_host(buf_str(&der), o->options.names[i]))
-                        return error_new(ERROR_INVALID_ARGUMENT, "it is not for %.*s", STR_ARG(o->options.names[i]));
-        TRY(cert_validity(buf_str(&der), &times));
-        if (times.not_after.ns <= now.ns)
+        TRY(key_to_pem(&o->key, &key_pem));
+        TRY(acme_pair_check((struct acme_pair){ buf_str(&o->chain), secret_str(&key_pem) }, o->options.names, o->options.count, &times));
+        if (times.not_after.ns <= loop_wall(o->options.loop).ns)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "it has expired already"), "check the clock of this machine");
         return NULL;
 }
@@ -460,6 +483,9 @@ static struct error *handle(struct acme_order *o, const struct http_answer *answ
                 return on_directory(o, answer);
         case ACCOUNT:
                 return on_account(o, answer);
+        case CONTACT:
+                go_to(o, ORDER);
+                return NULL;
         case ORDER:
                 return on_order(o, answer);
         case AUTHORIZATION:
@@ -563,6 +589,14 @@ static void on_deadline(void *ctx)
         struct acme_order *o = ctx;
 
         end_early(o, error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "%s: no answer in time", failed_steps[o->state]), "the proxy tries again by itself"));
+}
+
+/* While the challenge is installed, the answer to that request reports the loss; before and afterwards no challenge is needed. */
+void acme_order_proxy_lost(struct acme_order *o)
+{
+        if (o->state == RESPOND || o->state == VALIDATE)
+                end_early(o, error_for(error_new(ERROR_UNAVAILABLE, "%s: the proxy process that showed the challenge has ended", failed_steps[INSTALL]),
+                                       REASON_SIBLING));
 }
 
 void acme_order_cancel(struct acme_order *o)

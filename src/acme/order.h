@@ -3,10 +3,11 @@
  * One order of a certificate at an ACME server (RFC 8555 section 7.1), proven by TLS-ALPN-01 (RFC 8737).
  *
  *   directory ─► account ─► order ─► authorization ─► install ─► respond ─► validate ─┐
- *                                        ▲                                            │ for each name
- *                                        └────────────────────────────────────────────┘
+ *                   ▼         ▲          ▲                                            │ for each name
+ *                contact ─────┘          └────────────────────────────────────────────┘
  *                                    ready ─► finalize ─► issue ─► download ─► done
  *
+ * `contact` corrects the e-mail address of an account that was made with another one (section 7.3.2).
  * Every state is a request to the server, except for `install`, in which the caller gives the challenge certificate to the
  * proxy. A request that the server refuses with badNonce is sent again with another nonce. The server has
  * TIMEOUT_ACME_REQUEST for each answer and TIMEOUT_ACME_ORDER for all.
@@ -14,6 +15,7 @@
 #ifndef ACME_ORDER_H
 #define ACME_ORDER_H
 
+#include "acme/pair.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -22,12 +24,6 @@
 
 struct loop;
 struct http_client;
-
-/* A certificate with its key, in PEM. */
-struct acme_pair {
-        struct str cert_pem; /* the certificate, then its intermediates */
-        struct str key_pem;
-};
 
 struct acme_order_options {
         struct loop *loop;
@@ -55,6 +51,8 @@ struct acme_order;
 struct acme_order *acme_order_start(const struct acme_order_options *options) MUST_USE;
 /* The pair of `install` is in use, or it is not: then err (owned) ends the order. */
 void acme_order_installed(struct acme_order *o, struct error *err);
+/* The proxy no longer shows the challenge: an order that needs it ends with an error of REASON_SIBLING. Calls done as acme_order_cancel(). */
+void acme_order_proxy_lost(struct acme_order *o);
 /* Calls done with CANCELLED, now or when the pending request or `install` has ended. */
 void acme_order_cancel(struct acme_order *o);
 

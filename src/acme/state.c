@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/file.h"
-#include "pki/cert_check.h"
 
 enum { SERVER_ID_BYTES = 8, KEY_FILE_MAX = 16 * KiB };
 
@@ -47,20 +46,6 @@ static struct error *load_account(const char *path, struct key *ret)
 
 /* ---- the certificate ------------------------------------------------------------------------------------ */
 
-static struct error *check(struct str pem, const struct str *names, size_t count, struct cert_times *ret)
-{
-        AUTO(buf) der = BUF_MAX(CERT_MAX);
-        AUTO(key) key = { 0 };
-
-        TRY(key_from_pem(&key, pem));
-        TRY(cert_pem_to_der(pem, &der));
-        TRY(cert_check_key(buf_str(&der), &key));
-        for (size_t i = 0; i < count; i++)
-                if (!cert_is_for_host(buf_str(&der), names[i]))
-                        return error_new(ERROR_FAILED_PRECONDITION, "it is not for %.*s", STR_ARG(names[i]));
-        return cert_validity(buf_str(&der), ret);
-}
-
 static void load_certificate(const char *path, const struct str *names, size_t count, struct walltime now, struct acme_state *s)
 {
         AUTO(buf) text = BUF_MAX(LIMIT_ACME_CERTIFICATE + KEY_FILE_MAX);
@@ -68,7 +53,7 @@ static void load_certificate(const char *path, const struct str *names, size_t c
         AUTO_PTR(error) err = file_read_private(path, &text);
 
         if (err == NULL)
-                err = check(buf_str(&text), names, count, &times);
+                err = acme_pair_check((struct acme_pair){ buf_str(&text), buf_str(&text) }, names, count, &times);
         if (err == NULL && times.not_after.ns > now.ns) {
                 s->pem = secret_of(buf_str(&text));
                 s->times = times;
@@ -85,7 +70,7 @@ struct error *acme_state_keep(struct acme_state *s, struct acme_pair pair)
 
         memcpy(pem.ptr, pair.key_pem.ptr, pair.key_pem.len);
         memcpy(pem.ptr + pair.key_pem.len, pair.cert_pem.ptr, pair.cert_pem.len);
-        TRY(check(secret_str(&pem), NULL, 0, &times));
+        TRY(acme_pair_check((struct acme_pair){ secret_str(&pem), secret_str(&pem) }, NULL, 0, &times));
         secret_release(&s->pem);
         s->pem = pem;
         pem = (struct secret){ 0 };
@@ -134,4 +119,9 @@ struct walltime acme_renewal_time(struct cert_times times, uint32_t random)
         int64_t jitter = validity / 30 / 1000 * (int64_t)(random % 1000);
 
         return walltime_add(times.not_before, (struct duration){ validity / 3 * 2 - jitter });
+}
+
+struct duration acme_renewal_rest(struct cert_times times)
+{
+        return (struct duration){ walltime_since(times.not_after, times.not_before).ns / 3 };
 }

@@ -41,4 +41,7 @@ void acme_state_release(struct acme_state *s);
  */
 struct walltime acme_renewal_time(struct cert_times times, uint32_t random);
 
+/* The shortest time from the issue of a certificate to its renewal, whatever the clock: what the renewal leaves of the validity. */
+struct duration acme_renewal_rest(struct cert_times times);
+
 #endif

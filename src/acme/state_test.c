@@ -128,6 +128,12 @@ static void leaves_out_a_certificate_that_cannot_be_used(void **state)
         load(f, NOW); /* b.example.com is a new name */
         assert_int_equal(f->state.pem.len, 0);
         AUTO_MEM char *path = mem_printf("%s/certificate.pem", f->state.dir);
+        keep(f, "DNS:a.example.com,DNS:b.example.com");
+        struct str stored = acme_state_pair(&f->state).cert_pem;
+        AUTO_MEM char *broken = mem_printf("%.*s-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", STR_ARG(stored));
+        assert_null(file_write_atomic(path, str_of(broken), 0600)); /* TLS refuses the chain */
+        load(f, NOW);
+        assert_int_equal(f->state.pem.len, 0);
         assert_null(file_write_atomic(path, STR("-----BEGIN"), 0600));
         load(f, NOW);
         assert_int_equal(f->state.pem.len, 0);
@@ -142,6 +148,8 @@ static void refuses_to_keep_a_key_of_another_certificate(void **state)
         load(f, NOW);
         assert_failed(acme_state_keep(&f->state, (struct acme_pair){ str_of(one.cert_pem), str_of(other.key_pem) }));
         assert_failed(acme_state_keep(&f->state, (struct acme_pair){ STR("x"), str_of(one.key_pem) }));
+        AUTO_MEM char *chain = mem_printf("%s-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", one.cert_pem);
+        assert_failed(acme_state_keep(&f->state, (struct acme_pair){ str_of(chain), str_of(one.key_pem) }));
         assert_int_equal(f->state.pem.len, 0);
         made_cert_release(&one);
         made_cert_release(&other);
@@ -167,6 +175,7 @@ static void renews_at_two_thirds_of_the_validity(void **state)
 
                         assert_in_range(at, NOW + cases[i].least, NOW + cases[i].most);
                 }
+                assert_int_equal(duration_ms(acme_renewal_rest(times)) / 1000, cases[i].seconds / 3); /* never later than that, if the clock is right */
         }
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates by ACME, from Pebble, a real ACME server, which validates the names by TLS-ALPN-01 on the proxy's own port."""
+import base64
 import contextlib
 import datetime
 import http.server
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from dns_server import Dns
 from harness import Cluster, Process, port_of, reserved_port, wait_until
 from test_web_certificates import connect, ping, shown
 
@@ -50,18 +52,15 @@ class CA:
         self.dir = pathlib.Path(directory)
         self.dir.mkdir()
         self.held = contextlib.ExitStack()
-        ports = [port_of(self.held.enter_context(reserved_port())) for _ in range(5)]
-        self.port, self.management, self.dns, self.dns_management, self.proxy_port = ports
+        self.port, self.management, self.proxy_port = (port_of(self.held.enter_context(reserved_port())) for _ in range(3))
         write_server_pair(self.dir)
         config = {"listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
                   "certificate": str(self.dir / "server.pem"), "privateKey": str(self.dir / "server.key"), "httpPort": 1, "tlsPort": self.proxy_port}
         if validity:
             config["certificateValidityPeriod"] = validity
         (self.dir / "pebble.json").write_text(json.dumps({"pebble": config}))
-        self.names = Process(["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "",
-                              "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{self.dns_management}"], self.dir / "dns.log")
-        self.names.wait_for("Starting management server|Starting challenge servers")
-        self.server = Process(["pebble", "-config", self.dir / "pebble.json", "-dnsserver", f"127.0.0.1:{self.dns}"], self.dir / "pebble.log",
+        self.names = Dns(self.dir, default="127.0.0.1")
+        self.server = Process(["pebble", "-config", self.dir / "pebble.json", "-dnsserver", self.names.addr], self.dir / "pebble.log",
                               {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_VA_ALWAYS_VALID": "0", "PEBBLE_WFE_NONCEREJECT": str(nonces_refused),
                                "PEBBLE_AUTHZREUSE": "0"})
         self.server.wait_for("ACME directory available at")
@@ -81,13 +80,6 @@ class CA:
         except OSError:
             return None
 
-    def move(self, name, address):
-        """From now on the name is at this address."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        for verb, question in (("clear-a", {"host": f"{name}."}), ("add-a", {"host": f"{name}.", "addresses": [address]})):
-            with opener.open(f"http://127.0.0.1:{self.dns_management}/{verb}", json.dumps(question).encode(), timeout=10) as answer:
-                assert answer.status == 200
-
     def configure(self, cluster, **acme):
         cluster.env["SSL_CERT_FILE"] = str(self.dir / "server.pem")
         cluster.config["proxy_service"].update(web_listen_addr=f"127.0.0.1:{self.proxy_port}", public_addr=[f"{name}:443" for name in NAMES],
@@ -95,10 +87,10 @@ class CA:
         return cluster
 
     def stop(self):
-        for process in (self.server, self.names):
-            process.popen.kill()
-            process.popen.wait()
-            process.log.close()
+        self.server.popen.kill()
+        self.server.popen.wait()
+        self.server.log.close()
+        self.names.stop()
         self.held.close()
 
 
@@ -167,28 +159,31 @@ def test_a_certificate_is_issued_kept_and_shown(make_ca, make_proxy):
 
 
 def test_a_certificate_is_renewed_before_its_end(make_ca, make_proxy):
-    cluster = make_proxy(make_ca(validity=20))
+    """With another e-mail address of the account than at first, which the CA gets."""
+    ca = make_ca(validity=20)
+    cluster = make_proxy(ca)
     cluster.start()
     cluster.process.wait_for(SHOWN)
     first = shown(cluster, NAMES[0])
-    cluster.process.mark()
-    cluster.process.wait_for("The certificate is renewed")
-    cluster.process.wait_for(SHOWN)
+    cluster.config["proxy_service"]["acme"]["email"] = "other@example.test"
+    cluster.restart()
+    cluster.process.wait_for(f"(?s)The certificate is renewed.*{SHOWN}")
     second = shown(cluster, NAMES[0])
     assert second.serial_number != first.serial_number
     assert second.public_key().public_numbers() != first.public_key().public_numbers()
+    assert ca.server.wait_for("POST /my-account/")
 
 
 def test_a_name_that_leads_elsewhere_is_reported(make_ca, make_proxy):
     ca = make_ca()
-    ca.move(NAMES[1], "127.0.0.9")  # nothing listens there
+    ca.names.move(NAMES[1], "127.0.0.9")  # nothing listens there
     cluster = make_proxy(ca)
     cluster.start()
     line = cluster.process.wait_for("There is no certificate yet.*").group(0)
     assert f"{NAMES[1]}: the CA refuses the authorization (" in line and "127.0.0.9" in line, line
     assert "port 443 of each host of public_addr" in line and "again:" in line
     assert "self-signed" in shown(cluster, NAMES[0]).issuer.rfc4514_string()
-    ca.move(NAMES[1], "127.0.0.1")
+    ca.names.move(NAMES[1], "127.0.0.1")
     cluster.process.popen.send_signal(signal.SIGHUP)  # the operator has corrected the name
     cluster.process.wait_for(SHOWN)
 
@@ -221,7 +216,7 @@ def test_teleport_configure_writes_acme(build, tmp_path):
 
 
 class Liar(http.server.ThreadingHTTPServer):
-    """An ACME server that validates nothing and whose answers a test replaces: {step: (status, headers, body)}."""
+    """An ACME server that validates nothing and whose answers a test replaces: {step: (status, headers, body), or a function that returns it}."""
 
     daemon_threads = True
 
@@ -233,6 +228,7 @@ class Liar(http.server.ThreadingHTTPServer):
         context.load_cert_chain(directory / "server.pem", directory / "server.key")
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.dir, self.port, self.lies, self.asked = directory, self.server_address[1], {}, []
+        self.sent = {}  # the payload of the last request of each step
         self.url = f"https://localhost:{self.port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -254,15 +250,31 @@ class Liar(http.server.ThreadingHTTPServer):
             "finalize": (200, {}, {**order, "status": "valid", "certificate": f"{url}/certificate"}),
             "certificate": (200, {}, (self.dir / "server.pem").read_bytes()),  # of another key
         }
-        return self.lies.get(step, truth[step])
+        lie = self.lies.get(step) or truth[step]
+        return lie() if callable(lie) else lie
+
+    def certify(self, age, days=90):
+        """A certificate of this age, in days, for the last request."""
+        csr = x509.load_der_x509_csr(decoded(self.sent["finalize"]["csr"]))
+        begin = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=age)
+        builder = (x509.CertificateBuilder().subject_name(name_of(NAMES[0])).issuer_name(name_of("a CA")).public_key(csr.public_key())
+                   .serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=days))
+                   .add_extension(csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value, False))
+        return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 class LiarHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         step = self.path[1:]
+        payload = decoded(json.loads(body)["payload"]) if body else b""
+        self.server.sent[step] = json.loads(payload) if payload else None
         self.server.asked.append(step)
         status, headers, body = self.server.answer(step)
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -287,6 +299,7 @@ LIES = [
     ("directory", (200, {}, {"newNonce": "file:///etc/shadow"}), "the directory of the CA has no valid 'newNonce'"),
     ("directory", (200, {}, b" " * 1_000_000), "the CA cannot be reached"),
     ("account", (201, {"Location": "http://127.0.0.1/"}, {}), "does not say where the account is"),
+    ("account", (403, {}, problem("unauthorized", "deactivated")), "the CA refuses the account (unauthorized: deactivated, HTTP status 403) (hint: the CA does not accept the account"),
     ("order", (429, {"Retry-After": "7200"}, problem("rateLimited", "too\nmany")), "the CA refuses the order (rateLimited: too"),
     ("order", (400, {}, problem("badNonce")), "the CA refuses the order (badNonce: no, HTTP status 400)"),
     ("authorization", (200, {}, {"status": "valid", "identifier": {"type": "dns", "value": "other.example.test"}}), "is for a name that was not ordered"),
@@ -295,32 +308,56 @@ LIES = [
 ]
 
 
-def test_a_hostile_ca_gets_no_certificate_in(tmp_path, make_proxy):
-    """After each failure a reload (SIGHUP) orders again."""
+@pytest.fixture
+def liar(tmp_path):
     liar = Liar(tmp_path / "liar")
+    yield liar
+    liar.shutdown()
+    liar.server_close()
+
+
+def test_a_hostile_ca_gets_no_certificate_in(liar, make_proxy):
+    """After each failure a reload (SIGHUP) orders again."""
     cluster = make_proxy(types.SimpleNamespace(configure=lambda cluster, **acme: configure_for(cluster, liar)))
-    try:
-        for number, (step, lie, reason) in enumerate(LIES):
-            liar.lies, liar.asked = ({step: lie} if lie else {}), []
-            if number == 0:
-                cluster.start()
-            else:
-                cluster.process.mark()
-                cluster.process.popen.send_signal(signal.SIGHUP)
-            line = cluster.process.wait_for("There is no certificate yet.*").group(0)
-            assert reason in line and "\n" not in line, line
-            if step == "order" and lie[0] == 429:  # the next order waits as long as the CA asks for
-                again = datetime.datetime.fromisoformat(line.rsplit("again:", 1)[1].split()[0].replace("Z", "+00:00"))
-                assert (again - datetime.datetime.now(datetime.timezone.utc)).total_seconds() > 7000
-            if "badNonce" in reason:
-                assert 5 < liar.asked.count("order") < 20
-        assert "self-signed" in shown(cluster, NAMES[0]).issuer.rfc4514_string()
-    finally:
-        liar.shutdown()
-        liar.server_close()
+    for number, (step, lie, reason) in enumerate(LIES):
+        liar.lies, liar.asked = ({step: lie} if lie else {}), []
+        if number == 0:
+            cluster.start()
+        else:
+            cluster.process.mark()
+            cluster.process.popen.send_signal(signal.SIGHUP)
+        line = cluster.process.wait_for("There is no certificate yet.*").group(0)
+        assert reason in line and "\n" not in line, line
+        if step == "order" and lie[0] == 429:  # the next order waits as long as the CA asks for
+            again = datetime.datetime.fromisoformat(line.rsplit("again:", 1)[1].split()[0].replace("Z", "+00:00"))
+            assert (again - datetime.datetime.now(datetime.timezone.utc)).total_seconds() > 7000
+        if "badNonce" in reason:
+            assert 5 < liar.asked.count("order") < 20
+    assert "self-signed" in shown(cluster, NAMES[0]).issuer.rfc4514_string()
 
 
-def configure_for(cluster, liar):
+def test_an_order_is_repeated_when_its_proxy_has_ended(liar, make_proxy):
+    """Then the CA issues certificates that are old already, as with a clock that is months ahead: it is not asked again at once."""
+    challenge = {"type": "tls-alpn-01", "url": f"{liar.url}/challenge", "token": "abc"}
+    liar.lies = {"authorization": (200, {}, {"status": "pending", "identifier": {"type": "dns", "value": NAMES[0]}, "challenges": [challenge]}),
+                 "challenge": (200, {}, {}), "account": (200, {"Location": f"{liar.url}/account/1"}, {"contact": ["mailto:old@example.test"]}),
+                 "account/1": (200, {}, {})}
+    cluster = make_proxy(types.SimpleNamespace(configure=lambda cluster, **acme: configure_for(cluster, liar, email="new@example.test")))
+    cluster.start()
+    wait_until(lambda: "challenge" in liar.asked and liar.asked[-1] == "authorization", "the CA is asked for the result")
+    assert liar.sent["account/1"] == {"contact": ["mailto:new@example.test"]}
+    os.kill(cluster.process.children()["proxy"], signal.SIGKILL)
+    cluster.process.wait_for("There is no certificate yet.*the proxy process that showed the challenge has ended")
+    liar.lies, liar.asked = {"certificate": lambda: (200, {}, liar.certify(age=70))}, []
+    cluster.process.popen.send_signal(signal.SIGHUP)
+    cluster.process.wait_for("The new certificate is old by the clock of this machine")
+    cluster.process.wait_for(SHOWN)
+    cluster.process.popen.send_signal(signal.SIGHUP)
+    assert "a CA" in shown(cluster, NAMES[0]).issuer.rfc4514_string()
+    assert liar.asked.count("order") == 1
+
+
+def configure_for(cluster, liar, **acme):
     cluster.env["SSL_CERT_FILE"] = str(liar.dir / "server.pem")
-    cluster.config["proxy_service"].update(public_addr=f"{NAMES[0]}:443", acme={"enabled": True, "uri": liar.uri})
+    cluster.config["proxy_service"].update(public_addr=f"{NAMES[0]}:443", acme={"enabled": True, "uri": liar.uri, **acme})
     return cluster
