@@ -201,9 +201,14 @@ static const char *text_of_proof(enum connect_proof proof)
 /* The error of a further way, as a cause of the first. */
 static void add_cause(struct error *first, struct error *err)
 {
-        while (first->cause != NULL)
-                first = first->cause;
-        first->cause = err;
+        struct error *last = first;
+
+        for (; last->cause != NULL && strcmp(last->what, err->what) != 0; last = last->cause)
+                ;
+        if (strcmp(last->what, err->what) == 0)
+                error_free(err); /* ways that differ in the proof alone fail with the same words before TLS */
+        else
+                last->cause = err;
 }
 
 static void way_failed(struct diagnose *g, struct error *err)

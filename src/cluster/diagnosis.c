@@ -183,6 +183,8 @@ static bool is_repeated(const struct diagnosis *d, enum diagnosis_step step)
 static void on_begin(struct diagnosis *d, enum diagnosis_step step)
 {
         diagnosis_begin(d, step);
+        if (step == DIAGNOSIS_TCP && d->rows[DIAGNOSIS_DNS].state == DIAGNOSIS_NOT_REACHED)
+                diagnosis_skip(d, DIAGNOSIS_DNS, "an IP address, no name");
         if (step == DIAGNOSIS_TLS)
                 row_clear(&d->rows[DIAGNOSIS_ALPN]);
         if (step == DIAGNOSIS_UPGRADE)
@@ -215,12 +217,23 @@ static void on_report(void *ctx, enum watch_step step, const char *detail)
                 on_passed(d, step, detail);
 }
 
+static void on_note(void *ctx, enum watch_step step, const char *text)
+{
+        struct diagnosis *d = ctx;
+        struct diagnosis_row *r = &d->rows[step_of(d, step)];
+
+        if (r->state != DIAGNOSIS_RUNNING)
+                return;
+        free(r->detail);
+        r->detail = str_dup(str_of(text));
+}
+
 const struct watch *diagnosis_watch(struct diagnosis *d, const char *via)
 {
         d->has_egress = via[0] != '\0';
         if (!d->has_egress)
                 diagnosis_skip(d, DIAGNOSIS_EGRESS, "none: HTTPS_PROXY is not set, or not for this address");
-        d->watch = (struct watch){ on_report, d };
+        d->watch = (struct watch){ .report = on_report, .note = on_note, .ctx = d };
         return &d->watch;
 }
 

@@ -127,6 +127,8 @@ static void on_inner(void *ctx, struct stream *tls, struct error *err)
 {
         struct proxy_dial *d = ctx;
 
+        if (err != NULL)
+                watch_note(d->watch, WATCH_INNER_TLS, tls_handshake_refused(d->handshake));
         d->handshake = NULL;
         if (err != NULL) {
                 upgrade_failed(d, true, err);
@@ -266,6 +268,8 @@ static void on_direct(void *ctx, struct stream *tls, struct error *err)
 
         d->is_direct_mute = err != NULL && !tls_handshake_is_answered(d->handshake);
         d->lacks_alpn = err != NULL && tls_handshake_lacks_alpn(d->handshake);
+        if (err != NULL)
+                watch_note(d->watch, WATCH_TLS, tls_handshake_refused(d->handshake));
         d->handshake = NULL;
         if (err == NULL)
                 report_direct(d, tls);

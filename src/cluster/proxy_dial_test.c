@@ -191,6 +191,14 @@ static void on_step(void *ctx, enum watch_step step, const char *detail)
                 snprintf(s->last_detail, sizeof s->last_detail, "%s", detail);
 }
 
+static void on_note(void *ctx, enum watch_step step, const char *text)
+{
+        struct scene *s = ctx;
+        size_t used = strlen(s->steps);
+
+        snprintf(s->steps + used, sizeof s->steps - used, " note %d: %s", step, str_contains(str_of(text), STR("certificate for proxy.example.com, issued by 'CN=a public CA'")) ? "impostor" : text);
+}
+
 static void begin(struct scene *s)
 {
         struct proxy_dial_options options = {
@@ -202,7 +210,7 @@ static void begin(struct scene *s)
         assert_null(tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = own_protocols, .trust_pem = str_of(s->cluster_ca.cert_pem) },
                                     &options.direct));
         s->steps[0] = '\0';
-        s->watch = (struct watch){ on_step, s };
+        s->watch = (struct watch){ .report = on_step, .note = on_note, .ctx = s };
         s->dial = proxy_dial_start(&s->loop, &options);
         proxy_dial_watch(s->dial, &s->watch);
         assert_int_equal(s->done, 0);
@@ -297,13 +305,13 @@ static void steps_are_reported_up_to_the_one_that_fails(void **state)
                 bool learns_ca, is_false;
                 const char *steps;
         } rows[] = {
-                { PROXY, false, false, "+dns dns +tcp tcp +tls tls alpn" },
-                { BALANCER, false, false, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade upgrade +inner inner" },
-                { BALANCER, true, false, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade "
-                                         "+dns dns +tcp tcp +tls tls +upgrade upgrade +inner inner" },
-                { BALANCER, false, true, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade upgrade +inner" },
-                { NOT_UPGRADED, false, false, "+dns dns +tcp tcp +tls tls +alpn +dns dns +tcp tcp +tls tls +upgrade" },
-                { SILENT, false, false, "+dns dns +tcp tcp +tls +dns dns +tcp tcp +tls" },
+                { PROXY, false, false, "+tcp tcp +tls tls alpn" },
+                { BALANCER, false, false, "+tcp tcp +tls tls +alpn +tcp tcp +tls tls +upgrade upgrade +inner inner" },
+                { BALANCER, true, false, "+tcp tcp +tls tls +alpn +tcp tcp +tls tls +upgrade "
+                                         "+tcp tcp +tls tls +upgrade upgrade +inner inner" },
+                { BALANCER, false, true, "+tcp tcp +tls tls +alpn +tcp tcp +tls tls +upgrade upgrade +inner note 7: impostor" },
+                { NOT_UPGRADED, false, false, "+tcp tcp +tls tls +alpn +tcp tcp +tls tls +upgrade" },
+                { SILENT, false, false, "+tcp tcp +tls +tcp tcp +tls" },
         };
 
         (void)state;

@@ -318,10 +318,8 @@ static void begin_with_literal(void *ctx)
 {
         struct dial *d = ctx;
 
-        if (!d->is_finished) {
-                report_addresses(d);
+        if (!d->is_finished)
                 start_next(d);
-        }
         dial_unref(d);
 }
 
@@ -383,7 +381,7 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
 void dial_watch(struct dial *d, const struct watch *w)
 {
         d->watch = w;
-        watch_report(w, WATCH_DNS, NULL);
+        watch_report(w, d->count == 0 ? WATCH_DNS : WATCH_TCP, NULL); /* an address needs no lookup */
 }
 
 void dial_cancel(struct dial *d)

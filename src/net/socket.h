@@ -75,7 +75,7 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
                         void (*done)(void *ctx, int fd, struct error *err), void *ctx) MUST_USE;
 /* Calls done with CANCELLED unless it was called already. */
 void dial_cancel(struct dial *d);
-/* Reports the lookup and the connection to w, borrowed until done; to be called right after dial_start(). */
+/* Reports the lookup, if there is one, and the connection to w, borrowed until done; to be called right after dial_start(). */
 void dial_watch(struct dial *d, const struct watch *w);
 
 /*

@@ -93,6 +93,12 @@ struct str tls_handshake_alpn(const struct tls_handshake *h);
 /* Whether the handshake failed because the server speaks TLS, but none of the protocols offered. Valid within done. */
 bool tls_handshake_lacks_alpn(const struct tls_handshake *h);
 
+/*
+ * The certificate of the server that was refused, described as by tls_describe(); NULL if none was. Valid within done;
+ * servers do not describe their clients'.
+ */
+const char *tls_handshake_refused(const struct tls_handshake *h);
+
 /* Whether a byte of the peer was received. Also valid within done. */
 bool tls_handshake_is_answered(const struct tls_handshake *h);
 

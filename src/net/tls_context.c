@@ -195,7 +195,8 @@ static int on_verified(int is_good, X509_STORE_CTX *store)
         if (!is_good) {
                 SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 
-                tls_keep_refusal(ssl, tls_refusal(store, SSL_is_server(ssl), tls_expected_name(ssl)));
+                tls_keep_refusal(ssl, tls_refusal(store, SSL_is_server(ssl), tls_expected_name(ssl)),
+                                 X509_STORE_CTX_get0_cert(store));
         }
         return is_good;
 }

@@ -61,8 +61,8 @@ struct tls_stream {
 extern const struct stream_ops tls_ops;
 
 BIO_METHOD *tls_bio_method_new(void);
-/* Stores err (owned) as the reason to refuse the certificate of ssl's peer; if called again, the first one stays. */
-void tls_keep_refusal(SSL *ssl, struct error *err);
+/* Stores err (owned) as the reason to refuse the certificate of ssl's peer, leaf; if called again, the first one stays. */
+void tls_keep_refusal(SSL *ssl, struct error *err, X509 *leaf);
 /* The expected name of the peer, for messages; "" when none. */
 struct str tls_expected_name(SSL *ssl);
 

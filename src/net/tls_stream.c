@@ -32,6 +32,7 @@ struct tls_handshake {
         struct duration within;
         char *server_name;     /* or NULL */
         struct error *refusal; /* reason to refuse the peer's certificate */
+        char *refused;         /* a description of it, or NULL */
         bool has_received;        /* the first bytes were received */
         bool lacks_alpn;          /* the server speaks none of the protocols offered */
 };
@@ -168,14 +169,17 @@ static void report_end(struct tls_stream *t)
 
 /* ---- the handshake ------------------------------------------------------------------------------------- */
 
-void tls_keep_refusal(SSL *ssl, struct error *err)
+void tls_keep_refusal(SSL *ssl, struct error *err, X509 *leaf)
 {
         struct tls_stream *t = SSL_get_app_data(ssl);
 
-        if (t->handshake == NULL || t->handshake->refusal != NULL)
+        if (t->handshake == NULL || t->handshake->refusal != NULL) {
                 error_free(err);
-        else
-                t->handshake->refusal = err;
+                return;
+        }
+        t->handshake->refusal = err;
+        if (!t->context->is_server && leaf != NULL)
+                t->handshake->refused = tls_certificate_text(leaf);
 }
 
 struct str tls_expected_name(SSL *ssl)
@@ -207,6 +211,7 @@ static void handshake_finish(struct tls_stream *t)
                 release(t); /* pump holds another reference */
         h->done(h->ctx, err == NULL ? &t->stream : NULL, err);
         free(h->server_name);
+        free(h->refused);
         free(h);
 }
 
@@ -604,6 +609,11 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
 bool tls_handshake_is_answered(const struct tls_handshake *h)
 {
         return h->has_received;
+}
+
+const char *tls_handshake_refused(const struct tls_handshake *h)
+{
+        return h->refused;
 }
 
 bool tls_handshake_lacks_alpn(const struct tls_handshake *h)

@@ -142,9 +142,11 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
 {
         struct transport *t = ctx;
 
-        t->handshake = NULL;
         if (err == NULL)
                 report_tls(t, WATCH_TLS, tls);
+        else
+                watch_note(t->target.watch, WATCH_TLS, tls_handshake_refused(t->handshake));
+        t->handshake = NULL;
         if (err != NULL || t->target.kind == TRANSPORT_HTTPS || t->is_cancelled)
                 finish(t, tls, err);
         else
@@ -202,6 +204,8 @@ static void on_egress_tls(void *ctx, struct stream *tls, struct error *err)
 {
         struct transport *t = ctx;
 
+        if (err != NULL)
+                watch_note(t->target.watch, WATCH_EGRESS_TLS, tls_handshake_refused(t->handshake));
         t->handshake = NULL;
         if (err == NULL && !t->is_cancelled) {
                 report_tls(t, WATCH_EGRESS_TLS, tls);

@@ -26,6 +26,8 @@ struct watch {
          * terminals) describes the result. A failure is not reported: it ends the connection with an error.
          */
         void (*report)(void *ctx, enum watch_step step, const char *detail);
+        /* What the step that is about to fail has found, borrowed: the certificate of the server. May be NULL. */
+        void (*note)(void *ctx, enum watch_step step, const char *text);
         void *ctx;
 };
 
@@ -34,6 +36,13 @@ static inline void watch_report(const struct watch *w, enum watch_step step, con
 {
         if (w != NULL)
                 w->report(w->ctx, step, detail);
+}
+
+/* Notes a text for w; either may be NULL. */
+static inline void watch_note(const struct watch *w, enum watch_step step, const char *text)
+{
+        if (w != NULL && w->note != NULL && text != NULL)
+                w->note(w->ctx, step, text);
 }
 
 #endif

@@ -15,9 +15,9 @@ from tcp_server import TcpServer
 from test_egress import NAME as BEHIND_SQUID, squid, sts  # noqa: F401 (fixtures)
 from test_http_proxy import HttpProxy
 from test_proxies import Proxy
-from test_troubleshooting import saying, tls_ended_here
+from test_troubleshooting import normalised, saying, tls_ended_here
 from test_web_certificates import Pair
-from users import User, invite_url
+from users import User, browse, invite_url
 
 HOST_STEPS = ["configuration", "egress proxy", "DNS", "TCP", "TLS", "ALPN", "upgrade", "inner TLS", "join service", "auth", "clock"]
 MARKS = {"✓": "passed", "-": "not needed", "!": "warning", "✗": "failed"}
@@ -50,6 +50,10 @@ def connect(cluster, *args, data_dir=None, **env):
     """On a host without a configuration file and without an identity."""
     words = [program(cluster.build, "teleport"), "debug", "connect", f"--data-dir={data_dir or cluster.dir / 'none'}", *map(str, args)]
     return Shown(Result(subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(**env), stdin=subprocess.DEVNULL)))
+
+
+def web_page(cluster, path):
+    return browse(f"https://{cluster.proxy_addr}{path}").text
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,7 @@ def test_every_step_of_a_direct_connection_passes(shared, pin):
     shown = connect(shared, f"--proxy={shared.proxy_addr}", pin)
     assert shown.code == 0 and shown.err == "", shown.out + shown.err
     assert list(shown.steps) == HOST_STEPS
-    assert {step for step in HOST_STEPS if shown.result(step) == "not needed"} == {"egress proxy", "upgrade", "inner TLS"}
+    assert {step for step in HOST_STEPS if shown.result(step) == "not needed"} == {"egress proxy", "DNS", "upgrade", "inner TLS"}
     assert {shown.result(step) for step in HOST_STEPS} == {"passed", "not needed"}, shown.out
     assert shown.text("TCP") == f"connected to {shared.proxy_addr}"
     assert re.search(r"^TLSv1.3, certificate for .*teleport\.cluster\.local.*, issued by '.*', valid until 20.*; verified by ca_pin$", shown.text("TLS")), shown.out
@@ -108,7 +112,7 @@ def test_nothing_is_joined_or_recorded(shared, pin):
 def test_a_closed_port_is_named(shared, pin, closed):
     shown = connect(shared, f"--proxy={closed}", pin)
     shown.fails_at("TCP", rf"^cannot reach the proxy server at {closed}: cannot connect to {closed}: Connection refused", "remedy: is the service running there")
-    assert shown.result("DNS") == "passed"
+    assert shown.result("DNS") == "not needed"
 
 
 def test_the_steps_are_printed_as_json(shared, pin, closed):
@@ -160,7 +164,23 @@ def test_without_a_pin_its_absence_is_marked(shared):
     shown = connect(shared, f"--proxy={shared.proxy_addr}")
     assert shown.result("configuration") == "warning"
     assert "there is no ca_pin" in shown.text("configuration") and "'tctl status' prints" in shown.text("configuration")
-    shown.fails_at("TLS", "the server's certificate is signed by an unknown authority", "remedy: .*ca_pin in the configuration")
+    shown.fails_at("TLS", "^certificate for auth-1, .*issued by 'CN=auth-1,O=self-signed', valid until 20", "the server's certificate is signed by an unknown authority",
+                   "remedy: .*ca_pin in the configuration")
+
+
+def test_the_ways_of_a_join_are_tried_in_their_order(shared, tmp_path, closed):
+    """With ca.cert: the web certificate by it, the cluster's by it, the web certificate by the system's CAs."""
+    (tmp_path / "ca.cert").write_text(web_page(shared, "/webapi/auth/export?type=tls-host"))
+    shown = connect(shared, f"--proxy={shared.proxy_addr}", data_dir=tmp_path)
+    assert shown.code == 0 and list(shown.steps) == HOST_STEPS and shown.text("TLS").endswith("verified by ca.cert of the data directory"), shown.out
+    shown = connect(shared, f"--proxy={closed}", data_dir=tmp_path)
+    assert shown.out.count("Connection refused") == 1
+    connect(shared, f"--proxy={shared.auth_addr}", data_dir=tmp_path).fails_at("ALPN", "speak the application protocol we need")
+
+
+def test_other_debug_commands_are_those_of_teleport(shared):
+    done = subprocess.run([program(shared.build, "teleport"), "debug", "set-log-level", "DEBUG"], capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 1 and "a command of Teleport that this release does not have" in done.stderr and "teleport debug connect" in done.stderr
 
 
 def test_insecure_is_no_flag_of_it(shared):
@@ -187,7 +207,7 @@ def test_a_wrong_web_certificate_is_named(shared, serving, tmp_path, name, end, 
     context.load_cert_chain(pair.cert, pair.key)
     context.set_alpn_protocols(["teleport-proxy-grpc"])
     address = serving(lambda peer: context.wrap_socket(peer, server_side=True).close())
-    connect(shared, f"--proxy={address}", SSL_CERT_FILE=str(pair.cert)).fails_at("TLS", text, f"remedy: .*{remedy}")
+    connect(shared, f"--proxy={address}", SSL_CERT_FILE=str(pair.cert)).fails_at("TLS", f"^certificate for {name}, issued by 'CN=web', valid until 20", text, f"remedy: .*{remedy}")
 
 
 def test_a_port_of_another_service_is_named(shared, pin, serving):
@@ -204,10 +224,19 @@ def test_a_proxy_server_that_is_auth_fails_at_alpn(shared, pin):
 def test_every_step_through_nginx_passes(shared, pin, nginx, has_pin, proof):
     shown = connect(shared, f"--proxy={nginx.addr}", *([pin] if has_pin else []), SSL_CERT_FILE=str(nginx.ca))
     assert shown.code == 0 and list(shown.steps) == HOST_STEPS, shown.out
+    assert f"127.0.0.1:{nginx.port}" in shown.text("DNS") and f"connected to 127.0.0.1:{nginx.port}" in shown.text("TCP")
     assert "certificate for localhost, 127.0.0.1, issued by 'CN=a public CA'" in shown.text("TLS")
     assert "something in front of the cluster ends TLS, such as a load balancer" in shown.text("ALPN")
     assert shown.text("upgrade") == "WebSocket at /webapi/connectionupgrade"
     assert "teleport.cluster.local" in shown.text("inner TLS") and shown.text("inner TLS").endswith(proof)
+
+
+def test_the_output_in_the_guide_is_that_through_nginx(shared, pin, nginx):
+    out = connect(shared, f"--proxy={nginx.addr}", pin, SSL_CERT_FILE=str(nginx.ca)).out.replace("[::1]:%d, " % nginx.port, "")
+    places = [(nginx.addr, "teleport.example.com:443"), (f"127.0.0.1:{nginx.port}", "192.0.2.10:443"), ("localhost, 127.0.0.1,", "teleport.example.com,")]
+    out = normalised(re.sub(r"version \S+", "version 1.0.0", re.sub(r"\d+ ms \S+", "3 ms behind", out.replace("ahead of", "ahead-of"))), places)
+    guide = (SHOWN.parent / "load-balancers.md").read_text()
+    assert re.search(r"^\$ teleport debug connect [^\n]*\n(.*?)^```$", guide, re.M | re.S).group(1) == out
 
 
 def test_nginx_that_drops_the_websocket_upgrade_is_named(shared, pin, tmp_path):
@@ -225,7 +254,7 @@ def test_nginx_that_drops_the_websocket_upgrade_is_named(shared, pin, tmp_path):
 
 def test_a_certificate_of_the_load_balancer_that_is_not_trusted(shared, pin, nginx):
     connect(shared, f"--proxy={nginx.addr}", pin, SSL_CERT_FILE="/nonexistent").fails_at(
-        "TLS", "something in front of the cluster ends TLS", "signed by an unknown authority, 'CN=a public CA'", "remedy: this certificate is that of a load balancer")
+        "TLS", "^certificate for localhost, 127.0.0.1, issued by 'CN=a public CA', valid until 20", "something in front of the cluster ends TLS", "signed by an unknown authority, 'CN=a public CA'", "remedy: this certificate is that of a load balancer")
 
 
 def test_another_cluster_behind_the_load_balancer_fails_inside(shared, nginx):
@@ -316,6 +345,7 @@ def test_a_proxy_that_does_not_reach_auth_is_named(make_cluster, aws, tmp_path):
     shown = wait_until(lambda: (shown := connect(cluster, f"--proxy={proxy.addr}", pin)).code == 1 and shown, "the proxy has lost auth")
     shown.fails_at("auth", "this proxy cannot reach the Auth Service right now", "remedy: try again in a moment; the proxy's log has details")
     assert shown.result("join service") == "passed"
+    diagnose(User(cluster, "bob", tmp_path / "home"), f"--proxy={proxy.addr}", "--insecure").fails_at("auth", "this proxy cannot reach the Auth Service right now")
 
 
 # ---- tsh debug connect ------------------------------------------------------------------------------------------------
