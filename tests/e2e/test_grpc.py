@@ -167,7 +167,18 @@ def test_the_older_service_takes_one_message_only(auth, aws, env):
     refused(stream.send(request, request), Code.INVALID_ARGUMENT, "order")
 
 
-@pytest.mark.parametrize("steps", [(), ("init",), ("init", "params")], ids=["at once", "after init", "after params"])
+@pytest.mark.parametrize("via", ["auth", "proxy"])
+def test_a_join_without_a_message_is_answered_and_not_audited(shared, via):
+    before = shared.events("instance.join")
+    with Peer(shared, via) as peer:
+        stream = peer.join()
+        stream.half_close()
+        assert list(stream.call) == []
+        refused(peer.join().begin(token="no-such-token"), Code.PERMISSION_DENIED, "token")
+    assert len(shared.events("instance.join")) == len(before) + 1
+
+
+@pytest.mark.parametrize("steps", [("init",), ("init", "params")], ids=["after init", "after params"])
 def test_a_host_that_says_no_more_is_refused(auth, env, steps):
     stream = auth.join()
     walk(stream, env, *steps)
