@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from boxes import BOXES, NAME, Box, Place, certificate
-from harness import iam_token, wait_until
+from harness import TIMEOUT, iam_token, wait_until
 from join_client import Peer, join, split
 from test_upgrade import behind
 from upgraded import BINARY, Upgrader, websocket_frame
@@ -109,6 +109,18 @@ def alb(programs, aws_process, tmp_path_factory):
 def test_an_agent_joins_and_is_reached_through_an_alb(alb):
     alb.host().start().wait_reachable()
     assert alb.user().tsh("ssh", "root@web-1", "echo through").out == "through\n"
+
+
+@pytest.mark.nightly
+def test_a_session_is_idle_for_longer_than_an_alb_permits(alb):
+    """Twice as long: the pings of client, host and proxy keep the session and the tunnel."""
+    host = alb.host("idle").start()
+    host.wait_reachable()
+    user = alb.user("idle")
+    host.process.mark()
+    assert user.tsh("ssh", "root@idle", "sleep 130; echo awake", timeout=3 * TIMEOUT).out == "awake\n"
+    assert "tunnel is lost" not in host.process.new_text() and "not connected" not in host.process.new_text()
+    host.stop()
 
 
 def test_the_setting_of_the_environment_forbids_the_upgrade(alb):

@@ -79,6 +79,12 @@ def test_commands_are_read_from_the_reference():
     assert mistake_of(["tctl", "users", "add", "--roles=a", ">", "--x"]) is None and mistake_of(["tctl", "-c", "x", "status"]) is None
 
 
+def test_tests_cited_by_the_guides_exist():
+    tests = {name for path in PROJECT.glob("tests/e2e/test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
+    cited = {name for path in PROJECT.glob("docs/guide/*.md") for name in re.findall(r"`(test_\w+)`", path.read_text())}
+    assert len(cited) > 10 and cited - tests == set()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_on_the_page_exist_in_the_help(page):
     missing = (PROJECT / page).read_text().split("## What is not there", 1)[1] if page == "README.md" else ""
