@@ -197,7 +197,6 @@ static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct e
 static struct error *begin(struct client_dial *d)
 {
         AUTO(buf) auth_name = BUF_MAX(3 * LIMIT_NAME), auth_alpn = BUF_MAX(3 * LIMIT_NAME);
-        AUTO_MEM char *host_name = NULL;
         struct str host;
         int port;
         struct proxy_dial_options options = {
@@ -218,8 +217,6 @@ static struct error *begin(struct client_dial *d)
         if (d->way == WAY_AUTH) {
                 cluster_auth_names(str_of(d->profile->cluster), &auth_name, &auth_alpn);
                 options.server_name = buf_c(&auth_name);
-        } else if (options.server_name == NULL) {
-                options.server_name = host_name = str_dup(host);
         }
         TRY(make_context(d, STR(""), &options.direct));
         d->dial = proxy_dial_start(d->loop, &options);

@@ -448,9 +448,6 @@ static struct error *begin(struct connect *c)
         const struct connect_way *way = c->way;
         AUTO(buf) member_name = BUF_MAX(3 * LIMIT_NAME);
         AUTO(buf) member_alpn = BUF_MAX(3 * LIMIT_NAME);
-        AUTO_MEM char *host_name = NULL;
-        struct str host;
-        int port;
         struct proxy_dial_options options = {
                 .address = way->address,
                 .via = &way->via,
@@ -468,9 +465,6 @@ static struct error *begin(struct connect *c)
         if (way->route == ROUTE_MEMBER) {
                 cluster_auth_names(c->trust->stored->cluster, &member_name, &member_alpn);
                 options.server_name = buf_c(&member_name);
-        } else if (options.server_name == NULL) {
-                TRY(address_split(str_of(way->address), PORT_PROXY, &host, &port));
-                options.server_name = host_name = str_dup(host);
         }
         TRY(make_direct(c, &options.direct));
         c->dial = proxy_dial_start(c->loop, &options);

@@ -329,12 +329,15 @@ static void begin(void *ctx)
                 begin_direct(d);
 }
 
-static struct error *read_setting(struct proxy_dial *d)
+static struct error *read_address(struct proxy_dial *d)
 {
         struct str host;
         int port;
 
         TRY(address_split(str_of(d->options.address), PORT_PROXY, &host, &port));
+        if (d->server_name == NULL)
+                d->server_name = str_dup(host);
+        d->options.server_name = d->server_name;
         return conn_upgrade_of_environment(host, port, &d->setting);
 }
 
@@ -344,8 +347,7 @@ struct proxy_dial *proxy_dial_start(struct loop *l, const struct proxy_dial_opti
 
         *d = (struct proxy_dial){ .loop = l, .options = *options };
         d->server_name = options->server_name == NULL ? NULL : str_dup(str_of(options->server_name));
-        d->options.server_name = d->server_name;
-        d->failed = read_setting(d);
+        d->failed = read_address(d);
         if (d->failed == NULL)
                 d->failed = make_egress(d);
         loop_defer(l, begin, d);

@@ -32,10 +32,10 @@ struct proxy_dial_options {
         const struct http_proxy *via; /* borrowed until done */
         struct str roots_pem;         /* CAs beside the system's, for an HTTP proxy that speaks TLS; borrowed until done */
         struct tls_context *direct;   /* of the direct handshake; owned by the dial from now on */
-        const char *server_name;      /* of the direct handshake; copied */
+        const char *server_name;      /* of the direct handshake; copied; NULL: the host of the address */
         bool may_upgrade;             /* false: the address is no proxy's; the fields below are not used then */
         bool learns_ca;               /* the inner handshake is verified by the host CA's certificates, learned over HTTPS */
-        const char *inner_name;       /* server name of the inner handshake; a constant, or server_name if NULL */
+        const char *inner_name;       /* server name of the inner handshake; a constant, or the same if NULL */
         /*
          * Make the contexts of the upgrade when it begins: for HTTPS with the load balancer ("http/1.1"), and for the inner
          * handshake; host_ca_pem is "" unless learns_ca is set. *ret is owned by the dial.
