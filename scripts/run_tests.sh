@@ -25,7 +25,7 @@ unit() {
 # e2e BUILD: the built programs against real peers. $kind is the argument of ./check.
 e2e() {
   local options=(-q -o "cache_dir=$PWD/$1/pytest-cache" tests/e2e) names again
-  [ "$kind" = nightly ] || options+=(-m "not nightly")
+  [ "${kind:-}" = nightly ] || options+=(-m "not nightly")
   export CTELEPORT_BUILD="$PWD/$1"
   $python -m pytest -n 3 --durations=15 "${options[@]}" && return
   mapfile -t names < <(failed_e2e "$1")
