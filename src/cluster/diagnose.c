@@ -275,6 +275,18 @@ static void try_way(struct diagnose *g)
         connect_watch(g->connect, diagnosis_watch(g->d, way->via.address));
 }
 
+/* Whether the address is valid, and the environment names an HTTP proxy that cannot be used. */
+static bool is_of_egress(const struct diagnose_options *options)
+{
+        struct str host, address = str_is_empty(options->proxy_server) ? options->auth_server : options->proxy_server;
+        struct http_proxy via;
+        int port;
+        AUTO_PTR(error) wrong_address = address_split(address, 0, &host, &port);
+        AUTO_PTR(error) wrong_proxy = wrong_address != NULL ? NULL : http_proxy_of_environment(host, port, &via);
+
+        return wrong_proxy != NULL;
+}
+
 void diagnose_start(struct loop *l, const struct diagnose_options *options, struct diagnosis *d, void (*done)(void *ctx), void *ctx)
 {
         struct diagnose *g = NEW(struct diagnose);
@@ -282,6 +294,8 @@ void diagnose_start(struct loop *l, const struct diagnose_options *options, stru
         *g = (struct diagnose){ .loop = l, .options = options, .d = d, .done = done, .ctx = ctx };
         struct error *err = connect_ways_to_join(options->proxy_server, options->auth_server, options->trust, g->ways, &g->count);
         if (err != NULL) {
+                if (is_of_egress(options))
+                        diagnosis_begin(d, DIAGNOSIS_EGRESS);
                 diagnosis_fail(d, err);
                 loop_defer(l, finish, g);
                 return;

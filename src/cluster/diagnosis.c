@@ -58,11 +58,6 @@ void diagnosis_release(struct diagnosis *d)
         *d = (struct diagnosis){ 0 };
 }
 
-void diagnosis_again(struct diagnosis *d)
-{
-        clear_from(d, DIAGNOSIS_EGRESS);
-}
-
 static bool has_passed(const struct diagnosis *d, enum diagnosis_step step)
 {
         return d->rows[step].state == DIAGNOSIS_PASSED || d->rows[step].state == DIAGNOSIS_WARNED;
@@ -185,10 +180,14 @@ static void on_begin(struct diagnosis *d, enum diagnosis_step step)
         diagnosis_begin(d, step);
         if (step == DIAGNOSIS_TCP && d->rows[DIAGNOSIS_DNS].state == DIAGNOSIS_NOT_REACHED)
                 diagnosis_skip(d, DIAGNOSIS_DNS, "an IP address, no name");
-        if (step == DIAGNOSIS_TLS)
+        if (step == DIAGNOSIS_TLS) {
                 row_clear(&d->rows[DIAGNOSIS_ALPN]);
-        if (step == DIAGNOSIS_UPGRADE)
+                d->handshakes++;
+        }
+        if (step == DIAGNOSIS_UPGRADE && d->handshakes > 1)
                 diagnosis_pass(d, DIAGNOSIS_ALPN, "not the cluster's protocol: something in front of the cluster ends TLS, such as a load balancer");
+        else if (step == DIAGNOSIS_UPGRADE)
+                diagnosis_skip(d, DIAGNOSIS_ALPN, "not tried: TELEPORT_TLS_ROUTING_CONN_UPGRADE, or an attempt before, demands the upgrade");
 }
 
 /* Of an HTTP proxy only the tunnel is the result. */

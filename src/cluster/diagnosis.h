@@ -46,6 +46,7 @@ struct diagnosis {
         char *address; /* host:port; NULL until it is known */
         struct diagnosis_row rows[DIAGNOSIS_STEPS];
         bool has_egress; /* there is an HTTP proxy: what is below TLS leads to it */
+        unsigned handshakes; /* begun with the server at the address; the second one is with a load balancer */
         struct watch watch;
 };
 
@@ -69,9 +70,6 @@ void diagnosis_fail(struct diagnosis *d, struct error *err);
 
 /* The step that has failed, or DIAGNOSIS_STEPS. */
 enum diagnosis_step diagnosis_failed_at(const struct diagnosis *d);
-
-/* Forgets the steps from the HTTP proxy on, for another attempt. */
-void diagnosis_again(struct diagnosis *d);
 
 /* For the connection: via is the address of the HTTP proxy, "" without one. Valid as long as d. */
 const struct watch *diagnosis_watch(struct diagnosis *d, const char *via);

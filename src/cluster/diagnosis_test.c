@@ -87,13 +87,36 @@ static void through_a_balancer_the_inner_tls_is_verified(void **state)
         AUTO(diagnosis) d = { 0 };
 
         (void)state;
-        given_steps(&d, "10.0.0.1:3128", STEPS(DIALLED, WATCH_TUNNEL, DONE + WATCH_TUNNEL, WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE,
-                                               DONE + WATCH_UPGRADE, WATCH_INNER_TLS, DONE + WATCH_INNER_TLS));
+        given_steps(&d, "10.0.0.1:3128", STEPS(DIALLED, WATCH_TUNNEL, DONE + WATCH_TUNNEL, WATCH_TLS, DIALLED, WATCH_TUNNEL, DONE + WATCH_TUNNEL,
+                                               WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE, DONE + WATCH_UPGRADE, WATCH_INNER_TLS,
+                                               DONE + WATCH_INNER_TLS));
         diagnosis_connected(&d, "verified by ca_pin");
         assert_int_equal(d.rows[DIAGNOSIS_DNS].state, DIAGNOSIS_NOT_NEEDED);
         assert_int_equal(d.rows[DIAGNOSIS_ALPN].state, DIAGNOSIS_PASSED);
         assert_string_equal(d.rows[DIAGNOSIS_TLS].detail, "a detail");
         assert_string_equal(d.rows[DIAGNOSIS_INNER_TLS].detail, "a detail; verified by ca_pin");
+}
+
+static void an_upgrade_without_a_direct_attempt_says_so(void **state)
+{
+        AUTO(diagnosis) d = { 0 };
+
+        (void)state;
+        given_steps(&d, "", STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE, DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE));
+        assert_int_equal(d.rows[DIAGNOSIS_ALPN].state, DIAGNOSIS_NOT_NEEDED);
+}
+
+static void the_certificate_that_is_refused_is_shown(void **state)
+{
+        AUTO(diagnosis) d = { 0 };
+
+        (void)state;
+        given_steps(&d, "", STEPS(DIALLED, WATCH_TLS));
+        watch_note(diagnosis_watch(&d, ""), WATCH_TLS, "certificate for a name");
+        watch_note(diagnosis_watch(&d, ""), WATCH_INNER_TLS, "certificate of a step that does not run");
+        diagnosis_fail(&d, error_new(ERROR_UNAUTHENTICATED, "a reason"));
+        assert_string_equal(d.rows[DIAGNOSIS_TLS].detail, "certificate for a name");
+        assert_null(d.rows[DIAGNOSIS_INNER_TLS].detail);
 }
 
 static void a_warning_is_no_failure_and_the_first_stays(void **state)
@@ -116,6 +139,8 @@ int main(void)
                 cmocka_unit_test(without_a_step_the_configuration_has_failed),
                 cmocka_unit_test(a_direct_connection_needs_no_upgrade),
                 cmocka_unit_test(through_a_balancer_the_inner_tls_is_verified),
+                cmocka_unit_test(an_upgrade_without_a_direct_attempt_says_so),
+                cmocka_unit_test(the_certificate_that_is_refused_is_shown),
                 cmocka_unit_test(a_warning_is_no_failure_and_the_first_stays),
         };
 

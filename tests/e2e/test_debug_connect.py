@@ -268,6 +268,14 @@ def test_the_answer_of_a_load_balancer_has_its_remedy(shared, pin, serving, tmp_
     connect(shared, f"--proxy={address}", pin, SSL_CERT_FILE=str(ca)).fails_at("upgrade", f"answered {answer}", f"remedy: .*{remedy}")
 
 
+def test_the_setting_of_the_upgrade_decides(shared, pin, nginx):
+    trust = {"SSL_CERT_FILE": str(nginx.ca)}
+    connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="no", **trust).fails_at("ALPN", "does not speak the application protocol we need")
+    shown = connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="yes", **trust)
+    assert shown.code == 0 and shown.result("ALPN") == "not needed" and "TELEPORT_TLS_ROUTING_CONN_UPGRADE" in shown.text("ALPN")
+    connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="maybe", **trust).fails_at("configuration", "'maybe' is neither yes nor no")
+
+
 # ---- egress proxies -------------------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -296,6 +304,13 @@ def test_a_refusal_of_the_http_proxy_is_named(shared, pin):
         shown = connect(shared, "--proxy=teleport.example.com:443", pin, HTTPS_PROXY=f"http://{proxy.address}")
         proxy.shutdown()
     shown.fails_at("egress proxy", f"the HTTP proxy at {proxy.address} gives no tunnel: it answered 403", "remedy: allow CONNECT to this address")
+
+
+def test_a_setting_of_the_http_proxy_that_cannot_be_used(shared, pin, newcomer):
+    address, setting = "--proxy=teleport.example.com:443", {"HTTPS_PROXY": "socks4://127.0.0.1:1080"}
+    for shown in (connect(shared, address, pin, **setting), diagnose(newcomer, address, **setting)):
+        shown.fails_at("egress proxy", "HTTPS_PROXY")
+        assert shown.result("configuration") == "passed"
 
 
 def test_an_http_proxy_that_is_away_is_named(shared, pin, closed):

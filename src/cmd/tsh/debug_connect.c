@@ -75,14 +75,14 @@ static struct error *configure(struct walk *w, const struct flags *given)
         w->is_insecure = flags_switch(given, "insecure") || (w->has_profile && w->profile.is_insecure);
         TRY(find_address(w, proxy));
         TRY(address_split(str_of(w->address), -1, &host, &port));
-        TRY(http_proxy_of_environment(host, port, &w->via));
         w->diagnosis.address = str_dup(str_of(w->address));
         diagnosis_pass(&w->diagnosis, DIAGNOSIS_CONFIGURATION, "%s (%s)", w->address, w->has_profile ? "profile" : "--proxy");
         if (w->is_insecure)
                 diagnosis_warn(&w->diagnosis, DIAGNOSIS_CONFIGURATION,
                                error_hint(error_new(ERROR_FAILED_PRECONDITION, "the proxy's web certificate is not verified (--insecure)"),
                                           "give the proxy a certificate that this machine trusts, or let SSL_CERT_FILE name its authority; then log in without --insecure"));
-        return NULL;
+        diagnosis_begin(&w->diagnosis, DIAGNOSIS_EGRESS); /* to which an error belongs */
+        return http_proxy_of_environment(host, port, &w->via);
 }
 
 /* ---- steps --------------------------------------------------------------------------------------------------------- */
