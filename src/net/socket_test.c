@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/watch.h"
 #include "os/file_testing.h"
 
 struct fixture {
@@ -513,6 +514,43 @@ static void dialling_a_name_that_does_not_exist_reports_an_error(void **state)
         assert_non_null(strstr(f->dial_error->what, "does-not-exist.invalid"));
 }
 
+struct steps {
+        char text[512];
+};
+
+static void on_step(void *ctx, enum watch_step step, const char *detail)
+{
+        struct steps *s = ctx;
+        size_t used = strlen(s->text);
+
+        snprintf(s->text + used, sizeof s->text - used, "%s%s%s;", step == WATCH_DNS ? "dns" : "tcp", detail == NULL ? "" : " ", detail == NULL ? "" : detail);
+}
+
+static void a_watched_dial_reports_its_lookup_and_its_connection(void **state)
+{
+        static const char *const targets[] = { "127.0.0.1", "localhost" };
+        char address[ADDRESS_TEXT_MAX];
+        int fd;
+
+        for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+                struct fixture *f = *state;
+                struct steps steps = { "" };
+                const struct watch watch = { .report = on_step, .ctx = &steps };
+
+                assert_null(socket_listen_tcp(STR("127.0.0.1:0"), &fd, address));
+                f->listener = listener_new(&f->loop, fd, on_accepted, f);
+                AUTO_MEM char *target = mem_printf("%s:%s", targets[i], strrchr(address, ':') + 1);
+                AUTO_MEM char *connected = mem_printf("tcp connected to %s", address);
+                dial_watch(dial_start(&f->loop, str_of(target), SECONDS(20), on_dialled, f), &watch);
+                RUN_UNTIL(&f->loop, f->dialled && f->accepted);
+                assert_int_equal(str_starts_with(str_of(steps.text), STR("dns;dns ")), i == 1);
+                assert_non_null(strstr(steps.text, "tcp;"));
+                assert_non_null(strstr(steps.text, connected));
+                tear_down(state);
+                set_up(state);
+        }
+}
+
 static void a_cancelled_dial_reports_once_from_the_loop(void **state)
 {
         static const char *const targets[] = { "127.0.0.1:1", "localhost:1", "not an address" };
@@ -659,6 +697,7 @@ int main(void)
                 TEST(splits_addresses),
                 cmocka_unit_test(explains_the_mistake_in_the_name_of_an_address),
                 TEST(dialling_a_name_that_does_not_exist_reports_an_error),
+                TEST(a_watched_dial_reports_its_lookup_and_its_connection),
                 TEST(a_cancelled_dial_reports_once_from_the_loop),
                 TEST(a_dial_without_an_answer_ends_at_its_deadline),
                 TEST(a_listener_without_descriptors_hangs_up_and_recovers),

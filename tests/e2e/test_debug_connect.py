@@ -149,6 +149,18 @@ def test_auth_itself_is_diagnosed_when_auth_server_names_it(shared, tmp_path):
                                       "auth_service": {"enabled": False}, "proxy_service": {"enabled": False}}))
     shown = connect(shared, f"--config={config}")
     assert shown.code == 0 and f"auth_server {shared.auth_addr}" in shown.text("configuration") and "h2" in shown.text("ALPN")
+    config.write_text(config.read_text().replace(shared.ca_pin, "''"))
+    shown = connect(shared, f"--config={config}")
+    assert shown.code == 0 and {step for step in HOST_STEPS if shown.result(step) == "warning"} == {"configuration", "TLS"}, shown.out
+    assert "the cluster has not proven itself: neither ca_pin nor ca.cert is configured" in shown.text("TLS") and "'tctl status' prints" in shown.text("TLS")
+
+
+def test_a_user_without_the_right_to_the_identity_is_warned(shared, pin, programs, account):
+    words = [f"{programs}/teleport", "debug", "connect", f"--data-dir={shared.data_dir}", f"--proxy={shared.proxy_addr}", pin]
+    shown = Shown(Result(subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(), user=account.pw_uid, group=account.pw_gid,
+                                        extra_groups=[], cwd="/")))
+    assert shown.code == 0 and shown.result("configuration") == "warning", shown.out + shown.err
+    assert "the identity of this host is not used" in shown.text("configuration") and "remedy: run this as root" in shown.text("configuration")
 
 
 def test_a_configuration_that_is_refused_is_the_first_step(shared, tmp_path):
