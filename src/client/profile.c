@@ -16,9 +16,10 @@
 #include "client/profile_internal.h"
 #include "net/socket.h"
 #include "os/file.h"
+#include "pki/key.h"
 #include "schema/node.h"
 
-enum { PROFILE_ARENA = 256 * KiB, PROFILE_YAML_MAX = 16 * KiB, PROFILES_MAX = 1000 };
+enum { PROFILE_ARENA = 256 * KiB, PROFILE_YAML_MAX = 16 * KiB, PROFILES_MAX = 1000, HOST_IN_NAME_MAX = 200 };
 
 /* ---- names and paths ------------------------------------------------------------------------------------- */
 
@@ -175,6 +176,19 @@ static int port_of(struct arena *a, const char *home, const char *name)
         return port;
 }
 
+/* The host in the name of a file: file names are shorter than the longest DNS names, so a long one is cut, with a digest of the whole. */
+static const char *host_in_name(struct arena *a, struct str host)
+{
+        AUTO(buf) hex = BUF_MAX(64);
+        uint8_t digest[32];
+
+        if (host.len <= HOST_IN_NAME_MAX)
+                return str_to_c(a, host);
+        sha256(host, digest);
+        hex_encode(&hex, str_of_bytes(digest, 8));
+        return arena_printf(a, "%.*s-%s", HOST_IN_NAME_MAX, host.ptr, buf_c(&hex));
+}
+
 struct error *profile_name_of(struct arena *a, const char *web_addr, const char **ret)
 {
         const char *home = NULL;
@@ -183,7 +197,7 @@ struct error *profile_name_of(struct arena *a, const char *web_addr, const char 
 
         TRY(address_split(str_of(web_addr), 0, &host, &port));
         TRY(profile_home(a, &home));
-        const char *alone = str_to_c(a, host), *with_port = arena_printf(a, "%.*s:%d", STR_ARG(host), port);
+        const char *alone = host_in_name(a, host), *with_port = arena_printf(a, "%s:%d", alone, port);
         int taken = port_of(a, home, alone);
         bool is_alone = port == 0 || (port_of(a, home, with_port) == 0 && (taken == 0 || taken == port));
         *ret = is_alone ? alone : with_port;

@@ -207,6 +207,9 @@ static void keeps_a_profile_for_each_proxy(void **state)
         profile_release(&p);
 }
 
+#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_250 LABEL_63 "." LABEL_63 "." LABEL_63 "." "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static void two_proxies_of_one_host_have_a_profile_each(void **state)
 {
         struct profile p;
@@ -222,6 +225,21 @@ static void two_proxies_of_one_host_have_a_profile_each(void **state)
         assert_string_equal(p.web_addr, PROXY ":3081");
         profile_release(&p);
         assert_refused(profile_load(&p, PROXY ":3082", NULL), ERROR_NOT_FOUND, "Not logged in.");
+}
+
+static void the_longest_names_have_a_profile_each(void **state)
+{
+        struct profile p;
+
+        assert_done(log_in(*state, NAME_250 "aaa:3080", "alice"));
+        assert_done(log_in(*state, NAME_250 "aab:3080", "alice"));
+        assert_done(profile_load(&p, NAME_250 "aaa", NULL));
+        assert_string_equal(p.web_addr, NAME_250 "aaa:3080");
+        assert_false(p.is_current);
+        profile_release(&p);
+        assert_done(profile_load(&p, NULL, NULL));
+        assert_string_equal(p.web_addr, NAME_250 "aab:3080");
+        profile_release(&p);
 }
 
 /* The fixture's login with CAs of another cluster. */
@@ -648,6 +666,7 @@ int main(void)
                 PROFILE_TEST(has_no_user_before_a_login),
                 PROFILE_TEST(keeps_a_profile_for_each_proxy),
                 PROFILE_TEST(two_proxies_of_one_host_have_a_profile_each),
+                PROFILE_TEST(the_longest_names_have_a_profile_each),
                 PROFILE_TEST(a_changed_ca_is_refused_until_it_is_named),
                 PROFILE_TEST(known_cas_count_though_the_profile_cannot_be_read),
                 PROFILE_TEST(a_proxy_cannot_become_that_of_a_known_cluster),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +185,7 @@ struct draft {
         const char *path;
         char dir[PATH_LIMIT];
         const char *name;    /* the part of path after the last slash */
-        char temporary[288]; /* NAME_MAX and our suffix */
+        char temporary[NAME_MAX + 1];
         int dir_fd;
 };
 
@@ -196,7 +197,7 @@ static struct error *split_path(const char *path, struct draft *d)
 
         d->path = path;
         d->name = slash == NULL ? path : slash + 1;
-        if (whole.len >= sizeof(d->dir) || strlen(d->name) > 255)
+        if (whole.len >= sizeof(d->dir) || strlen(d->name) > NAME_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "a path of %zu bytes is too long for this system", whole.len);
         if (*d->name == '\0')
                 return error_new(ERROR_INVALID_ARGUMENT, "the path of a file cannot end in '/'");
@@ -264,7 +265,7 @@ struct error *file_write_atomic(const char *path, struct str bytes, unsigned mod
         /* A unique name for each writer: two writers must never write into one file. */
         if (getrandom(&unique, sizeof(unique), 0) != (ssize_t)sizeof(unique))
                 return error_errno(errno, "the kernel returned no random bytes");
-        snprintf(d.temporary, sizeof(d.temporary), ".%.240s.%016llx", d.name, (unsigned long long)unique);
+        snprintf(d.temporary, sizeof(d.temporary), ".%.230s.%016llx", d.name, (unsigned long long)unique);
 
         struct error *err = write_temporary(&d, shown, bytes, mode);
         if (err == NULL)

@@ -68,6 +68,23 @@ static void leaves_nothing_beside_the_file(void **state)
         rmdir(occupied);
 }
 
+static void writes_files_with_the_longest_name(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) out = BUF_MAX(100);
+        char name[NAME_MAX + 2] = { 0 };
+
+        memset(name, 'a', NAME_MAX);
+        AUTO_MEM char *longest = path_in(f->dir, name);
+        assert_null(file_write_atomic(longest, STR("x"), 0600));
+        assert_null(file_read(longest, &out));
+        assert_true(str_equal(buf_str(&out), STR("x")));
+        assert_int_equal(unlink(longest), 0);
+        name[NAME_MAX] = 'a';
+        AUTO_MEM char *longer = path_in(f->dir, name);
+        assert_failed(file_write_atomic(longer, STR("x"), 0600));
+}
+
 static void replaces_a_symbolic_link_instead_of_following_it(void **state)
 {
         struct fixture *f = *state;
@@ -240,6 +257,7 @@ int main(void)
                 TEST(reads_back_the_written_file),
                 TEST(gives_the_file_its_mode_under_any_umask),
                 TEST(leaves_nothing_beside_the_file),
+                TEST(writes_files_with_the_longest_name),
                 TEST(replaces_a_symbolic_link_instead_of_following_it),
                 TEST(reads_a_file_that_just_fits_and_refuses_one_byte_more),
                 TEST(reads_files_that_do_not_say_how_long_they_are),
