@@ -243,13 +243,14 @@ ELSEWHERE = ALB.replace("    default_backend target\n", "    use_backend elsewhe
 
 
 def test_another_cluster_inside_the_upgrade_is_refused(programs, aws, make_cluster, tmp_path):
-    """A host that joins with a pin, and a member by its CA, refuse it before they send it anything."""
+    """A host that joins with a pin refuses it before it sends anything; so do a member, a user, and a login by the cluster's own CA."""
     other = make_cluster()
     other.create(iam_token())
     with contextlib.ExitStack() as stack:
         place = Place(stack, "haproxy", programs, aws, tmp_path / "place", ALB)
         member = place.host("member").start()
         member.wait_reachable()
+        alice = place.user()
         place.box.config = ELSEWHERE.replace("{elsewhere}", other.proxy_addr)
         member.process.mark()
         place.box.restart()
@@ -258,7 +259,10 @@ def test_another_cluster_inside_the_upgrade_is_refused(programs, aws, make_clust
         joining = place.host("joining", ca_pin=place.cluster.ca_pin).start()
         line = joining.process.wait_for("Can not join the cluster as Instance.*").group(0)
         assert "ca_pin" in line, line
-        assert other.events("instance.join") == [] and other.nodes() == [] and not (joining.data_dir / "host_uuid").exists()
+        for command in (("ls",), ("login", f"--proxy={place.box.addr}", "--user=alice")):
+            refused = alice.tsh(*command, stdin=f"{alice.password}\n000000\n", check=False)
+            assert refused.code == 1 and "the connection upgrade through it failed: the server's certificate" in refused.err, refused.err
+        assert other.events("user.login") == [] and other.events("instance.join") == [] and other.nodes() == [] and not (joining.data_dir / "host_uuid").exists()
         place.box.config = ALB
         place.box.restart()
         joining.wait_reachable()
