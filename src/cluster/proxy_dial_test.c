@@ -13,8 +13,11 @@
 enum kind {
         PROXY,       /* the cluster */
         BALANCER,    /* ends TLS, and passes the upgrade on to the cluster */
-        SILENT,      /* ends the connection at once */
-        RESTARTED,   /* ends the first connection at once, and is a balancer then */
+        SILENT,      /* ends the connection at the ClientHello */
+        RESTARTED,   /* ends the first connection so, and is a balancer then */
+        RESETTING,   /* the same by a reset */
+        PLAIN,       /* answers the first connection by HTTP without TLS, and is a balancer then */
+        WITHOUT_ALPN,/* a balancer that negotiates no protocol on the first connection; BALANCER sends an alert */
         NOT_UPGRADED /* ends TLS, and has nothing at the path of the upgrade */
 };
 
@@ -31,7 +34,7 @@ struct scene {
         enum kind kind;
         struct made_cert cluster_ca, other_ca, proxy, balancer, impostor;
         bool is_false; /* an impostor is behind the balancer */
-        struct tls_context *direct, *outer, *inner; /* of the servers */
+        struct tls_context *direct, *outer, *inner, *without_alpn; /* of the servers */
         struct listener *listener;
         struct connection *connections;
         int accepted, upgrades, fetches;
@@ -111,22 +114,60 @@ static void on_https(void *ctx, struct stream *tls, struct error *err)
         (void)h;
 }
 
+static void on_hello(void *ctx, struct str bytes)
+{
+        struct connection *c = ctx;
+        struct stream *tcp = c->open;
+
+        (void)bytes;
+        c->open = NULL;
+        if (c->scene->kind == PLAIN)
+                stream_write(tcp, STR("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
+        stream_close(tcp);
+}
+
+static void on_hello_lost(void *ctx, struct error *err)
+{
+        (void)ctx;
+        error_free(err);
+        fail_msg("the connection ended before the ClientHello");
+}
+
+static const struct stream_events end_at_hello = { .on_read = on_hello, .on_end = on_hello_lost };
+
+static bool ends(const struct scene *s)
+{
+        return s->kind == SILENT || (s->accepted == 1 && (s->kind == RESTARTED || s->kind == RESETTING || s->kind == PLAIN));
+}
+
+static void end_in_handshake(struct connection *c, int fd)
+{
+        const struct linger reset = { .l_onoff = 1 };
+
+        if (c->scene->kind == RESETTING)
+                assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+        c->open = socket_stream(&c->scene->loop, fd);
+        stream_listen(c->open, &end_at_hello, c);
+        stream_read(c->open, true);
+}
+
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
         struct scene *s = ctx;
-        struct connection *c = NEW(struct connection);
-        struct stream *tcp = socket_stream(&s->loop, fd);
 
         (void)peer;
         s->accepted++;
+        struct connection *c = NEW(struct connection);
         *c = (struct connection){ .scene = s, .next = s->connections };
         s->connections = c;
-        if (s->kind == SILENT || (s->kind == RESTARTED && s->accepted == 1)) {
-                stream_close(tcp);
+        if (ends(s)) {
+                end_in_handshake(c, fd);
                 return;
         }
+        struct stream *tcp = socket_stream(&s->loop, fd);
+        struct tls_context *outer = s->kind == WITHOUT_ALPN && s->accepted == 1 ? s->without_alpn : s->outer;
         struct tls_handshake *h = s->kind == PROXY ? tls_start(&s->loop, s->direct, tcp, NULL, SECONDS(10), on_innermost, c)
-                                                   : tls_start(&s->loop, s->outer, tcp, NULL, SECONDS(10), on_https, c);
+                                                   : tls_start(&s->loop, outer, tcp, NULL, SECONDS(10), on_https, c);
         (void)h;
 }
 
@@ -238,6 +279,7 @@ static void set_up_scene(struct scene *s, bool is_false)
         s->impostor = make_cert("impostor", "DNS:proxy.example.com", &s->other_ca);
         s->direct = server_context(&s->proxy, own_protocols);
         s->outer = server_context(&s->balancer, of_http);
+        s->without_alpn = server_context(&s->balancer, NULL);
         s->inner = server_context(is_false ? &s->impostor : &s->proxy, own_protocols);
         assert_null(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
         s->listener = listener_new(&s->loop, fd, on_accepted, s);
@@ -259,6 +301,7 @@ static void tear_down_scene(struct scene *s)
         tls_context_free(s->direct);
         tls_context_free(s->outer);
         tls_context_free(s->inner);
+        tls_context_free(s->without_alpn);
         run_a_while(&s->loop);
         loop_release(&s->loop);
         struct made_cert *certs[] = { &s->cluster_ca, &s->other_ca, &s->proxy, &s->balancer, &s->impostor };
@@ -324,6 +367,30 @@ static void steps_are_reported_up_to_the_one_that_fails(void **state)
                 assert_string_equal(s.steps, rows[i].steps);
                 if (rows[i].kind == BALANCER && !rows[i].is_false)
                         assert_true(str_starts_with(str_of(s.last_detail), STR("TLSv1.3, certificate for proxy.example.com, issued by 'CN=the cluster', valid until ")));
+                tear_down_scene(&s);
+        }
+}
+
+/* An end without an answer may be that of a proxy which is being restarted, so the upgrade is not remembered then. */
+static void each_way_to_refuse_the_direct_handshake_leads_to_an_upgrade(void **state)
+{
+        static const struct {
+                enum kind kind;
+                bool is_remembered;
+        } rows[] = {
+                { BALANCER, true }, { WITHOUT_ALPN, true }, { RESTARTED, false }, { RESETTING, false }, { PLAIN, true },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct scene s;
+
+                set_up_scene(&s, false);
+                dial(&s, rows[i].kind);
+                assert_non_null(s.tls);
+                assert_true(s.is_upgraded);
+                assert_int_equal(s.accepted, 2);
+                assert_int_equal(conn_upgrade_is_known(str_of(s.address)), rows[i].is_remembered);
                 tear_down_scene(&s);
         }
 }
@@ -417,19 +484,6 @@ static void a_server_of_nothing_is_reported_as_before(void **state)
         tear_down_scene(&s);
 }
 
-static void an_upgrade_after_a_silent_end_is_not_remembered(void **state)
-{
-        (void)state;
-        struct scene s;
-
-        set_up_scene(&s, false);
-        dial(&s, RESTARTED);
-        assert_non_null(s.tls);
-        assert_true(s.is_upgraded);
-        assert_false(conn_upgrade_is_known(str_of(s.address)));
-        tear_down_scene(&s);
-}
-
 /* Each host has a certificate of the cluster's CA, which may be what verifies HTTPS. */
 static void a_host_in_place_of_the_balancer_gets_no_request(void **state)
 {
@@ -516,13 +570,13 @@ int main(void)
                 cmocka_unit_test(a_proxy_is_reached_directly),
                 cmocka_unit_test(a_balancer_is_found_out_and_remembered),
                 cmocka_unit_test(steps_are_reported_up_to_the_one_that_fails),
+                cmocka_unit_test(each_way_to_refuse_the_direct_handshake_leads_to_an_upgrade),
                 cmocka_unit_test(a_change_is_learned_at_the_next_attempt),
                 cmocka_unit_test(the_host_ca_is_learned_over_https),
                 cmocka_unit_test(an_impostor_behind_the_balancer_is_refused),
                 cmocka_unit_test(a_balancer_without_trust_gets_no_request),
                 cmocka_unit_test(the_refusal_of_an_upgrade_names_the_box),
                 cmocka_unit_test(a_server_of_nothing_is_reported_as_before),
-                cmocka_unit_test(an_upgrade_after_a_silent_end_is_not_remembered),
                 cmocka_unit_test(a_host_in_place_of_the_balancer_gets_no_request),
                 cmocka_unit_test(the_setting_decides_instead),
                 cmocka_unit_test(a_cancelled_dial_says_so_once),
