@@ -513,13 +513,18 @@ static void list(struct tunnel_keeper *t, const Cteleport__Internal__V1__ProxyAd
         p->is_away = proxy->is_away;
 }
 
+static void report_unlisted(const char *proxy_id)
+{
+        log_info("A proxy does not belong to the cluster any more, its tunnel is closed when it is unused", LOG_C("proxy", proxy_id));
+}
+
 /* Ends the tunnels to proxies that the cluster does not have any more; open streams continue. */
 static void drain_unlisted(struct tunnel_keeper *t)
 {
         for (struct open_tunnel *o = t->open; o != NULL; o = o->next) {
                 if (o->proxy_entry == NULL || o->proxy_entry->is_listed)
                         continue;
-                log_info("A proxy does not belong to the cluster any more, its tunnel is closed when it is unused", LOG_C("proxy", o->proxy_id));
+                report_unlisted(o->proxy_id);
                 detach_entry(o);
                 tunnel_server_drain(o->server);
         }
@@ -534,8 +539,11 @@ void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__P
                 list(t, proxies->proxies[i]);
         for (struct proxy_entry *p = t->entries, *next; p != NULL; p = next) {
                 next = p->next;
-                if (!p->is_listed && !p->is_removed && p->open == NULL)
-                        entry_remove(p);
+                if (p->is_listed || p->is_removed || p->open != NULL)
+                        continue;
+                if (!proxies->is_guess)
+                        report_unlisted(p->proxy_id);
+                entry_remove(p);
         }
         if (!proxies->is_guess)
                 drain_unlisted(t);

@@ -372,7 +372,7 @@ static void steps_are_reported_up_to_the_one_that_fails(void **state)
 }
 
 /* An end without an answer may be that of a proxy which is being restarted, so the upgrade is not remembered then. */
-static void each_way_to_refuse_the_direct_handshake_leads_to_an_upgrade(void **state)
+static void each_refusal_of_the_direct_handshake_leads_to_an_upgrade(void **state)
 {
         static const struct {
                 enum kind kind;
@@ -570,7 +570,7 @@ int main(void)
                 cmocka_unit_test(a_proxy_is_reached_directly),
                 cmocka_unit_test(a_balancer_is_found_out_and_remembered),
                 cmocka_unit_test(steps_are_reported_up_to_the_one_that_fails),
-                cmocka_unit_test(each_way_to_refuse_the_direct_handshake_leads_to_an_upgrade),
+                cmocka_unit_test(each_refusal_of_the_direct_handshake_leads_to_an_upgrade),
                 cmocka_unit_test(a_change_is_learned_at_the_next_attempt),
                 cmocka_unit_test(the_host_ca_is_learned_over_https),
                 cmocka_unit_test(an_impostor_behind_the_balancer_is_refused),

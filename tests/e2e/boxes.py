@@ -104,11 +104,11 @@ class Box:
 class Place:
     """A cluster behind a box whose X-Forwarded-For it trusts; hosts and users know the box's address only."""
 
-    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME):
+    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME, auth=None):
         self.directory = directory
         self.box = Box(kind, directory / "box", config, name)
         stack.callback(self.box.close)
-        self.cluster = Cluster(programs, aws, directory / "cluster")
+        self.cluster = Cluster(programs, aws, directory / "cluster", auth=auth)
         self.cluster.config["proxy_service"].update(public_addr=self.box.addr, trust_x_forwarded_for=True, load_balancers=["127.0.0.1"])
         self.cluster.start()
         stack.callback(self.cluster.stop)

@@ -62,6 +62,22 @@ def test_the_tunnel_is_opened_again_after_its_restart(place):
     wait_until(lambda: place.alice.tsh("ssh", "root@web-1", "echo again", check=False).out == "again\n", "web-1 is reached again")
 
 
+def test_certificates_are_renewed_through_it(programs, aws, tmp_path):
+    """By one kind of box: an agent renews as it joins and connects."""
+    with contextlib.ExitStack() as stack:
+        place = Place(stack, "haproxy", programs, aws, tmp_path, auth={"host_cert_ttl": "12s"})
+        host = place.host().start()
+        stack.callback(host.stop)
+        host.wait_reachable()
+        user = place.user()
+        for _ in range(2):
+            host.process.wait_for("Reverse tunnel renewed")
+            host.process.mark()
+        assert user.tsh("ssh", "root@web-1", "echo renewed").out == "renewed\n"
+        text = host.process.text()
+        assert text.count("Reverse tunnel established") == 1 and "A reverse tunnel is lost" not in text, text
+
+
 def test_a_client_that_forges_its_address_counts_with_its_own(place):
     """The box replaces X-Forwarded-For: a second address would be refused."""
     with Upgrader(place.box.addr, source="127.0.0.9", name=NAME, fields="X-Forwarded-For: 198.51.100.1\r\n") as port:

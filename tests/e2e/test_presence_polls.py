@@ -175,7 +175,7 @@ def test_a_polling_host_survives_a_restart_of_the_proxy(full, aws):
     joins(cluster, 1, node_name="web-1")
 
 
-def test_a_polling_host_learns_of_a_new_proxy(full, aws):
+def test_a_polling_host_learns_of_proxies_and_removals(full, aws):
     cluster, _ = full()
     cluster.create(iam_token("proxies", roles=("Proxy",)))
     host = cluster.join(env=aws.identity())
@@ -187,6 +187,8 @@ def test_a_polling_host_learns_of_a_new_proxy(full, aws):
         stream = proxy.stream(PRESENCE, api.PresenceDown)
         stream.send(api.PresenceUp(hello=api.PresenceUp.Hello(process_nonce="9", services=["Proxy"], proxy_addr="127.0.0.1:9")))
         host.process.wait_for(rf"No reverse tunnel to a proxy.*proxy:{proxy_id} addr:127\.0\.0\.1:9")
+        cluster.tctl("rm", f"node/{proxy_id}")
+        host.process.wait_for(rf"A proxy does not belong to the cluster any more.*proxy:{proxy_id}")
         stream.half_close()
 
 

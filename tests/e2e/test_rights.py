@@ -186,13 +186,17 @@ def test_a_certificate_of_the_second_of_a_removal_is_worthless(shared, aws):
 
 
 def test_the_tunnel_of_an_ids_earlier_holder_ends_at_once(shared, aws, tmp_path):
-    """Also one that is opened by it later; that of the holder of now stays."""
+    """The one that is open at the removal, and one that is opened later; that of the holder of now stays."""
     shared.create(iam_token("tunnels"))
     host_id = "3f2c0a52-7d3c-4c5e-9b0e-bbbbbbbbbbbb"
     first, second = (aws.identity(arn("tunnels", f"i-0{digit * 16}")) for digit in "12")
     with Peer(shared) as peer:
         before = join_legacy(peer, first, "tunnels", host_id=host_id, token="tunnels", role="Node")
-        shared.tctl("rm", f"node/{host_id}")
+        with raw_tunnel(shared, before, tmp_path) as open_tunnel:
+            assert open_tunnel.recv(4096)
+            shared.tctl("rm", f"node/{host_id}")
+            while open_tunnel.recv(4096):
+                pass
         after = join_legacy(peer, second, "tunnels", host_id=host_id, token="tunnels", role="Node")
     with raw_tunnel(shared, after, tmp_path) as mine:
         assert mine.recv(4096)
