@@ -221,19 +221,25 @@ static void on_failed(struct acme *a, struct error *err, struct duration asked)
         struct duration pause = backoff_next(&a->pause);
         AUTO(buf) when = BUF_MAX(64);
 
-        a->has_failed = true;
         if (asked.ns > pause.ns)
                 pause = asked;
-        if (error_is_for(err, REASON_SIBLING)) { /* the proxy was started again: the CA is not to blame */
-                backoff_reset(&a->pause);
+        /* The proxy was started again. If it ends during each order, the CA counts failed orders all the same. */
+        if (error_is_for(err, REASON_SIBLING) && !a->has_failed)
                 pause = MILLISECONDS(PACE_ACME_POLL_MAX);
-        }
+        a->has_failed = true;
         walltime_put_rfc3339(&when, walltime_add(loop_wall(&a->loop), pause));
         log_error(a->state.pem.len == 0 ? "There is no certificate yet; the proxy shows a self-signed one" :
                                           "The certificate could not be renewed; the old one stays in use",
                   LOG_ERR(err), LOG_STR("again", buf_str(&when)));
         error_free(err);
         order_after(a, pause);
+}
+
+static void on_warning(void *ctx, struct error *err)
+{
+        (void)ctx;
+        log_warn("The certificate is ordered without a change of the account's e-mail address", LOG_ERR(err));
+        error_free(err);
 }
 
 static void on_done(void *ctx, struct acme_pair pair, struct error *err, struct duration asked)
@@ -255,7 +261,7 @@ static void order_now(struct acme *a)
 {
         const struct acme_order_options options = {
                 .loop = &a->loop, .http = a->http, .directory = a->config->uri, .email = a->config->email, .account = &a->state.account,
-                .names = a->names.list, .count = a->names.count, .install = on_install, .done = on_done, .ctx = a,
+                .names = a->names.list, .count = a->names.count, .install = on_install, .warn = on_warning, .done = on_done, .ctx = a,
         };
 
         if (a->proxy == NULL) /* on_link() continues */

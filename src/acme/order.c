@@ -374,15 +374,22 @@ static struct error *take_location(struct acme_order *o, const struct http_answe
         return NULL;
 }
 
-/* The server answers 200 for the key of an account that it has, and leaves its contact as it was (section 7.3.1). */
+/*
+ * The server answers 200 for the key of an account that it has, and leaves its contact as it was (section 7.3.1). No certificate depends
+ * on the contact: if it cannot be read, it stays as it is.
+ */
 static struct error *on_account(struct acme_order *o, const struct http_answer *answer)
 {
         AUTO_MEM char *contact = contact_of(o);
         bool is_same = true;
 
         TRY(take_location(o, answer, "account", &o->account_url));
-        if (answer->status == STATUS_OK)
-                TRY(acme_read_account(answer->body, str_of(contact), &is_same));
+        if (answer->status == STATUS_OK) {
+                struct error *err = acme_read_account(answer->body, str_of(contact), &is_same);
+
+                if (err != NULL)
+                        o->options.warn(o->options.ctx, err);
+        }
         go_to(o, is_same ? ORDER : CONTACT);
         return NULL;
 }
@@ -517,7 +524,7 @@ static void keep_nonce(struct acme_order *o, const struct http_answer *answer)
         o->nonce = str_dup(answer->wanted[WANTED_NONCE]);
 }
 
-/* A refusal by the server: a nonce that is too old is replaced (section 6.5), anything else ends the order. */
+/* A refusal by the server: a nonce that is too old is replaced (section 6.5), and anything but the refusal of a contact ends the order. */
 static struct error *refused(struct acme_order *o, const struct http_answer *answer, struct duration asked)
 {
         struct acme_problem problem;
@@ -527,8 +534,13 @@ static struct error *refused(struct acme_order *o, const struct http_answer *ans
                 send_request(o);
                 return NULL;
         }
-        o->pause = asked;
         struct error *err = acme_problem_error(&problem, answer->status, failed_steps[o->state]);
+        if (o->state == CONTACT) {
+                o->options.warn(o->options.ctx, err);
+                go_to(o, ORDER);
+                return NULL;
+        }
+        o->pause = asked;
         return o->state == RESPOND || o->state == VALIDATE ? with_name(o, err) : err;
 }
 

@@ -38,6 +38,8 @@ struct acme_order_options {
          * acme_order_installed(), in any case once, not from within this call. Borrowed until it returns.
          */
         void (*install)(void *ctx, struct str name, struct acme_pair pair);
+        /* The e-mail address of the account could not be changed (the error is owned); the order goes on. */
+        void (*warn)(void *ctx, struct error *err);
         /*
          * Called exactly once: with the certificate (borrowed until it returns) or with an error (owned).
          * pause: the server asked to wait for this time; 0: it did not.

@@ -348,12 +348,17 @@ def test_an_order_is_repeated_when_its_proxy_has_ended(liar, make_proxy):
     assert liar.sent["account/1"] == {"contact": ["mailto:new@example.test"]}
     os.kill(cluster.process.children()["proxy"], signal.SIGKILL)
     cluster.process.wait_for("There is no certificate yet.*the proxy process that showed the challenge has ended")
-    liar.lies, liar.asked = {"certificate": lambda: (200, {}, liar.certify(age=70))}, []
-    cluster.process.popen.send_signal(signal.SIGHUP)
+    liar.lies = {"account": liar.lies["account"], "account/1": (400, {}, {"type": "urn:ietf:params:acme:error:invalidContact"}),
+                 "certificate": lambda: (200, {}, liar.certify(age=70))}
+    liar.asked = []
+    cluster.process.wait_for("ordered without a change of the account's e-mail address.*invalidContact")
     cluster.process.wait_for("The new certificate is old by the clock of this machine")
     cluster.process.wait_for(SHOWN)
-    cluster.process.popen.send_signal(signal.SIGHUP)
     assert "a CA" in shown(cluster, NAMES[0]).issuer.rfc4514_string()
+    cluster.process.mark()
+    cluster.process.popen.send_signal(signal.SIGHUP)
+    os.kill(cluster.process.children()["proxy"], signal.SIGKILL)
+    cluster.process.wait_for(SHOWN)  # by a new process, after the signal
     assert liar.asked.count("order") == 1
 
 
