@@ -97,6 +97,14 @@ static void on_deadline(void *ctx)
 {
         struct dial *d = ctx;
 
+        if (d->count == 0) {
+                finish(d, -1,
+                       error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "the DNS server of this machine did not answer for %s within %lld ms", d->target,
+                                            (long long)duration_ms(d->within)),
+                                  "check the servers in /etc/resolv.conf; if `getent ahostsv4 NAME` answers at once, they do not answer for IPv6: "
+                                  "add `options no-aaaa` there"));
+                return;
+        }
         finish(d, -1,
                error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "no answer from %s within %lld ms", d->target,
                                     (long long)duration_ms(d->within)),

@@ -21,8 +21,9 @@ enum { ANSWERS_MAX = 16, FILLERS = 2 };
 static struct {
         const char *addresses[ANSWERS_MAX]; /* of every name, in this order */
         size_t count;
+        int held; /* reading end of a pipe: until its end there is no answer; -1: answers are given at once */
         unsigned lookups;
-} resolver;
+} resolver = { .held = -1 };
 
 struct found {
         struct addrinfo info;
@@ -37,6 +38,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         (void)hints;
         resolver.lookups++;
         *ret = NULL;
+        if (resolver.held >= 0)
+                (void)!read(resolver.held, &(char){ 0 }, 1);
         for (size_t i = 0; i < resolver.count; i++) {
                 struct found *f = NEW(struct found);
                 bool is_address = sock_address_of_literal(str_of(resolver.addresses[i]), (int)strtol(service, NULL, 10), &f->address);
@@ -275,6 +278,26 @@ static void every_dial_looks_the_name_up_again(void **state)
         assert_int_equal(resolver.lookups, 2);
 }
 
+static void a_resolver_that_does_not_answer_is_named(void **state)
+{
+        struct fixture *f = *state;
+        int ends[2];
+
+        assert_int_equal(pipe(ends), 0);
+        resolver.held = ends[0];
+        RESOLVE_TO("127.0.0.1");
+        assert_non_null(dial_start(&f->loop, STR("proxy.example.com:1"), MILLISECONDS(20), on_dialled, f));
+        RUN_UNTIL(&f->loop, f->dialled);
+        assert_int_equal(f->err->code, ERROR_DEADLINE_EXCEEDED);
+        assert_non_null(strstr(f->err->what, "the DNS server of this machine did not answer for proxy.example.com:1"));
+        assert_non_null(strstr(f->err->hint, "no-aaaa"));
+        close(ends[1]); /* a late answer is ignored */
+        loop_run(&f->loop);
+        close(ends[0]);
+        resolver.held = -1;
+        assert_int_equal(f->dialled, 1);
+}
+
 static void the_longest_name_is_looked_up(void **state)
 {
         struct fixture *f = *state;
@@ -303,6 +326,7 @@ int main(void)
                 TEST(the_families_alternate),
                 TEST(dead_addresses_are_passed_over_up_to_the_limit),
                 TEST(every_dial_looks_the_name_up_again),
+                TEST(a_resolver_that_does_not_answer_is_named),
                 TEST(the_longest_name_is_looked_up),
         };
 
