@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster whose proxy is reached through a load balancer or reverse proxy that ends TLS: everything works as without it."""
-import asyncio
 import contextlib
-import ssl
-import threading
 
 import pytest
 
-from boxes import BOXES, NAME, Box, Place, certificate
+from boxes import BOXES, NAME, Place
 from harness import TIMEOUT, iam_token, wait_until
-from join_client import Peer, join, split
+from join_client import Peer, join
 from test_upgrade import behind
-from upgraded import BINARY, Upgrader, websocket_frame
+from upgraded import Upgrader
 from users import browse, invite_url
 
 
@@ -167,89 +164,6 @@ def test_a_certificate_that_is_not_trusted_is_refused(alb):
     host.process.wait_for("the server's certificate is signed by an unknown authority.*SSL_CERT_FILE")
     assert "Successfully registered" not in host.process.text()
     host.stop()
-
-
-# ---- a hostile load balancer -------------------------------------------------------------------------------------
-
-
-class Hostile:
-    """Ends TLS, passes the upgrade on to `target`, and sends harm(is_reply, number, bytes) in place of each frame behind it; None ends it."""
-
-    def __init__(self, directory, target):
-        self.target, self.harm, self.upgrades = split(target), None, 0
-        chain, _, self.ca = certificate(directory)
-        near = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        near.load_cert_chain(chain)
-        self.far = ssl.create_default_context()
-        self.far.check_hostname, self.far.verify_mode = False, ssl.CERT_NONE
-        self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=near), self.loop).result()
-        self.addr = f"{NAME}:{server.sockets[0].getsockname()[1]}"
-
-    def close(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-
-    async def serve(self, near, to_near):
-        with contextlib.suppress(OSError, EOFError):
-            head = await near.readuntil(b"\r\n\r\n")
-            far, to_far = await asyncio.open_connection(*self.target, ssl=self.far)
-            to_far.write(head)
-            to_near.write(await far.readuntil(b"\r\n\r\n"))
-            if head.startswith(b"GET /webapi/connectionupgrade "):
-                self.upgrades += 1
-                await asyncio.gather(self.frames(near, to_far, False), self.frames(far, to_near, True))
-            else:
-                to_near.write(await far.read())
-        to_near.close()
-
-    async def frames(self, source, sink, is_reply):
-        number = 0
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                first, size = await source.readexactly(2)
-                is_masked, size = size & 0x80, size & 0x7F
-                if size > 125:
-                    size = int.from_bytes(await source.readexactly(2 if size == 126 else 8), "big")
-                key = await source.readexactly(4) if is_masked else bytes(4)
-                payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(await source.readexactly(size)))
-                for part in self.harm(is_reply, number, payload) if self.harm and first & 0x0F == BINARY else [payload]:
-                    if part is None:
-                        raise EOFError
-                    sink.write(websocket_frame(first & 0x0F, part, mask=is_masked))
-                number += 1
-        sink.close()
-
-
-def flip_last(payload):
-    return payload[:-1] + bytes([payload[-1] ^ 1])
-
-
-ONLY_TLS13, ONLY_TLS12 = b"\x00\x2b\x00\x03\x02\x03\x04", b"\x00\x2b\x00\x03\x02\x03\x03"
-HARMS = {
-    "tampered answer": lambda is_reply, number, payload: [flip_last(payload) if is_reply and number == 0 else payload],
-    "tampered request": lambda is_reply, number, payload: [payload if is_reply or number else flip_last(payload)],
-    "truncated": lambda is_reply, number, payload: [payload[:100], None] if is_reply and number == 0 else [payload],
-    "replayed": lambda is_reply, number, payload: [payload] * (2 if is_reply and number == 0 else 1),
-    "reordered": lambda is_reply, number, payload: [payload[200:], payload[:200]] if is_reply and number == 0 else [payload],
-    "downgraded": lambda is_reply, number, payload: [payload if is_reply else payload.replace(ONLY_TLS13, ONLY_TLS12)],
-}
-
-
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_hostile_load_balancer_achieves_a_refused_connection_only(shared, aws, tmp_path, harm):
-    front = Hostile(tmp_path / "front", shared.proxy_addr)
-    front.harm = HARMS[harm]
-    name = harm.replace(" ", "-")
-    env = {**aws.identity(f"arn:aws:sts::123456789012:assumed-role/web/i-{list(HARMS).index(harm):017x}"), "SSL_CERT_FILE": str(front.ca)}
-    host = shared.host(name, env=env, insecure=False, teleport={"proxy_server": front.addr}).start()
-    host.process.wait_for("Can not join the cluster as Instance")
-    assert front.upgrades > 0 and not (host.data_dir / "host_uuid").exists()
-    assert shared.node(name) is None
-    front.harm = None
-    host.wait_joined()
-    host.stop()
-    front.close()
 
 
 # ---- a load balancer that leads upgrades to another cluster --------------------------------------------------------
