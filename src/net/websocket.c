@@ -6,15 +6,14 @@
  *       ├────close received, answered at once───────────▲
  *       └──► broken: the peer failed, or violated the protocol (a close frame with the status is sent)
  *
- * libwslay parses and serializes; it has no access to the socket. It reads from `in`, a view of the bytes that the lower stream
- * just delivered. Output is gathered into one write. Payload is unmasked into one loop buffer and delivered at once, so that a
- * stream holds no payload and pausing it pauses the lower stream only.
+ * A frame is parsed as its bytes come; of its payload only that of a control frame is stored. Payload of messages is unmasked into one loop
+ * buffer and delivered at once, so that a stream holds none and pausing it pauses the lower stream only. Frames are made in a loop buffer and
+ * written at once. The numbers of sections are those of RFC 6455.
  */
 #include "net/websocket.h"
 
 #include <stdlib.h>
-
-#include <wslay/wslay.h>
+#include <string.h>
 
 #include "base/bug.h"
 #include "base/limits.h"
@@ -23,40 +22,50 @@
 #include "loop/loop.h"
 #include "pki/key.h"
 
-enum { FRAME_OVERHEAD = 14, FRAME_MAX = LOOP_BUFFER - FRAME_OVERHEAD, HEADER_MAX = 10, MASK_SIZE = 4, STATUS_SIZE = 2, CONTROL_MAX = 125,
-       CLOSE_MAX = 2 + MASK_SIZE + CONTROL_MAX };
+enum { MASK_SIZE = 4, HEADER_MAX = 10 + MASK_SIZE, FRAME_MAX = LOOP_BUFFER - HEADER_MAX, CONTROL_MAX = 125, STATUS_SIZE = 2,
+       LENGTH_16 = 126, LENGTH_64 = 127, BIT_FINAL = 0x80, BITS_RESERVED = 0x70, BITS_OPCODE = 0x0f, BIT_MASK = 0x80 };
 
-/*
- * The position in the frames of the peer, followed in parallel to libwslay. That answers a malformed header by a close frame without
- * a status, and checks the reason of a close frame wrongly if it arrives in pieces; so it gets well-formed headers and whole
- * close frames only.
- */
-struct position {
-        uint8_t header[HEADER_MAX]; /* the bytes of the current header before its mask */
-        size_t header_len;
-        uint64_t left; /* bytes of the current mask and payload */
-        uint8_t close[CLOSE_MAX]; /* the close frame so far; nothing counts after it */
-        size_t close_len;
-        bool is_close; /* the current frame is one */
+/* Section 5.2. */
+enum opcode { OPCODE_CONTINUATION = 0, OPCODE_TEXT = 1, OPCODE_BINARY = 2, OPCODE_CLOSE = 8, OPCODE_PING = 9, OPCODE_PONG = 10 };
+
+/* Section 7.4.1. */
+enum status {
+        STATUS_NORMAL = 1000,
+        STATUS_GOING_AWAY = 1001,
+        STATUS_PROTOCOL_ERROR = 1002,
+        STATUS_UNSUPPORTED = 1003,
+        STATUS_NONE = 1005,
+        STATUS_INVALID_PAYLOAD = 1007,
+        STATUS_POLICY_VIOLATION = 1008,
+        STATUS_TOO_BIG = 1009,
 };
 
 struct websocket {
         struct stream stream;
         struct loop *loop;
         struct stream *lower;
-        wslay_event_context_ptr wslay;
         struct timer *keepalive;
-        struct position position;
-        struct str in;        /* unparsed rest of the current read */
-        char *payload;        /* loop buffer during a read: the unmasked payload */
+        enum websocket_role role;
+        /* the current frame of the peer */
+        uint8_t header[HEADER_MAX];
+        size_t header_len;
+        bool is_in_payload; /* its header is complete */
+        uint64_t at, left;  /* bytes of its payload so far, and to come */
+        uint64_t message;   /* payload of the current message so far, by the headers of its frames */
+        bool is_in_message; /* the message continues after this frame */
+        uint8_t control[CONTROL_MAX]; /* payload of a control frame */
+        size_t control_len;
+        /* during a read */
+        char *payload; /* loop buffer */
         size_t payload_len;
-        char *gathered;       /* loop buffer while frames are sent */
+        char *gathered; /* loop buffer of frames to be written; NULL: none */
         size_t gathered_len;
+        /* the closing handshake */
+        uint16_t status_received; /* STATUS_NONE: of a close frame without one; 0: none was received */
+        uint16_t status_refused;  /* the violation by the peer, whose input is ignored since; 0: none */
+        bool is_close_sent;
         size_t control_bytes; /* answers to control frames sent since the lower stream's output queue was last empty */
-        uint16_t refused;     /* status of the close frame for a protocol error that libwslay does not detect; 0: none */
         unsigned refs;        /* one for the owner, one for each callback on the stack */
-        uint64_t message;     /* length of the current message, from its frame headers; libwslay checks it only when it buffers */
-        uint8_t opcode;       /* of the current frame */
         bool has_read;        /* bytes were received since the keepalive timer last fired */
         bool is_pinged;       /* a ping is unanswered */
         bool wanted;
@@ -72,208 +81,243 @@ static struct websocket *websocket_of(struct stream *s)
 
 static void websocket_unref(struct websocket *w)
 {
-        if (--w->refs > 0)
-                return;
-        wslay_event_context_free(w->wslay);
-        free(w);
+        if (--w->refs == 0)
+                free(w);
 }
 
-/* ---- callbacks of libwslay --------------------------------------------------------------------------------- */
+/* ---- frames to the peer ------------------------------------------------------------------------------------- */
 
-static ssize_t on_wslay_recv(wslay_event_context_ptr wslay, uint8_t *out, size_t room, int flags, void *ctx)
+/* Copies bytes masked by the key, or unmasked, which is the same (section 5.3). `at` is the position of the first of them in the payload. */
+static void mask(char *out, struct str bytes, const uint8_t key[MASK_SIZE], uint64_t at)
 {
-        struct websocket *w = ctx;
-        size_t len = room < w->in.len ? room : w->in.len;
+        uint8_t turned[sizeof(uint64_t)];
+        uint64_t word, pattern;
+        size_t n = 0;
 
-        (void)flags;
-        if (len == 0) {
-                wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
-                return -1;
+        for (size_t i = 0; i < sizeof turned; i++)
+                turned[i] = key[(at + i) % MASK_SIZE];
+        memcpy(&pattern, turned, sizeof pattern);
+        for (; n + sizeof word <= bytes.len; n += sizeof word) {
+                memcpy(&word, bytes.ptr + n, sizeof word);
+                word ^= pattern;
+                memcpy(out + n, &word, sizeof word);
         }
-        memcpy(out, w->in.ptr, len);
-        w->in = str_slice(w->in, len, w->in.len);
-        return (ssize_t)len;
+        for (; n < bytes.len; n++)
+                out[n] = (char)((uint8_t)bytes.ptr[n] ^ turned[n % MASK_SIZE]);
 }
 
 static void send_gathered(struct websocket *w)
 {
+        if (w->gathered == NULL)
+                return;
         stream_write(w->lower, (struct str){ w->gathered, w->gathered_len });
+        loop_buffer_give(w->loop, w->gathered);
+        w->gathered = NULL;
         w->gathered_len = 0;
 }
 
-static ssize_t on_wslay_send(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t len, int flags, void *ctx)
+static void put_byte(struct websocket *w, uint64_t byte)
 {
-        struct websocket *w = ctx;
+        w->gathered[w->gathered_len++] = (char)(byte & 0xff);
+}
 
-        (void)wslay;
-        (void)flags;
-        if (len > LOOP_BUFFER)
-                len = LOOP_BUFFER;
-        if (w->gathered_len + len > LOOP_BUFFER)
+/* Section 5.2. */
+static void put_header(struct websocket *w, enum opcode opcode, size_t length)
+{
+        uint8_t masked = w->role == WEBSOCKET_CLIENT ? BIT_MASK : 0;
+        int size = length <= CONTROL_MAX ? 0 : length <= UINT16_MAX ? 2 : 8;
+
+        put_byte(w, BIT_FINAL | (uint64_t)opcode);
+        put_byte(w, masked | (size == 0 ? length : size == 2 ? LENGTH_16 : LENGTH_64));
+        while (size-- > 0)
+                put_byte(w, (uint64_t)length >> 8 * size);
+}
+
+/* Gathers a frame of at most FRAME_MAX bytes; nothing is sent after a close frame. The caller sends what is gathered. */
+static void put_frame(struct websocket *w, enum opcode opcode, struct str bytes)
+{
+        uint8_t key[MASK_SIZE] = { 0 };
+
+        if (w->is_close_sent)
+                return;
+        w->is_close_sent = opcode == OPCODE_CLOSE;
+        if (w->gathered_len + HEADER_MAX + bytes.len > LOOP_BUFFER)
                 send_gathered(w);
-        memcpy(w->gathered + w->gathered_len, bytes, len);
-        w->gathered_len += len;
-        return (ssize_t)len;
+        if (w->gathered == NULL)
+                w->gathered = loop_buffer_take(w->loop);
+        put_header(w, opcode, bytes.len);
+        if (w->role == WEBSOCKET_CLIENT) {
+                random_bytes(key, sizeof key);
+                memcpy(w->gathered + w->gathered_len, key, sizeof key);
+                w->gathered_len += sizeof key;
+                mask(w->gathered + w->gathered_len, bytes, key, 0);
+        } else if (bytes.len > 0) {
+                memcpy(w->gathered + w->gathered_len, bytes.ptr, bytes.len);
+        }
+        w->gathered_len += bytes.len;
 }
 
-static int on_wslay_mask(wslay_event_context_ptr wslay, uint8_t *out, size_t len, void *ctx)
+static void put_close(struct websocket *w, uint16_t status)
 {
-        (void)wslay;
-        (void)ctx;
-        random_bytes(out, len);
-        return 0;
+        const char bytes[STATUS_SIZE] = { (char)(status >> 8), (char)(status & 0xff) };
+
+        put_frame(w, OPCODE_CLOSE, (struct str){ bytes, sizeof bytes });
 }
 
-/* Refuses all further input of the peer, and queues a close frame with the status. */
+/* Refuses all further input of the peer, with a close frame. */
 static void refuse(struct websocket *w, uint16_t status)
 {
-        w->refused = status;
-        wslay_event_shutdown_read(w->wslay);
-        if (wslay_event_queue_close(w->wslay, status, NULL, 0) == WSLAY_ERR_NOMEM)
-                bug("out of memory");
+        w->status_refused = status;
+        put_close(w, status);
 }
 
-static void on_wslay_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *frame, void *ctx)
-{
-        struct websocket *w = ctx;
+/* ---- frames of the peer ---------------------------------------------------------------------------------------- */
 
-        (void)wslay;
-        w->opcode = frame->opcode;
-        if (wslay_is_ctrl_frame(frame->opcode))
-                return;
-        if (frame->opcode != WSLAY_CONTINUATION_FRAME)
-                w->message = 0;
-        w->message += frame->payload_length; /* below 2^63, to at most LIMIT_WEBSOCKET_MESSAGE */
-        if (frame->opcode == WSLAY_TEXT_FRAME)
-                refuse(w, WSLAY_CODE_UNSUPPORTED_DATA);
-        else if (w->message > LIMIT_WEBSOCKET_MESSAGE)
-                refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
+static enum opcode opcode_of(const struct websocket *w)
+{
+        return w->header[0] & BITS_OPCODE;
 }
 
-static void on_wslay_payload(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *ctx)
+static bool is_control(const struct websocket *w)
 {
-        struct websocket *w = ctx;
-
-        (void)wslay;
-        if (wslay_is_ctrl_frame(w->opcode) || w->refused != 0)
-                return;
-        if (chunk->data_length > LOOP_BUFFER - w->payload_len)
-                bug("a WebSocket frame has more payload than bytes");
-        memcpy(w->payload + w->payload_len, chunk->data, chunk->data_length);
-        w->payload_len += chunk->data_length;
+        return (opcode_of(w) & 0x08) != 0;
 }
 
-static const struct wslay_event_callbacks wslay_callbacks = {
-        .recv_callback = on_wslay_recv,
-        .send_callback = on_wslay_send,
-        .genmask_callback = on_wslay_mask,
-        .on_frame_recv_start_callback = on_wslay_frame,
-        .on_frame_recv_chunk_callback = on_wslay_payload,
-};
-
-/* Writes the queued frames; returns their length in bytes. */
-static void send_frames(struct websocket *w)
+/* Bytes of the length after the second byte of the header. */
+static size_t length_size(const struct websocket *w)
 {
-        if (!wslay_event_want_write(w->wslay))
-                return;
-        w->gathered = loop_buffer_take(w->loop);
-        if (wslay_event_send(w->wslay) != 0)
-                bug("WebSocket frames cannot be written");
-        send_gathered(w);
-        loop_buffer_give(w->loop, w->gathered);
-        w->gathered = NULL;
+        uint8_t length = w->header[1] & (uint8_t)~BIT_MASK;
+
+        return length == LENGTH_16 ? 2 : length == LENGTH_64 ? 8 : 0;
 }
 
-static void queue_frame(struct websocket *w, uint8_t opcode, struct str bytes)
+/* The violation by the first two bytes of a header (sections 5.1, 5.2, 5.4, 5.5); 0: none. */
+static uint16_t check_header(const struct websocket *w)
 {
-        struct wslay_event_msg message = { .opcode = opcode, .msg = str_bytes(bytes), .msg_length = bytes.len };
-        int status = wslay_event_queue_msg(w->wslay, &message);
+        bool is_final = (w->header[0] & BIT_FINAL) != 0, is_masked = (w->header[1] & BIT_MASK) != 0;
 
-        if (status != 0 && status != WSLAY_ERR_NO_MORE_MSG) /* NO_MORE_MSG: a close frame was sent */
-                bug("a WebSocket message cannot be queued: %d", status);
+        if ((w->header[0] & BITS_RESERVED) != 0 || is_masked != (w->role == WEBSOCKET_SERVER))
+                return STATUS_PROTOCOL_ERROR;
+        switch (opcode_of(w)) {
+        case OPCODE_CONTINUATION:
+                return w->is_in_message ? 0 : STATUS_PROTOCOL_ERROR;
+        case OPCODE_BINARY:
+                return w->is_in_message ? STATUS_PROTOCOL_ERROR : 0;
+        case OPCODE_TEXT:
+                return w->is_in_message ? STATUS_PROTOCOL_ERROR : STATUS_UNSUPPORTED;
+        case OPCODE_CLOSE:
+        case OPCODE_PING:
+        case OPCODE_PONG:
+                return is_final && length_size(w) == 0 ? 0 : STATUS_PROTOCOL_ERROR;
+        }
+        return STATUS_PROTOCOL_ERROR;
 }
 
-/* ---- malformed headers ---------------------------------------------------------------------------------------- */
-
-/* The length of a payload as the header states it in `size` bytes after its second one. */
-static uint64_t extended_length(const uint8_t *header, size_t size)
+/* Begins a frame whose length is complete; returns the violation, 0: none. */
+static uint16_t begin_frame(struct websocket *w)
 {
-        uint64_t length = 0;
+        size_t size = length_size(w);
+        uint64_t length = size == 0 ? w->header[1] & (uint8_t)~BIT_MASK : 0;
 
         for (size_t i = 0; i < size; i++)
-                length = length << 8 | header[2 + i];
-        return length;
+                length = length << 8 | w->header[2 + i];
+        if ((size == 2 && length < LENGTH_16) || (size == 8 && (length <= UINT16_MAX || length >> 63 != 0)))
+                return STATUS_PROTOCOL_ERROR;
+        w->at = 0;
+        w->left = length;
+        w->control_len = 0;
+        if (is_control(w))
+                return 0;
+        w->message = (w->is_in_message ? w->message : 0) + length; /* below 2^63, to at most LIMIT_WEBSOCKET_MESSAGE */
+        w->is_in_message = (w->header[0] & BIT_FINAL) == 0;
+        return w->message > LIMIT_WEBSOCKET_MESSAGE ? STATUS_TOO_BIG : 0;
 }
 
-/* Takes the next byte of a header; false: it is malformed (section 5.2 on lengths, 5.5 on control frames). */
-static bool take_header_byte(struct position *p, uint8_t byte)
+/* Takes the next byte of a header. */
+static void take_header_byte(struct websocket *w, uint8_t byte)
 {
-        p->header[p->header_len++] = byte;
-        if (p->header_len == 1)
-                p->is_close = (byte & 0x0f) == WSLAY_CONNECTION_CLOSE;
-        if (p->header_len < 2)
-                return true;
-        uint8_t opcode = p->header[0] & 0x0f, short_length = p->header[1] & 0x7f;
-        bool is_final = (p->header[0] & 0x80) != 0;
-        if (wslay_is_ctrl_frame(opcode) && (!is_final || short_length > CONTROL_MAX))
-                return false;
-        size_t size = short_length == 126 ? 2 : short_length == 127 ? 8 : 0;
-        if (p->header_len < 2 + size)
-                return true;
-        uint64_t length = size == 0 ? short_length : extended_length(p->header, size);
-        if ((size == 2 && length < 126) || (size == 8 && (length <= UINT16_MAX || length >> 63 != 0)))
-                return false;
-        p->left = length + ((p->header[1] & 0x80) != 0 ? MASK_SIZE : 0);
-        p->header_len = 0;
-        return true;
+        uint16_t violation = 0;
+
+        w->header[w->header_len++] = byte;
+        if (w->header_len < 2)
+                return;
+        size_t length_end = 2 + length_size(w), end = length_end + (w->role == WEBSOCKET_SERVER ? MASK_SIZE : 0);
+        if (w->header_len == 2)
+                violation = check_header(w);
+        if (w->header_len == length_end && violation == 0)
+                violation = begin_frame(w);
+        if (violation != 0)
+                refuse(w, violation);
+        w->is_in_payload = w->header_len == end;
 }
 
-static bool has_close(const struct position *p)
+/* Whether a close frame may have the status (section 7.4, and the registry of IANA). */
+static bool is_status(unsigned status)
 {
-        return p->is_close && p->header_len == 0 && p->left == 0;
+        return (status >= 1000 && status <= 1014 && status != 1004 && status != STATUS_NONE && status != 1006) || (status >= 3000 && status <= 4999);
 }
 
-/* Whether the reason of the close frame is UTF-8 (section 5.5.1). */
-static bool is_reason_valid(const struct position *p)
+/* Section 5.5.1: the payload is empty, or a status and a reason in UTF-8. */
+static void take_close(struct websocket *w, struct str payload)
 {
-        char reason[CONTROL_MAX];
-        size_t mask = (p->close[1] & 0x80) != 0 ? MASK_SIZE : 0, begin = 2 + mask + STATUS_SIZE;
+        unsigned status = payload.len < STATUS_SIZE ? STATUS_NONE : (unsigned)(w->control[0] << 8 | w->control[1]);
 
-        for (size_t i = begin; i < p->close_len; i++)
-                reason[i - begin] = (char)(p->close[i] ^ (mask == 0 ? 0 : p->close[2 + (i - 2 - mask) % MASK_SIZE]));
-        return p->close_len <= begin || text_is_utf8((struct str){ reason, p->close_len - begin });
-}
-
-/*
- * Follows the frames in `bytes`. Returns the number of bytes before a close frame or a violation, all if there is neither.
- * *ret_status is set by a violation, to the status with which the peer is refused.
- */
-static size_t follow_frames(struct position *p, struct str bytes, uint16_t *ret_status)
-{
-        size_t end = p->is_close ? 0 : bytes.len, n;
-
-        for (size_t at = 0; at < bytes.len && !has_close(p); at += n) {
-                struct str rest = str_slice(bytes, at, bytes.len);
-                bool is_valid = true;
-
-                n = p->left == 0 ? 1 : p->left < rest.len ? (size_t)p->left : rest.len;
-                if (p->left == 0)
-                        is_valid = take_header_byte(p, (uint8_t)rest.ptr[0]);
-                else
-                        p->left -= n;
-                if (!is_valid) {
-                        *ret_status = WSLAY_CODE_PROTOCOL_ERROR;
-                        return at < end ? at : end;
-                }
-                if (p->is_close) {
-                        end = at < end ? at : end;
-                        memcpy(p->close + p->close_len, rest.ptr, n);
-                        p->close_len += n;
-                }
+        if (payload.len == 1 || (payload.len > 1 && !is_status(status))) {
+                refuse(w, STATUS_PROTOCOL_ERROR);
+        } else if (!text_is_utf8(str_slice(payload, STATUS_SIZE, payload.len))) {
+                refuse(w, STATUS_INVALID_PAYLOAD);
+        } else {
+                w->status_received = (uint16_t)status;
+                put_frame(w, OPCODE_CLOSE, payload);
         }
-        if (has_close(p) && !is_reason_valid(p))
-                *ret_status = WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA;
-        return end;
+}
+
+static void end_frame(struct websocket *w)
+{
+        struct str payload = str_of_bytes(w->control, w->control_len);
+
+        w->header_len = 0;
+        w->is_in_payload = false;
+        if (opcode_of(w) == OPCODE_CLOSE)
+                take_close(w, payload);
+        else if (opcode_of(w) == OPCODE_PING)
+                put_frame(w, OPCODE_PONG, payload);
+}
+
+/* Takes payload of the current frame. */
+static void take_payload(struct websocket *w, struct str bytes)
+{
+        static const uint8_t no_key[MASK_SIZE];
+        const uint8_t *key = w->role == WEBSOCKET_SERVER ? w->header + w->header_len - MASK_SIZE : no_key;
+        size_t *len = is_control(w) ? &w->control_len : &w->payload_len;
+        char *out = is_control(w) ? (char *)w->control : w->payload;
+
+        if (bytes.len > (is_control(w) ? CONTROL_MAX : LOOP_BUFFER) - *len)
+                bug("a WebSocket frame has more payload than bytes");
+        mask(out + *len, bytes, key, w->at);
+        w->at += bytes.len;
+        *len += bytes.len;
+        w->left -= bytes.len;
+}
+
+/* Parses bytes of the peer up to a violation or a close frame, after which nothing counts. */
+static void parse(struct websocket *w, struct str bytes)
+{
+        while (w->status_refused == 0 && w->status_received == 0) {
+                size_t n = !w->is_in_payload ? 1 : w->left < bytes.len ? (size_t)w->left : bytes.len;
+
+                if (w->is_in_payload && w->left == 0) {
+                        end_frame(w);
+                        continue;
+                }
+                if (str_is_empty(bytes))
+                        break;
+                if (w->is_in_payload)
+                        take_payload(w, str_slice(bytes, 0, n));
+                else
+                        take_header_byte(w, (uint8_t)bytes.ptr[0]);
+                bytes = str_slice(bytes, n, bytes.len);
+        }
 }
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
@@ -293,44 +337,28 @@ static void report_end(struct websocket *w, struct error *err)
 
 static struct error *failure_of_status(unsigned status)
 {
-        switch (status) {
-        case WSLAY_CODE_NORMAL_CLOSURE:
-        case WSLAY_CODE_GOING_AWAY:
-        case WSLAY_CODE_NO_STATUS_RCVD:
-        case 0:
+        if (status == STATUS_NORMAL || status == STATUS_GOING_AWAY || status == STATUS_NONE)
                 return NULL;
-        default:
-                return error_new(ERROR_UNAVAILABLE, "the peer closed the WebSocket with status %u", status);
-        }
+        return error_new(ERROR_UNAVAILABLE, "the peer closed the WebSocket with status %u", status);
 }
 
 /* Called after a read: checks whether it was the last one. */
 static void check_end(struct websocket *w)
 {
-        if (wslay_event_get_close_received(w->wslay)) {
+        if (w->status_received != 0) {
                 stream_shutdown(w->lower);
-                report_end(w, failure_of_status(wslay_event_get_status_code_received(w->wslay)));
-        } else if (!wslay_event_get_read_enabled(w->wslay)) {
+                report_end(w, failure_of_status(w->status_received));
+        } else if (w->status_refused != 0) {
                 stream_shutdown(w->lower);
-                report_end(w, error_new(ERROR_UNAVAILABLE, "the peer broke the WebSocket protocol (status %u)",
-                                        wslay_event_get_status_code_sent(w->wslay)));
+                report_end(w, error_new(ERROR_UNAVAILABLE, "the peer broke the WebSocket protocol (status %u)", w->status_refused));
         } else if (w->control_bytes > LIMIT_WEBSOCKET_CONTROL) {
-                refuse(w, WSLAY_CODE_POLICY_VIOLATION);
-                send_frames(w);
+                refuse(w, STATUS_POLICY_VIOLATION);
+                send_gathered(w);
                 report_end(w, error_new(ERROR_RESOURCE_EXHAUSTED, "the peer of a WebSocket sends pings and does not read the answers"));
         }
 }
 
 /* ---- the lower stream ---------------------------------------------------------------------------------------- */
-
-/* Passes bytes to libwslay, which ignores them after a refusal. */
-static void parse(struct websocket *w, struct str bytes)
-{
-        w->in = bytes;
-        if (wslay_event_recv(w->wslay) != 0)
-                refuse(w, WSLAY_CODE_INTERNAL_SERVER_ERROR);
-        w->in = (struct str){ 0 };
-}
 
 static void on_lower_read(void *ctx, struct str bytes)
 {
@@ -339,16 +367,11 @@ static void on_lower_read(void *ctx, struct str bytes)
 
         w->refs++;
         w->has_read = true;
-        uint16_t status = 0;
         w->payload = buffer;
         w->payload_len = 0;
-        parse(w, str_slice(bytes, 0, follow_frames(&w->position, bytes, &status)));
-        if (status != 0 && wslay_event_get_read_enabled(w->wslay))
-                refuse(w, status);
-        else if (has_close(&w->position))
-                parse(w, str_of_bytes(w->position.close, w->position.close_len));
         size_t before = stream_pending(w->lower);
-        send_frames(w);
+        parse(w, bytes);
+        send_gathered(w);
         size_t after = stream_pending(w->lower);
         w->control_bytes = after == 0 ? 0 : w->control_bytes + (after - before);
         if (w->payload_len > 0 && !w->is_closed)
@@ -391,8 +414,8 @@ static void on_keepalive(void *ctx)
         }
         w->is_pinged = is_silent;
         if (is_silent || !w->wanted) {
-                queue_frame(w, WSLAY_PING, STR(""));
-                send_frames(w);
+                put_frame(w, OPCODE_PING, STR(""));
+                send_gathered(w);
         }
         timer_start(w->keepalive, MILLISECONDS(is_silent ? TIMEOUT_KEEPALIVE_ANSWER : TIMEOUT_KEEPALIVE));
 }
@@ -417,8 +440,8 @@ static void websocket_write(struct stream *stream, struct str bytes)
         if (w->is_shut || w->has_ended)
                 return;
         while (!str_is_empty(bytes)) {
-                queue_frame(w, WSLAY_BINARY_FRAME, str_slice(bytes, 0, FRAME_MAX));
-                send_frames(w);
+                put_frame(w, OPCODE_BINARY, str_slice(bytes, 0, FRAME_MAX));
+                send_gathered(w);
                 bytes = str_slice(bytes, FRAME_MAX, bytes.len);
         }
 }
@@ -432,9 +455,8 @@ static void websocket_shutdown(struct stream *stream)
         w->is_shut = true;
         if (w->has_ended)
                 return;
-        if (wslay_event_queue_close(w->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0) == WSLAY_ERR_NOMEM)
-                bug("out of memory");
-        send_frames(w);
+        put_close(w, STATUS_NORMAL);
+        send_gathered(w);
 }
 
 static void websocket_close(struct stream *stream)
@@ -465,13 +487,9 @@ static const struct stream_ops websocket_ops = {
 struct stream *websocket_stream(struct loop *l, struct stream *lower, enum websocket_role role)
 {
         struct websocket *w = NEW(struct websocket);
-        int status = role == WEBSOCKET_SERVER ? wslay_event_context_server_init(&w->wslay, &wslay_callbacks, w)
-                                              : wslay_event_context_client_init(&w->wslay, &wslay_callbacks, w);
 
-        if (status != 0)
-                bug("libwslay cannot be initialized: %d", status);
-        wslay_event_config_set_no_buffering(w->wslay, 1);
         w->stream.ops = &websocket_ops;
+        w->role = role;
         w->loop = l;
         w->lower = lower;
         w->refs = 1;

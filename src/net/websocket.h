@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * WebSocket connection (RFC 6455) as a stream: transfers bytes as binary messages, whose boundaries have no meaning.
- * libwslay does the framing; text messages are refused.
+ * Text messages are refused.
  *
  * Beyond the rules of stream.h:
  *  - A close frame ends both directions (section 5.5.1). stream_shutdown() sends one; bytes of the peer still come until its own.
