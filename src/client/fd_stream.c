@@ -162,7 +162,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
         (void)status, (void)events;
         char *room = loop_buffer_take(s->loop);
-        ssize_t n = read(s->in_fd, room, LOOP_BUFFER);
+        ssize_t n = read(s->in_fd, room, STREAM_WRITE_BEST);
         int errnum = errno;
         s->refs++; /* keeps the memory, because the owner may close the stream */
         if (n > 0) {

@@ -21,6 +21,12 @@
 
 struct stream;
 
+/*
+ * The most bytes to read from a source and write at once: four frames of HTTP/2, TLS, a WebSocket and TLS again add less than 512 bytes, so
+ * that one loop buffer and four records carry all of it at every layer. A byte more is a record of its own at each of them.
+ */
+enum { STREAM_WRITE_BEST = 65536 - 512 };
+
 struct stream_events {
         void (*on_read)(void *ctx, struct str bytes); /* at most LOOP_BUFFER at once */
         void (*on_drain)(void *ctx);                  /* the queue has become empty; may be NULL */

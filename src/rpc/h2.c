@@ -8,7 +8,7 @@
 enum {
         FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
         WRITE_MARK = 128 * KiB,  /* unsent bytes in the stream above which output stays in nghttp2 */
-        DATA_MAX = 16 * KiB - 9, /* with its header a frame fills a TLS record, and four of them fill a batch */
+        DATA_MAX = STREAM_WRITE_BEST / 4, /* a frame fits into a TLS record, and four of them into a batch */
         SETTINGS_WAIT_MS = 20,   /* a short-lived server sends its settings alone if it has no other output for this time */
         CONTROL_PER_DATA = 4,    /* window updates and pings allowed per useful frame: some clients send many */
 };

@@ -637,7 +637,9 @@ static void take_stream(struct connection *c, int fd)
         struct stream *client = tunnel_accept(c->poll);
         c->poll = NULL;
         conversation_enter(&c->at, OPEN);
-        c->splice = tunnel_splice(&c->memory, &c->service->loop, client, socket_stream(&c->service->loop, fd), on_spliced, c);
+        struct stream *sshd = socket_stream(&c->service->loop, fd);
+        socket_stream_limit_reads(sshd, STREAM_WRITE_BEST);
+        c->splice = tunnel_splice(&c->memory, &c->service->loop, client, sshd, on_spliced, c);
 }
 
 static void take_end(struct connection *c, const char *how)
