@@ -73,12 +73,14 @@ class Box:
         _, name, places = BOXES[self.kind]
         text = self.config or (SHOWN / name).read_text()
         places = {} if self.config else places
-        for old, new in {**places, "/etc/ssl/teleport.example.com.pem": str(self.chain), "10.0.0.10:3080": target}.items():
+        places = {**places, "/etc/ssl/teleport.example.com.pem": str(self.chain), **({"10.0.0.10:3080": target} if target else {})}
+        for old, new in places.items():
             assert old in text, (name, old)
             text = text.replace(old, new)
         return text.replace("/etc/ssl/teleport.example.com.key", str(self.key)).replace("{port}", str(self.port)).replace("{name}", self.name)
 
-    def start(self, target):
+    def start(self, target=None):
+        """target: the address of the proxy; None: the configuration has none to be replaced."""
         self.target = target
         args = BOXES[self.kind][0](self.directory, self.text(target))
         self.process = Process(args, self.directory / "box.log", clean_env(HOME=self.directory, XDG_DATA_HOME=self.directory, XDG_CONFIG_HOME=self.directory))
