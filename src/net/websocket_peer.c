@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the end-to-end test of net/websocket: a WebSocket server that echoes, or a client that sends its standard input and
+ * For the end-to-end test of net/websocket: a server or a client that echoes, or a client that sends its standard input and
  * prints the bytes received, as many as it sent; then it closes in order.
  *
- *     websocket_peer server            prints the address it listens on
+ *     websocket_peer server                prints the address it listens on
+ *     websocket_peer echo ADDRESS [PATH]   ends with its connection
  *     websocket_peer client ADDRESS
  */
 #include <stdio.h>
@@ -28,7 +29,7 @@ static void must(struct error *err)
         exit(1);
 }
 
-/* ---- server ---- */
+/* ---- echo ---- */
 
 static void on_spliced(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
 {
@@ -51,19 +52,26 @@ static void on_echo_end(void *ctx, struct error *err)
 
 static const struct stream_events echo_events = { .on_read = on_echo_read, .on_end = on_echo_end };
 
-static void open_echo(void *ctx, struct http_exchange *x)
+static void echo_on(struct stream *ws, void (*done)(void *ctx, uint64_t a_to_b, uint64_t b_to_a))
 {
-        struct stream *ws = websocket_accept(&loop, x, NULL);
         int a, b;
 
-        (void)ctx;
-        if (ws == NULL)
-                return;
         must(socket_pair(&a, &b));
         struct stream *echo = socket_stream(&loop, a);
         stream_listen(echo, &echo_events, echo);
         stream_read(echo, true);
-        splice_start(&loop, ws, socket_stream(&loop, b), LOOP_BUFFER, on_spliced, NULL);
+        splice_start(&loop, ws, socket_stream(&loop, b), LOOP_BUFFER, done, NULL);
+}
+
+/* ---- server ---- */
+
+static void open_echo(void *ctx, struct http_exchange *x)
+{
+        struct stream *ws = websocket_accept(&loop, x, NULL);
+
+        (void)ctx;
+        if (ws != NULL)
+                echo_on(ws, on_spliced);
 }
 
 static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
@@ -127,6 +135,19 @@ static void on_end(void *ctx, struct error *err)
 
 static const struct stream_events client_events = { .on_read = on_read, .on_end = on_end };
 
+static void on_echo_spliced(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
+{
+        on_spliced(ctx, a_to_b, b_to_a);
+        loop_stop(&loop);
+}
+
+static void on_echo_websocket(void *ctx, struct stream *ws, struct error *err)
+{
+        (void)ctx;
+        must(err);
+        echo_on(ws, on_echo_spliced);
+}
+
 static void on_websocket(void *ctx, struct stream *ws, struct error *err)
 {
         (void)ctx;
@@ -137,12 +158,15 @@ static void on_websocket(void *ctx, struct stream *ws, struct error *err)
         stream_write(ws, buf_str(&input));
 }
 
+static bool is_echo;
+static const char *path = "/echo";
+
 static void on_dialled(void *ctx, int fd, struct error *err)
 {
-        const struct websocket_request request = { .host = ctx, .path = "/echo", .within = MILLISECONDS(TIMEOUT_CONNECT) };
+        const struct websocket_request request = { .host = ctx, .path = path, .within = MILLISECONDS(TIMEOUT_CONNECT) };
 
         must(err);
-        struct websocket_connect *c = websocket_connect_start(&loop, socket_stream(&loop, fd), &request, on_websocket, NULL);
+        struct websocket_connect *c = websocket_connect_start(&loop, socket_stream(&loop, fd), &request, is_echo ? on_echo_websocket : on_websocket, NULL);
         (void)c;
 }
 
@@ -152,7 +176,7 @@ static void connect_to(char *address)
 
         input = BUF_MAX(16 * MiB);
         output = BUF_MAX(16 * MiB);
-        for (size_t n; (n = fread(bytes, 1, sizeof bytes, stdin)) > 0;)
+        for (size_t n; !is_echo && (n = fread(bytes, 1, sizeof bytes, stdin)) > 0;)
                 buf_put(&input, str_of_bytes(bytes, n));
         struct dial *d = dial_start(&loop, str_of(address), MILLISECONDS(TIMEOUT_CONNECT), on_dialled, address);
         (void)d;
@@ -164,10 +188,15 @@ static void connect_to(char *address)
 
 int main(int argc, char **argv)
 {
+        const char *mode = argc > 1 ? argv[1] : "";
+
         must(loop_init(&loop, NULL));
-        if (argc == 2 && strcmp(argv[1], "server") == 0)
+        is_echo = strcmp(mode, "echo") == 0;
+        if (is_echo && argc == 4)
+                path = argv[3];
+        if (argc == 2 && strcmp(mode, "server") == 0)
                 serve();
-        else if (argc == 3 && strcmp(argv[1], "client") == 0)
+        else if ((argc == 3 && strcmp(mode, "client") == 0) || (is_echo && (argc == 3 || argc == 4)))
                 connect_to(argv[2]);
         else
                 return 2;
