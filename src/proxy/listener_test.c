@@ -20,6 +20,7 @@
 /* The proxy's listener on a port of its own, a client, and a listener in place of auth; one loop for all. */
 struct stage {
         struct proxy proxy;
+        struct fake_clock clock; /* of the loop in tests that need it */
         Cteleport__Internal__V1__Boot boot;
         char address[ADDRESS_TEXT_MAX], plain_address[ADDRESS_TEXT_MAX], auth_address[ADDRESS_TEXT_MAX];
         struct listener *auth;
@@ -149,12 +150,10 @@ static void show_certificate(struct stage *s)
                              (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&key_pem) }));
 }
 
-static int set_up(void **state)
+static void open_stage(struct stage *s, const struct clock *clock)
 {
-        struct stage *s = NEW(struct stage);
         int proxy_listener_fd, plain_fd, auth_fd;
-        *state = s;
-        must(loop_init(&s->proxy.loop, NULL));
+        must(loop_init(&s->proxy.loop, clock));
         cteleport__internal__v1__boot__init(&s->boot);
         s->proxy.boot = &s->boot;
         s->proxy.identity.cluster = STR("example.com");
@@ -169,6 +168,22 @@ static int set_up(void **state)
         must(socket_listen_tcp(STR("127.0.0.1:0"), &proxy_listener_fd, s->address));
         must(socket_listen_tcp(STR("127.0.0.1:0"), &plain_fd, s->plain_address));
         s->proxy.listener = proxy_listener_open(&s->proxy, proxy_listener_fd, plain_fd);
+}
+
+static int set_up(void **state)
+{
+        struct stage *s = NEW(struct stage);
+        *state = s;
+        open_stage(s, NULL);
+        return 0;
+}
+
+static int set_up_with_clock(void **state)
+{
+        struct stage *s = NEW(struct stage);
+        *state = s;
+        fake_clock_init(&s->clock, 1800000000);
+        open_stage(s, &s->clock.clock);
         return 0;
 }
 
@@ -460,13 +475,36 @@ static void draining_ends_idle_connections(void **state)
         assert_true(proxy_listener_is_empty(s->proxy.listener));
 }
 
-/* TLS connections of a load balancer that announces clients in HTTP. */
-static void trusts_load_balancer(struct stage *s)
+static void lists_load_balancer(struct stage *s)
 {
         static struct network loopback;
 
         must(network_parse(STR("127.0.0.0/8"), &loopback));
-        s->proxy.ingress = (struct ingress){ .trusts_forwarded_for = true, .load_balancers = &loopback, .load_balancer_count = 1 };
+        s->proxy.ingress = (struct ingress){ .load_balancers = &loopback, .load_balancer_count = 1 };
+}
+
+static void a_load_balancer_may_be_idle_for_longer(void **state)
+{
+        struct stage *s = *state;
+        lists_load_balancer(s);
+        open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
+        RUN_UNTIL(s, s->handshake == NULL);
+        for (int i = 0; i < 2; i++) {
+                buf_clear(&s->client_saw);
+                stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n\r\n"));
+                RUN_UNTIL(s, s->has_ended || str_ends_with(buf_str(&s->client_saw), STR("}")));
+                assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
+                loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE_BALANCER - 1000));
+        }
+        loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
+        RUN_UNTIL(s, s->has_ended);
+}
+
+/* It announces clients in HTTP. */
+static void trusts_load_balancer(struct stage *s)
+{
+        lists_load_balancer(s);
+        s->proxy.ingress.trusts_forwarded_for = true;
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2"));
         s->proxy.sources.limits[SOURCE_CONNECTIONS].total = 10;
@@ -495,7 +533,7 @@ static void a_load_balancer_has_a_limit_for_other_protocols(void **state)
         struct stage *s = *state;
         trusts_load_balancer(s);
         open_connection(s, (const char *const[]){ "h2", NULL }, "proxy.example.com");
-        RUN_UNTIL(s, s->has_ended || s->has_failed);
+        RUN_UNTIL(s, s->has_ended || s->has_failed || s->client_saw.len > 0);
         assert_int_equal(s->client_saw.len, 0); /* no SETTINGS of HTTP/2 */
         release_source(s);
 }
@@ -523,6 +561,7 @@ int main(void)
                 TEST(an_upgrade_over_plain_http_leads_to_tls),
                 TEST(noise_in_an_upgraded_connection_ends_it),
                 TEST(draining_ends_idle_connections),
+                cmocka_unit_test_setup_teardown(a_load_balancer_may_be_idle_for_longer, set_up_with_clock, tear_down),
                 TEST(a_load_balancer_has_no_limit_for_http),
                 TEST(a_load_balancer_has_a_limit_for_other_protocols),
         };

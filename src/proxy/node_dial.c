@@ -139,11 +139,11 @@ static const struct rpc_client_events locate_events = { .on_message = on_locatio
 
 static void locate(struct node_dial *d)
 {
-        struct rpc_client *auth = upstream_client(d->proxy->upstream);
+        struct rpc_client *auth = d->peers.is_peering ? upstream_client(d->proxy->upstream) : NULL;
         Cteleport__V1__LocateRequest request = CTELEPORT__V1__LOCATE_REQUEST__INIT;
         AUTO_MEM char *host_id = str_dup(d->request.host_id);
 
-        if (auth == NULL || !d->peers.is_peering)
+        if (auth == NULL)
                 return;
         request.host_id = host_id;
         d->locate = rpc_client_call(auth,

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "join/identity_testing.h"
 #include "net/net_testing.h"
+#include "proxy/node_dial.h"
 #include "proxy/peer_server.h"
 #include "proxy/proxy.h"
 
@@ -70,14 +71,20 @@ static void on_end(void *ctx, struct error *err)
 
 static const struct tunnel_server_events node_events = { .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end };
 
-static void given_node(struct stage *s)
+/* A tunnel of the node to this proxy. */
+static struct tunnel_server *given_tunnel(struct stage *s, struct proxy *p)
 {
         struct stream *a, *b;
         struct cert_info cert = { .host_id = STR(NODE_ID), .serial_hex = STR("01"), .times = fake_times(&s->hosts) };
 
-        connected_pair(&s->there.loop, &a, &b);
-        tunnels_add(&s->there.tunnels, a, &cert, "127.0.0.1:1");
-        s->node = tunnel_server_new(&s->there.loop, b, &node_events, s);
+        connected_pair(&p->loop, &a, &b);
+        tunnels_add(&p->tunnels, a, &cert, "127.0.0.1:1");
+        return tunnel_server_new(&p->loop, b, &node_events, s);
+}
+
+static void given_node(struct stage *s)
+{
+        s->node = given_tunnel(s, &s->there);
 }
 
 /* ---- the proxies ---- */
@@ -425,6 +432,28 @@ static void a_proxy_that_leaves_gets_no_further_request(void **state)
         error_free(node.err);
 }
 
+static void a_dial_goes_on_when_a_proxy_leaves(void **state)
+{
+        struct stage *s = *state;
+        struct node_dial_peers peers = { .count = 1 };
+
+        given_node(s);
+        dialled(s);
+        snprintf(peers.list[0].host_id, sizeof peers.list[0].host_id, "%s", HOST_ID);
+        snprintf(peers.list[0].addr, sizeof peers.list[0].addr, "%s", s->address);
+        peer_server_drain(s->there.peer_server);
+        (void)!node_dial_start(&s->here, &request, &peers, on_done, s);
+        RUN_UNTIL_BOTH(s, s->here.tunnels.waits != NULL); /* it has left the proxy, and waits for a tunnel to its own */
+        stream_close(s->at_node);
+        struct tunnel_server *node = given_tunnel(s, &s->here);
+        RUN_UNTIL_BOTH(s, s->done == 2);
+        assert_null(s->err);
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        tunnels_shut(&s->here.tunnels);
+        tunnel_server_close(node);
+}
+
 /* So a captured proxy cannot use up the connections of all users. */
 static void one_proxy_has_a_share_of_the_connections(void **state)
 {
@@ -505,6 +534,7 @@ int main(void)
                 TEST(a_former_holder_of_its_id_loses_its_connections),
                 TEST(connections_to_a_former_holder_of_an_id_end),
                 TEST(a_proxy_that_leaves_gets_no_further_request),
+                TEST(a_dial_goes_on_when_a_proxy_leaves),
                 TEST(one_proxy_has_a_share_of_the_connections),
                 TEST(a_cancelled_request_ends_at_the_node),
                 TEST(a_renewed_identity_uses_a_new_connection),
