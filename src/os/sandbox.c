@@ -218,13 +218,8 @@ static const struct sandbox_row rows[] = {
 
 /* ---- seccomp ----------------------------------------------------------------------------------- */
 
-#ifdef CTELEPORT_COVERAGE
-static const bool is_counting_coverage = true; /* every process writes its counters when it ends */
-#else
-static const bool is_counting_coverage = false;
-#endif
-
 #ifdef CTELEPORT_SANITIZED
+/* When a process ends, LeakSanitizer reads /proc and attaches to the process; with coverage, counters are written to the build directory. */
 static const bool is_sanitized = true;
 #else
 static const bool is_sanitized = false;
@@ -475,7 +470,7 @@ static struct error *find_user(const struct sandbox_user *user, uid_t *ret_uid, 
 
 static bool changes_user(const struct sandbox_user *user)
 {
-        return geteuid() == 0 && user->name != NULL && !is_counting_coverage;
+        return geteuid() == 0 && user->name != NULL && !is_sanitized;
 }
 
 enum { GIVE_DEPTH_MAX = 4 }; /* our deepest directory, data_dir/log/records, has depth 2 */
@@ -634,22 +629,18 @@ struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
         process_harden();
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return error_errno(errno, "cannot disable new privileges");
-        if (is_counting_coverage) {
-                snprintf(description, sizeof(description), "none (coverage in this sanitizer build)");
+        if (is_sanitized) {
+                snprintf(description, sizeof(description), "none (sanitizer build)");
                 return NULL;
         }
         TRY(enter_landlock(row, paths, &abi));
         TRY(drop_capabilities());
-        if (!is_sanitized)
-                TRY(enter_seccomp(row));
-        const char *seccomp = is_sanitized ? "no seccomp (sanitizer build)" : "seccomp";
+        TRY(enter_seccomp(row));
         const char *separator = identity[0] == '\0' ? "" : ", ";
         if (abi > 0)
-                snprintf(description, sizeof(description), "%s, landlock %d, no capabilities%s%s", seccomp, abi, separator,
-                         identity);
+                snprintf(description, sizeof(description), "seccomp, landlock %d, no capabilities%s%s", abi, separator, identity);
         else
-                snprintf(description, sizeof(description), "%s, no landlock in this kernel, no capabilities%s%s", seccomp,
-                         separator, identity);
+                snprintf(description, sizeof(description), "seccomp, no landlock in this kernel, no capabilities%s%s", separator, identity);
         return NULL;
 }
 
@@ -675,7 +666,7 @@ void process_hide(void)
          * Only root may write the coverage files, and a process that is killed during the write leaves a damaged file. Messages
          * about that must not appear in a log or on a user's terminal.
          */
-        if (is_counting_coverage)
+        if (is_sanitized)
                 (void)setenv("GCOV_ERROR_FILE", "/dev/null", 0);
 }
 

@@ -21,12 +21,6 @@
 
 #include "os/file_testing.h"
 
-#ifdef CTELEPORT_SANITIZED
-static const bool has_seccomp = false;
-#else
-static const bool has_seccomp = true;
-#endif
-
 static const struct sandbox_paths no_paths;
 
 /* Runs act in a child of this kind; returns its wait status. */
@@ -50,8 +44,6 @@ static int in_sandbox(enum sandbox_kind kind, struct sandbox_paths paths, int (*
 
 static void assert_killed(int status)
 {
-        if (!has_seccomp)
-                return;
         assert_true(WIFSIGNALED(status));
         assert_int_equal(WTERMSIG(status), SIGSYS);
 }
@@ -100,8 +92,7 @@ static void shows_in_proc_for_every_kind(void **state)
                 assert_status(buf_c(&status), "NoNewPrivs:\t1");
                 assert_status(buf_c(&status), "CapEff:\t0000000000000000");
                 assert_status(buf_c(&status), "CapPrm:\t0000000000000000");
-                if (has_seccomp)
-                        assert_status(buf_c(&status), "Seccomp:\t2");
+                assert_status(buf_c(&status), "Seccomp:\t2");
                 close(hold[1]);
                 close(hold[0]);
                 close(entered[0]);
@@ -227,8 +218,6 @@ static void kills_on_system_calls_that_the_row_does_not_allow(void **state)
         };
         /* clang-format on */
         (void)state;
-        if (!has_seccomp)
-                skip();
         for (size_t i = 0; i < ARRAY_LEN(cases); i++)
                 assert_killed(in_sandbox(cases[i].kind, no_paths, cases[i].act));
 }
@@ -236,8 +225,6 @@ static void kills_on_system_calls_that_the_row_does_not_allow(void **state)
 static void answers_families_it_does_not_have(void **state)
 {
         (void)state;
-        if (!has_seccomp)
-                skip();
         assert_exits(in_sandbox(SANDBOX_STS, no_paths, act_netlink), 1);
         assert_exits(in_sandbox(SANDBOX_PROXY, no_paths, act_packet), 1);
 }
@@ -258,8 +245,6 @@ static int act_change_user(void)
 static void keeps_those_that_start_programs_from_changing_users(void **state)
 {
         (void)state;
-        if (!has_seccomp)
-                skip();
         assert_exits(in_sandbox(SANDBOX_AWS_SIGN, no_paths, act_change_user), 0);
         assert_exits(in_sandbox(SANDBOX_LABELS, no_paths, act_change_user), 0);
 }
@@ -564,8 +549,6 @@ static void no_profile_may_signal_another_process(void **state)
                                                    SANDBOX_INSTANCE, SANDBOX_INSTANCE_LOCAL, SANDBOX_SSH };
 
         (void)state;
-        if (!has_seccomp)
-                skip();
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
                 assert_killed(in_sandbox(kinds[i], no_paths, act_kill_parent));
                 assert_killed(in_sandbox(kinds[i], no_paths, act_tgkill_parent));
@@ -598,8 +581,6 @@ static void reaches_no_unix_socket_of_others(void **state)
         static const enum sandbox_kind kinds[] = { SANDBOX_STS, SANDBOX_PROXY, SANDBOX_INSTANCE, SANDBOX_SSH };
 
         (void)state;
-        if (!has_seccomp)
-                skip();
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
                 assert_exits(in_sandbox(kinds[i], no_paths, act_unix_socket), 1);
                 assert_killed(in_sandbox(kinds[i], no_paths, act_datagram_pair));
@@ -651,7 +632,7 @@ static int act_check_hardened(void)
                 return 1;
         if (umask(0) != 0077)
                 return 2;
-        return has_seccomp && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 ? 3 : 0;
+        return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 ? 3 : 0;
 }
 
 static void hardens_a_process(void **state)
@@ -692,8 +673,6 @@ static void *wait_for_end(void *arg)
 static void refuses_to_enter_beside_other_threads(void **state)
 {
         (void)state;
-        if (!has_seccomp)
-                skip();
         pid_t child = fork();
         if (child == 0) {
                 int ends[2];

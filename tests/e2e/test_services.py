@@ -61,8 +61,8 @@ def test_a_service_gets_its_own_section_and_user(echo_host):
     assert "app_service:yes" in given and "auth_service:no" in given and "ssh_service:no" in given
     echo_host.process.wait_for(r"Echo Service is ready")
     if os.geteuid() == 0:
-        is_coverage = "coverage in this sanitizer build" in echo_host.process.text()  # such a build changes no users
-        assert uid_of(echo_host.process.children()["echo"]) == (0 if is_coverage else ECHO_UID)
+        is_sanitized = "none (sanitizer build)" in echo_host.process.text()  # such a build changes no users
+        assert uid_of(echo_host.process.children()["echo"]) == (0 if is_sanitized else ECHO_UID)
 
 
 def test_a_service_stops_in_the_order_of_its_row(echo_host):
