@@ -58,10 +58,13 @@ BOXES = {
 
 
 class Box:
-    """One of BOXES, or a configuration of one of their programs, on a port of its own; it keeps the port when it restarts."""
+    """
+    One of BOXES, or a configuration of one of their programs, on a port of its own; it keeps the port when it restarts. is_plain: it speaks HTTP without
+    TLS to its target.
+    """
 
-    def __init__(self, kind, directory, config=None, name=NAME):
-        self.kind, self.name, self.directory, self.config = kind, name, pathlib.Path(directory), config
+    def __init__(self, kind, directory, config=None, name=NAME, is_plain=False):
+        self.kind, self.name, self.directory, self.config, self.is_plain = kind, name, pathlib.Path(directory), config, is_plain
         self.directory.mkdir(parents=True)
         self.holder = reserved_port()
         self.port = port_of(self.holder)
@@ -73,6 +76,8 @@ class Box:
         _, name, places = BOXES[self.kind]
         text = self.config or (SHOWN / name).read_text()
         places = {} if self.config else places
+        if self.is_plain:
+            places = {"https://10.0.0.10:3080": "http://10.0.0.10:3080", **places}
         places = {**places, "/etc/ssl/teleport.example.com.pem": str(self.chain), **({"10.0.0.10:3080": target} if target else {})}
         for old, new in places.items():
             assert old in text, (name, old)
@@ -104,17 +109,19 @@ class Box:
 
 
 class Place:
-    """A cluster behind a box whose X-Forwarded-For it trusts; hosts and users know the box's address only."""
+    """A cluster behind a box whose X-Forwarded-For it trusts; hosts and users know the box's address only. is_plain: the box uses the port for plain HTTP."""
 
-    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME, auth=None):
+    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME, is_plain=False):
         self.directory = directory
-        self.box = Box(kind, directory / "box", config, name)
+        self.box = Box(kind, directory / "box", config, name, is_plain)
         stack.callback(self.box.close)
-        self.cluster = Cluster(programs, aws, directory / "cluster", auth=auth)
+        self.cluster = Cluster(programs, aws, directory / "cluster")
         self.cluster.config["proxy_service"].update(public_addr=self.box.addr, trust_x_forwarded_for=True, load_balancers=["127.0.0.1"])
+        if is_plain:
+            self.cluster.config["proxy_service"]["plain_http_addr"] = "127.0.0.1:0"
         self.cluster.start()
         stack.callback(self.cluster.stop)
-        self.box.start(self.cluster.proxy_addr)
+        self.box.start(self.cluster.process.wait_for(r"listening for plain HTTP addr:(\S+)").group(1) if is_plain else self.cluster.proxy_addr)
         self.cluster.create(iam_token())
         self.trust = {"SSL_CERT_FILE": str(self.box.ca)}
 

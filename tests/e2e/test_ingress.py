@@ -9,11 +9,12 @@ import pytest
 
 from balancers import SOURCE, Haproxy, Nginx
 from harness import TIMEOUT, Cluster, iam_token
-from join_client import Peer, join, split
+from join_client import Peer, Relay, join, split
 from upgraded import Upgrader
 from users import User, invite_url
 
 CLIENT, OTHER = "127.0.0.9", "127.0.0.3"
+LOGIN_FAILURES = 5  # LIMIT_LOGIN_FAILURES
 V1 = b"PROXY TCP4 198.51.100.1 127.0.0.1 4711 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x01\x7f\x00\x00\x01\x12\x67\x01\xbb"
 V2_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
@@ -73,6 +74,26 @@ def test_sessions_and_logins_are_audited_with_true_addresses(place, aws, tmp_pat
     assert place.event("session.start")["addr.remote"].startswith("127.0.0.1:")
     assert not [e for e in place.events() if str(e.get("addr.remote")).startswith(SOURCE)]
     host.stop()
+
+
+def guessing_is_stopped_at_its_client(cluster, user, way):
+    """way(address): a port that leads from there to the load balancer. The failures of one address lock it, and no other."""
+    with way(CLIENT) as guessing, way(OTHER) as honest:
+        user.cluster = copy.copy(cluster)
+        user.cluster.proxy_addr = guessing.addr
+        for _ in range(LOGIN_FAILURES + 1):
+            last = user.login(password="wrong password here", otp="000000", check=False)
+        assert "too many failed logins" in last.err, last.err
+        assert "too many failed logins" in user.login(check=False).err, "the right password is not tried either"
+        user.cluster.proxy_addr = honest.addr
+        user.login()
+    refused = cluster.exactly(LOGIN_FAILURES + 2, "user.login", user=user.name, success=False)
+    assert {e["addr.remote"].rsplit(":", 1)[0] for e in refused} == {CLIENT}
+    assert cluster.event("user.login", user=user.name, success=True)["addr.remote"].startswith(f"{OTHER}:")
+
+
+def test_guessing_behind_the_proxy_protocol_is_stopped_at_its_client(place, invite):
+    guessing_is_stopped_at_its_client(place, invite(behind(place, "v1"), "guessed"), lambda address: Relay(place.front["v2"], address))
 
 
 def answer_to(address, first, source):
@@ -165,6 +186,10 @@ def test_requests_and_upgrades_count_for_the_forwarded_client(website, aws, tmp_
         with Peer(seen, "proxy") as peer:
             host_id, _ = join(peer, aws.identity())
     assert website.event("instance.join", success=True, host_id=host_id)["addr.remote"] == f"{CLIENT}:0"
+
+
+def test_guessing_behind_forwarded_addresses_is_stopped_at_its_client(website, invite):
+    guessing_is_stopped_at_its_client(website, invite(behind(website, "http"), "guessed"), lambda address: Upgrader(website.front["http"], source=address))
 
 
 def test_forged_forwarded_addresses_are_refused_or_ignored(website):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster whose proxy is reached through a load balancer or reverse proxy that ends TLS: everything works as without it."""
 import contextlib
+import socket
 
 import pytest
 
 from boxes import BOXES, NAME, Place
 from harness import TIMEOUT, iam_token, wait_until
-from join_client import Peer, join
-from test_upgrade import behind
+from join_client import Peer, join, split
+from test_upgrade import behind, exchange, get
 from upgraded import Upgrader
 from users import browse, invite_url
 
@@ -87,6 +88,16 @@ def test_a_pinned_cluster_is_joined_through_it(place):
     host = place.host("web-2", ca_pin=place.cluster.ca_pin).start()
     host.wait_reachable()
     host.stop()
+
+
+def test_plain_http_is_served_to_load_balancers_where_configured(programs, aws_process, tmp_path):
+    with contextlib.ExitStack() as stack:
+        place = Place(stack, "nginx", programs, aws_process, tmp_path / "place", is_plain=True)
+        with socket.create_connection(split(place.box.target), timeout=TIMEOUT) as connection:
+            assert b"cluster_name" in exchange(connection, get("/webapi/find", "Connection: close\r\n"))
+        place.host().start().wait_reachable()
+        assert place.user().tsh("ssh", "root@web-1", "echo through").out == "through\n"
+        assert place.cluster.event("session.start")["addr.remote"] == "127.0.0.1:0"
 
 
 # ---- what an ALB does, played by HAProxy -----------------------------------------------------------------------
@@ -173,21 +184,23 @@ ELSEWHERE = ALB.replace("    default_backend target\n", "    use_backend elsewhe
 
 
 def test_another_cluster_inside_the_upgrade_is_refused(programs, aws, make_cluster, tmp_path):
-    """A host that joins with a pin refuses it before it sends anything; so do a member, a user, and a login by the cluster's own CA."""
+    """A host that joins with a pin, also with --insecure, refuses it before it sends anything; so do a member, a user, and a login by the cluster's own CA."""
     other = make_cluster()
     other.create(iam_token())
     with contextlib.ExitStack() as stack:
         place = Place(stack, "haproxy", programs, aws, tmp_path / "place", ALB)
-        member = place.host("member").start()
-        member.wait_reachable()
+        member = place.host("member")
+        member.insecure = True
+        member.start().wait_reachable()
         alice = place.user()
         place.box.config = ELSEWHERE.replace("{elsewhere}", other.proxy_addr)
         member.process.mark()
         place.box.restart()
         line = member.process.wait_for("cannot reach the cluster at.*").group(0)
         assert "unknown authority" in line, line
-        joining = place.host("joining", ca_pin=place.cluster.ca_pin).start()
-        line = joining.process.wait_for("Can not join the cluster as Instance.*").group(0)
+        joining = place.host("joining", ca_pin=place.cluster.ca_pin)
+        joining.insecure = True
+        line = joining.start().process.wait_for("Can not join the cluster as Instance.*").group(0)
         assert "ca_pin" in line, line
         for command in (("ls",), ("login", f"--proxy={place.box.addr}", "--user=alice")):
             refused = alice.tsh(*command, stdin=f"{alice.password}\n000000\n", check=False)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several proxies: each with an address of its own, or all behind a load balancer that passes each connection to the next of them."""
+import contextlib
 import re
+import textwrap
 
 import pytest
 
 from balancers import RoundRobin
+from boxes import SHOWN, Box
 from harness import Host, iam_token, port_of, reserved_port, wait_until
+from users import User, invite_url
 
 NO_SHARING = "--no-mux"
 
@@ -185,6 +189,49 @@ def test_agents_follow_added_and_removed_proxies(proxies, user):
     added.stop()
     all_.everyone()
     reaches(user(all_), all_, all_.all[0])
+
+
+PAGE = SHOWN.parent / "several-proxies.md"
+
+
+class ReverseProxy(Box):
+    """HAProxy that ends TLS: the guide's file with the backend of several-proxies.md."""
+
+    def __init__(self, directory):
+        super().__init__("haproxy", directory, name="127.0.0.1")  # a proxy of another machine gets no certificate for localhost
+        self.address = self.addr
+
+    def text(self, target):
+        backend = re.search(r"^ *backend teleport\n(?: +[a-z].*\n)+", PAGE.read_text(), re.M).group(0)
+        for n, address in enumerate(self.targets):
+            assert f" 10.0.2.{11 + n}:3080 " in backend
+            backend = backend.replace(f"10.0.2.{11 + n}:3080", address)
+        return super().text(target).split("\nbackend teleport\n")[0] + "\n" + textwrap.dedent(backend)
+
+    def lead_to(self, targets):
+        self.targets = targets
+        self.start(targets[0])
+
+
+def test_proxies_behind_a_load_balancer_that_ends_tls(make_cluster, aws, programs, tmp_path):
+    with contextlib.closing(ReverseProxy(tmp_path / "box")) as front:
+        cluster = make_cluster(build=programs, proxy=False)
+        cluster.node_env = {**aws.identity(), "SSL_CERT_FILE": str(front.ca)}
+        cluster.create(iam_token())
+        cluster.create(iam_token("proxy-token", roles=["Proxy"]))
+        all_ = Proxies(cluster, front, 3, is_shared=True, trust_x_forwarded_for=True, load_balancers=["127.0.0.1"])
+        web = all_.node(insecure=False)
+        has_tunnels(web, *all_.all)
+        words = cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
+        alice = User(cluster, "alice", tmp_path / "alice").accept(invite_url(words))
+        alice.env["SSL_CERT_FILE"] = str(front.ca)
+        alice.tsh("login", f"--proxy={front.addr}", "--user=alice", stdin=f"{alice.password}\n{alice.otp()}\n")
+        for _ in all_.all:
+            assert alice.tsh("ssh", NO_SHARING, "root@web-1", "echo here").out == "here\n"
+        all_.all[0].kill()
+        for _ in all_.all:
+            wait_reached(alice)
+        cluster.stop()
 
 
 # ---- proxies that relay to each other ------------------------------------------------------------------------

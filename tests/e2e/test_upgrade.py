@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from harness import TIMEOUT, Cluster, iam_token
+from harness import TIMEOUT
 from join_client import Peer, join, split, tls_connect
 from upgraded import BINARY, CLOSE, FORMS, PATH, PING, Upgraded, Upgrader, websocket_frame
 
@@ -154,20 +154,3 @@ def test_a_request_of_a_load_balancer_is_answered(shared, what):
     with tls_connect(shared.proxy_addr, server_name="p", alpn=()) as connection:
         answer = exchange(connection, text + SECOND.replace("Host", "Connection: close\r\nHost"))
     assert statuses(answer) == [200] * answers
-
-
-# ---- plain HTTP ---------------------------------------------------------------------------------------------------
-
-def test_plain_http_is_served_to_load_balancers_where_configured(build, aws, tmp_path):
-    cluster = Cluster(build, aws, tmp_path / "cluster")
-    cluster.config["proxy_service"]["plain_http_addr"] = "127.0.0.1:0"
-    cluster.start()
-    try:
-        cluster.create(iam_token())
-        plain = cluster.process.wait_for(r"Proxy service listening for plain HTTP addr:(\S+)").group(1)
-        with socket.create_connection(split(plain), timeout=TIMEOUT) as connection:
-            assert b"cluster_name" in exchange(connection, get("/webapi/find", "Connection: close\r\n"))
-        with Upgrader(plain, plain=True) as port, Peer(behind(cluster, port), "proxy") as peer:
-            join(peer, aws.identity())
-    finally:
-        assert cluster.stop() == 0
