@@ -52,7 +52,7 @@ static void on_echo_end(void *ctx, struct error *err)
 
 static const struct stream_events echo_events = { .on_read = on_echo_read, .on_end = on_echo_end };
 
-static void echo_on(struct stream *ws, void (*done)(void *ctx, uint64_t a_to_b, uint64_t b_to_a))
+static void echo_on(struct stream *ws)
 {
         int a, b;
 
@@ -60,7 +60,7 @@ static void echo_on(struct stream *ws, void (*done)(void *ctx, uint64_t a_to_b, 
         struct stream *echo = socket_stream(&loop, a);
         stream_listen(echo, &echo_events, echo);
         stream_read(echo, true);
-        splice_start(&loop, ws, socket_stream(&loop, b), LOOP_BUFFER, done, NULL);
+        splice_start(&loop, ws, socket_stream(&loop, b), LOOP_BUFFER, on_spliced, NULL);
 }
 
 /* ---- server ---- */
@@ -71,7 +71,7 @@ static void open_echo(void *ctx, struct http_exchange *x)
 
         (void)ctx;
         if (ws != NULL)
-                echo_on(ws, on_spliced);
+                echo_on(ws);
 }
 
 static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
@@ -135,17 +135,11 @@ static void on_end(void *ctx, struct error *err)
 
 static const struct stream_events client_events = { .on_read = on_read, .on_end = on_end };
 
-static void on_echo_spliced(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
-{
-        on_spliced(ctx, a_to_b, b_to_a);
-        loop_stop(&loop);
-}
-
 static void on_echo_websocket(void *ctx, struct stream *ws, struct error *err)
 {
         (void)ctx;
         must(err);
-        echo_on(ws, on_echo_spliced);
+        echo_on(ws); /* when all of it is closed, the loop ends */
 }
 
 static void on_websocket(void *ctx, struct stream *ws, struct error *err)
