@@ -5,6 +5,7 @@
  */
 #include "net/net_testing.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/names.h"
 #include "net/address.h"
 
 enum { ANSWERS_MAX = 16, FILLERS = 2 };
@@ -73,16 +75,22 @@ static void resolve_to(const char *const *addresses, size_t count)
 
 #define RESOLVE_TO(...)                                                                                               \
         do {                                                                                                          \
-                static const char *const addresses_[] = { __VA_ARGS__ };                                              \
+                const char *const addresses_[] = { __VA_ARGS__ };                                                     \
                 resolve_to(addresses_, ARRAY_LEN(addresses_));                                                        \
         } while (0)
 
 /* ---- the servers ------------------------------------------------------------------------------------------- */
 
+struct place {
+        const char *host;
+        int fd; /* bound; -1: this machine does not have the address */
+};
+
 struct fixture {
         struct loop loop;
-        int open, silent, fillers[FILLERS]; /* listening sockets; -1: none */
-        int port;                           /* of both */
+        struct place places[ANSWERS_MAX]; /* all with the same port */
+        size_t count;
+        int port, fillers[FILLERS]; /* -1: none */
         unsigned dialled;
         int fd;
         struct error *err;
@@ -93,7 +101,7 @@ static int set_up(void **state)
         struct fixture *f = NEW(struct fixture);
 
         assert_null(loop_init(&f->loop, NULL));
-        f->open = f->silent = f->fillers[0] = f->fillers[1] = f->fd = -1;
+        f->fillers[0] = f->fillers[1] = f->fd = -1;
         resolver.lookups = 0;
         *state = f;
         return 0;
@@ -105,14 +113,21 @@ static void close_open(int fd)
                 close(fd);
 }
 
+static void close_places(struct fixture *f)
+{
+        for (size_t i = 0; i < FILLERS; i++) {
+                close_open(f->fillers[i]);
+                f->fillers[i] = -1;
+        }
+        while (f->count > 0)
+                close_open(f->places[--f->count].fd);
+}
+
 static int tear_down(void **state)
 {
         struct fixture *f = *state;
 
-        close_open(f->open);
-        close_open(f->silent);
-        for (size_t i = 0; i < FILLERS; i++)
-                close_open(f->fillers[i]);
+        close_places(f);
         close_open(f->fd);
         error_free(f->err);
         loop_run(&f->loop);
@@ -121,16 +136,74 @@ static int tear_down(void **state)
         return 0;
 }
 
-static int listen_at(const char *host, int port, int *ret_port)
+static int bind_at(const char *host, int port)
 {
-        AUTO_MEM char *address = mem_printf("%s:%d", host, port);
-        char bound[ADDRESS_TEXT_MAX];
-        int fd;
+        struct sock_address a;
 
-        assert_null(socket_listen_tcp(str_of(address), &fd, bound));
-        if (ret_port != NULL)
-                *ret_port = (int)strtol(strrchr(bound, ':') + 1, NULL, 10);
-        return fd;
+        if (!sock_address_of_literal(str_of(host), port, &a))
+                abort();
+        int fd = socket(a.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&a.storage, a.len) == 0)
+                return fd;
+        int errnum = errno;
+        close(fd);
+        errno = errnum;
+        return -1;
+}
+
+/* Binds one port of all addresses; false if another program has it on one of them. */
+static bool bind_all(struct fixture *f, const char *const *hosts, size_t count)
+{
+        struct sock_address a = { .len = sizeof a.storage };
+        char text[ADDRESS_TEXT_MAX];
+
+        f->port = 0;
+        for (size_t i = 0; i < count; i++) {
+                int fd = bind_at(hosts[i], f->port);
+
+                if (fd < 0 && errno == EADDRINUSE)
+                        return false;
+                if (fd < 0)
+                        assert_true(errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT);
+                f->places[f->count++] = (struct place){ hosts[i], fd };
+                if (fd < 0 || f->port != 0)
+                        continue;
+                assert_int_equal(getsockname(fd, (struct sockaddr *)&a.storage, &a.len), 0);
+                sock_address_text(&a, text);
+                f->port = (int)strtol(strrchr(text, ':') + 1, NULL, 10);
+        }
+        return true;
+}
+
+/* A port that no other program has on these addresses, and that refuses connections until the test listens on one of them. */
+static void given_port(struct fixture *f, const char *const *hosts, size_t count)
+{
+        do
+                close_places(f);
+        while (!bind_all(f, hosts, count));
+}
+
+#define GIVEN_PORT(f, ...)                                                                                            \
+        do {                                                                                                          \
+                const char *const hosts_[] = { __VA_ARGS__ };                                                         \
+                given_port(f, hosts_, ARRAY_LEN(hosts_));                                                             \
+        } while (0)
+
+static int listen_at(struct fixture *f, const char *host, int backlog)
+{
+        for (size_t i = 0; i < f->count; i++) {
+                if (strcmp(f->places[i].host, host) != 0)
+                        continue;
+                assert_int_equal(listen(f->places[i].fd, backlog), 0);
+                return f->places[i].fd;
+        }
+        fail_msg("%s is not bound", host);
+        return -1;
+}
+
+static void given_server(struct fixture *f, const char *host)
+{
+        (void)listen_at(f, host, 16);
 }
 
 /* An address that neither accepts nor refuses: its queue of new connections is full. */
@@ -139,13 +212,20 @@ static void given_silent(struct fixture *f, const char *host)
         struct sockaddr_storage to;
         socklen_t len = sizeof to;
 
-        f->silent = listen_at(host, f->port, NULL);
-        listen(f->silent, 0);
-        getsockname(f->silent, (struct sockaddr *)&to, &len);
+        getsockname(listen_at(f, host, 0), (struct sockaddr *)&to, &len);
         for (size_t i = 0; i < FILLERS; i++) {
                 f->fillers[i] = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
                 (void)connect(f->fillers[i], (struct sockaddr *)&to, len);
         }
+}
+
+/* An address besides 127.0.0.1: of IPv6, unless this machine has only IPv4. */
+static const char *other_address(void)
+{
+        int fd = bind_at("::1", 0);
+
+        close_open(fd);
+        return fd >= 0 ? "::1" : "127.0.0.9";
 }
 
 static void on_dialled(void *ctx, int fd, struct error *err)
@@ -174,7 +254,7 @@ static void assert_connected_to(struct fixture *f, const char *host)
 {
         struct sock_address peer = { .len = sizeof peer.storage };
         char text[ADDRESS_TEXT_MAX];
-        AUTO_MEM char *expected = mem_printf("%s:%d", host, f->port);
+        AUTO_MEM char *expected = address_join(str_of(host), f->port);
 
         if (f->err != NULL)
                 fail_msg("%s", f->err->what);
@@ -188,19 +268,23 @@ static void assert_connected_to(struct fixture *f, const char *host)
 static void connects_to_a_name_that_has_ipv6_only(void **state)
 {
         struct fixture *f = *state;
+        const char *other = other_address();
 
-        f->open = listen_at("[::1]", 0, &f->port);
-        RESOLVE_TO("::1");
+        GIVEN_PORT(f, other);
+        given_server(f, other);
+        RESOLVE_TO(other);
         dial(f);
-        assert_connected_to(f, "[::1]");
+        assert_connected_to(f, other);
 }
 
 static void a_family_that_refuses_is_passed_over(void **state)
 {
         struct fixture *f = *state;
+        const char *other = other_address();
 
-        f->open = listen_at("127.0.0.1", 0, &f->port);
-        RESOLVE_TO("::1", "127.0.0.1");
+        GIVEN_PORT(f, "127.0.0.1", other);
+        given_server(f, "127.0.0.1");
+        RESOLVE_TO(other, "127.0.0.1");
         dial(f);
         assert_connected_to(f, "127.0.0.1");
 }
@@ -208,28 +292,28 @@ static void a_family_that_refuses_is_passed_over(void **state)
 static void a_family_that_does_not_answer_is_passed_over(void **state)
 {
         struct fixture *f = *state;
+        const char *other = other_address();
 
-        f->open = listen_at("127.0.0.1", 0, &f->port);
-        given_silent(f, "[::1]");
-        RESOLVE_TO("::1", "127.0.0.1");
+        GIVEN_PORT(f, "127.0.0.1", other);
+        given_server(f, "127.0.0.1");
+        given_silent(f, other);
+        RESOLVE_TO(other, "127.0.0.1");
         dial(f);
         assert_connected_to(f, "127.0.0.1");
-        close(f->open);
-        close(f->silent);
-        for (size_t i = 0; i < FILLERS; i++)
-                close(f->fillers[i]);
-        f->open = listen_at("[::1]", 0, &f->port); /* and the other way round */
+        GIVEN_PORT(f, "127.0.0.1", other); /* and the other way round */
+        given_server(f, other);
         given_silent(f, "127.0.0.1");
-        RESOLVE_TO("127.0.0.1", "::1");
+        RESOLVE_TO("127.0.0.1", other);
         dial(f);
-        assert_connected_to(f, "[::1]");
+        assert_connected_to(f, other);
 }
 
 static void a_family_without_a_route_is_passed_over(void **state)
 {
         struct fixture *f = *state;
 
-        f->open = listen_at("127.0.0.1", 0, &f->port);
+        GIVEN_PORT(f, "127.0.0.1");
+        given_server(f, "127.0.0.1");
         RESOLVE_TO("ff02::1", "127.0.0.1"); /* no host: connect() fails at once */
         dial(f);
         assert_connected_to(f, "127.0.0.1");
@@ -240,7 +324,8 @@ static void the_families_alternate(void **state)
 {
         struct fixture *f = *state;
 
-        f->open = listen_at("127.0.0.1", 0, &f->port);
+        GIVEN_PORT(f, "127.0.0.1", "::1");
+        given_server(f, "127.0.0.1");
         RESOLVE_TO("::1", "::1", "::1", "::1", "::1", "::1", "::1", "::1", "::1", "127.0.0.1");
         dial(f);
         assert_connected_to(f, "127.0.0.1");
@@ -250,7 +335,8 @@ static void dead_addresses_are_passed_over_up_to_the_limit(void **state)
 {
         struct fixture *f = *state;
 
-        f->open = listen_at("127.0.0.1", 0, &f->port);
+        GIVEN_PORT(f, "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8", "127.0.0.9");
+        given_server(f, "127.0.0.1");
         RESOLVE_TO("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8", "127.0.0.1");
         assert_int_equal(resolver.count, LIMIT_CONNECT_ADDRESSES);
         dial(f);
@@ -266,12 +352,12 @@ static void every_dial_looks_the_name_up_again(void **state)
 {
         struct fixture *f = *state;
 
-        f->open = listen_at("127.0.0.1", 0, &f->port);
+        GIVEN_PORT(f, "127.0.0.1", "127.0.0.2");
+        given_server(f, "127.0.0.1");
         RESOLVE_TO("127.0.0.1");
         dial(f);
         assert_connected_to(f, "127.0.0.1");
-        close(f->open);
-        f->open = listen_at("127.0.0.2", f->port, NULL); /* the server moves */
+        given_server(f, "127.0.0.2"); /* the name moves */
         RESOLVE_TO("127.0.0.2");
         dial(f);
         assert_connected_to(f, "127.0.0.2");

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names with addresses of both families, with addresses that are dead, and with addresses that change: asked of a DNS server at each connection."""
 import contextlib
+import errno
 import socket
 import subprocess
 
 import pytest
 
 from dns_server import Dns
-from harness import TIMEOUT, Cluster, Result, iam_token, program
+from harness import TIMEOUT, Cluster, Result, iam_token, port_of, program, reserved_port
 from join_client import split
 from tcp_server import TcpServer, splice
 from users import User, invite_url
@@ -26,6 +27,23 @@ class Forwarder(TcpServer):
         self.count += 1
         with socket.create_connection(split(self.target)) as far:
             splice(near, far)
+
+
+@contextlib.contextmanager
+def one_port(*hosts):
+    """A port that no other program has on these addresses: held, and closed to connections until somebody listens there."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                port = port_of(stack.enter_context(reserved_port(hosts[0])))
+                for host in hosts[1:]:
+                    stack.enter_context(reserved_port(host, port))
+            except OSError as err:
+                if err.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            yield port
+            return
 
 
 @contextlib.contextmanager
@@ -83,7 +101,7 @@ def test_the_longest_name_leads_to_a_proxy_with_ipv6_only(place, aws, tmp_path):
 
 
 def test_a_family_that_does_not_answer_is_passed_over(place, aws):
-    with Forwarder(place.proxy_addr) as forwarder, silent("::1", forwarder.port):
+    with one_port("127.0.0.1", "::1") as port, Forwarder(place.proxy_addr, port=port) as forwarder, silent("::1", port):
         place.dns.move("both.example.test", "::1", "127.0.0.1")
         host = start_host(place, aws, "web-2", f"both.example.test:{forwarder.port}")
         host.wait_reachable()
@@ -93,12 +111,13 @@ def test_a_family_that_does_not_answer_is_passed_over(place, aws):
 
 def test_a_name_that_moves_is_followed(place, aws):
     """To the last of several addresses: the others are dead."""
-    with Forwarder(place.proxy_addr, "127.0.0.2") as first:
+    dead = ["::1", *(f"127.0.1.{n}" for n in range(1, 5))]
+    with one_port("127.0.0.2", "127.0.0.3", *dead) as port, Forwarder(place.proxy_addr, "127.0.0.2", port) as first:
         place.dns.move("moving.example.test", "127.0.0.2")
-        host = start_host(place, aws, "web-3", f"moving.example.test:{first.port}")
+        host = start_host(place, aws, "web-3", f"moving.example.test:{port}")
         host.wait_reachable()
-        with Forwarder(place.proxy_addr, "127.0.0.3", first.port) as second:
-            place.dns.move("moving.example.test", "::1", *(f"127.0.1.{n}" for n in range(1, 5)), "127.0.0.3")
+        with Forwarder(place.proxy_addr, "127.0.0.3", port) as second:
+            place.dns.move("moving.example.test", *dead, "127.0.0.3")
             host.process.mark()
             first.close()
             first.cut()
