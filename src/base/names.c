@@ -180,6 +180,13 @@ struct str name_of_url(struct str address)
         return str_slice(address, 0, end);
 }
 
+char *address_join(struct str host, int port)
+{
+        bool is_v6 = str_find_char(host, ':') != host.len;
+
+        return mem_printf(is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
+}
+
 struct error *name_check_login(struct str s)
 {
         AUTO_MEM char *shown = escaped(s);

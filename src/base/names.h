@@ -56,6 +56,9 @@ struct error *name_check_login(struct str s) MUST_USE; /* "the login 'a b' is no
 /* host:port of an address that was copied from a browser: without the leading https:// and any text after the port. */
 struct str name_of_url(struct str address);
 
+/* host:port, with brackets around an IPv6 address: the inverse of address_split(). The caller frees it. */
+char *address_join(struct str host, int port) MUST_USE;
+
 /*
  * Appends the canonical form of a host name or host ID, which is used to compare and store them: lower case, without a
  * trailing dot and ".<cluster>" suffix; addresses as inet_ntop writes them, IPv4 addresses without "::ffff:". All

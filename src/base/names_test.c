@@ -316,6 +316,16 @@ static void takes_an_address_out_of_a_url(void **state)
                 assert_true(str_equal(name_of_url(str_of(urls[i].url)), str_of(urls[i].address)));
 }
 
+static void joins_host_and_port(void **state)
+{
+        AUTO_MEM char *name = address_join(STR("a.example.com"), 3080), *v4 = address_join(STR("10.0.0.1"), 0), *v6 = address_join(STR("2001:db8::1"), 443);
+
+        (void)state;
+        assert_string_equal(name, "a.example.com:3080");
+        assert_string_equal(v4, "10.0.0.1:0");
+        assert_string_equal(v6, "[2001:db8::1]:443");
+}
+
 static void shows_a_bad_name_harmless(void **state)
 {
         AUTO_PTR(error) err = name_check_host(STR("a\x1b[2Jb"), "host name");
@@ -342,6 +352,7 @@ int main(void)
                 cmocka_unit_test(knows_the_lengths_of_dns_names),
                 cmocka_unit_test(encodes_no_internationalized_name),
                 cmocka_unit_test(takes_an_address_out_of_a_url),
+                cmocka_unit_test(joins_host_and_port),
                 cmocka_unit_test(shows_a_bad_name_harmless),
         };
 

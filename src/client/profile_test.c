@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/names_testing.h"
 #include "base/text.h"
 #include "client/client.h"
 #include "os/file_testing.h"
@@ -206,9 +207,6 @@ static void keeps_a_profile_for_each_proxy(void **state)
         assert_done(profile_load(&p, NULL, NULL)); /* the other one is still there */
         profile_release(&p);
 }
-
-#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define NAME_250 LABEL_63 "." LABEL_63 "." LABEL_63 "." "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static void two_proxies_of_one_host_have_a_profile_each(void **state)
 {

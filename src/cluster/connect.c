@@ -8,6 +8,7 @@
 #include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "cluster/proxy_dial.h"
 #include "loop/loop.h"
@@ -79,8 +80,8 @@ static struct error *put_address(struct connect_way *w, struct str address, int 
         struct str host;
         int port;
         TRY(address_split(address, default_port, &host, &port));
-        bool is_v6 = str_find_char(host, ':') != host.len;
-        int n = snprintf(w->address, sizeof w->address, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
+        AUTO_MEM char *joined = address_join(host, port);
+        int n = snprintf(w->address, sizeof w->address, "%s", joined);
         if (n < 0 || (size_t)n >= sizeof w->address)
                 return error_new(ERROR_INVALID_ARGUMENT, "an address is longer than %zu bytes", sizeof w->address - 1);
         *ret_port = port;

@@ -162,8 +162,8 @@ struct error *http_proxy_choose(const char *https_proxy, const char *no_proxy, s
                 error_free(err);
                 return hint == NULL ? not_a_proxy("it names no host and port") : error_hint(unusable("its host is not a DNS name"), "%s", hint);
         }
-        bool is_v6 = str_find_char(proxy_host, ':') < proxy_host.len;
-        snprintf(ret->address, sizeof ret->address, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(proxy_host), proxy_port);
+        AUTO_MEM char *joined = address_join(proxy_host, proxy_port);
+        snprintf(ret->address, sizeof ret->address, "%s", joined);
         return NULL;
 }
 

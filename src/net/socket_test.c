@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/names_testing.h"
 #include "net/watch.h"
 #include "os/file_testing.h"
 
@@ -476,8 +477,6 @@ static void splits_addresses(void **state)
 
 static void explains_the_mistake_in_the_name_of_an_address(void **state)
 {
-#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define NAME_253 LABEL_63 "." LABEL_63 "." LABEL_63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
         static const struct {
                 const char *text, *hint; /* hint NULL: accepted */
         } rows[] = {

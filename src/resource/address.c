@@ -54,8 +54,8 @@ struct error *address_normalize(struct arena *arena, struct str text, int defaul
         struct error *err = port.len == 0 ? NULL : parse_int(port, 0, PORT_MAX, "the port", &number);
         if (err != NULL)
                 return error_because(wrong(text, host, field), err);
-        bool is_v6 = str_find_char(host, ':') < host.len;
-        *ret = arena_printf(arena, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), (int)number);
+        AUTO_MEM char *joined = address_join(host, (int)number);
+        *ret = str_to_c(arena, str_of(joined));
         return NULL;
 }
 

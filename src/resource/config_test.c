@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/names_testing.h"
 #include "resource/config.h"
 #include "schema/schema.h"
 
@@ -240,9 +241,6 @@ static void refuses_with_the_key_and_the_reason(void **state)
                 assert_string_equal(err->what, refusals[i].what);
         }
 }
-
-#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define NAME_253 LABEL_63 "." LABEL_63 "." LABEL_63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 /* Where a name to connect to is written; %s is that name. */
 static const char *const names_of_addresses[] = {

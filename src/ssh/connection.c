@@ -541,7 +541,7 @@ static void report_port(struct connection *c, const struct sshd_log_event *e)
         Cteleport__V1__ReportPort port = CTELEPORT__V1__REPORT_PORT__INIT;
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
         AUTO_MEM char *host = escaped(e->host);
-        AUTO_MEM char *address = mem_printf(str_find_char(e->host, ':') != e->host.len ? "[%s]:%d" : "%s:%d", host, e->port);
+        AUTO_MEM char *address = address_join(str_of(host), e->port);
 
         if (decision == NULL)
                 return; /* sshd forwards nothing before it has accepted a login */

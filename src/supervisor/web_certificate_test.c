@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/names_testing.h"
 #include "net/made_cert_testing.h"
 #include "os/file_testing.h"
 #include "pki/cert_check.h"
@@ -15,10 +16,6 @@
 #include "resource/config_file.h"
 
 enum { NOW = 1800000000, DAY = 24 * 3600, PAIRS_MAX = 3 };
-
-/* The longest DNS name: four labels. */
-#define LABEL_63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define NAME_253 LABEL_63 "." LABEL_63 "." LABEL_63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static const struct walltime now = { NOW * 1000000000LL };
 

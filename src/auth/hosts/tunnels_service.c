@@ -251,8 +251,7 @@ static void note_peer_addr(struct tunnels_stream *s, const char *addr)
         bool is_any = str_equal(host, STR("0.0.0.0")) || str_equal(host, STR("::"));
         if (is_any && str_is_empty(ip))
                 return;
-        bool is_v6 = is_any && str_find_char(ip, ':') < ip.len;
-        s->peer_addr = is_any ? mem_printf(is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(ip), port) : str_dup(str_of(addr));
+        s->peer_addr = is_any ? address_join(ip, port) : str_dup(str_of(addr));
         log_info("A proxy relays for other proxies", LOG_C("proxy", s->proxy), LOG_C("addr", s->peer_addr));
 }
 
