@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bits of an IPv6 address that make a source. */
+enum { IPV6_SOURCE_BITS = 64 };
+
 /* The address without brackets, port and prefix length; empty when there is none. */
 static struct str without_port(struct str address)
 {
@@ -35,9 +38,9 @@ static void source_of_ipv6(const char *text, char ret[SOURCE_TEXT_MAX])
                 inet_ntop(AF_INET, v6.s6_addr + 12, ret, SOURCE_TEXT_MAX);
                 return;
         }
-        memset(v6.s6_addr + 8, 0, 8);
+        memset(v6.s6_addr + IPV6_SOURCE_BITS / 8, 0, IPV6_SIZE - IPV6_SOURCE_BITS / 8);
         inet_ntop(AF_INET6, &v6, prefix, sizeof prefix);
-        snprintf(ret, SOURCE_TEXT_MAX, "%s/64", prefix);
+        snprintf(ret, SOURCE_TEXT_MAX, "%s/%d", prefix, IPV6_SOURCE_BITS);
 }
 
 void source_of(struct str address, char ret[SOURCE_TEXT_MAX])
@@ -54,4 +57,18 @@ void source_of(struct str address, char ret[SOURCE_TEXT_MAX])
                 memcpy(ret, text, host.len + 1);
         else
                 source_of_ipv6(text, ret);
+}
+
+bool source_is_in(struct str source, const struct network *n)
+{
+        struct network wide = *n;
+        struct ip_address ip;
+
+        if (!ip_parse(str_slice(source, 0, str_find_char(source, '/')), &ip))
+                return false;
+        if (wide.first.len == IPV6_SIZE && wide.bits > IPV6_SOURCE_BITS) {
+                memset(wide.first.bytes + IPV6_SOURCE_BITS / 8, 0, IPV6_SIZE - IPV6_SOURCE_BITS / 8);
+                wide.bits = IPV6_SOURCE_BITS;
+        }
+        return network_has(&wide, &ip);
 }

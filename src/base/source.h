@@ -6,6 +6,7 @@
 #ifndef BASE_SOURCE_H
 #define BASE_SOURCE_H
 
+#include "base/network.h"
 #include "base/str.h"
 
 /* Size of the output of source_of(). */
@@ -16,5 +17,8 @@ enum { SOURCE_TEXT_MAX = 64 };
  * "?" for other texts. A source is its own source. NUL-terminated.
  */
 void source_of(struct str address, char ret[SOURCE_TEXT_MAX]);
+
+/* Whether a source contains an address of the network. */
+bool source_is_in(struct str source, const struct network *n);
 
 #endif

@@ -42,20 +42,9 @@ bool ingress_is_load_balancer(const struct ingress *in, const char *peer)
 
 bool ingress_has_source(const struct ingress *in, struct str source)
 {
-        struct ip_address ip;
-
-        if (!ip_parse(str_slice(source, 0, str_find_char(source, '/')), &ip))
-                return false;
-        for (size_t i = 0; i < in->load_balancer_count; i++) {
-                struct network n = in->load_balancers[i];
-
-                if (n.first.len == IPV6_SIZE && n.bits > 64) { /* such a source is a /64 */
-                        memset(n.first.bytes + 8, 0, 8);
-                        n.bits = 64;
-                }
-                if (network_has(&n, &ip))
+        for (size_t i = 0; i < in->load_balancer_count; i++)
+                if (source_is_in(source, &in->load_balancers[i]))
                         return true;
-        }
         return false;
 }
 
