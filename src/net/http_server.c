@@ -240,8 +240,6 @@ static void put_head(struct http_exchange *x, const struct http_response *respon
                 buf_put_c(out, response->fields);
         if (response->status == 405)
                 put_allow(x, out);
-        if (response->status == 503) /* RFC 9110 section 15.6.4: these conditions last for seconds */
-                buf_put_c(out, "Retry-After: 1\r\n");
         if (x->is_last)
                 buf_put_c(out, "Connection: close\r\n");
         buf_put_c(out, "\r\n");

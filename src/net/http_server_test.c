@@ -301,6 +301,20 @@ static void keeps_a_bounded_amount_for_after_the_response(void **state)
         end(&s);
 }
 
+static void sends_no_field_that_its_owner_did_not_give(void **state)
+{
+        struct site s;
+
+        (void)state;
+        begin(&s, LOOP_BUFFER);
+        stream_write(s.client.stream, STR("GET /held HTTP/1.1\r\nHost: a\r\n\r\n"));
+        RUN_UNTIL(&s.loop, s.held != NULL);
+        http_respond(s.held, (struct http_response){ .status = 503, .fields = "X: y\r\n" });
+        run_a_while(&s.loop);
+        assert_last(&s, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nX: y\r\n\r\n");
+        end(&s);
+}
+
 static void streams_a_body_with_back_pressure(void **state)
 {
         AUTO(buf) body = BUF_MAX(1 * MiB);
@@ -547,6 +561,7 @@ int main(void)
                 cmocka_unit_test(names_the_methods_of_a_page),
                 cmocka_unit_test(head_gets_the_head_alone),
                 cmocka_unit_test(keeps_a_bounded_amount_for_after_the_response),
+                cmocka_unit_test(sends_no_field_that_its_owner_did_not_give),
                 cmocka_unit_test(streams_a_body_with_back_pressure),
                 cmocka_unit_test(a_response_before_the_body_ends_is_the_last_one),
                 cmocka_unit_test(streams_a_response_of_known_or_unknown_length),

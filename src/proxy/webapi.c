@@ -9,12 +9,16 @@
 
 enum { BODY_MAX = 6 * KiB };
 
+#define FIELDS                                 \
+        "Cache-Control: no-store\r\n"          \
+        "X-Content-Type-Options: nosniff\r\n"  \
+        "Strict-Transport-Security: max-age=31536000\r\n"
+
 static void respond_as(struct http_exchange *x, int status, const char *content_type, struct str body, bool is_last)
 {
+        /* RFC 9110 section 15.6.4: what this proxy lacks when it answers 503, it usually has seconds later. */
         http_respond(x, (struct http_response){ .status = status, .content_type = content_type, .body = body, .is_last = is_last,
-                                                .fields = "Cache-Control: no-store\r\n"
-                                                          "X-Content-Type-Options: nosniff\r\n"
-                                                          "Strict-Transport-Security: max-age=31536000\r\n" });
+                                                .fields = status == 503 ? FIELDS "Retry-After: 1\r\n" : FIELDS });
 }
 
 static void respond(struct http_exchange *x, int status, struct str body)
