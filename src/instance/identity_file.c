@@ -2,6 +2,7 @@
 #include "instance/identity_file.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -189,7 +190,7 @@ struct error *identity_load(const char *dir, const char *role, const struct ca_p
 
 struct error *identity_load_as_root(const char *dir, const char *role, const struct ca_pins *pins, struct host_identity *ret)
 {
-        return load(dir, role, pins, ret, file_read);
+        return load(dir, role, pins, ret, geteuid() == 0 ? file_read : file_read_private);
 }
 
 struct error *identity_write(const char *dir, const char *role, struct str json)

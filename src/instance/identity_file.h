@@ -30,7 +30,7 @@ struct error *identity_read_json(struct str json, struct host_expectation expect
 struct error *identity_load(const char *dir, const char *role, const struct ca_pins *pins,
                             struct host_identity *ret) MUST_USE;
 
-/* The same for root, who may read the file of the service's user: for `debug connect`. */
+/* The same, for `debug connect`: root may read the file of the service's user. Other callers read it as identity_load() does. */
 struct error *identity_load_as_root(const char *dir, const char *role, const struct ca_pins *pins,
                                     struct host_identity *ret) MUST_USE;
 

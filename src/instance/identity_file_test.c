@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -88,6 +89,29 @@ static void refuses_a_file_that_others_may_read(void **state)
         error_free(err);
 }
 
+/* Root reads the identity of a service's account. Any other user could be given another's file, whose CA they would trust. */
+static void only_root_reads_a_file_of_another_account(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        AUTO_MEM char *path = path_in(f->dir, "ids/node.json"), *ids = path_in(f->dir, "ids");
+
+        store(f);
+        assert_int_equal(chmod(f->dir, 0755) | chmod(ids, 0755) | chmod(path, 0644), 0);
+        bool is_root = geteuid() == 0;
+        if (is_root) {
+                assert_done(identity_load_as_root(f->dir, "Node", &no_pins, &id));
+                host_identity_release(&id);
+                assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
+                assert_done(identity_load_as_root(f->dir, "Node", &no_pins, &id));
+                assert_int_equal(seteuid(12346), 0);
+        }
+        struct error *err = identity_load_as_root(f->dir, "Node", &no_pins, &id);
+        if (is_root)
+                assert_int_equal(seteuid(0), 0);
+        assert_code(err, ERROR_PERMISSION_DENIED);
+}
+
 static void refuses_every_cut_of_the_file(void **state)
 {
         struct fixture *f = *state;
@@ -170,6 +194,7 @@ int main(void)
                 TEST(comes_back_as_it_was_stored),
                 TEST(reports_a_missing_file),
                 TEST(refuses_a_file_that_others_may_read),
+                TEST(only_root_reads_a_file_of_another_account),
                 TEST(refuses_every_cut_of_the_file),
                 TEST(refuses_parts_of_two_identities),
                 TEST(refuses_the_identity_of_another_role),
