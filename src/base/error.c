@@ -236,6 +236,7 @@ bool error_is_for(const struct error *err, enum error_reason reason)
 static const char *const reason_names[REASON_COUNT] = {
         [REASON_NONE] = "", [REASON_TOKEN] = "token", [REASON_LOCK] = "lock", [REASON_IDENTITY] = "identity",
         [REASON_HOST_ID] = "host-id", [REASON_ROLE] = "role", [REASON_REFUSED] = "refused",
+        [REASON_NO_AUTH] = "no-auth",
 };
 
 const char *error_reason_name(enum error_reason reason)

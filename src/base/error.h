@@ -44,6 +44,7 @@ enum error_reason {
         REASON_HOST_ID,  /* the client may not have the requested host ID */
         REASON_ROLE,     /* the request is refused for one role; other roles are not affected */
         REASON_REFUSED,  /* the cluster has refused the request: other routes to it would give the same result */
+        REASON_NO_AUTH,  /* a proxy has no connection to the Auth Service: nothing was decided */
         /* Reasons that are only set locally and never sent; these have no name. */
         REASON_ANSWER,   /* this host refuses the cluster's answer */
         REASON_CONNECTION, /* the server was not reached, was lost, did not answer or is no cluster's: nothing was decided */

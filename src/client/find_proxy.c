@@ -4,6 +4,7 @@
 #include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "client/client.h"
 #include "loop/loop.h"
 #include "net/socket.h"
@@ -150,16 +151,11 @@ static void begin_next(void *ctx)
                 timer_stop(s->next);
 }
 
-static const char *with_port(struct arena *a, struct str host, int port)
+static void add(struct search *s, struct arena *a, struct str host, int port)
 {
-        bool is_v6 = str_find_char(host, ':') != host.len;
+        AUTO_MEM char *address = address_join(host, port);
 
-        return arena_printf(a, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
-}
-
-static void add(struct search *s, const char *address)
-{
-        s->candidates[s->count++] = (struct candidate){ .search = s, .address = address };
+        s->candidates[s->count++] = (struct candidate){ .search = s, .address = str_to_c(a, str_of(address)) };
 }
 
 static struct error *run(struct search *s)
@@ -188,9 +184,9 @@ struct error *find_proxy(struct arena *a, const char *address, bool is_insecure,
         int port;
 
         TRY(address_split(str_of(address), 0, &host, &port));
-        add(&s, with_port(a, host, port != 0 ? port : PORT_PROXY));
+        add(&s, a, host, port != 0 ? port : PORT_PROXY);
         if (port == 0)
-                add(&s, with_port(a, host, PORT_HTTPS));
+                add(&s, a, host, PORT_HTTPS);
         TRY(run(&s));
         if (s.found == NULL && port != 0 && !is_nobody_there(s.err)) {
                 error_free(s.err);
@@ -201,7 +197,7 @@ struct error *find_proxy(struct arena *a, const char *address, bool is_insecure,
                 return s.err;
         error_free(s.err);
         if (s.refusal != NULL)
-                return s.refusal;
+                return error_for(s.refusal, REASON_ANSWER);
         *ret = s.found;
         return NULL;
 }

@@ -80,18 +80,29 @@ static void auth_answered(struct check *c, const Cteleport__V1__PingResponse *an
         check_clock(c, theirs);
 }
 
+/* A proxy without a connection to auth serves joins nevertheless: the failure is that of auth. Any other belongs to the join service. */
+static void auth_failed(struct check *c, struct error *err)
+{
+        if (c->join_failure != NULL && !error_is_for(c->join_failure, REASON_NO_AUTH)) {
+                diagnosis_fail(c->d, c->join_failure);
+                c->join_failure = NULL;
+                error_free(err);
+                return;
+        }
+        if (c->join_failure != NULL)
+                diagnosis_pass(c->d, DIAGNOSIS_JOIN, "the proxy serves it, and forwards joins to auth");
+        diagnosis_begin(c->d, DIAGNOSIS_AUTH);
+        diagnosis_fail(c->d, err);
+}
+
 static void on_ping(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct check *c = ctx;
 
-        if (err == NULL) {
+        if (err == NULL)
                 auth_answered(c, (const Cteleport__V1__PingResponse *)answer);
-        } else {
-                if (c->join_failure != NULL)
-                        diagnosis_pass(c->d, DIAGNOSIS_JOIN, "the proxy serves it, and forwards joins to auth");
-                diagnosis_begin(c->d, DIAGNOSIS_AUTH);
-                diagnosis_fail(c->d, err);
-        }
+        else
+                auth_failed(c, err);
         loop_defer(c->loop, on_checked, c);
 }
 
@@ -222,7 +233,7 @@ static void way_failed(struct diagnose *g, struct error *err)
                         return;
                 }
                 g->first = *g->d;
-                *g->d = (struct diagnosis){ 0 };
+                *g->d = (struct diagnosis){ .changed = g->first.changed, .ctx = g->first.ctx };
         } else {
                 add_cause(g->first.rows[diagnosis_failed_at(&g->first)].err, err);
         }

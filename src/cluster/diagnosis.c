@@ -63,10 +63,44 @@ static bool has_passed(const struct diagnosis *d, enum diagnosis_step step)
         return d->rows[step].state == DIAGNOSIS_PASSED || d->rows[step].state == DIAGNOSIS_WARNED;
 }
 
-void diagnosis_begin(struct diagnosis *d, enum diagnosis_step step)
+static bool is_reached_after(const struct diagnosis *d, enum diagnosis_step step)
+{
+        for (int i = (int)step + 1; i < DIAGNOSIS_STEPS; i++)
+                if (d->rows[i].state != DIAGNOSIS_NOT_REACHED)
+                        return true;
+        return false;
+}
+
+bool diagnosis_is_settled(const struct diagnosis *d, enum diagnosis_step step)
+{
+        enum diagnosis_state state = d->rows[step].state;
+        /* The handshake begins again with a load balancer, and the proof is added once the connection is made. */
+        bool is_handshake = step == DIAGNOSIS_TLS || step == DIAGNOSIS_ALPN || step == DIAGNOSIS_INNER_TLS;
+        bool is_upgrading = d->rows[DIAGNOSIS_UPGRADE].state == DIAGNOSIS_RUNNING || d->rows[DIAGNOSIS_UPGRADE].state == DIAGNOSIS_PASSED;
+
+        if (state == DIAGNOSIS_NOT_REACHED || state == DIAGNOSIS_RUNNING || state == DIAGNOSIS_FAILED)
+                return false;
+        if (is_handshake && !(is_upgrading && step < DIAGNOSIS_UPGRADE))
+                return is_reached_after(d, DIAGNOSIS_INNER_TLS);
+        return is_reached_after(d, step);
+}
+
+static void changed(const struct diagnosis *d)
+{
+        if (d->changed != NULL)
+                d->changed(d->ctx);
+}
+
+static void begin(struct diagnosis *d, enum diagnosis_step step)
 {
         row_clear(&d->rows[step]);
         d->rows[step].state = DIAGNOSIS_RUNNING;
+}
+
+void diagnosis_begin(struct diagnosis *d, enum diagnosis_step step)
+{
+        begin(d, step);
+        changed(d);
 }
 
 static void settle(struct diagnosis *d, enum diagnosis_step step, enum diagnosis_state state, const char *format, va_list args)
@@ -177,7 +211,7 @@ static bool is_repeated(const struct diagnosis *d, enum diagnosis_step step)
 
 static void on_begin(struct diagnosis *d, enum diagnosis_step step)
 {
-        diagnosis_begin(d, step);
+        begin(d, step);
         if (step == DIAGNOSIS_TCP && d->rows[DIAGNOSIS_DNS].state == DIAGNOSIS_NOT_REACHED)
                 diagnosis_skip(d, DIAGNOSIS_DNS, "an IP address, no name");
         if (step == DIAGNOSIS_TLS) {
@@ -214,6 +248,7 @@ static void on_report(void *ctx, enum watch_step step, const char *detail)
                 on_begin(d, step_of(d, step));
         else
                 on_passed(d, step, detail);
+        changed(d);
 }
 
 static void on_note(void *ctx, enum watch_step step, const char *text)

@@ -6,6 +6,8 @@
 #ifndef CLUSTER_DIAGNOSIS_H
 #define CLUSTER_DIAGNOSIS_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "net/watch.h"
 
@@ -48,6 +50,8 @@ struct diagnosis {
         bool has_egress; /* there is an HTTP proxy: what is below TLS leads to it */
         unsigned handshakes; /* begun with the server at the address; the second one is with a load balancer */
         struct watch watch;
+        void (*changed)(void *ctx); /* called when a step has begun or settled; NULL: nobody waits for it */
+        void *ctx;
 };
 
 void diagnosis_release(struct diagnosis *d);
@@ -67,6 +71,12 @@ void diagnosis_warn(struct diagnosis *d, enum diagnosis_step step, struct error 
  * the handshake, and without TLS at the configuration. Steps behind it are not reached.
  */
 void diagnosis_fail(struct diagnosis *d, struct error *err);
+
+/*
+ * Whether the result of a step stays as it is, unless the host tries another way of a join: it has passed, or is not needed, and the
+ * walk has come to a step from which it is not repeated.
+ */
+bool diagnosis_is_settled(const struct diagnosis *d, enum diagnosis_step step);
 
 /* The step that has failed, or DIAGNOSIS_STEPS. */
 enum diagnosis_step diagnosis_failed_at(const struct diagnosis *d);

@@ -119,6 +119,48 @@ static void the_certificate_that_is_refused_is_shown(void **state)
         assert_null(d.rows[DIAGNOSIS_INNER_TLS].detail);
 }
 
+/* What is printed while the walk goes on stays true. */
+static void a_step_is_settled_once_it_is_not_repeated(void **state)
+{
+        const struct {
+                const int *steps;
+                size_t settled; /* number of the first steps that are */
+        } rows[] = {
+                { STEPS(WATCH_DNS), DIAGNOSIS_DNS },
+                { STEPS(WATCH_DNS, DONE + WATCH_DNS), DIAGNOSIS_DNS },
+                { STEPS(WATCH_DNS, DONE + WATCH_DNS, WATCH_TCP), DIAGNOSIS_TCP },
+                { STEPS(DIALLED, WATCH_TLS), DIAGNOSIS_TLS },
+                { STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_ALPN), DIAGNOSIS_TLS },
+                { STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_ALPN, DIALLED, WATCH_TLS, DONE + WATCH_TLS), DIAGNOSIS_TLS },
+                { STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_ALPN, DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE), DIAGNOSIS_UPGRADE },
+                { STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE, DONE + WATCH_UPGRADE, WATCH_INNER_TLS, DONE + WATCH_INNER_TLS),
+                  DIAGNOSIS_INNER_TLS },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO(diagnosis) d = { 0 };
+
+                given_steps(&d, "", rows[i].steps);
+                for (size_t step = 0; step < DIAGNOSIS_STEPS; step++)
+                        assert_int_equal(diagnosis_is_settled(&d, (enum diagnosis_step)step), step < rows[i].settled);
+        }
+}
+
+static void a_direct_handshake_is_settled_with_its_proof(void **state)
+{
+        AUTO(diagnosis) d = { 0 };
+
+        (void)state;
+        given_steps(&d, "", STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_ALPN, DONE + WATCH_ALPN));
+        diagnosis_connected(&d, "verified by ca_pin");
+        assert_false(diagnosis_is_settled(&d, DIAGNOSIS_TLS)); /* a warning may follow */
+        diagnosis_begin(&d, DIAGNOSIS_JOIN);
+        for (int step = 0; step < DIAGNOSIS_PAGE; step++)
+                assert_true(diagnosis_is_settled(&d, (enum diagnosis_step)step));
+        assert_false(diagnosis_is_settled(&d, DIAGNOSIS_JOIN));
+}
+
 static void a_warning_is_no_failure_and_the_first_stays(void **state)
 {
         AUTO(diagnosis) d = { 0 };
@@ -141,6 +183,8 @@ int main(void)
                 cmocka_unit_test(through_a_balancer_the_inner_tls_is_verified),
                 cmocka_unit_test(an_upgrade_without_a_direct_attempt_says_so),
                 cmocka_unit_test(the_certificate_that_is_refused_is_shown),
+                cmocka_unit_test(a_step_is_settled_once_it_is_not_repeated),
+                cmocka_unit_test(a_direct_handshake_is_settled_with_its_proof),
                 cmocka_unit_test(a_warning_is_no_failure_and_the_first_stays),
         };
 

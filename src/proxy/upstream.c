@@ -75,7 +75,7 @@ struct rpc_client *upstream_client(const struct upstream *u)
 
 struct error *upstream_absence(const struct upstream *u)
 {
-        return error_hint(error_new(ERROR_UNAVAILABLE, u->has_way ? "this proxy cannot reach the Auth Service right now"
-                                                                  : "this proxy has no identity of the cluster yet"),
+        return error_hint(error_for(error_new(ERROR_UNAVAILABLE, u->has_way ? "this proxy cannot reach the Auth Service right now"
+                                                                            : "this proxy has no identity of the cluster yet"), REASON_NO_AUTH),
                           "try again in a moment; the proxy's log has details");
 }

@@ -4,6 +4,7 @@ import json
 import re
 import ssl
 import subprocess
+import threading
 import types
 
 import pytest
@@ -15,6 +16,7 @@ from tcp_server import TcpServer
 from test_egress import NAME as BEHIND_SQUID, squid, sts  # noqa: F401 (fixtures)
 from test_http_proxy import HttpProxy
 from test_proxies import Proxy
+from test_teleport_itself import PING, web_server
 from test_troubleshooting import normalised, saying, tls_ended_here
 from test_web_certificates import Pair
 from users import User, browse, invite_url
@@ -30,6 +32,7 @@ class Shown:
         self.code, self.out, self.err = done.code, done.out, done.err
         found = re.findall(r"^([✓✗!-]) (\S.{13}) (.*\n(?:^ {17}.*\n)*)", done.out, re.M)
         self.steps = {title.strip(): (MARKS[mark], re.sub(r"\n *", "\n", text).strip()) for mark, title, text in found}
+        assert len(self.steps) == len(found), f"a step is printed twice: {done.out}"
 
     def fails_at(self, step, *texts):
         assert self.code == 1, self.out
@@ -46,9 +49,13 @@ class Shown:
         return self.steps[step][1]
 
 
+def words_of(cluster, *args, data_dir=None):
+    return [program(cluster.build, "teleport"), "debug", "connect", f"--data-dir={data_dir or cluster.dir / 'none'}", *map(str, args)]
+
+
 def connect(cluster, *args, data_dir=None, **env):
     """On a host without a configuration file and without an identity."""
-    words = [program(cluster.build, "teleport"), "debug", "connect", f"--data-dir={data_dir or cluster.dir / 'none'}", *map(str, args)]
+    words = words_of(cluster, *args, data_dir=data_dir)
     return Shown(Result(subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(**env), stdin=subprocess.DEVNULL)))
 
 
@@ -127,6 +134,22 @@ def test_the_steps_are_printed_as_json(shared, pin, closed):
 def test_a_name_that_does_not_resolve_is_named(shared, pin):
     connect(shared, "--proxy=does-not-exist.invalid:443", pin).fails_at(
         "DNS", "cannot find the address of does-not-exist.invalid:443", "remedy: check the name and this machine's DNS settings")
+
+
+def test_a_step_is_printed_when_it_has_passed(shared, pin, serving):
+    """A server that accepts connections and stays silent: the program waits in the handshake of TLS, and the steps before are on the screen."""
+    answer = threading.Event()
+    address = serving(lambda peer: answer.wait(TIMEOUT) and peer.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n"))
+    with subprocess.Popen(words_of(shared, f"--proxy={address}", pin), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_env()) as process:
+        out = []
+        while not out or not out[-1].startswith("✓ TCP "):
+            assert (line := process.stdout.readline()), out
+            out.append(line)
+        answer.set()
+        rest, err = process.communicate(timeout=TIMEOUT)
+    shown = Shown(types.SimpleNamespace(code=process.returncode, out="".join(out) + rest, err=err))
+    shown.fails_at("TLS", "something that is not TLS: 'SSH-2.0-OpenSSH_9.2p1'")
+    assert list(shown.steps) == HOST_STEPS[:5], shown.out
 
 
 # ---- configuration ------------------------------------------------------------------------------------------------
@@ -228,6 +251,17 @@ def test_a_port_of_another_service_is_named(shared, pin, serving):
 
 def test_a_proxy_server_that_is_auth_fails_at_alpn(shared, pin):
     connect(shared, f"--proxy={shared.auth_addr}", pin).fails_at("ALPN", r"does not speak the application protocol we need \(ALPN\)", "named in auth_server")
+
+
+def test_a_server_that_ends_every_call_serves_no_joins(shared, serving, tmp_path):
+    """Only the proxy's own words about auth show that it forwards joins."""
+    pair = Pair(tmp_path, "web")
+    pair.write(NAME, begin=-3, end=1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    context.set_alpn_protocols(["teleport-proxy-grpc"])
+    address = serving(lambda peer: context.wrap_socket(peer, server_side=True).close())
+    connect(shared, f"--proxy={address}", SSL_CERT_FILE=str(pair.cert)).fails_at("join service", "connection")
 
 
 # ---- load balancers -------------------------------------------------------------------------------------------------
@@ -431,3 +465,28 @@ def test_a_user_behind_a_refusing_http_proxy(shared, newcomer):
         shown = diagnose(newcomer, "--proxy=teleport.example.com:443", HTTPS_PROXY=f"http://{proxy.address}")
         proxy.shutdown()
     shown.fails_at("egress proxy", "gives no tunnel: it answered 403")
+
+
+def test_a_locked_user_does_not_pass_the_login(shared, tmp_path):
+    """In TLS 1.3 the handshake succeeds before auth has judged the certificate; a call reports what it found."""
+    words = shared.tctl("users", "add", "mallory", "--roles=access", "--logins=root").out
+    mallory = User(shared, "mallory", tmp_path / "mallory").accept(invite_url(words))
+    mallory.login()
+    assert diagnose(mallory).result("login") == "passed"
+    shared.tctl("lock", "--user=mallory")
+    diagnose(mallory).fails_at("login", "user mallory is locked")
+    shared.tctl("users", "rm", "mallory")
+    diagnose(mallory).fails_at("login", "mallory")
+
+
+def test_a_setting_of_the_upgrade_is_not_the_http_proxys(newcomer):
+    shown = diagnose(newcomer, "--proxy=teleport.example.com:443", HTTPS_PROXY="http://127.0.0.1:3128", TELEPORT_TLS_ROUTING_CONN_UPGRADE="maybe")
+    shown.fails_at("configuration", "'maybe' is neither yes nor no")
+
+
+def test_a_proxy_of_teleport_at_the_second_port_is_named(newcomer, tmp_path):
+    """The address has no port, and nothing answers at the first one that is tried."""
+    with web_server(tmp_path, {"/webapi/ping": PING}) as (address, _), HttpProxy(address, refused=":3080") as proxy:
+        shown = diagnose(newcomer, "--proxy=teleport.example.com", "--insecure", HTTPS_PROXY=f"http://{proxy.address}")
+        proxy.shutdown()
+    shown.fails_at("configuration", "belongs to a cluster of Teleport itself.*: teleport.example.com:443")

@@ -22,11 +22,11 @@ def copy(source, target):
 
 
 class HttpProxy(socketserver.ThreadingTCPServer):
-    """Serves CONNECT to NAME; records the requests and their users."""
+    """Serves CONNECT to NAME, but not to a target that ends in `refused`; records the requests and their users."""
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self, target, status="200 Connection established"):
-        self.target, self.status, self.asked, self.users = target, status, [], []
+    def __init__(self, target, status="200 Connection established", refused=None):
+        self.target, self.status, self.refused, self.asked, self.users = target, status, refused, [], []
         super().__init__(("127.0.0.1", 0), self.Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -41,8 +41,9 @@ class HttpProxy(socketserver.ThreadingTCPServer):
             if "Proxy-Authorization" in fields:
                 self.server.users.append(base64.b64decode(fields["Proxy-Authorization"].removeprefix("Basic ")).decode())
             self.server.asked.append((method, target))
-            self.wfile.write(f"HTTP/1.1 {self.server.status}\r\n\r\n".encode())
-            if not self.server.status.startswith("200"):
+            status = "403 Forbidden" if self.server.refused and target.endswith(self.server.refused) else self.server.status
+            self.wfile.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
+            if not status.startswith("200"):
                 return
             host, port = self.server.target.split(":")
             with socket.create_connection((host, int(port))) as upstream:

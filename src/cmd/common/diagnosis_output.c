@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/common/diagnosis_output.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "base/text.h"
 #include "cmd/common/output.h"
 
@@ -92,20 +95,74 @@ static void put_json(struct buf *out, const struct diagnosis *d)
         buf_put_c(out, "\n  ]\n}\n");
 }
 
-struct error *diagnosis_print(const struct diagnosis *d, const struct flags *given)
+/* ---- the walk ---------------------------------------------------------------------------------------------------- */
+
+/* Prints the steps that are reached or, while the walk goes on, settled. A step that another way of a join has changed is printed again. */
+static struct error *print_text(struct diagnosis_output *o, bool is_over)
 {
         AUTO(buf) out = BUF_MAX(DIAGNOSIS_OUTPUT_MAX);
+
+        for (int i = 0; i < DIAGNOSIS_STEPS; i++) {
+                const struct diagnosis_row *r = &o->d->rows[i];
+                AUTO(buf) row = BUF_MAX(DIAGNOSIS_OUTPUT_MAX);
+
+                if (!is_reached(r) || (!is_over && !diagnosis_is_settled(o->d, (enum diagnosis_step)i)))
+                        continue;
+                put_row(&row, (enum diagnosis_step)i, r);
+                if (o->shown[i] != NULL && str_equal(buf_str(&row), str_of(o->shown[i])))
+                        continue;
+                free(o->shown[i]);
+                o->shown[i] = str_dup(buf_str(&row));
+                buf_put(&out, buf_str(&row));
+        }
+        return output_flush(&out);
+}
+
+static void on_changed(void *ctx)
+{
+        struct diagnosis_output *o = ctx;
+
+        if (o->err == NULL)
+                o->err = print_text(o, false);
+}
+
+void diagnosis_output_start(struct diagnosis_output *o, struct diagnosis *d, const struct flags *given)
+{
+        *o = (struct diagnosis_output){ .d = d, .is_text = output_is_text(given) };
+        d->changed = o->is_text ? on_changed : NULL;
+        d->ctx = o;
+}
+
+static struct error *print_rest(struct diagnosis_output *o)
+{
+        AUTO(buf) out = BUF_MAX(DIAGNOSIS_OUTPUT_MAX);
+        struct error *err = o->err;
+
+        o->err = NULL;
+        if (err != NULL)
+                return err;
+        if (o->is_text)
+                return print_text(o, true);
+        put_json(&out, o->d);
+        return output_flush(&out);
+}
+
+struct error *diagnosis_output_finish(struct diagnosis_output *o)
+{
+        const struct diagnosis *d = o->d;
         enum diagnosis_step failed = diagnosis_failed_at(d);
 
-        if (!output_is_text(given))
-                put_json(&out, d);
-        else
-                for (int i = 0; i < DIAGNOSIS_STEPS; i++)
-                        if (is_reached(&d->rows[i]))
-                                put_row(&out, (enum diagnosis_step)i, &d->rows[i]);
-        TRY(output_flush(&out));
+        TRY(print_rest(o));
         if (failed == DIAGNOSIS_STEPS)
                 return NULL;
         return d->address == NULL ? error_new(ERROR_FAILED_PRECONDITION, "the connection fails at the step '%s'", diagnosis_title(failed))
                                   : error_new(ERROR_FAILED_PRECONDITION, "the connection to %s fails at the step '%s'", d->address, diagnosis_title(failed));
+}
+
+void diagnosis_output_release(struct diagnosis_output *o)
+{
+        for (int i = 0; i < DIAGNOSIS_STEPS; i++)
+                free(o->shown[i]);
+        error_free(o->err);
+        *o = (struct diagnosis_output){ 0 };
 }

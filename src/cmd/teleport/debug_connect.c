@@ -35,6 +35,7 @@ struct walk {
         struct connect_trust trust;
         struct diagnose_options options;
         struct diagnosis diagnosis;
+        struct diagnosis_output output;
         struct loop loop;
 };
 
@@ -134,16 +135,17 @@ static void on_done(void *ctx)
 
 static struct error *walk(struct walk *w, const struct flags *given)
 {
+        diagnosis_output_start(&w->output, &w->diagnosis, given);
         struct error *err = configure(w, given);
 
         if (err != NULL) {
                 diagnosis_fail(&w->diagnosis, err);
-                return diagnosis_print(&w->diagnosis, given);
+                return diagnosis_output_finish(&w->output);
         }
         TRY(loop_init(&w->loop, NULL));
         diagnose_start(&w->loop, &w->options, &w->diagnosis, on_done, w);
         loop_run(&w->loop);
-        err = diagnosis_print(&w->diagnosis, given);
+        err = diagnosis_output_finish(&w->output);
         loop_run(&w->loop); /* until everything is closed */
         loop_release(&w->loop);
         return err;
@@ -155,6 +157,7 @@ struct error *debug_connect_run(void *ctx, const struct flags *given)
         struct error *err = walk(&w, given);
 
         (void)ctx;
+        diagnosis_output_release(&w.output);
         diagnosis_release(&w.diagnosis);
         host_identity_release(&w.identity);
         buf_release(&w.ca_file);

@@ -31,7 +31,8 @@ static const struct command commands[] = {
           .help = "Show the AWS identity with which this host would join" },
         { "debug connect", .flags = debug_connect_flags, .run = debug_connect_run,
           .help = "Show step by step whether this host reaches its cluster, and why not",
-          .notes = "Connects as a joining host does, and joins nothing. Exits with 1 at the first step that fails.\n" },
+          .notes = "Connects as a joining host does, and joins nothing. The identity of a member only verifies the\n"
+                   "cluster; whether the cluster accepts it, `teleport status` shows. Exits with 1 at the first step that fails.\n" },
         { "version", .run = version_run, .help = "Print the version" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },

@@ -2,9 +2,11 @@
 /* tsh debug connect: why this workstation does not reach the cluster. */
 #include <stdlib.h>
 
+#include "api.pb-c.h"
 #include "base/interop.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "client/find_proxy.h"
 #include "cluster/diagnose.h"
@@ -26,22 +28,17 @@ const struct flag debug_connect_flags[] = {
 struct walk {
         struct loop loop;
         struct diagnosis diagnosis;
+        struct diagnosis_output output;
         struct profile profile;
         bool has_profile, is_insecure;
         const char *address; /* host:port, in the arena */
         struct arena *arena;
         struct http_proxy via;
         struct stream *tls;  /* to the proxy, while its page is requested */
+        struct rpc_client *auth; /* as the user */
 };
 
 /* ---- the configuration: the profile, or --proxy ------------------------------------------------------------------ */
-
-static const char *with_port(struct arena *a, struct str host, int port)
-{
-        bool is_v6 = str_find_char(host, ':') != host.len;
-
-        return arena_printf(a, is_v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(host), port);
-}
 
 /* As `tsh login` does: without a port, the one that answers. */
 static struct error *find_address(struct walk *w, const char *proxy)
@@ -54,9 +51,12 @@ static struct error *find_address(struct walk *w, const char *proxy)
                 return NULL;
         }
         TRY(address_split(str_of(proxy), 0, &host, &port));
-        w->address = with_port(w->arena, host, port == 0 ? PORT_PROXY : port);
-        if (port == 0)
-                error_free(find_proxy(w->arena, proxy, w->is_insecure, &w->address)); /* its error is found again, step by step */
+        AUTO_MEM char *joined = address_join(host, port == 0 ? PORT_PROXY : port);
+        w->address = str_to_c(w->arena, str_of(joined));
+        struct error *err = port == 0 ? find_proxy(w->arena, proxy, w->is_insecure, &w->address) : NULL;
+        if (error_is_for(err, REASON_ANSWER))
+                return err;
+        error_free(err); /* it is found again, step by step */
         return NULL;
 }
 
@@ -81,8 +81,10 @@ static struct error *configure(struct walk *w, const struct flags *given)
                 diagnosis_warn(&w->diagnosis, DIAGNOSIS_CONFIGURATION,
                                error_hint(error_new(ERROR_FAILED_PRECONDITION, "the proxy's web certificate is not verified (--insecure)"),
                                           "give the proxy a certificate that this machine trusts, or let SSL_CERT_FILE name its authority; then log in without --insecure"));
-        diagnosis_begin(&w->diagnosis, DIAGNOSIS_EGRESS); /* to which an error belongs */
-        return http_proxy_of_environment(host, port, &w->via);
+        err = http_proxy_of_environment(host, port, &w->via);
+        if (err != NULL)
+                diagnosis_begin(&w->diagnosis, DIAGNOSIS_EGRESS); /* to which the error belongs */
+        return err;
 }
 
 /* ---- steps --------------------------------------------------------------------------------------------------------- */
@@ -100,19 +102,47 @@ static void fail(struct walk *w, struct error *err)
         finish(w);
 }
 
-static void on_auth(void *ctx, struct stream *tls, struct error *err)
+static void on_auth_closed(void *ctx, struct error *err)
+{
+        (void)ctx;
+        error_free(err); /* the call that runs reports it */
+}
+
+static void on_auth_answer(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct walk *w = ctx;
         AUTO(buf) end = BUF_MAX(64);
+
+        (void)answer;
+        rpc_client_close(w->auth);
+        if (err != NULL) {
+                fail(w, err);
+                return;
+        }
+        walltime_put_rfc3339(&end, w->profile.not_after);
+        diagnosis_pass(&w->diagnosis, DIAGNOSIS_LOGIN, "%s, until %s: the Auth Service accepts this login", w->profile.user, buf_c(&end));
+        finish(w);
+}
+
+/* Auth judges the user at each call, not at the connection: this one is open to all who are logged in. */
+static void on_auth(void *ctx, struct stream *tls, struct error *err)
+{
+        struct walk *w = ctx;
+        Cteleport__V1__Empty nothing = CTELEPORT__V1__EMPTY__INIT;
 
         if (err != NULL) {
                 fail(w, err);
                 return;
         }
-        stream_close(tls);
-        walltime_put_rfc3339(&end, w->profile.not_after);
-        diagnosis_pass(&w->diagnosis, DIAGNOSIS_LOGIN, "%s, until %s: the Auth Service accepts the connection", w->profile.user, buf_c(&end));
-        finish(w);
+        w->auth = rpc_client_new(&w->loop, tls, "auth", on_auth_closed, w);
+        rpc_client_unary(w->auth,
+                         (struct rpc_client_call_options){
+                                 .path = "/cteleport.v1.AdminService/ClusterStatus",
+                                 .response = &cteleport__v1__cluster_status_response__descriptor,
+                                 .response_max = LIMIT_RPC,
+                                 .within = MILLISECONDS(TIMEOUT_RPC),
+                         },
+                         &nothing.base, on_auth_answer, w);
 }
 
 /* The user's own connection to the Auth Service, as every command but `tsh login` makes it. */
@@ -188,17 +218,18 @@ static void on_proxy(void *ctx, struct stream *tls, struct error *err)
 
 static struct error *walk(struct walk *w, const struct flags *given)
 {
+        diagnosis_output_start(&w->output, &w->diagnosis, given);
         struct error *err = configure(w, given);
 
         if (err != NULL) {
                 diagnosis_fail(&w->diagnosis, err);
-                return diagnosis_print(&w->diagnosis, given);
+                return diagnosis_output_finish(&w->output);
         }
         TRY(loop_init(&w->loop, NULL));
         struct client_dial *dial = client_dial_proxy(&w->loop, w->address, w->is_insecure, on_proxy, w);
         client_dial_watch(dial, diagnosis_watch(&w->diagnosis, w->via.address));
         loop_run(&w->loop);
-        err = diagnosis_print(&w->diagnosis, given);
+        err = diagnosis_output_finish(&w->output);
         loop_run(&w->loop); /* until everything is closed */
         loop_release(&w->loop);
         return err;
@@ -210,6 +241,7 @@ struct error *debug_connect_run(void *ctx, const struct flags *given)
         struct error *err = walk(&w, given);
 
         (void)ctx;
+        diagnosis_output_release(&w.output);
         diagnosis_release(&w.diagnosis);
         profile_release(&w.profile);
         arena_free(w.arena);
