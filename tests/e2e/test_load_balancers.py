@@ -189,9 +189,8 @@ def test_another_cluster_inside_the_upgrade_is_refused(programs, aws, make_clust
     other.create(iam_token())
     with contextlib.ExitStack() as stack:
         place = Place(stack, "haproxy", programs, aws, tmp_path / "place", ALB)
-        member = place.host("member")
-        member.insecure = True
-        member.start().wait_reachable()
+        member = place.host("member").start()
+        member.wait_reachable()
         alice = place.user()
         place.box.config = ELSEWHERE.replace("{elsewhere}", other.proxy_addr)
         member.process.mark()
