@@ -27,8 +27,9 @@ enum {
         TIMEOUT_IDLE_UNAUTHENTICATED = 60 * 1000, /* ms: A connection of an unauthenticated peer without a stream is closed after this time. */
         TIMEOUT_UNAUTHENTICATED_EXEMPT = 1000, /* ms: The only connection of a source is not closed to make room for others before it is this old. */
         TIMEOUT_RPC_LINGER = 60 * 1000, /* ms: A peer must read the answer of a finished call within this time. */
-        TIMEOUT_KEEPALIVE = 30 * 1000, /* ms: An HTTP/2 PING is sent on a connection that was silent for this time. */
-        TIMEOUT_KEEPALIVE_ANSWER = 15 * 1000, /* ms: An HTTP/2 PING must be answered within this time. */
+        TIMEOUT_KEEPALIVE = 15 * 1000, /* ms: An HTTP/2 PING is sent on a connection from which nothing was received for this time. */
+        TIMEOUT_KEEPALIVE_ANSWER = 12 * 1000, /* ms: An HTTP/2 PING, or a ping of WebSocket, must be answered within this time; the sum of both times, after which a dead connection is given up, is below 30 s. */
+        TIMEOUT_UPGRADE_KEEPALIVE = 25 * 1000, /* ms: Each end of an upgraded connection sends something at this interval at least, far below the 60 seconds after which load balancers close an idle connection. */
         TIMEOUT_GRACEFUL_STOP = 30 * 1000, /* ms: After SIGQUIT the services have this time to finish. */
         TIMEOUT_STOP = 5 * 1000, /* ms: After SIGTERM the services have this time to finish. */
         TIMEOUT_LEAVE = 1000, /* ms: A stopping agent has this time to report its stop to the cluster; it is below TIMEOUT_STOP_STEP. */
@@ -49,6 +50,9 @@ enum {
         PACE_SELF_SIGNED_CHECK = 12 * 3600 * 1000, /* ms: The proxy checks the expiry of its self-signed web certificate at this interval. */
         TIMEOUT_PASS = 20 * 1000, /* ms: A connection that a proxy announced must arrive at auth within this time. */
         TIMEOUT_CONNECT = 10 * 1000, /* ms: A TCP connection of our clients must be established within this time. */
+        TIMEOUT_TCP_KEEPALIVE = 60 * 1000, /* ms: TCP checks a connection on which nothing was received for this time, as of a user's machine that is gone. */
+        PACE_TCP_KEEPALIVE = 15 * 1000, /* ms: TCP repeats its check of a connection at this interval. */
+        LIMIT_TCP_KEEPALIVE = 4, /* checks: A connection is given up after this number of unanswered checks of TCP. */
         TIMEOUT_DIAL_NODE = 30 * 1000, /* ms: A proxy must have connected a client to a node within this time after the client's CONNECT. */
         TIMEOUT_CONNECT_NEXT = 250, /* ms: A client tries the next address in parallel after this time (RFC 8305 section 8). */
         TIMEOUT_LINGER = 5 * 1000, /* ms: A closed connection may send its pending data and wait for the end of the peer's data for this time. */

@@ -202,6 +202,8 @@ static void on_keepalive(void *ctx)
 static void use_stream(struct auth_client *c, struct stream *s)
 {
         c->client = rpc_client_new(c->loop, s, "teleport.cluster.local", on_closed, c);
+        if (!is_local(c))
+                rpc_client_keep_alive(c->client);
         timer_stop(c->retry);
         backoff_reset(&c->backoff);
         c->tried = 0;

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -162,7 +161,6 @@ static void report_connected(const struct attempt *a)
 static void on_connected(uv_poll_t *poll, int status, int events)
 {
         struct attempt *a = poll->data;
-        const int on = 1;
         int errnum = 0;
         socklen_t len = sizeof errnum;
 
@@ -176,7 +174,7 @@ static void on_connected(uv_poll_t *poll, int status, int events)
                 attempt_failed(a->dial, &a->address, errnum);
                 return;
         }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        socket_set_tcp_options(fd);
         report_connected(a);
         finish(a->dial, fd, NULL);
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -218,7 +217,6 @@ static void on_trim(void *ctx)
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
         struct listener *li = poll->data;
-        const int on = 1;
 
         (void)events;
         if (status < 0) { /* libuv has stopped polling */
@@ -232,7 +230,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 
                 if (fd >= 0) {
                         if (peer.storage.ss_family == AF_INET || peer.storage.ss_family == AF_INET6)
-                                setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+                                socket_set_tcp_options(fd);
                         sock_address_text(&peer, text);
                         if (!timer_is_running(li->trim))
                                 timer_start(li->trim, MILLISECONDS(PACE_MEMORY_TRIM));

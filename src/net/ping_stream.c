@@ -142,7 +142,7 @@ static void on_ping(void *ctx)
 
         if (stream_pending(p->lower) == 0)
                 stream_write(p->lower, (struct str){ "\0\0\0\0", HEADER_SIZE });
-        timer_start(p->ping, MILLISECONDS(TIMEOUT_KEEPALIVE));
+        timer_start(p->ping, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE));
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------------------- */
@@ -217,7 +217,7 @@ struct stream *ping_stream(struct loop *l, struct stream *lower)
         p->lower = lower;
         p->refs = 1;
         p->ping = timer_new(l, on_ping, p);
-        timer_start(p->ping, MILLISECONDS(TIMEOUT_KEEPALIVE));
+        timer_start(p->ping, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE));
         stream_listen(lower, &lower_events, p);
         return &p->stream;
 }

@@ -106,7 +106,7 @@ static void a_ping_is_sent_at_an_interval(void **state)
         stream_write(f.framed.stream, STR("abc"));
         for (int i = 0; i < 2; i++) {
                 run_a_while(&f.loop);
-                loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE + 1));
+                loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE + 1));
         }
         run_a_while(&f.loop);
         assert_int_equal(f.raw.received.len, 15);
@@ -125,7 +125,7 @@ static void pings_wait_for_a_peer_that_does_not_read(void **state)
         size_t before = stream_pending(f.framed.stream);
         assert_int_equal(before, 7);
         for (int i = 0; i < 3; i++) {
-                loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE + 1));
+                loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE + 1));
                 run_a_while(&f.loop);
         }
         assert_int_equal(stream_pending(f.framed.stream), before);

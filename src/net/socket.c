@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -411,6 +412,17 @@ struct error *socket_pair(int *ret_a, int *ret_b)
         *ret_a = fds[0];
         *ret_b = fds[1];
         return NULL;
+}
+
+void socket_set_tcp_options(int fd)
+{
+        const int on = 1, idle = TIMEOUT_TCP_KEEPALIVE / 1000, pace = PACE_TCP_KEEPALIVE / 1000, count = LIMIT_TCP_KEEPALIVE;
+
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &pace, sizeof pace);
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
 void socket_peer_address(int fd, char *ret_text)

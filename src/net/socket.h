@@ -40,6 +40,9 @@ void socket_stream_limit_reads(struct stream *s, size_t most);
  */
 bool address_is_private(const char *address);
 
+/* Options of every TCP connection: no delay, and checks that the peer is still there (TIMEOUT_TCP_KEEPALIVE). */
+void socket_set_tcp_options(int fd);
+
 /* Address of the peer in ADDRESS_TEXT_MAX bytes, "" for Unix sockets. */
 void socket_peer_address(int fd, char *ret_text);
 

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/names_testing.h"
 #include "net/watch.h"
 #include "os/file_testing.h"
@@ -371,11 +373,24 @@ static void a_splice_closes_both_when_one_breaks(void **state)
 
 /* ---- listening and dialling ---------------------------------------------------------------------------- */
 
+/* The kernel checks whether the peer is still there. */
+static void assert_kept_alive(int fd)
+{
+        int is_on = 0, idle = 0;
+        socklen_t len = sizeof(int);
+
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &is_on, &len), 0);
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &len), 0);
+        assert_true(is_on);
+        assert_int_equal(idle, TIMEOUT_TCP_KEEPALIVE / 1000);
+}
+
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
         struct fixture *f = ctx;
 
         f->accepted++;
+        assert_kept_alive(fd);
         memcpy(f->peer, peer, strlen(peer) + 1);
         if (f->a.stream == NULL)
                 ear_listen(&f->a, socket_stream(&f->loop, fd));
@@ -412,6 +427,7 @@ static void a_dialled_connection_is_accepted(void **state)
                 assert_null(f->dial_error);
                 assert_non_null(strstr(f->peer, "127.0.0.1"));
                 assert_true(fcntl(f->fd, F_GETFD) & FD_CLOEXEC);
+                assert_kept_alive(f->fd);
                 stream_write(f->b.stream, STR("hello"));
                 stream_read(f->a.stream, true);
                 RUN_UNTIL(&f->loop, f->a.received.len == 5);

@@ -66,8 +66,8 @@ struct websocket {
         bool is_close_sent;
         size_t control_bytes; /* answers to control frames sent since the lower stream's output queue was last empty */
         unsigned refs;        /* one for the owner, one for each callback on the stack */
-        bool has_read;        /* bytes were received since the keepalive timer last fired */
-        bool is_pinged;       /* a ping is unanswered */
+        struct instant received, sent; /* time of the last bytes */
+        struct instant pinged;         /* time of the ping that is unanswered; 0: none */
         bool wanted;
         bool is_shut;         /* the owner has ended its output */
         bool has_ended;       /* on_end was called */
@@ -114,6 +114,7 @@ static void send_gathered(struct websocket *w)
         loop_buffer_give(w->loop, w->gathered);
         w->gathered = NULL;
         w->gathered_len = 0;
+        w->sent = loop_now(w->loop);
 }
 
 static void put_byte(struct websocket *w, uint64_t byte)
@@ -366,7 +367,8 @@ static void on_lower_read(void *ctx, struct str bytes)
         char *buffer = loop_buffer_take(w->loop);
 
         w->refs++;
-        w->has_read = true;
+        w->received = loop_now(w->loop);
+        w->pinged = (struct instant){ 0 };
         w->payload = buffer;
         w->payload_len = 0;
         size_t before = stream_pending(w->lower);
@@ -402,22 +404,40 @@ static const struct stream_events lower_events = { .on_read = on_lower_read, .on
 
 /* ---- keepalive ------------------------------------------------------------------------------------------------ */
 
+static struct instant after(struct instant t, int64_t ms)
+{
+        return instant_add(t, MILLISECONDS(ms));
+}
+
+/* The time of the next ping, or of the end because the last one is unanswered. It never becomes earlier except by a ping. */
+static struct instant keepalive_due(const struct websocket *w)
+{
+        if (!w->wanted) /* an answer would not be read */
+                return after(w->sent, TIMEOUT_UPGRADE_KEEPALIVE);
+        if (w->pinged.ns != 0)
+                return after(w->pinged, TIMEOUT_KEEPALIVE_ANSWER);
+        return after(w->received.ns < w->sent.ns ? w->received : w->sent, TIMEOUT_UPGRADE_KEEPALIVE);
+}
+
+/* The timer is never stopped early: when it fires before the time that is due by now, it is only restarted. */
 static void on_keepalive(void *ctx)
 {
         struct websocket *w = ctx;
-        bool is_silent = !w->has_read && w->wanted;
+        struct instant now = loop_now(w->loop);
+        bool is_due = now.ns >= keepalive_due(w).ns;
 
-        w->has_read = false;
-        if (is_silent && w->is_pinged) {
+        if (is_due && w->wanted && w->pinged.ns != 0) {
                 report_end(w, error_new(ERROR_DEADLINE_EXCEEDED, "the peer of a WebSocket does not answer"));
                 return;
         }
-        w->is_pinged = is_silent;
-        if (is_silent || !w->wanted) {
+        if (is_due) {
                 put_frame(w, OPCODE_PING, STR(""));
                 send_gathered(w);
+                w->sent = now; /* also after our close frame, when no ping is sent any more */
         }
-        timer_start(w->keepalive, MILLISECONDS(is_silent ? TIMEOUT_KEEPALIVE_ANSWER : TIMEOUT_KEEPALIVE));
+        if (is_due && w->wanted && now.ns >= after(w->received, TIMEOUT_UPGRADE_KEEPALIVE).ns)
+                w->pinged = now;
+        timer_start(w->keepalive, instant_since(keepalive_due(w), now));
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------------------- */
@@ -426,8 +446,10 @@ static void websocket_read(struct stream *stream, bool wanted)
 {
         struct websocket *w = websocket_of(stream);
 
-        if (wanted && !w->wanted)
-                w->is_pinged = false; /* the answer may be unread */
+        if (wanted && !w->wanted) { /* the answer may be unread */
+                w->received = loop_now(w->loop);
+                w->pinged = (struct instant){ 0 };
+        }
         w->wanted = wanted;
         if (!w->has_ended)
                 stream_read(w->lower, wanted);
@@ -494,7 +516,8 @@ struct stream *websocket_stream(struct loop *l, struct stream *lower, enum webso
         w->lower = lower;
         w->refs = 1;
         w->keepalive = timer_new(l, on_keepalive, w);
-        timer_start(w->keepalive, MILLISECONDS(TIMEOUT_KEEPALIVE));
+        w->received = w->sent = loop_now(l);
+        timer_start(w->keepalive, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE));
         stream_listen(lower, &lower_events, w);
         return &w->stream;
 }

@@ -8,9 +8,9 @@
  *    After on_end what is written is dropped.
  *  - on_end has an error if the connection ended without a close frame, since it may have been truncated, if the peer
  *    violated the protocol, or if the status of its close frame reports a failure.
- *  - Pings are answered. After TIMEOUT_KEEPALIVE without a byte from the peer one is sent, so that load balancers do not take
- *    the connection for idle; without an answer within TIMEOUT_KEEPALIVE_ANSWER the stream breaks. A paused stream sends
- *    pings and waits for no answer.
+ *  - Pings are answered. One is sent after TIMEOUT_UPGRADE_KEEPALIVE without a byte in one of the directions, so that load
+ *    balancers do not take the connection for idle. If nothing came from the peer, and no answer comes within
+ *    TIMEOUT_KEEPALIVE_ANSWER, the stream breaks. A paused stream sends pings and waits for no answer.
  *  - A peer that sends pings and does not read the answers is cut off at LIMIT_WEBSOCKET_CONTROL.
  */
 #ifndef NET_WEBSOCKET_H

@@ -323,7 +323,7 @@ static void a_silent_peer_is_pinged_and_given_up(void **state)
 
         (void)state;
         set_up_with_raw_client(&f, LOOP_BUFFER);
-        loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE + 1));
+        loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE + 1));
         run_a_while(&f.loop);
         assert_int_equal(f.raw.received.len, 2);
         assert_int_equal((uint8_t)f.raw.received.ptr[0], 0x89);
@@ -332,12 +332,44 @@ static void a_silent_peer_is_pinged_and_given_up(void **state)
         loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE_ANSWER + 1));
         run_a_while(&f.loop);
         assert_int_equal(f.server.ends, 0);
-        loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE + 1));
+        loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE + 1));
         run_a_while(&f.loop);
         loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_KEEPALIVE_ANSWER + 1));
         run_a_while(&f.loop);
         assert_int_equal(f.server.ends, 1);
         assert_int_equal(f.server.err->code, ERROR_DEADLINE_EXCEEDED);
+        tear_down(&f);
+}
+
+static void assert_sent(const struct fixture *f, struct str expected)
+{
+        assert_int_equal(f->raw.received.len, expected.len);
+        assert_memory_equal(f->raw.received.ptr, expected.ptr, expected.len);
+}
+
+static void no_direction_is_silent_for_long(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        set_up_with_raw_client(&f, LOOP_BUFFER);
+        /* Bytes of the peer do not replace our own: some load balancers watch each direction. */
+        for (int i = 0; i < 6; i++) {
+                stream_write(f.raw.stream, STR("\x82\x81" KEY0 "a"));
+                run_a_while(&f.loop);
+                loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE / 2 + 1));
+                run_a_while(&f.loop);
+        }
+        assert_sent(&f, STR("\x89\0\x89\0\x89\0"));
+        /* The time runs from the last byte, not from the last firing of the timer. */
+        stream_write(f.raw.stream, STR("\x82\x81" KEY0 "a"));
+        run_a_while(&f.loop);
+        stream_write(f.server.stream, STR("b"));
+        run_a_while(&f.loop);
+        assert_sent(&f, STR("\x89\0\x89\0\x89\0\x82\1b"));
+        loop_advance(&f.loop, &f.clock, MILLISECONDS(TIMEOUT_UPGRADE_KEEPALIVE + 1));
+        run_a_while(&f.loop);
+        assert_sent(&f, STR("\x89\0\x89\0\x89\0\x82\1b\x89\0"));
         tear_down(&f);
 }
 
@@ -478,6 +510,7 @@ int main(void)
                 cmocka_unit_test(handles_frames_as_the_table_says),
                 cmocka_unit_test(pings_are_answered_and_their_flood_is_cut_off),
                 cmocka_unit_test(a_silent_peer_is_pinged_and_given_up),
+                cmocka_unit_test(no_direction_is_silent_for_long),
                 cmocka_unit_test(two_ends_keep_each_other_alive),
                 cmocka_unit_test(the_server_answers_handshakes_as_the_table_says),
                 cmocka_unit_test(client_and_server_agree_on_a_subprotocol),

@@ -431,6 +431,12 @@ struct rpc_client *rpc_client_new(struct loop *l, struct stream *s, const char *
         return c;
 }
 
+void rpc_client_keep_alive(struct rpc_client *c)
+{
+        c->h2.options.is_kept_alive = true;
+        h2_wake_by(&c->h2, instant_add(c->h2.received, MILLISECONDS(TIMEOUT_KEEPALIVE)));
+}
+
 void rpc_client_close(struct rpc_client *c)
 {
         if (c == NULL)

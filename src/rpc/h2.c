@@ -380,6 +380,8 @@ static struct instant after(struct instant t, int64_t ms)
         return instant_add(t, MILLISECONDS(ms));
 }
 
+_Static_assert(TIMEOUT_KEEPALIVE + TIMEOUT_KEEPALIVE_ANSWER < 30 * 1000, "a dead connection is noticed within 30 seconds");
+
 /* Sends a ping after silence; ends the connection if a ping stays unanswered. */
 static struct instant keep_alive(struct h2 *h, struct instant now)
 {

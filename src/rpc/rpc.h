@@ -130,6 +130,11 @@ struct rpc_client; /* one connection */
  */
 struct rpc_client *rpc_client_new(struct loop *l, struct stream *s, const char *authority,
                                   void (*on_closed)(void *ctx, struct error *err), void *ctx) MUST_USE;
+/*
+ * Has the connection checked by PING also while no call is open, so that a loss of the network is noticed before the next
+ * call. Otherwise it is checked during calls only.
+ */
+void rpc_client_keep_alive(struct rpc_client *c);
 /* Closes and frees the client. Open calls end with CANCELLED, from the loop. NULL is ignored. */
 void rpc_client_close(struct rpc_client *c);
 
