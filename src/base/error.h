@@ -52,6 +52,7 @@ enum error_reason {
         REASON_OTHER_CA, /* the server's certificate is of an Auth Service with an unknown CA: of another or a new cluster */
         REASON_AWS,      /* this host's AWS credentials or signature failed; the cluster is not concerned */
         REASON_SIBLING,  /* another process of this host is not running (yet); it reports its own errors to the supervisor */
+        REASON_GATEWAY,  /* a load balancer took the request and could not pass it on: the next one may reach another backend */
         REASON_COUNT,
 };
 

@@ -53,6 +53,8 @@ enum {
         TIMEOUT_TCP_KEEPALIVE = 60 * 1000, /* ms: TCP checks a connection on which nothing was received for this time, as of a user's machine that is gone. */
         PACE_TCP_KEEPALIVE = 15 * 1000, /* ms: TCP repeats its check of a connection at this interval. */
         LIMIT_TCP_KEEPALIVE = 4, /* checks: A connection is given up after this number of unanswered checks of TCP. */
+        TIMEOUT_PROXY_DIAL = 30 * 1000, /* ms: A connection with the cluster must be established within this time: name, HTTP proxy, TCP, TLS, connection upgrade and the TLS inside it together. */
+        PACE_PROXY_DIAL = 200, /* ms: A connection that a load balancer accepted and could not pass on is made again after this time, which doubles with each attempt. */
         TIMEOUT_DIAL_NODE = 30 * 1000, /* ms: A proxy must have connected a client to a node within this time after the client's CONNECT. */
         TIMEOUT_CONNECT_NEXT = 250, /* ms: A client tries the next address in parallel after this time (RFC 8305 section 8). */
         TIMEOUT_LINGER = 5 * 1000, /* ms: A closed connection may send its pending data and wait for the end of the peer's data for this time. */
@@ -197,6 +199,7 @@ enum {
         LIMIT_SSH_DIALS_RESERVE = 1024, /* connections: This number of LIMIT_SSH_DIALS is reserved for users with fewer than LIMIT_SSH_DIALS_RESERVED connections. */
         LIMIT_SSH_DIALS_RESERVED = 20, /* connections: A user with fewer connections than this may use LIMIT_SSH_DIALS_RESERVE. */
         LIMIT_OTHER_PROXIES = 8, /* addresses: A host tries at most this number of proxies beside its own for a connection to auth. */
+        LIMIT_PROXY_DIAL_REPEATS = 3, /* attempts: A connection that a load balancer accepted and could not pass on is made again at most this number of times. */
         LIMIT_DIAL_PEERS = 4, /* proxies: A proxy tries at most this number of others to reach a node. */
         LIMIT_RELAYED_PER_PROXY = 4096, /* connections: A proxy relays at most this number of connections of one other proxy: half of LIMIT_SSH_DIALS, which a captured proxy could use up. */
         LIMIT_TUNNEL_STREAMS = 8192, /* streams: A reverse tunnel, or a connection between two proxies, carries at most this number of connections; it is LIMIT_SSH_DIALS. */

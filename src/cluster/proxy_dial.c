@@ -30,29 +30,49 @@ struct proxy_dial {
         bool is_upgrading;
         bool lacks_alpn;               /* the direct handshake failed by a server that speaks TLS, but not our protocol */
         bool is_direct_mute;           /* the direct connection ended before a byte was received: the server may just be restarting */
+        bool has_tried_upgrade;
+        struct timer *deadline;
+        struct timer *again; /* the pause before a step is repeated */
+        void (*step)(struct proxy_dial *d);
+        unsigned repeats;
         /* the current step */
         struct transport *transport;
         struct tls_handshake *handshake;
         struct http_fetch *fetch;
         struct error *failed; /* a failure before the first step */
         bool is_cancelled;
+        const char *late; /* the step that the deadline has ended; NULL: none */
 };
 
-/* A cancel may come when a step has ended already and its callback is due. */
+static bool is_given_up(const struct proxy_dial *d)
+{
+        return d->is_cancelled || d->late != NULL;
+}
+
+/* A cancel, or the deadline, may come when a step has ended already and its callback is due. */
 static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
 {
-        if (d->is_cancelled && (err == NULL || err->code != ERROR_CANCELLED)) {
+        if (is_given_up(d)) {
                 stream_close(tls);
                 error_free(err);
                 tls = NULL;
-                err = error_new(ERROR_CANCELLED, "the connection was given up");
+                err = d->is_cancelled ? error_new(ERROR_CANCELLED, "the connection was given up")
+                                      : error_because(error_new(ERROR_DEADLINE_EXCEEDED, "no connection within %d seconds: %s is not finished",
+                                                                TIMEOUT_PROXY_DIAL / 1000, d->late),
+                                                      d->direct_failure);
+                if (!d->is_cancelled)
+                        d->direct_failure = NULL;
         }
+        if (err != NULL && err->reason == REASON_GATEWAY)
+                err->reason = REASON_NONE;
         if (d->egress != NULL)
                 tls_context_drop_trust(d->egress);
         d->options.done(d->options.ctx, tls, d->is_upgrading, err);
         tls_context_free(d->options.direct);
         tls_context_free(d->egress);
         tls_context_free(d->outer);
+        timer_free(d->deadline);
+        timer_free(d->again);
         buf_release(&d->host_ca);
         error_free(d->direct_failure);
         free(d->server_name);
@@ -85,6 +105,35 @@ static void report_no_alpn(const struct proxy_dial *d)
         watch_report(d->watch, WATCH_ALPN, NULL);
 }
 
+/* ---- another attempt --------------------------------------------------------------------------------------------- */
+
+static void on_again(void *ctx)
+{
+        struct proxy_dial *d = ctx;
+
+        if (is_given_up(d))
+                finish(d, NULL, NULL);
+        else
+                d->step(d);
+}
+
+/*
+ * Repeats a step after a pause: a load balancer has accepted the connection, and its backend has not answered; the next
+ * connection may get another backend. False: it was repeated often enough.
+ */
+static bool repeat(struct proxy_dial *d, void (*step)(struct proxy_dial *d))
+{
+        if (is_given_up(d) || d->repeats == LIMIT_PROXY_DIAL_REPEATS)
+                return false;
+        d->step = step;
+        timer_start(d->again, MILLISECONDS((int64_t)PACE_PROXY_DIAL << d->repeats++));
+        return true;
+}
+
+static void begin_direct(struct proxy_dial *d);
+static void upgrade(struct proxy_dial *d);
+static void fetch_host_ca(struct proxy_dial *d);
+
 /* ---- the upgrade ----------------------------------------------------------------------------------------------- */
 
 /*
@@ -115,8 +164,13 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
 
 static void upgrade_failed(struct proxy_dial *d, bool is_answered, struct error *err)
 {
-        if (d->is_cancelled) {
+        if (is_given_up(d)) {
                 finish(d, NULL, err);
+                return;
+        }
+        if (!is_answered && d->is_direct_mute && repeat(d, begin_direct)) {
+                d->is_upgrading = false;
+                error_free(err);
                 return;
         }
         conn_upgrade_learn(str_of(d->options.address), false);
@@ -151,7 +205,11 @@ static void on_upgraded(void *ctx, struct stream *s, struct error *err)
         bool was_answered = is_answered(d->transport);
 
         d->transport = NULL;
-        if (err != NULL || d->is_cancelled) {
+        if (err != NULL && was_answered && error_is_for(err, REASON_GATEWAY) && repeat(d, upgrade)) {
+                error_free(err);
+                return;
+        }
+        if (err != NULL || is_given_up(d)) {
                 stream_close(s);
                 upgrade_failed(d, was_answered, err);
                 return;
@@ -184,8 +242,12 @@ static void on_host_ca(void *ctx, struct str body, struct error *err)
         struct proxy_dial *d = ctx;
 
         d->fetch = NULL;
-        if (d->is_cancelled) {
+        if (is_given_up(d)) {
                 finish(d, NULL, err);
+                return;
+        }
+        if (err != NULL && error_is_for(err, REASON_GATEWAY) && repeat(d, fetch_host_ca)) {
+                error_free(err);
                 return;
         }
         if (err == NULL && str_is_empty(body))
@@ -204,7 +266,7 @@ static void on_https(void *ctx, struct stream *s, struct error *err)
         struct proxy_dial *d = ctx;
 
         d->transport = NULL;
-        if (err != NULL || d->is_cancelled) {
+        if (err != NULL || is_given_up(d)) {
                 stream_close(s);
                 upgrade_failed(d, false, err);
                 return;
@@ -227,21 +289,27 @@ static void on_https(void *ctx, struct stream *s, struct error *err)
         d->fetch = http_fetch_start(d->loop, s, &request, on_host_ca, d);
 }
 
+static void fetch_host_ca(struct proxy_dial *d)
+{
+        d->transport = transport_start(d->loop,
+                                       &(struct transport_target){ .kind = TRANSPORT_HTTPS, .address = d->options.address,
+                                                                   .via = d->options.via, .egress = d->egress, .outer = d->outer,
+                                                                   .watch = d->watch },
+                                       on_https, d);
+}
+
 static void begin_upgrade(struct proxy_dial *d)
 {
-        d->is_upgrading = true;
+        d->is_upgrading = d->has_tried_upgrade = true;
+        tls_context_free(d->outer);
+        d->outer = NULL;
         struct error *err = d->options.make_outer(d->options.ctx, &d->outer);
-        if (err != NULL) {
+        if (err != NULL)
                 upgrade_failed(d, true, err);
-        } else if (!d->options.learns_ca) {
+        else if (d->options.learns_ca)
+                fetch_host_ca(d);
+        else
                 upgrade(d);
-        } else {
-                d->transport = transport_start(d->loop,
-                                               &(struct transport_target){ .kind = TRANSPORT_HTTPS, .address = d->options.address,
-                                                                           .via = d->options.via, .egress = d->egress, .outer = d->outer,
-                                                                           .watch = d->watch },
-                                               on_https, d);
-        }
 }
 
 /* ---- the direct handshake ---------------------------------------------------------------------------------------- */
@@ -275,10 +343,16 @@ static void on_direct(void *ctx, struct stream *tls, struct error *err)
                 report_direct(d, tls);
         else if (d->lacks_alpn)
                 report_no_alpn(d);
-        if (d->is_cancelled || !is_balancer || !d->options.may_upgrade || d->setting != CONN_UPGRADE_DETECT) {
+        bool may_upgrade = is_balancer && d->options.may_upgrade && d->setting == CONN_UPGRADE_DETECT && !(d->is_direct_mute && d->has_tried_upgrade);
+        if (err != NULL && d->is_direct_mute && !may_upgrade && err->code == ERROR_UNAVAILABLE && repeat(d, begin_direct)) {
+                error_free(err);
+                return;
+        }
+        if (is_given_up(d) || !may_upgrade) {
                 finish(d, tls, err);
                 return;
         }
+        error_free(d->direct_failure);
         d->direct_failure = err;
         begin_upgrade(d);
 }
@@ -288,7 +362,7 @@ static void on_bytes(void *ctx, struct stream *s, struct error *err)
         struct proxy_dial *d = ctx;
 
         d->transport = NULL;
-        if (err != NULL || d->is_cancelled) {
+        if (err != NULL || is_given_up(d)) {
                 finish(d, s, err);
                 return;
         }
@@ -304,7 +378,45 @@ static void begin_direct(struct proxy_dial *d)
                                        on_bytes, d);
 }
 
-/* ---- start and cancel ------------------------------------------------------------------------------------------- */
+/* ---- start, deadline and cancel ---------------------------------------------------------------------------------- */
+
+/* The current step calls back with an error. */
+static void stop_step(struct proxy_dial *d)
+{
+        if (d->transport != NULL)
+                transport_cancel(d->transport);
+        else if (d->handshake != NULL)
+                tls_cancel(d->handshake);
+        else if (d->fetch != NULL)
+                http_fetch_cancel(d->fetch);
+        else if (timer_is_running(d->again))
+                timer_start(d->again, MILLISECONDS(1));
+}
+
+static const char *name_step(const struct proxy_dial *d)
+{
+        static const char *const steps[] = {
+                [TRANSPORT_STEP_CONNECT] = "the TCP connection",
+                [TRANSPORT_STEP_EGRESS_TLS] = "TLS with the HTTP proxy",
+                [TRANSPORT_STEP_TUNNEL] = "the CONNECT of the HTTP proxy",
+                [TRANSPORT_STEP_TLS] = "TLS with the load balancer",
+                [TRANSPORT_STEP_UPGRADE] = "the connection upgrade",
+        };
+
+        if (d->transport != NULL)
+                return steps[transport_step(d->transport)];
+        if (d->handshake != NULL)
+                return d->is_upgrading ? "TLS inside the connection upgrade" : "TLS with the cluster";
+        return d->fetch != NULL ? "the request for the host CA's certificates" : "another attempt, after a load balancer's backend has not answered,";
+}
+
+static void on_deadline(void *ctx)
+{
+        struct proxy_dial *d = ctx;
+
+        d->late = name_step(d);
+        stop_step(d);
+}
 
 /* The certificate of an HTTP proxy is verified by the system's CAs, whatever proves the cluster. */
 static struct error *make_egress(struct proxy_dial *d)
@@ -321,7 +433,7 @@ static void begin(void *ctx)
         struct proxy_dial *d = ctx;
         bool is_known = d->setting == CONN_UPGRADE_DETECT && conn_upgrade_is_known(str_of(d->options.address));
 
-        if (d->failed != NULL || d->is_cancelled)
+        if (d->failed != NULL || is_given_up(d))
                 finish(d, NULL, d->failed);
         else if (d->options.may_upgrade && (d->setting == CONN_UPGRADE_ALWAYS || is_known))
                 begin_upgrade(d);
@@ -350,6 +462,9 @@ struct proxy_dial *proxy_dial_start(struct loop *l, const struct proxy_dial_opti
         d->failed = read_address(d);
         if (d->failed == NULL)
                 d->failed = make_egress(d);
+        d->deadline = timer_new(l, on_deadline, d);
+        d->again = timer_new(l, on_again, d);
+        timer_start(d->deadline, MILLISECONDS(TIMEOUT_PROXY_DIAL));
         loop_defer(l, begin, d);
         return d;
 }
@@ -362,10 +477,5 @@ void proxy_dial_watch(struct proxy_dial *d, const struct watch *w)
 void proxy_dial_cancel(struct proxy_dial *d)
 {
         d->is_cancelled = true;
-        if (d->transport != NULL)
-                transport_cancel(d->transport);
-        else if (d->handshake != NULL)
-                tls_cancel(d->handshake);
-        else if (d->fetch != NULL)
-                http_fetch_cancel(d->fetch);
+        stop_step(d);
 }

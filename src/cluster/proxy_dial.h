@@ -14,6 +14,10 @@
  * (net/conn_upgrade.h) and begins with the upgrade the next time; when the upgrade fails it forgets it.
  * TELEPORT_TLS_ROUTING_CONN_UPGRADE of the environment decides instead.
  *
+ * The whole dial ends within TIMEOUT_PROXY_DIAL. A load balancer may accept a connection and have no backend that answers: it
+ * ends the connection before the first byte of TLS, or answers the upgrade by 502, 503, 504 or an end. The step is
+ * then repeated up to LIMIT_PROXY_DIAL_REPEATS times, as the next connection may get another backend.
+ *
  * A load balancer, or an attacker in its place, is not trusted with the connection: the inner handshake verifies the
  * cluster as strictly as the direct one, or by the host CA.
  */

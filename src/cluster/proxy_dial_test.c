@@ -17,8 +17,12 @@ enum kind {
         RESTARTED,   /* ends the first connection so, and is a balancer then */
         RESETTING,   /* the same by a reset */
         PLAIN,       /* answers the first connection by HTTP without TLS, and is a balancer then */
-        WITHOUT_ALPN,/* a balancer that negotiates no protocol on the first connection; BALANCER sends an alert */
-        NOT_UPGRADED /* ends TLS, and has nothing at the path of the upgrade */
+        WITHOUT_ALPN, /* a balancer that negotiates no protocol on the first connection; BALANCER sends an alert */
+        NOT_UPGRADED, /* ends TLS, and has nothing at the path of the upgrade */
+        HALF_ENDED,  /* ends every other connection at once, beginning with the first; the others are the cluster's */
+        HALF_503,    /* a balancer that answers every other request by 503, beginning with the first */
+        ALL_503,     /* a balancer that answers every request by 503 */
+        STUCK        /* accepts the connection, and nothing follows */
 };
 
 struct connection {
@@ -37,7 +41,7 @@ struct scene {
         struct tls_context *direct, *outer, *inner, *without_alpn; /* of the servers */
         struct listener *listener;
         struct connection *connections;
-        int accepted, upgrades, fetches;
+        int accepted, upgrades, fetches, requests;
         char address[ADDRESS_TEXT_MAX];
         struct proxy_dial *dial;
         struct http_proxy via;
@@ -62,11 +66,24 @@ static void on_innermost(void *ctx, struct stream *tls, struct error *err)
         c->open = tls;
 }
 
+/* Whether the backend of this request is dead, which is answered by 503. */
+static bool has_no_backend(const struct connection *c, struct http_exchange *x)
+{
+        bool is_first = c->scene->requests++ % 2 == 0;
+
+        if (c->scene->kind != ALL_503 && (c->scene->kind != HALF_503 || !is_first))
+                return false;
+        http_respond(x, (struct http_response){ .status = 503, .fields = "Server: box/1.0\r\n" });
+        return true;
+}
+
 static void open_upgrade(void *ctx, struct http_exchange *x)
 {
         static const char *const protocols[] = { "alpn-ping", NULL };
         struct connection *c = ctx;
 
+        if (has_no_backend(c, x))
+                return;
         c->scene->upgrades++;
         struct stream *ws = websocket_accept(&c->scene->loop, x, protocols);
         assert_non_null(ws);
@@ -78,6 +95,8 @@ static void open_host_ca(void *ctx, struct http_exchange *x)
 {
         struct connection *c = ctx;
 
+        if (has_no_backend(c, x))
+                return;
         c->scene->fetches++;
         assert_true(str_equal(http_exchange_request(x)->query, STR("type=tls-host")));
         http_respond(x, (struct http_response){ .status = 200, .body = str_of(c->scene->cluster_ca.cert_pem) });
@@ -137,7 +156,7 @@ static const struct stream_events end_at_hello = { .on_read = on_hello, .on_end 
 
 static bool ends(const struct scene *s)
 {
-        return s->kind == SILENT || (s->accepted == 1 && (s->kind == RESTARTED || s->kind == RESETTING || s->kind == PLAIN));
+        return s->kind == SILENT || (s->kind == HALF_ENDED && s->accepted % 2 == 1) || (s->accepted == 1 && (s->kind == RESTARTED || s->kind == RESETTING || s->kind == PLAIN));
 }
 
 static void end_in_handshake(struct connection *c, int fd)
@@ -165,8 +184,12 @@ static void on_accepted(void *ctx, int fd, const char *peer)
                 return;
         }
         struct stream *tcp = socket_stream(&s->loop, fd);
+        if (s->kind == STUCK) {
+                c->open = tcp;
+                return;
+        }
         struct tls_context *outer = s->kind == WITHOUT_ALPN && s->accepted == 1 ? s->without_alpn : s->outer;
-        struct tls_handshake *h = s->kind == PROXY ? tls_start(&s->loop, s->direct, tcp, NULL, SECONDS(10), on_innermost, c)
+        struct tls_handshake *h = s->kind == PROXY || s->kind == HALF_ENDED ? tls_start(&s->loop, s->direct, tcp, NULL, SECONDS(10), on_innermost, c)
                                                    : tls_start(&s->loop, outer, tcp, NULL, SECONDS(10), on_https, c);
         (void)h;
 }
@@ -218,7 +241,7 @@ static void forget_outcome(struct scene *s)
         error_free(s->err);
         s->tls = NULL;
         s->err = NULL;
-        s->done = s->accepted = s->upgrades = s->fetches = 0;
+        s->done = s->accepted = s->upgrades = s->fetches = s->requests = 0;
 }
 
 static void on_step(void *ctx, enum watch_step step, const char *detail)
@@ -262,6 +285,20 @@ static void dial(struct scene *s, enum kind kind)
         s->kind = kind;
         begin(s);
         RUN_UNTIL(&s->loop, s->done == 1);
+}
+
+/* The same with time that passes: pauses between attempts end, and deadlines too. */
+static void dial_in_time(struct scene *s, enum kind kind)
+{
+        s->kind = kind;
+        begin(s);
+        for (int64_t ms = 0; s->done == 0; ms += PACE_PROXY_DIAL) {
+                assert_true(ms <= TIMEOUT_PROXY_DIAL);
+                for (int i = 0; i < 10; i++)
+                        run_a_while(&s->loop);
+                if (s->done == 0)
+                        loop_advance(&s->loop, &s->clock, MILLISECONDS(PACE_PROXY_DIAL));
+        }
 }
 
 static void set_up_scene(struct scene *s, bool is_false)
@@ -354,7 +391,7 @@ static void steps_are_reported_up_to_the_one_that_fails(void **state)
                                          "+tcp tcp +tls tls +upgrade upgrade +inner inner" },
                 { BALANCER, false, true, "+tcp tcp +tls tls +alpn +tcp tcp +tls tls +upgrade upgrade +inner note 7: impostor" },
                 { NOT_UPGRADED, false, false, "+tcp tcp +tls tls +alpn +tcp tcp +tls tls +upgrade" },
-                { SILENT, false, false, "+tcp tcp +tls +tcp tcp +tls" },
+                { SILENT, false, false, "+tcp tcp +tls +tcp tcp +tls +tcp tcp +tls +tcp tcp +tls +tcp tcp +tls" },
         };
 
         (void)state;
@@ -363,7 +400,7 @@ static void steps_are_reported_up_to_the_one_that_fails(void **state)
 
                 set_up_scene(&s, rows[i].is_false);
                 s.learns_ca = rows[i].learns_ca;
-                dial(&s, rows[i].kind);
+                dial_in_time(&s, rows[i].kind);
                 assert_string_equal(s.steps, rows[i].steps);
                 if (rows[i].kind == BALANCER && !rows[i].is_false)
                         assert_true(str_starts_with(str_of(s.last_detail), STR("TLSv1.3, certificate for proxy.example.com, issued by 'CN=the cluster', valid until ")));
@@ -478,9 +515,66 @@ static void a_server_of_nothing_is_reported_as_before(void **state)
         struct scene s;
 
         set_up_scene(&s, false);
-        dial(&s, SILENT);
+        dial_in_time(&s, SILENT);
         assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
         assert_false(str_contains(str_of(s.err->what), STR("upgrade")));
+        assert_int_equal(s.accepted, 1 + 1 + LIMIT_PROXY_DIAL_REPEATS); /* the upgrade was tried once */
+        tear_down_scene(&s);
+}
+
+static void a_dead_backend_costs_another_attempt(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        dial_in_time(&s, HALF_ENDED);
+        assert_non_null(s.tls);
+        assert_false(s.is_upgraded);
+        assert_int_equal(s.accepted, 4); /* ended, HTTPS with the wrong certificate, ended, the cluster */
+        for (int is_learned = 0; is_learned <= 1; is_learned++) {
+                s.learns_ca = is_learned;
+                conn_upgrade_learn(str_of(s.address), false);
+                dial_in_time(&s, HALF_503);
+                assert_non_null(s.tls);
+                assert_int_equal(s.requests, is_learned ? 4 : 2);
+        }
+        conn_upgrade_learn(str_of(s.address), false);
+        s.learns_ca = false;
+        dial_in_time(&s, ALL_503);
+        assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
+        assert_true(str_contains(str_of(s.err->what), STR("('box/1.0') answered 503 Service Unavailable to GET /webapi/connectionupgrade")));
+        assert_int_equal(s.requests, 1 + LIMIT_PROXY_DIAL_REPEATS);
+        tear_down_scene(&s);
+}
+
+static void the_whole_dial_has_a_deadline(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        s.kind = STUCK;
+        begin(&s);
+        /* Each handshake is ended just before its own deadline. */
+        int seen = 0;
+        for (int64_t ms = 0, end = 0; s.done == 0; ms += 100) {
+                assert_true(ms <= TIMEOUT_PROXY_DIAL + 100);
+                for (int i = 0; i < 4; i++)
+                        run_a_while(&s.loop);
+                if (s.accepted > seen) {
+                        seen = s.accepted;
+                        end = ms + TIMEOUT_TLS_HANDSHAKE - 500;
+                }
+                if (ms == end && s.done == 0) {
+                        stream_close(s.connections->open);
+                        s.connections->open = NULL;
+                }
+                loop_advance(&s.loop, &s.clock, MILLISECONDS(100));
+        }
+        assert_int_equal(s.accepted, 4);
+        assert_int_equal(s.err->code, ERROR_DEADLINE_EXCEEDED);
+        assert_true(str_contains(str_of(s.err->what), STR("no connection within 30 seconds: TLS with the cluster is not finished")));
         tear_down_scene(&s);
 }
 
@@ -577,6 +671,8 @@ int main(void)
                 cmocka_unit_test(a_balancer_without_trust_gets_no_request),
                 cmocka_unit_test(the_refusal_of_an_upgrade_names_the_box),
                 cmocka_unit_test(a_server_of_nothing_is_reported_as_before),
+                cmocka_unit_test(a_dead_backend_costs_another_attempt),
+                cmocka_unit_test(the_whole_dial_has_a_deadline),
                 cmocka_unit_test(a_host_in_place_of_the_balancer_gets_no_request),
                 cmocka_unit_test(the_setting_decides_instead),
                 cmocka_unit_test(a_cancelled_dial_says_so_once),

@@ -364,6 +364,11 @@ struct error *http1_response_parse(struct str bytes, int *ret_status, struct str
         return NULL;
 }
 
+bool http1_status_is_gateway(int status)
+{
+        return status >= 502 && status <= 504;
+}
+
 struct str http1_response_field(struct str head, const char *name)
 {
         while (!str_is_empty(head)) {

@@ -67,6 +67,9 @@ struct error *http1_response_parse(struct str bytes, int *ret_status, struct str
 /* The value of the first field of that name in a response's head, trimmed; borrowed. {NULL, 0}: there is none. */
 struct str http1_response_field(struct str head, const char *name);
 
+/* Whether a status says that a gateway got no answer from the server behind it: 502, 503, 504. */
+bool http1_status_is_gateway(int status);
+
 /* Whether a list of tokens, "a, b", has this one; case does not matter. */
 bool http1_list_has(struct str list, struct str token);
 

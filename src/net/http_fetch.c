@@ -39,7 +39,8 @@ static struct error *refusal(int status, struct str reason, struct str head)
         AUTO_MEM char *server = http_fetch_server(head);
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, SHOWN_MAX));
 
-        return error_new(ERROR_UNAVAILABLE, "%s answered %d %s", server, status, shown);
+        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %d %s", server, status, shown);
+        return http1_status_is_gateway(status) ? error_for(err, REASON_GATEWAY) : err;
 }
 
 static struct error *malformed(const char *why)
@@ -151,7 +152,7 @@ struct error *http_fetch_parse(struct str bytes, bool is_ended, struct buf *body
                         return err;
                 }
                 if (head == 0 && is_ended)
-                        return error_new(ERROR_UNAVAILABLE, "the server ended the connection without an answer");
+                        return error_for(error_new(ERROR_UNAVAILABLE, "the server ended the connection without an answer"), REASON_GATEWAY);
                 if (head == 0)
                         return NULL;
                 if (status / 100 != 1)

@@ -97,9 +97,11 @@ static struct error *refusal(int status, struct str reason, struct str head)
         AUTO_MEM char *place = escaped(str_slice(http1_response_field(head, "location"), 0, SHOWN_MAX));
         bool is_redirect = status / 100 == 3 && place[0] != '\0';
 
-        return error_hint(error_new(ERROR_UNAVAILABLE, "%s answered %d %s%s%s%s to GET /webapi/connectionupgrade", server, status, shown,
-                                    is_redirect ? " and sends us on to '" : "", is_redirect ? place : "", is_redirect ? "'" : ""),
-                          "%s", hint_of(status));
+        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %d %s%s%s%s to GET /webapi/connectionupgrade", server, status, shown,
+                                      is_redirect ? " and sends us on to '" : "", is_redirect ? place : "", is_redirect ? "'" : "");
+        if (http1_status_is_gateway(status))
+                err = error_for(err, REASON_GATEWAY);
+        return error_hint(err, "%s", hint_of(status));
 }
 
 static void on_upgrade(void *ctx, struct stream *ws, struct error *err)

@@ -162,7 +162,8 @@ static void on_end(void *ctx, struct error *err)
         if (c->is_cancelled)
                 error_free(err);
         else
-                finish(c, NULL, error_because(error_new(ERROR_UNAVAILABLE, "the server ended the connection in a WebSocket handshake"), err));
+                finish(c, NULL, error_for(error_because(error_new(ERROR_UNAVAILABLE, "the server ended the connection in a WebSocket handshake"), err),
+                                          REASON_GATEWAY));
 }
 
 static const struct stream_events events = { .on_read = on_read, .on_end = on_end };

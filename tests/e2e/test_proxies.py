@@ -9,6 +9,7 @@ import pytest
 from balancers import RoundRobin
 from boxes import SHOWN, Box
 from harness import Host, iam_token, port_of, reserved_port, wait_until
+from tcp_server import TcpServer
 from users import User, invite_url
 
 NO_SHARING = "--no-mux"
@@ -158,6 +159,19 @@ def test_agents_of_a_dead_proxy_use_another_one(proxies, user):
     alice = user(all_)
     first.kill()
     reaches(alice, all_, second)  # the node's own requests to auth went through the first
+
+
+def test_a_dead_backend_costs_an_attempt(proxies, user):
+    all_ = proxies(count=1)
+    alice = user(all_)
+    with TcpServer(lambda connection: None) as dead:  # accepts connections and ends them
+        all_.front.lead_to([dead.addr, dead.addr, all_.all[0].addr])
+        web = all_.node()
+        has_tunnels(web, *all_.all)
+        wait_reached(alice)
+        for _ in range(3):
+            assert alice.tsh("ssh", NO_SHARING, "root@web-1", "echo here").out == "here\n"
+            assert alice.tsh("ls", "--format=names").out == "web-1\n"
 
 
 def test_a_proxy_that_comes_back_gets_its_tunnel(proxies, user):
