@@ -94,8 +94,7 @@ enum {
         TIMEOUT_DISK_CHECK = 10 * 1000, /* ms: Auth logs a warning when a request to the audit log's disk takes longer than this time. */
         PACE_RPC_MEMORY_CHECK = 1000, /* ms: The server checks at this interval whether a connection that holds memory has read its answers. */
         PACE_EXPIRY_CHECK = 60 * 1000, /* ms: Connections are checked for expired certificates at this interval at the latest. */
-        PACE_LOCKED_TUNNEL = 8 * 1000, /* ms: The tunnels of a locked node end this time after its connections; each change of locks restarts the time. */
-        PACE_LOCKED_TUNNEL_MAX = 60 * 1000, /* ms: The end of a locked node's tunnels is postponed up to this time. */
+        PACE_LOCKED_TUNNEL = 4 * 1000, /* ms: A locked node that has open connections keeps its tunnels until they have ended, for this time at most; without connections they end at once. */
         PACE_LOCKED_NODE = 1000, /* ms: A locked node is disconnected after this time, so that it first receives the orders to end its connections. */
         PACE_ACCESS_RECHECK = 5 * 1000, /* ms: A connection whose access could not be checked is checked again after this time. */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* ms: Reads of one recording within this time are audited as one access. */

@@ -16,8 +16,7 @@ struct caller_watch {
         struct auth *auth;
         struct directory_watch *directory;
         struct timer *locked_nodes;   /* until the connections of locked nodes are closed */
-        struct timer *locked_tunnels; /* until the tunnels of locked nodes are closed */
-        struct instant locked_tunnels_since;
+        uint64_t locks_written;       /* as of the last check of tunnels */
         struct timer *expiry; /* until the next certificate of a connection expires, or sooner */
         struct walltime next_expiry;
 };
@@ -69,12 +68,6 @@ static void on_locked_nodes(void *ctx)
         callers_drop_refused(((struct caller_watch *)ctx)->auth, true, &has_nodes);
 }
 
-/* Delayed: the message for users' terminals still passes through the tunnel, and a mistaken lock is often removed soon. */
-static void on_locked_tunnels(void *ctx)
-{
-        tunnels_recheck(((struct caller_watch *)ctx)->auth);
-}
-
 static void on_directory_changed(void *ctx)
 {
         struct caller_watch *w = ctx;
@@ -83,11 +76,10 @@ static void on_directory_changed(void *ctx)
         callers_drop_refused(w->auth, false, &has_nodes);
         if (has_nodes && !timer_is_running(w->locked_nodes))
                 timer_start(w->locked_nodes, MILLISECONDS(PACE_LOCKED_NODE));
-        struct instant now = loop_now(&w->auth->loop);
-        if (!timer_is_running(w->locked_tunnels))
-                w->locked_tunnels_since = now;
-        if (instant_since(now, w->locked_tunnels_since).ns < MILLISECONDS(PACE_LOCKED_TUNNEL_MAX).ns)
-                timer_start(w->locked_tunnels, MILLISECONDS(PACE_LOCKED_TUNNEL));
+        if (w->locks_written == directory_locks_written(w->auth->directory))
+                return;
+        w->locks_written = directory_locks_written(w->auth->directory);
+        tunnels_recheck(w->auth);
 }
 
 /* ---- new and free ----------------------------------------------------------------------------------------- */
@@ -98,7 +90,7 @@ struct caller_watch *caller_watch_new(struct auth *a)
 
         w->auth = a;
         w->expiry = timer_new(&a->loop, on_expiry, w);
-        w->locked_tunnels = timer_new(&a->loop, on_locked_tunnels, w);
+        w->locks_written = directory_locks_written(a->directory);
         w->locked_nodes = timer_new(&a->loop, on_locked_nodes, w);
         w->directory = directory_watch(a->directory, on_directory_changed, w);
         return w;
@@ -110,7 +102,7 @@ void caller_watch_free(struct caller_watch *w)
                 return;
         directory_unwatch(w->directory);
         timer_free(w->locked_nodes);
-        timer_free(w->locked_tunnels);
+        tunnels_forget_locked(w->auth);
         timer_free(w->expiry);
         free(w);
 }

@@ -7,6 +7,7 @@
 #include "auth/users/directory.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/servers.h"
+#include "auth/sessions/sessions.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -313,6 +314,83 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_listen(call, &call_events, s);
 }
 
+/* ---- locked hosts with open connections ----------------------------------------------------------------------------------- */
+
+/* Its users get the reason through its tunnels, which end with their connections, or at the deadline. */
+struct locked_host {
+        struct auth *auth;
+        struct locked_host *next, **at; /* of auth->locked_hosts */
+        struct timer *deadline;
+        char *host_id;
+};
+
+static void locked_host_free(struct locked_host *l)
+{
+        *l->at = l->next;
+        if (l->next != NULL)
+                l->next->at = l->at;
+        timer_free(l->deadline);
+        free(l->host_id);
+        free(l);
+}
+
+static void on_locked_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct auth *a = ctx;
+
+        (void)revision;
+        AUTO_PTR(error) refusal = err == NULL && host != NULL ? directory_check_host(a->directory, host) : NULL;
+        if (refusal != NULL)
+                tunnels_refuse(a, str_of(host->host_id), "", refusal->what);
+        error_free(err);
+}
+
+/* The lock may have ended meanwhile. */
+static void end_locked_host(void *ctx)
+{
+        struct locked_host *l = ctx;
+
+        if (!l->auth->is_stopping)
+                host_get(l->auth->store, str_of(l->host_id), on_locked_host, l->auth);
+        locked_host_free(l);
+}
+
+static struct locked_host *find_locked_host(const struct auth *a, struct str host_id)
+{
+        struct locked_host *l = a->locked_hosts;
+
+        while (l != NULL && !str_equal(str_of(l->host_id), host_id))
+                l = l->next;
+        return l;
+}
+
+static void hold_locked_host(struct auth *a, struct str host_id)
+{
+        if (a->is_stopping || find_locked_host(a, host_id) != NULL)
+                return;
+        struct locked_host *l = NEW(struct locked_host);
+        *l = (struct locked_host){ .auth = a, .next = a->locked_hosts, .at = &a->locked_hosts, .host_id = str_dup(host_id) };
+        if (l->next != NULL)
+                l->next->at = &l->next;
+        a->locked_hosts = l;
+        l->deadline = timer_new(&a->loop, end_locked_host, l);
+        timer_start(l->deadline, MILLISECONDS(PACE_LOCKED_TUNNEL));
+}
+
+void tunnels_note_unused(struct auth *a, struct str host_id)
+{
+        struct locked_host *l = find_locked_host(a, host_id);
+
+        if (l != NULL)
+                timer_start(l->deadline, MILLISECONDS(1));
+}
+
+void tunnels_forget_locked(struct auth *a)
+{
+        while (a->locked_hosts != NULL)
+                locked_host_free(a->locked_hosts);
+}
+
 /* ---- changes of locks ---------------------------------------------------------------------------------------------------- */
 
 static struct error *recheck_host(void *ctx, const struct state_record *record)
@@ -323,7 +401,9 @@ static struct error *recheck_host(void *ctx, const struct state_record *record)
 
         TRY(host_read(arena, record, &host));
         AUTO_PTR(error) refusal = directory_check_host(a->directory, host);
-        if (refusal != NULL)
+        if (refusal != NULL && sessions_has_connections(a->sessions, str_of(host->host_id)))
+                hold_locked_host(a, str_of(host->host_id));
+        else if (refusal != NULL)
                 tunnels_refuse(a, str_of(host->host_id), "", refusal->what);
         return NULL;
 }

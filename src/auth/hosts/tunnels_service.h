@@ -43,7 +43,16 @@ void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const 
  */
 void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason);
 
-/* Checks every host after a change of locks and reports the locked ones to the proxies. */
+/*
+ * Checks every host after a change of locks, and has the proxies end the tunnels of locked ones: at once, or, if a host has
+ * open connections, when these have ended, so that their users get the reason; after PACE_LOCKED_TUNNEL at the latest.
+ */
 void tunnels_recheck(struct auth *a);
+
+/* A host has no open connection any more: its tunnels end if it is locked. */
+void tunnels_note_unused(struct auth *a, struct str host_id);
+
+/* Forgets the locked hosts with open connections; to be called before the loop ends. */
+void tunnels_forget_locked(struct auth *a);
 
 #endif

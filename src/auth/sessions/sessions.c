@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "auth/hosts/tunnels_service.h"
 #include "auth/sessions/session_events.h"
 #include "auth/sessions/sessions_internal.h"
 #include "base/mem.h"
@@ -65,6 +66,12 @@ static void host_shares_forget_if_empty(struct sessions *s, struct str host_id)
         map_remove(&s->shares_by_host, host_id);
         shares_release(load);
         free(load);
+        tunnels_note_unused(s->auth, host_id);
+}
+
+bool sessions_has_connections(const struct sessions *s, struct str host_id)
+{
+        return s != NULL && map_get(&s->shares_by_host, host_id) != NULL;
 }
 
 static void count_connection(struct sessions *s, struct str connection_id, struct str host_id, struct str user)

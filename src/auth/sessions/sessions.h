@@ -44,6 +44,9 @@ const struct nodes *sessions_nodes(const struct sessions *s);
 struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user) MUST_USE;
 void sessions_leave_node(struct sessions *s, struct str connection_id);
 
+/* Whether a host has connections that count; s may be NULL. */
+bool sessions_has_connections(const struct sessions *s, struct str host_id);
+
 /* Whether a node has a report stream for this connection now. */
 bool session_has_report_stream(const struct sessions *s, struct str connection_id);
 

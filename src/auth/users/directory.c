@@ -51,6 +51,7 @@ struct directory {
         void (*ready)(void *ctx, struct error *err); /* NULL after its call */
         void *ready_ctx;
         struct directory_watch *watches, *next_watch; /* next_watch: the next one to call, during report() */
+        uint64_t locks_written;
         bool is_reporting; /* report() is deferred */
         bool is_closed;  /* report() will free the directory */
 };
@@ -90,6 +91,8 @@ static void take_or_skip(struct section *s, const struct state_record *stored)
 {
         struct error *err = section_take(s, stored);
 
+        if (s->kind == &lock_kind)
+                s->directory->locks_written++;
         if (err == NULL) {
                 map_remove(&s->unreadable, stored->id);
                 return;
@@ -517,4 +520,9 @@ struct error *directory_check_host(const struct directory *d, const Cteleport__S
 bool directory_has_locks(const struct directory *d)
 {
         return d->sections[LOCKS].records.count > 0;
+}
+
+uint64_t directory_locks_written(const struct directory *d)
+{
+        return d->locks_written;
 }

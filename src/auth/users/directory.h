@@ -63,6 +63,9 @@ bool directory_would_lock(const struct directory *d, const Cteleport__V1__LockSp
 
 bool directory_has_locks(const struct directory *d);
 
+/* Grows whenever a lock was written; by it a directory watch can tell whether it concerns locks. */
+uint64_t directory_locks_written(const struct directory *d);
+
 /*
  * Calls changed(ctx) from the loop after any lock, role or user was written or removed or a lock expired, until
  * directory_unwatch().
