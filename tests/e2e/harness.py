@@ -152,14 +152,14 @@ def port_of(holder):
 
 
 class Aws:
-    """The stand-in for STS and IMDS with its identities."""
+    """The stand-in for STS and IMDS with its identities; `inside`: a command that runs others in a network namespace, here and below."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, inside=()):
         self.dir = pathlib.Path(directory)
         self.state_path = self.dir / "state.json"
         self.state = {}
         self.reset()
-        self.process = subprocess.Popen(["/usr/bin/python3", str(FAKES / "aws.py"), "--state", str(self.state_path), "--dir", str(self.dir)],
+        self.process = subprocess.Popen([*inside, "/usr/bin/python3", str(FAKES / "aws.py"), "--state", str(self.state_path), "--dir", str(self.dir)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         where = json.loads(self.process.stdout.readline())
         self.sts_port, self.imds_port, self.ca = where["sts"], where["imds"], where["ca"]
@@ -237,10 +237,10 @@ class Result:
 class Cluster:
     """auth_service and proxy_service on this machine."""
 
-    def __init__(self, build, aws, directory, auth=None, proxy=True, ssh=False, teleport=None, env=None, disk=None):
+    def __init__(self, build, aws, directory, auth=None, proxy=True, ssh=False, teleport=None, env=None, disk=None, inside=()):
         self.build, self.aws, self.dir = build, aws, pathlib.Path(directory)
         self.dir.mkdir(parents=True)
-        self.inside = disk.inside if disk else []  # a command that runs others where the disk is seen
+        self.inside = disk.inside if disk else inside  # or that runs them where the disk is seen
         self.data_dir = disk.here if disk else self.dir / "data"
         self.config_path = self.dir / "teleport.yaml"
         self.env = clean_env(**{"AWS_CA_BUNDLE": aws.ca, **(env or {})})
@@ -383,11 +383,11 @@ class Host:
     """An agent: the guide's teleport.yaml in a directory of its own."""
 
     def __init__(self, cluster, name, token="iam-token", method="iam", env=None, via="proxy", teleport=None, ssh=None,
-                 insecure=True, services=None, disk=None):
+                 insecure=True, services=None, disk=None, inside=()):
         self.cluster, self.name = cluster, name
         self.dir = cluster.dir / f"host-{len(cluster.hosts)}-{re.sub(r'[^A-Za-z0-9.-]', '_', name)[:40]}"
         self.dir.mkdir()
-        self.inside = disk.inside if disk else []
+        self.inside = disk.inside if disk else inside
         self.data_dir = disk.here if disk else self.dir / "data"
         self.config_path = self.dir / "teleport.yaml"
         self.insecure = insecure and via == "proxy"

@@ -85,8 +85,8 @@ def invite_url(text):
 class User:
     """A user with a password, a second factor and a home directory."""
 
-    def __init__(self, cluster, name, directory):
-        self.cluster, self.name = cluster, name
+    def __init__(self, cluster, name, directory, inside=()):
+        self.cluster, self.name, self.inside = cluster, name, inside
         self.home = pathlib.Path(directory)
         self.home.mkdir(parents=True, exist_ok=True)
         self.password = PASSWORD
@@ -125,7 +125,7 @@ class User:
         return subprocess.run(args, capture_output=True, text=True, check=True).stdout.strip()
 
     def tsh(self, *args, stdin="", check=True, timeout=TIMEOUT, env=None):
-        done = Result(subprocess.run([program(self.cluster.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
+        done = Result(subprocess.run([*self.inside, program(self.cluster.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
                                      timeout=timeout, env={**self.env, **(env or {})}, errors="surrogateescape"))
         if check:
             assert done.code == 0, f"tsh {args} failed ({done.code}):\n{done.out}\n{done.err}"
