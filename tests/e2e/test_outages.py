@@ -160,6 +160,8 @@ def test_a_user_on_a_lossy_link_reaches_a_node(place, name):
     with contextlib.ExitStack() as stack:
         stack.callback(setattr, place.alice, "inside", place.alice.inside)
         stack.callback(place.alice.env.pop, "SSL_CERT_FILE", None)
+        for host in place.slow.values():
+            host.machine.link(down=False, delay=ROUND_TRIP / 2, loss=LOSS)
         place.alice.inside = place.slow[name].machine.inside
         place.alice.env["SSL_CERT_FILE"] = str(place.ca)
         place.reaches(place.slow["slow"])
@@ -168,8 +170,9 @@ def test_a_user_on_a_lossy_link_reaches_a_node(place, name):
 @pytest.mark.parametrize("name", ["slow", "slow-l7"])
 def test_a_file_is_copied_over_a_link_with_small_frames(place, name, tmp_path):
     host = place.slow[name]
-    host.machine.link(delay=0, loss=0)
+    host.machine.link(down=False, delay=0, loss=0)
     host.machine.set_mtu(1280)
+    place.reaches(host)
     data = os.urandom(500_000)
     (tmp_path / "sent").write_bytes(data)
     place.alice.tsh("scp", "-q", tmp_path / "sent", f"root@{name}:{tmp_path}/received")
@@ -180,6 +183,8 @@ def test_a_file_is_copied_over_a_link_with_small_frames(place, name, tmp_path):
 @pytest.mark.nightly
 def test_a_session_ends_when_its_users_machine_is_gone(place, tmp_path):
     """Nothing is sent on the connection: the checks of TCP find out, after two minutes."""
+    place.agents["dark"].machine.link(down=False)
+    place.reaches(place.agents["dark"])
     machine = Machine(place.stack, place.middle, "user", 100, {NAME: Middle.CLUSTER})
     command = [*machine.inside, program(place.cluster.build, "tsh"), "ssh", "--no-mux", f"root@{place.agents['dark'].name}", f"touch {tmp_path}/runs; sleep 10000"]
     ended = len(place.cluster.events("session.end"))
