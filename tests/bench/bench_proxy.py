@@ -5,7 +5,7 @@
     bench_proxy.py [--json] [--build=DIR] [--agents=N] [--rounds=N] [--bytes=N]
 
 HAProxy ends TLS, as in the guide. Bytes and round trips of `ssh` through proxy and tunnel, with node and user connected directly and both through
-HAProxy, by turns; beside it a download by HTTPS from nginx, direct and through HAProxy, to show what HAProxy costs by itself. Then agents that one
+HAProxy, by HTTPS and by plain HTTP to the proxy, by turns; beside it a download by HTTPS from nginx, direct and through HAProxy, to show what HAProxy costs by itself. Then agents that one
 program plays (proxy_fleet.c): the memory of their idle tunnels, and the time until they are back when one of three proxies dies.
 """
 import contextlib
@@ -101,14 +101,15 @@ def ssh_of(user, account):
 
 def session_figures(build, aws, directory, stack, given):
     """One byte and many through the direct tunnel, and through HAProxy, with the CPU time of HAProxy for them."""
-    place = Place(stack, "haproxy", build, aws, directory / "through")
-    place.host().start().wait_reachable()
+    places = {way: Place(stack, "haproxy", build, aws, directory / f"session_{way}", is_plain=way == "haproxy_http") for way in ("haproxy", "haproxy_http")}
+    for place in places.values():
+        place.host().start().wait_reachable()
     accounts = Accounts()
     stack.callback(accounts.remove)
     account = accounts.make(shell="/bin/sh").pw_name  # whose shell has no start-up files
-    users = {"direct": direct_user(build, aws, directory, stack, account), "haproxy": place.user(logins=account)}
+    users = {"direct": direct_user(build, aws, directory, stack, account), **{way: place.user(logins=account) for way, place in places.items()}}
     ways = {way: ssh_of(user, account) for way, user in users.items()}
-    haproxy = place.box.process.pid
+    haproxy = places["haproxy"].box.process.pid
     for way in ways.values():
         bench_ssh.start_ms(*way)
     figures = {}
@@ -117,7 +118,7 @@ def session_figures(build, aws, directory, stack, given):
         before = cpu_seconds(haproxy)
         seconds = by_turns(given.rounds, ways, measure)
         figures[f"{name}_mib_per_second"] = {way: round(given.bytes / taken) for way, taken in seconds.items()}
-        figures[f"{name}_ratio"] = round(seconds["direct"] / seconds["haproxy"], 3)
+        figures[f"{name}_ratio"] = {way: round(seconds["direct"] / seconds[way], 3) for way in places}
         figures[f"{name}_haproxy_cpu_ms_per_mib"] = round(1000 * (cpu_seconds(haproxy) - before) / given.rounds / given.bytes, 2)
     trips = {way: statistics.median(round_trips_ms(*how)) for way, how in ways.items()}
     figures["round_trip_ms"] = {way: round(taken, 3) for way, taken in trips.items()}

@@ -56,6 +56,8 @@ BOXES = {
     "apache": (apache, "apache.conf", {"Listen 443": "Listen 127.0.0.1:{port}", "*:443": "127.0.0.1:{port}", "ServerName teleport.example.com": "ServerName {name}"}),
 }
 
+PLAIN = {"nginx": {"https://10.0.0.10:3080": "http://10.0.0.10:3080"}, "haproxy": {"10.0.0.10:3080 ssl verify none": "10.0.0.10:3080"}}
+
 
 class Box:
     """
@@ -77,7 +79,7 @@ class Box:
         text = self.config or (SHOWN / name).read_text()
         places = {} if self.config else places
         if self.is_plain:
-            places = {"https://10.0.0.10:3080": "http://10.0.0.10:3080", **places}
+            places = {**PLAIN[self.kind], **places}
         places = {**places, "/etc/ssl/teleport.example.com.pem": str(self.chain), **({"10.0.0.10:3080": target} if target else {})}
         for old, new in places.items():
             assert old in text, (name, old)
@@ -111,11 +113,11 @@ class Box:
 class Place:
     """A cluster behind a box whose X-Forwarded-For it trusts; hosts and users know the box's address only. is_plain: the box uses the port for plain HTTP."""
 
-    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME, is_plain=False):
+    def __init__(self, stack, kind, programs, aws, directory, config=None, name=NAME, is_plain=False, auth=None):
         self.directory = directory
         self.box = Box(kind, directory / "box", config, name, is_plain)
         stack.callback(self.box.close)
-        self.cluster = Cluster(programs, aws, directory / "cluster")
+        self.cluster = Cluster(programs, aws, directory / "cluster", auth=auth)
         self.cluster.config["proxy_service"].update(public_addr=self.box.addr, trust_x_forwarded_for=True, load_balancers=["127.0.0.1"])
         if is_plain:
             self.cluster.config["proxy_service"]["plain_http_addr"] = "127.0.0.1:0"
