@@ -65,7 +65,7 @@ static bool has_all_it_may(const struct sources *s, enum source_counter which, c
 
         if (count < limit->per_source)
                 return false;
-        if (s->is_known == NULL || !s->is_known(s->ctx, str_of(key)))
+        if (s->is_known == NULL || !s->is_known(s->ctx, which, str_of(key)))
                 return true;
         return limit->per_known != 0 && count >= limit->per_known;
 }

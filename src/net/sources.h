@@ -28,10 +28,10 @@ struct str address_ip(const char *peer);
 struct sources {
         struct source_limit limits[SOURCE_COUNTERS];
         /*
-         * Whether a source (text of source_of()) stands for many peers: a Proxy Service, or hosts behind one router.
-         * May be NULL.
+         * Whether a source (text of source_of()) stands for many peers in this counter: a Proxy Service, or hosts behind
+         * one router. May be NULL.
          */
-        bool (*is_known)(void *ctx, struct str source);
+        bool (*is_known)(void *ctx, enum source_counter which, struct str source);
         void *ctx;
         size_t totals[SOURCE_COUNTERS];
         size_t failing;          /* sources with failures */

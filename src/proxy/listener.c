@@ -118,13 +118,10 @@ static void on_upgraded(void *ctx, struct stream *s, const char *client)
 static void serve_http(struct client *v, struct stream *s)
 {
         struct proxy *p = v->proxy;
-        bool is_balancer = !v->accepted.is_carried && ingress_is_load_balancer(&p->ingress, v->accepted.peer);
 
         v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .facts = facts_of, .on_closed = on_over,
                                                      .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
                                                      .ingress = v->accepted.is_carried ? NULL : &p->ingress });
-        if (is_balancer)
-                web_expect_balancer(v->web);
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -252,7 +249,10 @@ static void end_challenge(struct client *v, struct stream *s)
 
 /* ---- TLS ------------------------------------------------------------------------------------------- */
 
-/* A load balancer announces the clients of HTTP only: everything else counts for it. False: the connection was ended. */
+/*
+ * A load balancer announces the clients of HTTP only: other connections of unauthenticated peers count for it. False: the
+ * connection was ended.
+ */
 static bool is_counted(struct client *v, struct stream *tls)
 {
         AUTO_PTR(error) err = accepted_end_exemption(&v->accepted);
@@ -269,20 +269,19 @@ static void on_tls(struct accepted *a, struct stream *tls)
 {
         struct client *v = client_of(a);
         struct str protocol = tls_alpn(tls);
-        bool is_http = str_is_empty(protocol) || str_equal(protocol, STR("http/1.1"));
 
-        if (!is_http && !is_counted(v, tls))
+        if (str_equal(protocol, STR(TUNNEL_ALPN))) /* TLS has verified the certificate */
+                take_tunnel(v, tls);
+        else if (str_equal(protocol, STR(SSH_DIAL_ALPN))) /* likewise */
+                serve_ssh(v, tls);
+        else if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
+                serve_http(v, tls);
+        else if (!is_counted(v, tls))
                 return;
-        if (str_equal(protocol, STR(ACME_ALPN)))
+        else if (str_equal(protocol, STR(ACME_ALPN)))
                 end_challenge(v, tls);
         else if (interop_is_ssh_alpn(protocol))
                 refuse_ssh(v, tls, "TLS");
-        else if (str_equal(protocol, STR(TUNNEL_ALPN)))
-                take_tunnel(v, tls);
-        else if (str_equal(protocol, STR(SSH_DIAL_ALPN)))
-                serve_ssh(v, tls);
-        else if (is_http)
-                serve_http(v, tls);
         else
                 serve_grpc(v, tls);
 }

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "join/identity_testing.h"
 #include "net/ping_stream.h"
 #include "net/websocket.h"
 #include "pki/cert.h"
@@ -483,21 +484,55 @@ static void lists_load_balancer(struct stage *s)
         s->proxy.ingress = (struct ingress){ .load_balancers = &loopback, .load_balancer_count = 1 };
 }
 
+static void request_page(struct stage *s, const char *forwarded)
+{
+        AUTO(buf) text = BUF_MAX(1 * KiB);
+
+        buf_clear(&s->client_saw);
+        buf_printf(&text, "GET /webapi/find HTTP/1.1\r\nHost: p\r\n%s\r\n", forwarded);
+        stream_write(s->client, buf_str(&text));
+        RUN_UNTIL(s, s->has_ended || str_ends_with(buf_str(&s->client_saw), STR("}")));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
+}
+
 static void a_load_balancer_may_be_idle_for_longer(void **state)
 {
         struct stage *s = *state;
         lists_load_balancer(s);
+        s->proxy.ingress.trusts_forwarded_for = true;
         open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         for (int i = 0; i < 2; i++) {
-                buf_clear(&s->client_saw);
-                stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\nHost: p\r\n\r\n"));
-                RUN_UNTIL(s, s->has_ended || str_ends_with(buf_str(&s->client_saw), STR("}")));
-                assert_true(str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 200 OK\r\n")));
+                request_page(s, "X-Forwarded-For: 203.0.113.7\r\n");
                 loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE_BALANCER - 1000));
         }
         loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
         RUN_UNTIL(s, s->has_ended);
+}
+
+/* Behind one that forwards TCP: its client could send the field itself, so the field must be trusted, too. */
+static void clients_behind_a_load_balancer_are_idle_as_briefly_as_others(void **state)
+{
+        static const struct {
+                bool is_trusted;
+                const char *forwarded;
+        } rows[] = { { true, "" }, { false, "" }, { false, "X-Forwarded-For: 203.0.113.7\r\n" } };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct stage *s;
+                if (i > 0)
+                        set_up_with_clock(state);
+                s = *state;
+                lists_load_balancer(s);
+                s->proxy.ingress.trusts_forwarded_for = rows[i].is_trusted;
+                open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
+                RUN_UNTIL(s, s->handshake == NULL);
+                request_page(s, rows[i].forwarded);
+                loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE + 1));
+                RUN_UNTIL(s, s->has_ended);
+                if (i + 1 < ARRAY_LEN(rows))
+                        tear_down(state);
+        }
 }
 
 /* It announces clients in HTTP. */
@@ -538,6 +573,59 @@ static void a_load_balancer_has_a_limit_for_other_protocols(void **state)
         release_source(s);
 }
 
+/* They have proven who they are: the limit is for others. */
+static void nodes_connect_through_a_load_balancer_at_its_limit(void **state)
+{
+        const char *const alpn[] = { TUNNEL_ALPN, NULL };
+        struct stage *s = *state;
+        struct fake_cluster hosts;
+        AUTO(buf) trust = BUF_MAX(64 * KiB), pem = BUF_MAX(2 * CERT_MAX);
+
+        trusts_load_balancer(s);
+        fake_cluster_init(&hosts, loop_wall(&s->proxy.loop));
+        struct host_identity node = fake_identity(&hosts, "Node");
+        cert_der_to_pem(buf_str(&hosts.ca.cert), &trust);
+        cert_der_to_pem(node.certs.tls_cert, &pem);
+        struct tls_identity identity = { .cert_chain_pem = buf_str(&pem), .key_pem = secret_str(&node.tls_key_pem) };
+        must(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&trust), .alpn = alpn },
+                             &s->proxy.tls_nodes));
+        must(tls_context_add(s->proxy.tls_nodes, NULL, identity));
+        must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn }, &s->tls));
+        must(tls_context_add(s->tls, NULL, identity));
+        s->proxy.tunnels.loop = &s->proxy.loop;
+        s->proxy.tunnels.sources = &s->proxy.sources;
+        s->dial = dial_start(&s->proxy.loop, str_of(s->address), SECONDS(5), on_dialled, s);
+        RUN_UNTIL(s, s->dial == NULL && s->handshake == NULL && (s->has_ended || s->has_failed || s->client_saw.len > 0));
+        assert_true(str_starts_with(buf_str(&s->client_saw), STR("PRI * HTTP/2.0"))); /* of the proxy, the client in a tunnel */
+        tunnels_shut(&s->proxy.tunnels);
+        RUN_UNTIL(s, tunnels_are_empty(&s->proxy.tunnels) && s->has_ended);
+        tunnels_release(&s->proxy.tunnels);
+        tls_context_free(s->proxy.tls_nodes);
+        host_identity_release(&node);
+        fake_cluster_release(&hosts);
+        release_source(s);
+}
+
+/* ---- limits ---- */
+
+static void a_load_balancer_without_nodes_has_a_share_of_passed_connections(void **state)
+{
+        struct stage *s = *state;
+        struct sources *sources = &s->proxy.sources;
+
+        lists_load_balancer(s);
+        proxy_set_limits(&s->proxy);
+        for (size_t i = 0; i <= LIMIT_CONNECTIONS_PER_SOURCE; i++)
+                assert_true(sources_enter(sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
+        for (size_t i = 0; i < LIMIT_PASSED_PER_SOURCE; i++)
+                assert_true(sources_enter(sources, SOURCE_PASSED, "127.0.0.1:1"));
+        assert_false(sources_enter(sources, SOURCE_PASSED, "127.0.0.1:1"));
+        assert_true(sources_enter(sources, SOURCE_TUNNELS, "127.0.0.1:1")); /* a node behind it is connected: others reconnect */
+        assert_true(sources_enter(sources, SOURCE_PASSED, "127.0.0.1:1"));
+        while (sources_count(sources, SOURCE_CONNECTIONS, STR("127.0.0.1")) > 0)
+                sources_leave(sources, SOURCE_CONNECTIONS, "127.0.0.1:1");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -562,8 +650,11 @@ int main(void)
                 TEST(noise_in_an_upgraded_connection_ends_it),
                 TEST(draining_ends_idle_connections),
                 cmocka_unit_test_setup_teardown(a_load_balancer_may_be_idle_for_longer, set_up_with_clock, tear_down),
+                cmocka_unit_test_setup_teardown(clients_behind_a_load_balancer_are_idle_as_briefly_as_others, set_up_with_clock, tear_down),
                 TEST(a_load_balancer_has_no_limit_for_http),
                 TEST(a_load_balancer_has_a_limit_for_other_protocols),
+                TEST(nodes_connect_through_a_load_balancer_at_its_limit),
+                TEST(a_load_balancer_without_nodes_has_a_share_of_passed_connections),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

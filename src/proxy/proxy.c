@@ -423,12 +423,16 @@ static const struct service_events service_events = {
 
 /*
  * Whether a source stands for many clients: nodes behind one router, of which some are connected, reconnect at the same time; and
- * a load balancer has no clients of its own.
+ * a load balancer has no clients of its own. Only the total limits the connections that a router passes through: without a node
+ * behind it a load balancer keeps the limit of a source there.
  */
-static bool stands_for_many(void *ctx, struct str source)
+static bool stands_for_many(void *ctx, enum source_counter which, struct str source)
 {
         const struct proxy *p = ctx;
-        return sources_count(&p->sources, SOURCE_TUNNELS, source) > 0 || ingress_has_source(&p->ingress, source);
+
+        if (sources_count(&p->sources, SOURCE_TUNNELS, source) > 0)
+                return true;
+        return which == SOURCE_CONNECTIONS && ingress_has_source(&p->ingress, source);
 }
 
 static struct error *set_up_ingress(struct proxy *p)
@@ -461,10 +465,8 @@ static void use_acme(struct proxy *p)
         timer_start(p->open_listener, MILLISECONDS(TIMEOUT_ACME_KEPT));
 }
 
-static struct error *set_up(struct proxy *p)
+void proxy_set_limits(struct proxy *p)
 {
-        const Cteleport__Internal__V1__Boot *boot = p->boot;
-        TRY(set_up_ingress(p));
         p->sources.limits[SOURCE_CONNECTIONS] = (struct source_limit){
                 LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE, LIMIT_CONNECTIONS_PER_SOURCE, LIMIT_CONNECTIONS_PER_KNOWN,
                 LIMIT_CONNECTIONS_RESERVE };
@@ -480,6 +482,13 @@ static struct error *set_up(struct proxy *p)
         p->sources.limits[SOURCE_TUNNELS] = (struct source_limit){ LIMIT_TUNNELS, LIMIT_TUNNELS, LIMIT_TUNNELS };
         p->sources.is_known = stands_for_many;
         p->sources.ctx = p;
+}
+
+static struct error *set_up(struct proxy *p)
+{
+        const Cteleport__Internal__V1__Boot *boot = p->boot;
+        TRY(set_up_ingress(p));
+        proxy_set_limits(p);
         p->tunnels.loop = &p->loop;
         p->tunnels.sources = &p->sources;
         p->tunnels.on_empty = on_no_tunnels;

@@ -80,6 +80,9 @@ static inline struct str proxy_cluster(const struct proxy *p)
         return p->identity.cluster;
 }
 
+/* Sets the limits of sources, users and other proxies; to be called before the first connection. */
+void proxy_set_limits(struct proxy *p);
+
 /* Called while draining or stopping when the listener or the tunnels have no connection any more. */
 void proxy_is_empty(struct proxy *p);
 

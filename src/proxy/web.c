@@ -341,6 +341,8 @@ static struct error *check_client(void *ctx, const struct http1_request *request
         struct error *err = ingress_client(o->ingress, o->peer, forwarded->values[0], forwarded->count, w->client);
         if (err != NULL)
                 log_warn("A request was refused", LOG_C("peer", o->peer), LOG_ERR(err));
+        else if (forwarded->count > 0 && o->ingress->trusts_forwarded_for && ingress_is_load_balancer(o->ingress, o->peer))
+                web_expect_balancer(w); /* one that forwards TCP has clients behind it that idle for no longer than others */
         return err;
 }
 

@@ -86,10 +86,11 @@ static bool is_of(struct str source, const char *address)
  * until each has sent its ticket (auth/core/passes.h). The list is searched only when a source has reached its limit: that
  * is rare.
  */
-static bool is_proxy_source(void *ctx, struct str source)
+static bool is_proxy_source(void *ctx, enum source_counter which, struct str source)
 {
         const struct auth_listener *d = ctx;
 
+        (void)which;
         if (d->has_local_proxy && (is_of(source, service_listen_addr(d->auth->service->boot, "auth")) || is_of(source, "127.0.0.1")))
                 return true;
         for (const struct caller *c = d->auth->callers; c != NULL; c = c->next)
