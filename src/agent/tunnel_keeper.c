@@ -6,7 +6,7 @@
  *
  * Several proxies may share one address, and chance decides which of them answers. A connection to a proxy that has
  * a tunnel already is closed, and the entry dials again; a connection to another proxy on the list becomes the
- * tunnel of that proxy's entry. A load balancer that always selects the same proxy for a client makes this search vain:
+ * tunnel of that proxy's entry. A load balancer that always selects the same proxy for a client makes this search fail:
  * after LIMIT_PROXY_SEARCH connections for each proxy this is logged once, and the search goes on at a slower pace.
  */
 #include <stdlib.h>
@@ -49,7 +49,7 @@ struct proxy_entry {
         struct connect_trust trust;
         struct held_identity *identity; /* used by the pending connect */
         char *reported;                     /* the failure last reported: repetitions are not logged */
-        size_t vain;            /* connections for it that have led to proxies with a tunnel, since one was found at this address */
+        size_t duplicate_dials; /* connections for it that have led to proxies with a tunnel, since one was found at this address */
         bool is_search_reported;
 };
 
@@ -296,14 +296,14 @@ static const struct tunnel_server_events tunnel_events = {
 /* The search for this proxy begins anew, at its first pace. */
 static void begin_search(struct proxy_entry *p)
 {
-        p->vain = 0;
+        p->duplicate_dials = 0;
         p->is_search_reported = false;
         p->backoff.most = MILLISECONDS(PACE_RETRY_MAX);
         backoff_reset(&p->backoff);
 }
 
 /* One of several proxies behind an address was found: the search for the others goes on. */
-static void hurry(struct tunnel_keeper *t, const char *addr)
+static void search_others(struct tunnel_keeper *t, const char *addr)
 {
         for (struct proxy_entry *p = t->entries; p != NULL; p = p->next)
                 if (p->open == NULL && strcmp(p->addr, addr) == 0)
@@ -311,29 +311,29 @@ static void hurry(struct tunnel_keeper *t, const char *addr)
 }
 
 /* A connection has led to a proxy that has a tunnel already. */
-static void note_vain(struct proxy_entry *p)
+static void note_duplicate_dial(struct proxy_entry *p)
 {
-        size_t proxies = 0, missing = 0, vain = 0;
+        size_t proxies = 0, missing = 0, duplicates = 0;
         bool is_reported = false;
 
-        p->vain++;
+        p->duplicate_dials++;
         for (const struct proxy_entry *other = p->all->entries; other != NULL; other = other->next) {
                 if (other->is_removed || other->is_away || strcmp(other->addr, p->addr) != 0)
                         continue;
                 proxies++;
                 missing += other->open == NULL;
-                vain += other->vain;
+                duplicates += other->duplicate_dials;
                 is_reported = is_reported || other->is_search_reported;
         }
-        if (p->is_away ? p->vain < LIMIT_PROXY_SEARCH : vain < proxies * LIMIT_PROXY_SEARCH)
+        if (p->is_away ? p->duplicate_dials < LIMIT_PROXY_SEARCH : duplicates < proxies * LIMIT_PROXY_SEARCH)
                 return;
         p->backoff.most = MILLISECONDS(PACE_PROXY_SEARCH_MAX);
-        if (p->is_away || is_reported || missing == 0)
+        if (p->is_away || is_reported || missing == 0 || p->all->wanted > 0) /* proxies that relay to each other need not all be reached */
                 return;
         p->is_search_reported = true;
-        AUTO_PTR(error) err = error_hint(error_new(ERROR_UNAVAILABLE, "%zu connections have led to proxies that this host has tunnels to", vain),
-                                         "let the load balancer distribute the connections of one client (round robin, no affinity), or use "
-                                         "tunnel_strategy: proxy_peering in the Auth Service");
+        AUTO_PTR(error) err = error_hint(error_new(ERROR_UNAVAILABLE, "%zu connections have led to proxies that this host has tunnels to", duplicates),
+                                         "let the load balancer distribute the connections of one client (round robin, no affinity), or set "
+                                         "tunnel_strategy: {type: proxy_peering} in auth_service");
         log_warn("Not all proxies behind an address are reached: users cannot reach this host through the others", LOG_C("addr", p->addr),
                  LOG_INT("proxies", proxies), LOG_INT("missing", missing), LOG_ERR(err));
 }
@@ -358,7 +358,7 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
                 o->next->at = &o->next;
         t->open = p->open = o;
         if (!is_renewal)
-                hurry(t, p->addr);
+                search_others(t, p->addr);
         log_info(is_renewal ? "Reverse tunnel renewed" : "Reverse tunnel established", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr));
         o->server = tunnel_server_new(t->loop, tls, &tunnel_events, o);
         report_count(t);
@@ -424,7 +424,7 @@ static void take(struct proxy_entry *p, struct stream *tls)
         else
                 settle(taker, tls, proxy_id);
         if (taker == NULL && err == NULL)
-                note_vain(p);
+                note_duplicate_dial(p);
         if (err != NULL)
                 fail(p, err);
         else if (taker != p)

@@ -20,6 +20,7 @@
 
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"
+#define THREE "33333333-3333-4333-8333-333333333333"
 
 enum { DIALS_MAX = 16 };
 
@@ -333,18 +334,18 @@ static void searches_slowly_where_an_address_leads_to_one_proxy(void **state)
 {
         static const char event[] = "Not all proxies behind an address are reached";
         struct fixture *f = *state;
-        int log_fd = memfd_create("log", MFD_CLOEXEC), vain = 0;
+        int log_fd = memfd_create("log", MFD_CLOEXEC), duplicates = 0;
 
         log_setup((struct log_options){ .level = LOG_WARN, .fd = log_fd });
         SET(f, ONE, "lb:443", TWO, "lb:443");
         answer(f, "lb:443", ONE);
         answer(f, "lb:443", ONE);
-        for (; times_logged(log_fd, event) == 0; vain++) {
-                assert_true(vain < 2 * LIMIT_PROXY_SEARCH);
+        for (; times_logged(log_fd, event) == 0; duplicates++) {
+                assert_true(duplicates < 2 * LIMIT_PROXY_SEARCH);
                 wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
                 answer(f, "lb:443", ONE);
         }
-        assert_true(vain >= 2 * LIMIT_PROXY_SEARCH - 2);
+        assert_true(duplicates >= 2 * LIMIT_PROXY_SEARCH - 2);
         for (int i = 0; i < 5; i++) {
                 wait_for(f, MILLISECONDS(PACE_PROXY_SEARCH_MAX));
                 answer(f, "lb:443", ONE);
@@ -352,6 +353,30 @@ static void searches_slowly_where_an_address_leads_to_one_proxy(void **state)
         assert_int_equal(times_logged(log_fd, event), 1);
         wait_for(f, MILLISECONDS(4 * PACE_RETRY_MAX));
         assert_int_equal(f->dial_count, 0);
+        wait_for(f, MILLISECONDS(PACE_PROXY_SEARCH_MAX));
+        answer(f, "lb:443", TWO);
+        assert_int_equal(f->open, 2);
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        close(log_fd);
+}
+
+/* Proxies that relay to each other are not all to be reached. */
+static void searches_silently_for_more_tunnels_than_one_address_leads_to(void **state)
+{
+        struct fixture *f = *state;
+        int log_fd = memfd_create("log", MFD_CLOEXEC);
+
+        log_setup((struct log_options){ .level = LOG_WARN, .fd = log_fd });
+        f->wanted = 2;
+        SET(f, ONE, "lb:443", TWO, "lb:443", THREE, "lb:443");
+        answer(f, "lb:443", ONE);
+        for (int i = 0; i < 4 * LIMIT_PROXY_SEARCH; i++) {
+                wait_for(f, MILLISECONDS(PACE_PROXY_SEARCH_MAX));
+                answer(f, "lb:443", ONE);
+        }
+        assert_int_equal(times_logged(log_fd, "WARN"), 0);
+        wait_for(f, MILLISECONDS(4 * PACE_RETRY_MAX));
+        assert_int_equal(f->dial_count, 0); /* slowly, too */
         wait_for(f, MILLISECONDS(PACE_PROXY_SEARCH_MAX));
         answer(f, "lb:443", TWO);
         assert_int_equal(f->open, 2);
@@ -619,6 +644,7 @@ int main(void)
                 TEST(keeps_a_tunnel_to_each_proxy),
                 TEST(reaches_all_proxies_behind_one_address),
                 TEST(searches_slowly_where_an_address_leads_to_one_proxy),
+                TEST(searches_silently_for_more_tunnels_than_one_address_leads_to),
                 TEST(learns_the_name_of_the_proxy_that_answered_first),
                 TEST(opens_a_lost_tunnel_again),
                 TEST(leaves_a_proxy_that_ends_its_streams),
