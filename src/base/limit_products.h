@@ -42,6 +42,8 @@
         LIMIT_PRODUCT("proxy", "streams of SSH connections: a budget", LIMIT_STREAM_MEMORY, 1152) \
         LIMIT_PRODUCT("proxy", "data for one host in unread tunnels, in addition to their streams: 256 KiB each in HTTP/2 and TLS", \
                       (LIMIT_TUNNELS_PER_HOST + LIMIT_TUNNELS_DRAINED_PER_HOST) * 256 * KiB, 16) \
+        LIMIT_PRODUCT("proxy", "connections of one other proxy, and those to it that it has left, in addition to their streams: 256 KiB each in HTTP/2 and TLS", \
+                      2 * LIMIT_PEER_LINKS * 256 * KiB, 4) \
         LIMIT_PRODUCT("proxy", "connections passed through to auth: the last read, each way", \
                       LIMIT_PASSED * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 576) \
         LIMIT_PRODUCT("proxy", "the same of one source", LIMIT_PASSED_PER_SOURCE * (LIMIT_PASSED_HELLO + LIMIT_PASSED_READ), 72) \

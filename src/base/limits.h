@@ -190,7 +190,7 @@ enum {
         LIMIT_HTTP2_STREAMS_KNOWN = 2000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams; a proxy carries many joins. */
         LIMIT_TUNNELS = 20000, /* tunnels: A proxy holds at most this number of reverse tunnels, older tunnels of the same nodes included. */
         LIMIT_TUNNELS_DRAINED_PER_HOST = 60, /* tunnels: A node has at most this number of draining tunnels of earlier certificates: a month of renewals twice a day. */
-        LIMIT_PEER_LINKS = 8, /* connections: A proxy keeps at most this number of connections of one other proxy that relays to it; with more the oldest are closed. */
+        LIMIT_PEER_LINKS = 8, /* connections: A proxy keeps at most this number of connections of one other proxy that relays to it; with more the oldest are closed. It opens no further one to a proxy that has left this number with open streams in them. */
         LIMIT_TUNNELS_PER_HOST = 4, /* tunnels: A node has at most this number of active tunnels to a proxy, because it may reconnect before the loss of its old tunnel is detected. */
         LIMIT_SSH_DIALS = 8192, /* connections: A proxy carries at most this number of users' connections to nodes. */
         LIMIT_SSH_DIALS_PER_SOURCE = 2000, /* connections: A proxy carries at most this number of connections to nodes from one address, which an office or an Ansible host shares. */

@@ -28,6 +28,7 @@ struct peer_link {
         struct cert_issue cert; /* of the other proxy, while OPEN */
         struct peer_dial *dials; /* that wait for the tunnel */
         bool is_old;           /* it was made with an earlier identity, or the other proxy leaves: it gets no new streams */
+        bool is_left;          /* the other proxy leaves it, which was the latest */
         bool is_outdated;      /* its connect has an earlier identity: it is made again */
         bool is_late;          /* its connect was cancelled by the deadline */
         bool is_cancelled;     /* its connect was cancelled, for one of these reasons */
@@ -126,6 +127,7 @@ static void on_leaving(void *ctx)
         struct peer_link *k = ctx;
 
         log_info("Another proxy drains its connection: open streams continue", LOG_C("proxy", k->host_id));
+        k->is_left = !k->is_old;
         k->is_old = true;
 }
 
@@ -242,6 +244,18 @@ static struct peer_link *link_of(const struct peer_client *c, const char *host_i
         return NULL;
 }
 
+/* A proxy that leaves each connection while streams are open would otherwise get any number of them. */
+static struct error *check_left(const struct peer_client *c, const char *host_id)
+{
+        size_t left = 0;
+
+        for (const struct peer_link *k = c->links; k != NULL; k = k->next)
+                left += k->is_left && strcmp(k->host_id, host_id) == 0;
+        if (left < LIMIT_PEER_LINKS)
+                return NULL;
+        return error_new(ERROR_UNAVAILABLE, "another proxy has left %zu connections in which streams are open", left);
+}
+
 struct peer_dial *peer_dial_start(struct peer_client *c, const char *host_id, const char *addr, const struct tunnel_request *request,
                                   void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
@@ -251,6 +265,8 @@ struct peer_dial *peer_dial_start(struct peer_client *c, const char *host_id, co
 
         *d = (struct peer_dial){ .loop = &c->proxy->loop, .request = *request, .done = done, .ctx = ctx };
         if (k == NULL)
+                err = check_left(c, host_id);
+        if (k == NULL && err == NULL)
                 err = link_new(c, host_id, addr, &k);
         if (err != NULL) {
                 fail(d, error_for(err, REASON_CONNECTION));

@@ -22,7 +22,7 @@ struct peer_client {
 /*
  * Requests a stream from the proxy host_id at addr ("host:port"), which opens it in the tunnel of the node. The texts of
  * the request are borrowed until done, which is called exactly once, from the loop, with a stream (owned, paused) or an
- * error (owned): with REASON_CONNECTION if the proxy was not reached or leaves; NOT_FOUND if the node has no tunnel to it.
+ * error (owned): with REASON_CONNECTION if the proxy was not reached or leaves, or has left LIMIT_PEER_LINKS connections; NOT_FOUND if the node has no tunnel to it.
  */
 struct peer_dial *peer_dial_start(struct peer_client *c, const char *host_id, const char *addr, const struct tunnel_request *request,
                                   void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;

@@ -454,6 +454,87 @@ static void a_dial_goes_on_when_a_proxy_leaves(void **state)
         tunnel_server_close(node);
 }
 
+enum { CAPTURED_MAX = LIMIT_PEER_LINKS + 2 };
+
+/* A captured proxy in place of `there`: it accepts every request, and at once leaves the connection (GOAWAY). */
+struct captured {
+        struct stage *stage;
+        struct tls_handshake *handshake;
+        struct tunnel_server *links[CAPTURED_MAX];
+        struct stream *streams[CAPTURED_MAX];
+        size_t count;
+};
+
+static void on_captured_connect(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *wanted)
+{
+        struct captured *c = ctx;
+
+        (void)wanted;
+        c->streams[c->count - 1] = tunnel_accept(in);
+        tunnel_server_drain(c->links[c->count - 1]);
+}
+
+static const struct tunnel_server_events captured_events = { .on_connect = on_captured_connect, .on_gone = on_gone, .on_end = on_end };
+
+static void on_captured_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct captured *c = ctx;
+
+        assert_done(err);
+        assert_true(c->count < CAPTURED_MAX);
+        c->links[c->count++] = tunnel_server_new(&c->stage->there.loop, tls, &captured_events, c);
+}
+
+static void on_captured_accept(void *ctx, int fd, const char *peer)
+{
+        struct captured *c = ctx;
+        struct loop *l = &c->stage->there.loop;
+
+        (void)peer;
+        c->handshake = tls_start(l, c->stage->there.tls_peers, socket_stream(l, fd), NULL, SECONDS(5), on_captured_tls, c);
+}
+
+static void dialled_at_last(struct stage *s)
+{
+        do
+                dialled(s);
+        while (s->err != NULL); /* a GOAWAY was under way */
+}
+
+static void a_proxy_that_leaves_every_connection_gets_a_few_only(void **state)
+{
+        struct stage *s = *state;
+        struct captured c = { .stage = s };
+        struct stream *streams[LIMIT_PEER_LINKS];
+        int fd;
+
+        assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, s->address));
+        struct listener *listener = listener_new(&s->there.loop, fd, on_captured_accept, &c);
+        for (size_t i = 0; i < LIMIT_PEER_LINKS; i++) {
+                dialled_at_last(s);
+                streams[i] = s->stream;
+                s->stream = NULL;
+        }
+        do
+                dialled(s);
+        while (s->err == NULL || strstr(s->err->what, "has left") == NULL);
+        assert_true(error_is_for(s->err, REASON_CONNECTION)); /* so that the next proxy is tried */
+        assert_int_equal(c.count, LIMIT_PEER_LINKS);
+        stream_close(streams[0]);
+        stream_close(c.streams[0]);
+        dialled_at_last(s);
+        for (size_t i = 1; i < LIMIT_PEER_LINKS; i++)
+                stream_close(streams[i]);
+        stream_close(s->stream);
+        s->stream = NULL;
+        for (size_t i = 1; i < c.count; i++)
+                stream_close(c.streams[i]);
+        RUN_UNTIL_BOTH(s, s->here.peer_client.links == NULL);
+        for (size_t i = 0; i < c.count; i++)
+                tunnel_server_close(c.links[i]);
+        listener_close(listener);
+}
+
 /* So a captured proxy cannot use up the connections of all users. */
 static void one_proxy_has_a_share_of_the_connections(void **state)
 {
@@ -535,6 +616,7 @@ int main(void)
                 TEST(connections_to_a_former_holder_of_an_id_end),
                 TEST(a_proxy_that_leaves_gets_no_further_request),
                 TEST(a_dial_goes_on_when_a_proxy_leaves),
+                TEST(a_proxy_that_leaves_every_connection_gets_a_few_only),
                 TEST(one_proxy_has_a_share_of_the_connections),
                 TEST(a_cancelled_request_ends_at_the_node),
                 TEST(a_renewed_identity_uses_a_new_connection),
