@@ -23,11 +23,14 @@ struct node_dial {
         struct peer_dial *peer;
         struct tunnel_wait *wait;
         struct rpc_client_call *locate;
-        bool has_waited, is_cancelled;
+        struct error *refusal; /* of another proxy that has no room for this one's connections; NULL: none */
+        bool has_waited, has_left_tunnel, is_cancelled;
 };
 
-static struct error *no_tunnel(void)
+static struct error *no_tunnel(const struct error *refusal)
 {
+        if (refusal != NULL)
+                return error_new(ERROR_UNAVAILABLE, "the node is connected to another proxy only: %s", refusal->what);
         return error_hint(error_new(ERROR_UNAVAILABLE, "the node is not connected to this proxy right now"),
                           "a node connects again within seconds; if it does not, check its log and the proxy's public_addr");
 }
@@ -51,8 +54,10 @@ void node_dial_read_peers(Cteleport__V1__PeerProxy *const *peers, size_t count, 
 
 static void free_when_done(struct node_dial *d)
 {
-        if (d->done == NULL && d->locate == NULL)
-                free(d);
+        if (d->done != NULL || d->locate != NULL)
+                return;
+        error_free(d->refusal);
+        free(d);
 }
 
 static void finish(struct node_dial *d, struct stream *s, struct error *err)
@@ -78,13 +83,19 @@ static void on_connected(void *ctx, struct stream *s, struct error *err)
         struct node_dial *d = ctx;
 
         d->dial = NULL;
+        if (err != NULL && !d->is_cancelled && !d->has_left_tunnel && error_is_for(err, REASON_CONNECTION)) {
+                d->has_left_tunnel = true; /* the node has not processed the request */
+                error_free(err);
+                try_routes(d);
+                return;
+        }
         finish(d, s, err);
 }
 
-/* Whether the request has not reached the node: another route may be tried. */
+/* Whether the request has not reached the node: another route may be tried. ABORTED: the other proxy has no room for it. */
 static bool was_not_begun(const struct error *err)
 {
-        return error_is_for(err, REASON_CONNECTION) || err->code == ERROR_NOT_FOUND;
+        return error_is_for(err, REASON_CONNECTION) || err->code == ERROR_NOT_FOUND || err->code == ERROR_ABORTED;
 }
 
 static void on_relayed(void *ctx, struct stream *s, struct error *err)
@@ -96,7 +107,12 @@ static void on_relayed(void *ctx, struct stream *s, struct error *err)
                 finish(d, s, err);
                 return;
         }
-        error_free(err);
+        if (err->code == ERROR_ABORTED) {
+                error_free(d->refusal);
+                d->refusal = err;
+        } else {
+                error_free(err);
+        }
         try_routes(d);
 }
 
@@ -169,7 +185,7 @@ static void try_routes(struct node_dial *d)
                 return;
         }
         if (d->has_waited) {
-                finish(d, NULL, no_tunnel());
+                finish(d, NULL, no_tunnel(d->refusal));
                 return;
         }
         d->has_waited = true;

@@ -111,7 +111,7 @@ static void on_node(void *ctx, struct stream *node, struct error *err)
                 error_free(err);
                 relay_free(r);
         } else if (err != NULL) {
-                refuse(r, err);
+                refuse(r, error_is_for(err, REASON_CONNECTION) ? error_because(error_new(ERROR_ABORTED, "the node leaves its tunnel"), err) : err);
         } else {
                 struct stream *peer = tunnel_accept(r->in);
 
@@ -120,16 +120,19 @@ static void on_node(void *ctx, struct stream *node, struct error *err)
         }
 }
 
-/* The limits of a user's connection, as if it had arrived here, and those of the other proxy. */
+/*
+ * The limits of a user's connection, as if it had arrived here, and those of the other proxy. With NOT_FOUND and ABORTED it tries the
+ * next one.
+ */
 static struct error *admit(struct relay *r, const struct tunnel_request *request)
 {
         struct proxy *p = r->all->proxy;
         struct str proxy = str_of(r->peer->host_id);
 
-        if (r->all->is_draining) /* with NOT_FOUND the other proxy tries the next one */
+        if (r->all->is_draining)
                 return error_new(ERROR_NOT_FOUND, "this proxy is stopping");
         if (!shares_have_room(&p->relays, proxy))
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections of one other proxy are relayed here");
+                return error_new(ERROR_ABORTED, "too many connections of one other proxy are relayed here");
         shares_add(&p->relays, proxy);
         r->proxy = str_dup(proxy);
         if (str_is_empty(request->user) || str_is_empty(request->client_addr) || request->client_addr.len >= sizeof r->source)

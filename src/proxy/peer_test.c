@@ -25,6 +25,7 @@ struct stage {
         char client_addr[64], connection_id[64], user[64]; /* as the node received them */
         struct stream *at_node;
         bool waits; /* the node does not answer */
+        enum error_code refusal; /* of the node; 0: it accepts */
         int gone;
 
         struct peer_dial *dial;
@@ -53,7 +54,9 @@ static void on_connect(void *ctx, struct tunnel_incoming *in, const struct tunne
         copy(s->client_addr, sizeof s->client_addr, request->client_addr);
         copy(s->connection_id, sizeof s->connection_id, request->connection_id);
         copy(s->user, sizeof s->user, request->user);
-        if (!s->waits)
+        if (s->refusal != 0)
+                tunnel_refuse(in, error_new(s->refusal, "no"));
+        else if (!s->waits)
                 s->at_node = tunnel_accept(in);
 }
 
@@ -454,6 +457,81 @@ static void a_dial_goes_on_when_a_proxy_leaves(void **state)
         tunnel_server_close(node);
 }
 
+static void dial_through_peer(struct stage *s)
+{
+        struct node_dial_peers peers = { .count = 1 };
+
+        snprintf(peers.list[0].host_id, sizeof peers.list[0].host_id, "%s", HOST_ID);
+        snprintf(peers.list[0].addr, sizeof peers.list[0].addr, "%s", s->address);
+        (void)!node_dial_start(&s->here, &request, &peers, on_done, s);
+}
+
+static void a_dial_goes_on_when_a_proxy_has_used_its_share(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        s->there.relays.limits.each = 0;
+        dial_through_peer(s);
+        RUN_UNTIL_BOTH(s, s->done == 1 || s->here.tunnels.waits != NULL);
+        assert_int_equal(s->done, 0);
+        struct tunnel_server *node = given_tunnel(s, &s->here);
+        RUN_UNTIL_BOTH(s, s->done == 1);
+        assert_null(s->err);
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        tunnels_shut(&s->here.tunnels);
+        tunnel_server_close(node);
+}
+
+static void a_dial_ends_when_the_node_refuses(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        s->refusal = ERROR_RESOURCE_EXHAUSTED;
+        dial_through_peer(s);
+        RUN_UNTIL_BOTH(s, s->done == 1 || s->here.tunnels.waits != NULL);
+        assert_int_equal(s->done, 1);
+        assert_int_equal(s->err->code, ERROR_RESOURCE_EXHAUSTED);
+}
+
+static void a_used_share_is_reported_when_no_other_route_is_left(void **state)
+{
+        struct stage *s = *state;
+
+        given_node(s);
+        s->there.relays.limits.each = 0;
+        dial_through_peer(s);
+        RUN_UNTIL_BOTH(s, s->done == 1 || s->here.tunnels.waits != NULL);
+        assert_int_equal(s->done, 0);
+        tunnels_shut(&s->here.tunnels);
+        RUN_UNTIL_BOTH(s, s->done == 1);
+        assert_non_null(strstr(s->err->what, "too many connections of one other proxy"));
+}
+
+/* The node has not processed the request (RFC 9113, 8.7). */
+static void a_dial_goes_on_when_the_node_leaves_its_tunnel(void **state)
+{
+        struct stage *s = *state;
+        struct node_dial_peers none = { 0 };
+
+        struct tunnel_server *old = given_tunnel(s, &s->here);
+        RUN_UNTIL_BOTH(s, s->here.tunnels.by_host.count == 1);
+        (void)!node_dial_start(&s->here, &request, &none, on_done, s);
+        tunnel_server_drain(old);
+        RUN_UNTIL_BOTH(s, s->done == 1 || s->here.tunnels.waits != NULL);
+        assert_int_equal(s->done, 0);
+        struct tunnel_server *node = given_tunnel(s, &s->here);
+        RUN_UNTIL_BOTH(s, s->done == 1);
+        assert_null(s->err);
+        stream_close(s->at_node);
+        s->at_node = NULL;
+        tunnels_shut(&s->here.tunnels);
+        tunnel_server_close(node);
+        tunnel_server_close(old);
+}
+
 enum { CAPTURED_MAX = LIMIT_PEER_LINKS + 2 };
 
 /* A captured proxy in place of `there`: it accepts every request, and at once leaves the connection (GOAWAY). */
@@ -547,7 +625,7 @@ static void one_proxy_has_a_share_of_the_connections(void **state)
         struct stream *first = s->stream;
         s->stream = NULL;
         dialled(s);
-        assert_int_equal(s->err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_int_equal(s->err->code, ERROR_ABORTED); /* the next proxy is tried, not as when the node refuses */
         stream_close(s->at_node);
         s->at_node = NULL;
         stream_close(first);
@@ -616,6 +694,10 @@ int main(void)
                 TEST(connections_to_a_former_holder_of_an_id_end),
                 TEST(a_proxy_that_leaves_gets_no_further_request),
                 TEST(a_dial_goes_on_when_a_proxy_leaves),
+                TEST(a_dial_goes_on_when_a_proxy_has_used_its_share),
+                TEST(a_dial_ends_when_the_node_refuses),
+                TEST(a_used_share_is_reported_when_no_other_route_is_left),
+                TEST(a_dial_goes_on_when_the_node_leaves_its_tunnel),
                 TEST(a_proxy_that_leaves_every_connection_gets_a_few_only),
                 TEST(one_proxy_has_a_share_of_the_connections),
                 TEST(a_cancelled_request_ends_at_the_node),

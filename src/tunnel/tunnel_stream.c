@@ -496,8 +496,8 @@ static const struct {
         enum error_code code;
 } refusals[] = {
         { 400, ERROR_INVALID_ARGUMENT },    { 403, ERROR_PERMISSION_DENIED }, { 404, ERROR_NOT_FOUND },
-        { 409, ERROR_FAILED_PRECONDITION }, { 429, ERROR_RESOURCE_EXHAUSTED }, { 500, ERROR_INTERNAL },
-        { 503, ERROR_UNAVAILABLE },         { 504, ERROR_DEADLINE_EXCEEDED },
+        { 409, ERROR_FAILED_PRECONDITION }, { 421, ERROR_ABORTED },           { 429, ERROR_RESOURCE_EXHAUSTED },
+        { 500, ERROR_INTERNAL },            { 503, ERROR_UNAVAILABLE },       { 504, ERROR_DEADLINE_EXCEEDED },
 };
 
 unsigned tunnel_status_of(enum error_code code)
