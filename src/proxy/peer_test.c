@@ -12,6 +12,8 @@
 #include "proxy/node_dial.h"
 #include "proxy/peer_server.h"
 #include "proxy/proxy.h"
+#include "proxy/tunnel_guard.h"
+#include "rpc/pb.h"
 
 #define NODE_ID "22222222-2222-4222-8222-222222222222"
 #define CLIENT "192.0.2.7:4711"
@@ -74,15 +76,20 @@ static void on_end(void *ctx, struct error *err)
 
 static const struct tunnel_server_events node_events = { .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end };
 
-/* A tunnel of the node to this proxy. */
-static struct tunnel_server *given_tunnel(struct stage *s, struct proxy *p)
+static struct tunnel_server *given_tunnel_of(struct stage *s, struct proxy *p, struct str host_id)
 {
         struct stream *a, *b;
-        struct cert_info cert = { .host_id = STR(NODE_ID), .serial_hex = STR("01"), .times = fake_times(&s->hosts) };
+        struct cert_info cert = { .host_id = host_id, .serial_hex = STR("01"), .times = fake_times(&s->hosts) };
 
         connected_pair(&p->loop, &a, &b);
         tunnels_add(&p->tunnels, a, &cert, "127.0.0.1:1");
         return tunnel_server_new(&p->loop, b, &node_events, s);
+}
+
+/* A tunnel of the node to this proxy. */
+static struct tunnel_server *given_tunnel(struct stage *s, struct proxy *p)
+{
+        return given_tunnel_of(s, p, STR(NODE_ID));
 }
 
 static void given_node(struct stage *s)
@@ -410,6 +417,52 @@ static void connections_to_a_former_holder_of_an_id_end(void **state)
         assert_null(s->here.peer_client.links);
 }
 
+static void note_tunnel(void *ctx, const char *host_id, struct cert_issue cert UNUSED)
+{
+        *(int *)ctx += strcmp(host_id, HOST_ID) == 0;
+}
+
+/* A host that is a node and a proxy: auth names the connections that end by role. */
+static void ends_the_connections_of_a_host_by_role(void **state)
+{
+        static const struct {
+                const char *role;
+                int tunnels, links;
+        } rows[] = { { "Node", 0, 1 }, { "Proxy", 1, 0 }, { "", 0, 0 } };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;
+                struct links made = { 0 }, served = { 0 };
+                int tunnels_here = 0, tunnels_there = 0;
+                struct stage *s;
+
+                if (i > 0)
+                        set_up(state);
+                s = *state;
+                given_node(s);
+                dialled(s);
+                struct tunnel_server *here = given_tunnel_of(s, &s->here, STR(HOST_ID)), *there = given_tunnel_of(s, &s->there, STR(HOST_ID));
+                RUN_UNTIL_BOTH(s, s->here.tunnels.by_host.count == 1 && s->there.tunnels.by_host.count == 2);
+                down.host_id = pb_text(HOST_ID);
+                down.role = pb_text(rows[i].role);
+                tunnel_guard_end_host(&s->here, &down);
+                tunnel_guard_end_host(&s->there, &down);
+                tunnels_each(&s->here.tunnels, note_tunnel, &tunnels_here);
+                tunnels_each(&s->there.tunnels, note_tunnel, &tunnels_there);
+                peer_client_each(&s->here.peer_client, note_link, &made);
+                peer_server_each(s->there.peer_server, note_link, &served);
+                assert_int_equal(tunnels_here, rows[i].tunnels);
+                assert_int_equal(tunnels_there, rows[i].tunnels);
+                assert_int_equal(made.count, rows[i].links);
+                assert_int_equal(served.count, rows[i].links);
+                tunnels_shut(&s->here.tunnels);
+                tunnel_server_close(here);
+                tunnel_server_close(there);
+                if (i + 1 < ARRAY_LEN(rows))
+                        tear_down(state);
+        }
+}
+
 static void a_proxy_that_leaves_gets_no_further_request(void **state)
 {
         struct stage *s = *state;
@@ -692,6 +745,7 @@ int main(void)
                 TEST(a_removed_proxy_loses_its_connections),
                 TEST(a_former_holder_of_its_id_loses_its_connections),
                 TEST(connections_to_a_former_holder_of_an_id_end),
+                TEST(ends_the_connections_of_a_host_by_role),
                 TEST(a_proxy_that_leaves_gets_no_further_request),
                 TEST(a_dial_goes_on_when_a_proxy_leaves),
                 TEST(a_dial_goes_on_when_a_proxy_has_used_its_share),

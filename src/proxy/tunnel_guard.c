@@ -32,22 +32,25 @@ static void guard_free(struct tunnel_guard *g)
         free(g);
 }
 
-static void on_message(void *ctx, const ProtobufCMessage *msg)
+void tunnel_guard_end_host(struct proxy *p, const Cteleport__V1__TunnelsDown *down)
 {
-        struct tunnel_guard *g = ctx;
-        const Cteleport__V1__TunnelsDown *down = (const Cteleport__V1__TunnelsDown *)msg;
-
         struct str host_id = str_of(down->host_id), role = str_of(down->role);
         struct cert_issue before = { down->before, down->before_serial_time };
 
-        if (g->is_freed)
-                return;
         if (!str_equal(role, STR("Proxy")))
-                tunnels_end_host(&g->proxy->tunnels, host_id, before, down->reason);
+                tunnels_end_host(&p->tunnels, host_id, before, down->reason);
         if (str_equal(role, STR("Node")))
                 return;
-        peer_server_end_host(g->proxy->peer_server, host_id, before, down->reason);
-        peer_client_end_host(&g->proxy->peer_client, host_id, before);
+        peer_server_end_host(p->peer_server, host_id, before, down->reason);
+        peer_client_end_host(&p->peer_client, host_id, before);
+}
+
+static void on_message(void *ctx, const ProtobufCMessage *msg)
+{
+        struct tunnel_guard *g = ctx;
+
+        if (!g->is_freed)
+                tunnel_guard_end_host(g->proxy, (const Cteleport__V1__TunnelsDown *)msg);
 }
 
 static void on_done(void *ctx, struct error *err)

@@ -9,6 +9,7 @@
 #ifndef PROXY_TUNNEL_GUARD_H
 #define PROXY_TUNNEL_GUARD_H
 
+#include "api.pb-c.h"
 #include "internal.pb-c.h"
 #include "pki/cert.h"
 
@@ -28,6 +29,9 @@ void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_i
 
 /* Reports a connection to or from another proxy, with its certificate; auth may order its end. */
 void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id, struct cert_issue cert);
+
+/* Ends what auth names: the tunnels of a host, its connections as another proxy, or both. */
+void tunnel_guard_end_host(struct proxy *p, const Cteleport__V1__TunnelsDown *down);
 
 /* Reports that the last tunnel of a node has closed or does not accept new connections. */
 void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id);

@@ -34,7 +34,10 @@ void tunnels_find_peers(const struct auth *a, struct str host_id, struct str exc
 /* Whether some proxy has a tunnel to this host. */
 bool tunnels_reach(const struct auth *a, struct str host_id);
 
-/* Orders every proxy to disconnect this host in a role: "Node", its tunnels; "Proxy", its connections as a proxy; "", both. */
+/*
+ * Orders every proxy to disconnect this host in a role: "Node", its tunnels; "Proxy", its connections as a proxy; "", both. A proxy of
+ * an older release, without roles in this message, ends the tunnels for any of them: nodes connect again.
+ */
 void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const char *reason);
 
 /*
