@@ -8,7 +8,7 @@ import pytest
 
 from balancers import RoundRobin
 from boxes import SHOWN, Box
-from harness import Host, iam_token, port_of, reserved_port, wait_until
+from harness import ACCOUNT, Host, iam_token, port_of, reserved_port, wait_until
 from tcp_server import TcpServer
 from users import User, invite_url
 
@@ -18,11 +18,11 @@ NO_SHARING = "--no-mux"
 class Proxy(Host):
     """A machine with a Proxy Service only."""
 
-    def __init__(self, cluster, name, public_addr=None, **proxy):
+    def __init__(self, cluster, name, public_addr=None, env=None, **proxy):
         with reserved_port() as port:
             self.addr = f"127.0.0.1:{port_of(port)}"
         section = {"enabled": True, "web_listen_addr": self.addr, "public_addr": public_addr or self.addr, **proxy}
-        super().__init__(cluster, name, token="proxy-token", env=cluster.node_env, via="auth", ssh={"enabled": False}, services={"proxy_service": section})
+        super().__init__(cluster, name, token="proxy-token", env=env or cluster.node_env, via="auth", ssh={"enabled": False}, services={"proxy_service": section})
         cluster.hosts.append(self)
 
     def wait_serving(self):
@@ -33,10 +33,10 @@ class Proxy(Host):
 class Proxies:
     """A cluster with several proxies, and a load balancer in front of them."""
 
-    def __init__(self, cluster, front, count, is_shared, **proxy):
+    def __init__(self, cluster, front, count, is_shared, env_of=lambda name: None, **proxy):
         self.cluster, self.front = cluster, front
         cluster.proxy_addr = front.address
-        self.all = [Proxy(cluster, f"proxy-{n}", front.address if is_shared else None, **proxy) for n in range(count)]
+        self.all = [Proxy(cluster, f"proxy-{n}", front.address if is_shared else None, env_of(f"proxy-{n}"), **proxy) for n in range(count)]
         for one in self.all:
             one.start()
         for one in self.all:
@@ -76,7 +76,7 @@ def proxies(make_cluster, aws, programs, tmp_path):
         cluster.create(iam_token())
         cluster.create(iam_token("proxy-token", roles=["Proxy"]))
         made.append(RoundRobin(tmp_path / "haproxy").start())
-        return Proxies(cluster, made[-1], count, is_shared, **proxy)
+        return Proxies(cluster, made[-1], count, is_shared, lambda name: aws.identity(f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/i-0"), **proxy)
 
     yield make
     for one in made:
@@ -293,17 +293,17 @@ def test_nodes_of_a_dead_proxy_move_to_another_one(proxies, user):
         reaches(alice, all_, proxy)
 
 
-def test_a_proxy_that_was_removed_relays_nothing(proxies, user):
+def test_a_proxy_that_was_locked_or_removed_relays_nothing(proxies, user):
     all_ = proxies(auth=PEERING, **PEER)
     web = all_.node()
     holder = holder_of(all_, web)
     alice = user(all_)
-    removed = next(one for one in all_.all if one is not holder)
-    all_.only(removed)
-    shell = alice.shell("root@web-1", NO_SHARING)
-    all_.cluster.tctl("rm", f"node/{removed.host_id}")
-    holder.process.wait_for(rf"The connection of another proxy is ended by the cluster proxy:{removed.host_id}")
-    shell.expect("(?i)closed|lost|reset|broken")
-    shell.close(force=True)
-    all_.front.lead_to([one.addr for one in all_.all if one is not removed])
-    wait_reached(alice)
+    locked, removed = (one for one in all_.all if one is not holder)
+    for one, command in ((locked, ("lock", f"--server-id={locked.host_id}")), (removed, ("rm", f"node/{removed.host_id}"))):
+        reaches(alice, all_, one)
+        shell = alice.shell("root@web-1", NO_SHARING)
+        all_.cluster.tctl(*command)
+        holder.process.wait_for(rf"The connection of another proxy is ended by the cluster proxy:{one.host_id}")
+        shell.expect("(?i)closed|lost|reset|broken")
+        shell.close(force=True)
+    reaches(alice, all_, holder)
