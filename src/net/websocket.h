@@ -50,7 +50,8 @@ struct websocket_request {
 /*
  * Makes the client's handshake (section 4.1) on `s`, owned from now on. done is called exactly once, from the loop,
  * with the stream or an error: UNAVAILABLE when the server refuses, closes the connection or sends an invalid answer;
- * DEADLINE_EXCEEDED.
+ * DEADLINE_EXCEEDED. Its reason is REASON_GATEWAY if the connection was lost before an answer, and not if the server ended TLS
+ * by an alert that refuses the client.
  */
 struct websocket_connect;
 struct websocket_connect *websocket_connect_start(struct loop *l, struct stream *s, const struct websocket_request *request,

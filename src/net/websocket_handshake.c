@@ -155,6 +155,22 @@ static void on_read(void *ctx, struct str bytes)
         finish(c, websocket_stream(c->loop, s, WEBSOCKET_CLIENT), NULL);
 }
 
+/*
+ * A lost connection may be that of a load balancer whose backend is dead. A TLS alert that refuses this client would come again;
+ * it is not the cluster's, and decides nothing about an identity.
+ */
+static struct error *explain_end(struct error *err)
+{
+        static const char what[] = "the server ended the connection in a WebSocket handshake";
+
+        if (err == NULL || err->code == ERROR_UNAVAILABLE)
+                return error_for(error_because(error_new(ERROR_UNAVAILABLE, what), err), REASON_GATEWAY);
+        if (err->code == ERROR_PERMISSION_DENIED)
+                err = error_hint(err, "the server ends TLS there, such as a load balancer: let it accept clients without a certificate of their own");
+        err->code = ERROR_UNAVAILABLE;
+        return error_for(error_wrap(err, "%s", what), REASON_CONNECTION);
+}
+
 static void on_end(void *ctx, struct error *err)
 {
         struct websocket_connect *c = ctx;
@@ -162,8 +178,7 @@ static void on_end(void *ctx, struct error *err)
         if (c->is_cancelled)
                 error_free(err);
         else
-                finish(c, NULL, error_for(error_because(error_new(ERROR_UNAVAILABLE, "the server ended the connection in a WebSocket handshake"), err),
-                                          REASON_GATEWAY));
+                finish(c, NULL, explain_end(err));
 }
 
 static const struct stream_events events = { .on_read = on_read, .on_end = on_end };

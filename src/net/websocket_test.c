@@ -477,6 +477,42 @@ static void the_client_refuses_other_answers(void **state)
         }
 }
 
+/* Ends of the connection before an answer: a load balancer has lost its backend, or TLS refuses the client. */
+static void only_a_lost_connection_is_taken_for_a_dead_backend(void **state)
+{
+        static const struct {
+                enum error_code code; /* 0: an orderly end */
+                enum error_reason reason;
+                const char *what;
+                bool is_gateway;
+        } rows[] = {
+                { 0, REASON_NONE, NULL, true },
+                { ERROR_UNAVAILABLE, REASON_NONE, "the peer closed the connection", true },
+                { ERROR_UNAVAILABLE, REASON_NONE, "the server ended the connection without ending TLS", true },
+                { ERROR_PERMISSION_DENIED, REASON_IDENTITY, "the server wants a certificate and we have sent none", false },
+                { ERROR_FAILED_PRECONDITION, REASON_CONNECTION, "the server does not know the name we asked for", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct fixture f;
+                struct stream *here;
+
+                set_up(&f);
+                memory_stream_pair(&f.loop, &here, &f.raw.stream);
+                ear_listen(&f.raw, f.raw.stream);
+                connect_to(&f, here, NULL);
+                here->events->on_end(here->ctx, rows[i].code == 0 ? NULL : error_for(error_new(rows[i].code, "%s", rows[i].what), rows[i].reason));
+                assert_int_equal(f.done, 1);
+                assert_int_equal(f.err->code, ERROR_UNAVAILABLE);
+                assert_int_equal(error_is_for(f.err, REASON_GATEWAY), rows[i].is_gateway);
+                assert_false(error_is_for(f.err, REASON_IDENTITY));
+                if (!rows[i].is_gateway)
+                        assert_true(str_contains(str_of(f.err->what), str_of(rows[i].what)));
+                tear_down(&f);
+        }
+}
+
 static void the_client_waits_for_a_time_and_can_be_cancelled(void **state)
 {
         (void)state;
@@ -515,6 +551,7 @@ int main(void)
                 cmocka_unit_test(the_server_answers_handshakes_as_the_table_says),
                 cmocka_unit_test(client_and_server_agree_on_a_subprotocol),
                 cmocka_unit_test(the_client_refuses_other_answers),
+                cmocka_unit_test(only_a_lost_connection_is_taken_for_a_dead_backend),
                 cmocka_unit_test(the_client_waits_for_a_time_and_can_be_cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
