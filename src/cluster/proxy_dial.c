@@ -27,6 +27,7 @@ struct proxy_dial {
         struct tls_context *outer;
         struct buf host_ca;            /* learned */
         struct error *direct_failure;  /* the reason for the upgrade; NULL: it was known, or is set */
+        struct error *https_refusal;   /* of the certificate of HTTPS, after a direct connection without an answer; NULL: none */
         bool is_upgrading;
         bool lacks_alpn;               /* the direct handshake failed by a server that speaks TLS, but not our protocol */
         bool is_direct_mute;           /* the direct connection ended before a byte was received: the server may just be restarting */
@@ -75,6 +76,7 @@ static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
         timer_free(d->again);
         buf_release(&d->host_ca);
         error_free(d->direct_failure);
+        error_free(d->https_refusal);
         free(d->server_name);
         free(d);
 }
@@ -134,7 +136,38 @@ static void begin_direct(struct proxy_dial *d);
 static void upgrade(struct proxy_dial *d);
 static void fetch_host_ca(struct proxy_dial *d);
 
+/*
+ * Whether the step that has failed is repeated, as HTTPS has ended before its first byte. If the direct connection has ended so
+ * too, that one is repeated instead.
+ */
+static bool is_https_mute(const struct proxy_dial *d, const struct error *err)
+{
+        return err != NULL && err->code == ERROR_UNAVAILABLE && transport_is_unanswered(d->transport) && !d->is_direct_mute;
+}
+
 /* ---- the upgrade ----------------------------------------------------------------------------------------------- */
+
+/*
+ * The failure of a direct connection without an answer, with the refusal of the HTTPS certificate. The code stays: the
+ * certificate may be that of a cluster which is being restarted.
+ */
+static struct error *add_refusal(struct proxy_dial *d, struct error *err)
+{
+        struct error *refusal = d->https_refusal;
+
+        if (refusal == NULL || err->code != ERROR_UNAVAILABLE)
+                return err;
+        d->https_refusal = NULL;
+        refusal->code = err->code;
+        refusal->reason = err->reason;
+        refusal = error_wrap(refusal, "%s, and its certificate for HTTPS is refused", err->what);
+        refusal = error_hint(refusal, "if this certificate is that of a load balancer or reverse proxy, renew it, or let this machine know its "
+                                      "authority by SSL_CERT_FILE or the system's CA certificates; otherwise see the server's log");
+        refusal = error_because(refusal, err->cause);
+        err->cause = NULL;
+        error_free(err);
+        return refusal;
+}
 
 /*
  * Before the load balancer has answered by HTTPS, the failure of the direct handshake says as much, and has the hints for
@@ -153,7 +186,7 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
                 error_free(err);
                 if (d->lacks_alpn)
                         report_no_alpn(d);
-                return direct;
+                return add_refusal(d, direct);
         }
         if (!is_answered)
                 err = error_hint(err, "this certificate is that of a load balancer or reverse proxy: renew it, or let this machine know its "
@@ -167,6 +200,10 @@ static void upgrade_failed(struct proxy_dial *d, bool is_answered, struct error 
         if (is_given_up(d)) {
                 finish(d, NULL, err);
                 return;
+        }
+        if (!is_answered && d->is_direct_mute && err->code == ERROR_UNAUTHENTICATED) {
+                error_free(d->https_refusal);
+                d->https_refusal = error_copy(err);
         }
         if (!is_answered && d->is_direct_mute && repeat(d, begin_direct)) {
                 d->is_upgrading = false;
@@ -203,9 +240,10 @@ static void on_upgraded(void *ctx, struct stream *s, struct error *err)
         struct proxy_dial *d = ctx;
         AUTO_PTR(tls_context) inner = NULL;
         bool was_answered = is_answered(d->transport);
+        bool is_backend_dead = was_answered ? error_is_for(err, REASON_GATEWAY) : is_https_mute(d, err);
 
         d->transport = NULL;
-        if (err != NULL && was_answered && error_is_for(err, REASON_GATEWAY) && repeat(d, upgrade)) {
+        if (is_backend_dead && repeat(d, upgrade)) {
                 error_free(err);
                 return;
         }
@@ -264,8 +302,13 @@ static void on_host_ca(void *ctx, struct str body, struct error *err)
 static void on_https(void *ctx, struct stream *s, struct error *err)
 {
         struct proxy_dial *d = ctx;
+        bool is_backend_dead = is_https_mute(d, err);
 
         d->transport = NULL;
+        if (is_backend_dead && repeat(d, fetch_host_ca)) {
+                error_free(err);
+                return;
+        }
         if (err != NULL || is_given_up(d)) {
                 stream_close(s);
                 upgrade_failed(d, false, err);
@@ -303,6 +346,7 @@ static void begin_upgrade(struct proxy_dial *d)
         d->is_upgrading = d->has_tried_upgrade = true;
         tls_context_free(d->outer);
         d->outer = NULL;
+        buf_release(&d->host_ca); /* of an earlier upgrade, which a direct attempt has followed */
         struct error *err = d->options.make_outer(d->options.ctx, &d->outer);
         if (err != NULL)
                 upgrade_failed(d, true, err);
@@ -349,7 +393,7 @@ static void on_direct(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (is_given_up(d) || !may_upgrade) {
-                finish(d, tls, err);
+                finish(d, tls, d->is_direct_mute ? add_refusal(d, err) : err);
                 return;
         }
         error_free(d->direct_failure);

@@ -16,7 +16,9 @@
  *
  * The whole dial ends within TIMEOUT_PROXY_DIAL. A load balancer may accept a connection and have no backend that answers: it
  * ends the connection before the first byte of TLS, or answers the upgrade by 502, 503, 504 or an end. The step is
- * then repeated up to LIMIT_PROXY_DIAL_REPEATS times, as the next connection may get another backend.
+ * then repeated up to LIMIT_PROXY_DIAL_REPEATS times, as the next connection may get another backend. If the direct connection
+ * ended so, that is repeated even if HTTPS there has a certificate that is refused: it may be the cluster's own. The last error
+ * then has the refusal too.
  *
  * A load balancer, or an attacker in its place, is not trusted with the connection: the inner handshake verifies the
  * cluster as strictly as the direct one, or by the host CA.

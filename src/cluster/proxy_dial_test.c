@@ -16,6 +16,8 @@ enum kind {
         SILENT,      /* ends the connection at the ClientHello */
         RESTARTED,   /* ends the first connection so, and is a balancer then */
         RESETTING,   /* the same by a reset */
+        RESTARTED_TWICE, /* ends the first and the third connection so, and is a balancer for the others */
+        HTTP_ONLY,   /* ends the connection at a ClientHello that does not offer HTTP/1.1, and is a balancer otherwise */
         PLAIN,       /* answers the first connection by HTTP without TLS, and is a balancer then */
         WITHOUT_ALPN, /* a balancer that negotiates no protocol on the first connection; BALANCER sends an alert */
         NOT_UPGRADED, /* ends TLS, and has nothing at the path of the upgrade */
@@ -138,8 +140,14 @@ static void on_hello(void *ctx, struct str bytes)
         struct connection *c = ctx;
         struct stream *tcp = c->open;
 
-        (void)bytes;
         c->open = NULL;
+        if (c->scene->kind == HTTP_ONLY && str_contains(bytes, STR("http/1.1"))) {
+                stream_read(tcp, false);
+                struct tls_handshake *h = tls_start(&c->scene->loop, c->scene->outer, stream_with_prefix(&c->scene->loop, tcp, bytes), NULL,
+                                                    SECONDS(10), on_https, c);
+                (void)h;
+                return;
+        }
         if (c->scene->kind == PLAIN)
                 stream_write(tcp, STR("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
         stream_close(tcp);
@@ -154,12 +162,27 @@ static void on_hello_lost(void *ctx, struct error *err)
 
 static const struct stream_events end_at_hello = { .on_read = on_hello, .on_end = on_hello_lost };
 
-static bool ends(const struct scene *s)
+/* Whether this connection ends at the ClientHello, or is decided by it. */
+static bool ends_at_hello(const struct scene *s)
 {
-        return s->kind == SILENT || (s->kind == HALF_ENDED && s->accepted % 2 == 1) || (s->accepted == 1 && (s->kind == RESTARTED || s->kind == RESETTING || s->kind == PLAIN));
+        switch (s->kind) {
+        case SILENT:
+        case HTTP_ONLY:
+                return true;
+        case HALF_ENDED:
+                return s->accepted % 2 == 1;
+        case RESTARTED:
+        case RESETTING:
+        case PLAIN:
+                return s->accepted == 1;
+        case RESTARTED_TWICE:
+                return s->accepted == 1 || s->accepted == 3;
+        default:
+                return false;
+        }
 }
 
-static void end_in_handshake(struct connection *c, int fd)
+static void read_hello(struct connection *c, int fd)
 {
         const struct linger reset = { .l_onoff = 1 };
 
@@ -179,8 +202,8 @@ static void on_accepted(void *ctx, int fd, const char *peer)
         struct connection *c = NEW(struct connection);
         *c = (struct connection){ .scene = s, .next = s->connections };
         s->connections = c;
-        if (ends(s)) {
-                end_in_handshake(c, fd);
+        if (ends_at_hello(s)) {
+                read_hello(c, fd);
                 return;
         }
         struct stream *tcp = socket_stream(&s->loop, fd);
@@ -548,6 +571,104 @@ static void a_dead_backend_costs_another_attempt(void **state)
         tear_down_scene(&s);
 }
 
+/* The outcome is known, or set, so that no direct connection precedes. */
+static void an_upgrade_without_an_answer_is_tried_again(void **state)
+{
+        static const struct {
+                enum kind kind;
+                bool is_set, learns_ca;
+                int accepted;
+        } rows[] = {
+                { RESTARTED, false, false, 2 }, { RESTARTED, false, true, 3 }, { RESETTING, false, false, 2 },
+                { RESTARTED, true, false, 2 },  { RESTARTED, true, true, 3 },  { RESTARTED_TWICE, false, true, 4 },
+        };
+        struct scene s;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                set_up_scene(&s, false);
+                s.learns_ca = rows[i].learns_ca;
+                if (rows[i].is_set)
+                        setenv("TELEPORT_TLS_ROUTING_CONN_UPGRADE", "yes", 1);
+                else
+                        conn_upgrade_learn(str_of(s.address), true);
+                dial_in_time(&s, rows[i].kind);
+                unsetenv("TELEPORT_TLS_ROUTING_CONN_UPGRADE");
+                assert_non_null(s.tls);
+                assert_true(s.is_upgraded);
+                assert_int_equal(s.accepted, rows[i].accepted);
+                assert_int_equal(conn_upgrade_is_known(str_of(s.address)), !rows[i].is_set);
+                tear_down_scene(&s);
+        }
+        set_up_scene(&s, false);
+        conn_upgrade_learn(str_of(s.address), true);
+        dial_in_time(&s, SILENT);
+        assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
+        assert_int_equal(s.accepted, 1 + LIMIT_PROXY_DIAL_REPEATS);
+        assert_false(conn_upgrade_is_known(str_of(s.address)));
+        tear_down_scene(&s);
+}
+
+/* The direct connection is repeated, as the refused certificate may be that of a cluster which is being restarted. */
+static void a_refused_certificate_of_https_is_named_after_all_attempts(void **state)
+{
+        (void)state;
+        for (int is_learned = 0; is_learned <= 1; is_learned++) {
+                struct scene s;
+
+                set_up_scene(&s, false);
+                struct made_cert expired = make_cert_at("balancer", "IP:127.0.0.1", &s.other_ca, TEST_TIME - TEST_LIFE, TEST_TIME - 60);
+                tls_context_free(s.outer);
+                s.outer = server_context(&expired, of_http);
+                s.learns_ca = is_learned;
+                dial_in_time(&s, HTTP_ONLY);
+                assert_int_equal(s.accepted, 1 + 1 + LIMIT_PROXY_DIAL_REPEATS);
+                assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
+                assert_true(str_starts_with(str_of(s.err->what), STR("the server closed the connection during the TLS handshake, and ")));
+                assert_true(str_contains(str_of(s.err->what), STR("certificate expired on 2023-11-14T22:12:20Z")));
+                assert_true(str_contains(str_of(s.err->hint), STR("a load balancer or reverse proxy, renew it")));
+                assert_int_equal(s.fetches + s.upgrades, 0);
+                made_cert_release(&expired);
+                tear_down_scene(&s);
+        }
+}
+
+/* What the balancer refuses says nothing of this host's identity, and is no dead backend. */
+static void a_balancer_that_wants_a_certificate_is_asked_once(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        tls_context_free(s.outer);
+        s.outer = NULL;
+        assert_null(tls_context_new((struct tls_options){ .is_server = true, .alpn = of_http, .peer = TLS_PEER_REQUIRED,
+                                                          .trust_pem = str_of(s.cluster_ca.cert_pem) }, &s.outer));
+        assert_null(tls_context_add(s.outer, NULL, identity_of(&s.balancer)));
+        dial_in_time(&s, BALANCER);
+        assert_int_equal(s.accepted, 2);
+        assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
+        assert_false(error_is_for(s.err, REASON_IDENTITY));
+        assert_true(str_contains(str_of(s.err->what), STR("the server wants a certificate and we have sent none")));
+        assert_true(str_contains(str_of(s.err->hint), STR("accept clients without")));
+        tear_down_scene(&s);
+}
+
+static void the_host_ca_is_learned_again_after_another_direct_attempt(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        s.learns_ca = true;
+        dial_in_time(&s, RESTARTED_TWICE);
+        assert_non_null(s.tls);
+        assert_int_equal(s.accepted, 6); /* ended, the host CA, ended, no ALPN, the host CA, the upgrade */
+        assert_int_equal(s.fetches, 2);
+        assert_int_equal(s.upgrades, 1);
+        tear_down_scene(&s);
+}
+
 static void the_whole_dial_has_a_deadline(void **state)
 {
         (void)state;
@@ -672,6 +793,10 @@ int main(void)
                 cmocka_unit_test(the_refusal_of_an_upgrade_names_the_box),
                 cmocka_unit_test(a_server_of_nothing_is_reported_as_before),
                 cmocka_unit_test(a_dead_backend_costs_another_attempt),
+                cmocka_unit_test(an_upgrade_without_an_answer_is_tried_again),
+                cmocka_unit_test(a_refused_certificate_of_https_is_named_after_all_attempts),
+                cmocka_unit_test(a_balancer_that_wants_a_certificate_is_asked_once),
+                cmocka_unit_test(the_host_ca_is_learned_again_after_another_direct_attempt),
                 cmocka_unit_test(the_whole_dial_has_a_deadline),
                 cmocka_unit_test(a_host_in_place_of_the_balancer_gets_no_request),
                 cmocka_unit_test(the_setting_decides_instead),

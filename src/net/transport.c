@@ -26,6 +26,7 @@ struct transport {
         struct http_tunnel *tunnel;
         struct tls_handshake *handshake;
         struct websocket_connect *upgrade;
+        bool is_unanswered; /* the TLS handshake has failed before the first byte */
         bool is_cancelled;
 };
 
@@ -44,6 +45,11 @@ static void finish(struct transport *t, struct stream *s, struct error *err)
 enum transport_step transport_step(const struct transport *t)
 {
         return t->at;
+}
+
+bool transport_is_unanswered(const struct transport *t)
+{
+        return t->is_unanswered;
 }
 
 /* ---- the connection upgrade ---------------------------------------------------------------------------------- */
@@ -148,6 +154,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 report_tls(t, WATCH_TLS, tls);
         else
                 watch_note(t->target.watch, WATCH_TLS, tls_handshake_refused(t->handshake));
+        t->is_unanswered = err != NULL && !tls_handshake_is_answered(t->handshake);
         t->handshake = NULL;
         if (err != NULL || t->target.kind == TRANSPORT_HTTPS || t->is_cancelled)
                 finish(t, tls, err);

@@ -47,6 +47,9 @@ void transport_cancel(struct transport *t); /* calls done with CANCELLED unless 
 /* The current step; within done the one that failed. Not after done. */
 enum transport_step transport_step(const struct transport *t);
 
+/* Within done: whether TLS with the target's server has ended before a byte of it was received. */
+bool transport_is_unanswered(const struct transport *t);
+
 /* "host[:port]" of an address for the Host field: without the port of HTTPS, as browsers send it; the caller frees. */
 char *transport_host_field(const char *address) MUST_USE;
 
