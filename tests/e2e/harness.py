@@ -90,6 +90,11 @@ class Process:
                 raise AssertionError(f"no {pattern!r} within {timeout} s:\n{self.text()[-4000:]}")
             select.select([], [], [], 0.01)
 
+    def time_of(self, pattern):
+        """When a line with this pattern was logged, in whole seconds; the line is awaited."""
+        text = self.wait_for(rf"(\S+Z) \w+ \[[^\n]*{pattern}").group(1)
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
     def children(self):
         """{service name: pid} of the service processes below a supervisor."""
         found = {}
@@ -130,6 +135,19 @@ def wait_until(check, what, timeout=TIMEOUT):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout} s")
         select.select([], [], [], 0.05)
+
+
+def read_line(pipe, timeout=TIMEOUT):
+    """The next line of a pipe without a buffer, in bytes; what there is of it when the pipe ends."""
+    line, deadline = b"", time.monotonic() + timeout
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([pipe], [], [], max(deadline - time.monotonic(), 0))
+        assert ready, f"no line within {timeout} s, only {line}"
+        byte = pipe.read(1)
+        if not byte:
+            break
+        line += byte
+    return line
 
 
 def reserved_port(host="127.0.0.1", port=0):

@@ -7,14 +7,18 @@ delays or blackholes frames. The link is a program between two TAP devices, sinc
     agent ──link──┤ middle: router ┤
     agent ──link──┘ with NAT       └── veth ── cluster: auth, proxy, STS, users
 """
+import contextlib
 import ctypes
 import fcntl
+import functools
 import heapq
 import itertools
 import json
 import os
 import pathlib
 import random
+import re
+import secrets
 import select
 import shutil
 import struct
@@ -23,9 +27,13 @@ import sys
 import threading
 import time
 
+from harness import TIMEOUT, read_line
+
 CLONE_NEWNET = 0x40000000
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 FRAME_MAX = 65536
+NETNS, ETC = pathlib.Path("/run/netns"), pathlib.Path("/etc/netns")
+PROGRAMS = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"}
 
 
 def enter(namespace):
@@ -97,21 +105,43 @@ class Relay:
 
 def ip(*words, namespace=None):
     within = ["-n", namespace] if namespace else []
-    subprocess.run(["ip", *within, *map(str, words)], check=True, capture_output=True)
+    subprocess.run(["ip", *within, *map(str, words)], check=True, capture_output=True, timeout=TIMEOUT)
+
+
+@functools.cache
+def prepare():
+    """Once: demands what namespaces need, and removes those of test runs that were killed."""
+    needs = {"root": os.geteuid() == 0, "the device /dev/net/tun (modprobe tun)": os.path.exists("/dev/net/tun"),
+             **{f"the program {name} (apt install {package})": shutil.which(name) for name, package in PROGRAMS.items()}}
+    missing = [need for need, is_there in needs.items() if not is_there]
+    assert not missing, f"tests in network namespaces need {', '.join(missing)}"
+    for name in {path.name for directory in (NETNS, ETC) for path in directory.glob("ct*")}:
+        owner = re.match(r"ct(\d+)-", name)
+        if owner and not os.path.exists(f"/proc/{owner[1]}"):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=TIMEOUT)
+            shutil.rmtree(ETC / name, ignore_errors=True)
+
+
+def remove_etc(directory):
+    """With /etc/netns, which is empty unless others use it."""
+    shutil.rmtree(directory)
+    with contextlib.suppress(OSError):
+        ETC.rmdir()
 
 
 class Namespace:
     """A network namespace; `hosts`: {name: address}, its /etc/hosts."""
 
     def __init__(self, stack, name, hosts=None):
-        self.name = f"ct{os.getpid()}-{name}"
+        prepare()
+        self.name = f"ct{os.getpid()}-{secrets.token_hex(3)}-{name}"
         self.inside = ["ip", "netns", "exec", self.name]
         ip("netns", "add", self.name)
         stack.callback(ip, "netns", "del", self.name)
         self.ip("link", "set", "lo", "up")
-        etc = pathlib.Path("/etc/netns") / self.name
+        etc = ETC / self.name
         etc.mkdir(parents=True)
-        stack.callback(shutil.rmtree, etc)
+        stack.callback(remove_etc, etc)
         (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")  # where nothing answers: no name is looked up elsewhere
         (etc / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{address} {host}\n" for host, address in (hosts or {}).items()))
 
@@ -119,7 +149,7 @@ class Namespace:
         ip(*words, namespace=self.name)
 
     def run(self, *args, stdin=None):
-        return subprocess.run([*self.inside, *args], check=True, capture_output=True, text=True, input=stdin).stdout
+        return subprocess.run([*self.inside, *args], check=True, capture_output=True, text=True, input=stdin, timeout=TIMEOUT).stdout
 
     def call(self, function):
         """The value of function(), whose sockets are in this namespace."""
@@ -147,9 +177,9 @@ class Machine(Namespace):
         self.net, self.middle, self.device = f"10.99.{number}", middle, f"tap{number}"
         super().__init__(stack, name, {host: address.format(gateway=self.gateway) for host, address in (hosts or {}).items()})
         self.relay = subprocess.Popen([sys.executable, __file__, self.name, "tap", middle.name, self.device, str(number)], stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, text=True)
+                                      stdout=subprocess.PIPE, bufsize=0)
         stack.callback(self.stop)
-        assert self.relay.stdout.readline() == "ready\n"
+        assert read_line(self.relay.stdout) == b"ready\n"
         middle.ip("addr", "add", f"{self.gateway}/24", "dev", self.device)
         middle.ip("link", "set", self.device, "up")
         self.ip("link", "set", "tap", "up")
@@ -168,9 +198,8 @@ class Machine(Namespace):
 
     def link(self, **state):
         """delay: seconds in each direction; loss: share of the frames; down: all are lost, without a notice to either end."""
-        self.relay.stdin.write(json.dumps(state) + "\n")
-        self.relay.stdin.flush()
-        assert self.relay.stdout.readline() == "changed\n"
+        self.relay.stdin.write(json.dumps(state).encode() + b"\n")
+        assert read_line(self.relay.stdout) == b"changed\n"
 
     def set_mtu(self, mtu):
         self.ip("link", "set", "tap", "mtu", mtu)
@@ -178,8 +207,12 @@ class Machine(Namespace):
 
     def stop(self):
         self.relay.stdin.close()
-        self.relay.wait()
-        self.relay.stdout.close()
+        try:
+            self.relay.wait(TIMEOUT)
+        finally:
+            self.relay.kill()  # of no effect on a process that has ended
+            self.relay.wait()
+            self.relay.stdout.close()
 
 
 # NAT for all machines; a machine in `rebound` gets other ports, and no reset reaches it.

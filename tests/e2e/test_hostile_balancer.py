@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from boxes import NAME, certificate
-from harness import TIMEOUT, Cluster, iam_token, program, wait_until
+from harness import TIMEOUT, Cluster, iam_token, program, read_line, wait_until
 from join_client import split
 from upgraded import BINARY, PATH, websocket_frame
 from users import User, invite_url
@@ -35,12 +35,27 @@ class Hostile:
         self.far = ssl.create_default_context()
         self.far.check_hostname, self.far.verify_mode = False, ssl.CERT_NONE
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=near), self.loop).result()
-        self.addr = f"{NAME}:{server.sockets[0].getsockname()[1]}"
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.server = self.wait(asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=near))
+        self.addr = f"{NAME}:{self.server.sockets[0].getsockname()[1]}"
+
+    def wait(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(TIMEOUT)
+
+    async def end(self):
+        self.server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self):
+        self.wait(self.end())
         self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(TIMEOUT)
+        assert not self.thread.is_alive()
+        self.loop.close()
 
     def open(self):
         return [one for one in self.carried if one.is_open]
@@ -226,9 +241,11 @@ def test_harm_to_an_open_connection_ends_it_without_wrong_output(front, web, whe
     before, begun = front.open(), threading.Event()
     tsh = subprocess.Popen([program(front.cluster.build, "tsh"), "ssh", "--no-mux", "root@web-1", "cat"], bufsize=0, stdin=subprocess.PIPE,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=web.alice.env)
-    with tsh:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tsh)
+        stack.callback(tsh.kill)
         tsh.stdin.write(b"1\n")
-        assert tsh.stdout.readline() == b"1\n"
+        assert read_line(tsh.stdout) == b"1\n"
         web.process.mark()
         for one in before if where == "tunnel" else [one for one in front.open() if one not in before]:
             # The user sends requests towards the node; in the tunnel the proxy sends, and its frames are replies.

@@ -431,3 +431,14 @@ def test_idle_sessions_end_one_by_one(shared, home, account):
     busy.expect("busy-42")
     user.tsh("logout")
     busy.close()
+
+
+def test_ssh_gets_the_options_that_notice_silence(carol, tmp_path):
+    """In place of ssh and scp, a script that prints its arguments."""
+    for name in ("ssh", "scp"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "$*"\n')
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{carol.env['PATH']}"}
+    for words in (["ssh", "root@web-1", "true"], ["scp", "root@web-1:/dev/null", tmp_path / "copy"]):
+        out = carol.tsh(words[0], "--no-mux", *words[1:], env=env).out
+        assert "-o ServerAliveInterval=30 -o ServerAliveCountMax=3 " in out, out

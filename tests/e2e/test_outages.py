@@ -5,10 +5,8 @@ Agents on bad networks: slow and lossy links, links that swallow everything, a N
 All outages begin at once, when the fixture is made, and each test awaits the end of one: silence is noticed after less than 30 seconds.
 """
 import contextlib
-import datetime
 import os
 import pathlib
-import re
 import signal
 import time
 
@@ -21,7 +19,9 @@ from networks import Machine, Middle, Namespace
 
 NAME = "teleport.example.com"
 ADDRESS = f"{NAME}:3080"
-NOTICED = 30 + 10  # seconds until an outage is noticed, and more on a busy machine
+# Seconds. The exact bound is proven by unit tests that move the clock (docs/protocols/session.md); this one is for busy machines.
+NOTICED = 30 + 10
+UNNOTICED = 15  # seconds in which no ping can be found unanswered after traffic
 CPU_SHARE = 0.02  # of one core, while the network is away
 ROUND_TRIP, LOSS = 0.2, 0.02
 
@@ -46,8 +46,7 @@ class Outage:
 
     def seconds_until(self, process, pattern):
         """From the beginning to this line of a log, at most: its times are whole seconds."""
-        line = process.wait_for(rf"(\S+Z) \w+ \[[^\n]*{pattern}").group(1)
-        return datetime.datetime.fromisoformat(line.replace("Z", "+00:00")).timestamp() + 1 - self.began
+        return process.time_of(pattern) + 1 - self.began
 
     def cpu_share(self):
         return (cpu_seconds(self.host) - self.cpu) / (time.time() - self.began)
@@ -189,21 +188,25 @@ def test_a_session_ends_when_its_users_machine_is_gone(place, tmp_path):
     command = [*machine.inside, program(place.cluster.build, "tsh"), "ssh", "--no-mux", f"root@{place.agents['dark'].name}", f"touch {tmp_path}/runs; sleep 10000"]
     ended = len(place.cluster.events("session.end"))
     session = Process(command, tmp_path / "log", place.alice.env)
+    place.stack.callback(session.stop, sig=signal.SIGKILL)
     wait_until((tmp_path / "runs").exists, "the command runs")
     machine.link(down=True)
     wait_until(lambda: len(place.cluster.events("session.end")) > ended, "the session ends", timeout=TIMEOUT + 150)
-    session.stop(sig=signal.SIGKILL)
 
 
 def test_an_agent_notices_that_its_peer_was_replaced(place):
     """A half-open connection: the new proxy at the same address knows nothing of it."""
     host = place.agents["dark"]
+    host.machine.link(down=False)
+    place.reaches(host)
     host.process.mark()
     host.machine.link(down=True)
-    process, place.cluster.process = place.cluster.process, None
-    process.stop(sig=signal.SIGKILL)
+    began = time.monotonic()
+    place.cluster.stop_cluster(sig=signal.SIGKILL)
     place.cluster.start()
-    assert not re.search("A reverse tunnel is lost", host.process.new_text())
+    before = host.process.new_text()
+    if time.monotonic() - began < UNNOTICED:
+        assert "A reverse tunnel is lost" not in before
     host.machine.link(down=False)
     host.process.wait_for("A reverse tunnel is lost")
     host.process.wait_for("Reverse tunnel established")

@@ -658,7 +658,10 @@ def test_a_locked_agent_loses_its_tunnel_until_it_is_unlocked(shared, aws, lock)
         shared.process.mark()
         host.process.mark()
         said = shared.tctl("lock", f"--{lock}={host.host_id if lock == 'server-id' else arn(f'agent-{lock}', '*')}", "--message=gone bad").out
-        shared.process.wait_for("The tunnels of a node are ended by the cluster")
+        event = shared.event("lock.created", name=said.split(chr(34))[1])
+        locked = datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+        # At once: only a host that has connections keeps its tunnels, for four seconds (PACE_LOCKED_TUNNEL). Times of logs are whole seconds.
+        assert shared.process.time_of(f"The tunnels of a node are ended by the cluster[^\n]*{host.host_id}") + 1 - locked < 4
         host.process.wait_for("is locked: gone bad")
         shared.process.mark()  # it connects again, and is refused again
         shared.process.wait_for("The tunnels of a node are ended by the cluster")
