@@ -20,6 +20,39 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "nightly: waits for minutes of real time or repeats one thing many times; only `./check nightly` runs it")
 
 
+# Files whose tests share a costly place: one worker runs them. In BY_BOX, each place is made for one parameter.
+ONE_WORKER = {"test_booted.py", "test_egress.py", "test_hostile_balancer.py", "test_ingress.py", "test_outages.py", "test_recorder_attacked.py"}
+BY_BOX = {"test_load_balancers.py"}
+
+
+def place_of(test):
+    """The costly place that a test shares with those before and after it, by its ID; None: there is none."""
+    path, _, name = test.partition("::")
+    file = pathlib.Path(path).name
+    return (file, name.partition("[")[2]) if file in BY_BOX else file if file in ONE_WORKER else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScheduling  # not there in a run without workers
+
+    class WholePlaces(LoadScheduling):
+        """
+        Gives batches of successive tests to the workers, as --dist=load does, and never half a place. (--dist=loadgroup gives out single tests, so that
+        each worker would make the fixtures of all modules, and it changes the IDs of tests, by which --last-failed finds them.)
+        """
+
+        def place(self, number):
+            return place_of(self.collection[self.pending[number]])
+
+        def _send_tests(self, node, num):
+            while 0 < num < len(self.pending) and self.place(num) is not None and self.place(num) == self.place(num - 1):
+                num += 1
+            super()._send_tests(node, num)
+
+    return WholePlaces(config, log)
+
+
 @pytest.fixture(scope="session")
 def build():
     path = pathlib.Path(os.environ.get("CTELEPORT_BUILD", PROJECT / "build"))

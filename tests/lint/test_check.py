@@ -53,3 +53,31 @@ def test_a_flaky_end_to_end_test_fails_the_run(tmp_path):
     (tmp_path / "tests/e2e/test_story.py").write_text(textwrap.dedent(FLAKY))
     lines = run(tmp_path, "e2e build")
     assert lines[-2:] == ["FAILED", "end to end tests/e2e/test_story.py::test_flaky: flaky: failed once, passed alone"]
+
+
+# Each test notes the worker that runs it.
+WORKERS = """\
+import os, pathlib, pytest
+
+@pytest.mark.parametrize("number", range(40))
+def test_worker(number):
+    with open(pathlib.Path(__file__).with_suffix(".workers"), "a") as workers:
+        workers.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+"""
+
+
+def test_one_worker_runs_the_tests_of_a_costly_place(tmp_path):
+    (tmp_path / "conftest.py").write_text(f"""\
+import importlib.util, sys
+sys.path.insert(0, {str(PROJECT / "tests/e2e")!r})
+spec = importlib.util.spec_from_file_location("conftest_e2e", {str(PROJECT / "tests/e2e/conftest.py")!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+pytest_xdist_make_scheduler = module.pytest_xdist_make_scheduler
+""")
+    for name in ("test_names", "test_outages", "test_status"):
+        (tmp_path / f"{name}.py").write_text(WORKERS)
+    subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "3", tmp_path], capture_output=True, check=True, timeout=120)
+    workers = {name: (tmp_path / f"{name}.workers").read_text().split() for name in ("test_names", "test_outages", "test_status")}
+    assert all(len(names) == 40 for names in workers.values())
+    assert len(set(workers["test_outages"])) == 1 and len(set(workers["test_names"])) > 1 and len(set(workers["test_status"])) > 1, workers
