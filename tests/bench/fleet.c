@@ -216,7 +216,7 @@ static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel
         (void)request;
         if (f->on_request != NULL)
                 f->on_request(f->ctx, (size_t)(a - f->agents));
-        tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "nobody is at home in a benchmark"));
+        tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "this agent is part of a benchmark and serves no sessions"));
 }
 
 static void on_gone(void *ctx, struct tunnel_incoming *v)
