@@ -429,11 +429,23 @@ static struct error *ended_in_handshake(const struct tls_stream *t, struct error
         return cause == NULL ? err : error_because(err, cause);
 }
 
+/* An alert of TLS below, such as that of a load balancer in a connection upgrade: it says nothing of the peer of this TLS. */
+static struct error *disown_alert(struct error *err)
+{
+        if (err == NULL || err->reason != REASON_IDENTITY)
+                return err;
+        err->code = ERROR_UNAVAILABLE;
+        err = error_hint(err, "something in front of the cluster ends TLS, such as a load balancer: let it accept clients without a certificate "
+                              "of their own");
+        return error_for(err, REASON_CONNECTION);
+}
+
 static void on_lower_end(void *ctx, struct error *err)
 {
         struct tls_stream *t = ctx;
 
         t->is_lower_ended = true;
+        err = disown_alert(err);
         if (t->handshake != NULL)
                 break_off(t, ended_in_handshake(t, err));
         else if (err != NULL)

@@ -269,6 +269,35 @@ static void tls_stacks_on_tls(void **state)
         assert_null(f->at_server.ear.err);
 }
 
+/* As by what ends the outer TLS of a connection upgrade, in the handshake or later: only the inner peer is authenticated. */
+static void an_alert_to_the_layer_below_decides_nothing(void **state)
+{
+        for (int is_open = 0; is_open <= 1; is_open++) {
+                struct fixture *f = *state;
+                struct stream *server, *client;
+
+                given_contexts(f);
+                connected_pair(&f->loop, &server, &client);
+                start(f, &f->at_client, client);
+                if (is_open) {
+                        start(f, &f->at_server, server);
+                        RUN_UNTIL(&f->loop, f->at_server.done && f->at_client.done);
+                        assert_null(f->at_client.err);
+                        stream_read(f->at_client.ear.stream, true);
+                }
+                client->events->on_end(client->ctx, error_for(error_new(ERROR_PERMISSION_DENIED, "the server refused our certificate"), REASON_IDENTITY));
+                RUN_UNTIL(&f->loop, is_open ? f->at_client.ear.ends : f->at_client.done);
+                const struct error *err = is_open ? f->at_client.ear.err : f->at_client.err;
+                assert_non_null(err);
+                assert_int_equal(err->code, ERROR_UNAVAILABLE);
+                assert_false(error_is_for(err, REASON_IDENTITY));
+                assert_true(error_is_for(err, REASON_CONNECTION));
+                if (!is_open)
+                        stream_close(server);
+                again(state);
+        }
+}
+
 /* ---- faults -------------------------------------------------------------------------------------------- */
 
 /* Carries bytes between two streams, `step` a turn of the loop, until `budget` is used up; then closes both. */
@@ -413,6 +442,7 @@ int main(void)
                 TEST(an_end_without_close_notify_is_an_error),
                 TEST(a_flood_of_key_updates_ends_the_connection),
                 TEST(tls_stacks_on_tls),
+                TEST(an_alert_to_the_layer_below_decides_nothing),
                 TEST(a_handshake_survives_bytes_that_come_one_by_one),
                 TEST(a_peer_that_vanishes_at_any_moment_costs_one_error),
         };
