@@ -121,6 +121,8 @@ def place(programs, tmp_path_factory):
         place.outages = {name: Outage(host, begin[name]) for name, host in agents.items()}
         place.slow = {name: place.agent(name, is_direct, down=True) for name, is_direct in (("slow", True), ("slow-l7", False))}
         yield place
+        for host in place.cluster.hosts:  # all at once: each takes seconds to end on its link
+            host.process.popen.terminate()
 
 
 @pytest.mark.parametrize("name", ["slow", "slow-l7"])
