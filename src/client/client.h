@@ -128,7 +128,10 @@ struct client_dial *client_dial_auth(struct loop *l, const struct profile *p,
 /* gRPC to the Proxy Service without authentication, for a login. web_addr "host:port"; its web certificate is verified unless insecure. */
 struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool is_insecure,
                                       void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
-/* The same for HTTP/1.1. */
+/* The same, but verified by the CAs of the profile, as every connection of a login is. */
+struct client_dial *client_dial_known_proxy(struct loop *l, const struct profile *p,
+                                            void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+/* client_dial_proxy() for HTTP/1.1. */
 struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool is_insecure,
                                      void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
 /* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */

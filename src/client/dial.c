@@ -24,7 +24,7 @@
 
 enum { CHAIN_PEM_MAX = 256 * KiB };
 
-enum way { WAY_AUTH, WAY_WEB, WAY_PAGE, WAY_NODE };
+enum way { WAY_AUTH, WAY_WEB, WAY_KNOWN, WAY_PAGE, WAY_NODE };
 
 /* The name in every certificate of the cluster's servers. */
 #define SERVER_NAME "teleport.cluster.local"
@@ -38,6 +38,7 @@ static const struct route {
 } routes[] = {
         [WAY_AUTH] = { "Auth Service behind the proxy", NULL, "Auth", { NULL } },
         [WAY_WEB] = { "proxy", NULL, NULL, { "teleport-proxy-grpc" } },
+        [WAY_KNOWN] = { "proxy", SERVER_NAME, "Proxy", { "teleport-proxy-grpc" } },
         [WAY_PAGE] = { "proxy", NULL, NULL, { "http/1.1" } },
         [WAY_NODE] = { "proxy", SERVER_NAME, "Proxy", { "cteleport-ssh" } },
 };
@@ -124,7 +125,7 @@ static struct error *make_context(const struct client_dial *d, struct str host_c
         }
         options.is_internal = d->profile != NULL || !str_is_empty(host_ca_pem);
         TRY(tls_context_new(options, &c));
-        if (d->profile != NULL)
+        if (d->profile != NULL && d->way != WAY_KNOWN)
                 TRY(add_certificate(c, d->profile));
         *ret = c;
         c = NULL;
@@ -253,6 +254,12 @@ struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool
 {
         return start((struct client_dial){ .loop = l, .way = WAY_WEB, .is_insecure = is_insecure, .done = done, .ctx = ctx },
                      web_addr);
+}
+
+struct client_dial *client_dial_known_proxy(struct loop *l, const struct profile *p,
+                                            void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
+{
+        return start((struct client_dial){ .loop = l, .way = WAY_KNOWN, .profile = p, .done = done, .ctx = ctx }, p->web_addr);
 }
 
 struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool is_insecure,

@@ -456,6 +456,7 @@ static struct error *begin(struct connect *c)
                 .server_name = routes[way->route].server_name,
                 .may_upgrade = way->is_proxy,
                 .learns_ca = learns_ca(c),
+                .ca_hint = "with ca_pin this request is not made",
                 .inner_name = way->route == ROUTE_MEMBER ? NULL : SERVER_NAME,
                 .make_outer = make_outer,
                 .make_inner = make_inner,

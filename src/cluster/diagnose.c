@@ -209,6 +209,26 @@ static const char *text_of_proof(enum connect_proof proof)
         return "not verified";
 }
 
+/* HTTPS with a load balancer, as connect.c verifies it. */
+static const char *text_of_outer(const struct diagnose *g, const struct connect_way *way)
+{
+        bool has_ca_file = !str_is_empty(g->options->trust->ca_file_pem);
+
+        if (g->options->trust->is_insecure)
+                return "not verified";
+        if (way->route == ROUTE_PROXY_WEB && way->proof == PROOF_CA_FILE)
+                return "verified by ca.cert of the data directory";
+        return has_ca_file && way->route != ROUTE_PROXY_WEB ? "verified by the CAs of the system, or ca.cert of the data directory" : "verified by the CAs of the system";
+}
+
+/* Inside an upgrade a web certificate proves the load balancer alone. */
+static const char *text_of_inner(const struct connect_way *way)
+{
+        bool is_learned = way->route == ROUTE_PROXY_WEB && (way->proof == PROOF_SYSTEM || way->proof == PROOF_CA_FILE);
+
+        return is_learned ? DIAGNOSIS_LEARNED_CA : text_of_proof(way->proof);
+}
+
 /* The error of a further way, as a cause of the first. */
 static void add_cause(struct error *first, struct error *err)
 {
@@ -270,7 +290,7 @@ static void on_connected(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         keep_first(g);
-        diagnosis_connected(g->d, text_of_proof(way->proof));
+        diagnosis_connected(g->d, text_of_proof(way->proof), text_of_inner(way));
         if (way->proof == PROOF_FIRST_USE)
                 diagnosis_warn(g->d, DIAGNOSIS_TLS,
                                error_hint(error_new(ERROR_UNAUTHENTICATED, "the cluster has not proven itself: neither ca_pin nor ca.cert is configured"),
@@ -283,6 +303,7 @@ static void try_way(struct diagnose *g)
         const struct connect_way *way = &g->ways[g->at];
 
         g->connect = connect_start(g->loop, way, g->options->trust, on_connected, g);
+        g->d->outer_proof = text_of_outer(g, way);
         connect_watch(g->connect, diagnosis_watch(g->d, way->via.address));
 }
 

@@ -209,8 +209,17 @@ static bool is_repeated(const struct diagnosis *d, enum diagnosis_step step)
         return step < DIAGNOSIS_TLS ? d->rows[DIAGNOSIS_TLS].state != DIAGNOSIS_NOT_REACHED : step < DIAGNOSIS_UPGRADE && is_upgrading;
 }
 
+static void add_proof(struct diagnosis_row *r, const char *proof)
+{
+        AUTO_MEM char *before = r->detail;
+
+        r->detail = mem_printf("%s; %s", before == NULL ? "" : before, proof);
+}
+
 static void on_begin(struct diagnosis *d, enum diagnosis_step step)
 {
+        if (step == DIAGNOSIS_UPGRADE && d->rows[step].state == DIAGNOSIS_NOT_REACHED && d->outer_proof != NULL)
+                add_proof(&d->rows[DIAGNOSIS_TLS], d->outer_proof);
         begin(d, step);
         if (step == DIAGNOSIS_TCP && d->rows[DIAGNOSIS_DNS].state == DIAGNOSIS_NOT_REACHED)
                 diagnosis_skip(d, DIAGNOSIS_DNS, "an IP address, no name");
@@ -271,15 +280,12 @@ const struct watch *diagnosis_watch(struct diagnosis *d, const char *via)
         return &d->watch;
 }
 
-void diagnosis_connected(struct diagnosis *d, const char *proof)
+void diagnosis_connected(struct diagnosis *d, const char *direct_proof, const char *inner_proof)
 {
         bool is_upgraded = has_passed(d, DIAGNOSIS_INNER_TLS);
-        struct diagnosis_row *tls = &d->rows[DIAGNOSIS_TLS], *last = is_upgraded ? &d->rows[DIAGNOSIS_INNER_TLS] : tls;
-
         if (!is_upgraded) {
                 diagnosis_skip(d, DIAGNOSIS_UPGRADE, "nothing in front of the cluster ends TLS");
                 diagnosis_skip(d, DIAGNOSIS_INNER_TLS, "TLS is the cluster's");
         }
-        AUTO_MEM char *before = last->detail;
-        last->detail = mem_printf("%s; %s", before == NULL ? "" : before, proof);
+        add_proof(&d->rows[is_upgraded ? DIAGNOSIS_INNER_TLS : DIAGNOSIS_TLS], is_upgraded ? inner_proof : direct_proof);
 }

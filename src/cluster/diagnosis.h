@@ -49,6 +49,7 @@ struct diagnosis {
         struct diagnosis_row rows[DIAGNOSIS_STEPS];
         bool has_egress; /* there is an HTTP proxy: what is below TLS leads to it */
         unsigned handshakes; /* begun with the server at the address; the second one is with a load balancer */
+        const char *outer_proof; /* how TLS with a load balancer is verified; a constant; to be set before the connection */
         struct watch watch;
         void (*changed)(void *ctx); /* called when a step has begun or settled; NULL: nobody waits for it */
         void *ctx;
@@ -84,7 +85,10 @@ enum diagnosis_step diagnosis_failed_at(const struct diagnosis *d);
 /* For the connection: via is the address of the HTTP proxy, "" without one. Valid as long as d. */
 const struct watch *diagnosis_watch(struct diagnosis *d, const char *via);
 
-/* The connection is made; proof describes how the server was verified. */
-void diagnosis_connected(struct diagnosis *d, const char *proof);
+/* The connection is made; describes how the server was verified, directly or inside a connection upgrade. */
+void diagnosis_connected(struct diagnosis *d, const char *direct_proof, const char *inner_proof);
+
+/* The inner proof if the host CA was learned (cluster/proxy_dial.h) over HTTPS that was verified. */
+#define DIAGNOSIS_LEARNED_CA "verified by the host CA, which was read from /webapi/auth/export over the HTTPS above"
 
 #endif

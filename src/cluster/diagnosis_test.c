@@ -74,7 +74,7 @@ static void a_direct_connection_needs_no_upgrade(void **state)
 
         (void)state;
         given_steps(&d, "", STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, DONE + WATCH_ALPN));
-        diagnosis_connected(&d, "verified by ca_pin");
+        diagnosis_connected(&d, "verified by ca_pin", "verified by the inner CA");
         assert_int_equal(diagnosis_failed_at(&d), DIAGNOSIS_STEPS);
         assert_int_equal(d.rows[DIAGNOSIS_EGRESS].state, DIAGNOSIS_NOT_NEEDED);
         assert_int_equal(d.rows[DIAGNOSIS_UPGRADE].state, DIAGNOSIS_NOT_NEEDED);
@@ -87,14 +87,15 @@ static void through_a_balancer_the_inner_tls_is_verified(void **state)
         AUTO(diagnosis) d = { 0 };
 
         (void)state;
+        d.outer_proof = "verified by the outer CA";
         given_steps(&d, "10.0.0.1:3128", STEPS(DIALLED, WATCH_TUNNEL, DONE + WATCH_TUNNEL, WATCH_TLS, DIALLED, WATCH_TUNNEL, DONE + WATCH_TUNNEL,
-                                               WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE, DONE + WATCH_UPGRADE, WATCH_INNER_TLS,
+                                               WATCH_TLS, DONE + WATCH_TLS, WATCH_UPGRADE, DIALLED, WATCH_UPGRADE, DONE + WATCH_UPGRADE, WATCH_INNER_TLS,
                                                DONE + WATCH_INNER_TLS));
-        diagnosis_connected(&d, "verified by ca_pin");
+        diagnosis_connected(&d, "verified by ca_pin", "verified by the inner CA");
         assert_int_equal(d.rows[DIAGNOSIS_DNS].state, DIAGNOSIS_NOT_NEEDED);
         assert_int_equal(d.rows[DIAGNOSIS_ALPN].state, DIAGNOSIS_PASSED);
-        assert_string_equal(d.rows[DIAGNOSIS_TLS].detail, "a detail");
-        assert_string_equal(d.rows[DIAGNOSIS_INNER_TLS].detail, "a detail; verified by ca_pin");
+        assert_string_equal(d.rows[DIAGNOSIS_TLS].detail, "a detail; verified by the outer CA");
+        assert_string_equal(d.rows[DIAGNOSIS_INNER_TLS].detail, "a detail; verified by the inner CA");
 }
 
 static void an_upgrade_without_a_direct_attempt_says_so(void **state)
@@ -153,7 +154,7 @@ static void a_direct_handshake_is_settled_with_its_proof(void **state)
 
         (void)state;
         given_steps(&d, "", STEPS(DIALLED, WATCH_TLS, DONE + WATCH_TLS, WATCH_ALPN, DONE + WATCH_ALPN));
-        diagnosis_connected(&d, "verified by ca_pin");
+        diagnosis_connected(&d, "verified by ca_pin", "verified by the inner CA");
         assert_false(diagnosis_is_settled(&d, DIAGNOSIS_TLS)); /* a warning may follow */
         diagnosis_begin(&d, DIAGNOSIS_JOIN);
         for (int step = 0; step < DIAGNOSIS_PAGE; step++)

@@ -15,7 +15,7 @@
 #include "net/transport.h"
 #include "net/watch.h"
 
-enum { PORT_PROXY = 3080 };
+enum { PORT_PROXY = 3080, SHOWN_MAX = 64 };
 
 struct proxy_dial {
         struct loop *loop;
@@ -25,7 +25,7 @@ struct proxy_dial {
         enum conn_upgrade setting;
         struct tls_context *egress; /* of TLS with the HTTP proxy; NULL: it needs none */
         struct tls_context *outer;
-        struct buf host_ca;            /* learned */
+        struct tls_context *inner;     /* by the host CA that was learned; NULL: it is made after the upgrade */
         struct error *direct_failure;  /* the reason for the upgrade; NULL: it was known, or is set */
         struct error *https_refusal;   /* of the certificate of HTTPS, after a direct connection without an answer; NULL: none */
         bool is_upgrading;
@@ -74,7 +74,7 @@ static void finish(struct proxy_dial *d, struct stream *tls, struct error *err)
         tls_context_free(d->outer);
         timer_free(d->deadline);
         timer_free(d->again);
-        buf_release(&d->host_ca);
+        tls_context_free(d->inner);
         error_free(d->direct_failure);
         error_free(d->https_refusal);
         free(d->server_name);
@@ -191,6 +191,8 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
         if (!is_answered)
                 err = error_hint(err, "this certificate is that of a load balancer or reverse proxy: renew it, or let this machine know its "
                                       "authority by SSL_CERT_FILE or the system's CA certificates");
+        if (direct != NULL)
+                direct = error_wrap(direct, "the direct connection failed, the upgrade was tried");
         err = error_wrap(err, "something in front of the cluster ends TLS, such as a load balancer, and the connection upgrade through it failed");
         return error_because(err, direct);
 }
@@ -253,7 +255,9 @@ static void on_upgraded(void *ctx, struct stream *s, struct error *err)
                 return;
         }
         tls_context_drop_trust(d->outer); /* the system's CAs take a megabyte, and the connection may stay open for days */
-        err = d->options.make_inner(d->options.ctx, buf_str(&d->host_ca), &inner);
+        inner = d->inner;
+        d->inner = NULL;
+        err = inner != NULL ? NULL : d->options.make_inner(d->options.ctx, STR(""), &inner);
         if (err != NULL) {
                 stream_close(s);
                 upgrade_failed(d, true, err);
@@ -275,9 +279,29 @@ static void upgrade(struct proxy_dial *d)
 
 /* ---- the host CA over HTTPS ------------------------------------------------------------------------------------- */
 
+static struct error *read_host_ca(struct proxy_dial *d, const char *server, struct str page)
+{
+        AUTO_MEM char *shown = escaped(str_trim(str_slice(page, 0, SHOWN_MAX)));
+
+        if (str_is_empty(page))
+                return error_new(ERROR_UNAVAILABLE, "the page of %s is empty", server);
+        struct error *err = d->options.make_inner(d->options.ctx, page, &d->inner);
+        return err == NULL ? NULL : error_because(error_new(err->code, "%s answered with '%s', which is no CA certificate", server, shown), err);
+}
+
+/* With a remedy, and how to do without the request. */
+static struct error *explain_host_ca(const struct proxy_dial *d, struct error *err)
+{
+        AUTO_MEM char *remedy = str_dup(str_of(err->hint == NULL ? "let the load balancer pass /webapi/ on to the Proxy Service" : err->hint));
+
+        err = error_wrap(err, "GET /webapi/auth/export?type=tls-host, the certificates of the host CA");
+        return d->options.ca_hint == NULL ? error_hint(err, "%s", remedy) : error_hint(err, "%s; %s", remedy, d->options.ca_hint);
+}
+
 static void on_host_ca(void *ctx, struct str body, struct error *err)
 {
         struct proxy_dial *d = ctx;
+        AUTO_MEM char *server = http_fetch_answerer(d->fetch);
 
         d->fetch = NULL;
         if (is_given_up(d)) {
@@ -288,15 +312,12 @@ static void on_host_ca(void *ctx, struct str body, struct error *err)
                 error_free(err);
                 return;
         }
-        if (err == NULL && str_is_empty(body))
-                err = error_new(ERROR_UNAVAILABLE, "the page is empty");
-        if (err != NULL) {
-                upgrade_failed(d, true, error_wrap(err, "GET /webapi/auth/export?type=tls-host, the certificates of the host CA"));
-                return;
-        }
-        d->host_ca = BUF_MAX(LIMIT_HOST_CA_PAGE);
-        buf_put(&d->host_ca, body);
-        upgrade(d);
+        if (err == NULL)
+                err = read_host_ca(d, server, body);
+        if (err != NULL)
+                upgrade_failed(d, true, explain_host_ca(d, err));
+        else
+                upgrade(d);
 }
 
 static void on_https(void *ctx, struct stream *s, struct error *err)
@@ -327,6 +348,7 @@ static void on_https(void *ctx, struct stream *s, struct error *err)
                 .path = "/webapi/auth/export?type=tls-host",
                 .limit = LIMIT_HOST_CA_PAGE,
                 .within = MILLISECONDS(TIMEOUT_HTTP1),
+                .refusal = transport_refuse_page,
         };
         watch_report(d->watch, WATCH_UPGRADE, NULL);
         d->fetch = http_fetch_start(d->loop, s, &request, on_host_ca, d);
@@ -346,7 +368,8 @@ static void begin_upgrade(struct proxy_dial *d)
         d->is_upgrading = d->has_tried_upgrade = true;
         tls_context_free(d->outer);
         d->outer = NULL;
-        buf_release(&d->host_ca); /* of an earlier upgrade, which a direct attempt has followed */
+        tls_context_free(d->inner); /* of an earlier upgrade, which a direct attempt has followed */
+        d->inner = NULL;
         struct error *err = d->options.make_outer(d->options.ctx, &d->outer);
         if (err != NULL)
                 upgrade_failed(d, true, err);

@@ -41,6 +41,7 @@ struct proxy_dial_options {
         const char *server_name;      /* of the direct handshake; copied; NULL: the host of the address */
         bool may_upgrade;             /* false: the address is no proxy's; the fields below are not used then */
         bool learns_ca;               /* the inner handshake is verified by the host CA's certificates, learned over HTTPS */
+        const char *ca_hint;          /* follows the remedy if these cannot be read; a constant; NULL: none */
         const char *inner_name;       /* server name of the inner handshake; a constant, or the same if NULL */
         /*
          * Make the contexts of the upgrade when it begins: for HTTPS with the load balancer ("http/1.1"), and for the inner

@@ -17,6 +17,7 @@ struct http_fetch {
         struct timer *deadline;
         struct buf input;
         size_t limit;
+        struct error *(*refusal)(int status, struct str reason, struct str head);
         void (*done)(void *ctx, struct str body, struct error *err);
         void *ctx;
         bool is_cancelled; /* report_cancel() is due */
@@ -137,7 +138,8 @@ static struct error *read_body(struct str head, struct str rest, bool is_ended, 
         return NULL;
 }
 
-struct error *http_fetch_parse(struct str bytes, bool is_ended, struct buf *body, bool *ret_complete)
+static struct error *parse_answer(struct str bytes, bool is_ended, struct error *(*refuse)(int status, struct str reason, struct str head),
+                                  struct buf *body, bool *ret_complete)
 {
         struct str reason;
         size_t head;
@@ -160,12 +162,36 @@ struct error *http_fetch_parse(struct str bytes, bool is_ended, struct buf *body
                 bytes = str_slice(bytes, head, bytes.len);
         }
         if (status != STATUS_OK)
-                return refusal(status, reason, str_slice(bytes, 0, head));
+                return refuse(status, reason, str_slice(bytes, 0, head));
         buf_clear(body);
         TRY(read_body(str_slice(bytes, 0, head), str_slice(bytes, head, bytes.len), is_ended, body, ret_complete));
         if (!*ret_complete && is_ended)
                 return error_new(ERROR_UNAVAILABLE, "the server ended the connection within its answer");
         return NULL;
+}
+
+struct error *http_fetch_parse(struct str bytes, bool is_ended, struct buf *body, bool *ret_complete)
+{
+        return parse_answer(bytes, is_ended, refusal, body, ret_complete);
+}
+
+char *http_fetch_answerer(const struct http_fetch *f)
+{
+        struct str bytes = buf_str(&f->input), reason, head = STR("");
+        size_t length = 0;
+        int status = 0;
+
+        do {
+                struct error *err = http1_response_parse(bytes, &status, &reason, &length);
+
+                if (err != NULL || length == 0) {
+                        error_free(err);
+                        break;
+                }
+                head = str_slice(bytes, 0, length);
+                bytes = str_slice(bytes, length, bytes.len);
+        } while (status / 100 == 1);
+        return http_fetch_server(head);
 }
 
 /* ---- the request --------------------------------------------------------------------------------------------- */
@@ -186,7 +212,7 @@ static void parse(struct http_fetch *f, bool is_ended)
         struct error *err = buf_finish(&f->input, "the answer");
 
         if (err == NULL)
-                err = http_fetch_parse(buf_str(&f->input), is_ended, &body, &is_complete);
+                err = parse_answer(buf_str(&f->input), is_ended, f->refusal, &body, &is_complete);
         if (err != NULL)
                 finish(f, STR(""), err);
         else if (is_complete)
@@ -230,6 +256,7 @@ struct http_fetch *http_fetch_start(struct loop *l, struct stream *s, const stru
         AUTO(buf) text = BUF_MAX(REQUEST_MAX);
 
         *f = (struct http_fetch){ .loop = l, .stream = s, .limit = request->limit, .done = done, .ctx = ctx };
+        f->refusal = request->refusal == NULL ? refusal : request->refusal;
         f->input = BUF_MAX(2 * request->limit + LIMIT_HTTP1_HEADER + LOOP_BUFFER); /* with the sizes of small chunks */
         f->deadline = timer_new(l, on_deadline, f);
         timer_start(f->deadline, request->within);

@@ -18,6 +18,8 @@ struct http_fetch_request {
         const char *path;
         size_t limit; /* bytes of the body */
         struct duration within;
+        /* Makes the error of a status that is not 200; NULL: one with the status alone. */
+        struct error *(*refusal)(int status, struct str reason, struct str head);
 };
 
 /*
@@ -28,6 +30,8 @@ struct http_fetch_request {
 struct http_fetch;
 struct http_fetch *http_fetch_start(struct loop *l, struct stream *s, const struct http_fetch_request *request,
                                     void (*done)(void *ctx, struct str body, struct error *err), void *ctx) MUST_USE;
+/* Within done: "the server there ('nginx/1.22.1')" of the answer; the caller frees. */
+char *http_fetch_answerer(const struct http_fetch *f) MUST_USE;
 void http_fetch_cancel(struct http_fetch *f); /* calls done with CANCELLED unless it was called already */
 
 /*

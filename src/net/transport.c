@@ -68,12 +68,14 @@ char *transport_host_field(const char *address)
         return mem_printf(is_v6 ? "[%.*s]" : "%.*s", STR_ARG(host));
 }
 
-/* The remedy for each answer that is not 101. */
-static const char *hint_of(int status)
+/* The remedy for each answer that is not the expected one. is_page: to a request without an upgrade. */
+static const char *hint_of(int status, bool is_page)
 {
         switch (status) {
         case 400:
         case 426:
+                if (is_page)
+                        break;
                 return "it does not pass WebSocket upgrades on: let it pass the fields Upgrade and Connection of "
                        "/webapi/connectionupgrade (nginx: proxy_http_version 1.1 and proxy_set_header)";
         case 401:
@@ -92,22 +94,35 @@ static const char *hint_of(int status)
                 return "it cannot reach the Proxy Service behind it: check that this runs, and how the load balancer connects to it "
                        "(HTTPS, port 3080)";
         default:
-                return "let the load balancer pass /webapi/connectionupgrade on to the Proxy Service as a WebSocket";
+                break;
         }
+        return is_page ? "let the load balancer pass /webapi/ on to the Proxy Service"
+                       : "let the load balancer pass /webapi/connectionupgrade on to the Proxy Service as a WebSocket";
 }
 
-static struct error *refusal(int status, struct str reason, struct str head)
+static struct error *refuse(int status, struct str reason, struct str head, bool is_page)
 {
         AUTO_MEM char *server = http_fetch_server(head);
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
         AUTO_MEM char *place = escaped(str_slice(http1_response_field(head, "location"), 0, SHOWN_MAX));
         bool is_redirect = status / 100 == 3 && place[0] != '\0';
 
-        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %d %s%s%s%s to GET /webapi/connectionupgrade", server, status, shown,
-                                      is_redirect ? " and sends us on to '" : "", is_redirect ? place : "", is_redirect ? "'" : "");
+        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %d %s%s%s%s%s", server, status, shown,
+                                      is_redirect ? " and sends us on to '" : "", is_redirect ? place : "", is_redirect ? "'" : "",
+                                      is_page ? "" : " to GET /webapi/connectionupgrade");
         if (http1_status_is_gateway(status))
                 err = error_for(err, REASON_GATEWAY);
-        return error_hint(err, "%s", hint_of(status));
+        return error_hint(err, "%s", hint_of(status, is_page));
+}
+
+static struct error *refusal(int status, struct str reason, struct str head)
+{
+        return refuse(status, reason, head, false);
+}
+
+struct error *transport_refuse_page(int status, struct str reason, struct str head)
+{
+        return refuse(status, reason, head, true);
 }
 
 static void on_upgrade(void *ctx, struct stream *ws, struct error *err)

@@ -50,6 +50,12 @@ enum transport_step transport_step(const struct transport *t);
 /* Within done: whether TLS with the target's server has ended before a byte of it was received. */
 bool transport_is_unanswered(const struct transport *t);
 
+/*
+ * The error of an answer to a request for a page of the proxy, with its remedy: the same as for the connection upgrade. Its status is
+ * not 200.
+ */
+struct error *transport_refuse_page(int status, struct str reason, struct str head) MUST_USE;
+
 /* "host[:port]" of an address for the Host field: without the port of HTTPS, as browsers send it; the caller frees. */
 char *transport_host_field(const char *address) MUST_USE;
 

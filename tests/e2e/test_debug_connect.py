@@ -87,6 +87,14 @@ def closed():
         yield f"127.0.0.1:{port_of(held)}"
 
 
+def nginx_text(lines):
+    """The configuration of the guide for Box, with these lines in front of its location."""
+    text = (SHOWN / "nginx.conf").read_text().replace("    location / {", lines + "    location / {")
+    for old, new in BOXES["nginx"][2].items():
+        text = text.replace(old, new)
+    return text
+
+
 @pytest.fixture(scope="module")
 def nginx(shared, tmp_path_factory):
     """nginx as the guide shows it, in front of the shared cluster."""
@@ -266,12 +274,16 @@ def test_a_server_that_ends_every_call_serves_no_joins(shared, serving, tmp_path
 
 # ---- load balancers -------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("has_pin, proof", [(True, "verified by ca_pin"), (False, "verified by the CAs of the system")])
+HTTPS_PROOF = "verified by the host CA, which was read from /webapi/auth/export over the HTTPS above"
+
+
+@pytest.mark.parametrize("has_pin, proof", [(True, "verified by ca_pin"), (False, HTTPS_PROOF)])
 def test_every_step_through_nginx_passes(shared, pin, nginx, has_pin, proof):
     shown = connect(shared, f"--proxy={nginx.addr}", *([pin] if has_pin else []), SSL_CERT_FILE=str(nginx.ca))
     assert shown.code == 0 and list(shown.steps) == HOST_STEPS, shown.out
     assert f"127.0.0.1:{nginx.port}" in shown.text("DNS") and f"connected to 127.0.0.1:{nginx.port}" in shown.text("TCP")
     assert "certificate for localhost, 127.0.0.1, issued by 'CN=a public CA'" in shown.text("TLS")
+    assert shown.text("TLS").endswith("; verified by the CAs of the system")
     assert "something in front of the cluster ends TLS, such as a load balancer" in shown.text("ALPN")
     assert shown.text("upgrade") == "WebSocket at /webapi/connectionupgrade"
     assert "teleport.cluster.local" in shown.text("inner TLS") and shown.text("inner TLS").endswith(proof)
@@ -312,6 +324,22 @@ def test_the_answer_of_a_load_balancer_has_its_remedy(shared, pin, serving, tmp_
     _, _, ca = certificate(tmp_path / "certificates")
     address = serving(tls_ended_here(types.SimpleNamespace(dir=ca.parent), answer))
     connect(shared, f"--proxy={address}", pin, SSL_CERT_FILE=str(ca)).fails_at("upgrade", f"answered {answer}", f"remedy: .*{remedy}")
+
+
+@pytest.mark.parametrize("answer, shown_as, remedy", [
+    ("404 Not Found", "answered 404 Not Found", "let it pass all paths"),
+    ("403 Forbidden", "answered 403 Forbidden", "exempt the paths of the Proxy Service"),
+    ("302 Found\r\nLocation: https://login.example.com/", "answered 302 Found and sends us on to 'https://login.example.com/'", "pass /webapi/ on"),
+    ("200 OK\r\nServer: nginx/1.22.1\r\nContent-Length: 29\r\n\r\n<html>an error of ours</html>", "answered with '<html>an error of ours</html>', which is no CA certificate", "pass /webapi/ on"),
+])
+def test_a_load_balancer_that_keeps_the_host_ca_is_named(shared, newcomer, serving, tmp_path, answer, shown_as, remedy):
+    """Without a pin, and at a login, the host CA is read over HTTPS first."""
+    _, _, ca = certificate(tmp_path / "certificates")
+    address = serving(tls_ended_here(types.SimpleNamespace(dir=ca.parent), answer))
+    for shown, hint in ((connect(shared, f"--proxy={address}", SSL_CERT_FILE=str(ca)), "; with ca_pin this request is not made"),
+                        (diagnose(newcomer, f"--proxy={address}", SSL_CERT_FILE=str(ca)), "")):
+        shown.fails_at("upgrade", "/webapi/auth/export", re.escape(shown_as), f"remedy: .*{remedy}.*{hint}")
+        assert "server there ('nginx/1.22.1')" in shown.text("upgrade") and shown.result("ALPN") == "passed"
 
 
 def test_the_setting_of_the_upgrade_decides(shared, pin, nginx):
@@ -436,14 +464,35 @@ def test_every_step_of_a_logged_in_user_passes(shared, user):
     shown = diagnose(user)
     assert shown.code == 0 and list(shown.steps) == USER_STEPS, shown.out
     assert {step for step in USER_STEPS if shown.result(step) == "warning"} == {"configuration"}
-    assert "not verified (--insecure)" in shown.text("TLS") and shown.text("configuration").startswith(f"{shared.proxy_addr} (profile)")
+    assert shown.text("TLS").endswith("verified by the CAs of the profile") and shown.text("configuration").startswith(f"{shared.proxy_addr} (profile)")
     assert "alice, until 20" in shown.text("login") and "cluster example.test" in shown.text("auth")
 
 
 def test_a_user_reaches_the_cluster_through_nginx(shared, newcomer, nginx):
     shown = diagnose(newcomer, f"--proxy={nginx.addr}", SSL_CERT_FILE=nginx.ca)
     assert shown.code == 0 and list(shown.steps) == USER_STEPS, shown.out
-    assert shown.result("inner TLS") == "passed" and shown.result("login") == "not needed"
+    assert shown.text("inner TLS").endswith(HTTPS_PROOF) and shown.result("login") == "not needed"
+
+
+def test_a_logged_in_user_needs_no_pages_of_the_proxy(shared, tmp_path):
+    """As every command of a login, the diagnosis verifies the cluster by the CAs of the profile."""
+    box = Box("nginx", tmp_path / "box")
+    user = User(shared, "bob", tmp_path / "home")
+    user.env["SSL_CERT_FILE"] = str(box.ca)
+    try:
+        box.start(shared.proxy_addr)
+        user.accept(invite_url(shared.tctl("users", "add", "bob", "--roles=access", "--logins=root").out))
+        user.tsh("login", f"--proxy={box.addr}", "--user=bob", stdin=f"{user.password}\n{user.otp()}\n")
+        box.process.stop()
+        box.config = nginx_text("    location /webapi/auth/ { return 404; }\n    location /webapi/ping { return 404; }\n")
+        box.start(shared.proxy_addr)
+        user.tsh("ls")
+        shown = diagnose(user)
+    finally:
+        box.close()
+    assert shown.code == 0 and list(shown.steps) == USER_STEPS, shown.out + shown.err
+    assert shown.text("inner TLS").endswith("verified by the CAs of the profile") and shown.text("TLS").endswith("verified by the CAs of the system")
+    assert shown.result("web page") == "warning" and "answered 404" in shown.text("web page") and shown.result("login") == "passed"
 
 
 def test_a_user_without_login_and_proxy_is_asked_for_one(newcomer):

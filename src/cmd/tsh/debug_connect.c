@@ -18,6 +18,11 @@
 #include "net/http_proxy.h"
 #include "net/transport.h"
 
+/* How a server is verified. */
+#define NOT_VERIFIED "not verified (--insecure)"
+#define OF_SYSTEM "verified by the CAs of the system"
+#define OF_PROFILE "verified by the CAs of the profile"
+
 enum { PORT_PROXY = 3080, PAGE_MAX = 32 * KiB };
 
 const struct flag debug_connect_flags[] = {
@@ -176,14 +181,20 @@ static void on_page(void *ctx, struct str body, struct error *err)
         struct stream *tls = w->tls;
 
         w->tls = NULL;
-        if (err == NULL && interop_is_teleport_answer(body))
+        bool is_of_teleport = err == NULL && interop_is_teleport_answer(body);
+        if (is_of_teleport)
                 err = interop_refuse_server(w->address);
-        if (err != NULL) {
+        if (err != NULL)
+                err = error_wrap(err, "GET /webapi/ping");
+        if (err != NULL && (!w->has_profile || is_of_teleport)) {
                 stream_close(tls);
-                fail(w, error_wrap(err, "GET /webapi/ping"));
+                fail(w, err);
                 return;
         }
-        diagnosis_pass(&w->diagnosis, DIAGNOSIS_PAGE, "GET /webapi/ping is answered by cteleport");
+        if (err != NULL) /* only a login needs the pages */
+                diagnosis_warn(&w->diagnosis, DIAGNOSIS_PAGE, err);
+        else
+                diagnosis_pass(&w->diagnosis, DIAGNOSIS_PAGE, "GET /webapi/ping is answered by cteleport");
         diagnose_services(&w->loop, tls, false, &w->diagnosis, check_login, w);
 }
 
@@ -196,7 +207,8 @@ static void on_page_dialled(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         AUTO_MEM char *host = transport_host_field(w->address);
-        const struct http_fetch_request request = { .host = host, .path = "/webapi/ping", .limit = PAGE_MAX, .within = MILLISECONDS(TIMEOUT_HTTP1) };
+        const struct http_fetch_request request = { .host = host, .path = "/webapi/ping", .limit = PAGE_MAX, .within = MILLISECONDS(TIMEOUT_HTTP1),
+                                                    .refusal = transport_refuse_page };
         struct http_fetch *fetch = http_fetch_start(&w->loop, tls, &request, on_page, w);
         (void)fetch; /* ends by itself */
 }
@@ -209,7 +221,12 @@ static void on_proxy(void *ctx, struct stream *tls, struct error *err)
                 fail(w, err);
                 return;
         }
-        diagnosis_connected(&w->diagnosis, w->is_insecure ? "not verified (--insecure)" : "verified by the CAs of the system");
+        if (w->has_profile)
+                diagnosis_connected(&w->diagnosis, OF_PROFILE, OF_PROFILE);
+        else if (w->is_insecure)
+                diagnosis_connected(&w->diagnosis, NOT_VERIFIED, NOT_VERIFIED);
+        else
+                diagnosis_connected(&w->diagnosis, OF_SYSTEM, DIAGNOSIS_LEARNED_CA);
         w->tls = tls;
         diagnosis_begin(&w->diagnosis, DIAGNOSIS_PAGE);
         struct client_dial *dial = client_dial_page(&w->loop, w->address, w->is_insecure, on_page_dialled, w);
@@ -226,7 +243,9 @@ static struct error *walk(struct walk *w, const struct flags *given)
                 return diagnosis_output_finish(&w->output);
         }
         TRY(loop_init(&w->loop, NULL));
-        struct client_dial *dial = client_dial_proxy(&w->loop, w->address, w->is_insecure, on_proxy, w);
+        struct client_dial *dial = w->has_profile ? client_dial_known_proxy(&w->loop, &w->profile, on_proxy, w)
+                                                  : client_dial_proxy(&w->loop, w->address, w->is_insecure, on_proxy, w);
+        w->diagnosis.outer_proof = w->is_insecure ? NOT_VERIFIED : OF_SYSTEM;
         client_dial_watch(dial, diagnosis_watch(&w->diagnosis, w->via.address));
         loop_run(&w->loop);
         err = diagnosis_output_finish(&w->output);
