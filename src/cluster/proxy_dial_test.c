@@ -527,7 +527,7 @@ static void the_refusal_of_an_upgrade_names_the_box(void **state)
         set_up_scene(&s, false);
         dial(&s, NOT_UPGRADED);
         assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
-        assert_true(str_contains(str_of(s.err->what), STR("('box/1.0') answered 404 Not Found to GET /webapi/connectionupgrade")));
+        assert_true(str_contains(str_of(s.err->what), STR("('box/1.0') answered GET /webapi/connectionupgrade with 404 Not Found")));
         assert_true(str_contains(str_of(s.err->hint), STR("let it pass all paths")));
         tear_down_scene(&s);
 }
@@ -566,7 +566,7 @@ static void a_dead_backend_costs_another_attempt(void **state)
         s.learns_ca = false;
         dial_in_time(&s, ALL_503);
         assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
-        assert_true(str_contains(str_of(s.err->what), STR("('box/1.0') answered 503 Service Unavailable to GET /webapi/connectionupgrade")));
+        assert_true(str_contains(str_of(s.err->what), STR("('box/1.0') answered GET /webapi/connectionupgrade with 503 Service Unavailable")));
         assert_int_equal(s.requests, 1 + LIMIT_PROXY_DIAL_REPEATS);
         tear_down_scene(&s);
 }

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 #include "net/http1.h"
+#include "net/http_answer.h"
 
 enum { REQUEST_MAX = 2 * KiB, SHOWN_MAX = 64, STATUS_OK = 200, CHUNK_LINE_MAX = 1 * KiB, CHUNK_DIGITS_MAX = 7 };
 
@@ -17,7 +18,7 @@ struct http_fetch {
         struct timer *deadline;
         struct buf input;
         size_t limit;
-        struct error *(*refusal)(int status, struct str reason, struct str head);
+        struct error *(*refusal)(int status, struct str reason, struct str head, struct str body);
         void (*done)(void *ctx, struct str body, struct error *err);
         void *ctx;
         bool is_cancelled; /* report_cancel() is due */
@@ -35,12 +36,14 @@ char *http_fetch_server(struct str head)
         return mem_printf("the server there ('%s')", shown);
 }
 
-static struct error *refusal(int status, struct str reason, struct str head)
+static struct error *refusal(int status, struct str reason, struct str head, struct str body)
 {
         AUTO_MEM char *server = http_fetch_server(head);
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, SHOWN_MAX));
 
-        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %d %s", server, status, shown);
+        AUTO_MEM char *said = http_answer_reason(reason, body);
+        struct error *err = said[0] == '\0' ? error_new(ERROR_UNAVAILABLE, "%s answered %d %s", server, status, shown)
+                                            : error_new(ERROR_UNAVAILABLE, "%s answered %d %s, and says '%s'", server, status, shown, said);
         return http1_status_is_gateway(status) ? error_for(err, REASON_GATEWAY) : err;
 }
 
@@ -138,8 +141,20 @@ static struct error *read_body(struct str head, struct str rest, bool is_ended, 
         return NULL;
 }
 
-static struct error *parse_answer(struct str bytes, bool is_ended, struct error *(*refuse)(int status, struct str reason, struct str head),
-                                  struct buf *body, bool *ret_complete)
+/* Of a refusal's body only what came with the head counts: no more is awaited. */
+static struct error *refuse_with_body(struct error *(*refuse)(int status, struct str reason, struct str head, struct str body), int status,
+                                      struct str reason, struct str head, struct str rest)
+{
+        AUTO(buf) body = BUF_MAX(HTTP_ANSWER_BODY_MAX);
+        bool is_whole = http_answer_body(head, rest, &body);
+
+        (void)is_whole;
+        return refuse(status, reason, head, buf_str(&body));
+}
+
+static struct error *parse_answer(struct str bytes, bool is_ended,
+                                  struct error *(*refuse)(int status, struct str reason, struct str head, struct str body), struct buf *body,
+                                  bool *ret_complete)
 {
         struct str reason;
         size_t head;
@@ -162,7 +177,7 @@ static struct error *parse_answer(struct str bytes, bool is_ended, struct error 
                 bytes = str_slice(bytes, head, bytes.len);
         }
         if (status != STATUS_OK)
-                return refuse(status, reason, str_slice(bytes, 0, head));
+                return refuse_with_body(refuse, status, reason, str_slice(bytes, 0, head), str_slice(bytes, head, bytes.len));
         buf_clear(body);
         TRY(read_body(str_slice(bytes, 0, head), str_slice(bytes, head, bytes.len), is_ended, body, ret_complete));
         if (!*ret_complete && is_ended)

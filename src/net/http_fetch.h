@@ -19,7 +19,7 @@ struct http_fetch_request {
         size_t limit; /* bytes of the body */
         struct duration within;
         /* Makes the error of a status that is not 200; NULL: one with the status alone. */
-        struct error *(*refusal)(int status, struct str reason, struct str head);
+        struct error *(*refusal)(int status, struct str reason, struct str head, struct str body);
 };
 
 /*

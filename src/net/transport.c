@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/http1.h"
+#include "net/http_answer.h"
 #include "net/http_fetch.h"
 #include "net/socket.h"
 #include "net/tls.h"
@@ -68,11 +69,52 @@ char *transport_host_field(const char *address)
         return mem_printf(is_v6 ? "[%.*s]" : "%.*s", STR_ARG(host));
 }
 
+static bool has_any(const char *said, const char *const *words)
+{
+        for (; *words != NULL; words++)
+                if (str_contains(str_of(said), str_of(*words)))
+                        return true;
+        return false;
+}
+
+/* Of status 400 the reason decides: that of the Proxy Service (proxy/upgrade.c, proxy/listener.c), or of the load balancer itself. */
+static const char *hint_of_bad_request(const char *said, bool is_page)
+{
+        static const struct {
+                const char *words[5];
+                const char *hint;
+        } reasons[] = {
+                { { "speaks TLS", "HTTPS port" },
+                  "it sends HTTP without TLS to a port for HTTPS of the Proxy Service: let it use HTTPS there (nginx: proxy_pass https://...)" },
+                { { "X-Forwarded-For" },
+                  "let the load balancer that connects to the Proxy Service replace X-Forwarded-For and not append to it" },
+                { { "SSL certificate", "client certificate" },
+                  "it demands a certificate of its own from clients: let it accept them without one (nginx: ssl_verify_client)" },
+                { { "Upgrade", "upgrade", "WebSocket", "Connection: close" },
+                  "it does not pass WebSocket upgrades on: let it pass the fields Upgrade and Connection of "
+                  "/webapi/connectionupgrade (nginx: proxy_http_version 1.1 and proxy_set_header)" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+                if (has_any(said, reasons[i].words))
+                        return reasons[i].hint;
+        if (is_page)
+                return "let the load balancer pass /webapi/ on to the Proxy Service; its log may say more";
+        return "see the log of the load balancer, which names no reason that is known here: it must pass /webapi/connectionupgrade on to the "
+               "Proxy Service as a WebSocket";
+}
+
 /* The remedy for each answer that is not the expected one. is_page: to a request without an upgrade. */
-static const char *hint_of(int status, bool is_page)
+static const char *hint_of(int status, const char *said, bool is_page)
 {
         switch (status) {
+        case 200:
+                if (is_page)
+                        break;
+                return "a web page answered in place of the Proxy Service, such as that of a login or of a firewall: let "
+                       "/webapi/connectionupgrade pass on to the Proxy Service as a WebSocket";
         case 400:
+                return hint_of_bad_request(said, is_page);
         case 426:
                 if (is_page)
                         break;
@@ -92,7 +134,7 @@ static const char *hint_of(int status, bool is_page)
         case 503:
         case 504:
                 return "it cannot reach the Proxy Service behind it: check that this runs, and how the load balancer connects to it "
-                       "(HTTPS, port 3080)";
+                       "(HTTPS, port 3080, HTTP/1.1 and not h2)";
         default:
                 break;
         }
@@ -100,29 +142,31 @@ static const char *hint_of(int status, bool is_page)
                        : "let the load balancer pass /webapi/connectionupgrade on to the Proxy Service as a WebSocket";
 }
 
-static struct error *refuse(int status, struct str reason, struct str head, bool is_page)
+static struct error *refuse(int status, struct str reason, struct str head, struct str body, bool is_page)
 {
         AUTO_MEM char *server = http_fetch_server(head);
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
         AUTO_MEM char *place = escaped(str_slice(http1_response_field(head, "location"), 0, SHOWN_MAX));
+        AUTO_MEM char *said = http_answer_reason(reason, body);
         bool is_redirect = status / 100 == 3 && place[0] != '\0';
+        const char *more = is_redirect ? place : said;
 
-        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %d %s%s%s%s%s", server, status, shown,
-                                      is_redirect ? " and sends us on to '" : "", is_redirect ? place : "", is_redirect ? "'" : "",
-                                      is_page ? "" : " to GET /webapi/connectionupgrade");
+        struct error *err = error_new(ERROR_UNAVAILABLE, "%s answered %s%d %s%s%s%s", server, is_page ? "" : "GET /webapi/connectionupgrade with ",
+                                      status, shown, more[0] == '\0' ? "" : is_redirect ? ", and sends us on to '" : ", and says '", more,
+                                      more[0] == '\0' ? "" : "'");
         if (http1_status_is_gateway(status))
                 err = error_for(err, REASON_GATEWAY);
-        return error_hint(err, "%s", hint_of(status, is_page));
+        return error_hint(err, "%s", hint_of(status, said, is_page));
 }
 
-static struct error *refusal(int status, struct str reason, struct str head)
+static struct error *refusal(int status, struct str reason, struct str head, struct str body)
 {
-        return refuse(status, reason, head, false);
+        return refuse(status, reason, head, body, false);
 }
 
-struct error *transport_refuse_page(int status, struct str reason, struct str head)
+struct error *transport_refuse_page(int status, struct str reason, struct str head, struct str body)
 {
-        return refuse(status, reason, head, true);
+        return refuse(status, reason, head, body, true);
 }
 
 static void on_upgrade(void *ctx, struct stream *ws, struct error *err)

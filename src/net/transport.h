@@ -54,7 +54,7 @@ bool transport_is_unanswered(const struct transport *t);
  * The error of an answer to a request for a page of the proxy, with its remedy: the same as for the connection upgrade. Its status is
  * not 200.
  */
-struct error *transport_refuse_page(int status, struct str reason, struct str head) MUST_USE;
+struct error *transport_refuse_page(int status, struct str reason, struct str head, struct str body) MUST_USE;
 
 /* "host[:port]" of an address for the Host field: without the port of HTTPS, as browsers send it; the caller frees. */
 char *transport_host_field(const char *address) MUST_USE;

@@ -42,8 +42,11 @@ struct websocket_request {
         const char *path;     /* "/webapi/…" */
         const char *protocol; /* offered subprotocol, which the server must choose; NULL: none */
         const char *fields;   /* further field lines of the request, each with its CRLF; NULL: none */
-        /* Makes the error for an answer with a status other than 101 from its head; NULL: an error of general words. */
-        struct error *(*refusal)(int status, struct str reason, struct str head);
+        /*
+         * Makes the error for an answer with a status other than 101, from its head and the beginning of its body (http_answer.h);
+         * NULL: an error of general words.
+         */
+        struct error *(*refusal)(int status, struct str reason, struct str head, struct str body);
         struct duration within;
 };
 

@@ -6,12 +6,14 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "net/http_answer.h"
 #include "net/http_server.h"
 #include "net/tls.h"
 #include "net/websocket.h"
 #include "pki/key.h"
 
 enum { KEY_SIZE = 16, KEY_TEXT = 24, ACCEPT_MAX = 32, REQUEST_MAX = 4 * KiB, STATUS_SWITCHING = 101 };
+enum { REFUSAL_SECONDS = 1 }; /* a refusal is reported without the rest of its body if that takes longer */
 
 /* Sec-WebSocket-Accept (section 4.2.2): base64 of the SHA-1 of the key and this GUID. */
 static void put_accept(struct buf *out, struct str key)
@@ -88,7 +90,8 @@ struct websocket_connect {
         struct buf input;
         char accept[ACCEPT_MAX]; /* expected value of Sec-WebSocket-Accept */
         char *protocol;          /* NULL: none */
-        struct error *(*refusal)(int status, struct str reason, struct str head);
+        size_t head; /* length of a refusal's head, while its body is awaited; 0: none */
+        struct error *(*refusal)(int status, struct str reason, struct str head, struct str body);
         void (*done)(void *ctx, struct stream *ws, struct error *err);
         void *ctx;
         bool is_cancelled; /* report_cancel() is due */
@@ -111,8 +114,6 @@ static struct error *check_response(const struct websocket_connect *c, int statu
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
         struct str protocol = http1_response_field(head, "sec-websocket-protocol");
 
-        if (status != STATUS_SWITCHING && c->refusal != NULL)
-                return c->refusal(status, reason, head);
         if (status != STATUS_SWITCHING)
                 return error_new(ERROR_UNAVAILABLE, "the server answered %d %s to a WebSocket handshake", status, shown);
         if (!str_equal_nocase(http1_response_field(head, "upgrade"), STR("websocket")) ||
@@ -127,6 +128,21 @@ static struct error *check_response(const struct websocket_connect *c, int statu
         return NULL;
 }
 
+/* Once the body of a refusal has come, or nothing more of it is awaited. */
+static void check_refusal(struct websocket_connect *c, bool is_ended)
+{
+        AUTO(buf) body = BUF_MAX(HTTP_ANSWER_BODY_MAX);
+        struct str all = buf_str(&c->input), head = str_slice(all, 0, c->head), reason;
+        int status = 0;
+        size_t length;
+
+        if (!http_answer_body(head, str_slice(all, c->head, all.len), &body) && !is_ended)
+                return;
+        stream_read(c->stream, false);
+        error_free(http1_response_parse(all, &status, &reason, &length)); /* the second parse of the same head: cannot fail */
+        finish(c, NULL, c->refusal(status, reason, head, buf_str(&body)));
+}
+
 static void on_read(void *ctx, struct str bytes)
 {
         struct websocket_connect *c = ctx;
@@ -137,9 +153,19 @@ static void on_read(void *ctx, struct str bytes)
         if (c->is_cancelled)
                 return;
         buf_put(&c->input, bytes);
+        if (c->head > 0) {
+                check_refusal(c, false);
+                return;
+        }
         struct error *err = http1_response_parse(buf_str(&c->input), &status, &reason, &head);
         if (err == NULL && head == 0)
                 return;
+        if (err == NULL && status != STATUS_SWITCHING && c->refusal != NULL) {
+                c->head = head;
+                timer_start(c->deadline, SECONDS(REFUSAL_SECONDS));
+                check_refusal(c, false);
+                return;
+        }
         stream_read(c->stream, false);
         if (err != NULL) {
                 err->code = ERROR_UNAVAILABLE;
@@ -175,17 +201,26 @@ static void on_end(void *ctx, struct error *err)
 {
         struct websocket_connect *c = ctx;
 
-        if (c->is_cancelled)
-                error_free(err);
-        else
+        if (!c->is_cancelled && c->head == 0) {
                 finish(c, NULL, explain_end(err));
+                return;
+        }
+        error_free(err);
+        if (!c->is_cancelled)
+                check_refusal(c, true);
 }
 
 static const struct stream_events events = { .on_read = on_read, .on_end = on_end };
 
 static void on_deadline(void *ctx)
 {
-        finish(ctx, NULL, error_new(ERROR_DEADLINE_EXCEEDED, "the server did not answer a WebSocket handshake in time"));
+        struct websocket_connect *c = ctx;
+
+        if (c->head > 0)
+                check_refusal(c, true);
+        else
+                finish(c, NULL, error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "the server did not answer a WebSocket handshake in time"),
+                                           "look for the request in the log of the load balancer: the Proxy Service behind it may not be reached"));
 }
 
 struct websocket_connect *websocket_connect_start(struct loop *l, struct stream *s, const struct websocket_request *request,
@@ -201,7 +236,7 @@ struct websocket_connect *websocket_connect_start(struct loop *l, struct stream 
         base64_encode(&key, str_of_bytes(bytes, sizeof bytes));
         put_accept(&accept, buf_str(&key));
         *c = (struct websocket_connect){ .loop = l, .stream = s, .refusal = request->refusal, .done = done, .ctx = ctx };
-        c->input = BUF_MAX(LIMIT_HTTP1_HEADER + LOOP_BUFFER);
+        c->input = BUF_MAX(LIMIT_HTTP1_HEADER + HTTP_ANSWER_INPUT_MAX + LOOP_BUFFER);
         memcpy(c->accept, buf_c(&accept), accept.len + 1);
         c->protocol = request->protocol == NULL ? NULL : str_dup(str_of(request->protocol));
         c->deadline = timer_new(l, on_deadline, c);

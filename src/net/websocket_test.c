@@ -477,6 +477,53 @@ static void the_client_refuses_other_answers(void **state)
         }
 }
 
+static struct error *quote(int status, struct str reason, struct str head, struct str body)
+{
+        assert_true(str_ends_with(head, STR("\r\n\r\n")));
+        return error_new(ERROR_UNAVAILABLE, "%d %.*s: %.*s", status, STR_ARG(reason), STR_ARG(body));
+}
+
+/* A refusal is reported with what it says, and waits neither for ever nor for more than that. */
+static void a_refusal_is_reported_with_its_body(void **state)
+{
+        static const struct {
+                const char *parts[3], *what;
+                bool is_ended, is_late;
+        } rows[] = {
+                { { "HTTP/1.1 400 No\r\nContent-Length: 3\r\n\r\nabc" }, "400 No: abc", false, false },
+                { { "HTTP/1.1 400 No\r\nContent-Length: 3\r\n\r\n", "ab", "cd" }, "400 No: abc", false, false },
+                { { "HTTP/1.1 400 No\r\nContent-Length: 3\r\n\r\n", "ab" }, "400 No: ab", false, true },
+                { { "HTTP/1.0 400 No\r\n\r\n", "abc" }, "400 No: abc", true, false },
+                { { "HTTP/1.0 400 No\r\n\r\n" }, "400 No: ", true, false },
+                { { "HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n" }, "400 No: abc", false, false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct fixture f;
+                struct stream *here;
+
+                set_up(&f);
+                memory_stream_pair(&f.loop, &here, &f.raw.stream);
+                ear_listen(&f.raw, f.raw.stream);
+                f.connecting = websocket_connect_start(&f.loop, here, &(struct websocket_request){ .host = "p", .path = "/ws", .refusal = quote,
+                                                                                                  .within = SECONDS(10) }, on_connected, &f);
+                for (size_t n = 0; n < ARRAY_LEN(rows[i].parts) && rows[i].parts[n] != NULL; n++) {
+                        assert_int_equal(f.done, 0);
+                        stream_write(f.raw.stream, str_of(rows[i].parts[n]));
+                        run_a_while(&f.loop);
+                }
+                if (rows[i].is_ended)
+                        stream_shutdown(f.raw.stream);
+                if (rows[i].is_late)
+                        loop_advance(&f.loop, &f.clock, SECONDS(2));
+                run_a_while(&f.loop);
+                assert_int_equal(f.done, 1);
+                assert_string_equal(f.err->what, rows[i].what);
+                tear_down(&f);
+        }
+}
+
 /* Ends of the connection before an answer: a load balancer has lost its backend, or TLS refuses the client. */
 static void only_a_lost_connection_is_taken_for_a_dead_backend(void **state)
 {
@@ -551,6 +598,7 @@ int main(void)
                 cmocka_unit_test(the_server_answers_handshakes_as_the_table_says),
                 cmocka_unit_test(client_and_server_agree_on_a_subprotocol),
                 cmocka_unit_test(the_client_refuses_other_answers),
+                cmocka_unit_test(a_refusal_is_reported_with_its_body),
                 cmocka_unit_test(only_a_lost_connection_is_taken_for_a_dead_backend),
                 cmocka_unit_test(the_client_waits_for_a_time_and_can_be_cancelled),
         };

@@ -307,7 +307,7 @@ def test_nginx_that_drops_the_websocket_upgrade_is_named(shared, pin, tmp_path):
         shown = connect(shared, f"--proxy={box.addr}", pin, SSL_CERT_FILE=str(box.ca))
     finally:
         box.close()
-    shown.fails_at("upgrade", r"the server there \('nginx/[0-9.]+'\) answered 4\d\d .* to GET /webapi/connectionupgrade", "remedy: it does not pass WebSocket upgrades on")
+    shown.fails_at("upgrade", r"the server there \('nginx/[0-9.]+'\) answered GET /webapi/connectionupgrade with 4\d\d .*, and says 'the request ", "remedy: it does not pass WebSocket upgrades on")
 
 
 def test_a_certificate_of_the_load_balancer_that_is_not_trusted(shared, pin, nginx):
@@ -319,17 +319,23 @@ def test_another_cluster_behind_the_load_balancer_fails_inside(shared, nginx):
     connect(shared, f"--proxy={nginx.addr}", "--ca-pin=sha256:" + "0" * 64, SSL_CERT_FILE=str(nginx.ca)).fails_at("inner TLS", "the cluster's CA is sha256:")
 
 
-@pytest.mark.parametrize("answer, remedy", [("404 Not Found", "let it pass all paths"), ("502 Bad Gateway", "cannot reach the Proxy Service behind it")])
+@pytest.mark.parametrize("answer, remedy", [
+    ("404 Not Found", "let it pass all paths"),
+    ("502 Bad Gateway", "cannot reach the Proxy Service behind it"),
+    ("400 Bad Request|This port speaks TLS: use https.", "let it use HTTPS there"),
+    ("400 Bad Request|the load balancer sent more than one address in X-Forwarded-For", "replace X-Forwarded-For and not append"),
+])
 def test_the_answer_of_a_load_balancer_has_its_remedy(shared, pin, serving, tmp_path, answer, remedy):
+    answer, _, body = answer.partition("|")
     _, _, ca = certificate(tmp_path / "certificates")
-    address = serving(tls_ended_here(types.SimpleNamespace(dir=ca.parent), answer))
-    connect(shared, f"--proxy={address}", pin, SSL_CERT_FILE=str(ca)).fails_at("upgrade", f"answered {answer}", f"remedy: .*{remedy}")
+    address = serving(tls_ended_here(types.SimpleNamespace(dir=ca.parent), answer, body))
+    connect(shared, f"--proxy={address}", pin, SSL_CERT_FILE=str(ca)).fails_at("upgrade", f"connectionupgrade with {answer}", body, f"remedy: .*{remedy}")
 
 
 @pytest.mark.parametrize("answer, shown_as, remedy", [
     ("404 Not Found", "answered 404 Not Found", "let it pass all paths"),
     ("403 Forbidden", "answered 403 Forbidden", "exempt the paths of the Proxy Service"),
-    ("302 Found\r\nLocation: https://login.example.com/", "answered 302 Found and sends us on to 'https://login.example.com/'", "pass /webapi/ on"),
+    ("302 Found\r\nLocation: https://login.example.com/", "answered 302 Found, and sends us on to 'https://login.example.com/'", "pass /webapi/ on"),
     ("200 OK\r\nServer: nginx/1.22.1\r\nContent-Length: 29\r\n\r\n<html>an error of ours</html>", "answered with '<html>an error of ours</html>', which is no CA certificate", "pass /webapi/ on"),
 ])
 def test_a_load_balancer_that_keeps_the_host_ca_is_named(shared, newcomer, serving, tmp_path, answer, shown_as, remedy):

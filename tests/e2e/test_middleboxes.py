@@ -54,13 +54,14 @@ class Front(TcpServer):
 
 # What the box answers to every request of HTTP/1.1, and what the agent says about it.
 ANSWERS = {
-    "401": ("HTTP/1.1 401 Unauthorized\nServer: portal\n\n", "the server there (portal) answered 401 Unauthorized to GET /webapi/connectionupgrade"),
-    "403": ("HTTP/1.1 403 Forbidden\n\n", "the server there answered 403 Forbidden"),
-    "404": ("HTTP/1.1 404 Not Found\nServer: nginx/1.22.1\n\n", "the server there (nginx/1.22.1) answered 404 Not Found"),
+    "401": ("HTTP/1.1 401 Unauthorized\nServer: portal\n\n", "the server there (portal) answered GET /webapi/connectionupgrade with 401 Unauthorized"),
+    "403": ("HTTP/1.1 403 Forbidden\n\n", "the server there answered GET /webapi/connectionupgrade with 403 Forbidden"),
+    "404": ("HTTP/1.1 404 Not Found\nServer: nginx/1.22.1\n\n", "the server there (nginx/1.22.1) answered GET /webapi/connectionupgrade with 404 Not Found"),
     "302": ("HTTP/1.1 302 Found\nLocation: https://portal.example.com/login\n\n",
-            "answered 302 Found and sends us on to https://portal.example.com/login"),
-    "200": ("HTTP/1.1 200 OK\nContent-Type: text/html\n\n<html>", "answered 200 OK"),
-    "400": ("HTTP/1.1 400 Bad Request\n\n", "it does not pass WebSocket upgrades on"),
+            "with 302 Found, and sends us on to https://portal.example.com/login"),
+    "200": ("HTTP/1.1 200 OK\nContent-Type: text/html\n\n<html>", "a web page answered in place of the Proxy Service"),
+    "400": ("HTTP/1.1 400 Bad Request\n\n", "see the log of the load balancer"),
+    "400 of TLS": ("HTTP/1.1 400 Bad Request\n\nThis port speaks TLS: use https.\n", "and says This port speaks TLS: use https."),
     "503": ("HTTP/1.1 503 Service Unavailable\n\n", "it cannot reach the Proxy Service behind it"),
     "no HTTP": ("SSH-2.0-portal\n", "makes no sense"),
     "another upgrade": ("HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: upgrade\n\n", "makes no sense"),

@@ -172,7 +172,10 @@ def relay(target, takes=lambda hello: True):
     return serve
 
 
-def tls_ended_here(aws, answer):
+NO_UPGRADE = '{"error":{"message":"the request has no \'Connection: Upgrade\' with \'Upgrade\': the load balancer must pass both fields on"}}'
+
+
+def tls_ended_here(aws, answer, body=""):
     """Acts like a load balancer that works on HTTP."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(aws.dir / "sts.pem", aws.dir / "sts.key")
@@ -181,7 +184,7 @@ def tls_ended_here(aws, answer):
     def serve(peer):
         with context.wrap_socket(peer, server_side=True) as tls:
             if tls.recv(65536):
-                tls.sendall(f"HTTP/1.1 {answer}\r\nServer: nginx/1.22.1\r\n\r\n".encode())
+                tls.sendall(f"HTTP/1.1 {answer}\r\nServer: nginx/1.22.1\r\n\r\n{body}".encode())
     return serve
 
 
@@ -254,7 +257,7 @@ def test_a_member_behind_a_tls_terminating_balancer_keeps_its_identity(cluster, 
 
 
 def test_a_balancer_that_passes_no_upgrade_on_is_named(cluster, aws, serving, shows):
-    balancer = serving(tls_ended_here(aws, "400 Bad Request"))
+    balancer = serving(tls_ended_here(aws, "400 Bad Request", NO_UPGRADE))
     host = cluster.host("web-1", env=aws.identity(), **at(balancer.addr)).start()
     shows("upgrade-not-passed", line(host.process, "Can not join"), (balancer.addr, "127.0.0.1:3080"))
 
