@@ -333,5 +333,7 @@ void diagnose_start(struct loop *l, const struct diagnose_options *options, stru
                 return;
         }
         d->address = str_dup(str_of(g->ways[0].address));
+        if (g->ways[0].is_proxy)
+                diagnosis_add_setting(d);
         try_way(g);
 }

@@ -7,6 +7,8 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "net/conn_upgrade.h"
+#include "net/socket.h"
 
 static const struct name {
         const char *title, *key;
@@ -214,6 +216,23 @@ static void add_proof(struct diagnosis_row *r, const char *proof)
         AUTO_MEM char *before = r->detail;
 
         r->detail = mem_printf("%s; %s", before == NULL ? "" : before, proof);
+}
+
+void diagnosis_add_setting(struct diagnosis *d)
+{
+        struct diagnosis_row *r = &d->rows[DIAGNOSIS_CONFIGURATION];
+        enum conn_upgrade setting = CONN_UPGRADE_DETECT;
+        struct str host;
+        int port;
+        struct error *err = address_split(str_of(d->address), -1, &host, &port);
+
+        if (err == NULL)
+                err = conn_upgrade_of_environment(host, port, &setting);
+        error_free(err); /* the connection reports it */
+        if (setting == CONN_UPGRADE_DETECT)
+                return;
+        AUTO_MEM char *before = r->detail;
+        r->detail = mem_printf("%s, TELEPORT_TLS_ROUTING_CONN_UPGRADE is %s", before == NULL ? "" : before, setting == CONN_UPGRADE_ALWAYS ? "yes" : "no");
 }
 
 static void on_begin(struct diagnosis *d, enum diagnosis_step step)

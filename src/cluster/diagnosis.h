@@ -82,6 +82,9 @@ bool diagnosis_is_settled(const struct diagnosis *d, enum diagnosis_step step);
 /* The step that has failed, or DIAGNOSIS_STEPS. */
 enum diagnosis_step diagnosis_failed_at(const struct diagnosis *d);
 
+/* Adds TELEPORT_TLS_ROUTING_CONN_UPGRADE to the configuration, if it decides for the address; that and the configuration are known. */
+void diagnosis_add_setting(struct diagnosis *d);
+
 /* For the connection: via is the address of the HTTP proxy, "" without one. Valid as long as d. */
 const struct watch *diagnosis_watch(struct diagnosis *d, const char *via);
 

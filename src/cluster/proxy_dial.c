@@ -169,6 +169,15 @@ static struct error *add_refusal(struct proxy_dial *d, struct error *err)
         return refusal;
 }
 
+/* Of an upgrade without a direct attempt: whether it is needed was not found out. */
+static struct error *blame_setting(struct error *err)
+{
+        AUTO_MEM char *remedy = err->hint == NULL ? NULL : mem_printf("; otherwise: %s", err->hint);
+
+        err = error_wrap(err, "TELEPORT_TLS_ROUTING_CONN_UPGRADE is yes, and the connection upgrade failed");
+        return error_hint(err, "unset TELEPORT_TLS_ROUTING_CONN_UPGRADE if nothing in front of the cluster ends TLS%s", remedy == NULL ? "" : remedy);
+}
+
 /*
  * Before the load balancer has answered by HTTPS, the failure of the direct handshake says as much, and has the hints for
  * a wrong address; only a refused certificate says more.
@@ -191,6 +200,8 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
         if (!is_answered)
                 err = error_hint(err, "this certificate is that of a load balancer or reverse proxy: renew it, or let this machine know its "
                                       "authority by SSL_CERT_FILE or the system's CA certificates");
+        if (d->setting == CONN_UPGRADE_ALWAYS)
+                return blame_setting(err);
         if (direct != NULL)
                 direct = error_wrap(direct, "the direct connection failed, the upgrade was tried");
         err = error_wrap(err, "something in front of the cluster ends TLS, such as a load balancer, and the connection upgrade through it failed");
@@ -415,6 +426,9 @@ static void on_direct(void *ctx, struct stream *tls, struct error *err)
                 error_free(err);
                 return;
         }
+        if (is_balancer && !d->is_direct_mute && d->options.may_upgrade && d->setting == CONN_UPGRADE_NEVER)
+                err = error_hint(error_wrap(err, "TELEPORT_TLS_ROUTING_CONN_UPGRADE is no, and the direct connection failed"),
+                                 "unset TELEPORT_TLS_ROUTING_CONN_UPGRADE if something in front of the cluster ends TLS, such as a load balancer");
         if (is_given_up(d) || !may_upgrade) {
                 finish(d, tls, d->is_direct_mute ? add_refusal(d, err) : err);
                 return;

@@ -350,9 +350,15 @@ def test_a_load_balancer_that_keeps_the_host_ca_is_named(shared, newcomer, servi
 
 def test_the_setting_of_the_upgrade_decides(shared, pin, nginx):
     trust = {"SSL_CERT_FILE": str(nginx.ca)}
-    connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="no", **trust).fails_at("ALPN", "does not speak the application protocol we need")
+    connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="no", **trust).fails_at(
+        "ALPN", "TELEPORT_TLS_ROUTING_CONN_UPGRADE is no, and the direct connection failed: the server does not speak the application protocol we need",
+        "remedy: unset TELEPORT_TLS_ROUTING_CONN_UPGRADE if something in front of the cluster ends TLS")
     shown = connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="yes", **trust)
     assert shown.code == 0 and shown.result("ALPN") == "not needed" and "TELEPORT_TLS_ROUTING_CONN_UPGRADE" in shown.text("ALPN")
+    assert shown.text("configuration").endswith(", TELEPORT_TLS_ROUTING_CONN_UPGRADE is yes")
+    shown = connect(shared, f"--proxy={shared.proxy_addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="yes")
+    shown.fails_at("TLS", "TELEPORT_TLS_ROUTING_CONN_UPGRADE is yes, and the connection upgrade failed", "remedy: unset TELEPORT_TLS_ROUTING_CONN_UPGRADE if nothing")
+    assert "something in front of the cluster ends TLS, such" not in shown.out
     connect(shared, f"--proxy={nginx.addr}", pin, TELEPORT_TLS_ROUTING_CONN_UPGRADE="maybe", **trust).fails_at("configuration", "'maybe' is neither yes nor no")
 
 
@@ -478,6 +484,9 @@ def test_a_user_reaches_the_cluster_through_nginx(shared, newcomer, nginx):
     shown = diagnose(newcomer, f"--proxy={nginx.addr}", SSL_CERT_FILE=nginx.ca)
     assert shown.code == 0 and list(shown.steps) == USER_STEPS, shown.out
     assert shown.text("inner TLS").endswith(HTTPS_PROOF) and shown.result("login") == "not needed"
+    assert shown.text("configuration") == f"{nginx.addr} (--proxy)"
+    shown = diagnose(newcomer, SSL_CERT_FILE=nginx.ca, TELEPORT_PROXY=nginx.addr, TELEPORT_TLS_ROUTING_CONN_UPGRADE="yes")
+    assert shown.code == 0 and shown.text("configuration") == f"{nginx.addr} (TELEPORT_PROXY), TELEPORT_TLS_ROUTING_CONN_UPGRADE is yes"
 
 
 def test_a_logged_in_user_needs_no_pages_of_the_proxy(shared, tmp_path):

@@ -81,7 +81,8 @@ static struct error *configure(struct walk *w, const struct flags *given)
         TRY(find_address(w, proxy));
         TRY(address_split(str_of(w->address), -1, &host, &port));
         w->diagnosis.address = str_dup(str_of(w->address));
-        diagnosis_pass(&w->diagnosis, DIAGNOSIS_CONFIGURATION, "%s (%s)", w->address, w->has_profile ? "profile" : "--proxy");
+        diagnosis_pass(&w->diagnosis, DIAGNOSIS_CONFIGURATION, "%s (%s)", w->address, w->has_profile ? "profile" : flags_given(given, "proxy") ? "--proxy" : "TELEPORT_PROXY");
+        diagnosis_add_setting(&w->diagnosis);
         if (w->is_insecure)
                 diagnosis_warn(&w->diagnosis, DIAGNOSIS_CONFIGURATION,
                                error_hint(error_new(ERROR_FAILED_PRECONDITION, "the proxy's web certificate is not verified (--insecure)"),
