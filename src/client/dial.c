@@ -159,7 +159,7 @@ static void on_node(void *ctx, struct stream *s, struct error *err)
 
 static struct error *web_certificate_hint(struct error *err)
 {
-        if (err->code != ERROR_UNAUTHENTICATED)
+        if (err->code != ERROR_UNAUTHENTICATED || (err->hint != NULL && !error_is_for(err, REASON_CONNECTION))) /* its time, or its name */
                 return err;
         return error_hint(err, "if the proxy's certificate was issued by a private CA, name that in SSL_CERT_FILE or "
                                "SSL_CERT_DIR; to accept whatever answers: --insecure");

@@ -147,6 +147,12 @@ static bool is_https_mute(const struct proxy_dial *d, const struct error *err)
 
 /* ---- the upgrade ----------------------------------------------------------------------------------------------- */
 
+/* The hint for a refused certificate for HTTPS, unless its time or its name is the reason, whose hints fit. */
+static struct error *hint_at_authority(struct error *err, const char *hint)
+{
+        return err->hint != NULL && !error_is_for(err, REASON_CONNECTION) ? err : error_hint(err, "%s", hint);
+}
+
 /*
  * The failure of a direct connection without an answer, with the refusal of the HTTPS certificate. The code stays: the
  * certificate may be that of a cluster which is being restarted.
@@ -158,11 +164,11 @@ static struct error *add_refusal(struct proxy_dial *d, struct error *err)
         if (refusal == NULL || err->code != ERROR_UNAVAILABLE)
                 return err;
         d->https_refusal = NULL;
+        refusal = hint_at_authority(refusal, "if this certificate is that of a load balancer or reverse proxy, let this machine know its authority by "
+                                             "SSL_CERT_FILE or the system's CA certificates; otherwise see the server's log");
         refusal->code = err->code;
         refusal->reason = err->reason;
         refusal = error_wrap(refusal, "%s, and its certificate for HTTPS is refused", err->what);
-        refusal = error_hint(refusal, "if this certificate is that of a load balancer or reverse proxy, renew it, or let this machine know its "
-                                      "authority by SSL_CERT_FILE or the system's CA certificates; otherwise see the server's log");
         refusal = error_because(refusal, err->cause);
         err->cause = NULL;
         error_free(err);
@@ -198,8 +204,8 @@ static struct error *explain(struct proxy_dial *d, bool is_answered, struct erro
                 return add_refusal(d, direct);
         }
         if (!is_answered)
-                err = error_hint(err, "this certificate is that of a load balancer or reverse proxy: renew it, or let this machine know its "
-                                      "authority by SSL_CERT_FILE or the system's CA certificates");
+                err = hint_at_authority(err, "this certificate is that of a load balancer or reverse proxy: let this machine know its authority by "
+                                             "SSL_CERT_FILE or the system's CA certificates");
         if (d->setting == CONN_UPGRADE_ALWAYS)
                 return blame_setting(err);
         if (direct != NULL)

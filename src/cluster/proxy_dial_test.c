@@ -626,7 +626,7 @@ static void a_refused_certificate_of_https_is_named_after_all_attempts(void **st
                 assert_int_equal(s.err->code, ERROR_UNAVAILABLE);
                 assert_true(str_starts_with(str_of(s.err->what), STR("the server closed the connection during the TLS handshake, and ")));
                 assert_true(str_contains(str_of(s.err->what), STR("certificate expired on 2023-11-14T22:12:20Z")));
-                assert_true(str_contains(str_of(s.err->hint), STR("a load balancer or reverse proxy, renew it")));
+                assert_true(str_contains(str_of(s.err->hint), STR("the certificate must be renewed")));
                 assert_int_equal(s.fetches + s.upgrades, 0);
                 made_cert_release(&expired);
                 tear_down_scene(&s);

@@ -118,10 +118,13 @@ static struct error *refuse_time(X509_STORE_CTX *store, bool is_server, bool is_
         AUTO_MEM char *when = time_text(is_expired ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert));
 
         walltime_put_rfc3339(&now, walltime_of_unix(X509_VERIFY_PARAM_get_time(X509_STORE_CTX_get0_param(store))));
-        return error_hint(error_new(ERROR_UNAUTHENTICATED, "the %s's certificate%s %s %s; this machine's clock says %s",
-                                    peer_of(is_server), is_leaf ? "" : " has an authority whose own certificate",
-                                    is_expired ? "expired on" : "is not valid before", when, buf_c(&now)),
-                          "compare the clocks of both machines; if they are right, the certificate must be renewed");
+        /* The time of now is in the hint, since repetitions of a failure are recognized by their message. */
+        return error_hint(error_new(ERROR_UNAUTHENTICATED, "the %s's certificate%s %s %s", peer_of(is_server),
+                                    is_leaf ? "" : " has an authority whose own certificate", is_expired ? "expired on" : "is not valid before", when),
+                          is_expired ? "the clock of this machine says %s: if it is right, the certificate must be renewed"
+                                     : "the clock of this machine says %s: set it, for instance with chrony; if it is right, the clock of what issued "
+                                       "the certificate is wrong",
+                          buf_c(&now));
 }
 
 /* Whether the leaf claims to be the certificate of an Auth Service; from an unknown authority this proves nothing. */
@@ -159,9 +162,7 @@ static struct error *refuse_name(X509_STORE_CTX *store, bool is_server, struct s
 
         return error_hint(error_new(ERROR_UNAUTHENTICATED, "the %s's certificate is not for '%s', it is for: %s",
                                     peer_of(is_server), wanted, names),
-                          "connect by one of these names, or have a certificate made that names '%s' "
-                          "(public_addr adds a name to the cluster's own certificates)",
-                          wanted);
+                          "connect by one of these names, or have a certificate made that names '%s'", wanted);
 }
 
 struct error *tls_refusal(X509_STORE_CTX *store, bool is_server, struct str expected_name)

@@ -272,8 +272,9 @@ static void an_expired_certificate_is_refused_with_its_date(void **state)
         fake_clock_advance(&f->clock, SECONDS(TEST_LIFE + 1));
         shake_hands(f);
         assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED,
-                    "the server's certificate expired on 2023-11-14T23:13:20Z; this machine's clock says 2023-11-14T23:13:21Z");
-        assert_non_null(strstr(f->at_client.err->hint, "clock"));
+                    "the server's certificate expired on 2023-11-14T23:13:20Z");
+        assert_null(strstr(f->at_client.err->what, "23:13:21")); /* a lasting failure has one message */
+        assert_non_null(strstr(f->at_client.err->hint, "the clock of this machine says 2023-11-14T23:13:21Z"));
         assert_sent(f->at_server.err, ERROR_PERMISSION_DENIED, "refused our certificate: it has expired");
 }
 
@@ -284,6 +285,8 @@ static void a_certificate_from_the_future_is_refused_with_its_date(void **state)
         fake_clock_advance(&f->clock, SECONDS(-61));
         shake_hands(f);
         assert_sent(f->at_client.err, ERROR_UNAUTHENTICATED, "is not valid before 2023-11-14T22:12:20Z");
+        assert_non_null(strstr(f->at_client.err->hint, "chrony"));
+        assert_null(strstr(f->at_client.err->hint, "renew"));
 }
 
 static void an_unknown_authority_is_named(void **state)
