@@ -33,6 +33,7 @@ static void finish(struct http_connect *c, struct http_connect_result result)
                 stream_close(c->stream);
         timer_free(c->deadline);
         result.status = c->status;
+        result.head = str_slice(buf_str(&c->input), 0, c->head);
         c->done(c->ctx, &result);
         buf_release(&c->input);
         free(c);

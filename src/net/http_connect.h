@@ -32,6 +32,7 @@ struct http_connect_result {
         enum http_connect_outcome outcome;
         struct stream *tunnel; /* owned by the receiver: the bytes after the head */
         int status;
+        struct str head;   /* of the answer, when it is complete; borrowed, not escaped */
         struct str reason; /* borrowed, not escaped */
         struct str body;   /* of a refusal, as far as received; borrowed, not escaped */
         struct error *err; /* owned by the receiver, or NULL */

@@ -9,7 +9,9 @@
 #include "base/network.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "net/http1.h"
 #include "net/http_connect.h"
+#include "net/stream.h"
 
 enum { PORT_OF_A_PROXY = 80, PORT_OF_A_TLS_PROXY = 443 };
 enum { USERINFO_MAX = 1 * KiB };
@@ -118,12 +120,12 @@ static struct error *not_a_proxy(const char *why)
 /* Removes the scheme from *url. */
 static struct error *split_scheme(struct str *url, bool *ret_is_tls)
 {
-        *ret_is_tls = str_starts_with(*url, STR("https://"));
-        if (*ret_is_tls || str_starts_with(*url, STR("http://"))) {
+        *ret_is_tls = str_equal_nocase(str_slice(*url, 0, STR("https://").len), STR("https://"));
+        if (*ret_is_tls || str_equal_nocase(str_slice(*url, 0, STR("http://").len), STR("http://"))) {
                 *url = str_slice(*url, str_find_char(*url, '/') + 2, url->len);
                 return NULL;
         }
-        if (str_starts_with(*url, STR("socks")))
+        if (str_equal_nocase(str_slice(*url, 0, STR("socks").len), STR("socks")))
                 return not_a_proxy("SOCKS is supported for requests to AWS only");
         return str_contains(*url, STR("://")) ? not_a_proxy("its scheme is neither http nor https") : NULL;
 }
@@ -160,8 +162,10 @@ struct error *http_proxy_choose(const char *https_proxy, const char *no_proxy, s
                 const char *hint = name_dns_hint(str_slice(address, 0, str_find_char(address, ':')));
 
                 error_free(err);
-                return hint == NULL ? not_a_proxy("it names no host and port") : error_hint(unusable("its host is not a DNS name"), "%s", hint);
+                return hint == NULL ? not_a_proxy("it names no host, or its port is not 1 to 65535") : error_hint(unusable("its host is not a DNS name"), "%s", hint);
         }
+        if (proxy_port == 0)
+                return not_a_proxy("its port is not 1 to 65535");
         AUTO_MEM char *joined = address_join(proxy_host, proxy_port);
         snprintf(ret->address, sizeof ret->address, "%s", joined);
         return NULL;
@@ -183,32 +187,75 @@ struct error *http_proxy_of_environment(struct str host, int port, struct http_p
 struct http_tunnel {
         struct http_connect *connect;
         char *proxy; /* address of the proxy, for messages */
-        bool is_tls; /* it is reached over TLS, for messages */
+        bool is_tls;   /* it is reached over TLS, for messages */
+        bool has_user; /* a user was sent to it, for messages */
         void (*done)(void *ctx, struct stream *tunnel, struct error *err);
         void *ctx;
 };
 
-static struct error *refusal(int status, struct str reason, bool is_tls)
+/* Whether the answer offers ways of authentication, and none of them is Basic (RFC 9110 section 11.7.1). */
+static bool offers_no_basic(struct str head)
 {
-        AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
-        bool wants_user = status == STATUS_PROXY_AUTHENTICATION;
-        return error_hint(error_new(ERROR_UNAVAILABLE, "it answered %d %s", status, shown),
-                          wants_user && is_tls ? "set HTTPS_PROXY=https://user:password@host:port for this service" :
-                          wants_user           ? "set HTTPS_PROXY=http://user:password@host:port for this service" :
-                                                 "allow CONNECT to this address on the HTTP proxy, or name it in NO_PROXY if it can be "
-                                                 "reached without");
+        bool is_any = false;
+
+        while (!str_is_empty(head)) {
+                struct str line = str_split(&head, '\n');
+                size_t colon = str_find_char(line, ':');
+                struct str ways = str_slice(line, colon + 1, line.len);
+
+                if (!str_equal_nocase(str_slice(line, 0, colon), STR("proxy-authenticate")))
+                        continue;
+                is_any = true;
+                while (!str_is_empty(ways))
+                        if (str_equal_nocase(str_slice(str_trim(str_split(&ways, ',')), 0, STR("basic").len), STR("basic")))
+                                return false;
+        }
+        return is_any;
 }
 
-static struct error *error_of(const struct http_connect_result *r, bool is_tls)
+static const char *hint_of_authentication(const struct http_tunnel *t, struct str head)
+{
+        if (offers_no_basic(head))
+                return "it does not offer the method Basic, the only one that is supported: let it offer that, or exempt this host";
+        if (t->has_user)
+                return "the user or the password of HTTPS_PROXY is refused: '@', ':', '/' and '%' in them are written as %40, %3A, %2F and %25";
+        return t->is_tls ? "set HTTPS_PROXY=https://user:password@host:port" : "set HTTPS_PROXY=http://user:password@host:port";
+}
+
+static struct error *refusal(const struct http_tunnel *t, const struct http_connect_result *r)
+{
+        AUTO_MEM char *shown = escaped(str_slice(r->reason, 0, 64));
+        const char *hint = "allow CONNECT to this address on the HTTP proxy, or name it in NO_PROXY if it can be reached without";
+
+        if (r->status == STATUS_PROXY_AUTHENTICATION)
+                hint = hint_of_authentication(t, r->head);
+        else if (r->status / 100 == 5)
+                hint = "the HTTP proxy may not reach this address, or not resolve its name: try it from there, and see its log";
+        else if (r->status / 100 == 3 || r->status == 400 || r->status == 404 || r->status == 405)
+                hint = "is it an HTTP proxy that supports CONNECT, and on this port? see HTTPS_PROXY";
+        return error_hint(error_new(ERROR_UNAVAILABLE, "it answered %d %s", r->status, shown), "%s", hint);
+}
+
+/* A page in place of a tunnel: a tunnel has no content (RFC 9110 section 9.3.6), and fields that say so are ignored unless all do. */
+static bool is_page(struct str head)
+{
+        struct str type = http1_response_field(head, "content-type"), length = http1_response_field(head, "content-length");
+
+        return str_equal_nocase(str_slice(type, 0, STR("text/html").len), STR("text/html")) && !str_is_empty(length) && !str_equal(length, STR("0"));
+}
+
+static struct error *error_of(const struct http_tunnel *t, const struct http_connect_result *r)
 {
         switch (r->outcome) {
         case HTTP_CONNECT_TUNNEL:
-                return NULL;
+                if (!is_page(r->head))
+                        return NULL;
+                return error_hint(error_new(ERROR_UNAVAILABLE, "it answered CONNECT with a web page"), "is it an HTTP proxy? see HTTPS_PROXY");
         case HTTP_CONNECT_REFUSED:
-                return refusal(r->status, r->reason, is_tls);
+                return refusal(t, r);
         case HTTP_CONNECT_MALFORMED:
                 r->err->code = ERROR_UNAVAILABLE; /* the error concerns the tunnel */
-                return error_hint(r->err, "is it an HTTP proxy? see HTTPS_PROXY of this service");
+                return error_hint(r->err, "is it an HTTP proxy? see HTTPS_PROXY");
         case HTTP_CONNECT_ENDED:
                 return error_because(error_new(ERROR_UNAVAILABLE, "it ended the connection"), r->err);
         case HTTP_CONNECT_TIMEOUT:
@@ -222,11 +269,16 @@ static struct error *error_of(const struct http_connect_result *r, bool is_tls)
 static void on_connect(void *ctx, const struct http_connect_result *result)
 {
         struct http_tunnel *t = ctx;
-        struct error *err = error_of(result, t->is_tls);
+        struct error *err = error_of(t, result);
+        struct stream *tunnel = result->tunnel;
 
         if (err != NULL && err->code != ERROR_CANCELLED)
                 err = error_wrap(err, "the HTTP proxy at %s gives no tunnel", t->proxy);
-        t->done(t->ctx, result->tunnel, err);
+        if (err != NULL) {
+                stream_close(tunnel);
+                tunnel = NULL;
+        }
+        t->done(t->ctx, tunnel, err);
         free(t->proxy);
         free(t);
 }
@@ -265,7 +317,7 @@ struct http_tunnel *http_tunnel_start(struct loop *l, struct stream *stream, con
         AUTO_MEM char *host_port = str_dup(target);
         struct http_tunnel *t = NEW(struct http_tunnel);
 
-        *t = (struct http_tunnel){ .done = done, .ctx = ctx, .is_tls = proxy->is_tls };
+        *t = (struct http_tunnel){ .done = done, .ctx = ctx, .is_tls = proxy->is_tls, .has_user = !str_is_empty(proxy->userinfo) };
         t->proxy = str_dup(str_of(proxy->address));
         if (!str_is_empty(proxy->userinfo))
                 put_credentials(&credentials, proxy->userinfo);

@@ -26,6 +26,9 @@ static const struct {
           "proxy.lan:3128" },
         { "TLS to the proxy", "https://proxy.lan", NULL, "example.com", 443, "tls proxy.lan:443" },
         { "TLS to the proxy, with all parts", "https://u:p@[2001:db8::1]:3129/", NULL, "example.com", 443, "tls [2001:db8::1]:3129" },
+        { "a scheme in other letters", "HTTP://proxy.lan:3128", NULL, "example.com", 443, "proxy.lan:3128" },
+        { "TLS in other letters", "Https://proxy.lan:3128", NULL, "example.com", 443, "tls proxy.lan:3128" },
+        { "port 0", "http://proxy.lan:0", NULL, "example.com", 443, UNUSABLE },
         { "SOCKS", "socks5://proxy.lan", NULL, "example.com", 443, UNUSABLE },
         { "another scheme", "ftp://proxy.lan", NULL, "example.com", 443, UNUSABLE },
         { "no host", "http://:3128", NULL, "example.com", 443, UNUSABLE },
@@ -245,23 +248,41 @@ static void reports_the_reason_of_a_missing_tunnel(void **state)
         (void)state;
         expect_failure("HTTP/1.1 403 For\x1b" "bidden\r\n\r\n", ERROR_UNAVAILABLE, "it answered 403 For\\x1bbidden");
         expect_failure("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", ERROR_UNAVAILABLE, "it answered 407");
+        expect_failure("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", ERROR_UNAVAILABLE, "with a web page");
         expect_failure("SSH-2.0-x\r\n", ERROR_UNAVAILABLE, "not HTTP");
         expect_failure("HTTP/1.1 200 OK\r\n", ERROR_UNAVAILABLE, "ended the connection");
         expect_failure(NULL, ERROR_DEADLINE_EXCEEDED, "in time");
 }
 
-static void a_hint_names_the_scheme_of_the_proxy(void **state)
+static void a_refusal_has_its_hint(void **state)
 {
+        static const struct {
+                struct http_proxy proxy;
+                const char *answer, *hint;
+        } rows[] = {
+                { { .address = "proxy.lan:3128" }, "407 Proxy Authentication Required\r\n", "set HTTPS_PROXY=http://user" },
+                { { .address = "proxy.lan:3128", .is_tls = true }, "407 Proxy Authentication Required\r\n", "set HTTPS_PROXY=https://user" },
+                { { .address = "proxy.lan:3128", .userinfo = STR_INIT("u:wrong") }, "407 No\r\nProxy-Authenticate: NTLM, basic realm=\"a\"\r\n", "is refused" },
+                { { .address = "proxy.lan:3128", .userinfo = STR_INIT("u:wrong") }, "407 No\r\nProxy-Authenticate: NTLM\r\nproxy-authenticate: Negotiate\r\n",
+                  "does not offer the method Basic" },
+                { { .address = "proxy.lan:3128" }, "403 Forbidden\r\n", "allow CONNECT" },
+                { { .address = "proxy.lan:3128" }, "503 Service Unavailable\r\n", "may not reach this address" },
+                { { .address = "proxy.lan:3128" }, "400 Bad Request\r\n", "is it an HTTP proxy" },
+                { { .address = "proxy.lan:3128" }, "302 Found\r\nLocation: /\r\n", "is it an HTTP proxy" },
+        };
+
         (void)state;
-        for (int is_tls = 0; is_tls < 2; is_tls++) {
-                const struct http_proxy proxy = { .address = "proxy.lan:3128", .is_tls = is_tls, .userinfo = STR("u:wrong") };
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_MEM char *answer = mem_printf("HTTP/1.1 %s\r\n", rows[i].answer);
                 struct fixture f;
-                send_request_to(&f, &proxy, SECONDS(10));
-                stream_write(f.proxy.stream, STR("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"));
+
+                send_request_to(&f, &rows[i].proxy, SECONDS(10));
+                stream_write(f.proxy.stream, str_of(answer));
                 stream_shutdown(f.proxy.stream);
                 loop_run(&f.loop);
                 assert_non_null(f.err);
-                assert_true(str_contains(str_of(f.err->hint), is_tls ? STR("HTTPS_PROXY=https://user") : STR("HTTPS_PROXY=http://user")));
+                if (!str_contains(str_of(f.err->hint), str_of(rows[i].hint)))
+                        fail_msg("%s: '%s' does not say '%s'", rows[i].answer, f.err->hint, rows[i].hint);
                 end(&f);
         }
 }
@@ -290,7 +311,7 @@ int main(void)
                 cmocka_unit_test(a_tunnel_delivers_the_bytes_after_the_answer),
                 cmocka_unit_test(sends_its_user_in_the_form_of_rfc_7617),
                 cmocka_unit_test(reports_the_reason_of_a_missing_tunnel),
-                cmocka_unit_test(a_hint_names_the_scheme_of_the_proxy),
+                cmocka_unit_test(a_refusal_has_its_hint),
                 cmocka_unit_test(a_cancelled_tunnel_reports_it_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,6 +281,9 @@ static void on_egress_tls(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         if (err != NULL && err->code != ERROR_CANCELLED) {
+                if (err->code == ERROR_UNAUTHENTICATED && error_is_for(err, REASON_CONNECTION))
+                        err = error_hint(err, "let this machine know the authority of the HTTP proxy's certificate: SSL_CERT_FILE, or the system's CA "
+                                              "certificates");
                 err->code = ERROR_UNAVAILABLE; /* the proxy's certificate says nothing of the cluster's */
                 err = error_wrap(err, "the HTTP proxy at %s is not reached over TLS", t->target.via->address);
         }
@@ -311,7 +314,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         t->dial = NULL;
         if (err != NULL) {
                 if (!is_direct(t) && err->code != ERROR_CANCELLED)
-                        err = error_wrap(err, "the HTTP proxy at %s does not answer", t->target.via->address);
+                        err = error_wrap(err, "the HTTP proxy at %s (HTTPS_PROXY) does not answer", t->target.via->address);
                 finish(t, NULL, err);
                 return;
         }
