@@ -131,6 +131,8 @@ static void report_broken(void *ctx)
                 s->broken = NULL;
                 s->has_ended = true;
                 s->stream.events->on_end(s->stream.ctx, err);
+        } else if (s->broken != NULL && !s->is_closed && s->stream.events->on_drain != NULL) {
+                s->stream.events->on_drain(s->stream.ctx);
         }
         unref(s);
 }

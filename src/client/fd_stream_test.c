@@ -129,6 +129,28 @@ static void breaks_when_the_reader_closes(void **state)
         end(&e);
 }
 
+static void a_reader_that_closes_after_the_end_empties_the_queue(void **state)
+{
+        struct ends e;
+
+        (void)state;
+        begin(&e);
+        stream_read(e.ear.stream, true);
+        close(e.to);
+        e.to = -1;
+        RUN_UNTIL(&e.loop, e.ear.ends);
+        stream_write(e.ear.stream, pattern());
+        assert_true(stream_pending(e.ear.stream) > 0);
+        close(e.from);
+        e.from = -1;
+        RUN_UNTIL(&e.loop, e.ear.drains == 1);
+        stream_write(e.ear.stream, STR("hello"));
+        run_a_while(&e.loop);
+        assert_int_equal(e.ear.drains, 1);
+        assert_null(e.ear.err);
+        end(&e);
+}
+
 static void sends_pending_bytes_after_it_was_closed(void **state)
 {
         struct ends e;
@@ -169,6 +191,7 @@ int main(void)
                 cmocka_unit_test(reads_only_on_demand_and_reports_the_end),
                 cmocka_unit_test(accepts_all_bytes_and_reports_when_they_are_written),
                 cmocka_unit_test(breaks_when_the_reader_closes),
+                cmocka_unit_test(a_reader_that_closes_after_the_end_empties_the_queue),
                 cmocka_unit_test(sends_pending_bytes_after_it_was_closed),
                 cmocka_unit_test(refuses_files_which_cannot_be_waited_for),
         };

@@ -21,6 +21,7 @@ struct memory_stream {
         bool is_ending; /* the other end has ended its output */
         bool is_broken;
         bool has_ended; /* on_end was called */
+        bool is_lost;   /* it broke after an orderly end */
         bool is_due;    /* deliver() is deferred */
         bool is_drained; /* on_drain is due */
 };
@@ -68,7 +69,7 @@ static size_t memory_pending(const struct stream *stream)
 {
         const struct memory_stream *m = CONTAINER_OF(stream, const struct memory_stream, stream);
 
-        return m->other == NULL ? 0 : m->other->input.len;
+        return m->other == NULL || m->is_broken ? 0 : m->other->input.len;
 }
 
 static void deliver_end(struct memory_stream *m)
@@ -82,7 +83,7 @@ static void deliver(void *ctx)
         struct memory_stream *m = ctx;
 
         m->is_due = false;
-        if (m->is_drained && !m->is_closed && !m->is_broken && memory_pending(&m->stream) == 0 && m->stream.events != NULL &&
+        if (m->is_drained && !m->is_closed && (!m->is_broken || m->is_lost) && memory_pending(&m->stream) == 0 && m->stream.events != NULL &&
             m->stream.events->on_drain != NULL)
                 m->stream.events->on_drain(m->stream.ctx);
         m->is_drained = false;
@@ -179,6 +180,7 @@ static void break_end(struct memory_stream *m)
 {
         if (m == NULL)
                 return;
+        m->is_lost = m->is_drained = m->has_ended && !m->is_broken && memory_pending(&m->stream) > 0;
         m->is_broken = true;
         deliver_soon(m);
 }

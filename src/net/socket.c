@@ -49,6 +49,7 @@ struct socket {
         bool is_shut_wanted, is_shut;
         bool is_broken;
         bool has_ended; /* on_end was called */
+        bool is_drain_due; /* the queue was dropped after the orderly end */
         bool has_written;
         bool is_closed; /* the owner closed the stream */
 };
@@ -119,6 +120,9 @@ static void report_broken(void *ctx)
                 s->broken = NULL;
                 s->has_ended = true;
                 s->stream.events->on_end(s->stream.ctx, err);
+        } else if (s->is_drain_due && !s->is_closed && s->stream.events->on_drain != NULL) {
+                s->is_drain_due = false;
+                s->stream.events->on_drain(s->stream.ctx);
         }
         socket_unref(s);
 }
@@ -134,8 +138,11 @@ static void break_off(struct socket *s, int errnum, const char *doing)
         if (s->is_broken)
                 return;
         s->is_broken = true;
+        s->is_drain_due = s->has_ended && s->queue_len > 0;
         drop_queue(s);
         set_polled(s, 0);
+        if (s->is_drain_due && !s->is_closed)
+                report_broken_soon(s);
         if (s->is_closed || s->has_ended)
                 return;
         s->broken = errnum == EPIPE || errnum == ECONNRESET

@@ -8,8 +8,11 @@
  * true). - stream_write copies, and always accepts everything; the owner watches stream_pending() and stops
  *    producing above its own mark until on_drain says that the queue is empty.
  *  - on_end comes at most once: NULL for the peer's orderly end of its direction (writing is still
- *    allowed, and on_drain may still come), an error (owned by the receiver) when the stream broke,
- *    after which no other event comes. While paused, only an error of a write is reported.
+ *    allowed), an error (owned by the receiver) when the stream broke, after which no other event comes.
+ *    While paused, only an error of a write is reported.
+ *  - After an orderly end on_drain still comes whenever the queue becomes empty. If the stream breaks
+ *    then, its queue is dropped: stream_pending is 0 from then on, further writes are ignored, and on_drain comes
+ *    a last time, at least if bytes were pending: an owner that awaits it goes on.
  *  - After stream_close no event comes any more and the pointer is dead; what was written before is
  *    still sent if the peer reads it in reasonable time. The layer below is closed too.
  */

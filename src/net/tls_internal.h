@@ -56,6 +56,8 @@ struct tls_stream {
         bool is_writing;      /* true while the owner's bytes are written, not OpenSSL's own */
         bool is_pumping, is_pump_scheduled;
         bool is_lower_ended, is_read_ended, is_shut, is_broken, has_ended, is_closed;
+        bool has_failed;   /* with an error */
+        bool is_drain_due; /* the stream broke after its orderly end */
 };
 
 extern const struct stream_ops tls_ops;

@@ -149,6 +149,7 @@ static void schedule_pump(struct tls_stream *t)
 /* Breaks the stream: err (owned) is reported to the owner; if called again, the first error stays. */
 static void break_off(struct tls_stream *t, struct error *err)
 {
+        t->is_drain_due |= t->has_ended && !t->is_broken;
         t->is_broken = true;
         t->in.len = 0;
         if (t->end != NULL || t->has_ended) {
@@ -164,7 +165,15 @@ static void report_end(struct tls_stream *t)
 
         t->end = NULL;
         t->has_ended = true;
+        t->has_failed = err != NULL;
         t->stream.events->on_end(t->stream.ctx, err);
+}
+
+static void report_drain(struct tls_stream *t)
+{
+        t->is_drain_due = false;
+        if (t->handshake == NULL && t->stream.events != NULL && t->stream.events->on_drain != NULL)
+                t->stream.events->on_drain(t->stream.ctx);
 }
 
 /* ---- the handshake ------------------------------------------------------------------------------------- */
@@ -382,6 +391,8 @@ static void pump(struct tls_stream *t)
                 if (!t->is_closed && !had_ended && t->stream.events != NULL && (t->end != NULL || t->is_read_ended) &&
                     (t->wanted || t->is_broken))
                         report_end(t);
+                if (!t->is_closed && t->is_drain_due && !t->has_failed)
+                        report_drain(t);
         }
         hold_rest(t);
         if (!t->is_closed)
@@ -415,8 +426,8 @@ static void on_lower_drain(void *ctx)
         struct tls_stream *t = ctx;
 
         t->control_bytes = 0;
-        if (t->handshake == NULL && t->stream.events != NULL && t->stream.events->on_drain != NULL)
-                t->stream.events->on_drain(t->stream.ctx);
+        if (!t->is_broken)
+                report_drain(t);
 }
 
 static struct error *ended_in_handshake(const struct tls_stream *t, struct error *cause)
@@ -524,7 +535,9 @@ static void tls_close(struct stream *stream)
 
 static size_t tls_pending(const struct stream *stream)
 {
-        return stream_pending(CONTAINER_OF(stream, const struct tls_stream, stream)->lower);
+        const struct tls_stream *t = CONTAINER_OF(stream, const struct tls_stream, stream);
+
+        return t->is_broken ? 0 : stream_pending(t->lower);
 }
 
 const struct stream_ops tls_ops = {

@@ -71,6 +71,7 @@ struct websocket {
         bool wanted;
         bool is_shut;         /* the owner has ended its output */
         bool has_ended;       /* on_end was called */
+        bool has_failed;      /* with an error */
         bool is_closed;       /* the owner closed the stream */
 };
 
@@ -331,6 +332,7 @@ static void report_end(struct websocket *w, struct error *err)
                 return;
         }
         w->has_ended = true;
+        w->has_failed = err != NULL;
         stream_read(w->lower, false);
         timer_stop(w->keepalive);
         w->stream.events->on_end(w->stream.ctx, err);
@@ -389,7 +391,7 @@ static void on_lower_drain(void *ctx)
         struct websocket *w = ctx;
 
         w->control_bytes = 0;
-        if (!w->has_ended && w->stream.events != NULL && w->stream.events->on_drain != NULL)
+        if (!w->has_failed && w->stream.events != NULL && w->stream.events->on_drain != NULL)
                 w->stream.events->on_drain(w->stream.ctx);
 }
 
@@ -397,6 +399,11 @@ static void on_lower_end(void *ctx, struct error *err)
 {
         struct websocket *w = ctx;
 
+        if (err != NULL && w->has_ended) { /* the lower stream has dropped its queue and reports no more */
+                error_free(err);
+                on_lower_drain(w);
+                return;
+        }
         report_end(w, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "the connection ended without a WebSocket close frame"));
 }
 

@@ -133,6 +133,7 @@ void tunnel_stream_leave(struct tunnel_stream *s, struct error *err)
         queue_drop(s->loop, &s->out);
         if (err != NULL) {
                 s->is_broken = true;
+                s->is_drained &= s->has_ended; /* otherwise the error says it */
                 queue_drop(s->loop, &s->in);
                 if (s->has_ended || s->is_closed)
                         error_free(err);
@@ -396,7 +397,7 @@ static void report_stream(struct tunnel_stream *s)
                 deliver(s);
         if (!s->is_closed && s->wanted && s->in.len == 0 && s->is_read_ended && !s->has_ended && !s->is_broken)
                 report_end(s, NULL);
-        if (s->is_drained && s->out.len == 0 && !s->is_closed && !s->is_broken && s->stream.events != NULL) {
+        if (s->is_drained && s->out.len == 0 && !s->is_closed && s->stream.events != NULL) {
                 s->is_drained = false;
                 if (s->stream.events->on_drain != NULL)
                         s->stream.events->on_drain(s->stream.ctx);

@@ -440,6 +440,30 @@ static void a_lost_tunnel_breaks_its_streams(void **state UNUSED)
         rig_release(&r);
 }
 
+static void a_lost_tunnel_empties_the_queue_of_a_stream_that_ended(void **state UNUSED)
+{
+        struct rig r;
+        struct ear proxy, agent;
+
+        rig_init(&r);
+        pair_up(&r, &proxy, &agent);
+        stream_read(agent.stream, true);
+        stream_write(agent.stream, pattern(4 * MiB));
+        stream_shutdown(proxy.stream);
+        RUN_UNTIL(&r.loop, agent.ends == 1);
+        assert_null(agent.err);
+        assert_true(stream_pending(agent.stream) > 0);
+        tunnel_close(r.tunnel);
+        r.tunnel = NULL;
+        RUN_UNTIL(&r.loop, agent.drains == 1 && r.server_ends == 1);
+        stream_write(agent.stream, STR("hello"));
+        run_a_while(&r.loop);
+        assert_int_equal(agent.drains, 1);
+        ear_release(&proxy);
+        ear_release(&agent);
+        rig_release(&r);
+}
+
 static void a_stream_that_broke_early_reports_it_to_its_later_owner(void **state UNUSED)
 {
         struct rig r;
@@ -606,6 +630,7 @@ int main(void)
                 cmocka_unit_test(a_closed_stream_waits_for_its_reader_then_breaks),
                 cmocka_unit_test(a_writer_does_not_wait_for_a_closed_reader),
                 cmocka_unit_test(a_lost_tunnel_breaks_its_streams),
+                cmocka_unit_test(a_lost_tunnel_empties_the_queue_of_a_stream_that_ended),
                 cmocka_unit_test(a_stream_that_broke_early_reports_it_to_its_later_owner),
                 cmocka_unit_test(received_bytes_are_read_even_after_the_stream_ended),
                 cmocka_unit_test(owners_may_let_go_inside_of_events),
