@@ -463,6 +463,37 @@ static void keeps_a_silent_call_alive_with_pings(void **state)
         assert_int_equal(o.code, 0);
 }
 
+static void a_kept_connection_is_checked_without_calls(void **state)
+{
+        static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ping[] = "\0\0\x08\x06\0";
+        struct fixture *f = *state;
+        struct loop *l = &f->service.loop;
+        struct ear silent = { 0 };
+        struct stream *ours, *theirs;
+
+        connected_pair(l, &ours, &theirs);
+        ear_listen(&silent, ours);
+        stream_read(ours, true);
+        struct rpc_client *kept = rpc_client_new(l, theirs, "cluster.example.com", on_lost, f);
+        rpc_client_keep_alive(kept);
+        RUN_UNTIL(l, silent.received.len > sizeof preface);
+        loop_advance(l, &f->service.clock, MILLISECONDS(TIMEOUT_KEEPALIVE - 1));
+        run_a_while(l);
+        buf_clear(&silent.received);
+        loop_advance(l, &f->service.clock, MILLISECONDS(1));
+        RUN_UNTIL(l, silent.received.len > 0);
+        assert_memory_equal(silent.received.ptr, ping, sizeof ping - 1);
+        loop_advance(l, &f->service.clock, MILLISECONDS(TIMEOUT_KEEPALIVE_ANSWER - 1));
+        run_a_while(l);
+        assert_int_equal(f->lost, 0);
+        loop_advance(l, &f->service.clock, MILLISECONDS(1));
+        RUN_UNTIL(l, f->lost == 1);
+        assert_int_equal(f->lost_code, ERROR_UNAVAILABLE);
+        rpc_client_close(kept);
+        RUN_UNTIL(l, silent.ends == 1);
+        ear_release(&silent);
+}
+
 static void queues_more_calls_than_the_server_takes_at_once(void **state)
 {
         struct fixture *f = *state;
@@ -504,6 +535,7 @@ int main(void)
                 A_TEST(stops_draining_after_a_while),
                 A_TEST(closes_an_idle_connection),
                 A_TEST(keeps_a_silent_call_alive_with_pings),
+                A_TEST(a_kept_connection_is_checked_without_calls),
                 A_TEST(queues_more_calls_than_the_server_takes_at_once),
         };
 
