@@ -28,7 +28,7 @@ enum {
         TIMEOUT_UNAUTHENTICATED_EXEMPT = 1000, /* ms: The only connection of a source is not closed to make room for others before it is this old. */
         TIMEOUT_RPC_LINGER = 60 * 1000, /* ms: A peer must read the answer of a finished call within this time. */
         TIMEOUT_KEEPALIVE = 15 * 1000, /* ms: An HTTP/2 PING is sent on a connection from which nothing was received for this time. */
-        TIMEOUT_KEEPALIVE_ANSWER = 12 * 1000, /* ms: An HTTP/2 PING, or a ping of WebSocket, must be answered within this time; the sum of both times, after which a dead connection is given up, is below 30 s. */
+        TIMEOUT_KEEPALIVE_ANSWER = 12 * 1000, /* ms: An HTTP/2 PING, or a ping of WebSocket, must be answered within this time; a dead connection of HTTP/2 is given up after the sum of TIMEOUT_KEEPALIVE and this time, which is below 30 s. */
         TIMEOUT_UPGRADE_KEEPALIVE = 25 * 1000, /* ms: Each end of an upgraded connection sends something at this interval at least, far below the 60 seconds after which load balancers close an idle connection. */
         TIMEOUT_GRACEFUL_STOP = 30 * 1000, /* ms: After SIGQUIT the services have this time to finish. */
         TIMEOUT_STOP = 5 * 1000, /* ms: After SIGTERM the services have this time to finish. */
@@ -94,7 +94,7 @@ enum {
         TIMEOUT_DISK_CHECK = 10 * 1000, /* ms: Auth logs a warning when a request to the audit log's disk takes longer than this time. */
         PACE_RPC_MEMORY_CHECK = 1000, /* ms: The server checks at this interval whether a connection that holds memory has read its answers. */
         PACE_EXPIRY_CHECK = 60 * 1000, /* ms: Connections are checked for expired certificates at this interval at the latest. */
-        PACE_LOCKED_TUNNEL = 4 * 1000, /* ms: A locked node that has open connections keeps its tunnels until they have ended, for this time at most; without connections they end at once. */
+        TIMEOUT_LOCKED_TUNNEL = 4 * 1000, /* ms: A locked node that has open connections keeps its tunnels until they have ended, for this time at most; without connections they end at once. */
         PACE_LOCKED_NODE = 1000, /* ms: A locked node is disconnected after this time, so that it first receives the orders to end its connections. */
         PACE_ACCESS_RECHECK = 5 * 1000, /* ms: A connection whose access could not be checked is checked again after this time. */
         TIMEOUT_RECORDING_ACCESS = 600 * 1000, /* ms: Reads of one recording within this time are audited as one access. */

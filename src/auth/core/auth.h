@@ -89,6 +89,7 @@ struct auth {
         struct locate *locates;         /* proxies that wait for a tunnel of a host */
         size_t locate_count;
         bool is_rechecking_tunnels, recheck_tunnels_again;
+        struct timer *tunnels_recheck; /* after a failed check of all hosts; made when first needed */
         struct locked_host *locked_hosts; /* whose tunnels stay open for their connections, and not for long */
         struct ingress ingress;        /* load balancers that may announce clients */
         struct sources *sources;       /* running connections and joins, by the peers' source addresses; owned by the listener */

@@ -322,27 +322,45 @@ struct locked_host {
         struct locked_host *next, **at; /* of auth->locked_hosts */
         struct timer *deadline;
         char *host_id;
+        bool is_asked;     /* its record is being read */
+        bool is_forgotten; /* and no longer on the list */
 };
 
-static void locked_host_free(struct locked_host *l)
+/* Takes it off the list; while its record is read, the answer frees it. */
+static void locked_host_forget(struct locked_host *l)
 {
         *l->at = l->next;
         if (l->next != NULL)
                 l->next->at = l->at;
         timer_free(l->deadline);
         free(l->host_id);
-        free(l);
+        l->is_forgotten = true;
+        if (!l->is_asked)
+                free(l);
 }
 
+/* As long as the record cannot be read, it is tried again: only this check ends the tunnels. */
 static void on_locked_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
 {
-        struct auth *a = ctx;
+        struct locked_host *l = ctx;
+        AUTO_PTR(error) failure = err;
 
         (void)revision;
-        AUTO_PTR(error) refusal = err == NULL && host != NULL ? directory_check_host(a->directory, host) : NULL;
+        l->is_asked = false;
+        if (l->is_forgotten) {
+                free(l);
+                return;
+        }
+        if (failure != NULL) {
+                log_warn("The tunnels of a locked host are not ended yet, because its record cannot be read", LOG_C("host_id", l->host_id),
+                         LOG_ERR(failure));
+                timer_start(l->deadline, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL));
+                return;
+        }
+        AUTO_PTR(error) refusal = host != NULL ? directory_check_host(l->auth->directory, host) : NULL;
         if (refusal != NULL)
-                tunnels_refuse(a, str_of(host->host_id), "", refusal->what);
-        error_free(err);
+                tunnels_refuse(l->auth, str_of(host->host_id), "", refusal->what);
+        locked_host_forget(l);
 }
 
 /* The lock may have ended meanwhile. */
@@ -350,9 +368,12 @@ static void end_locked_host(void *ctx)
 {
         struct locked_host *l = ctx;
 
-        if (!l->auth->is_stopping)
-                host_get(l->auth->store, str_of(l->host_id), on_locked_host, l->auth);
-        locked_host_free(l);
+        if (l->auth->is_stopping) {
+                locked_host_forget(l);
+                return;
+        }
+        l->is_asked = true;
+        host_get(l->auth->store, str_of(l->host_id), on_locked_host, l);
 }
 
 static struct locked_host *find_locked_host(const struct auth *a, struct str host_id)
@@ -374,21 +395,23 @@ static void hold_locked_host(struct auth *a, struct str host_id)
                 l->next->at = &l->next;
         a->locked_hosts = l;
         l->deadline = timer_new(&a->loop, end_locked_host, l);
-        timer_start(l->deadline, MILLISECONDS(PACE_LOCKED_TUNNEL));
+        timer_start(l->deadline, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL));
 }
 
 void tunnels_note_unused(struct auth *a, struct str host_id)
 {
         struct locked_host *l = find_locked_host(a, host_id);
 
-        if (l != NULL)
+        if (l != NULL && !l->is_asked)
                 timer_start(l->deadline, MILLISECONDS(1));
 }
 
 void tunnels_forget_locked(struct auth *a)
 {
         while (a->locked_hosts != NULL)
-                locked_host_free(a->locked_hosts);
+                locked_host_forget(a->locked_hosts);
+        timer_free(a->tunnels_recheck);
+        a->tunnels_recheck = NULL;
 }
 
 /* ---- changes of locks ---------------------------------------------------------------------------------------------------- */
@@ -408,14 +431,28 @@ static struct error *recheck_host(void *ctx, const struct state_record *record)
         return NULL;
 }
 
+static void recheck_again(void *ctx)
+{
+        tunnels_recheck(ctx);
+}
+
+/* Without the next lock nothing else would check the hosts that were not read. */
 static void on_rechecked(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
+        AUTO_PTR(error) failure = err;
 
-        error_free(err);
         a->is_rechecking_tunnels = false;
-        if (a->recheck_tunnels_again && !a->is_stopping)
+        if (a->is_stopping)
+                return;
+        if (failure != NULL) {
+                log_warn("The tunnels of locked hosts are not ended yet, because the hosts cannot be read", LOG_ERR(failure));
+                if (a->tunnels_recheck == NULL)
+                        a->tunnels_recheck = timer_new(&a->loop, recheck_again, a);
+                timer_start(a->tunnels_recheck, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL));
+        } else if (a->recheck_tunnels_again) {
                 tunnels_recheck(a);
+        }
 }
 
 void tunnels_recheck(struct auth *a)

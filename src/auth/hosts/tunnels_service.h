@@ -48,7 +48,8 @@ void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issu
 
 /*
  * Checks every host after a change of locks, and has the proxies end the tunnels of locked ones: at once, or, if a host has
- * open connections, when these have ended, so that their users get the reason; after PACE_LOCKED_TUNNEL at the latest.
+ * open connections, when these have ended, so that their users get the reason; after TIMEOUT_LOCKED_TUNNEL at the latest.
+ * After an error of the store it tries again.
  */
 void tunnels_recheck(struct auth *a);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/core/disk_testing.h"
 #include "auth/core/refusal_log.h"
-#include "auth/hosts/tunnels_service.h"
 #include "auth/sessions/session_node_testing.h"
 #include "base/log.h"
 #include "state/recording.h"
@@ -161,72 +160,6 @@ static void a_lock_ends_open_sessions_and_refuses_new_ones(void **state)
         leave(&n);
         struct dialled d = dial(w, "alice", "web-1", "root");
         assert_refused(d.err, ERROR_PERMISSION_DENIED, "locked");
-}
-
-/* The orders of auth to a proxy to end tunnels. */
-struct orders {
-        int count;
-        char host_id[64];
-};
-
-static void on_order(void *ctx, const ProtobufCMessage *msg)
-{
-        struct orders *o = ctx;
-
-        snprintf(o->host_id, sizeof o->host_id, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->host_id);
-        o->count++;
-}
-
-static void on_orders_done(void *ctx, struct error *err)
-{
-        (void)ctx;
-        error_free(err);
-}
-
-static void given_locked_host(struct testbed *w, const char *id)
-{
-        Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
-        uint64_t before = directory_locks_written(w->a.directory);
-
-        target.server_id = pb_text(id);
-        given_lock(w, target);
-        AWAIT(w, directory_locks_written(w->a.directory) > before);
-        tunnels_recheck(&w->a); /* as the watch of the listener does */
-        AWAIT(w, !w->a.is_rechecking_tunnels);
-}
-
-static void a_locked_node_loses_its_tunnels_with_its_connections(void **state)
-{
-        static const struct rpc_client_events events = { .on_message = on_order, .on_done = on_orders_done };
-        struct testbed *w = *state;
-        struct orders o = { 0 };
-        struct rpc_client *proxy = connect_as(w, CALLER_PROXY, "33333333-3333-4333-8333-333333333333", "");
-        struct rpc_client_call *call = rpc_client_call(proxy,
-                                                       (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Tunnels",
-                                                                                         .response = &cteleport__v1__tunnels_down__descriptor },
-                                                       &events, &o);
-
-        (void)call;
-        AWAIT(w, w->a.tunnels != NULL);
-        given_node(w, WEB_2, "web-2", "prod");
-        given_locked_host(w, WEB_2); /* without connections: at once */
-        AWAIT(w, o.count == 1);
-        assert_string_equal(o.host_id, WEB_2);
-        for (int i = 0; i < 2; i++) { /* with the last connection, or at the deadline */
-                assert_done(sessions_enter_node(w->a.sessions, STR(SESSION_1), STR(WEB_1), STR("alice")));
-                given_locked_host(w, WEB_1);
-                run_a_while(&w->a.loop);
-                assert_int_equal(o.count, 1 + i);
-                if (i == 0)
-                        sessions_leave_node(w->a.sessions, STR(SESSION_1));
-                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(i == 0 ? 1 : PACE_LOCKED_TUNNEL));
-                AWAIT(w, o.count == 2 + i);
-                assert_string_equal(o.host_id, WEB_1);
-        }
-        sessions_leave_node(w->a.sessions, STR(SESSION_1));
-        assert_null(w->a.locked_hosts);
-        rpc_client_close(proxy);
-        AWAIT(w, w->a.callers == NULL);
 }
 
 static void sessions_end_with_their_user_and_their_node(void **state)
@@ -839,7 +772,6 @@ int main(void)
                 ROW(a_connection_without_reports_ends_by_itself),
                 ROW(refuses_certificates_that_are_not_good_enough),
                 ROW(a_lock_ends_open_sessions_and_refuses_new_ones),
-                ROW(a_locked_node_loses_its_tunnels_with_its_connections),
                 ROW(sessions_end_with_their_user_and_their_node),
                 ROW(a_login_that_lost_its_permission_ends_before_it_begins),
                 ROW(a_kind_that_is_not_there_is_refused),

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/tunnels_service.h"
+
+#include "auth/sessions/session_testing.h"
+#include "base/log.h"
+
+#define CONNECTION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
+
+/* The orders of auth to a proxy to end tunnels. */
+struct orders {
+        int count;
+        char host_id[64];
+};
+
+static void on_order(void *ctx, const ProtobufCMessage *msg)
+{
+        struct orders *o = ctx;
+
+        snprintf(o->host_id, sizeof o->host_id, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->host_id);
+        o->count++;
+}
+
+static void on_orders_done(void *ctx, struct error *err)
+{
+        (void)ctx;
+        error_free(err);
+}
+
+static void given_locked_host(struct testbed *w, const char *id)
+{
+        Cteleport__V1__LockTarget target = CTELEPORT__V1__LOCK_TARGET__INIT;
+        uint64_t before = directory_locks_written(w->a.directory);
+
+        target.server_id = pb_text(id);
+        given_lock(w, target);
+        AWAIT(w, directory_locks_written(w->a.directory) > before);
+        tunnels_recheck(&w->a); /* as the watch of the listener does */
+        AWAIT(w, !w->a.is_rechecking_tunnels);
+}
+
+/* A proxy that reports its tunnels. */
+static struct rpc_client *given_proxy(struct testbed *w, struct orders *o)
+{
+        static const struct rpc_client_events events = { .on_message = on_order, .on_done = on_orders_done };
+        struct rpc_client *proxy = connect_as(w, CALLER_PROXY, "33333333-3333-4333-8333-333333333333", "");
+        struct rpc_client_call *call = rpc_client_call(proxy,
+                                                       (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Tunnels",
+                                                                                         .response = &cteleport__v1__tunnels_down__descriptor },
+                                                       &events, o);
+
+        (void)call;
+        AWAIT(w, w->a.tunnels != NULL);
+        return proxy;
+}
+
+static void a_locked_node_loses_its_tunnels_with_its_connections(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+        struct rpc_client *proxy = given_proxy(w, &o);
+
+        given_node(w, WEB_2, "web-2", "prod");
+        given_locked_host(w, WEB_2); /* without connections: at once */
+        AWAIT(w, o.count == 1);
+        assert_string_equal(o.host_id, WEB_2);
+        for (int i = 0; i < 2; i++) { /* with the last connection, or at the deadline */
+                assert_done(sessions_enter_node(w->a.sessions, STR(CONNECTION_1), STR(WEB_1), STR("alice")));
+                given_locked_host(w, WEB_1);
+                run_a_while(&w->a.loop);
+                assert_int_equal(o.count, 1 + i);
+                if (i == 0)
+                        sessions_leave_node(w->a.sessions, STR(CONNECTION_1));
+                loop_advance(&w->a.loop, &w->clock, MILLISECONDS(i == 0 ? 1 : TIMEOUT_LOCKED_TUNNEL));
+                AWAIT(w, o.count == 2 + i);
+                assert_string_equal(o.host_id, WEB_1);
+        }
+        sessions_leave_node(w->a.sessions, STR(CONNECTION_1));
+        assert_null(w->a.locked_hosts);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+}
+
+/* Numbers of reads of the store that fail next, and the last one that has. */
+static struct {
+        int gets, scans;
+        void (*got)(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
+        void (*scanned)(void *ctx, struct error *err);
+        void *ctx;
+} failing;
+
+static struct error *store_error(void)
+{
+        return error_new(ERROR_UNAVAILABLE, "the store does not answer");
+}
+
+static void fail_get(void *unused UNUSED)
+{
+        failing.got(failing.ctx, NULL, 0, store_error());
+}
+
+static void fail_scan(void *unused UNUSED)
+{
+        failing.scanned(failing.ctx, store_error());
+}
+
+typedef void host_done(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err);
+void __real_host_get(struct store *s, struct str host_id, host_done *done, void *ctx);
+void __wrap_host_get(struct store *s, struct str host_id, host_done *done, void *ctx);
+
+/* Replaces host_get() (--wrap in meson.build). */
+void __wrap_host_get(struct store *s, struct str host_id, host_done *done, void *ctx)
+{
+        if (failing.gets == 0) {
+                __real_host_get(s, host_id, done, ctx);
+                return;
+        }
+        failing.gets--;
+        failing.got = done;
+        failing.ctx = ctx;
+        loop_defer(store_loop(s), fail_get, NULL);
+}
+
+typedef struct error *scan_each(void *ctx, const struct state_record *record);
+typedef void scan_done(void *ctx, struct error *err);
+void __real_state_scan(struct store *s, const struct state_kind *kind, const bool *is_stopped, scan_each *each, scan_done *done, void *ctx);
+void __wrap_state_scan(struct store *s, const struct state_kind *kind, const bool *is_stopped, scan_each *each, scan_done *done, void *ctx);
+
+/* Replaces state_scan() in the same way. */
+void __wrap_state_scan(struct store *s, const struct state_kind *kind, const bool *is_stopped, scan_each *each, scan_done *done, void *ctx)
+{
+        if (failing.scans == 0) {
+                __real_state_scan(s, kind, is_stopped, each, done, ctx);
+                return;
+        }
+        failing.scans--;
+        failing.scanned = done;
+        failing.ctx = ctx;
+        loop_defer(store_loop(s), fail_scan, NULL);
+}
+
+static void a_locked_node_loses_its_tunnels_after_errors_of_the_store(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+        struct rpc_client *proxy = given_proxy(w, &o);
+
+        assert_done(sessions_enter_node(w->a.sessions, STR(CONNECTION_1), STR(WEB_1), STR("alice")));
+        failing.scans = 1;
+        given_locked_host(w, WEB_1);
+        assert_int_equal(failing.scans, 0);
+        assert_null(w->a.locked_hosts);
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL)); /* all hosts are read again */
+        AWAIT(w, w->a.locked_hosts != NULL);
+        failing.gets = 1;
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL));
+        AWAIT(w, failing.gets == 0);
+        run_a_while(&w->a.loop);
+        assert_int_equal(o.count, 0);
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL)); /* the host is read again */
+        AWAIT(w, o.count == 1);
+        assert_string_equal(o.host_id, WEB_1);
+        assert_null(w->a.locked_hosts);
+        given_locked_host(w, WEB_1);
+        failing.gets = 1;
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(TIMEOUT_LOCKED_TUNNEL));
+        AWAIT(w, failing.gets == 0);
+        tunnels_forget_locked(&w->a); /* before the answer */
+        run_a_while(&w->a.loop);
+        assert_null(w->a.locked_hosts);
+        sessions_leave_node(w->a.sessions, STR(CONNECTION_1));
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
+        const struct CMUnitTest tests[] = {
+                ROW(a_locked_node_loses_its_tunnels_with_its_connections),
+                ROW(a_locked_node_loses_its_tunnels_after_errors_of_the_store),
+        };
+#undef ROW
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
