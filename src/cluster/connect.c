@@ -79,6 +79,7 @@ static struct error *put_address(struct connect_way *w, struct str address, int 
 {
         struct str host;
         int port;
+        TRY(address_check_server(address));
         TRY(address_split(address, default_port, &host, &port));
         AUTO_MEM char *joined = address_join(host, port);
         int n = snprintf(w->address, sizeof w->address, "%s", joined);

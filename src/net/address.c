@@ -26,6 +26,23 @@ static struct error *not_an_address(struct str address, struct str host, const c
                           "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
 }
 
+/* Whether inet_aton() would read the name as an IPv4 address: the last label is a number, decimal, octal or "0x…". */
+static bool is_numeric(struct str name)
+{
+        struct str label = name;
+
+        for (size_t i = 0; i < name.len; i++)
+                if (name.ptr[i] == '.' && i + 1 < name.len)
+                        label = str_slice(name, i + 1, name.len);
+        if (label.len > 0 && label.ptr[label.len - 1] == '.')
+                label = str_slice(label, 0, label.len - 1);
+        bool is_hex = label.len > 2 && str_equal_nocase(str_slice(label, 0, 2), STR("0x"));
+        for (size_t i = is_hex ? 2 : 0; i < label.len; i++)
+                if (is_hex ? hex_digit(label.ptr[i]) < 0 : label.ptr[i] < '0' || label.ptr[i] > '9')
+                        return false;
+        return label.len > 0;
+}
+
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port)
 {
         struct str host = address, port = { 0 };
@@ -52,6 +69,8 @@ struct error *address_split(struct str address, int default_port, struct str *re
         }
         if (!name_is_ip(host) && !name_is_dns(host))
                 return not_an_address(address, host, "");
+        if (!name_is_ip(host) && is_numeric(host))
+                return error_hint(not_an_address(address, host, ""), "write an IPv4 address with all four numbers, for example 192.0.2.1");
         if (!has_port) {
                 AUTO_MEM char *shown = escaped(address);
 
@@ -69,6 +88,15 @@ struct error *address_split(struct str address, int default_port, struct str *re
         }
         *ret_host = host;
         return NULL;
+}
+
+struct error *address_check_server(struct str address)
+{
+        struct str host;
+        int port;
+
+        TRY(address_split(address, 1, &host, &port));
+        return port != 0 ? NULL : not_an_address(address, host, ": the port must be a number from 1 to 65535");
 }
 
 char *address_to_dial(struct str listen_addr, int default_port)

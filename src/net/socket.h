@@ -83,9 +83,13 @@ void dial_watch(struct dial *d, const struct watch *w);
 
 /*
  * Splits "host:port", "[v6]:port", or "host", "v6", "[v6]" (default_port then; -1: a port is required). The host must
- * be a valid name or literal (names.h), the port 0 to 65535. host borrows from address.
+ * be a valid name or literal (names.h), the port 0 to 65535. A name whose last label is a number is refused, as the
+ * resolver would take it for an IPv4 address ("127.1"). host borrows from address.
  */
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port) MUST_USE;
+
+/* INVALID_ARGUMENT for what address_split() refuses, and for port 0, at which no server is. A port may be absent. */
+struct error *address_check_server(struct str address) MUST_USE;
 
 /*
  * The address at which this machine dials a local listener on listen_addr: the loopback address for a wildcard address.

@@ -506,6 +506,17 @@ static void explains_the_mistake_in_the_name_of_an_address(void **state)
                 { "b\xc3\xbc" "cher.example.com:https", "xn--" },
                 { "xn--bcher-kva.example.com:443", NULL },
                 { "b cher.example.com:443", "write host:port" },
+                /* the resolver would take these for IPv4 addresses */
+                { "127.1:443", "all four numbers" },
+                { "0x7f.1", "all four numbers" },
+                { "2130706433:443", "all four numbers" },
+                { "1.2.3:443", "all four numbers" },
+                { "example.0x7F", "all four numbers" },
+                { "127.0.0.1", NULL },
+                { "1.2.3.example:443", NULL },
+                { "web-1:443", NULL },
+                { "web.1a", NULL },
+                { "0xg.x0:443", NULL },
         };
         struct str host;
         int port;

@@ -152,7 +152,7 @@ static struct error *refuse_issuer(X509_STORE_CTX *store, bool is_server)
                                    !is_server && claims_to_be_auth(store) ? REASON_OTHER_CA : REASON_CONNECTION),
                          is_server ? "does the client belong to this cluster? its certificate may be from another one"
                                    : "if it is the right server, let this machine know its authority: ca_pin in the "
-                                     "configuration, or SSL_CERT_FILE; --insecure is for trying things out only");
+                                     "configuration, or SSL_CERT_FILE; teleport start --insecure is for trying things out only");
 }
 
 static struct error *refuse_name(X509_STORE_CTX *store, bool is_server, struct str expected)

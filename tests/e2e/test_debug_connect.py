@@ -162,6 +162,12 @@ def test_a_step_is_printed_when_it_has_passed(shared, pin, serving):
 
 # ---- configuration ------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("address, text", [("localhost:0", "the port must be a number from 1 to 65535"), ("2130706433:443", "all four numbers")])
+def test_an_address_that_no_server_has_is_refused(shared, newcomer, pin, address, text):
+    for shown in (connect(shared, f"--proxy={address}", pin), diagnose(newcomer, f"--proxy={address}")):
+        shown.fails_at("configuration", f"'{address}' is not an address", text)
+
+
 def test_the_configuration_and_identity_of_a_host_are_used(shared, aws_process):
     host = shared.host("web-1", env=aws_process.identity(), teleport={"ca_pin": shared.ca_pin}).start()
     host.wait_joined()
@@ -208,7 +214,7 @@ def test_without_a_pin_its_absence_is_marked(shared):
     assert shown.result("configuration") == "warning"
     assert "there is no ca_pin" in shown.text("configuration") and "'tctl status' prints" in shown.text("configuration")
     shown.fails_at("TLS", "^certificate for auth-1, .*issued by 'CN=auth-1,O=self-signed', valid until 20", "the server's certificate is signed by an unknown authority",
-                   "remedy: .*ca_pin in the configuration")
+                   "remedy: .*ca_pin in the configuration, or SSL_CERT_FILE; teleport start --insecure")
 
 
 def test_the_ways_of_a_join_are_tried_in_their_order(shared, tmp_path, closed):

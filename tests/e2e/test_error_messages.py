@@ -55,6 +55,8 @@ def run(build, tmp_path):
     ("tsh login --user=a --proxy=localhost:x", "'localhost:x' is not an address: the port must be a number from 0 to 65535",
      "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443"),
     ("tsh login --user=a --proxy=localhost:", "'localhost:' is not an address: the port must be a number from 0 to 65535", None),
+    ("tsh login --user=a --proxy=localhost:0", "'localhost:0' is not an address: the port must be a number from 1 to 65535", None),
+    ("tsh login --user=a --proxy=127.1:443", "'127.1:443' is not an address", "write an IPv4 address with all four numbers, for example 192.0.2.1"),
     (f"tsh login --user=a --proxy={LONG}a:443", f"'{LONG}a:443' is not an address", "a DNS name has at most 253 bytes"),
     (f"tsh login --user=a --proxy={LONG[:63]}a.test:443", f"'{LONG[:63]}a.test:443' is not an address", "each label of a DNS name, the text between two dots, has at most 63 bytes"),
     ("tsh login --user=a --proxy=bücher.example.com:443", "'bücher.example.com:443' is not an address",

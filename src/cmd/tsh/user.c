@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "client/node_filter.h"
 #include "cmd/tsh/nodes.h"
+#include "net/socket.h"
 
 enum { NODES_TABLE_MAX = 16 * MiB };
 
@@ -45,7 +46,7 @@ struct error *user_proxy(struct arena *a, const struct flags *given, const char 
         if (!str_contains(text, STR("://"))) /* with "://" the scheme is invalid, and is reported */
                 text = str_split(&text, '/');
         *ret = str_is_empty(text) ? NULL : str_to_c(a, text);
-        return NULL;
+        return str_is_empty(text) ? NULL : address_check_server(text);
 }
 
 struct error *user_load(const struct flags *given, struct profile *ret)
