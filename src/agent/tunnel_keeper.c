@@ -19,6 +19,9 @@
 #include "net/tls.h"
 #include "pki/cert.h"
 
+/* Tunnels that are lost at a similar age below SHORT_LIFE are cut by something with a timeout, once this number of them was. */
+enum { SHORT_LOSSES = 3, SHORT_LIFE = 2 * TIMEOUT_UPGRADE_KEEPALIVE };
+
 struct proxy_entry;
 
 /* An open tunnel. While its proxy drains it, it has no entry any more, and it closes when its streams have ended. */
@@ -28,6 +31,7 @@ struct open_tunnel {
         struct tunnel_server *server;
         char *proxy_id;
         char *host_id; /* ID of this host when the tunnel was opened */
+        struct instant opened;
         struct open_tunnel *next, **at; /* of all->open */
 };
 
@@ -51,6 +55,9 @@ struct proxy_entry {
         char *reported;                     /* the failure last reported: repetitions are not logged */
         size_t duplicate_dials; /* connections for it that have led to proxies with a tunnel, since one was found at this address */
         bool is_search_reported;
+        int64_t lost_at_ms;   /* age of its tunnel at the last loss */
+        unsigned short_losses; /* number of losses in succession at about that age */
+        bool is_cut_reported;
 };
 
 struct tunnel_keeper {
@@ -268,6 +275,35 @@ static void on_gone(void *ctx, struct tunnel_incoming *v)
         options->events->on_gone(options->ctx, v);
 }
 
+/*
+ * A tunnel was lost. Several that end at the same early age are cut by something in between, or by a proxy that always fails: this is
+ * logged once, and the pauses before further dials grow as if those had failed.
+ */
+static void note_loss(const struct open_tunnel *o)
+{
+        struct proxy_entry *p = o->proxy_entry;
+        int64_t age = duration_ms(instant_since(loop_now(o->all->loop), o->opened)), apart = age > p->lost_at_ms ? age - p->lost_at_ms : p->lost_at_ms - age;
+        bool is_similar = p->short_losses > 0 && apart <= 1000 + age / 4;
+
+        p->lost_at_ms = age;
+        if (age >= SHORT_LIFE) {
+                p->short_losses = 0;
+                p->is_cut_reported = false;
+                backoff_reset(&p->backoff);
+                return;
+        }
+        p->short_losses = is_similar ? p->short_losses + 1 : 1;
+        if (p->short_losses < SHORT_LOSSES || p->is_cut_reported)
+                return;
+        p->is_cut_reported = true;
+        AUTO_PTR(error) err = error_hint(error_new(ERROR_UNAVAILABLE, "each of the last %u was lost after about %lld.%lld seconds", p->short_losses,
+                                                   (long long)(age / 1000), (long long)(age % 1000 / 100)),
+                                         "something in front of the proxy may close connections after that time: set its idle timeout above %d seconds "
+                                         "(nginx: proxy_read_timeout, HAProxy: timeout tunnel); otherwise see the log of the proxy",
+                                         TIMEOUT_UPGRADE_KEEPALIVE / 1000);
+        log_warn("Reverse tunnels to a proxy end early", LOG_C("proxy", o->proxy_id), LOG_C("addr", p->addr), LOG_ERR(err));
+}
+
 static void on_end(void *ctx, struct error *err)
 {
         struct open_tunnel *o = ctx;
@@ -276,6 +312,8 @@ static void on_end(void *ctx, struct error *err)
                 log_info("A reverse tunnel is lost, it is opened again", LOG_C("proxy", o->proxy_id),
                          LOG_C("addr", o->proxy_entry->addr), LOG_ERR(err));
         error_free(err);
+        if (o->proxy_entry != NULL)
+                note_loss(o);
         detach_entry(o);
         open_tunnel_free(o);
 }
@@ -343,8 +381,12 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         struct tunnel_keeper *t = p->all;
         struct open_tunnel *o = NEW(struct open_tunnel);
 
+        struct backoff grown = p->backoff;
+
         timer_stop(p->retry);
         begin_search(p);
+        if (p->short_losses >= SHORT_LOSSES)
+                p->backoff.next = grown.next;
         free(p->reported);
         p->reported = NULL;
         bool is_renewal = p->open != NULL;
@@ -353,7 +395,7 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         if (p->open != NULL)
                 p->open->proxy_entry = NULL; /* the proxy drains the old tunnel, whose streams continue */
         *o = (struct open_tunnel){ .all = t, .proxy_entry = p, .proxy_id = str_dup(proxy_id), .next = t->open, .at = &t->open,
-                                   .host_id = str_dup(t->agent->identity->id.host_id) };
+                                   .opened = loop_now(t->loop), .host_id = str_dup(t->agent->identity->id.host_id) };
         if (o->next != NULL)
                 o->next->at = &o->next;
         t->open = p->open = o;

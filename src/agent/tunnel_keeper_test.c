@@ -410,6 +410,39 @@ static void opens_a_lost_tunnel_again(void **state)
         assert_int_equal(f->open, 1);
 }
 
+/* As by a load balancer with a short idle timeout. */
+static void dials_slowly_where_tunnels_end_early(void **state)
+{
+        struct fixture *f = *state;
+        int log_fd = memfd_create("log", MFD_CLOEXEC);
+        char text[16 * KiB] = "";
+
+        log_setup((struct log_options){ .level = LOG_WARN, .fd = log_fd });
+        SET(f, ONE, "one:443");
+        for (int i = 0; i < 10; i++) {
+                wait_for(f, i < 3 ? MILLISECONDS(PACE_RETRY_FIRST) : MILLISECONDS(PACE_RETRY_MAX));
+                answer(f, "one:443", ONE);
+                wait_for(f, MILLISECONDS(2000 + 10 * i));
+                f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "cut"));
+        }
+        wait_for(f, MILLISECONDS(PACE_RETRY_FIRST * 4));
+        assert_int_equal(f->dial_count, 0);
+        wait_for(f, MILLISECONDS(PACE_RETRY_MAX));
+        answer(f, "one:443", ONE);
+        /* A tunnel that lasts ends the suspicion. */
+        wait_for(f, HOURS(1));
+        f->tunnels[0]->events->on_end(f->tunnels[0]->ctx, error_new(ERROR_UNAVAILABLE, "cut"));
+        wait_for(f, MILLISECONDS(PACE_RETRY_FIRST));
+        answer(f, "one:443", ONE);
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        assert_true(pread(log_fd, text, sizeof text - 1, 0) > 0);
+        const char *first = strstr(text, "Reverse tunnels to a proxy end early");
+        assert_non_null(first);
+        assert_null(strstr(first + 1, "Reverse tunnels to a proxy"));
+        assert_non_null(strstr(first, "after about 2.0 seconds"));
+        close(log_fd);
+}
+
 static void leaves_a_proxy_that_ends_its_streams(void **state)
 {
         struct fixture *f = *state;
@@ -647,6 +680,7 @@ int main(void)
                 TEST(searches_silently_for_more_tunnels_than_one_address_leads_to),
                 TEST(learns_the_name_of_the_proxy_that_answered_first),
                 TEST(opens_a_lost_tunnel_again),
+                TEST(dials_slowly_where_tunnels_end_early),
                 TEST(leaves_a_proxy_that_ends_its_streams),
                 TEST(forgets_proxies_that_are_gone),
                 TEST(keeps_its_tunnels_while_the_cluster_is_unknown),

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 #include "net/http_answer.h"
+#include "net/http_fetch.h"
 #include "net/http_server.h"
 #include "net/tls.h"
 #include "net/websocket.h"
@@ -112,6 +113,7 @@ static void finish(struct websocket_connect *c, struct stream *ws, struct error 
 static struct error *check_response(const struct websocket_connect *c, int status, struct str reason, struct str head)
 {
         AUTO_MEM char *shown = escaped(str_slice(reason, 0, 64));
+        AUTO_MEM char *server = http_fetch_server(head);
         struct str protocol = http1_response_field(head, "sec-websocket-protocol");
 
         if (status != STATUS_SWITCHING)
@@ -119,12 +121,15 @@ static struct error *check_response(const struct websocket_connect *c, int statu
         if (!str_equal_nocase(http1_response_field(head, "upgrade"), STR("websocket")) ||
             !http1_list_has(http1_response_field(head, "connection"), STR("upgrade")) ||
             !str_equal(http1_response_field(head, "sec-websocket-accept"), str_of(c->accept)))
-                return error_new(ERROR_UNAVAILABLE, "the server's answer to a WebSocket handshake makes no sense");
+                return error_hint(error_new(ERROR_UNAVAILABLE, "%s answered a WebSocket handshake with 101, which makes no sense: Upgrade, Connection or "
+                                                               "Sec-WebSocket-Accept is missing or wrong", server),
+                                  "let the load balancer pass the Proxy Service's answer back with all of its fields");
         if (http1_response_field(head, "sec-websocket-extensions").len > 0)
                 return error_new(ERROR_UNAVAILABLE, "the server chose a WebSocket extension that was not offered");
         if (!str_equal(protocol, str_of(c->protocol)))
-                return error_new(ERROR_UNAVAILABLE, "the server did not choose the WebSocket subprotocol '%s'",
-                                 c->protocol == NULL ? "" : c->protocol);
+                return error_hint(error_new(ERROR_UNAVAILABLE, "%s did not choose the WebSocket subprotocol '%s'", server,
+                                            c->protocol == NULL ? "" : c->protocol),
+                                  "let the load balancer pass the field Sec-WebSocket-Protocol on, in both directions; is a Proxy Service behind it?");
         return NULL;
 }
 
@@ -169,6 +174,7 @@ static void on_read(void *ctx, struct str bytes)
         stream_read(c->stream, false);
         if (err != NULL) {
                 err->code = ERROR_UNAVAILABLE;
+                err = error_hint(err, "is it the port of a load balancer or of a Proxy Service? its answer must be HTTP/1.1");
                 finish(c, NULL, error_wrap(err, "the server's answer to a WebSocket handshake makes no sense"));
                 return;
         }
@@ -190,7 +196,11 @@ static struct error *explain_end(struct error *err)
         static const char what[] = "the server ended the connection in a WebSocket handshake";
 
         if (err == NULL || err->code == ERROR_UNAVAILABLE)
-                return error_for(error_because(error_new(ERROR_UNAVAILABLE, what), err), REASON_GATEWAY);
+                return error_for(error_because(error_hint(error_new(ERROR_UNAVAILABLE, what),
+                                                          "look for the request in the log of the load balancer: it must pass WebSockets on to a "
+                                                          "Proxy Service that runs"),
+                                               err),
+                                 REASON_GATEWAY);
         if (err->code == ERROR_PERMISSION_DENIED)
                 err = error_hint(err, "the server ends TLS there, such as a load balancer: let it accept clients without a certificate of their own");
         err->code = ERROR_UNAVAILABLE;
