@@ -239,6 +239,9 @@ static void on_inner(void *ctx, struct stream *tls, struct error *err)
 
         if (err != NULL)
                 watch_note(d->watch, WATCH_INNER_TLS, tls_handshake_refused(d->handshake));
+        if (err != NULL && !tls_handshake_is_answered(d->handshake) && (err->code == ERROR_UNAVAILABLE || err->code == ERROR_DEADLINE_EXCEEDED))
+                err = error_hint(err, "the upgrade was accepted, and no TLS came through it: is a Proxy Service of this cluster behind the load balancer, "
+                                      "and does the load balancer pass binary messages of WebSockets on? see its log");
         d->handshake = NULL;
         if (err != NULL) {
                 upgrade_failed(d, true, err);

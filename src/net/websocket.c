@@ -338,11 +338,15 @@ static void report_end(struct websocket *w, struct error *err)
         w->stream.events->on_end(w->stream.ctx, err);
 }
 
-static struct error *failure_of_status(unsigned status)
+/* `reason` is that of the close frame. */
+static struct error *failure_of_status(unsigned status, struct str reason)
 {
+        AUTO_MEM char *shown = escaped(reason);
+
         if (status == STATUS_NORMAL || status == STATUS_GOING_AWAY || status == STATUS_NONE)
                 return NULL;
-        return error_new(ERROR_UNAVAILABLE, "the peer closed the WebSocket with status %u", status);
+        return error_new(ERROR_UNAVAILABLE, "the peer closed the WebSocket with status %u%s%s%s", status, str_is_empty(reason) ? "" : ", '", shown,
+                         str_is_empty(reason) ? "" : "'");
 }
 
 /* Called after a read: checks whether it was the last one. */
@@ -350,7 +354,7 @@ static void check_end(struct websocket *w)
 {
         if (w->status_received != 0) {
                 stream_shutdown(w->lower);
-                report_end(w, failure_of_status(w->status_received));
+                report_end(w, failure_of_status(w->status_received, str_slice(str_of_bytes(w->control, w->control_len), STATUS_SIZE, w->control_len)));
         } else if (w->status_refused != 0) {
                 stream_shutdown(w->lower);
                 report_end(w, error_new(ERROR_UNAVAILABLE, "the peer broke the WebSocket protocol (status %u)", w->status_refused));

@@ -292,6 +292,18 @@ static void handles_frames_as_the_table_says(void **state)
         }
 }
 
+static void the_reason_of_a_close_is_shown_escaped(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        set_up_with_raw_client(&f, LOOP_BUFFER);
+        stream_write(f.raw.stream, STR("\x88\x86" KEY0 "\x03\xf3" "no\x1b!"));
+        run_a_while(&f.loop);
+        assert_string_equal(f.server.err->what, "the peer closed the WebSocket with status 1011, 'no\\x1b!'");
+        tear_down(&f);
+}
+
 static void pings_are_answered_and_their_flood_is_cut_off(void **state)
 {
         struct fixture f;
@@ -593,6 +605,7 @@ int main(void)
                 cmocka_unit_test(a_cut_connection_is_an_error),
                 cmocka_unit_test(closing_inside_a_callback_is_allowed),
                 cmocka_unit_test(handles_frames_as_the_table_says),
+                cmocka_unit_test(the_reason_of_a_close_is_shown_escaped),
                 cmocka_unit_test(pings_are_answered_and_their_flood_is_cut_off),
                 cmocka_unit_test(a_silent_peer_is_pinged_and_given_up),
                 cmocka_unit_test(no_direction_is_silent_for_long),
