@@ -325,6 +325,20 @@ def test_another_cluster_behind_the_load_balancer_fails_inside(shared, nginx):
     connect(shared, f"--proxy={nginx.addr}", "--ca-pin=sha256:" + "0" * 64, SSL_CERT_FILE=str(nginx.ca)).fails_at("inner TLS", "the cluster's CA is sha256:")
 
 
+def test_nginx_that_speaks_http_to_the_https_port_is_named(shared, pin, tmp_path):
+    text = (SHOWN / "nginx.conf").read_text()
+    for old, new in BOXES["nginx"][2].items():
+        text = text.replace(old, new)
+    assert "proxy_pass https://" in text
+    box = Box("nginx", tmp_path / "box", text.replace("proxy_pass https://", "proxy_pass http://"))
+    try:
+        box.start(shared.proxy_addr)
+        shown = connect(shared, f"--proxy={box.addr}", pin, SSL_CERT_FILE=str(box.ca))
+    finally:
+        box.close()
+    shown.fails_at("upgrade", "with 400 Bad Request, and says 'This port speaks TLS: use https.'", "remedy: it sends HTTP without TLS to a port for HTTPS")
+
+
 @pytest.mark.parametrize("answer, remedy", [
     ("404 Not Found", "let it pass all paths"),
     ("502 Bad Gateway", "cannot reach the Proxy Service behind it"),
