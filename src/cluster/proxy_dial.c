@@ -473,14 +473,16 @@ static void begin_direct(struct proxy_dial *d)
 /* The current step calls back with an error. */
 static void stop_step(struct proxy_dial *d)
 {
-        if (d->transport != NULL)
+        if (d->transport != NULL) {
                 transport_cancel(d->transport);
-        else if (d->handshake != NULL)
+        } else if (d->handshake != NULL) {
                 tls_cancel(d->handshake);
-        else if (d->fetch != NULL)
+        } else if (d->fetch != NULL) {
                 http_fetch_cancel(d->fetch);
-        else if (timer_is_running(d->again))
-                timer_start(d->again, MILLISECONDS(1));
+        } else if (timer_is_running(d->again)) {
+                timer_stop(d->again);
+                loop_defer(d->loop, on_again, d); /* a service that stops runs its loop for a few turns, not for a time */
+        }
 }
 
 static const char *name_step(const struct proxy_dial *d)

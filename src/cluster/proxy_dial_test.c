@@ -571,6 +571,25 @@ static void a_dead_backend_costs_another_attempt(void **state)
         tear_down_scene(&s);
 }
 
+/* A service that ends runs its loop for a few turns only. */
+static void a_pause_before_another_attempt_is_cancelled_at_once(void **state)
+{
+        (void)state;
+        struct scene s;
+
+        set_up_scene(&s, false);
+        s.kind = ALL_503;
+        begin(&s);
+        RUN_UNTIL(&s.loop, s.requests == 1);
+        run_a_while(&s.loop); /* the clock stands still in the pause */
+        assert_int_equal(s.done, 0);
+        proxy_dial_cancel(s.dial);
+        uv_run(&s.loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(s.done, 1);
+        assert_int_equal(s.err->code, ERROR_CANCELLED);
+        tear_down_scene(&s);
+}
+
 /* The outcome is known, or set, so that no direct connection precedes. */
 static void an_upgrade_without_an_answer_is_tried_again(void **state)
 {
@@ -793,6 +812,7 @@ int main(void)
                 cmocka_unit_test(the_refusal_of_an_upgrade_names_the_box),
                 cmocka_unit_test(a_server_of_nothing_is_reported_as_before),
                 cmocka_unit_test(a_dead_backend_costs_another_attempt),
+                cmocka_unit_test(a_pause_before_another_attempt_is_cancelled_at_once),
                 cmocka_unit_test(an_upgrade_without_an_answer_is_tried_again),
                 cmocka_unit_test(a_refused_certificate_of_https_is_named_after_all_attempts),
                 cmocka_unit_test(a_balancer_that_wants_a_certificate_is_asked_once),
