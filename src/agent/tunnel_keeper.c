@@ -275,6 +275,19 @@ static void on_gone(void *ctx, struct tunnel_incoming *v)
         options->events->on_gone(options->ctx, v);
 }
 
+static int64_t age_of(const struct open_tunnel *o)
+{
+        return duration_ms(instant_since(loop_now(o->all->loop), o->opened));
+}
+
+/* A tunnel that has lasted ends the suspicion that something cuts them. */
+static void forget_losses(struct proxy_entry *p)
+{
+        p->short_losses = 0;
+        p->is_cut_reported = false;
+        backoff_reset(&p->backoff);
+}
+
 /*
  * A tunnel was lost. Several that end at the same early age are cut by something in between, or by a proxy that always fails: this is
  * logged once, and the pauses before further dials grow as if those had failed.
@@ -282,14 +295,12 @@ static void on_gone(void *ctx, struct tunnel_incoming *v)
 static void note_loss(const struct open_tunnel *o)
 {
         struct proxy_entry *p = o->proxy_entry;
-        int64_t age = duration_ms(instant_since(loop_now(o->all->loop), o->opened)), apart = age > p->lost_at_ms ? age - p->lost_at_ms : p->lost_at_ms - age;
+        int64_t age = age_of(o), apart = age > p->lost_at_ms ? age - p->lost_at_ms : p->lost_at_ms - age;
         bool is_similar = p->short_losses > 0 && apart <= 1000 + age / 4;
 
         p->lost_at_ms = age;
         if (age >= SHORT_LIFE) {
-                p->short_losses = 0;
-                p->is_cut_reported = false;
-                backoff_reset(&p->backoff);
+                forget_losses(p);
                 return;
         }
         p->short_losses = is_similar ? p->short_losses + 1 : 1;
@@ -324,6 +335,8 @@ static void on_drain(void *ctx)
 
         if (o->proxy_entry != NULL)
                 log_info("A proxy drains its tunnel: open connections continue, and a new tunnel is opened", LOG_C("proxy", o->proxy_id));
+        if (o->proxy_entry != NULL && age_of(o) >= SHORT_LIFE)
+                forget_losses(o->proxy_entry);
         detach_entry(o);
 }
 

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -26,21 +27,13 @@ static struct error *not_an_address(struct str address, struct str host, const c
                           "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
 }
 
-/* Whether inet_aton() would read the name as an IPv4 address: the last label is a number, decimal, octal or "0x…". */
+/* Whether a resolver would read the name as an IPv4 address, such as "127.1" and "0x7f.1". */
 static bool is_numeric(struct str name)
 {
-        struct str label = name;
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
 
-        for (size_t i = 0; i < name.len; i++)
-                if (name.ptr[i] == '.' && i + 1 < name.len)
-                        label = str_slice(name, i + 1, name.len);
-        if (label.len > 0 && label.ptr[label.len - 1] == '.')
-                label = str_slice(label, 0, label.len - 1);
-        bool is_hex = label.len > 2 && str_equal_nocase(str_slice(label, 0, 2), STR("0x"));
-        for (size_t i = is_hex ? 2 : 0; i < label.len; i++)
-                if (is_hex ? hex_digit(label.ptr[i]) < 0 : label.ptr[i] < '0' || label.ptr[i] > '9')
-                        return false;
-        return label.len > 0;
+        name_put_canonical(&canonical, name, STR(""));
+        return name_is_ip(buf_str(&canonical));
 }
 
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port)
