@@ -157,7 +157,7 @@ def test_the_setting_of_the_environment_demands_the_upgrade(alb, tmp_path):
     """Straight at the proxy, which has the upgrade itself; its certificate is not trusted, unlike that inside."""
     host = alb.host("always", env={"TELEPORT_TLS_ROUTING_CONN_UPGRADE": "0,127.0.0.1=1"}, proxy_server=alb.cluster.proxy_addr,
                     ca_pin=alb.cluster.ca_pin)
-    host.start().process.wait_for("the connection upgrade through it failed: the server's certificate")
+    host.start().process.wait_for("the connection upgrade failed: the server's certificate")
     host.stop()
     host.insecure = True
     host.start().wait_joined()
