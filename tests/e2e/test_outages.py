@@ -14,8 +14,9 @@ import pytest
 
 import boxes
 from harness import TIMEOUT, Aws, Cluster, Process, clean_env, iam_token, program, wait_until
-from users import User, invite_url
 from networks import Machine, Middle, Namespace
+from test_crash import kill_tree
+from users import User, invite_url
 
 NAME = "teleport.example.com"
 ADDRESS = f"{NAME}:3080"
@@ -204,7 +205,8 @@ def test_an_agent_notices_that_its_peer_was_replaced(place):
     host.process.mark()
     host.machine.link(down=True)
     began = time.monotonic()
-    place.cluster.stop_cluster(sig=signal.SIGKILL)
+    kill_tree(place.cluster.process)  # whose ports are free then
+    place.cluster.stop_cluster()
     place.cluster.start()
     before = host.process.new_text()
     if time.monotonic() - began < UNNOTICED:
