@@ -344,12 +344,18 @@ static const struct tunnel_server_events tunnel_events = {
         .on_connect = on_connect, .on_gone = on_gone, .on_end = on_end, .on_drain = on_drain,
 };
 
-/* The search for this proxy begins anew, at its first pace. */
-static void begin_search(struct proxy_entry *p)
+/* This proxy is found. */
+static void end_search(struct proxy_entry *p)
 {
         p->duplicate_dials = 0;
         p->is_search_reported = false;
         p->backoff.most = MILLISECONDS(PACE_RETRY_MAX);
+}
+
+/* The search for this proxy begins anew, at its first pace. */
+static void begin_search(struct proxy_entry *p)
+{
+        end_search(p);
         backoff_reset(&p->backoff);
 }
 
@@ -394,12 +400,10 @@ static void settle(struct proxy_entry *p, struct stream *tls, struct str proxy_i
         struct tunnel_keeper *t = p->all;
         struct open_tunnel *o = NEW(struct open_tunnel);
 
-        struct backoff grown = p->backoff;
-
         timer_stop(p->retry);
-        begin_search(p);
-        if (p->short_losses >= SHORT_LOSSES)
-                p->backoff.next = grown.next;
+        end_search(p);
+        if (p->short_losses < SHORT_LOSSES)
+                backoff_reset(&p->backoff);
         free(p->reported);
         p->reported = NULL;
         bool is_renewal = p->open != NULL;

@@ -251,6 +251,14 @@ void name_put_canonical(struct buf *out, struct str name, struct str cluster_nam
                 put_lower_case(out, name);
 }
 
+bool name_is_any_ip(struct str s)
+{
+        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
+
+        name_put_canonical(&canonical, s, STR(""));
+        return name_is_ip(buf_str(&canonical));
+}
+
 bool name_is_same(struct str a, struct str b, struct str cluster_name)
 {
         AUTO(buf) first = BUF_MAX(2 * LIMIT_NAME), second = BUF_MAX(2 * LIMIT_NAME);

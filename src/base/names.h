@@ -66,6 +66,9 @@ char *address_join(struct str host, int port) MUST_USE;
  */
 void name_put_canonical(struct buf *out, struct str name, struct str cluster_name);
 
+/* Whether a resolver may take the name for an IP address, in any spelling: "127.1", "0x7f000001". */
+bool name_is_any_ip(struct str s);
+
 /* Whether two names are spellings of one. */
 bool name_is_same(struct str a, struct str b, struct str cluster_name);
 

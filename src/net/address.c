@@ -5,7 +5,6 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
-#include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -25,15 +24,6 @@ static struct error *not_an_address(struct str address, struct str host, const c
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address%s", shown, why), "%s", hint);
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "'%s' is not an address%s", shown, why),
                           "write host:port, for example proxy.example.com:443 or [2001:db8::1]:443");
-}
-
-/* Whether a resolver would read the name as an IPv4 address, such as "127.1" and "0x7f.1". */
-static bool is_numeric(struct str name)
-{
-        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
-
-        name_put_canonical(&canonical, name, STR(""));
-        return name_is_ip(buf_str(&canonical));
 }
 
 struct error *address_split(struct str address, int default_port, struct str *ret_host, int *ret_port)
@@ -62,7 +52,7 @@ struct error *address_split(struct str address, int default_port, struct str *re
         }
         if (!name_is_ip(host) && !name_is_dns(host))
                 return not_an_address(address, host, "");
-        if (!name_is_ip(host) && is_numeric(host))
+        if (!name_is_ip(host) && name_is_any_ip(host))
                 return error_hint(not_an_address(address, host, ""), "write an IPv4 address with all four numbers, for example 192.0.2.1");
         if (!has_port) {
                 AUTO_MEM char *shown = escaped(address);

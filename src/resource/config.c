@@ -272,11 +272,8 @@ static struct error *check_storage(struct config_checker *c)
 
 struct error *config_check_nodename(struct str name, const char *field)
 {
-        AUTO(buf) canonical = BUF_MAX(2 * LIMIT_NAME);
-
         TRY(name_check_host(name, field));
-        name_put_canonical(&canonical, name, STR(""));
-        if (name_is_ip(buf_str(&canonical)))
+        if (name_is_any_ip(name))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s '%.*s' is an address: auth certifies no host under one",
                                             field, STR_ARG(name)),
                                   "set teleport.nodename to a name; the address is certified beside it");

@@ -159,6 +159,15 @@ struct error *diagnosis_output_finish(struct diagnosis_output *o)
                                   : error_new(ERROR_FAILED_PRECONDITION, "the connection to %s fails at the step '%s'", d->address, diagnosis_title(failed));
 }
 
+struct error *diagnosis_output_run(struct diagnosis_output *o, struct loop *l)
+{
+        loop_run(l);
+        struct error *err = diagnosis_output_finish(o);
+        loop_run(l);
+        loop_release(l);
+        return err;
+}
+
 void diagnosis_output_release(struct diagnosis_output *o)
 {
         for (int i = 0; i < DIAGNOSIS_STEPS; i++)

@@ -7,6 +7,7 @@
 
 #include "cluster/diagnosis.h"
 #include "cmd/common/flags.h"
+#include "loop/loop.h"
 
 /* A row for the command's flags: --format with `text` and `json`. */
 #define DIAGNOSIS_FORMAT_FLAG                                                                                           \
@@ -28,6 +29,8 @@ struct diagnosis_output {
 void diagnosis_output_start(struct diagnosis_output *o, struct diagnosis *d, const struct flags *given);
 /* Prints the other steps that were reached. Returns the error for the exit status: NULL unless a step has failed. */
 struct error *diagnosis_output_finish(struct diagnosis_output *o) MUST_USE;
+/* The same after the walk that the loop runs, which ends by loop_stop(). Runs the loop on until everything is closed, and releases it. */
+struct error *diagnosis_output_run(struct diagnosis_output *o, struct loop *l) MUST_USE;
 void diagnosis_output_release(struct diagnosis_output *o);
 
 #endif

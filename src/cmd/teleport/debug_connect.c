@@ -144,11 +144,7 @@ static struct error *walk(struct walk *w, const struct flags *given)
         }
         TRY(loop_init(&w->loop, NULL));
         diagnose_start(&w->loop, &w->options, &w->diagnosis, on_done, w);
-        loop_run(&w->loop);
-        err = diagnosis_output_finish(&w->output);
-        loop_run(&w->loop); /* until everything is closed */
-        loop_release(&w->loop);
-        return err;
+        return diagnosis_output_run(&w->output, &w->loop);
 }
 
 struct error *debug_connect_run(void *ctx, const struct flags *given)

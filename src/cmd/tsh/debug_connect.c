@@ -248,11 +248,7 @@ static struct error *walk(struct walk *w, const struct flags *given)
                                                   : client_dial_proxy(&w->loop, w->address, w->is_insecure, on_proxy, w);
         w->diagnosis.outer_proof = w->is_insecure ? NOT_VERIFIED : OF_SYSTEM;
         client_dial_watch(dial, diagnosis_watch(&w->diagnosis, w->via.address));
-        loop_run(&w->loop);
-        err = diagnosis_output_finish(&w->output);
-        loop_run(&w->loop); /* until everything is closed */
-        loop_release(&w->loop);
-        return err;
+        return diagnosis_output_run(&w->output, &w->loop);
 }
 
 struct error *debug_connect_run(void *ctx, const struct flags *given)
