@@ -9,6 +9,16 @@
 
 #include "base/compiler.h"
 
+#ifdef CTELEPORT_SANITIZED
+#include <sanitizer/lsan_interface.h>
+/* The leak detector searches pointers in these pages only when it knows of them. */
+#define SHOW_PAGES(pages) __lsan_register_root_region(pages, ROOM)
+#define HIDE_PAGES(pages) __lsan_unregister_root_region(pages, ROOM)
+#else
+#define SHOW_PAGES(pages) (void)(pages)
+#define HIDE_PAGES(pages) (void)(pages)
+#endif
+
 /*
  * The size of a block reveals its purpose; a wrong guess costs a page at most. A block that does not fit into
  * its part comes from malloc().
@@ -108,11 +118,15 @@ void h2_memory_init(struct h2_memory *m, bool has_pages)
                 .hooks = { .mem_user_data = m, .malloc = on_malloc, .free = on_free, .calloc = on_calloc, .realloc = on_realloc },
                 .pages = pages == MAP_FAILED ? NULL : pages,
         };
+        if (m->pages != NULL)
+                SHOW_PAGES(m->pages);
 }
 
 void h2_memory_release(struct h2_memory *m)
 {
-        if (m->pages != NULL)
+        if (m->pages != NULL) {
+                HIDE_PAGES(m->pages);
                 munmap(m->pages, ROOM);
+        }
         *m = (struct h2_memory){ 0 };
 }
