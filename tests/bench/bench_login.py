@@ -21,7 +21,7 @@ from figures import ROOT, directories, options, print_figures
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 from harness import Aws, Cluster, iam_token, wait_until  # noqa: E402
-from users import User, invite_url  # noqa: E402
+from users import Accounts, User, invite_url  # noqa: E402
 
 USERS, LOGINS_EACH, SESSIONS_PER_CONNECTION = 50, 2, 25  # a user has three valid one-time codes at a time
 LINE = b"a line of a terminal, about as long as those that a build or a log prints on it\r\n"
@@ -31,8 +31,8 @@ def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def invite(cluster, name, home, roles):
-    return User(cluster, name, home / name).accept(invite_url(cluster.tctl("users", "add", name, f"--roles={roles}", "--logins=root").out))
+def invite(cluster, name, home, login):
+    return User(cluster, name, home / name).accept(invite_url(cluster.tctl("users", "add", name, "--roles=access", f"--logins={login}").out))
 
 
 def logins_ms(users):
@@ -50,19 +50,19 @@ def logins_ms(users):
 class Recordings:
     """Terminal sessions that print the bytes written into their pipes, once a second each."""
 
-    def __init__(self, user, count, directory):
+    def __init__(self, user, login, count, directory):
         self.pipes, self.programs, self.over = [], [], threading.Event()
         self.errors = directory / "errors"
-        config = user.ssh_config()
+        config, target = user.ssh_config(), f"{login}@web-1.example.test"
         for number in range(count):
             if number % SESSIONS_PER_CONNECTION == 0:
                 control = directory / f"c{number}"
-                self.run(["ssh", "-F", str(config), "-o", "ControlMaster=yes", "-o", f"ControlPath={control}", "-o", "BatchMode=yes", "-N", "root@web-1.example.test"], user)
+                self.run(["ssh", "-F", str(config), "-o", "ControlMaster=yes", "-o", f"ControlPath={control}", "-o", "BatchMode=yes", "-N", target], user)
                 wait_until(control.is_socket, "the connection is open", timeout=60)
             fifo = directory / f"p{number}"
             os.mkfifo(fifo)
             self.pipes.append(os.open(fifo, os.O_RDWR))
-            self.run(["ssh", "-F", str(config), "-o", f"ControlPath={control}", "-tt", "root@web-1.example.test", f"exec cat {fifo}"], user)
+            self.run(["ssh", "-F", str(config), "-o", f"ControlPath={control}", "-tt", target, f"exec cat {fifo}"], user)
         self.writer = threading.Thread(target=self.write)
         self.writer.start()
 
@@ -100,12 +100,15 @@ def measure(build, count, directory, home):
         cluster.start()
         cluster.create(iam_token())
         cluster.join("web-1", env=aws.identity()).wait_reachable()
-        users = [invite(cluster, f"user-{n}", home, "access") for n in range(USERS)]
-        worker = invite(cluster, "worker", home, "access")
+        accounts = Accounts()
+        ends.callback(accounts.remove)
+        login = accounts.make(shell="/bin/sh").pw_name  # whose shell has no start-up files
+        users = [invite(cluster, f"user-{n}", home, login) for n in range(USERS)]
+        worker = invite(cluster, "worker", home, login)
         worker.login()
         logins_ms(users[:5])
         quiet = logins_ms(users)
-        recordings = Recordings(worker, count, home)
+        recordings = Recordings(worker, login, count, home)
         ends.callback(recordings.stop)
         records = cluster.data_dir / "log" / "records"
         wait_until(lambda: recordings.are_in(records), "all are recorded", timeout=300)
