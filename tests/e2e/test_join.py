@@ -32,6 +32,9 @@ def test_a_refused_join_explains_itself_on_both_sides(cluster, aws):
     assert event["attributes"]["arn"] == WEB_ARN
     assert event["node_name"] == "web-1"
     assert cluster.nodes() == []
+    refused = cluster.json("joins", "ls", "--failed", "--token=iam-token", f"--account={ACCOUNT}")[0]
+    assert (refused["result"], refused["hostname"], refused["arn"], refused["check"]) == ("refused", "web-1", WEB_ARN, "rules")
+    assert cluster.json("joins", "ls", "--account=210987654321") == []
 
 
 def test_a_success_is_audited_with_the_attested_identity(cluster, aws):
@@ -42,6 +45,11 @@ def test_a_success_is_audited_with_the_attested_identity(cluster, aws):
     assert event["attributes"]["arn"] == WEB_ARN
     assert event["host_id"] == host.host_id
     assert event["token_name"] == "iam-token"
+    listed, = cluster.json("joins", "ls", "--since=1h")
+    assert (listed["result"], listed["host_id"], listed["token"], listed["account"]) == ("joined", host.host_id, "iam-token", ACCOUNT)
+    assert cluster.tctl("joins", "ls").out.endswith("\n\n1 joined, 0 refused\n")
+    counts = cluster.json("inventory", "status")
+    assert counts["total_instances"] == sum(counts["versions"].values()) == 2 and counts["services"]["Node"] == 1
 
 
 def test_a_restart_does_not_join_again(cluster, aws):

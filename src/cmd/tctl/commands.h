@@ -45,6 +45,14 @@ extern const struct argument nodes_ls_arguments[];
 struct error *nodes_ls_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *inventory_ls_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* inventory_status.c */
+extern const struct flag inventory_status_flags[];
+struct error *inventory_status_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* joins.c */
+extern const struct flag joins_ls_flags[];
+struct error *joins_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* users.c */
 extern const struct flag users_add_flags[], users_ls_flags[], users_update_flags[], users_reset_flags[];
 extern const struct argument users_name_arguments[], users_names_arguments[];

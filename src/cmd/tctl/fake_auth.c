@@ -343,6 +343,29 @@ static void create_invite(struct rpc_call *call, const ProtobufCMessage *first)
 }
 
 /* Sends two pages; for user "loop" the second one repeats without end. */
+/* A join, refusals of two checks, one of them of another account, and the count of further ones. */
+static void search_joins(struct rpc_call *call)
+{
+#define JOIN(second, code, rest) TEXT("{\"time\":\"2026-01-31T08:00:0" second ".000Z\",\"event\":\"instance.join\",\"code\":\"" code "\"," rest "}")
+#define AWS(account) "\"attributes\":{\"account\":\"" account "\",\"arn\":\"arn:aws:sts::" account ":assumed-role/web/i-0\"},"
+        Cteleport__V1__SearchEventsResponse response = CTELEPORT__V1__SEARCH_EVENTS_RESPONSE__INIT;
+
+        response.events = (char *[]){
+                JOIN("0", "TJ002I", "\"host_id\":\"11111111-1111-4111-8111-111111111111\",\"node_name\":\"web\",\"role\":\"Node\",\"method\":\"iam\","
+                                    "\"token_name\":\"iam-token\",\"addr.remote\":\"10.0.0.2:1\"," AWS("123456789012") "\"success\":true"),
+                JOIN("1", "TJ002E", "\"node_name\":\"w\\u001b[2Jeb\",\"method\":\"iam\",\"token_name\":\"iam-token\"," AWS("210987654321")
+                                    "\"check\":\"allow\",\"error\":\"no rule matches\",\"causes\":[\"rule 1: account\"],\"success\":false"),
+                JOIN("2", "TJ002E", "\"node_name\":\"db\",\"method\":\"token\",\"token_name\":\"***\",\"check\":\"token\",\"error\":\"no such token\","
+                                    "\"success\":false"),
+                JOIN("3", "TJ002E", "\"suppressed\":40,\"success\":false"),
+        };
+        response.n_events = 4;
+        response.next = TEXT("");
+        rpc_call_reply(call, &response.base);
+#undef AWS
+#undef JOIN
+}
+
 static void search_events(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__SearchEventsRequest *request = (const Cteleport__V1__SearchEventsRequest *)first;
@@ -354,6 +377,10 @@ static void search_events(struct rpc_call *call, const ProtobufCMessage *first)
                              "\"server_labels\":{\"env\":\"prod\"},\"roles\":[\"access\"]}";
         bool is_second = request->after[0] != '\0';
 
+        if (request->n_types == 1 && strcmp(request->types[0], "instance.join") == 0) {
+                search_joins(call);
+                return;
+        }
         response.events = (char *[]){ is_second ? exec : login };
         response.n_events = request->n_types == 0 || strcmp(request->types[0], "none") != 0;
         response.next = !is_second || (request->n_users > 0 && strcmp(request->users[0], "loop") == 0) ? TEXT("x") : TEXT("");

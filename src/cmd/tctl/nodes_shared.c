@@ -100,7 +100,7 @@ void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t 
 }
 
 /* An Auth Service of an earlier release sends only whether it is connected. */
-static const char *state_of(const Cteleport__V1__InstanceSpec *spec)
+const char *instance_state(const Cteleport__V1__InstanceSpec *spec)
 {
         if (spec->state[0] != '\0')
                 return spec->state;
@@ -127,7 +127,7 @@ void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instan
                 output_put_time(&expires, spec->cert_expires);
                 buf_printf(&skew, "%lldms", (long long)spec->clock_skew_ms);
                 TABLE_ROW(t, str_of(name_of(instances[i]->metadata)), str_of(spec->hostname), buf_str(&services),
-                          str_of(spec->version), str_of(state_of(spec)),
+                          str_of(spec->version), str_of(instance_state(spec)),
                           str_of(spec->remote_addr), buf_str(&labels), str_of(spec->join_method), str_of(spec->token_name),
                           str_of(spec->aws_account), str_of(spec->aws_arn), buf_str(&joined), buf_str(&heartbeat),
                           buf_str(&expires), buf_str(&skew));

@@ -11,6 +11,9 @@
 struct error *nodes_list(struct session *s, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
 struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, size_t *ret_count) MUST_USE;
 
+/* "online", "offline", "locked" …; borrowed. */
+const char *instance_state(const Cteleport__V1__InstanceSpec *spec);
+
 /* Verbose tables have all columns and complete cells. */
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose);
 void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose);

@@ -28,6 +28,12 @@ static const struct command commands[] = {
         { "nodes ls", ALIASES("nodes list"), nodes_ls_flags, nodes_ls_arguments, nodes_ls_run, .help = "List SSH hosts" },
         { "inventory ls", ALIASES("inventory list"), inventory_ls_flags, NULL, inventory_ls_run,
           .help = "List every host that joined, with its services" },
+        { "inventory status", NULL, inventory_status_flags, NULL, inventory_status_run,
+          .help = "Count the hosts by version, service, state and join method" },
+        { "joins ls", ALIASES("joins list"), joins_ls_flags, NULL, joins_ls_run, .help = "List which hosts joined or were refused, and why",
+          .notes = "The last line counts the refusals by the check that refused. Times are RFC 3339 (2026-01-31T08:00:00Z), days (2026-01-31) or spans\n"
+                   "before now (90m, 24h).\n"
+                   "  tctl joins ls --since=1h --failed --token=iam-token\n" },
         { "users add", NULL, users_add_flags, users_name_arguments, users_add_run,
           .help = "Create a user, and a link to set password and one-time code",
           .notes = "  tctl users add alice --roles=access --logins=root,ubuntu\n" },
@@ -87,7 +93,7 @@ static const struct foreign_command foreign_commands[] = {
         { "app, apps, db, kube, desktop, windows_desktops, proxy", SSH_ONLY },
         { "top", "there are no metrics; `tctl status` and `tctl inventory ls` show the cluster" },
         { "alerts, notifications", "there are no cluster alerts" },
-        { "inventory status, inventory ping", "every host, with its state, is listed by: tctl inventory ls" },
+        { "inventory ping", "every host, with its state, is listed by: tctl inventory ls" },
         { "plugins, terraform, integration, discovery", "other systems are not connected" },
         { "workload-identity, spiffe, svid", "certificates are made for hosts and users only" },
         { "autoupdate", "programs do not update themselves" },

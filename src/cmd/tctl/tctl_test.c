@@ -315,6 +315,22 @@ static void lists_the_inventory(void **state)
                          "11111111-1111-4111-8111-111111111111 web      Node,Proxy 16.1.0        online \n");
 }
 
+static void counts_the_inventory(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "inventory", "status");
+        assert_prints(f, "Versions:\n  16.1.0: 1\nServices:\n  Node: 1\n  Proxy: 1\nStates:\n  online: 1\nJoin Methods:\n  unknown: 1\n"
+                         "Total Instances: 1\n");
+        TCTL(f, "inventory", "status", "--format=yaml");
+        assert_prints(f, "\"versions\":\n  \"16.1.0\": 1\n\"services\":\n  \"Node\": 1\n  \"Proxy\": 1\n\"states\":\n  \"online\": 1\n"
+                         "\"join_methods\":\n  \"unknown\": 1\n\"total_instances\": 1\n");
+        TCTL(f, "inventory", "status", "--connected");
+        assert_prints(f, "Server ID                            Services   Version \n"
+                         "------------------------------------ ---------- ------- \n"
+                         "11111111-1111-4111-8111-111111111111 Node,Proxy 16.1.0  \n");
+}
+
 static void gets_resources_by_name_and_several_kinds_as_yaml(void **state)
 {
         struct fixture *f = *state;
@@ -572,6 +588,30 @@ static void lists_events_of_all_pages_without_control_sequences(void **state)
         assert_fails(f, "ERROR: --to is before --from\n\n");
 }
 
+static void lists_joins_with_reasons_and_their_counts(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "joins", "ls", "--since=2026-01-01");
+        assert_true(str_contains(buf_str(&f->out), STR("2026-01-31T08:00:00.000Z joined  web")));
+        assert_true(str_contains(buf_str(&f->out), STR("w\\x1b[2Jeb")));
+        assert_true(str_contains(buf_str(&f->out), STR("no rule matches: rule 1: account")));
+        assert_true(str_contains(buf_str(&f->out), STR("40 refusals that were only counted")));
+        assert_true(str_ends_with(buf_str(&f->out), STR("\n\n1 joined, 42 refused: 40 only counted, 1 allow, 1 token\n")));
+        TCTL(f, "joins", "ls", "--failed", "--account=210987654321", "--format=yaml");
+        assert_prints(f, "\"time\": \"2026-01-31T08:00:01.000Z\"\n\"result\": \"refused\"\n\"hostname\": \"w\\u001B[2Jeb\"\n\"host_id\": \"\"\n"
+                         "\"role\": \"\"\n\"method\": \"iam\"\n\"token\": \"iam-token\"\n\"account\": \"210987654321\"\n"
+                         "\"arn\": \"arn:aws:sts::210987654321:assumed-role/web/i-0\"\n\"address\": \"\"\n\"request_id\": \"\"\n\"check\": \"allow\"\n"
+                         "\"reason\": \"no rule matches: rule 1: account\"\n");
+        TCTL(f, "joins", "ls", "--token=iam-token", "--limit=1", "--format=json");
+        assert_true(str_contains(buf_str(&f->out), STR("\"result\": \"refused\"")));
+        assert_false(str_contains(buf_str(&f->out), STR("\"result\": \"joined\"")));
+        TCTL(f, "joins", "ls", "--token=nobody's");
+        assert_prints(f, "No joins found.\n");
+        TCTL(f, "joins", "ls", "--since=-1h");
+        assert_int_equal(f->exit_code, 1);
+}
+
 static void lists_recordings_by_time_and_fails_for_a_damaged_one(void **state)
 {
         struct fixture *f = *state;
@@ -651,6 +691,7 @@ int main(int argc, char **argv)
                 STORY(removes_tokens_by_both_commands),
                 STORY(lists_nodes_without_control_sequences),
                 STORY(lists_the_inventory),
+                STORY(counts_the_inventory),
                 STORY(gets_resources_by_name_and_several_kinds_as_yaml),
                 STORY(explains_the_rules_of_a_token),
                 STORY(edits_a_token),
@@ -661,6 +702,7 @@ int main(int argc, char **argv)
                 STORY(edits_a_role),
                 STORY(locks_one_target_for_a_while),
                 STORY(lists_events_of_all_pages_without_control_sequences),
+                STORY(lists_joins_with_reasons_and_their_counts),
                 STORY(lists_recordings_by_time_and_fails_for_a_damaged_one),
                 STORY(asks_users_to_log_in_without_an_auth_service),
                 STORY(takes_no_answer_for_a_lost_connection),
