@@ -50,17 +50,18 @@ def logins_ms(users):
 class Recordings:
     """Terminal sessions that print the bytes written into their pipes, once a second each."""
 
-    def __init__(self, user, login, count, directory):
+    def __init__(self, user, account, count, directory):
         self.pipes, self.programs, self.over = [], [], threading.Event()
         self.errors = directory / "errors"
-        config, target = user.ssh_config(), f"{login}@web-1.example.test"
+        config, target = user.ssh_config(), f"{account.pw_name}@web-1.example.test"
         for number in range(count):
             if number % SESSIONS_PER_CONNECTION == 0:
                 control = directory / f"c{number}"
                 self.run(["ssh", "-F", str(config), "-o", "ControlMaster=yes", "-o", f"ControlPath={control}", "-o", "BatchMode=yes", "-N", target], user)
                 wait_until(control.is_socket, "the connection is open", timeout=60)
-            fifo = directory / f"p{number}"
+            fifo = f"{account.pw_dir}/p{number}"
             os.mkfifo(fifo)
+            os.chown(fifo, account.pw_uid, account.pw_gid)
             self.pipes.append(os.open(fifo, os.O_RDWR))
             self.run(["ssh", "-F", str(config), "-o", f"ControlPath={control}", "-tt", target, f"exec cat {fifo}"], user)
         self.writer = threading.Thread(target=self.write)
@@ -102,13 +103,13 @@ def measure(build, count, directory, home):
         cluster.join("web-1", env=aws.identity()).wait_reachable()
         accounts = Accounts()
         ends.callback(accounts.remove)
-        login = accounts.make(shell="/bin/sh").pw_name  # whose shell has no start-up files
-        users = [invite(cluster, f"user-{n}", home, login) for n in range(USERS)]
-        worker = invite(cluster, "worker", home, login)
+        account = accounts.make(shell="/bin/sh")  # which has no start-up files
+        users = [invite(cluster, f"user-{n}", home, account.pw_name) for n in range(USERS)]
+        worker = invite(cluster, "worker", home, account.pw_name)
         worker.login()
         logins_ms(users[:5])
         quiet = logins_ms(users)
-        recordings = Recordings(worker, login, count, home)
+        recordings = Recordings(worker, account, count, home)
         ends.callback(recordings.stop)
         records = cluster.data_dir / "log" / "records"
         wait_until(lambda: recordings.are_in(records), "all are recorded", timeout=300)
