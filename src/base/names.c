@@ -51,6 +51,8 @@ const char *name_dns_hint(struct str s)
                 return "a DNS name has at most 253 bytes";
         if (has_long_label(s))
                 return "each label of a DNS name, the text between two dots, has at most 63 bytes";
+        if (!name_is_ip(s) && name_is_any_ip(s))
+                return "write an IPv4 address with all four numbers, for example 192.0.2.1";
         return NULL;
 }
 

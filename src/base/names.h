@@ -19,8 +19,8 @@ bool name_is_host(struct str s);
 bool name_is_dns(struct str s);
 
 /*
- * What to write instead of a name that no DNS name can be because of its length or because it is not ASCII; otherwise NULL. Names with
- * other characters (IDNA's U-labels) are never encoded here: programs differ in how they do that, and so in the host they reach.
+ * What to write instead of a name that no DNS name can be because of its length, because it is not ASCII, or because resolvers take it for
+ * an address; otherwise NULL. Names with other characters (IDNA's U-labels) are never encoded here: programs differ in how they do that, and so in the host they reach.
  */
 const char *name_dns_hint(struct str s);
 

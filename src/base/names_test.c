@@ -171,6 +171,8 @@ static void encodes_no_internationalized_name(void **state)
         }
         assert_true(name_is_dns(STR("xn--bcher-kva.example.com")));
         assert_null(name_dns_hint(STR("a b")));
+        assert_null(name_dns_hint(STR("127.0.0.1")));
+        assert_non_null(strstr(name_dns_hint(STR("127.1")), "all four numbers"));
 }
 
 static void keeps_the_names_of_the_cluster_for_itself(void **state)

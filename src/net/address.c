@@ -50,10 +50,8 @@ struct error *address_split(struct str address, int default_port, struct str *re
                 host = str_slice(address, 0, colon);
                 port = str_slice(address, colon + 1, address.len);
         }
-        if (!name_is_ip(host) && !name_is_dns(host))
+        if (!name_is_ip(host) && (!name_is_dns(host) || name_is_any_ip(host)))
                 return not_an_address(address, host, "");
-        if (!name_is_ip(host) && name_is_any_ip(host))
-                return error_hint(not_an_address(address, host, ""), "write an IPv4 address with all four numbers, for example 192.0.2.1");
         if (!has_port) {
                 AUTO_MEM char *shown = escaped(address);
 

@@ -101,6 +101,16 @@ static void refuse(struct relay *r, struct error *err)
         relay_free(r);
 }
 
+/* ABORTED and NOT_FOUND permit the other proxy to try another route. That is right only if the node has not got the request. */
+static struct error *error_of_node(struct error *err)
+{
+        if (error_is_for(err, REASON_CONNECTION))
+                return error_because(error_new(ERROR_ABORTED, "the node leaves its tunnel"), err);
+        if (err->code == ERROR_ABORTED || err->code == ERROR_NOT_FOUND)
+                err->code = ERROR_UNAVAILABLE;
+        return err;
+}
+
 static void on_node(void *ctx, struct stream *node, struct error *err)
 {
         struct relay *r = ctx;
@@ -111,7 +121,7 @@ static void on_node(void *ctx, struct stream *node, struct error *err)
                 error_free(err);
                 relay_free(r);
         } else if (err != NULL) {
-                refuse(r, error_is_for(err, REASON_CONNECTION) ? error_because(error_new(ERROR_ABORTED, "the node leaves its tunnel"), err) : err);
+                refuse(r, error_of_node(err));
         } else {
                 struct stream *peer = tunnel_accept(r->in);
 

@@ -543,16 +543,24 @@ static void a_dial_goes_on_when_a_proxy_has_used_its_share(void **state)
         assert_goes_on(s);
 }
 
-static void a_dial_ends_when_the_node_refuses(void **state)
+static void assert_dial_refused(struct stage *s, enum error_code by_node, enum error_code here)
 {
-        struct stage *s = *state;
-
         given_node(s);
-        s->refusal = ERROR_RESOURCE_EXHAUSTED;
+        s->refusal = by_node;
         dial_through_peer(s);
         RUN_UNTIL_BOTH(s, s->done == 1 || s->here.tunnels.waits != NULL);
         assert_int_equal(s->done, 1);
-        assert_int_equal(s->err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_int_equal(s->err->code, here);
+}
+
+static void a_dial_ends_when_the_node_refuses(void **state)
+{
+        assert_dial_refused(*state, ERROR_RESOURCE_EXHAUSTED, ERROR_RESOURCE_EXHAUSTED);
+}
+
+static void the_codes_of_other_proxies_end_a_dial_when_a_node_sends_them(void **state)
+{
+        assert_dial_refused(*state, ERROR_ABORTED, ERROR_UNAVAILABLE);
 }
 
 static void a_used_share_is_reported_when_no_other_route_is_left(void **state)
@@ -748,6 +756,7 @@ int main(void)
                 TEST(a_dial_goes_on_when_a_proxy_leaves),
                 TEST(a_dial_goes_on_when_a_proxy_has_used_its_share),
                 TEST(a_dial_ends_when_the_node_refuses),
+                TEST(the_codes_of_other_proxies_end_a_dial_when_a_node_sends_them),
                 TEST(a_used_share_is_reported_when_no_other_route_is_left),
                 TEST(a_dial_goes_on_when_the_node_leaves_its_tunnel),
                 TEST(a_proxy_that_leaves_every_connection_gets_a_few_only),

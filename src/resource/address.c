@@ -47,7 +47,8 @@ struct error *address_normalize(struct arena *arena, struct str text, int defaul
         struct str host, port;
         int64_t number = default_port;
 
-        if (!split(text, &host, &port) || (host.len == 0 ? port.len == 0 : !name_is_dns(host) && !name_is_ip(host)))
+        if (!split(text, &host, &port) ||
+            (host.len == 0 ? port.len == 0 : !name_is_ip(host) && (!name_is_dns(host) || name_is_any_ip(host))))
                 return wrong(text, host, field);
         if (port.len == 0 && default_port == PORT_REQUIRED)
                 return error_hint(wrong(text, host, field), "the port is missing");

@@ -144,6 +144,7 @@ static const struct {
         { AGENT_OFF "  proxy_server: \"a:b:c\"", "teleport.proxy_server: 'a:b:c' is not an address" },
         { AGENT_OFF "  proxy_server: \"a:70000\"", "teleport.proxy_server: 'a:70000' is not an address" },
         { AGENT_OFF "  proxy_server: http://a", "teleport.proxy_server: 'http://a' is not an address" },
+        { AGENT_OFF "  proxy_server: \"127.1:443\"", "teleport.proxy_server: '127.1:443' is not an address" },
         { AGENT_OFF "  proxy_server: \"a b:1\"", "teleport.proxy_server: 'a b:1' is not an address" },
         { AGENT_OFF "  proxy_server: \"[::1\"", "teleport.proxy_server: '[::1' is not an address" },
         { "ssh_service: {enabled: no}\nauth_service: {enabled: no}\nproxy_service: {enabled: no}",

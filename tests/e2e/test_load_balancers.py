@@ -9,7 +9,7 @@ from boxes import BOXES, NAME, Place
 from harness import TIMEOUT, iam_token, wait_until
 from join_client import Peer, join, split
 from test_upgrade import behind, exchange, get
-from upgraded import Upgrader
+from upgraded import FORMS, Upgraded, Upgrader
 from users import browse, invite_url
 
 
@@ -50,6 +50,13 @@ def test_the_page_of_an_invitation_is_served_through_it(place):
     url = invite_url(place.cluster.tctl("users", "add", "bob", "--roles=access").out)
     assert url.startswith(f"https://{place.box.addr}/web/invite/")
     assert browse(url).status == 200
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_the_upgrade_passes_through_it(place, form):
+    with Upgraded(place.box.addr, form, name=NAME) as upgraded:
+        upgraded.sendall(b"\x05\x01\x00 socks")
+        assert upgraded.recv() == b"" and upgraded.answer.split(None, 2)[1] == b"101"
 
 
 def test_the_tunnel_is_opened_again_after_its_restart(place):
