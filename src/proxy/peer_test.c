@@ -558,7 +558,7 @@ static void a_dial_ends_when_the_node_refuses(void **state)
         assert_dial_refused(*state, ERROR_RESOURCE_EXHAUSTED, ERROR_RESOURCE_EXHAUSTED);
 }
 
-static void the_codes_of_other_proxies_end_a_dial_when_a_node_sends_them(void **state)
+static void a_node_cannot_send_the_codes_of_proxies(void **state)
 {
         assert_dial_refused(*state, ERROR_ABORTED, ERROR_UNAVAILABLE);
 }
@@ -756,7 +756,7 @@ int main(void)
                 TEST(a_dial_goes_on_when_a_proxy_leaves),
                 TEST(a_dial_goes_on_when_a_proxy_has_used_its_share),
                 TEST(a_dial_ends_when_the_node_refuses),
-                TEST(the_codes_of_other_proxies_end_a_dial_when_a_node_sends_them),
+                TEST(a_node_cannot_send_the_codes_of_proxies),
                 TEST(a_used_share_is_reported_when_no_other_route_is_left),
                 TEST(a_dial_goes_on_when_the_node_leaves_its_tunnel),
                 TEST(a_proxy_that_leaves_every_connection_gets_a_few_only),
