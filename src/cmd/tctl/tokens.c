@@ -214,8 +214,10 @@ struct error *tokens_add_run(void *ctx, const struct flags *given)
 
 /* ---- ls ------------------------------------------------------------------------------------------- */
 
+static const char *const listing_formats[] = { "text", "json", "yaml", "names", NULL };
+
 const struct flag tokens_ls_flags[] = {
-        OUTPUT_FORMAT_FLAG("text"),
+        { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "text", .choices = listing_formats, .help = "Output format" },
         { "with-secrets", 0, FLAG_SWITCH, .help = "Show the complete names of method token, which are secrets" },
         { NULL },
 };
@@ -230,6 +232,10 @@ struct error *tokens_ls_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(session_open(&s, given));
         TRY(tokens_list(&s, &tokens, &count));
+        if (strcmp(flags_text(given, "format"), "names") == 0) {
+                tokens_put_names(&out, tokens, count, flags_switch(given, "with-secrets"));
+                return output_flush(&out);
+        }
         if (!flags_switch(given, "with-secrets"))
                 tokens_mask(s.arena, tokens, count);
         if (!output_is_text(given))

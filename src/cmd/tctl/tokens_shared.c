@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/limits.h"
+#include "base/text.h"
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
 #include "join/token_check.h"
@@ -57,6 +59,21 @@ void tokens_mask(struct arena *arena, Cteleport__V1__Token **tokens, size_t coun
                         continue;
                 token_safe_name(tokens[i], &safe);
                 tokens[i]->metadata->name = pb_text(arena_str(arena, buf_str(&safe)).ptr);
+        }
+}
+
+void tokens_put_names(struct buf *out, Cteleport__V1__Token *const *tokens, size_t count, bool with_secrets)
+{
+        for (size_t i = 0; i < count; i++) {
+                AUTO(buf) safe = BUF_MAX(4 * KiB);
+
+                if (tokens[i]->metadata == NULL)
+                        continue;
+                token_safe_name(tokens[i], &safe);
+                if (!with_secrets && !str_equal(buf_str(&safe), str_of(tokens[i]->metadata->name)))
+                        continue;
+                escape_text(out, str_of(tokens[i]->metadata->name), LIMIT_NAME);
+                buf_put_char(out, '\n');
         }
 }
 
