@@ -22,7 +22,7 @@ def pages(tmp_path_factory):
 
 
 def formatted(page):
-    done = subprocess.run(["man", "--warnings", "-E", "ascii", "-l", page], capture_output=True, text=True, check=True, env={**os.environ, "MANROFFSEQ": "", "MANWIDTH": "80"})
+    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", page], capture_output=True, text=True, check=True, env={**os.environ, "MANROFFSEQ": "", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
     assert done.stderr == "", page
     return done.stdout
 
