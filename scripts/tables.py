@@ -183,3 +183,28 @@ def key_sections(names, files, described=None):
     for message, prefix in names:
         walk(message, prefix)
     return found
+
+
+# ---- metrics -----------------------------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Metric:
+    name: str
+    type: str  # "counter", "gauge", "histogram"
+    process: str  # that writes it, "" for each
+    labels: dict  # {name: its values, [] where they are not fixed}; with "process" of metrics of each process
+    help: str
+
+
+def metrics():
+    """The shown rows of src/base/metric_table.h."""
+    found = []
+    text = (PROJECT / "src/base/metric_table.h").read_text()
+    for kind, process, name, labels, help_ in re.findall(r'METRIC\(\w+, (\w+), \w+, (?:"(\w+)"|EVERY), (?:"(\w+)"|NULL), "([^"]*)",\s*\\?\s*"([^"]+)"\)', text):
+        named = {} if process else {"process": []}
+        for label in labels.split():
+            key, _, values = label.partition("=")
+            named[key] = values.split("|") if values else []
+        if name:
+            found.append(Metric(name, kind.lower(), process, named, help_))
+    return found

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "api/child_message.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/secret.h"
 #include "os/fdpass.h"
 #include "os/sandbox.h"
@@ -126,6 +128,21 @@ static void on_hangup(int signum)
         errno = saved;
 }
 
+/* Records metrics in the memory from the supervisor, if it has sent any. Its size is sealed. */
+static struct error *take_metrics(struct service *s)
+{
+        AUTO_FD int fd = service_take_fd(s, "metrics");
+
+        if (fd < 0)
+                return NULL;
+        void *memory = mmap(NULL, metrics_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (memory == MAP_FAILED)
+                return error_errno(errno, "cannot map the memory of the metrics");
+        metrics_attach(memory);
+        metrics_clear_gauges();
+        return NULL;
+}
+
 struct error *service_begin(struct service *s)
 {
         AUTO(secret) bytes = { 0 };
@@ -153,7 +170,7 @@ struct error *service_begin(struct service *s)
         service_log_setup(s->boot->config, STDERR_FILENO);
         log_component(s->boot->service);
         (void)signal(SIGHUP, on_hangup); /* cannot fail for SIGHUP */
-        return NULL;
+        return take_metrics(s);
 }
 
 int service_take_fd(struct service *s, const char *name)

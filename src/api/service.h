@@ -101,5 +101,6 @@ int instance_main(struct service *s);
 int ssh_main(struct service *s);
 int labels_main(struct service *s);
 int acme_main(struct service *s);
+int diag_main(struct service *s);
 
 #endif

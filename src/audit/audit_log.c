@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "loop/batch_pace.h"
 #include "loop/worker.h"
 #include "os/file.h"
@@ -206,7 +207,10 @@ static void write_batch(struct audit_log *log)
                 err = error_errno(errno, "cannot sync '%s'", log->shown);
         if (err == NULL)
                 log->size += (off_t)log->text.len;
-        else if (err->code == ERROR_RESOURCE_EXHAUSTED)
+        metric_set_health(HEALTH_AUDIT, err == NULL ? HEALTH_OK : HEALTH_DEGRADED);
+        if (err == NULL)
+                return;
+        if (err->code == ERROR_RESOURCE_EXHAUSTED)
                 undo_write(log, err);
         else
                 log->broken = err;

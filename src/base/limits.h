@@ -63,6 +63,9 @@ enum {
         TIMEOUT_TUNNEL_AWAITED = 3 * 1000, /* ms: A dial of a node without a tunnel waits for its tunnel for this time; nodes open a lost tunnel again within a second. */
         TIMEOUT_PEER_CONNECT = 3 * 1000, /* ms: A connection between proxies must be established within this time; the next proxy is tried then. */
         PACE_MEMORY_TRIM = 20 * 1000, /* ms: Memory that handshakes have freed is returned to the system at this interval. */
+        PACE_HEALTH_CHECK = 5 * 1000, /* ms: With a diagnostic address, each process checks its event loop, and the supervisor measures the processes, at this interval. */
+        TIMEOUT_HEALTH_RECOVERY = 10 * 1000, /* ms: After a failure, /readyz is "recovering" until all parts have been ready for this time, as in Teleport. */
+        TIMEOUT_LOOP_LAG = 30 * 1000, /* ms: A process whose event loop has not run for this time is reported as not responding. */
         PACE_TRIM_AT_REST = 2 * 1000, /* ms: A process of an agent returns unused memory to the system this time after its last connection to the cluster was made. */
         TIMEOUT_RPC = 30 * 1000, /* ms: A unary call of our clients must be answered within this time. */
         TIMEOUT_MUX_IDLE = 300 * 1000, /* ms: tsh keeps a shared connection to a node open for this time after its last session. */
@@ -424,6 +427,9 @@ enum {
         LIMIT_CHILD_MESSAGES_PER_TURN = 32, /* messages: The supervisor handles at most this number of messages of one service before those of others. */
         LIMIT_CHILD_LAST_MESSAGES = 1024, /* messages: The supervisor handles at most this number of remaining messages of a service process that has ended. */
         LIMIT_SSH_HELPERS_WAITING = 128, /* programs: At most this number of programs that sshd started wait for an answer. */
+        LIMIT_METRIC_SERIES = 10000, /* series: The answer of /metrics has at most this number of time series, whatever the number of hosts and users. */
+        LIMIT_DIAG_CONNECTIONS = 32, /* connections: The diagnostic address serves at most this number of connections; then the oldest one is closed for a new one. */
+        LIMIT_DIAG_ANSWER = 256 * KiB, /* bytes: An answer of the diagnostic address has at most this size. */
         LIMIT_STATIC_TOKENS = 1000, /* tokens: auth_service.tokens and its files have at most this number of secrets. */
 };
 

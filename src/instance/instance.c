@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "cluster/roots.h"
 #include "net/socket.h"
@@ -170,12 +171,25 @@ void instance_failed(struct instance *i, struct error *err)
         timer_start(i->wait, pause);
 }
 
+/* For /readyz. A node of a cluster without proxies has no tunnels to wait for. */
+static void show_tunnels(struct instance *i, bool has_way)
+{
+        if (!i->slots[SLOT_NODE].is_wanted)
+                return;
+        i->has_had_tunnel |= i->has_tunnel;
+        metric_set_health(HEALTH_TUNNELS, i->has_tunnel                ? HEALTH_OK
+                                          : i->has_had_tunnel          ? HEALTH_DEGRADED
+                                          : i->is_listed && !has_way   ? HEALTH_ABSENT
+                                                                       : HEALTH_STARTING);
+}
+
 void instance_show_state(struct instance *i)
 {
         bool is_node = i->slots[SLOT_NODE].is_wanted;
         bool has_way = proxy_list_message(i->proxies)->n_proxies > 0; /* without a proxy no tunnel is missing */
         bool is_reached = !is_node || i->has_tunnel || !has_way;
         bool has_notice = i->is_listed && is_node && !has_way;
+        show_tunnels(i, has_way);
         status_set_notice(&i->status, "proxy",
                           has_notice ? "no proxy of the cluster has an address for agents (proxy_service.public_addr): users cannot reach this host by SSH"
                                      : NULL);
@@ -557,6 +571,7 @@ static struct error *set_up(struct instance *i)
         i->store_again = timer_new(&i->loop, on_store_again, i);
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
         status_init(&i->status, &i->loop, ".");
+        show_tunnels(i, false);
         TRY(service_control(i->service, &i->loop, &service_events, i));
         i->auth = auth_client_new(&i->loop, (struct auth_client_options){ .relink = i->is_local ? relink_auth : NULL, .ctx = i,
                                                                           .roots_pem = i->trust.roots_pem,

@@ -110,6 +110,7 @@ struct instance {
         struct presence *presence;
         bool is_listed;
         bool has_tunnel;         /* to at least one proxy, under the current host ID */
+        bool has_had_tunnel;     /* in this run */
         bool is_locked;          /* the last refusal was because of a lock */
         bool is_clock_off;       /* this was logged */
         char process_nonce[33];

@@ -2,6 +2,7 @@
 #include "instance/status.h"
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "loop/loop.h"
 #include "os/file.h"
@@ -118,9 +119,20 @@ static void write_soon(struct status *s)
 
 /* ---- changes --------------------------------------------------------------------------------------- */
 
+/* Whether the host is in the cluster, for /readyz; the tunnels of a node are a part of their own. */
+static void show_health(struct status *s)
+{
+        bool is_connected = s->state == STATUS_CONNECTED || s->state == STATUS_UNREACHABLE;
+        bool is_first = s->state == STATUS_STARTING || s->state == STATUS_JOINING || s->state == STATUS_CONNECTING;
+
+        s->was_connected |= is_connected;
+        metric_set_health(HEALTH_CLUSTER, is_connected ? HEALTH_OK : is_first && !s->was_connected ? HEALTH_STARTING : HEALTH_DEGRADED);
+}
+
 void status_init(struct status *s, struct loop *l, const char *dir)
 {
         *s = (struct status){ .loop = l, .path = mem_printf("%s/status.json", dir), .since = loop_wall(l) };
+        show_health(s);
         s->soon = timer_new(l, write_now, s);
 }
 
@@ -157,6 +169,7 @@ void status_set_state(struct status *s, enum status_state state)
         if (s->state == state)
                 return;
         s->state = state;
+        show_health(s);
         s->since = loop_wall(s->loop);
         write_soon(s);
 }

@@ -28,6 +28,7 @@ struct status {
         char *path;
         enum status_state state;
         struct walltime since;      /* in this state */
+        bool was_connected;         /* in this run */
         char *host_id, *cluster, *server;
         struct walltime joined;     /* 0: not yet */
         struct walltime cert_not_after;

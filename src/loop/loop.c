@@ -8,6 +8,7 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "loop/loop_internal.h"
 
 /* Maximum of unused buffers: one megabyte in total, so that a stream at full speed gets its own buffers again. */
@@ -72,8 +73,34 @@ struct error *loop_init(struct loop *l, const struct clock *clock)
         return NULL;
 }
 
+static void plan_check(struct loop *l)
+{
+        metric_set_at(METRIC_LOOP_DUE, 0, loop_now(l).ns + MILLISECONDS(PACE_HEALTH_CHECK).ns);
+        timer_start(l->check, MILLISECONDS(PACE_HEALTH_CHECK));
+}
+
+static void on_check(void *ctx)
+{
+        struct loop *l = ctx;
+        int64_t lag = loop_now(l).ns - l->check->due.ns;
+
+        metric_set_at(METRIC_LOOP_LAG, 0, lag < 0 ? 0 : lag);
+        plan_check(l);
+}
+
+/* The process `diag` notices by METRIC_LOOP_DUE that a loop does not run. */
+static void measure_lag(struct loop *l)
+{
+        if (!metrics_are_on() || l->check != NULL)
+                return;
+        l->check = timer_new(l, on_check, l);
+        timer_unref(l->check);
+        plan_check(l);
+}
+
 void loop_run(struct loop *l)
 {
+        measure_lag(l);
         uv_run(&l->uv, UV_RUN_DEFAULT);
 }
 
@@ -105,6 +132,7 @@ void loop_release(struct loop *l)
                 return;
         l->is_ending = true;
         timer_free(l->trim);
+        timer_free(l->check);
         /* Every deferred call is guaranteed to run: all run before anything is closed. */
         while (l->hooks != NULL || l->call_count > 0) {
                 if (l->hooks != NULL) {

@@ -45,6 +45,7 @@ struct loop {
         void *free_buffers;
         size_t free_buffer_count;
         struct timer *trim; /* of loop_trim_later() */
+        struct timer *check; /* measures the lag of the loop; NULL unless metrics are recorded */
         bool is_ending;     /* in loop_release() */
 };
 

@@ -10,7 +10,10 @@
 enum { STAT_MAX = 4 * KiB };
 
 /* Numbered as in proc(5); parsing begins after the second field, the name in parentheses. */
-enum { FIELD_STATE = 3, FIELD_PARENT = 4, FIELD_STARTED = 22, FIELD_ARG_START = 48, FIELD_ARG_END = 49 };
+enum {
+        FIELD_STATE = 3, FIELD_PARENT = 4, FIELD_USER_TIME = 14, FIELD_SYSTEM_TIME = 15, FIELD_STARTED = 22, FIELD_RESIDENT = 24,
+        FIELD_ARG_START = 48, FIELD_ARG_END = 49,
+};
 
 /* Every value fits an int64: addresses have 47 bits, times since the boot fewer. */
 static bool parse_field(struct str word, int64_t max, uint64_t *ret)
@@ -25,7 +28,7 @@ static bool parse_field(struct str word, int64_t max, uint64_t *ret)
 bool process_stat_parse(struct str text, struct process_stat *ret)
 {
         size_t close = text.len;
-        uint64_t parent = 0;
+        uint64_t parent = 0, system_time = 0;
         bool is_good = true;
 
         *ret = (struct process_stat){ 0 };
@@ -39,6 +42,12 @@ bool process_stat_parse(struct str text, struct process_stat *ret)
 
                 if (field == FIELD_PARENT)
                         is_good &= parse_field(word, INT32_MAX, &parent);
+                else if (field == FIELD_USER_TIME)
+                        is_good &= parse_field(word, INT64_MAX, &ret->cpu);
+                else if (field == FIELD_SYSTEM_TIME)
+                        is_good &= parse_field(word, INT64_MAX, &system_time);
+                else if (field == FIELD_RESIDENT)
+                        is_good &= parse_field(word, INT64_MAX, &ret->resident);
                 else if (field == FIELD_STARTED)
                         is_good &= parse_field(word, INT64_MAX, &ret->started);
                 else if (field == FIELD_ARG_START)
@@ -47,6 +56,7 @@ bool process_stat_parse(struct str text, struct process_stat *ret)
                         is_good &= parse_field(word, INT64_MAX, &ret->arguments_end);
         }
         ret->parent = (pid_t)parent;
+        ret->cpu += system_time;
         return is_good;
 }
 

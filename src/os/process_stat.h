@@ -12,6 +12,8 @@
 struct process_stat {
         pid_t parent;     /* 0: none, or in another namespace */
         uint64_t started; /* start time in clock ticks after the boot */
+        uint64_t cpu;     /* used time in clock ticks */
+        uint64_t resident; /* pages */
         uint64_t arguments, arguments_end; /* addresses of the command line; 0 without permission */
 };
 

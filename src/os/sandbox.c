@@ -206,6 +206,10 @@ static const struct sandbox_row rows[] = {
                 .name = "ssh-authorize",
                 .allowed = { calls_authorize },
         },
+        [SANDBOX_DIAG] = {
+                .name = "diag",
+                .allowed = { calls_base, calls_sockets, calls_accept },
+        },
         [SANDBOX_SSH] = {
                 .name = "ssh",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect, calls_read_files,

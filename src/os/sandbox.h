@@ -24,6 +24,7 @@ enum sandbox_kind {
         SANDBOX_AWS_SIGN,       /* network, credential files, credential_process children */
         SANDBOX_LABELS,         /* runs the operator's commands, which may use any system call */
         SANDBOX_ACME,           /* network out, resolver files read-only, its directory below data_dir */
+        SANDBOX_DIAG,           /* an inherited listening socket, no files, no network beyond it */
         SANDBOX_SSH,            /* network, the socket of helpers, the directory of recordings */
         SANDBOX_KINDS
 };

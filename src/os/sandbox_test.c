@@ -203,6 +203,8 @@ static void kills_on_system_calls_that_the_row_does_not_allow(void **state)
                 { SANDBOX_INSTANCE, act_bind },     { SANDBOX_INSTANCE, act_writable_executable_memory },
                 { SANDBOX_INSTANCE, act_regain_root },
                 { SANDBOX_INSTANCE_LOCAL, act_execute }, { SANDBOX_INSTANCE_LOCAL, act_socket },
+                { SANDBOX_DIAG, act_execute },   { SANDBOX_DIAG, act_fork },
+                { SANDBOX_DIAG, act_socket },    { SANDBOX_DIAG, act_executable_memory },
                 { SANDBOX_ACME, act_execute },   { SANDBOX_ACME, act_fork },
                 { SANDBOX_ACME, act_bind },      { SANDBOX_ACME, act_writable_executable_memory },
                 { SANDBOX_ACME, act_listen },    { SANDBOX_ACME, act_trace_parent },

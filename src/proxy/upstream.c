@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "cluster/auth_client.h"
 
 struct upstream {
@@ -31,12 +32,14 @@ static void on_change(void *ctx, const struct error *err)
         else if (err == NULL && u->is_reported)
                 log_info("The Auth Service is back");
         u->is_reported = err != NULL;
+        metric_set_health(HEALTH_AUTH, err == NULL ? HEALTH_OK : HEALTH_DEGRADED);
 }
 
 struct upstream *upstream_new(struct loop *l, void (*relink_auth)(void *ctx), void *ctx)
 {
         struct upstream *u = NEW(struct upstream);
 
+        metric_set_health(HEALTH_AUTH, HEALTH_STARTING);
         *u = (struct upstream){ .relink = relink_auth, .relink_ctx = ctx };
         u->client = auth_client_new(l, (struct auth_client_options){
                                                .relink = relink_auth == NULL ? NULL : relink,

@@ -309,6 +309,12 @@ static struct error *check_host(struct config_checker *c)
                 t->pid_file = NULL;
         if (!is_unset(t->advertise_ip))
                 err = error_also(err, address_normalize(c->arena, str_of(t->advertise_ip), 0, "teleport.advertise_ip", &address));
+        if (is_unset(t->diag_addr))
+                t->diag_addr = NULL;
+        else
+                err = error_also(err, address_normalize(c->arena, str_of(t->diag_addr), PORT_REQUIRED, "teleport.diag_addr", &address));
+        if (t->diag_addr != NULL && err == NULL)
+                t->diag_addr = unconst(address);
         return err;
 }
 
@@ -319,7 +325,7 @@ static struct error *check_services(const Cteleport__V1__Config *config)
         const struct service_row *row;
 
         for (size_t i = 0; (row = services_at(i)) != NULL; i++)
-                if (services_is_present(row) && services_is_enabled(config, row))
+                if (row->section != NULL && services_is_present(row) && services_is_enabled(config, row))
                         return NULL;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "at least one service must be enabled"),
                           "enable ssh_service, proxy_service or auth_service");

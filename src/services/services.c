@@ -9,7 +9,7 @@
  * Fallback IDs of users lie in the range that systemd's UIDS-GIDS.md (2024) leaves to nobody: 60706 to 61183. Each
  * process has its own, so that none can signal, trace or read the files of another.
  */
-enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_ACME };
+enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_ACME, ID_DIAG };
 
 /* Auth makes its own identity and does not join. Instance comes with every service and is never written down. */
 /* clang-format off */
@@ -118,6 +118,16 @@ static const struct service_row rows[] = {
                         },
                 },
         },
+        {
+                .name = "diag", .title = "Diagnostic Service",
+                .processes = {
+                        {
+                                .name = "diag", .user = { "teleport-diag", ID_DIAG }, .sandbox = SANDBOX_DIAG,
+                                .listeners = { { .name = "listen", .setting = "diag_addr", .event = "Diagnostic service listening" } },
+                                .needs_diag = true, .start = 8, .stop = 6,
+                        },
+                },
+        },
 };
 /* clang-format on */
 
@@ -153,7 +163,7 @@ const struct service_row *services_of_role(struct str role)
         const struct service_row *row;
 
         for (size_t i = 0; (row = services_at(i)) != NULL; i++)
-                if (str_equal(row->role.name, role))
+                if (role.len > 0 && str_equal(row->role.name, role))
                         return row;
         return NULL;
 }
@@ -308,8 +318,15 @@ static bool joins(const Cteleport__V1__Config *config)
         return false;
 }
 
+static bool has_diag(const Cteleport__V1__Config *config)
+{
+        return config->teleport != NULL && config->teleport->diag_addr != NULL && config->teleport->diag_addr[0] != '\0';
+}
+
 bool services_is_enabled(const Cteleport__V1__Config *config, const struct service_row *row)
 {
+        if (row->processes[0].needs_diag)
+                return has_diag(config);
         if (row->section == NULL)
                 return services_is_present(row) && joins(config);
         ProtobufCMessage *message = *section_at(config, row->section);
@@ -353,13 +370,13 @@ void services_enable(Cteleport__V1__Config *config, struct arena *arena, const s
 
 const char *services_setting(const Cteleport__V1__Config *config, const struct service_row *row, const char *setting)
 {
-        const ProtobufCMessage *message = row->section == NULL ? NULL : *section_at(config, row->section);
+        const ProtobufCMessage *message = *section_at(config, row->section == NULL ? "teleport" : row->section);
 
         if (message == NULL)
                 return "";
         const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(message->descriptor, setting);
         if (field == NULL || field->type != PROTOBUF_C_TYPE_STRING || field->label == PROTOBUF_C_LABEL_REPEATED)
-                bug("%s has no text '%s'", row->section, setting);
+                bug("the section of %s has no text '%s'", row->name, setting);
         const char *value = *(char *const *)(const void *)((const char *)message + field->offset);
         return value == NULL ? "" : value;
 }

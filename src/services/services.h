@@ -106,6 +106,7 @@ struct service_process {
         bool needs_commands;          /* runs only if ssh_service.commands has any */
         bool reloads;                 /* is informed when the operator sends SIGHUP */
         bool needs_acme;              /* runs only if proxy_service.acme is enabled */
+        bool needs_diag;              /* runs only if teleport.diag_addr is set, whatever services are enabled; gets the metrics of all */
         unsigned start;               /* order of start, from 1; equal numbers in the order of the table */
         unsigned stop;                /* order of stop, from 1; 0: ends with the process it follows */
 };
@@ -114,7 +115,7 @@ struct service_row {
         const char *name;         /* "ssh": of Boot.services */
         const char *title;        /* "SSH Service", for users */
         const char *about;        /* one sentence for the output of `teleport configure` */
-        const char *section;      /* "ssh_service", of teleport.yaml; NULL: runs if any joining service does */
+        const char *section;      /* "ssh_service", of teleport.yaml; NULL: runs if any joining service does, or by its processes' needs_… */
         const char *flag;         /* "node", of --roles; NULL: none */
         const char *kind;         /* kind of the resources that it offers to users: "node"; NULL: none */
         struct system_role role;
@@ -167,7 +168,7 @@ bool services_process_is_needed(const Cteleport__V1__Config *config, const struc
 /* Sets `enabled` of the row's section, which is created in the arena if missing. */
 void services_enable(Cteleport__V1__Config *config, struct arena *arena, const struct service_row *row, bool is_on);
 
-/* The value of a text setting in the row's section; "" if it is unset. */
+/* The value of a text setting in the row's section, or in `teleport` if it has none; "" if it is unset. */
 const char *services_setting(const Cteleport__V1__Config *config, const struct service_row *row, const char *setting);
 
 /* Removes from *config, a copy that the caller owns, every section that the process does not receive. */

@@ -52,8 +52,8 @@ static void links_lead_to_processes_that_start_earlier(void **state)
 
 static void starts_and_stops_in_the_order_of_the_table(void **state)
 {
-        static const char *const started[] = { "signer", "sts", "auth", "proxy", "acme", "instance", "ssh", "echo", "labels" };
-        static const char *const stopped[] = { "proxy", "acme", "ssh", "echo", "labels", "instance", "auth" };
+        static const char *const started[] = { "signer", "sts", "auth", "proxy", "acme", "instance", "ssh", "echo", "labels", "diag" };
+        static const char *const stopped[] = { "proxy", "acme", "ssh", "echo", "labels", "instance", "auth", "diag" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(started); i++)
@@ -118,7 +118,7 @@ static uid_t user_of(const struct service_process *process)
 
 static void gives_each_service_a_user_of_its_own(void **state)
 {
-        static const char *const names[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "acme" };
+        static const char *const names[] = { "signer", "sts", "auth", "proxy", "instance", "ssh", "acme", "diag" };
         uid_t users[ARRAY_LEN(names)];
 
         (void)state;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "api/service.h"
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "os/fdpass.h"
@@ -152,6 +153,14 @@ struct error *child_spawn(const struct service_process *process, const Cteleport
         *ret_control = control_here;
         control_here = -1;
         return NULL;
+}
+
+void child_fds_add(struct child_fds *fds, const char *name, int fd)
+{
+        if (fds->count == CHILD_FDS_MAX)
+                bug("a service with more than %d descriptors", CHILD_FDS_MAX);
+        fds->names[fds->count] = name;
+        fds->fds[fds->count++] = fd;
 }
 
 char *child_exit_text(int wait_status)

@@ -13,12 +13,14 @@
 #include "services/services.h"
 
 /* Descriptors for a new process in addition to the two that every child gets. Borrowed; the child gets copies. */
-enum { CHILD_FDS_MAX = 8 };
+enum { CHILD_FDS_MAX = 24 };
 struct child_fds {
         const char *names[CHILD_FDS_MAX];
         int fds[CHILD_FDS_MAX];
         size_t count;
 };
+/* The name is borrowed. */
+void child_fds_add(struct child_fds *fds, const char *name, int fd);
 
 /*
  * Starts /proc/self/exe as `teleport service NAME`, with Boot and its descriptors, and our end of the control socket in

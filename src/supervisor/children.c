@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "api/child_message.h"
-#include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -137,14 +136,6 @@ static struct error *take_end(struct child *c, struct pairing *p, int side, int 
         return NULL;
 }
 
-static void add_fd(struct child_fds *fds, const char *name, int fd)
-{
-        if (fds->count == CHILD_FDS_MAX)
-                bug("a service with more than %d descriptors", CHILD_FDS_MAX);
-        fds->names[fds->count] = name;
-        fds->fds[fds->count++] = fd;
-}
-
 /* Adds the ends of all links of c. The caller closes the ends in `fds`, also after a failure. */
 static struct error *take_ends(struct child *c, struct child_fds *fds)
 {
@@ -155,7 +146,7 @@ static struct error *take_ends(struct child *c, struct child_fds *fds)
                 if (side < 0 || p->ends[1 - side]->state == CHILD_ABSENT)
                         continue;
                 TRY(take_end(c, p, side, &fd));
-                add_fd(fds, child_name(p->ends[1 - side]), fd);
+                child_fds_add(fds, child_name(p->ends[1 - side]), fd);
         }
         return NULL;
 }
@@ -329,14 +320,15 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         size_t links = fds->count;
         for (size_t i = 0; i < s->listener_count; i++)
                 if (s->listeners[i].process == c->row)
-                        add_fd(fds, s->listeners[i].row->name, s->listeners[i].fd);
+                        child_fds_add(fds, s->listeners[i].row->name, s->listeners[i].fd);
         if (c->row->requests & SERVICE_REQUEST_SSHD) {
                 TRY(supervisor_open_helpers(s, &helpers));
-                add_fd(fds, "helpers", helpers);
+                child_fds_add(fds, "helpers", helpers);
         }
+        supervisor_add_metrics(c, fds);
         fill_boot(&parts, c, fds);
         struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, &c->pid, &c->control_fd);
-        fds->count = links; /* the supervisor keeps the listening sockets */
+        fds->count = links; /* the supervisor keeps the listening sockets and the memory of the metrics */
         return err;
 }
 
@@ -377,6 +369,7 @@ struct error *supervisor_start(struct child *c)
         c->started = loop_now(&c->sup->loop);
         c->has_reported_fatal = c->was_reported = false;
         c->starts++;
+        supervisor_note_phase(c);
         log_debug("service started", LOG_C("name", child_name(c)), LOG_INT("pid", c->pid));
         return listen_to(c);
 }
@@ -388,6 +381,7 @@ static void received_ready(struct child *c)
         if (c->state != CHILD_STARTING)
                 return;
         c->state = CHILD_READY;
+        supervisor_note_phase(c);
         if (c->starts > 1)
                 log_info("service is back", LOG_C("name", child_name(c)));
         supervisor_on_ready(c->sup);
@@ -617,6 +611,7 @@ static void reap(struct child *c, int wait_status)
         bool was_ready = c->state == CHILD_READY;
 
         c->state = CHILD_EXITED;
+        supervisor_note_phase(c);
         close_control(c);
         forget_ends(c);
         if (c->row->requests & SERVICE_REQUEST_SSHD)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Declarations shared by the supervisor's sources: supervisor.c (main flow), children.c, setup.c, sign.c, sshd.c,
- * stop.c. */
+/* Declarations shared by the supervisor's sources: supervisor.c (main flow), children.c, measure.c, setup.c, sign.c,
+ * sshd.c, stop.c. */
 #ifndef SUPERVISOR_INTERNAL_H
 #define SUPERVISOR_INTERNAL_H
 
 #include <sys/resource.h>
 
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "supervisor/child.h"
 #include "supervisor/helper_check.h"
 #include "supervisor/supervisor.h"
@@ -97,6 +98,12 @@ struct supervisor {
                 unsigned burst; /* of LIMIT_AWS_SIGN_BURST */
                 struct instant last;
         } sign;
+
+        /* memory of the metrics, by the number of the process; -1: none */
+        struct {
+                int fds[METRIC_PROCESSES], readers[METRIC_PROCESSES];
+                struct timer *pace;
+        } metrics;
 
         /* of the SSH Service */
         struct sshd *sshds;
@@ -197,6 +204,17 @@ void supervisor_kill_sign(struct supervisor *s);
 /* Reaps the signing process if it has ended; a stop that waits for it continues. */
 void supervisor_reap_sign(struct supervisor *s);
 void supervisor_release_sign(struct supervisor *s);
+
+/* ---- measure.c: metrics of the processes -------------------------------------------------------- */
+/* Makes the memory of the metrics of each process if this host has the process that shows them. */
+struct error *supervisor_open_metrics(struct supervisor *s) MUST_USE;
+/* Begins to measure the processes every PACE_HEALTH_CHECK. */
+void supervisor_watch_metrics(struct supervisor *s);
+/* Adds the memory for a process that is about to start; the descriptors are borrowed. */
+void supervisor_add_metrics(const struct child *c, struct child_fds *fds);
+/* Records a change of c->state. */
+void supervisor_note_phase(const struct child *c);
+void supervisor_release_metrics(struct supervisor *s);
 
 /* ---- stop.c: the end ------------------------------------------------------------------------ */
 /* Begins to stop; supervisor_run() will return failure (owned). A second call while stopping kills the children. */

@@ -224,7 +224,7 @@ static struct error *open_tcp(struct supervisor *s, struct listener *l)
         struct error *err = socket_listen_tcp(str_of(address), &l->fd, l->address);
 
         if (err != NULL)
-                return error_wrap(err, "%s.%s", service->section, l->row->setting);
+                return error_wrap(err, "%s.%s", service->section == NULL ? "teleport" : service->section, l->row->setting);
         return NULL;
 }
 
@@ -318,6 +318,7 @@ struct error *supervisor_prepare(struct supervisor *s)
                 TRY(check_state(s));
         TRY(supervisor_read_host_id(s));
         TRY(supervisor_look_up_accounts(s));
+        TRY(supervisor_open_metrics(s));
         const struct child *ssh = supervisor_requester(s, SERVICE_REQUEST_SSHD);
         if (ssh != NULL && ssh->state != CHILD_ABSENT)
                 TRY(supervisor_prepare_sshd(s));

@@ -220,6 +220,8 @@ static void add_pairings(struct supervisor *s)
 static void supervisor_init(struct supervisor *s, const struct launch *l)
 {
         *s = (struct supervisor){ .launch = l, .lock_fd = -1, .log_fd = STDERR_FILENO };
+        for (size_t i = 0; i < METRIC_PROCESSES; i++)
+                s->metrics.fds[i] = s->metrics.readers[i] = -1;
         add_children(s);
         add_pairings(s);
 }
@@ -238,6 +240,7 @@ static void supervisor_release(struct supervisor *s)
                 for (size_t side = 0; side < 2; side++)
                         fd_close_at(&s->pairings[i].waiting[side]);
         supervisor_close_listeners(s);
+        supervisor_release_metrics(s);
         supervisor_release_sign(s);
         supervisor_release_sshd(s);
         web_keypairs_release(&s->keypairs);
@@ -281,6 +284,7 @@ static struct error *run(struct supervisor *s)
                         supervisor_stop(s, err);
         }
         watch_keypairs(s);
+        supervisor_watch_metrics(s);
         loop_run(&s->loop);
         return s->failure;
 }

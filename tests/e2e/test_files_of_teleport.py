@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files printed by Teleport's own tools load here, and the output of our tools has the forms that they read."""
+import re
 import subprocess
 
 import pytest
@@ -175,15 +176,15 @@ def configure_test(build, path):
 
 
 @pytest.mark.parametrize("text, ignored", [
-    (CONFIGURE, "teleport.diag_addr, auth_service.proxy_listener_mode"),
-    (NODE_CONFIGURE, "teleport.diag_addr"),
+    (CONFIGURE, "auth_service.proxy_listener_mode"),
+    (NODE_CONFIGURE, ""),
 ], ids=["configure", "node configure"])
 def test_the_output_of_teleport_configure_loads(build, tmp_path, text, ignored):
     path = tmp_path / "teleport.yaml"
     path.write_text(text)
     code, said = configure_test(build, path)
     assert code == 0 and said.endswith(f"OK {path}\n")
-    assert said.count("are ignored: ") == 1 and f"are ignored: {ignored}\n" in said
+    assert re.findall(r"are ignored: (.*)\n", said) == ([ignored] if ignored else [])
 
 
 def test_all_that_would_change_something_is_refused_at_once(build, tmp_path, cluster):

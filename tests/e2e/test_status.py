@@ -146,7 +146,7 @@ ssh_service: {enabled: "yes", labels: {rack: 12, n: 1.20}}
 ''')
     done = subprocess.run([program(build, "teleport"), "configure", "--test", path], capture_output=True, text=True, timeout=TIMEOUT)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"OK {path}")
-    assert ("are ignored: teleport.cache, teleport.diag_addr, auth_service.authentication, auth_service.proxy_listener_mode, "
+    assert ("are ignored: teleport.cache, auth_service.authentication, auth_service.proxy_listener_mode, "
             "discovery_service, jamf_service\n") in done.stderr
 
 

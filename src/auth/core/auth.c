@@ -23,6 +23,7 @@
 #include "auth/sessions/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "base/text.h"
 #include "login/password.h"
@@ -36,6 +37,7 @@
 #include "state/cluster.h"
 #include "state/host.h"
 #include "state/name.h"
+#include "state/store_probe.h"
 #include "state/token.h"
 
 /*
@@ -102,6 +104,8 @@ static void on_sessions(void *ctx, struct error *err)
         }
         a->listener = auth_listener_open(a);
         serve_siblings(a);
+        a->store_probe = store_probe_new(a->store);
+        metric_set_health(HEALTH_AUDIT, HEALTH_OK); /* the outbox has written what the last run left */
         log_info("Auth service is ready", LOG_STR("cluster", a->cluster), LOG_C("host_id", a->service->boot->host_id),
                  LOG_C("addr", service_listen_addr(a->service->boot, "auth")), LOG_C("sandbox", sandbox_describe()));
         service_ready(a->service);
@@ -624,6 +628,8 @@ static void stop(void *ctx)
         a->is_stopping = true;
         log_info("Auth service is stopping");
         auth_listener_close(a->listener);
+        store_probe_free(a->store_probe);
+        a->store_probe = NULL;
         sessions_close(a->sessions);
         a->sessions = NULL;
         outbox_close(a->outbox, on_outbox_closed, a);

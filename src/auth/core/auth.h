@@ -104,6 +104,7 @@ struct auth {
         struct user_budget user_events, user_recordings;  /* bytes a day */
         struct event_budget host_events, host_recordings; /* the same */
         struct event_budget accounts[ACCOUNT_COUNT]; /* the same, for other audited actions */
+        struct store_probe *store_probe; /* NULL unless metrics are recorded */
         struct disk_watch *disk;       /* of the audit log; NULL in tests: the disk has space */
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the queue of password checks */

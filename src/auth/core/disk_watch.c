@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "loop/loop.h"
 
 /* The state of one check, owned by its job. */
@@ -55,6 +56,7 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
 
         d->room.least = (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB < share ? (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB : share;
         d->room.free = (uint64_t)disk->f_bavail * disk->f_frsize;
+        metric_set_health(HEALTH_DISK, is_short(d) ? HEALTH_DEGRADED : HEALTH_OK);
         if (is_short(d) && !was_short)
                 log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",
                          LOG_INT("free_kib", (int64_t)(d->room.free / KiB)), LOG_INT("least_kib", (int64_t)(d->room.least / KiB)),

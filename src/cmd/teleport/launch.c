@@ -135,21 +135,10 @@ static struct error *refuse_to_go_without_tls(const struct flags *given)
                           "forwards plain HTTP, set proxy_service.plain_http_addr");
 }
 
-static struct error *refuse_what_is_missing(const struct flags *given)
-{
-        const char *diag = flags_text(given, "diag-addr");
-
-        if (diag != NULL && diag[0] != '\0')
-                return error_hint(error_new(ERROR_UNIMPLEMENTED, "--diag-addr is not part of this release"),
-                                  "leave it out; `teleport status` and the log show the state of this host");
-        return NULL;
-}
-
 struct error *launch_prepare(const struct flags *given, struct launch *ret)
 {
         *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
         TRY(refuse_to_go_without_tls(given));
-        TRY(refuse_what_is_missing(given));
         TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->ignored_keys, &ret->config));
         TRY(launch_overlay(given, ret->arena, ret->config));
         TRY(config_check(ret->config, ret->arena, &ret->warnings));

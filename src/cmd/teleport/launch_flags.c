@@ -27,7 +27,7 @@ const struct flag launch_flags[] = {
           .help = "Pin of the cluster's CA, or the absolute path of a file with pins" },
         { "labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
         { "pid-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Write the process ID here when all services run" },
-        { "diag-addr", .kind = FLAG_TEXT, .value = "ADDR", .is_hidden = true, .help = "Not part of this release" },
+        { "diag-addr", .kind = FLAG_TEXT, .value = "ADDR", .help = "Where to serve /healthz, /readyz and /metrics, without authentication" },
         { "insecure", .help = "Do not verify the certificate of the proxy when joining" },
         { "insecure-no-tls", .is_hidden = true, .help = "Refused" },
         { 0 },
@@ -211,7 +211,7 @@ static void overlay_texts(const struct flags *given, struct arena *arena, Ctelep
                 char **field;
         } texts[] = {
                 { "nodename", &t->nodename },         { "data-dir", &t->data_dir },   { "pid-file", &t->pid_file },
-                { "advertise-ip", &t->advertise_ip },
+                { "advertise-ip", &t->advertise_ip }, { "diag-addr", &t->diag_addr },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(texts); i++) {

@@ -245,13 +245,16 @@ static void finds_a_name_for_this_host(void **state)
         assert_refused(PREPARE(f, "-c", config, "--nodename=a_b"), ERROR_INVALID_ARGUMENT, "nodename");
 }
 
-static void names_settings_that_this_release_does_not_support(void **state)
+static void takes_the_diagnostic_address_of_the_file_or_the_flag(void **state)
 {
         struct fixture *f = *state;
         AUTO_MEM char *config = path_of_given(f, "teleport.yaml", "version: v3\nteleport: {diag_addr: \"\"}\n");
 
         assert_null(PREPARE(f, "-c", config));
-        assert_refused(PREPARE(f, "-c", config, "--diag-addr=127.0.0.1:3000"), ERROR_UNIMPLEMENTED, "diag-addr");
+        assert_null(f->launch.config->teleport->diag_addr);
+        assert_null(PREPARE(f, "-c", config, "--diag-addr=127.0.0.1:3000"));
+        assert_string_equal(f->launch.config->teleport->diag_addr, "127.0.0.1:3000");
+        assert_refused(PREPARE(f, "-c", config, "--diag-addr=127.0.0.1"), ERROR_INVALID_ARGUMENT, "teleport.diag_addr");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -271,7 +274,7 @@ int main(void)
                 TEST(reads_a_token_from_its_file),
                 TEST(resolves_pins_and_refuses_invalid_ones),
                 TEST(finds_a_name_for_this_host),
-                TEST(names_settings_that_this_release_does_not_support),
+                TEST(takes_the_diagnostic_address_of_the_file_or_the_flag),
         };
 
         return cmocka_run_group_tests_name("launch", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 static const char *const statement_sql[SQL_COUNT] = {
@@ -482,8 +483,12 @@ void sqlite_store_run(struct sqlite_store *s, struct sqlite_batch *batch)
         uint64_t before = s->revision;
 
         struct error *err = run_all(&r);
+        if (err == NULL && s->revision != before)
+                metric_set_health(HEALTH_STORE, HEALTH_OK);
         if (err != NULL && err->code != ERROR_DATA_LOSS) {
                 struct error *why = err;
+
+                metric_set_health(HEALTH_STORE, HEALTH_DEGRADED);
 
                 err = run_reads_only(&r, why);
                 error_free(why);

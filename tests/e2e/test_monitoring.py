@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The diagnostic address: /healthz, /readyz and /metrics of a cluster and of a host."""
+import http.client
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness import TIMEOUT, clean_env, iam_token, program, wait_until
+
+
+class Diag:
+    """The diagnostic address of a cluster or a host that was started with diag_addr 127.0.0.1:0."""
+
+    def __init__(self, started):
+        self.address = started.process.wait_for(r"Diagnostic service listening addr:(\S+)").group(1)
+        self.host, port = self.address.rsplit(":", 1)
+        self.port = int(port)
+
+    def get(self, path, method="GET"):
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("content-type"), answer.read().decode()
+        finally:
+            connection.close()
+
+    def ready(self):
+        """The status of /readyz, its text, and the states of the parts."""
+        status, kind, body = self.get("/readyz")
+        assert kind == "application/json"
+        body = json.loads(body)
+        return status, body["status"], {p["part"]: p["state"] for p in body["parts"]}
+
+    def wait_ready(self, status, **parts):
+        return wait_until(lambda: (now := self.ready())[0] == status and parts.items() <= now[2].items() and now, f"/readyz answers {status}, {parts}")
+
+    def wait_recovered(self, **parts):
+        """The parts are ready again after a failure: recovering, and after some time ok."""
+        status, text, _ = wait_until(lambda: (now := self.ready())[0] != 503 and parts.items() <= now[2].items() and now, f"/readyz has {parts}")
+        assert (status, text) in ((400, RECOVERING), (200, "ok"))
+
+    def metrics(self):
+        """{name{labels}: value}."""
+        status, kind, body = self.get("/metrics")
+        assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        return {name: float(value) for name, value in re.findall(r"^([^# ]\S*) (\S+)$", body, re.M)}
+
+
+DIAG = {"diag_addr": "127.0.0.1:0"}
+STARTING = "teleport is starting and hasn't joined the cluster yet"
+DEGRADED = "teleport is in a degraded state, check logs for details"
+RECOVERING = "teleport is recovering from a degraded state, check logs for details"
+
+
+def test_a_host_with_a_tunnel_is_ready(make_cluster, aws):
+    cluster = make_cluster(teleport=DIAG)
+    of_cluster = Diag(cluster)
+    assert of_cluster.get("/healthz") == (200, "application/json", '{"status":"ok"}\n')
+    of_cluster.wait_ready(200, processes="ok", store="ok", audit="ok", disk="ok", auth="ok", cluster="ok")
+
+    host = cluster.host("web-1", env=aws.identity(), teleport=DIAG).start()  # there is no such token yet
+    of_host = Diag(host)
+    assert of_host.get("/healthz")[0] == 200
+    host.process.wait_for(r"Can not join the cluster as Instance")
+    status, text, parts = of_host.ready()
+    assert (status, text) == (400, STARTING)
+    assert parts == {"processes": "ok", "cluster": "starting", "tunnels": "starting"}
+    assert of_host.metrics()["process_state"] == 3
+    cluster.create(iam_token())
+    assert of_host.wait_ready(200) == (200, "ok", {"processes": "ok", "cluster": "ok", "tunnels": "ok"})
+    assert of_host.metrics()["process_state"] == 0
+
+    cluster.stop_cluster(sig=signal.SIGKILL)
+    assert of_host.wait_ready(503, tunnels="degraded")[1] == DEGRADED
+    of_host.wait_ready(503, processes="ok", tunnels="degraded", cluster="degraded")
+    assert of_host.get("/healthz")[0] == 200
+    cluster.start()
+    of_host.wait_recovered(tunnels="ok", cluster="ok")
+
+
+def test_a_process_that_ends_is_named(make_cluster):
+    cluster = make_cluster(teleport=DIAG)
+    diag = Diag(cluster)
+    diag.wait_ready(200)
+    before = diag.metrics()
+    assert before['cteleport_process_up{process="proxy"}'] == 1 and before['cteleport_process_starts_total{process="proxy"}'] == 1
+    for process in ("supervisor", "signer", "sts", "auth", "proxy", "diag"):
+        assert before[f'process_resident_memory_bytes{{process="{process}"}}'] > 1 << 20
+        assert before[f'process_open_fds{{process="{process}"}}'] > 3
+    os.kill(cluster.process.children()["proxy"], signal.SIGKILL)
+    wait_until(lambda: diag.metrics()['cteleport_process_starts_total{process="proxy"}'] == 2, "the proxy is started again")
+    diag.wait_recovered(processes="ok", auth="ok")
+
+
+def test_no_client_keeps_another_one_from_an_answer(make_cluster):
+    """Clients that hold their connections, never read, or send no HTTP."""
+    cluster = make_cluster(teleport=DIAG)
+    diag = Diag(cluster)
+    pid = cluster.process.children()["diag"]
+    resident = lambda: int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    before, held = resident(), []
+    for i in range(300):
+        s = socket.create_connection((diag.host, diag.port), timeout=TIMEOUT)
+        held.append(s)
+        s.sendall((b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20, b"GET /metr", b"\x16\x03\x01\x00\xff", b"")[i % 4])
+        if i % 100 == 99:
+            assert diag.get("/healthz")[0] == 200
+    assert len(os.listdir(f"/proc/{pid}/fd")) < 100
+    assert resident() - before < 32 << 20
+    for s in held:
+        s.close()
+    for request, status in {"GET / HTTP/1.1\r\nHost: x": 404, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0": 405,
+                            "GET /metrics HTTP/1.1\r\nHost: x\r\nA: " + "a" * 70000: 431, "GET  /metrics": 400,
+                            "GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 5": 413}.items():
+        with socket.create_connection((diag.host, diag.port), timeout=TIMEOUT) as s:
+            s.sendall(request.encode() + b"\r\n\r\n")
+            assert s.makefile("rb").readline().split()[1] == str(status).encode(), request
+    assert diag.get("/metrics", "HEAD")[2] == ""
+    assert cluster.process.children().keys() >= {"diag", "auth", "proxy"}
+
+
+def test_a_full_disk_is_reported(make_cluster, tmp_path):
+    from test_disk import Disk
+
+    disk = Disk(tmp_path / "disk", "24m")
+    try:
+        cluster = make_cluster(teleport=DIAG, disk=disk)
+        diag = Diag(cluster)
+        diag.wait_ready(200, store="ok", disk="ok")
+        disk.fill()
+        diag.wait_ready(503, disk="degraded", store="degraded")
+        disk.free()
+        diag.wait_recovered(disk="ok", store="ok")
+        cluster.stop()
+    finally:
+        disk.close()
+
+
+def test_an_address_in_use_is_an_error_of_the_start(build, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        done = subprocess.run([program(build, "teleport"), "start", "-c", "/dev/null", "--data-dir", tmp_path / "data", "--roles=node",
+                               "--auth-server=127.0.0.1:1", "--token=x", "--diag-addr", address],
+                              capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(HOME=tmp_path))
+    assert done.returncode == 1
+    assert "teleport.diag_addr" in done.stderr and address in done.stderr
