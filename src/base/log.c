@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log_journal.h"
 #include "base/log_rate.h"
 #include "base/text.h"
 
@@ -13,11 +15,17 @@ enum { LINE_MAX_BYTES = 8 * KiB }; /* one write(2), so that lines of several pro
 static struct {
         struct log_options options;
         const char *component;
-} settings = { .options = { LOG_INFO, LOG_TEXT, STDERR_FILENO }, .component = "" };
+        int journal; /* -1: none */
+} settings = { .options = { LOG_INFO, LOG_TEXT, STDERR_FILENO }, .component = "", .journal = -1 };
 
 void log_setup(struct log_options options)
 {
         settings.options = options;
+}
+
+void log_to_journal(int socket)
+{
+        settings.journal = socket;
 }
 
 void log_component(const char *component)
@@ -85,8 +93,11 @@ static void put_text(struct buf *out, const char *file, int line, enum log_level
         for (const char *c = settings.component; *c != '\0' && component.len < 10; c++)
                 buf_put_char(&component, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
         buf_put_char(&component, ']');
-        walltime_put_rfc3339(out, clock_wall(clock_system()));
-        buf_printf(out, " %s %-11s %s", names[level], buf_c(&component), event);
+        if (settings.journal < 0) { /* the journal has its own time */
+                walltime_put_rfc3339(out, clock_wall(clock_system()));
+                buf_put_char(out, ' ');
+        }
+        buf_printf(out, "%s %-11s %s", names[level], buf_c(&component), event);
         for (const struct log_field *f = fields; f->key != NULL; f++) {
                 buf_printf(out, " %s:", f->key);
                 put_value_text(out, f);
@@ -125,6 +136,51 @@ static void put_json(struct buf *out, const char *file, int line, enum log_level
         buf_put_c(out, "}\n");
 }
 
+/* ---- the journal --------------------------------------------------------------------------------------- */
+
+static const char priorities[] = { [LOG_DEBUG] = '7', [LOG_INFO] = '6', [LOG_WARN] = '4', [LOG_ERROR] = '3' }; /* of syslog(3) */
+
+static void put_journal_field(struct buf *entry, const struct log_field *f)
+{
+        AUTO(buf) value = BUF_MAX(4 * KiB);
+
+        if (f->kind == LOG_KIND_INT)
+                buf_printf(&value, "%lld", (long long)f->number);
+        else if (f->kind == LOG_KIND_STR)
+                buf_put(&value, str_slice(f->str, 0, ESCAPE_LIMIT));
+        else
+                put_error_text(&value, f->error);
+        journal_put_key(entry, f->key, buf_str(&value));
+}
+
+/* Sends an entry with the line `text` as MESSAGE. Otherwise writes its priority in front of the line, and returns false. */
+static bool send_to_journal(struct buf *text, const char *file, int line, enum log_level level, const char *event,
+                            const struct log_field *fields, uint64_t left_out)
+{
+        AUTO(buf) entry = BUF_MAX(JOURNAL_ENTRY_MAX);
+        AUTO(buf) line_number = BUF_MAX(16), prefixed = BUF_MAX(LINE_MAX_BYTES + 8);
+
+        buf_printf(&line_number, "%d", line);
+        journal_put_field(&entry, "MESSAGE", str_trim(buf_str(text)));
+        journal_put_field(&entry, "PRIORITY", str_of_bytes(&priorities[level], 1));
+        journal_put_field(&entry, "SYSLOG_IDENTIFIER", STR("teleport"));
+        journal_put_field(&entry, "CODE_FILE", str_of(base_name(file)));
+        journal_put_field(&entry, "CODE_LINE", buf_str(&line_number));
+        journal_put_field(&entry, "TELEPORT_COMPONENT", str_of(settings.component));
+        journal_put_field(&entry, "TELEPORT_EVENT", str_of(event));
+        for (const struct log_field *f = fields; f->key != NULL; f++)
+                put_journal_field(&entry, f);
+        if (left_out > 0)
+                put_journal_field(&entry, &LOG_INT("left_out", left_out));
+        if (!entry.overflowed && send(settings.journal, entry.ptr, entry.len, MSG_NOSIGNAL) == (ssize_t)entry.len)
+                return true;
+        buf_printf(&prefixed, "<%c>", priorities[level]);
+        buf_put(&prefixed, buf_str(text));
+        buf_clear(text);
+        buf_put(text, buf_str(&prefixed));
+        return false;
+}
+
 void log_write_at(struct log_site *site, const char *file, int line, enum log_level level, const char *event,
                   const struct log_field *fields)
 {
@@ -136,7 +192,10 @@ void log_write_at(struct log_site *site, const char *file, int line, enum log_le
                 put_json(&out, file, line, level, event, fields, site->left_out);
         else
                 put_text(&out, file, line, level, event, fields, site->left_out);
+        bool is_sent = settings.journal >= 0 && send_to_journal(&out, file, line, level, event, fields, site->left_out);
         site->left_out = 0;
+        if (is_sent)
+                return;
         ssize_t written = write(settings.options.fd, out.ptr, out.len); /* a lost log line must not stop the process */
         (void)written;
 }

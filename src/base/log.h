@@ -27,6 +27,13 @@ struct log_options {
 /* Sets the level, format and destination of this process's log. Default: INFO, text, stderr. */
 void log_setup(struct log_options options);
 
+/*
+ * Sends each event to systemd-journald from now on, with a field of its own for the level, the component, the event and each key:
+ * see base/log_journal.h. `socket` (borrowed) is a datagram socket that is connected to journald. A line that it does not take is
+ * written to the descriptor of log_setup(), after "<N>" with its priority (sd-daemon(3)).
+ */
+void log_to_journal(int socket);
+
 /* Names the part of the system for all lines of this process: "auth", "proxy", "instance" … Static text. */
 void log_component(const char *component);
 
