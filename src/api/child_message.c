@@ -13,6 +13,7 @@ unsigned child_message_right(enum child_message_kind kind)
                 [CHILD_SENT_HELPER_CHECK] = SERVICE_REQUEST_SSHD,
                 [CHILD_SENT_AWS_SIGN] = SERVICE_REQUEST_AWS_SIGN,
                 [CHILD_SENT_HOST_ID] = SERVICE_REQUEST_HOST_ID,
+                [CHILD_SENT_STATUS] = SERVICE_REQUEST_STATUS,
         };
 
         return rights[kind];

@@ -40,6 +40,11 @@ enum child_message_kind {
 
         /* of a process with SERVICE_REQUEST_HOST_ID: this host joined with host ID `name`, to be written to data_dir/host_uuid */
         CHILD_SENT_HOST_ID,
+
+        /* of a process with SERVICE_REQUEST_STATUS: text is the membership of this host, a line for the service manager */
+        CHILD_SENT_STATUS,
+
+        CHILD_SENT_ALIVE, /* of every service that polls the control socket: answers Control.PING */
         CHILD_MESSAGE_KINDS
 };
 

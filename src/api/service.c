@@ -169,6 +169,7 @@ struct error *service_begin(struct service *s)
                 return error_errno(errno, "the control socket is missing");
         service_log_setup(s->boot->config, STDERR_FILENO);
         log_component(s->boot->service);
+        log_to_journal(service_take_fd(s, SERVICE_FD_JOURNAL)); /* open as long as the process */
         (void)signal(SIGHUP, on_hangup); /* cannot fail for SIGHUP */
         return take_metrics(s);
 }
@@ -242,6 +243,8 @@ static void handle_message(struct service *s, const control_message *control, in
                 close(fd);
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP)
                 report_stop(s);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__PING)
+                service_send(s, &(struct child_message){ .kind = CHILD_SENT_ALIVE });
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
                 events->on_drain(s->ctx);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD && events->on_reload != NULL)

@@ -16,6 +16,8 @@
 #include "loop/loop.h"
 #include "services/services.h"
 
+#define SERVICE_FD_JOURNAL "journal" /* name of the descriptor for log_to_journal(); absent if the log goes elsewhere */
+
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
 /* Each callback is called from the loop. A message whose callback is NULL is ignored and its descriptor closed. */

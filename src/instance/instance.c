@@ -366,11 +366,22 @@ static enum slot_index slot_of_sibling(const struct instance *i, const char *nam
         return n;
 }
 
+/* The service manager shows this line: `systemctl status`. */
+static void on_status_change(void *ctx)
+{
+        struct instance *i = ctx;
+        AUTO(buf) line = BUF_MAX(STATUS_LINE_MAX);
+
+        status_put_line(&i->status, &line);
+        service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_STATUS, .text = buf_c(&line) });
+}
+
 static void on_tunnels(void *ctx, struct str host_id, size_t count)
 {
         struct instance *i = ctx;
         bool had_tunnel = i->has_tunnel;
         i->has_tunnel = count > 0 && str_equal(host_id, i->slots[SLOT_NODE].identity.host_id);
+        status_set_tunnels(&i->status, i->has_tunnel ? count : 0);
         if (i->has_tunnel != had_tunnel && i->is_listed && !i->is_stopping)
                 instance_show_state(i);
 }
@@ -572,6 +583,8 @@ static struct error *set_up(struct instance *i)
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
         status_init(&i->status, &i->loop, ".");
         show_tunnels(i, false);
+        i->status.on_change = on_status_change;
+        i->status.on_change_ctx = i;
         TRY(service_control(i->service, &i->loop, &service_events, i));
         i->auth = auth_client_new(&i->loop, (struct auth_client_options){ .relink = i->is_local ? relink_auth : NULL, .ctx = i,
                                                                           .roots_pem = i->trust.roots_pem,

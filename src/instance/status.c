@@ -70,6 +70,53 @@ void status_put_json(const struct status *s, struct buf *out)
         buf_put_c(out, "]\n}\n");
 }
 
+/* ---- the line ------------------------------------------------------------------------------------------ */
+
+static void put_part(struct buf *out, const char *before, const char *text)
+{
+        if (text == NULL || text[0] == '\0')
+                return;
+        buf_put_c(out, before);
+        escape_text(out, str_of(text), ESCAPE_LIMIT / 2);
+}
+
+static void put_membership(const struct status *s, struct buf *out)
+{
+        put_part(out, "joined cluster ", s->cluster);
+        buf_put_c(out, " since ");
+        walltime_put_rfc3339(out, s->joined);
+}
+
+static void put_connection(const struct status *s, struct buf *out)
+{
+        static const char *const words[] = {
+                [STATUS_CONNECTING] = "not connected",
+                [STATUS_CONNECTED] = "connected",
+                [STATUS_UNREACHABLE] = "connected",
+                [STATUS_LOCKED] = "locked by the cluster",
+        };
+        bool is_connected = s->state == STATUS_CONNECTED || s->state == STATUS_UNREACHABLE;
+
+        buf_printf(out, "; %s", words[s->state]);
+        if (is_connected)
+                put_part(out, " through ", s->server);
+        if (is_connected && s->keeps_tunnels)
+                buf_printf(out, s->tunnels == 1 ? ", %zu tunnel" : ", %zu tunnels", s->tunnels);
+}
+
+void status_put_line(const struct status *s, struct buf *out)
+{
+        if (s->state == STATUS_STARTING || s->state == STATUS_STOPPED)
+                buf_put_c(out, status_state_name(s->state));
+        else if (s->state == STATUS_JOINING || s->joined.ns == 0)
+                put_part(out, "not joined; joining through ", s->server == NULL ? "any of the servers" : s->server);
+        else {
+                put_membership(s, out);
+                put_connection(s, out);
+        }
+        put_part(out, "; ", s->last_error);
+}
+
 static void write_soon(struct status *s);
 
 static void write_work(void *ctx)
@@ -106,6 +153,8 @@ static void write_now(void *ctx)
         *job = (struct write_job){ .status = s, .path = str_dup(str_of(s->path)), .text = BUF_MAX(STATUS_FILE_MAX) };
         s->is_dirty = false;
         status_put_json(s, &job->text);
+        if (s->on_change != NULL)
+                s->on_change(s->on_change_ctx);
         s->writing = loop_job(s->loop, write_work, write_done, job);
 }
 
@@ -208,6 +257,15 @@ void status_set_skew(struct status *s, struct duration skew)
         if (s->clock_skew_ms == ms)
                 return;
         s->clock_skew_ms = ms;
+        write_soon(s);
+}
+
+void status_set_tunnels(struct status *s, size_t tunnels)
+{
+        if (s->keeps_tunnels && s->tunnels == tunnels)
+                return;
+        s->keeps_tunnels = true;
+        s->tunnels = tunnels;
         write_soon(s);
 }
 

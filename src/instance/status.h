@@ -40,6 +40,10 @@ struct status {
         struct timer *soon;  /* runs from the first change of a turn of the loop to its end */
         struct job *writing; /* NULL: no write is under way */
         bool is_dirty;       /* something has changed since the last write began */
+        bool keeps_tunnels;  /* status_set_tunnels was called */
+        size_t tunnels;
+        void (*on_change)(void *ctx); /* called once for all changes of a turn of the loop; NULL: not called */
+        void *on_change_ctx;
         void (*finished)(void *ctx); /* set by status_finish */
         void *finished_ctx;
 };
@@ -62,10 +66,18 @@ void status_set_identity(struct status *s, struct str host_id, struct str cluste
 void status_set_server(struct status *s, const char *server);
 void status_set_error(struct status *s, const struct error *err); /* NULL: no error */
 void status_set_skew(struct status *s, struct duration skew);
+void status_set_tunnels(struct status *s, size_t tunnels); /* of a node */
 void status_set_notice(struct status *s, const char *kind, const char *text); /* text NULL: removes the notice */
 
 /* "connected" … as written to the file. */
 const char *status_state_name(enum status_state state);
+
+/*
+ * One line for the service manager, at most STATUS_LINE_MAX bytes, without control characters: whether the host has joined, its
+ * cluster, since when, its server and tunnels, the last error.
+ */
+enum { STATUS_LINE_MAX = 1024 };
+void status_put_line(const struct status *s, struct buf *out);
 
 /* The file's text, for tests. */
 void status_put_json(const struct status *s, struct buf *out);

@@ -110,7 +110,7 @@ static const struct service_row rows[] = {
                                 .name = "instance", .user = { "teleport-instance", ID_INSTANCE }, .sandbox = SANDBOX_INSTANCE,
                                 .links = { "auth", "proxy" }, .sections = { "proxy_service", "ssh_service" },
                                 .secrets = SERVICE_SECRET_JOIN_TOKEN | SERVICE_SECRET_HTTP_PROXY,
-                                .requests = SERVICE_REQUEST_AWS_SIGN | SERVICE_REQUEST_HOST_ID, .start = 5, .stop = 4,
+                                .requests = SERVICE_REQUEST_AWS_SIGN | SERVICE_REQUEST_HOST_ID | SERVICE_REQUEST_STATUS, .start = 5, .stop = 4,
                         },
                         {
                                 .name = "aws-sign", .sandbox = SANDBOX_AWS_SIGN, .secrets = SERVICE_SECRET_ENVIRONMENT,

@@ -73,6 +73,7 @@ enum service_request {
         SERVICE_REQUEST_SSHD = 1 << 0,     /* starting and ending an sshd, checks of the programs it starts */
         SERVICE_REQUEST_AWS_SIGN = 1 << 1, /* a process that signs for one join */
         SERVICE_REQUEST_HOST_ID = 1 << 2,  /* writing data_dir/host_uuid */
+        SERVICE_REQUEST_STATUS = 1 << 3,   /* reporting the membership of this host to the service manager */
 };
 
 /* A socket that the supervisor opens and the process accepts on. */

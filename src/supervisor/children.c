@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/child_message.h"
+#include "api/service.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -326,6 +327,8 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
                 child_fds_add(fds, "helpers", helpers);
         }
         supervisor_add_metrics(c, fds);
+        if (s->journal_fd >= 0)
+                child_fds_add(fds, SERVICE_FD_JOURNAL, s->journal_fd);
         fill_boot(&parts, c, fds);
         struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, &c->pid, &c->control_fd);
         fds->count = links; /* the supervisor keeps the listening sockets and the memory of the metrics */
@@ -370,6 +373,7 @@ struct error *supervisor_start(struct child *c)
         c->has_reported_fatal = c->was_reported = false;
         c->starts++;
         supervisor_note_phase(c);
+        c->unanswered = 0;
         log_debug("service started", LOG_C("name", child_name(c)), LOG_INT("pid", c->pid));
         return listen_to(c);
 }
@@ -385,6 +389,7 @@ static void received_ready(struct child *c)
         if (c->starts > 1)
                 log_info("service is back", LOG_C("name", child_name(c)));
         supervisor_on_ready(c->sup);
+        supervisor_report_status(c->sup);
 }
 
 static void received_relink(struct child *c, const char *name)
@@ -443,6 +448,8 @@ static void received_own(struct supervisor *s, const struct child_message *m, in
                 supervisor_sign(s, m->number);
         else if (m->kind == CHILD_SENT_HOST_ID)
                 supervisor_take_host_id(s, m->name);
+        else if (m->kind == CHILD_SENT_STATUS)
+                supervisor_take_membership(s, m->text);
 }
 
 static void received(struct child *c, const struct child_message *m, int fd)
@@ -453,6 +460,8 @@ static void received(struct child *c, const struct child_message *m, int fd)
                 received_relink(c, m->name);
         else if (m->kind == CHILD_SENT_FATAL)
                 received_fatal(c, m);
+        else if (m->kind == CHILD_SENT_ALIVE)
+                c->unanswered = 0;
         else if (child_lives(c) && (c->row->requests & child_message_right(m->kind)))
                 received_own(c->sup, m, fd);
 }
@@ -659,4 +668,5 @@ void supervisor_reap(struct supervisor *s)
                         reap(&s->children[i], statuses[i]);
         supervisor_reap_sign(s);
         supervisor_reap_sshd(s);
+        supervisor_report_status(s);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Declarations shared by the supervisor's sources: supervisor.c (main flow), children.c, measure.c, setup.c, sign.c,
+/* Declarations shared by the supervisor's sources: supervisor.c (main flow), children.c, manager.c, measure.c, setup.c, sign.c,
  * sshd.c, stop.c. */
 #ifndef SUPERVISOR_INTERNAL_H
 #define SUPERVISOR_INTERNAL_H
@@ -32,6 +32,8 @@ struct child {
         struct backoff pause;
         struct instant started, relinked;
         uint64_t starts;
+        unsigned unanswered; /* pings without an answer */
+        unsigned dead_ticks; /* successive checks that found no process */
         bool was_reported; /* it was ordered to end */
         bool has_reported_fatal;
 };
@@ -70,6 +72,7 @@ struct supervisor {
         const struct launch *launch;
         struct loop loop;
         int lock_fd, log_fd;
+        int journal_fd; /* -1: the log does not go to the journal */
         struct listener listeners[SERVICES_PROCESSES_MAX];
         size_t listener_count;
         char *host_id; /* content of data_dir/host_uuid; "" on a host that has not joined yet */
@@ -118,6 +121,16 @@ struct supervisor {
                 int kind;
                 struct rlimit value;
         } limits[2]; /* as at the start of this program */
+
+        /* reports to the service manager */
+        struct {
+                char *membership; /* as reported by `instance`, escaped; NULL: nothing was reported */
+                char *sent;       /* the last state */
+                struct timer *pace; /* runs after each report */
+                bool is_stale;      /* something has changed since the last report */
+                struct timer *watchdog; /* NULL: the manager expects no WATCHDOG=1 */
+                struct duration tick;
+        } manager;
 
         enum { RUNNING, DRAINING, STOPPING } end;
         struct timer *end_timer;  /* limits the whole stop */
@@ -215,6 +228,17 @@ void supervisor_add_metrics(const struct child *c, struct child_fds *fds);
 /* Records a change of c->state. */
 void supervisor_note_phase(const struct child *c);
 void supervisor_release_metrics(struct supervisor *s);
+
+/* ---- manager.c: reports to the service manager -------------------------------------------------- */
+/* To be called after each change of a service's state; sends a new STATUS= at a bounded rate. */
+void supervisor_report_status(struct supervisor *s);
+/* Takes the line with which `instance` describes the membership of this host. */
+void supervisor_take_membership(struct supervisor *s, const char *text);
+/* Sends READY=1. From now on also WATCHDOG=1, if the manager expects that, and checks the services. */
+void supervisor_report_ready(struct supervisor *s);
+/* Sends STOPPING=1. */
+void supervisor_report_stopping(struct supervisor *s);
+void supervisor_release_manager(struct supervisor *s);
 
 /* ---- stop.c: the end ------------------------------------------------------------------------ */
 /* Begins to stop; supervisor_run() will return failure (owned). A second call while stopping kills the children. */

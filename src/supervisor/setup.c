@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "resource/config_file.h"
 #include "supervisor/internal.h"
+#include "supervisor/journal.h"
 #include "os/file.h"
 #include "os/sandbox.h"
 #include "pki/key.h"
@@ -57,6 +58,9 @@ static struct error *open_log(struct supervisor *s)
         else if (!is_one_of(output, to_stderr))
                 TRY(open_log_file(output, &s->log_fd));
         service_log_setup(s->launch->config, s->log_fd);
+        if (journal_is_stream(s->log_fd))
+                s->journal_fd = journal_open();
+        log_to_journal(s->journal_fd);
         log_component("proc");
         return NULL;
 }

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/service.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/pb.h"
@@ -46,7 +47,8 @@ static struct error *spawn(struct supervisor *s, int client)
         Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
         Cteleport__V1__TeleportConfig teleport = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
         boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
-        const struct child_fds fds = { .names = { "client" }, .fds = { client }, .count = 1 };
+        const struct child_fds fds = { .names = { "client", SERVICE_FD_JOURNAL }, .fds = { client, s->journal_fd },
+                                       .count = s->journal_fd < 0 ? 1 : 2 };
         const struct service_process *process = services_process(AWS_SIGN_PROCESS);
         AUTO_FD int control = -1; /* the process sends no control messages */
 

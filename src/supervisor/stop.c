@@ -2,7 +2,6 @@
 #include <signal.h>
 
 #include "base/log.h"
-#include "supervisor/notify.h"
 #include "supervisor/internal.h"
 
 typedef Cteleport__Internal__V1__Control control_message;
@@ -90,7 +89,7 @@ static void begin(struct supervisor *s, int within_ms)
                 if (c->state == CHILD_PAUSING || c->state == CHILD_STOPPED)
                         c->state = CHILD_EXITED;
         }
-        notify_manager("STOPPING=1");
+        supervisor_report_stopping(s);
         supervisor_stop_sign(s);
         supervisor_stop_next(s);
 }

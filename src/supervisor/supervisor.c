@@ -8,7 +8,6 @@
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "supervisor/notify.h"
 #include "supervisor/internal.h"
 #include "os/file.h"
 
@@ -38,7 +37,7 @@ void supervisor_on_ready(struct supervisor *s)
                 return;
         }
         log_info("Teleport process successfully started", LOG_INT("pid", getpid()));
-        notify_manager("READY=1");
+        supervisor_report_ready(s);
         loop_trim_later(&s->loop);
 }
 
@@ -219,7 +218,7 @@ static void add_pairings(struct supervisor *s)
 
 static void supervisor_init(struct supervisor *s, const struct launch *l)
 {
-        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .log_fd = STDERR_FILENO };
+        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .log_fd = STDERR_FILENO, .journal_fd = -1 };
         for (size_t i = 0; i < METRIC_PROCESSES; i++)
                 s->metrics.fds[i] = s->metrics.readers[i] = -1;
         add_children(s);
@@ -243,6 +242,7 @@ static void supervisor_release(struct supervisor *s)
         supervisor_release_metrics(s);
         supervisor_release_sign(s);
         supervisor_release_sshd(s);
+        supervisor_release_manager(s);
         web_keypairs_release(&s->keypairs);
         timer_free(s->host_id_pace);
         free(s->new_host_id);
@@ -252,6 +252,8 @@ static void supervisor_release(struct supervisor *s)
                 unlink(s->launch->pid_file);
         if (s->log_fd > STDERR_FILENO)
                 close(s->log_fd);
+        log_to_journal(-1);
+        fd_close_at(&s->journal_fd);
         fd_close_at(&s->lock_fd);
 }
 

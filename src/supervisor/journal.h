@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal of systemd as destination of the log: base/log_journal.h has the format of its entries. */
+#ifndef SUPERVISOR_JOURNAL_H
+#define SUPERVISOR_JOURNAL_H
+
+#include <stdbool.h>
+
+/* Whether the manager has connected this descriptor to the journal: $JOURNAL_STREAM has its device and inode (systemd.exec(5)). */
+bool journal_is_stream(int fd);
+
+/*
+ * A datagram socket for entries, owned by the caller. The service processes inherit it, since their sandboxes permit no
+ * connections by path. Each send waits for TIMEOUT_JOURNAL at most, and fails if journald could not be reached here. -1: there are no
+ * descriptors.
+ */
+int journal_open(void);
+
+#endif
