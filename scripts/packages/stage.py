@@ -122,7 +122,7 @@ def stage_service(build, root):
     """The unit, the accounts and the directory of the service; its environment; examples of its configuration."""
     unit = root / "lib/systemd/system/teleport.service"
     unit.parent.mkdir(parents=True)
-    subprocess.run([build.program("teleport"), "install", "systemd", "--teleport-path=/usr/bin/teleport", "-o", unit], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([build.program("teleport"), "install", "systemd", "--roles=auth,proxy,node", "--teleport-path=/usr/bin/teleport", "-o", unit], check=True, stdout=subprocess.DEVNULL)
     unit.chmod(0o644)
     write(root / "etc/default/teleport", (HERE / "default").read_text())
     write(root / "usr/lib/sysusers.d/teleport.conf", "# Each service of teleport has an account of its own.\n" + "".join(f'u {name} - "{title}"\n' for name, title in users()))

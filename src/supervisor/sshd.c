@@ -155,8 +155,19 @@ static void make_cgroups(struct supervisor *s)
         error_free(err);
 }
 
+/* Sessions inherit the restrictions of the unit: sudo would fail, and homes would be empty. */
+static struct error *check_unit(void)
+{
+        if (getenv(SUPERVISOR_UNIT_WITHOUT_SESSIONS) == NULL)
+                return NULL;
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "ssh_service is enabled, and the unit of this service permits no sessions of users"),
+                          "write the unit again: teleport install systemd -o /etc/systemd/system/teleport.service && systemctl daemon-reload, "
+                          "and restart the service; or write enabled: no in ssh_service");
+}
+
 struct error *supervisor_prepare_sshd(struct supervisor *s)
 {
+        TRY(check_unit());
         if (access(SSHD_PROGRAM, X_OK) < 0)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION,
                                             "ssh_service needs OpenSSH's server, and there is no %s", SSHD_PROGRAM),

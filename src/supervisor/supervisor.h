@@ -20,6 +20,12 @@
 #include "supervisor/launch.h"
 
 /*
+ * A variable that the unit of `teleport install systemd` sets when its restrictions would also bind sessions of users, which
+ * are then refused.
+ */
+#define SUPERVISOR_UNIT_WITHOUT_SESSIONS "TELEPORT_UNIT_WITHOUT_SESSIONS"
+
+/*
  * Runs the services until a signal ends them (returns NULL) or they cannot run (returns the reason). Errors before its
  * log is set up are only returned.
  */

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service under a real systemd: its unit, reload and rotation of logs, where sessions live, restarts, a fork bomb."""
+import json
 import pathlib
 import re
 import tempfile
+import types
+import urllib.request
 
 import pexpect
 import pytest
 import yaml
 
 from booted import Machine
-from harness import TIMEOUT, Cluster, program, wait_until
+from harness import TIMEOUT, Cluster, Host, iam_token, program, wait_until
 from users import User, invite_url
 
 UNIT = "/etc/systemd/system/teleport.service"
@@ -32,6 +35,10 @@ def logrotate_example():
     return re.search(r"^```\n(/var/log/teleport\.log \{\n.*?^\})\n```", GUIDE.read_text(), re.S | re.M).group(1)
 
 
+# An Auth Service and a proxy inside of the machine, under the unit without sessions.
+INNER = "/etc/cluster.yaml"
+
+
 class Booted:
     """A cluster, a machine with an agent under systemd, and a user with access to it."""
 
@@ -48,7 +55,7 @@ class Booted:
         self.machine = None
         try:
             self.machine = Machine(directory / "machine", {
-                "/usr/local/bin/teleport": pathlib.Path(program(build, "teleport")), "/etc/teleport.yaml": yaml.safe_dump(self.config),
+                "/usr/local/bin/teleport": pathlib.Path(program(build, "teleport")), "/usr/local/bin/tctl": pathlib.Path(program(build, "tctl")), "/etc/teleport.yaml": yaml.safe_dump(self.config),
                 "/etc/default/teleport": "SSL_CERT_FILE=/etc/proxy.pem\n", "/etc/proxy.pem": (self.cluster.data_dir / "webproxy_cert.pem").read_text(),
                 "/etc/motd": "Welcome to the machine.\n", "/etc/logrotate.d/teleport": logrotate_example() + "\n", **LIMITS})
             for name in ("ada", "bob"):  # as cloud-init makes the default user: no password fits, '!' in /etc/shadow
@@ -63,6 +70,15 @@ class Booted:
         except BaseException:
             self.stop()
             raise
+
+    def tctl(self, *args, stdin=None):
+        """tctl of the cluster inside."""
+        return self.machine.run("tctl", "-c", INNER, *args, **({"input": stdin} if stdin else {})).stdout
+
+    def journal(self, *matches):
+        """Entries of the journal as dictionaries."""
+        done = self.machine.run("journalctl", "--output=json", "--no-pager", *matches)
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def log(self):
         path = self.machine.root / LOG[1:]
@@ -176,3 +192,71 @@ def test_a_login_shell_is_greeted_under_systemd(booted):
     assert b"Welcome to the machine.\r\n" in first.before
     first.sendline("exit")
     first.expect(pexpect.EOF)
+
+
+@pytest.fixture(scope="module")
+def restricted(booted, aws_process):
+    """An Auth Service and a proxy that systemd runs with all restrictions, and the address of the proxy."""
+    machine, aws = booted.machine, aws_process
+    config = {"version": "v3", "teleport": {"nodename": "auth-1", "data_dir": "/var/lib/teleport-cluster"},
+              "auth_service": {"cluster_name": "restricted.test", "listen_addr": "127.0.0.1:0", "aws": {"sts_connect_to": f"127.0.0.1:{aws.sts_port}"}},
+              "proxy_service": {"web_listen_addr": "127.0.0.1:0"}, "ssh_service": {"enabled": "no"}}
+    config["teleport"]["diag_addr"] = "127.0.0.1:0"
+    (machine.root / INNER[1:]).write_text(yaml.safe_dump(config))
+    (machine.root / "etc/aws-ca.pem").write_text(pathlib.Path(aws.ca).read_text())
+    (machine.root / "etc/default/cluster").write_text("AWS_CA_BUNDLE=/etc/aws-ca.pem\n")
+    machine.run("teleport", "install", "systemd", "-c", INNER, "--env-file=/etc/default/cluster", "--pid-file=/run/cluster.pid",
+                "-o", "/etc/systemd/system/cluster.service")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "cluster")
+    lines = machine.run("journalctl", "-u", "cluster", "-o", "cat").stdout
+    listening = {name: re.search(rf"{name} service listening addr:(\S+)", lines).group(1) for name in ("Proxy", "Diagnostic")}
+    yield types.SimpleNamespace(address=listening["Proxy"], diag=listening["Diagnostic"])
+    machine.run("systemctl", "stop", "cluster")
+
+
+def status_of(machine, unit):
+    return machine.run("systemctl", "show", "-P", "StatusText", unit).stdout
+
+
+def test_systemctl_status_shows_the_membership(booted, restricted):
+    since = r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    agent = rf"joined cluster example\.test {since}; connected through {re.escape(booted.cluster.proxy_addr)}, 1 tunnel\n"
+    wait_until(lambda: re.fullmatch(agent, status_of(booted.machine, "teleport")), "the agent's state is shown")
+    server = rf"joined cluster restricted\.test {since}; connected through this machine\n"
+    wait_until(lambda: re.fullmatch(server, status_of(booted.machine, "cluster")), "the cluster's state is shown")
+
+
+def test_the_journal_has_fields_and_priorities(booted, restricted):
+    machine = booted.machine
+    present, = wait_until(lambda: booted.journal("-u", "cluster", "TELEPORT_EVENT=This host is present in the cluster"), "the entry is there")
+    assert {name: present[name] for name in ("PRIORITY", "SYSLOG_IDENTIFIER", "TELEPORT_COMPONENT", "TELEPORT_CLUSTER", "TELEPORT_SERVER", "CODE_FILE")} == {
+        "PRIORITY": "6", "SYSLOG_IDENTIFIER": "teleport", "TELEPORT_COMPONENT": "instance", "TELEPORT_CLUSTER": "restricted.test",
+        "TELEPORT_SERVER": "this machine", "CODE_FILE": "certify.c"}
+    assert present["MESSAGE"].startswith("INFO [INSTANCE]  This host is present in the cluster host_id:") and present["_TRANSPORT"] == "journal"
+    assert present["_PID"] != machine.run("systemctl", "show", "-P", "MainPID", "cluster").stdout.strip()  # the process that logged it
+    components = {entry.get("TELEPORT_COMPONENT") for entry in booted.journal("-u", "cluster")}
+    assert {"proc", "signer", "auth", "proxy", "instance"} <= components, components
+
+
+def test_a_cluster_serves_under_the_restricted_unit(booted, restricted, aws_process, build, tmp_path):
+    machine = booted.machine
+    pid = int(machine.run("systemctl", "show", "-P", "MainPID", "cluster").stdout)
+    status = machine.run("cat", f"/proc/{pid}/status").stdout
+    assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status
+    booted.tctl("create", "-f", "/dev/stdin", stdin=yaml.safe_dump(iam_token()))
+    cluster = types.SimpleNamespace(build=build, aws=aws_process, dir=tmp_path, hosts=[], proxy_addr=restricted.address)
+    host = Host(cluster, "web-2", env=aws_process.identity())
+    host.start()
+    try:
+        host.wait_reachable()
+        assert "web-2" in booted.tctl("nodes", "ls")
+    finally:
+        host.stop()
+    assert "web-2" in (machine.root / "var/lib/teleport-cluster/log/events.log").read_text()
+    assert machine.run("systemctl", "show", "-P", "NRestarts", "cluster").stdout == "0\n"
+    with urllib.request.urlopen(f"http://{restricted.diag}/metrics", timeout=TIMEOUT) as answer:
+        metrics = answer.read().decode()
+    for figure in ("process_resident_memory_bytes", "process_open_fds"):  # of processes of other users, which /proc does not hide from root
+        assert float(re.search(rf'^{figure}{{process="auth"}} (\S+)$', metrics, re.M).group(1)) > 0, metrics
+    assert booted.journal("-u", "cluster", "-p", "info", "TELEPORT_COMPONENT=auth", "TELEPORT_NODE_NAME=web-2")

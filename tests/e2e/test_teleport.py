@@ -9,6 +9,7 @@ import stat
 import subprocess
 
 import pytest
+import yaml
 
 from harness import TIMEOUT, program
 
@@ -111,6 +112,97 @@ def test_install_systemd_overwrites_nothing_but_its_unit(teleport, tmp_path, kin
     after = path.lstat()
     assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
     assert target.exists() == (kind == "link") and (kind not in texts or path.read_text() == texts[kind])
+
+
+# ---- what the unit permits --------------------------------------------------------------------------------
+
+AGENT = {"version": "v3", "teleport": {"proxy_server": "example.com:443", "join_params": {"token_name": "t", "method": "iam"}},
+         "auth_service": {"enabled": "no"}, "proxy_service": {"enabled": "no"}, "ssh_service": {"enabled": "yes"}}
+CLUSTER = {"version": "v3", "ssh_service": {"enabled": "no"}}
+
+
+@pytest.fixture
+def install(teleport, tmp_path):
+    """Writes a unit for a configuration; the unit's text and its lines as {key: [values]}."""
+    def run(config, *args, **how):
+        yaml_path, unit = tmp_path / "teleport.yaml", tmp_path / "teleport.service"
+        if config is not None:
+            yaml_path.write_text(yaml.safe_dump(config))
+        done = teleport("install", "systemd", "-c", yaml_path, "-o", unit, *args, **how)
+        if done.returncode:
+            return done.stderr
+        lines = {}
+        for line in unit.read_text().splitlines():
+            if "=" in line and not line.startswith("#"):
+                lines.setdefault(line.partition("=")[0], []).append(line.partition("=")[2])
+        return lines
+    return run
+
+
+def score(unit):
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", unit], capture_output=True, text=True, timeout=TIMEOUT)
+    return float(re.search(r"Overall exposure level for teleport.service: ([0-9.]+)", done.stdout).group(1)), done.stdout
+
+
+@pytest.mark.parametrize("config, most", [(CLUSTER, 2.5), (AGENT, 9.6)], ids=["cluster", "node"])
+def test_systemd_accepts_the_units_without_a_word(install, tmp_path, config, most):
+    install(config)
+    unit = tmp_path / "teleport.service"
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=TIMEOUT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    exposure, details = score(unit)
+    assert exposure <= most, details
+
+
+def test_the_unit_of_a_node_restricts_no_session(install):
+    lines = install(AGENT)
+    allowed = {"Type", "NotifyAccess", "Restart", "RestartSec", "EnvironmentFile", "ExecStart", "ExecReload", "PIDFile", "LimitNOFILE", "OOMPolicy",
+               "UMask", "KillMode", "Delegate", "TasksMax", "Description", "After", "WantedBy", "WatchdogSec"}
+    assert set(lines) <= allowed and lines["KillMode"] == ["process"] and lines["Delegate"] == ["pids"]
+
+
+@pytest.mark.parametrize("config, args, restricted", [
+    (None, (), False),  # written later: any service
+    (AGENT, (), False),
+    (CLUSTER, (), True),
+    ({"version": "v3"}, (), False),  # ssh_service is on by default
+    (None, ("--roles=auth,proxy",), True),
+    (AGENT, ("--roles=proxy",), True),
+    (CLUSTER, ("--roles=node",), False),
+])
+def test_the_services_decide_about_the_unit(install, config, args, restricted):
+    lines = install(config, *args)
+    assert ("NoNewPrivileges" in lines) == restricted
+    assert lines.get("Environment", []) == (["TELEPORT_UNIT_WITHOUT_SESSIONS=yes"] if restricted else [])
+
+
+def test_the_unit_has_the_directories_of_the_configuration(install):
+    config = {**CLUSTER, "teleport": {"data_dir": "/srv/teleport", "storage": {"path": "/srv/teleport/backend"}, "log": {"output": "/var/log/teleport.log"},
+                                      "ca_pin": "/root/pins"},
+              "proxy_service": {"https_keypairs": [{"cert_file": "/home/www/cert.pem", "key_file": "/etc/ssl/key.pem"}]}}
+    lines = install(config, "--pid-file=/run/teleport/pid")
+    assert lines["ReadWritePaths"] == ["/srv/teleport", "/run/teleport", "/var/log"]
+    assert lines["BindReadOnlyPaths"][0] == "-/root/.aws" and {"-/root", "-/home/www"} <= set(lines["BindReadOnlyPaths"])
+    assert "StateDirectory" not in lines
+    assert install(CLUSTER)["StateDirectory"] == ["teleport"]
+    assert install({**CLUSTER, "teleport": {"data_dir": "/tmp/teleport"}})["BindPaths"] == ["/tmp/teleport"]
+
+
+@pytest.mark.parametrize("config, words", [
+    ({**CLUSTER, "teleport": {"data_dir": "/srv/a b"}}, "teleport.data_dir: '/srv/a b' is not an absolute path without special characters"),
+    ({**CLUSTER, "teleport": {"data_dir": "/srv/%h"}}, "teleport.data_dir"),
+    ({**CLUSTER, "teleport": {"log": {"output": "/var/log/x\nUser=root"}}}, "teleport.log.output"),
+    ({**CLUSTER, "telepor": {}}, "telepor"),
+])
+def test_install_systemd_refuses(install, tmp_path, config, words):
+    assert words in install(config, check=False) and not (tmp_path / "teleport.service").exists()
+
+
+def test_the_unit_without_sessions_refuses_ssh_service(teleport, tmp_path):
+    path = tmp_path / "teleport.yaml"
+    path.write_text(yaml.safe_dump({**AGENT, "teleport": {**AGENT["teleport"], "data_dir": str(tmp_path / "data")}}))
+    done = teleport("start", "-c", path, check=False, env={"TELEPORT_UNIT_WITHOUT_SESSIONS": "yes"})
+    assert done.returncode == 1 and "teleport install systemd -o" in done.stderr and "ssh_service" in done.stderr
 
 
 def test_install_systemd_writes_no_configuration_file(teleport):
