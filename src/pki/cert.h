@@ -90,6 +90,12 @@ struct error *x509_issue_user(struct x509_ca *ca, const struct x509_user_subject
                               struct cert_times times, struct buf *out_der, char *ret_serial_hex) MUST_USE;
 
 /*
+ * Issues a list of revoked certificates (RFC 5280 section 5) without entries: certificates of this project are not revoked, they
+ * expire soon. times: thisUpdate and nextUpdate, within those of the CA. number: of the list; later lists have greater ones.
+ */
+struct error *x509_issue_crl(struct x509_ca *ca, struct cert_times times, uint64_t number, struct buf *out_der) MUST_USE;
+
+/*
  * Creates a self-signed server certificate, which the proxy uses for HTTPS when no other is configured.
  *
  * names  host names and IP literals, at least one, at most LIMIT_CERT_NAMES; the first becomes the CN
@@ -202,6 +208,7 @@ struct error *ssh_wire_to_line(struct str wire, struct buf *out) MUST_USE;
 
 /* DER to PEM "CERTIFICATE". */
 void cert_der_to_pem(struct str der, struct buf *out);
+void crl_der_to_pem(struct str der, struct buf *out);
 /* Decodes the first CERTIFICATE block; NOT_FOUND when there is none. */
 struct error *cert_pem_to_der(struct str pem, struct buf *out_der) MUST_USE;
 /*

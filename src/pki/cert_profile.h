@@ -24,6 +24,7 @@
 #define OID_KEY_USAGE          OID(2, 5, 29, 15)
 #define OID_SUBJECT_ALT_NAME   OID(2, 5, 29, 17)
 #define OID_BASIC_CONSTRAINTS  OID(2, 5, 29, 19)
+#define OID_CRL_NUMBER         OID(2, 5, 29, 20)
 #define OID_AUTHORITY_KEY_ID   OID(2, 5, 29, 35)
 #define OID_EXTENDED_KEY_USAGE OID(2, 5, 29, 37)
 

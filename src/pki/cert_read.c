@@ -440,6 +440,11 @@ struct error *cert_read(struct arena *a, struct str der, struct cert_info *ret)
 
 /* ---- PEM -------------------------------------------------------------------------------------------------- */
 
+void crl_der_to_pem(struct str der, struct buf *out)
+{
+        pem_put(out, "X509 CRL", der);
+}
+
 void cert_der_to_pem(struct str der, struct buf *out)
 {
         pem_put(out, "CERTIFICATE", der);

@@ -337,6 +337,41 @@ static struct error *refuse_certificate(void *ctx, struct str der)
         return error_new(ERROR_ABORTED, "enough");
 }
 
+/* The list under its CA, as OpenSSL reads it; free it with X509_CRL_free. */
+static X509_CRL *parsed_crl(struct str der)
+{
+        const unsigned char *at = str_bytes(der);
+        X509_CRL *list = d2i_X509_CRL(NULL, &at, (long)der.len);
+
+        assert_non_null(list);
+        assert_ptr_equal(at, str_bytes(der) + der.len);
+        return list;
+}
+
+static void issues_an_empty_crl_that_openssl_verifies(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+
+        assert_done(x509_issue_crl(f->host_ca.x509, times_of(BEGIN + 100, BEGIN + 200), 0xfedcba9876543210, &der));
+        X509_CRL *list = parsed_crl(buf_str(&der));
+        X509 *ca = parsed(buf_str(&f->host_ca.cert)), *other = parsed(buf_str(&f->user_ca.cert));
+        assert_int_equal(X509_CRL_verify(list, X509_get0_pubkey(ca)), 1);
+        assert_int_not_equal(X509_CRL_verify(list, X509_get0_pubkey(other)), 1);
+        assert_int_equal(X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_subject_name(ca)), 0);
+        assert_null(X509_CRL_get_REVOKED(list));
+        assert_int_equal(X509_CRL_get_version(list), X509_CRL_VERSION_2);
+        ASN1_INTEGER *number = X509_CRL_get_ext_d2i(list, NID_crl_number, NULL, NULL);
+        uint64_t value = 0;
+        assert_int_equal(ASN1_INTEGER_get_uint64(&value, number), 1);
+        assert_true(value == 0xfedcba9876543210);
+        ASN1_INTEGER_free(number);
+        X509_free(ca);
+        X509_free(other);
+        X509_CRL_free(list);
+        assert_refused(x509_issue_crl(f->host_ca.x509, times_of(BEGIN, END + 1), 1, &der), ERROR_INVALID_ARGUMENT, "");
+}
+
 static void finds_certificates_among_other_pem_blocks(void **state)
 {
         struct fixture *f = *state;
@@ -490,6 +525,7 @@ int main(void)
                 cmocka_unit_test(makes_a_web_certificate_that_stands_alone),
                 cmocka_unit_test(refuses_certificates_that_are_not_whole),
                 cmocka_unit_test(refuses_certificates_with_fields_that_ours_never_have),
+                cmocka_unit_test(issues_an_empty_crl_that_openssl_verifies),
                 cmocka_unit_test(finds_certificates_among_other_pem_blocks),
                 cmocka_unit_test(reads_pem_with_carriage_returns),
                 cmocka_unit_test(issues_ssh_certificates_for_every_kind_of_key),

@@ -263,21 +263,29 @@ static struct error *put_contents(struct der *d, const struct contents *c)
         return buf_finish(d->out, "the certificate");
 }
 
-static struct error *sign_contents(struct ecdsa *e, const struct contents *c, struct buf *out_der)
+/* Signs the DER of a certificate or list: SEQUENCE { contents, algorithm, signature }. */
+static struct error *sign_der(struct ecdsa *e, struct str inner, struct buf *out_der)
 {
-        AUTO(buf) inner = BUF_MAX(CERT_MAX);
         uint8_t signature[SIGNATURE_MAX];
         size_t signature_len = 0;
-        struct der d = der_over(&inner);
+        struct der d = der_over(out_der);
 
-        TRY(put_contents(&d, c));
-        TRY(ecdsa_sign(e, buf_str(&inner), signature, &signature_len));
-        d = der_over(out_der);
+        TRY(ecdsa_sign(e, inner, signature, &signature_len));
         der_begin(&d, DER_SEQUENCE);
-        der_put_encoded(&d, buf_str(&inner));
+        der_put_encoded(&d, inner);
         put_signature_algorithm(&d);
         der_put_bits(&d, str_of_bytes(signature, signature_len));
         der_end(&d);
+        return NULL;
+}
+
+static struct error *sign_contents(struct ecdsa *e, const struct contents *c, struct buf *out_der)
+{
+        AUTO(buf) inner = BUF_MAX(CERT_MAX);
+        struct der d = der_over(&inner);
+
+        TRY(put_contents(&d, c));
+        TRY(sign_der(e, buf_str(&inner), out_der));
         return buf_finish(out_der, "the certificate");
 }
 
@@ -448,6 +456,55 @@ struct error *x509_ca_load(struct str cert_der, const struct key *key, struct x5
 struct cert_times x509_ca_times(const struct x509_ca *ca)
 {
         return ca->times;
+}
+
+/* ---- lists of revoked certificates ---------------------------------------------------------------------- */
+
+static void put_u64(struct der *d, uint64_t number)
+{
+        uint8_t bytes[sizeof number];
+
+        for (size_t i = 0; i < sizeof bytes; i++)
+                bytes[i] = (uint8_t)(number >> (8 * (sizeof bytes - 1 - i)));
+        der_put_unsigned(d, str_of_bytes(bytes, sizeof bytes));
+}
+
+/* Both extensions are required (RFC 5280 sections 5.2.1 and 5.2.3). */
+static void put_crl_extensions(struct der *d, const struct x509_ca *ca, uint64_t number)
+{
+        der_begin(d, DER_CONTEXT_CONSTRUCTED(0));
+        der_begin(d, DER_SEQUENCE);
+        extension_begin(d, OID_AUTHORITY_KEY_ID, false);
+        der_begin(d, DER_SEQUENCE);
+        der_put(d, DER_CONTEXT(0), str_of_bytes(ca->key_id, sizeof ca->key_id));
+        der_end(d);
+        extension_end(d);
+        extension_begin(d, OID_CRL_NUMBER, false);
+        put_u64(d, number);
+        extension_end(d);
+        der_end(d);
+        der_end(d);
+}
+
+struct error *x509_issue_crl(struct x509_ca *ca, struct cert_times times, uint64_t number, struct buf *out_der)
+{
+        AUTO(buf) inner = BUF_MAX(CERT_MAX);
+        struct der d = der_over(&inner);
+
+        TRY(check_times(times));
+        if (times.not_before.ns < ca->times.not_before.ns || times.not_after.ns > ca->times.not_after.ns)
+                return error_new(ERROR_INVALID_ARGUMENT, "a list that outlives its CA");
+        der_begin(&d, DER_SEQUENCE);
+        der_put_small(&d, 1); /* version 2 */
+        put_signature_algorithm(&d);
+        der_put_encoded(&d, buf_str(&ca->name));
+        der_put_time(&d, times.not_before);
+        der_put_time(&d, times.not_after);
+        put_crl_extensions(&d, ca, number);
+        der_end(&d);
+        TRY(buf_finish(&inner, "the list of revoked certificates"));
+        TRY(sign_der(&ca->ecdsa, buf_str(&inner), out_der));
+        return buf_finish(out_der, "the list of revoked certificates");
 }
 
 /* ---- hosts and users ------------------------------------------------------------------------------------ */

@@ -27,21 +27,42 @@ const char *authority_name(enum authority_type type)
         return type_names[type];
 }
 
-static void authority_release(struct authority *a)
+struct error *authority_type_get(struct str name, enum authority_type *ret)
+{
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
+                if (str_equal(name, str_of(type_names[i]))) {
+                        *ret = (enum authority_type)i;
+                        return NULL;
+                }
+        AUTO_MEM char *shown = escaped(name);
+        return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a type of CA", shown);
+}
+
+void ca_keys_release(struct ca_keys *k)
+{
+        secret_release(&k->tls_key);
+        secret_release(&k->ssh_key);
+        buf_release(&k->tls_cert);
+        *k = (struct ca_keys){ 0 };
+}
+
+void authority_release(struct authority *a)
 {
         x509_ca_free(a->x509);
         ssh_ca_free(a->ssh);
         buf_release(&a->tls_cert);
         buf_release(&a->ssh_key);
+        buf_release(&a->tls_spki);
+        buf_release(&a->ssh_spki);
         *a = (struct authority){ 0 };
 }
 
 void authorities_release(struct authorities *as)
 {
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
                 authority_release(&as->all[i]);
-        for (size_t i = 0; i < ARRAY_LEN(as->own_spki); i++)
-                buf_release(&as->own_spki[i]);
+                authority_release(&as->next[i]);
+        }
         buf_release(&as->cluster);
         *as = (struct authorities){ 0 };
 }
@@ -69,68 +90,111 @@ static struct error *unusable(const char *path, struct error *err)
         return result;
 }
 
-static struct error *read_key(const char *path, struct key *ret)
+static struct error *read_text(const char *path, struct buf *out)
 {
-        AUTO(buf) pem = BUF_MAX(FILE_MAX);
-        struct error *err = file_read_private(path, &pem);
+        struct error *err = file_read_private(path, out);
 
-        if (err == NULL)
-                err = key_from_pem(ret, buf_str(&pem));
-        wipe(pem.ptr, pem.room);
-        return err == NULL ? NULL : unusable(path, err);
-}
-
-static struct error *read_cert(const char *path, struct buf *ret_der)
-{
-        AUTO(buf) pem = BUF_MAX(FILE_MAX);
-        struct error *err = file_read_private(path, &pem);
-
-        if (err == NULL)
-                err = cert_pem_to_der(buf_str(&pem), ret_der);
         return err == NULL ? NULL : unusable(path, err);
 }
 
 /* The certificate of the CA must name the cluster that the file `cluster` of the directory names. */
-static struct error *check_cluster(const char *path, struct str cert_der, struct str cluster)
+static struct error *check_cluster(struct str cert_der, struct str cluster)
 {
         AUTO_PTR(arena) arena = arena_new(64 * KiB);
         struct cert_info info;
-        struct error *err = cert_read(arena, cert_der, &info);
 
-        if (err == NULL && !str_equal(info.cluster, cluster))
-                err = error_new(ERROR_FAILED_PRECONDITION, "it is the CA of another cluster, '%.*s'",
-                                STR_ARG(info.cluster));
-        return err == NULL ? NULL : unusable(path, err);
+        TRY(cert_read(arena, cert_der, &info));
+        if (str_equal(info.cluster, cluster))
+                return NULL;
+        return error_new(ERROR_FAILED_PRECONDITION, "it is the CA of another cluster, '%.*s'", STR_ARG(info.cluster));
 }
 
-static struct error *load_x509(struct authority *a, const char *dir, enum authority_type type, struct str cluster,
-                               struct buf *ret_spki)
+static struct error *take_x509(struct authority *a, struct str key_pem, struct key *ret)
+{
+        TRY(key_from_pem(ret, key_pem));
+        TRY(x509_ca_load(buf_str(&a->tls_cert), ret, &a->x509));
+        return key_public_der(ret, &a->tls_spki);
+}
+
+static struct error *take_ssh(struct authority *a, struct str key_pem, struct key *ret)
+{
+        TRY(key_from_pem(ret, key_pem));
+        TRY(ssh_ca_load(ret, &a->ssh));
+        TRY(key_public_ssh(ret, &a->ssh_key));
+        return key_public_der(ret, &a->ssh_spki);
+}
+
+static struct error *take_cert(struct authority *a, struct str pem, struct str cluster)
+{
+        TRY(cert_pem_to_der(pem, &a->tls_cert));
+        return check_cluster(buf_str(&a->tls_cert), cluster);
+}
+
+static void authority_init(struct authority *a)
+{
+        *a = (struct authority){ .tls_cert = BUF_MAX(CERT_MAX), .ssh_key = BUF_MAX(PUBLIC_KEY_MAX), .tls_spki = BUF_MAX(PUBLIC_KEY_MAX),
+                                 .ssh_spki = BUF_MAX(PUBLIC_KEY_MAX) };
+}
+
+struct error *authority_of_keys(struct authority *a, const struct ca_keys *keys, struct str cluster)
+{
+        AUTO(key) tls = { 0 };
+        AUTO(key) ssh = { 0 };
+        struct authority made;
+
+        authority_init(&made);
+        struct error *err = take_cert(&made, buf_str(&keys->tls_cert), cluster);
+        if (err == NULL)
+                err = take_x509(&made, secret_str(&keys->tls_key), &tls);
+        if (err == NULL)
+                err = take_ssh(&made, secret_str(&keys->ssh_key), &ssh);
+        if (err != NULL) {
+                authority_release(&made);
+                return err;
+        }
+        *a = made;
+        return NULL;
+}
+
+static struct error *load_x509(struct authority *a, const char *dir, enum authority_type type, struct str cluster)
 {
         AUTO_MEM char *key_path = file_path(dir, type, "tls.key.pem");
         AUTO_MEM char *cert_path = file_path(dir, type, "tls.cert.pem");
+        AUTO(buf) key_pem = BUF_MAX(FILE_MAX);
+        AUTO(buf) cert_pem = BUF_MAX(FILE_MAX);
         AUTO(key) key = { 0 };
+        struct error *err = read_text(key_path, &key_pem);
 
-        TRY(read_key(key_path, &key));
-        TRY(read_cert(cert_path, &a->tls_cert));
-        TRY(check_cluster(cert_path, buf_str(&a->tls_cert), cluster));
-        struct error *err = x509_ca_load(buf_str(&a->tls_cert), &key, &a->x509);
         if (err == NULL)
-                err = key_public_der(&key, ret_spki);
-        return err == NULL ? NULL : unusable(key_path, err);
+                err = read_text(cert_path, &cert_pem);
+        if (err == NULL) {
+                err = take_cert(a, buf_str(&cert_pem), cluster);
+                if (err != NULL)
+                        err = unusable(cert_path, err);
+        }
+        if (err == NULL) {
+                err = take_x509(a, buf_str(&key_pem), &key);
+                if (err != NULL)
+                        err = unusable(key_path, err);
+        }
+        wipe(key_pem.ptr, key_pem.room);
+        return err;
 }
 
-static struct error *load_ssh(struct authority *a, const char *dir, enum authority_type type, struct buf *ret_spki)
+static struct error *load_ssh(struct authority *a, const char *dir, enum authority_type type)
 {
         AUTO_MEM char *path = file_path(dir, type, "ssh.key.pem");
+        AUTO(buf) pem = BUF_MAX(FILE_MAX);
         AUTO(key) key = { 0 };
 
-        TRY(read_key(path, &key));
-        struct error *err = ssh_ca_load(&key, &a->ssh);
-        if (err == NULL)
-                err = key_public_ssh(&key, &a->ssh_key);
-        if (err == NULL)
-                err = key_public_der(&key, ret_spki);
-        return err == NULL ? NULL : unusable(path, err);
+        struct error *err = read_text(path, &pem);
+        if (err == NULL) {
+                err = take_ssh(a, buf_str(&pem), &key);
+                if (err != NULL)
+                        err = unusable(path, err);
+        }
+        wipe(pem.ptr, pem.room);
+        return err;
 }
 
 static struct error *read_cluster(const char *dir, struct buf *ret)
@@ -151,11 +215,30 @@ static struct error *load_all(struct authorities *as, const char *dir)
 {
         TRY(read_cluster(dir, &as->cluster));
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
-                TRY(load_x509(&as->all[i], dir, (enum authority_type)i, buf_str(&as->cluster), &as->own_spki[2 * i]));
-                TRY(load_ssh(&as->all[i], dir, (enum authority_type)i, &as->own_spki[2 * i + 1]));
+                TRY(load_x509(&as->all[i], dir, (enum authority_type)i, buf_str(&as->cluster)));
+                TRY(load_ssh(&as->all[i], dir, (enum authority_type)i));
         }
-        for (size_t i = 0; i < ARRAY_LEN(as->own_keys); i++)
-                TRY(public_key_of_spki(buf_str(&as->own_spki[i]), &as->own_keys[i]));
+        return authorities_collect_keys(as);
+}
+
+static struct error *collect(struct authorities *as, const struct authority *from)
+{
+        if (from->x509 == NULL)
+                return NULL;
+        TRY(public_key_of_spki(buf_str(&from->tls_spki), &as->own_keys[as->own_key_count]));
+        as->own_key_count++;
+        TRY(public_key_of_spki(buf_str(&from->ssh_spki), &as->own_keys[as->own_key_count]));
+        as->own_key_count++;
+        return NULL;
+}
+
+struct error *authorities_collect_keys(struct authorities *as)
+{
+        as->own_key_count = 0;
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+                TRY(collect(as, &as->all[i]));
+                TRY(collect(as, &as->next[i]));
+        }
         return NULL;
 }
 
@@ -176,11 +259,8 @@ struct error *authorities_load_from(struct authorities *as, const char *dir)
         struct error *err = dir_make(dir, 0700); /* it exists: checks that it is a directory for this user only */
         if (err != NULL)
                 return unusable(dir, err);
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
-                loaded.all[i].tls_cert = BUF_MAX(CERT_MAX);
-                loaded.all[i].ssh_key = BUF_MAX(PUBLIC_KEY_MAX);
-                loaded.own_spki[2 * i] = loaded.own_spki[2 * i + 1] = BUF_MAX(PUBLIC_KEY_MAX);
-        }
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
+                authority_init(&loaded.all[i]);
         TRY(load_all(&loaded, dir));
         *as = loaded;
         loaded = (struct authorities){ 0 };
@@ -224,33 +304,46 @@ struct error *authorities_note_use(int fd)
 
 /* ---- the first start ---------------------------------------------------------------------------------------- */
 
-static struct error *write_key(const char *path, const struct key *key)
+struct error *ca_keys_generate(struct str cluster, struct walltime now, struct ca_keys *ret)
 {
-        AUTO(secret) pem = { 0 };
-
-        TRY(key_to_pem(key, &pem));
-        return file_write_atomic(path, secret_str(&pem), 0600);
-}
-
-static struct error *write_authority(const char *dir, enum authority_type type, struct str cluster,
-                                     struct cert_times times)
-{
-        AUTO_MEM char *tls_key_path = file_path(dir, type, "tls.key.pem");
-        AUTO_MEM char *tls_cert_path = file_path(dir, type, "tls.cert.pem");
-        AUTO_MEM char *ssh_key_path = file_path(dir, type, "ssh.key.pem");
         AUTO(key) tls = { 0 };
         AUTO(key) ssh = { 0 };
         AUTO(buf) der = BUF_MAX(CERT_MAX);
-        AUTO(buf) pem = BUF_MAX(2 * CERT_MAX);
+        AUTO(ca_keys) made = { .tls_cert = BUF_MAX(2 * CERT_MAX) };
+        struct cert_times times = {
+                .not_before = walltime_sub(now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
+                .not_after = walltime_add(now, HOURS(24 * CA_LIFE_DAYS)),
+        };
 
         TRY(key_generate(&tls, KEY_ECDSA_P256));
         TRY(key_generate(&ssh, KEY_ED25519));
         TRY(x509_ca_create(&tls, cluster, times, &der));
-        cert_der_to_pem(buf_str(&der), &pem);
-        TRY(buf_finish(&pem, "the CA's certificate"));
-        TRY(write_key(tls_key_path, &tls));
-        TRY(file_write_atomic(tls_cert_path, buf_str(&pem), 0600));
-        return write_key(ssh_key_path, &ssh);
+        cert_der_to_pem(buf_str(&der), &made.tls_cert);
+        TRY(buf_finish(&made.tls_cert, "the CA's certificate"));
+        TRY(key_to_pem(&tls, &made.tls_key));
+        TRY(key_to_pem(&ssh, &made.ssh_key));
+        *ret = made;
+        made = (struct ca_keys){ 0 };
+        return NULL;
+}
+
+struct error *ca_keys_write(const struct ca_keys *k, const char *dir, enum authority_type type)
+{
+        AUTO_MEM char *tls_key_path = file_path(dir, type, "tls.key.pem");
+        AUTO_MEM char *tls_cert_path = file_path(dir, type, "tls.cert.pem");
+        AUTO_MEM char *ssh_key_path = file_path(dir, type, "ssh.key.pem");
+
+        TRY(file_write_atomic(tls_key_path, secret_str(&k->tls_key), 0600));
+        TRY(file_write_atomic(tls_cert_path, buf_str(&k->tls_cert), 0600));
+        return file_write_atomic(ssh_key_path, secret_str(&k->ssh_key), 0600);
+}
+
+static struct error *write_authority(const char *dir, enum authority_type type, struct str cluster, struct walltime now)
+{
+        AUTO(ca_keys) keys = { 0 };
+
+        TRY(ca_keys_generate(cluster, now, &keys));
+        return ca_keys_write(&keys, dir, type);
 }
 
 static struct error *write_all(const char *dir, struct str cluster, struct walltime now)
@@ -258,13 +351,9 @@ static struct error *write_all(const char *dir, struct str cluster, struct wallt
         AUTO_MEM char *cluster_path = mem_printf("%s/cluster", dir);
         AUTO_MEM char *cluster_line = mem_printf("%.*s\n", STR_ARG(cluster));
         AUTO_MEM char *use_path = mem_printf("%s/%s", dir, use_name);
-        struct cert_times times = {
-                .not_before = walltime_sub(now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
-                .not_after = walltime_add(now, HOURS(24 * CA_LIFE_DAYS)),
-        };
 
         for (size_t i = 0; i < AUTHORITY_COUNT; i++)
-                TRY(write_authority(dir, (enum authority_type)i, cluster, times));
+                TRY(write_authority(dir, (enum authority_type)i, cluster, now));
         TRY(file_write_atomic(use_path, STR(""), 0600));
         return file_write_atomic(cluster_path, str_of(cluster_line), 0600);
 }

@@ -6,6 +6,7 @@
  *                 host.tls.key.pem     one file of each kind for each type of authority ("host", "user"):
  *                 host.tls.cert.pem    P-256 key and certificate for X.509,
  *                 host.ssh.key.pem     Ed25519 key for SSH
+ *                 rotation             the phase and the new keys of rotations (ca_journal.h)
  *                 in-use               empty until the first certificate is signed; absent in a directory of an
  *                                      earlier release, and then it has signed some
  *
@@ -15,29 +16,53 @@
 #ifndef SIGNER_AUTHORITIES_H
 #define SIGNER_AUTHORITIES_H
 
+#include "base/secret.h"
 #include "pki/cert.h"
 #include "pki/public_key.h"
 
 enum authority_type { AUTHORITY_HOST, AUTHORITY_USER, AUTHORITY_COUNT };
 
+/* The private keys and the certificate of one CA, PEM, as in its files. */
+struct ca_keys {
+        struct secret tls_key, ssh_key;
+        struct buf tls_cert;
+};
+
+void ca_keys_release(struct ca_keys *k);
+/* New keys, with a certificate that is valid for ten years from `now`. */
+struct error *ca_keys_generate(struct str cluster, struct walltime now, struct ca_keys *ret) MUST_USE;
+struct error *ca_keys_write(const struct ca_keys *k, const char *dir, enum authority_type type) MUST_USE;
+
 struct authority {
         struct buf tls_cert; /* DER */
         struct buf ssh_key;  /* wire form */
-        struct x509_ca *x509;
+        struct x509_ca *x509; /* NULL: there is none */
         struct ssh_ca *ssh;
+        struct buf tls_spki, ssh_spki; /* public keys, DER */
 };
 
+/* Makes a CA of its keys. FAILED_PRECONDITION when they do not fit each other or the cluster. */
+struct error *authority_of_keys(struct authority *a, const struct ca_keys *keys, struct str cluster) MUST_USE;
+void authority_release(struct authority *a);
+
+enum { OWN_KEYS_MAX = 4 * AUTHORITY_COUNT };
 struct authorities {
         struct buf cluster;
         struct authority all[AUTHORITY_COUNT];
-        struct buf own_spki[2 * AUTHORITY_COUNT];        /* storage for own_keys */
-        struct public_key own_keys[2 * AUTHORITY_COUNT]; /* of every CA, TLS and SSH */
+        struct authority next[AUTHORITY_COUNT];   /* of a rotation in progress */
+        struct public_key own_keys[OWN_KEYS_MAX]; /* of every CA, TLS and SSH; borrowed from them */
+        size_t own_key_count;
 };
+
+/* Collects the public keys of all CAs; to be called after `next` or `all` was changed. */
+struct error *authorities_collect_keys(struct authorities *as) MUST_USE;
 
 void authorities_release(struct authorities *as);
 
 /* "host", "user": the name in file names and in messages of auth. */
 const char *authority_name(enum authority_type type);
+/* The type of that name. INVALID_ARGUMENT if there is none. */
+struct error *authority_type_get(struct str name, enum authority_type *ret) MUST_USE;
 
 /*
  * Reads the directory. NOT_FOUND when there is none; FAILED_PRECONDITION, naming the file, when a file is missing,

@@ -19,6 +19,7 @@
 #include "signer/authorities.h"
 #include "signer/issued_log.h"
 #include "signer/policy.h"
+#include "signer/rotation.h"
 #include "services/services.h"
 
 enum {
@@ -30,10 +31,11 @@ enum {
 struct signer {
         const char *data_dir;
         struct authorities authorities;
+        struct rotations rotations;
         struct issued_log log;
         int use_fd;     /* file that is written before the first certificate; -1: the CA is marked as used */
         bool is_open;   /* the CA is loaded, the log is open, the sandbox is active */
-        bool is_broken; /* a CA was created, but is_open was not reached: the process must end */
+        bool is_broken; /* what is on the disk is unknown, or a CA was created but is_open was not reached: the process must end */
 };
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
@@ -66,7 +68,11 @@ static struct error *shut_in(struct signer *s)
         AUTO_MEM char *ca_dir = mem_printf("%s/ca", s->data_dir);
 
         TRY(change_user(ca_dir));
-        struct error *err = authorities_load_from(&s->authorities, ".");
+        struct error *err = rotations_open(&s->rotations, ".");
+        if (err == NULL)
+                err = authorities_load_from(&s->authorities, ".");
+        if (err == NULL)
+                err = rotations_load(&s->rotations, &s->authorities, ".");
         if (err != NULL)
                 return error_wrap(err, "%s", ca_dir);
         s->use_fd = authorities_open_use(".");
@@ -131,6 +137,14 @@ static char *text(struct arena *a, struct str s)
         return pb_text(str_to_c(a, s));
 }
 
+static void put_ca(Cteleport__Internal__V1__Authority *to, struct arena *a, const struct authority *from)
+{
+        if (from->x509 == NULL)
+                return;
+        to->tls_certs[to->n_tls_certs++] = binary(a, buf_str(&from->tls_cert));
+        to->ssh_keys[to->n_ssh_keys++] = binary(a, buf_str(&from->ssh_key));
+}
+
 static ProtobufCMessage *describe_authorities(const struct signer *s, struct arena *a)
 {
         Cteleport__Internal__V1__Authorities *answer = arena_alloc(a, sizeof(*answer));
@@ -140,15 +154,19 @@ static ProtobufCMessage *describe_authorities(const struct signer *s, struct are
         answer->n_authorities = AUTHORITY_COUNT;
         answer->authorities = arena_alloc(a, AUTHORITY_COUNT * sizeof(Cteleport__Internal__V1__Authority *));
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
-                const struct authority *from = &s->authorities.all[i];
+                const struct ca_rotation *rotation = &s->rotations.all[i];
+                bool is_new_first = ca_phase_signs_with_new(rotation->phase, i == AUTHORITY_HOST);
+                const struct authority *old = &s->authorities.all[i], *new = &s->authorities.next[i];
                 Cteleport__Internal__V1__Authority *to = arena_alloc(a, sizeof(*to));
 
                 cteleport__internal__v1__authority__init(to);
                 to->type = text(a, str_of(authority_name((enum authority_type)i)));
-                to->tls_certs = arena_alloc(a, sizeof(*to->tls_certs));
-                to->ssh_keys = arena_alloc(a, sizeof(*to->ssh_keys));
-                to->tls_certs[to->n_tls_certs++] = binary(a, buf_str(&from->tls_cert));
-                to->ssh_keys[to->n_ssh_keys++] = binary(a, buf_str(&from->ssh_key));
+                to->phase = text(a, str_of(ca_phase_name(rotation->phase)));
+                to->rotation_id = text(a, str_of(rotation->id));
+                to->tls_certs = arena_alloc(a, 2 * sizeof(*to->tls_certs));
+                to->ssh_keys = arena_alloc(a, 2 * sizeof(*to->ssh_keys));
+                put_ca(to, a, is_new_first ? new : old);
+                put_ca(to, a, is_new_first ? old : new);
                 answer->authorities[i] = to;
         }
         return &answer->base;
@@ -214,15 +232,21 @@ static uint64_t ssh_serial(const struct certificates *c)
         return strtoull(half, NULL, 16);
 }
 
+/* The CA that signs for clients, or for servers. */
+static struct authority *signing(struct signer *s, enum authority_type type, bool is_server)
+{
+        return rotations_signing(&s->rotations, &s->authorities, type, is_server);
+}
+
 /* The facts on which the policy of a request to this CA is checked. */
-static struct policy_facts facts_about(const struct signer *s, enum authority_type type)
+static struct policy_facts facts_about(const struct signer *s, const struct authority *ca)
 {
         return (struct policy_facts){
                 .cluster = buf_str(&s->authorities.cluster),
                 .now = clock_wall(clock_system()),
-                .ca_times = x509_ca_times(s->authorities.all[type].x509),
+                .ca_times = x509_ca_times(ca->x509),
                 .own_keys = s->authorities.own_keys,
-                .own_key_count = ARRAY_LEN(s->authorities.own_keys),
+                .own_key_count = s->authorities.own_key_count,
         };
 }
 
@@ -241,14 +265,20 @@ static struct error *record(struct signer *s, const struct issued_order *about, 
 
 /* ---- hosts */
 
-static struct error *issue_host(struct signer *s, const struct policy_order *order, struct certificates *ret)
+/* Services of the cluster are servers in TLS; other hosts connect to them. */
+static bool is_tls_server(const char *role)
 {
-        struct authority *host = &s->authorities.all[AUTHORITY_HOST];
+        const struct service_row *service = services_of_role(str_of(role));
 
-        TRY(x509_issue_host(host->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
+        return service != NULL && (service->certificate & SERVICE_CERT_CLUSTER) != 0;
+}
+
+static struct error *issue_host(const struct authority *tls, const struct authority *ssh, const struct policy_order *order, struct certificates *ret)
+{
+        TRY(x509_issue_host(tls->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
         if (str_is_empty(order->ssh_public_key))
                 return NULL;
-        return ssh_issue_host(host->ssh, &order->ssh, order->ssh_public_key, ssh_serial(ret), order->times, &ret->ssh);
+        return ssh_issue_host(ssh->ssh, &order->ssh, order->ssh_public_key, ssh_serial(ret), order->times, &ret->ssh);
 }
 
 static struct error *record_host(struct signer *s, const Cteleport__Internal__V1__HostCertRequest *request,
@@ -283,13 +313,14 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
                                  ProtobufCMessage **ret)
 {
         const Cteleport__Internal__V1__HostCertRequest *request = (const void *)message;
-        const struct policy_facts facts = facts_about(s, AUTHORITY_HOST);
+        const struct authority *ca = signing(s, AUTHORITY_HOST, is_tls_server(request->role)), *ssh = signing(s, AUTHORITY_HOST, true);
+        const struct policy_facts facts = facts_about(s, ca);
         AUTO(certificates) certs = { .x509 = BUF_MAX(CERT_MAX), .ssh = BUF_MAX(CERT_MAX) };
         struct policy_order order;
 
         TRY(policy_check(a, &facts, request, &order));
         TRY(note_use(s));
-        TRY(issue_host(s, &order, &certs));
+        TRY(issue_host(ca, ssh, &order, &certs));
         TRY(record_host(s, request, &order, facts.now, &certs));
 
         Cteleport__Internal__V1__HostCerts *answer = arena_alloc(a, sizeof(*answer));
@@ -305,10 +336,8 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
 
 /* ---- users */
 
-static struct error *issue_user(struct signer *s, const struct user_order *order, struct certificates *ret)
+static struct error *issue_user(const struct authority *user, const struct user_order *order, struct certificates *ret)
 {
-        struct authority *user = &s->authorities.all[AUTHORITY_USER];
-
         TRY(x509_issue_user(user->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
         return ssh_issue_user(user->ssh, &order->ssh, order->ssh_public_key, ssh_serial(ret), order->times, &ret->ssh);
 }
@@ -341,13 +370,14 @@ static struct error *answer_user(struct signer *s, struct arena *a, const Protob
                                  ProtobufCMessage **ret)
 {
         const Cteleport__Internal__V1__UserCertRequest *request = (const void *)message;
-        const struct policy_facts facts = facts_about(s, AUTHORITY_USER);
+        const struct authority *ca = signing(s, AUTHORITY_USER, false);
+        const struct policy_facts facts = facts_about(s, ca);
         AUTO(certificates) certs = { .x509 = BUF_MAX(CERT_MAX), .ssh = BUF_MAX(CERT_MAX) };
         struct user_order order;
 
         TRY(policy_check_user(a, &facts, request, &order));
         TRY(note_use(s));
-        TRY(issue_user(s, &order, &certs));
+        TRY(issue_user(ca, &order, &certs));
         TRY(record_user(s, request, &order, facts.now, &certs));
 
         Cteleport__Internal__V1__UserCerts *answer = arena_alloc(a, sizeof(*answer));
@@ -359,6 +389,66 @@ static struct error *answer_user(struct signer *s, struct arena *a, const Protob
         answer->tls_serial = text(a, str_of(certs.serial));
         answer->ssh_serial = pb_text(arena_printf(a, "%llu", (unsigned long long)ssh_serial(&certs)));
         *ret = &answer->base;
+        return NULL;
+}
+
+/* ---- lists of revoked certificates */
+
+enum { CRL_LIFE_DAYS = 365 };
+
+/* From now for a year, or until the CA ends. */
+static struct error *issue_crl(const struct authority *from, struct buf *out)
+{
+        struct walltime now = clock_wall(clock_system());
+        struct cert_times ca = x509_ca_times(from->x509), times = { now, walltime_add(now, HOURS(24 * CRL_LIFE_DAYS)) };
+
+        if (times.not_after.ns > ca.not_after.ns)
+                times.not_after = ca.not_after;
+        return x509_issue_crl(from->x509, times, (uint64_t)now.ns, out);
+}
+
+static struct error *add_crl(struct arena *a, const struct authority *from, Cteleport__Internal__V1__Crls *answer)
+{
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+
+        if (from->x509 == NULL)
+                return NULL;
+        TRY(issue_crl(from, &der));
+        answer->crls[answer->n_crls++] = binary(a, buf_str(&der));
+        return NULL;
+}
+
+static struct error *answer_crl(struct signer *s, struct arena *a, const ProtobufCMessage *message, ProtobufCMessage **ret)
+{
+        const Cteleport__Internal__V1__CrlRequest *request = (const void *)message;
+        Cteleport__Internal__V1__Crls *answer = arena_alloc(a, sizeof *answer);
+        enum authority_type type;
+
+        TRY(authority_type_get(str_of(request->type), &type));
+        TRY(note_use(s));
+        cteleport__internal__v1__crls__init(answer);
+        answer->crls = arena_alloc(a, 2 * sizeof *answer->crls);
+        TRY(add_crl(a, &s->authorities.all[type], answer));
+        TRY(add_crl(a, &s->authorities.next[type], answer));
+        *ret = &answer->base;
+        return NULL;
+}
+
+/* ---- rotation */
+
+static struct error *answer_rotate(struct signer *s, struct arena *a, const ProtobufCMessage *message, ProtobufCMessage **ret)
+{
+        const Cteleport__Internal__V1__RotateCaRequest *request = (const void *)message;
+        enum authority_type type;
+        enum ca_phase phase;
+
+        TRY(authority_type_get(str_of(request->type), &type));
+        TRY(ca_phase_get(str_of(request->phase), &phase));
+        TRY(note_use(s));
+        struct error *err = rotations_step(&s->rotations, &s->authorities, type, str_of(request->id), phase, clock_wall(clock_system()));
+        s->is_broken |= err != NULL && err->code == ERROR_DATA_LOSS;
+        TRY(err);
+        *ret = describe_authorities(s, a);
         return NULL;
 }
 
@@ -377,6 +467,8 @@ static const struct verb_row {
           .answer = answer_host },
         { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &cteleport__internal__v1__user_cert_request__descriptor,
           .answer = answer_user },
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_CRL, &cteleport__internal__v1__crl_request__descriptor, .answer = answer_crl },
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_ROTATE, &cteleport__internal__v1__rotate_ca_request__descriptor, .answer = answer_rotate },
 };
 
 /*
@@ -500,6 +592,7 @@ struct error *signer_main(const char *data_dir, int fd, void (*ready)(void *ctx)
                 err = serve(&s, link);
         }
         authorities_release(&s.authorities);
+        rotations_release(&s.rotations);
         issued_log_release(&s.log);
         fd_close_at(&s.use_fd);
         link_server_free(link);

@@ -263,6 +263,7 @@ static void given_ca_in_use(struct fixture *f)
         assert_done(request_authorities(f, "example.com", true));
         assert_int_equal(ended(f), 0);
         assert_int_equal(unlink(note), 0);
+        disk->syncs = 0;
         given_signer(f);
 }
 
@@ -580,6 +581,94 @@ static void removes_the_line_that_a_full_disk_cut(void **state)
         assert_done(request_host(f, "Node"));
 }
 
+/* ---- rotation ------------------------------------------------------------------------------------------------- */
+
+static struct error *request_step(struct fixture *f, const char *type, const char *phase)
+{
+        Cteleport__Internal__V1__RotateCaRequest r = CTELEPORT__INTERNAL__V1__ROTATE_CA_REQUEST__INIT;
+
+        r.type = pb_text(type);
+        r.id = pb_text(HOST_ID);
+        r.phase = pb_text(phase);
+        return requested(f, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_ROTATE, &r.base, &cteleport__internal__v1__authorities__descriptor);
+}
+
+/* Whether the last certificates of a host are signed by these CAs. */
+static void assert_signed(const struct fixture *f, ProtobufCBinaryData tls_ca, ProtobufCBinaryData ssh_ca)
+{
+        const Cteleport__Internal__V1__HostCerts *certs = (const void *)f->answer;
+        struct ssh_cert_info ssh;
+
+        assert_done(cert_check_issuer(pb_str(certs->tls_cert), pb_str(tls_ca)));
+        assert_done(ssh_cert_read(f->arena, pb_str(certs->ssh_cert), &ssh));
+        assert_true(str_equal(ssh.ca_key, pb_str(ssh_ca)));
+}
+
+static void signs_clients_with_the_new_ca_before_servers(void **state)
+{
+        struct fixture *f = *state;
+
+        given_signer(f);
+        assert_done(request_authorities(f, "example.com", true));
+        assert_done(request_step(f, "host", "init"));
+        ProtobufCBinaryData old = host_authority(f)->tls_certs[0], old_ssh = host_authority(f)->ssh_keys[0];
+        ProtobufCBinaryData new = host_authority(f)->tls_certs[1], new_ssh = host_authority(f)->ssh_keys[1];
+        assert_int_equal(host_authority(f)->n_tls_certs, 2);
+        assert_string_equal(host_authority(f)->phase, "init");
+        assert_done(request_host(f, "Node"));
+        assert_signed(f, old, old_ssh);
+
+        assert_done(request_step(f, "host", "update_clients"));
+        assert_true(str_equal(pb_str(host_authority(f)->tls_certs[0]), pb_str(old)));
+        assert_done(request_host(f, "Node")); /* its X.509 certificate is that of a client, its SSH certificate that of a server */
+        assert_signed(f, new, old_ssh);
+        assert_done(request_host(f, "Proxy"));
+        const Cteleport__Internal__V1__HostCerts *proxy = (const void *)f->answer;
+        assert_done(cert_check_issuer(pb_str(proxy->tls_cert), pb_str(old)));
+
+        assert_done(request_step(f, "host", "update_servers"));
+        assert_true(str_equal(pb_str(host_authority(f)->tls_certs[0]), pb_str(new)));
+        assert_done(request_host(f, "Node"));
+        assert_signed(f, new, new_ssh);
+        assert_done(request_step(f, "host", "standby"));
+        assert_int_equal(host_authority(f)->n_tls_certs, 1);
+        assert_int_equal(ended(f), 0);
+
+        given_signer(f); /* the sandbox did not prevent it from replacing the files */
+        assert_done(request_authorities(f, "example.com", false));
+        assert_true(str_equal(pb_str(host_authority(f)->tls_certs[0]), pb_str(new)));
+        assert_done(request_host(f, "Node"));
+        assert_signed(f, new, new_ssh);
+}
+
+static void refuses_steps_that_do_not_follow(void **state)
+{
+        struct fixture *f = *state;
+
+        given_signer(f);
+        assert_refused(request_step(f, "host", "init"), ERROR_FAILED_PRECONDITION, "no CA yet");
+        assert_done(request_authorities(f, "example.com", true));
+        assert_refused(request_step(f, "jwt", "init"), ERROR_INVALID_ARGUMENT, "type of CA");
+        assert_refused(request_step(f, "host", "now"), ERROR_INVALID_ARGUMENT, "phase");
+        assert_refused(request_step(f, "host", "update_servers"), ERROR_FAILED_PRECONDITION, "no rotation is in progress");
+        assert_done(request_host(f, "Node"));
+}
+
+static void certifies_no_key_of_a_new_ca(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) wire = BUF_MAX(4 * KiB);
+
+        given_signer(f);
+        assert_done(request_authorities(f, "example.com", true));
+        assert_done(request_step(f, "user", "init"));
+        const Cteleport__Internal__V1__Authorities *all = (const void *)f->answer;
+        buf_put(&wire, pb_str(all->authorities[1]->ssh_keys[1]));
+        buf_clear(&f->ssh);
+        buf_put(&f->ssh, buf_str(&wire));
+        assert_refused(request_host(f, "Node"), ERROR_PERMISSION_DENIED, "one of the cluster's CAs");
+}
+
 /* ---- the link ------------------------------------------------------------------------------------------------- */
 
 static void knows_no_other_verbs(void **state)
@@ -590,8 +679,8 @@ static void knows_no_other_verbs(void **state)
         given_signer(f);
         assert_refused(requested(f, 0, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
                        "no verb 0");
-        assert_refused(requested(f, 4, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
-                       "no verb 4");
+        assert_refused(requested(f, 99, &r.base, &cteleport__internal__v1__authorities__descriptor), ERROR_UNIMPLEMENTED,
+                       "no verb 99");
 }
 
 /* A request of an attacker who has taken over auth, with additional fields that this protocol does not have. */
@@ -623,7 +712,7 @@ static void gives_a_captured_auth_nothing_beyond_the_profile(void **state)
 
         given_signer(f);
         assert_done(request_authorities(f, "example.com", true));
-        for (int verb = 4; verb <= UINT16_MAX; verb = verb * 2 + 1) { /* a signature of bytes, a key, a CA: there is no verb for it */
+        for (int verb = 6; verb <= UINT16_MAX; verb = verb * 2 + 1) { /* a signature of bytes, a key: there is no verb for it */
                 Cteleport__Internal__V1__HostCertRequest r = host_request(f, "Node");
 
                 assert_refused(requested(f, verb, &r.base, &cteleport__internal__v1__host_certs__descriptor), ERROR_UNIMPLEMENTED, "no verb");
@@ -712,6 +801,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(orders_that_wait_share_a_sync, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(ends_when_the_content_of_the_disk_is_unknown, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(removes_the_line_that_a_full_disk_cut, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(signs_clients_with_the_new_ca_before_servers, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(refuses_steps_that_do_not_follow, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(certifies_no_key_of_a_new_ca, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(knows_no_other_verbs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(gives_a_captured_auth_nothing_beyond_the_profile, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(answers_a_malformed_request_and_continues, set_up, tear_down),

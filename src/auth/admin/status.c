@@ -5,6 +5,9 @@
 #include "pki/cert.h"
 #include "rpc/pb.h"
 
+/* The signer answers in less than a millisecond; after this time it counts as hanging. */
+#define SIGNER_TIMEOUT SECONDS(5)
+
 static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, const Cteleport__Internal__V1__Authority *authority)
 {
         Cteleport__V1__AuthorityStatus *status = arena_alloc(arena, sizeof *status);
@@ -24,6 +27,7 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, c
                 key->status = pb_text(position == 0 ? "active" : "trusted");
                 key->algorithm = pb_text(is_ssh ? "Ed25519" : "ECDSA P-256");
                 key->storage = pb_text("software");
+                key->public_ = is_ssh ? authority->ssh_keys[position] : authority->tls_certs[position];
                 status->keys[status->n_keys++] = key;
         }
         return status;
@@ -55,4 +59,33 @@ void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
         for (size_t i = 0; i < cas->all->n_authorities; i++)
                 response.authorities[response.n_authorities++] = describe_authority(q->arena, cas->all->authorities[i]);
         admin_reply(q, &response.base);
+}
+
+/* ---- lists of revoked certificates ---------------------------------------------------------------------- */
+
+static void on_crls(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct admin_request *q = ctx;
+        const Cteleport__Internal__V1__Crls *crls = (const Cteleport__Internal__V1__Crls *)answer;
+        Cteleport__V1__CreateCrlResponse response = CTELEPORT__V1__CREATE_CRL_RESPONSE__INIT;
+
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        response.crls = crls->crls;
+        response.n_crls = crls->n_crls;
+        admin_reply(q, &response.base);
+}
+
+void admin_create_crl(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+        Cteleport__Internal__V1__CrlRequest request = CTELEPORT__INTERNAL__V1__CRL_REQUEST__INIT;
+
+        if (q == NULL)
+                return;
+        request.type = ((const Cteleport__V1__CreateCrlRequest *)q->message)->type;
+        auth_request(q->auth, q->auth->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_CRL, &request.base,
+                     &cteleport__internal__v1__crls__descriptor, SIGNER_TIMEOUT, on_crls, q);
 }

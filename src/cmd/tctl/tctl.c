@@ -50,6 +50,10 @@ static const struct command commands[] = {
                    "  tctl audit ls --from=1h --user=alice --type=session.start,exec\n" },
         { "recordings ls", ALIASES("recordings list"), recordings_ls_flags, NULL, recordings_ls_run,
           .help = "List recorded sessions" },
+        { "auth export", NULL, auth_export_flags, NULL, auth_export_run, .help = "Print the public keys of the cluster's CAs, for other programs",
+          .notes = "  tctl auth export --type=user > /etc/ssh/user_ca.pub\n  tctl auth export --type=host >> ~/.ssh/known_hosts\n" },
+        { "auth crl", NULL, auth_crl_flags, NULL, auth_crl_run,
+          .help = "Print an empty list of revoked certificates of a CA, for servers that require one" },
         { "version", NULL, NULL, NULL, version_run, .help = "Print the version" },
         { 0 },
 };
@@ -58,6 +62,7 @@ static const struct command commands[] = {
 #define SSH_ONLY "this release serves SSH only"
 
 static const struct foreign_flag foreign[] = {
+        { "keys", 0, "the private keys of the CAs never leave the signer" },
         { "insecure", 0, "tsh login --insecure remembers it in the profile; on the auth machine nothing is verified by a web certificate" },
         { "namespace", 0, "there is one namespace; leave it out" },
         { "windows-logins", 0, SSH_ONLY },
@@ -83,8 +88,9 @@ static const struct foreign_flag foreign[] = {
 
 static const struct foreign_command foreign_commands[] = {
         { "nodes add", "make a token for the new host: tctl tokens add --type=node" },
-        { "auth", "the CAs are neither exported nor rotated; `tctl status` shows them, `tsh config` writes what ssh needs, and tsh login gives "
-                  "certificates" },
+        { "auth sign", "certificates are given to users by tsh login, and to hosts that join" },
+        { "auth rotate", "the CAs are not rotated" },
+        { "auth ls", "there is one Auth Service; tctl inventory ls shows its host" },
         { "bots", "there are no bots; a login of its own for a program: TELEPORT_HOME=DIRECTORY tsh login" },
         { "request, requests", "there are no access requests; roles are given by: tctl users update NAME --set-roles=ROLES" },
         { "acl, access-lists", "there are no access lists; roles are given by: tctl users update NAME --set-roles=ROLES" },

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "signer/rotation.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "os/file.h"
+#include "pki/pki_testing.h"
+
+#define FIRST "11111111-1111-4111-8111-111111111111"
+#define SECOND "22222222-2222-4222-8222-222222222222"
+
+enum { NOW = 1700000000 };
+
+/* Writes of the code under test, until the process ends in the middle of one; -1: it does not. */
+static int writes_left = -1;
+
+ssize_t pwrite(int fd, const void *from, size_t len, off_t at)
+{
+        if (writes_left == 0) {
+                (void)syscall(SYS_pwrite64, fd, from, len / 2, at);
+                _exit(9);
+        }
+        writes_left -= writes_left > 0;
+        return syscall(SYS_pwrite64, fd, from, len, at);
+}
+
+struct fixture {
+        char dir[64], ca[80];
+        struct authorities authorities;
+        struct rotations rotations;
+};
+
+static struct error *opened(struct fixture *f)
+{
+        TRY(rotations_open(&f->rotations, f->ca));
+        TRY(authorities_load_from(&f->authorities, f->ca));
+        return rotations_load(&f->rotations, &f->authorities, f->ca);
+}
+
+static void close_all(struct fixture *f)
+{
+        authorities_release(&f->authorities);
+        rotations_release(&f->rotations);
+}
+
+static void restart(struct fixture *f)
+{
+        close_all(f);
+        assert_done(opened(f));
+}
+
+static int set_up(void **state)
+{
+        struct fixture *f = NEW(struct fixture);
+
+        writes_left = -1;
+        snprintf(f->dir, sizeof f->dir, "/tmp/rotation_test.XXXXXX");
+        assert_non_null(mkdtemp(f->dir));
+        snprintf(f->ca, sizeof f->ca, "%s/ca", f->dir);
+        assert_done(authorities_create(f->dir, STR("example.com"), walltime_of_unix(NOW)));
+        assert_done(opened(f));
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct fixture *f = *state;
+        DIR *dir = opendir(f->ca);
+        struct dirent *entry;
+
+        close_all(f);
+        while (dir != NULL && (entry = readdir(dir)) != NULL)
+                unlinkat(dirfd(dir), entry->d_name, 0);
+        closedir(dir);
+        rmdir(f->ca);
+        rmdir(f->dir);
+        free(f);
+        return 0;
+}
+
+static struct error *step(struct fixture *f, const char *id, enum ca_phase phase)
+{
+        return rotations_step(&f->rotations, &f->authorities, AUTHORITY_USER, str_of(id), phase, walltime_of_unix(NOW));
+}
+
+static void take_steps(struct fixture *f, const char *id, const enum ca_phase *steps, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                assert_done(step(f, id, steps[i]));
+}
+
+#define STEPS(f, id, ...)                                                                                              \
+        take_steps(f, id, (const enum ca_phase[]){ __VA_ARGS__ }, ARRAY_LEN(((const enum ca_phase[]){ __VA_ARGS__ })))
+
+/* The certificate of the CA; free it with buf_release. */
+static struct buf cert_of(const struct authority *a)
+{
+        struct buf copy = BUF_MAX(CERT_MAX);
+
+        buf_put(&copy, buf_str(&a->tls_cert));
+        return copy;
+}
+
+static bool is(const struct authority *a, const struct buf *cert)
+{
+        return str_equal(buf_str(&a->tls_cert), buf_str(cert));
+}
+
+/* Whether a file of the CA's directory has this text. */
+static bool is_on_disk(const struct fixture *f, struct str text)
+{
+        DIR *dir = opendir(f->ca);
+        struct dirent *entry;
+        bool is_found = false;
+
+        while ((entry = readdir(dir)) != NULL) {
+                AUTO_MEM char *path = mem_printf("%s/%s", f->ca, entry->d_name);
+                AUTO(buf) file = BUF_MAX(1 * MiB);
+                AUTO_PTR(error) err = entry->d_name[0] == '.' ? NULL : file_read(path, &file);
+
+                is_found = is_found || (file.len > 0 && memmem(file.ptr, file.len, text.ptr, text.len) != NULL);
+        }
+        closedir(dir);
+        return is_found;
+}
+
+static void keeps_both_cas_through_a_restart_in_each_phase(void **state)
+{
+        struct fixture *f = *state;
+        struct authorities *as = &f->authorities;
+        AUTO(buf) old = cert_of(&as->all[AUTHORITY_USER]);
+
+        STEPS(f, FIRST, CA_INIT);
+        AUTO(buf) new = cert_of(&as->next[AUTHORITY_USER]);
+        assert_false(is(&as->all[AUTHORITY_USER], &new));
+        assert_null(as->next[AUTHORITY_HOST].x509);
+        static const enum ca_phase rest[] = { CA_INIT, CA_UPDATE_CLIENTS, CA_UPDATE_SERVERS, CA_ROLLBACK };
+        for (size_t i = 0; i < ARRAY_LEN(rest); i++) {
+                assert_done(step(f, FIRST, rest[i]));
+                restart(f);
+                assert_int_equal(f->rotations.all[AUTHORITY_USER].phase, rest[i]);
+                assert_string_equal(f->rotations.all[AUTHORITY_USER].id, FIRST);
+                assert_true(is(&as->all[AUTHORITY_USER], &old) && is(&as->next[AUTHORITY_USER], &new));
+                assert_int_equal(as->own_key_count, 6);
+        }
+}
+
+static void signs_with_the_ca_of_the_phase(void **state)
+{
+        struct fixture *f = *state;
+        struct authorities *as = &f->authorities;
+
+        STEPS(f, FIRST, CA_INIT, CA_UPDATE_CLIENTS);
+        assert_ptr_equal(rotations_signing(&f->rotations, as, AUTHORITY_USER, false), &as->next[AUTHORITY_USER]);
+        assert_ptr_equal(rotations_signing(&f->rotations, as, AUTHORITY_USER, true), &as->all[AUTHORITY_USER]);
+        assert_ptr_equal(rotations_signing(&f->rotations, as, AUTHORITY_HOST, false), &as->all[AUTHORITY_HOST]);
+        STEPS(f, FIRST, CA_ROLLBACK);
+        assert_ptr_equal(rotations_signing(&f->rotations, as, AUTHORITY_USER, false), &as->all[AUTHORITY_USER]);
+}
+
+static void leaves_no_key_of_the_ca_that_it_drops(void **state)
+{
+        struct fixture *f = *state;
+        struct authorities *as = &f->authorities;
+        AUTO(buf) old_key = BUF_MAX(64 * KiB);
+        AUTO_MEM char *path = mem_printf("%s/user.ssh.key.pem", f->ca);
+
+        assert_done(file_read(path, &old_key));
+        STEPS(f, FIRST, CA_INIT);
+        AUTO(buf) new = cert_of(&as->next[AUTHORITY_USER]);
+        STEPS(f, FIRST, CA_UPDATE_CLIENTS, CA_UPDATE_SERVERS);
+        assert_true(is_on_disk(f, buf_str(&old_key)));
+        STEPS(f, FIRST, CA_STANDBY);
+        assert_false(is_on_disk(f, buf_str(&old_key)));
+        assert_true(is(&as->all[AUTHORITY_USER], &new));
+        assert_null(as->next[AUTHORITY_USER].x509);
+        assert_int_equal(as->own_key_count, 4);
+        restart(f);
+        assert_true(is(&as->all[AUTHORITY_USER], &new));
+
+        STEPS(f, SECOND, CA_INIT);
+        AUTO(buf) dropped = BUF_MAX(64 * KiB);
+        buf_put(&dropped, secret_str(&f->rotations.all[AUTHORITY_USER].next.ssh_key));
+        assert_true(is_on_disk(f, buf_str(&dropped)));
+        STEPS(f, SECOND, CA_ROLLBACK, CA_STANDBY);
+        assert_false(is_on_disk(f, buf_str(&dropped)));
+        assert_true(is(&as->all[AUTHORITY_USER], &new));
+        restart(f);
+        assert_true(is(&as->all[AUTHORITY_USER], &new));
+}
+
+static void accepts_the_last_step_again_and_no_other(void **state)
+{
+        struct fixture *f = *state;
+        struct authorities *as = &f->authorities;
+
+        assert_refused(step(f, "no-uuid", CA_INIT), ERROR_INVALID_ARGUMENT, "");
+        assert_refused(step(f, FIRST, CA_UPDATE_CLIENTS), ERROR_FAILED_PRECONDITION, "");
+        STEPS(f, FIRST, CA_INIT);
+        AUTO(buf) new = cert_of(&as->next[AUTHORITY_USER]);
+        STEPS(f, FIRST, CA_INIT);
+        assert_true(is(&as->next[AUTHORITY_USER], &new));
+        assert_refused(step(f, SECOND, CA_INIT), ERROR_FAILED_PRECONDITION, "");
+        assert_refused(step(f, SECOND, CA_UPDATE_CLIENTS), ERROR_FAILED_PRECONDITION, "");
+        assert_refused(step(f, FIRST, CA_UPDATE_SERVERS), ERROR_FAILED_PRECONDITION, "");
+        STEPS(f, FIRST, CA_UPDATE_CLIENTS, CA_UPDATE_SERVERS, CA_STANDBY, CA_STANDBY);
+        assert_refused(step(f, FIRST, CA_INIT), ERROR_FAILED_PRECONDITION, ""); /* it has ended: a step that auth repeats begins no new one */
+        assert_true(is(&as->all[AUTHORITY_USER], &new));
+        STEPS(f, SECOND, CA_INIT);
+}
+
+/* The steps of a whole rotation and of one that is rolled back, with a crash in every write, each followed by a start and the same step. */
+static void survives_a_crash_in_every_write_of_every_step(void **state)
+{
+        static const struct {
+                const char *id;
+                enum ca_phase phase;
+        } all[] = {
+                { FIRST, CA_INIT },  { FIRST, CA_UPDATE_CLIENTS },  { FIRST, CA_UPDATE_SERVERS }, { FIRST, CA_STANDBY },
+                { SECOND, CA_INIT }, { SECOND, CA_UPDATE_CLIENTS }, { SECOND, CA_ROLLBACK },      { SECOND, CA_STANDBY },
+        };
+        struct fixture *f = *state;
+        unsigned crashes = 0;
+
+        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+                int status = 9 << 8;
+
+                for (int n = 0; WEXITSTATUS(status) == 9; n++) {
+                        fflush(NULL);
+                        pid_t pid = fork();
+                        if (pid == 0) {
+                                writes_left = n;
+                                struct error *err = step(f, all[i].id, all[i].phase);
+                                _exit(err == NULL ? 0 : 1);
+                        }
+                        assert_int_equal(waitpid(pid, &status, 0), pid);
+                        restart(f);
+                        bool is_taken = f->rotations.all[AUTHORITY_USER].phase == all[i].phase;
+                        bool is_before = f->rotations.all[AUTHORITY_USER].phase == (i == 0 ? CA_STANDBY : all[i - 1].phase);
+                        assert_true(is_taken || is_before);
+                        crashes += WEXITSTATUS(status) == 9;
+                        if (is_taken) /* what is left is done by the start */
+                                break;
+                }
+                assert_done(step(f, all[i].id, all[i].phase));
+                restart(f);
+        }
+        assert_true(crashes > ARRAY_LEN(all));
+        assert_int_equal(f->rotations.all[AUTHORITY_USER].phase, CA_STANDBY);
+}
+
+/* Crashes after the record is durable: the start writes the files of the new CA, wherever the crash was. */
+static void finishes_the_files_of_the_new_ca_at_the_next_start(void **state)
+{
+        struct fixture *f = *state;
+        struct authorities *as = &f->authorities;
+        AUTO_MEM char *path = mem_printf("%s/user.tls.key.pem", f->ca);
+        AUTO(buf) old_key = BUF_MAX(64 * KiB);
+
+        assert_done(file_read(path, &old_key));
+        STEPS(f, FIRST, CA_INIT, CA_UPDATE_CLIENTS, CA_UPDATE_SERVERS);
+        AUTO(buf) new = cert_of(&as->next[AUTHORITY_USER]);
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+                writes_left = 2; /* the record, and the wiping of the other slot: the next write is of a file */
+                struct error *err = step(f, FIRST, CA_STANDBY);
+                _exit(err == NULL ? 0 : 1);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(WEXITSTATUS(status), 9);
+        restart(f);
+        assert_true(is(&as->all[AUTHORITY_USER], &new));
+        assert_false(is_on_disk(f, buf_str(&old_key)));
+        assert_null(f->rotations.all[AUTHORITY_USER].current.tls_key.ptr);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(keeps_both_cas_through_a_restart_in_each_phase, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(signs_with_the_ca_of_the_phase, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(leaves_no_key_of_the_ca_that_it_drops, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(accepts_the_last_step_again_and_no_other, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(survives_a_crash_in_every_write_of_every_step, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(finishes_the_files_of_the_new_ca_at_the_next_start, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
