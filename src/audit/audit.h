@@ -27,6 +27,8 @@ extern const struct audit_kind audit_cert_create;          /* cert.create     TC
 extern const struct audit_kind audit_node_delete;
 extern const struct audit_kind audit_host_duplicate;       /* two live agents with one host ID */
 extern const struct audit_kind audit_cluster_init;
+extern const struct audit_kind audit_log_expire;           /* files of the audit log were removed, as configured */
+extern const struct audit_kind audit_recordings_expire;    /* the same for recordings */
 
 extern const struct audit_kind audit_user_login;                  /* user.login           T1000I */
 extern const struct audit_kind audit_user_login_failed;           /* user.login           T1000W */
@@ -98,7 +100,7 @@ void audit_record_release(struct audit_record *r);
 /*
  * The writer: appends records to dir/events.log (mode 0640), many per fdatasync. A torn last line from a
  * crash was never acknowledged: the next open moves it to dir/events.torn. When the file was moved away
- * (logrotate), the next record starts a new one. A failed fdatasync ends the process with a log line;
+ * (logrotate, audit_log_rotate()), the next record starts a new one. A failed fdatasync ends the process with a log line;
  * a full disk refuses records until there is room again.
  */
 struct audit_log;
@@ -118,6 +120,18 @@ void audit_append_text(struct audit_log *log, struct str line, void (*done)(void
  * can wait check this first.
  */
 size_t audit_log_waiting(const struct audit_log *log);
+/*
+ * Renames events.log (audit_names.h) before a record when it would become larger than `size` bytes, or when its first event is `age` old, and
+ * goes on with a new file. 0: not for this reason. A failure is logged once, and the records go on into the old file.
+ * rotated(ctx) is called from the loop afterwards; it may be NULL. To be called before the first record.
+ */
+struct audit_rotation {
+        int64_t size;
+        struct duration age;
+        void (*rotated)(void *ctx);
+        void *ctx;
+};
+void audit_log_rotate(struct audit_log *log, struct audit_rotation rotation);
 /* Finishes pending writes, then closes the log and calls closed. */
 void audit_log_close(struct audit_log *log, void (*closed)(void *ctx), void *ctx);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "audit/audit.h"
+#include "audit/audit_names.h"
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -43,6 +44,13 @@ struct audit_log {
         char *shown_dir, *shown; /* dir and path as shown in messages */
         int fd;
         off_t size; /* all bytes before it are durable */
+        struct walltime first; /* of the first event of the file; 0: not known */
+
+        struct audit_rotation rotation;
+        struct walltime now;           /* when the batch began */
+        struct walltime not_before;    /* after a failed rotation: of the next one */
+        struct error *not_rotated;     /* the reason of the failure, to be logged */
+        bool has_rotated, is_rotation_failing;
 
         struct entry *waiting, **waiting_end;
         size_t waiting_bytes;       /* bytes of waiting lines, including the batch */
@@ -91,6 +99,7 @@ static struct error *open_log_file(struct audit_log *log)
                 close(log->fd); /* it was renamed; its records were durable before they were acknowledged */
         log->fd = fd;
         log->size = st.st_size;
+        log->first = (struct walltime){ 0 };
         return NULL;
 }
 
@@ -167,6 +176,29 @@ static struct error *repair_tail(struct audit_log *log)
         return NULL;
 }
 
+/* Finds the time of the first event; a file that does not begin with one is not rotated by age. */
+static void find_first(struct audit_log *log)
+{
+        char begin[64];
+        ssize_t len = pread(log->fd, begin, sizeof begin, 0);
+        struct walltime at = { 0 };
+
+        if (len <= 0)
+                return;
+        struct error *err = walltime_parse_rfc3339(audit_line_time((struct str){ begin, (size_t)len }), &at);
+        if (err == NULL)
+                log->first = at;
+        error_free(err);
+}
+
+static struct error *open_and_repair(struct audit_log *log)
+{
+        TRY(open_log_file(log));
+        TRY(repair_tail(log));
+        find_first(log);
+        return NULL;
+}
+
 /* Opens a new file if log rotation has renamed the current one. */
 static struct error *reopen_if_moved(struct audit_log *log)
 {
@@ -176,8 +208,62 @@ static struct error *reopen_if_moved(struct audit_log *log)
                 return error_errno(errno, "cannot examine '%s'", log->shown);
         if (stat(log->path, &named) == 0 && named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
                 return NULL;
-        TRY(open_log_file(log));
-        return repair_tail(log);
+        return open_and_repair(log);
+}
+
+static bool is_rotation_due(const struct audit_log *log)
+{
+        const struct audit_rotation *r = &log->rotation;
+        int64_t age = walltime_since(log->now, log->first).ns;
+
+        if (log->size == 0 || walltime_since(log->not_before, log->now).ns > 0)
+                return false;
+        if (r->size > 0 && log->size + (off_t)log->text.len > r->size)
+                return true;
+        /* A first event in the future is of a clock that was wrong. */
+        return r->age.ns > 0 && log->first.ns > 0 && (age >= r->age.ns || age <= -r->age.ns);
+}
+
+/* The path to rename to, which no file has; "" if there is none. */
+static char *free_path(const struct audit_log *log)
+{
+        struct audit_name name = { .at = log->now, .number = 1 };
+
+        for (; name.number <= AUDIT_NAMES_PER_SECOND; name.number++) {
+                AUTO(buf) text = BUF_MAX(AUDIT_NAME_MAX);
+
+                audit_name_put(&text, &name);
+                AUTO_MEM char *path = mem_printf("%s/%s", log->dir, buf_c(&text));
+                AUTO_MEM char *packed = mem_printf("%s.gz", path);
+                if (access(path, F_OK) != 0 && errno == ENOENT && access(packed, F_OK) != 0 && errno == ENOENT)
+                        return str_dup(str_of(path));
+        }
+        return str_dup(STR(""));
+}
+
+/*
+ * Every record in the file is durable. After a crash before open_log_file() there is no events.log, and the next start makes a new one. If
+ * that fails here, the file gets its name back.
+ */
+static struct error *rotate(struct audit_log *log)
+{
+        AUTO_MEM char *path = free_path(log);
+
+        if (path[0] == '\0' || rename(log->path, path) != 0)
+                return error_errno(path[0] == '\0' ? EEXIST : errno, "cannot rename '%s'", log->shown);
+        struct error *err = open_log_file(log);
+        if (err != NULL && rename(path, log->path) != 0)
+                err = error_because(err, error_errno(errno, "and '%s' has not got its name back", log->shown));
+        return err;
+}
+
+static void rotate_if_due(struct audit_log *log)
+{
+        if (!is_rotation_due(log))
+                return;
+        log->not_rotated = rotate(log);
+        log->has_rotated = log->not_rotated == NULL;
+        log->not_before = log->has_rotated ? (struct walltime){ 0 } : walltime_add(log->now, MILLISECONDS(PACE_RETENTION));
 }
 
 static struct error *full_disk(const struct audit_log *log, struct error *cause)
@@ -202,9 +288,12 @@ static void write_batch(struct audit_log *log)
         log->err = reopen_if_moved(log);
         if (log->err != NULL)
                 return;
+        rotate_if_due(log);
         struct error *err = write_bytes(log->fd, buf_str(&log->text), log->shown);
         if (err == NULL && fdatasync(log->fd) != 0)
                 err = error_errno(errno, "cannot sync '%s'", log->shown);
+        if (err == NULL && log->size == 0)
+                log->first = log->now;
         if (err == NULL)
                 log->size += (off_t)log->text.len;
         metric_set_health(HEALTH_AUDIT, err == NULL ? HEALTH_OK : HEALTH_DEGRADED);
@@ -277,9 +366,10 @@ static struct error *find_past_files(const char *dir, struct past_files *ret)
                 return error_errno(errnum, "cannot open the directory '%s'", shown);
         }
         ret->all = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->all);
-        add_past_file(ret, dir, "events.log"); /* always included, even if there are too many others */
+        add_past_file(ret, dir, AUDIT_LIVE_NAME); /* always included, even if there are too many others */
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
-                if (e->d_name[0] != '.' && strcmp(e->d_name, "events.torn") != 0 && strcmp(e->d_name, "events.log") != 0)
+                if (e->d_name[0] != '.' && strcmp(e->d_name, "events.torn") != 0 && strcmp(e->d_name, AUDIT_LIVE_NAME) != 0 &&
+                    strcmp(e->d_name, AUDIT_PACKING_NAME) != 0 && !audit_name_is_packed(str_of(e->d_name)))
                         add_past_file(ret, dir, e->d_name);
         closedir(d);
         qsort(ret->all, ret->count, sizeof *ret->all, newest_first);
@@ -376,12 +466,32 @@ static void report_beyond(struct audit_log *log)
         log->lost = 0;
 }
 
+static void report_rotation(struct audit_log *log)
+{
+        bool has_rotated = log->has_rotated;
+
+        if (log->not_rotated != NULL && !log->is_rotation_failing)
+                log_warn("The audit log could not be rotated, it goes on in the same file", LOG_ERR(log->not_rotated));
+        log->is_rotation_failing = log->not_rotated != NULL || (log->is_rotation_failing && !has_rotated);
+        error_free(log->not_rotated);
+        log->not_rotated = NULL;
+        log->has_rotated = false;
+        if (has_rotated && log->rotation.rotated != NULL)
+                log->rotation.rotated(log->rotation.ctx);
+}
+
+void audit_log_rotate(struct audit_log *log, struct audit_rotation rotation)
+{
+        log->rotation = rotation;
+}
+
 static void on_written(void *ctx)
 {
         struct audit_log *log = ctx;
 
         if (log->broken != NULL)
                 die(log->broken);
+        report_rotation(log);
         while (log->batch != NULL) {
                 struct entry *e = log->batch;
 
@@ -450,6 +560,7 @@ static void advance(void *ctx)
         fill_batch(log);
         if (log->batch != NULL) {
                 log->is_busy = true;
+                log->now = loop_wall(log->loop);
                 worker_job(log->worker, work, on_written, log);
         } else if (log->is_closing) {
                 void (*closed)(void *ctx) = log->closed;
@@ -523,9 +634,7 @@ struct error *audit_log_open(struct loop *l, const char *dir, struct audit_log *
         log->shown = path_shown(log->path);
         log->fd = -1;
         log->waiting_end = &log->waiting;
-        struct error *err = open_log_file(log);
-        if (err == NULL)
-                err = repair_tail(log);
+        struct error *err = open_and_repair(log);
         if (err != NULL) {
                 log_free(log);
                 return error_wrap(err, "cannot open the audit log");

@@ -10,33 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/audit_names.h"
+#include "audit/audit_reader.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
 #include "base/text.h"
 #include "loop/loop.h"
 
-/* The start of every line as written by audit_begin(): {"time":"2026-01-31T23:59:59.123Z", */
-#define LINE_BEGIN "{\"time\":\""
-enum { TIME_LEN = 24, TIME_AT = sizeof LINE_BEGIN - 1, PIECE = 256 * KiB };
+enum { PIECE = AUDIT_READER_PIECE, HEAD = 2 * LIMIT_AUDIT_RECORD, MARGIN_SECONDS = 24 * 3600 };
 
 /* ---- one line -------------------------------------------------------------------------------------------- */
-
-/* The time as text; these texts sort like the times. Empty: not a line of the audit log. */
-static struct str time_of(struct str line)
-{
-        static const char pattern[] = "dddd-dd-ddTdd:dd:dd.dddZ\"";
-
-        if (!str_starts_with(line, STR(LINE_BEGIN)) || line.len < TIME_AT + TIME_LEN + 1)
-                return STR("");
-        for (size_t i = 0; i <= TIME_LEN; i++) {
-                char c = line.ptr[TIME_AT + i];
-
-                if (pattern[i] == 'd' ? !char_is_digit(c) : c != pattern[i])
-                        return STR("");
-        }
-        return str_slice(line, TIME_AT, TIME_LEN);
-}
 
 static void put_time(struct buf *out, struct walltime t)
 {
@@ -59,7 +43,7 @@ enum audit_match audit_line_match(struct str line, const struct audit_query *q)
 {
         AUTO(buf) from = BUF_MAX(64);
         AUTO(buf) to = BUF_MAX(64);
-        struct str time = time_of(line);
+        struct str time = audit_line_time(line);
 
         if (str_is_empty(time) || line.len > LIMIT_AUDIT_RECORD)
                 return AUDIT_IS_NO_EVENT;
@@ -83,14 +67,16 @@ enum audit_match audit_line_match(struct str line, const struct audit_query *q)
 
 struct log_file {
         char *path;
-        ino_t inode;
-        char first[TIME_LEN + 1]; /* time of its first event; "" if there is none near its beginning */
+        uint64_t id; /* of its first line, which stays the same when the file is renamed or compressed */
+        char first[AUDIT_TIME_LEN + 1]; /* time of its first event; "" if there is none near its beginning */
         bool is_live; /* events.log itself, which is being written */
+        bool is_packed;
 };
 
 struct log_files {
         struct log_file *files;
         size_t count;
+        uint64_t unreadable; /* compressed files without a line */
 };
 
 static void log_files_release(struct log_files *l)
@@ -101,54 +87,109 @@ static void log_files_release(struct log_files *l)
         *l = (struct log_files){ 0 };
 }
 
-static bool is_log_name(struct str name)
+/* FNV-1a. A line has a random UUID, so that two files do not have the same first one by accident. */
+static uint64_t id_of(struct str line)
 {
-        static const struct str packed[] = { STR_INIT(".gz"), STR_INIT(".xz"), STR_INIT(".zst"), STR_INIT(".bz2"), STR_INIT(".lz4") };
+        uint64_t id = 0xcbf29ce484222325;
 
-        for (size_t i = 0; i < ARRAY_LEN(packed); i++)
-                if (str_ends_with(name, packed[i]))
-                        return false;
-        return str_starts_with(name, STR("events.log"));
+        for (size_t i = 0; i < line.len; i++)
+                id = (id ^ (uint8_t)line.ptr[i]) * 0x100000001b3;
+        return id;
 }
 
-static ssize_t read_piece(int fd, char *to, size_t room, off_t at)
+/* Reads id and first time. False: the file has no complete line. */
+static bool identify(struct log_file *f, struct audit_reader *r)
 {
-        ssize_t got;
+        struct str head;
+        AUTO_PTR(error) err = audit_reader_view(r, 0, HEAD, &head);
 
-        do
-                got = pread(fd, to, room, at);
-        while (got < 0 && errno == EINTR);
-        return got;
-}
-
-static void find_first_time(int fd, char first[TIME_LEN + 1])
-{
-        AUTO_MEM char *begin = mem_alloc(2 * LIMIT_AUDIT_RECORD);
-        ssize_t len = read_piece(fd, begin, 2 * LIMIT_AUDIT_RECORD, 0);
-
-        for (struct str rest = { begin, len > 0 ? (size_t)len : 0 }; !str_is_empty(rest);) {
-                struct str time = time_of(str_split(&rest, '\n'));
+        if (err != NULL || (str_find_char(head, '\n') == head.len && head.len < HEAD))
+                return false;
+        f->id = id_of(str_slice(head, 0, str_find_char(head, '\n')));
+        for (struct str rest = head; !str_is_empty(rest);) {
+                struct str time = audit_line_time(str_split(&rest, '\n'));
 
                 if (!str_is_empty(time)) {
-                        memcpy(first, time.ptr, TIME_LEN);
-                        return;
+                        memcpy(f->first, time.ptr, AUDIT_TIME_LEN);
+                        break;
                 }
         }
+        return true;
+}
+
+static int open_log(const char *path)
+{
+        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+                return -1;
+        int ret = fd;
+        fd = -1;
+        return ret;
 }
 
 static void add_file(struct log_files *l, const char *dir, const char *name)
 {
-        struct log_file f = { .path = mem_printf("%s/%s", dir, name), .is_live = strcmp(name, "events.log") == 0 };
-        AUTO_FD int fd = open(f.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        struct stat st;
+        struct log_file f = {
+                .path = mem_printf("%s/%s", dir, name),
+                .is_live = strcmp(name, AUDIT_LIVE_NAME) == 0,
+                .is_packed = audit_name_is_packed(str_of(name)),
+        };
+        int fd = open_log(f.path);
 
-        if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) { /* it was rotated meanwhile, or is another kind of file */
+        if (fd < 0 && errno == ENOENT && !f.is_packed) { /* it was compressed meanwhile */
+                char *packed = mem_printf("%s.gz", f.path);
+
                 free(f.path);
-                return;
+                f.path = packed;
+                f.is_packed = true;
+                fd = open_log(f.path);
         }
-        f.inode = st.st_ino;
-        find_first_time(fd, f.first);
-        l->files[l->count++] = f;
+        struct audit_reader *r = fd < 0 ? NULL : audit_reader_new(fd, f.is_packed);
+        if (r != NULL && identify(&f, r))
+                l->files[l->count++] = f;
+        else
+                free(f.path);
+        l->unreadable += r != NULL && audit_reader_is_damaged(r) && f.id == 0;
+        audit_reader_free(r);
+}
+
+/*
+ * Whether all events of a file are before the query: the Auth Service renamed it earlier, also if its clock was wrong by up to a day.
+ */
+static bool is_before(struct str name, const struct audit_query *q)
+{
+        struct audit_name parsed;
+
+        return audit_name_parse(name, &parsed) && walltime_since(q->from, parsed.at).ns > SECONDS(MARGIN_SECONDS).ns;
+}
+
+/* The same file twice: while it is compressed, or a copy of its beginning. One with all of its lines is kept. */
+static bool is_better(const struct log_file *a, const struct log_file *b)
+{
+        return a->is_live || (!b->is_live && !a->is_packed && b->is_packed);
+}
+
+static void drop_copies(struct log_files *l)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < l->count; i++) {
+                size_t k = 0;
+
+                while (k < count && l->files[k].id != l->files[i].id)
+                        k++;
+                if (k == count) {
+                        l->files[count++] = l->files[i];
+                        continue;
+                }
+                struct log_file *worse = is_better(&l->files[i], &l->files[k]) ? &l->files[k] : &l->files[i];
+                free(worse->path);
+                if (worse == &l->files[k])
+                        l->files[k] = l->files[i];
+        }
+        l->count = count;
 }
 
 static int compare_files(const void *a, const void *b)
@@ -161,7 +202,7 @@ static int compare_files(const void *a, const void *b)
         return order != 0 ? order : strcmp(x->path, y->path);
 }
 
-static struct error *list_files(const char *dir, struct log_files *ret)
+static struct error *list_files(const char *dir, const struct audit_query *q, struct log_files *ret)
 {
         DIR *d = opendir(dir);
         const struct dirent *e;
@@ -174,9 +215,10 @@ static struct error *list_files(const char *dir, struct log_files *ret)
         }
         ret->files = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->files);
         while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
-                if (is_log_name(str_of(e->d_name)))
+                if (audit_name_is_log(str_of(e->d_name)) && !is_before(str_of(e->d_name), q))
                         add_file(ret, dir, e->d_name);
         closedir(d);
+        drop_copies(ret);
         qsort(ret->files, ret->count, sizeof *ret->files, compare_files);
         return NULL;
 }
@@ -188,25 +230,42 @@ struct log_position {
         off_t offset;
 };
 
-/* "<inode>.<offset>": rotation renames files, and the position stays valid. */
+/* "<id>.<offset>": the position stays valid when the file is renamed or compressed. */
 static void write_cursor(const struct log_files *l, struct log_position at, char next[AUDIT_CURSOR_SIZE])
 {
-        snprintf(next, AUDIT_CURSOR_SIZE, "%llu.%lld", (unsigned long long)l->files[at.file].inode, (long long)at.offset);
+        snprintf(next, AUDIT_CURSOR_SIZE, "%016llx.%lld", (unsigned long long)l->files[at.file].id, (long long)at.offset);
+}
+
+static struct error *parse_id(struct str text, uint64_t *ret)
+{
+        *ret = 0;
+        for (size_t i = 0; i < text.len; i++) {
+                char c = text.ptr[i];
+
+                if (!char_is_digit(c) && (c < 'a' || c > 'f'))
+                        text.len = 0;
+                else
+                        *ret = *ret << 4 | (uint64_t)(char_is_digit(c) ? c - '0' : c - 'a' + 10);
+        }
+        if (text.len == 0 || text.len > 16)
+                return error_new(ERROR_INVALID_ARGUMENT, "the cursor of the next page is malformed");
+        return NULL;
 }
 
 static struct error *read_cursor(const struct log_files *l, struct str cursor, struct log_position *ret)
 {
         struct str rest = cursor;
         struct str first = str_split(&rest, '.');
-        int64_t inode = 0, offset = 0;
+        uint64_t id = 0;
+        int64_t offset = 0;
 
         *ret = (struct log_position){ 0 };
         if (str_is_empty(cursor))
                 return NULL;
-        TRY(parse_int(first, 0, INT64_MAX, "the cursor of the next page", &inode));
+        TRY(parse_id(first, &id));
         TRY(parse_int(rest, 0, INT64_MAX, "the cursor of the next page", &offset));
         for (size_t i = 0; i < l->count; i++) {
-                if (l->files[i].inode == (ino_t)inode) {
+                if (l->files[i].id == id) {
                         *ret = (struct log_position){ i, (off_t)offset };
                         return NULL;
                 }
@@ -220,7 +279,6 @@ struct search {
         const struct audit_query *q;
         struct audit_page *page;
         size_t scanned;
-        char *piece;
         size_t most;
 };
 
@@ -249,14 +307,13 @@ static void take_line(struct search *s, struct str line)
  * Searches the complete lines of the piece at *at, and moves *at behind them. A line longer than the
  * piece is no event and is skipped piece by piece. *ret_end: the file has no more complete lines.
  */
-static struct error *search_piece(struct search *s, int fd, off_t *at, bool *ret_end)
+static struct error *search_piece(struct search *s, struct audit_reader *r, off_t *at, bool *ret_end)
 {
-        ssize_t got = read_piece(fd, s->piece, PIECE, *at);
-
-        if (got < 0)
-                return error_errno(errno, "the audit log cannot be read");
-        struct str rest = { s->piece, (size_t)got };
+        struct str rest;
         size_t taken = 0;
+
+        TRY(audit_reader_view(r, *at, PIECE, &rest));
+        size_t got = rest.len;
         while (!is_full(s)) {
                 size_t len = str_find_char(rest, '\n');
 
@@ -274,17 +331,26 @@ static struct error *search_piece(struct search *s, int fd, off_t *at, bool *ret
                 s->page->skipped++;
         }
         *at += (off_t)taken;
+        if (*ret_end && audit_reader_is_damaged(r))
+                s->page->skipped++;
         return NULL;
 }
 
-static struct error *search_file(struct search *s, const struct log_file *f, off_t *at, bool *ret_end)
+/* *ret_gone: the file has another name since it was listed. */
+static struct error *search_file(struct search *s, const struct log_file *f, off_t *at, bool *ret_end, bool *ret_gone)
 {
-        AUTO_FD int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-        *ret_end = fd < 0; /* it was rotated meanwhile: the next search finds its events under another name */
-        while (!*ret_end && !is_full(s) && !job_is_cancelled()) /* cancelled: the result is not needed */
-                TRY(search_piece(s, fd, at, ret_end));
-        return NULL;
+        *ret_end = false;
+        *ret_gone = fd < 0;
+        if (fd < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "the audit log cannot be opened");
+        struct audit_reader *r = audit_reader_new(fd, f->is_packed);
+        struct error *err = NULL;
+        while (err == NULL && !*ret_end && !is_full(s) && !job_is_cancelled()) /* cancelled: the result is not needed */
+                err = search_piece(s, r, at, ret_end);
+        audit_reader_free(r);
+        return err;
 }
 
 static struct error *search_files(struct search *s, const struct log_files *l)
@@ -293,10 +359,10 @@ static struct error *search_files(struct search *s, const struct log_files *l)
 
         TRY(read_cursor(l, s->q->after, &at));
         while (at.file < l->count) {
-                bool is_end = false;
+                bool is_end = false, is_gone = false;
 
-                TRY(search_file(s, &l->files[at.file], &at.offset, &is_end));
-                if (!is_end) {
+                TRY(search_file(s, &l->files[at.file], &at.offset, &is_end, &is_gone));
+                if (!is_end || is_gone) { /* the next page finds it under its new name */
                         write_cursor(l, at, s->page->next);
                         return NULL;
                 }
@@ -307,13 +373,14 @@ static struct error *search_files(struct search *s, const struct log_files *l)
 
 struct error *audit_search(const char *dir, const struct audit_query *q, struct audit_page *ret)
 {
-        AUTO_MEM char *piece = mem_alloc(PIECE);
         AUTO(log_files) files = { 0 };
-        struct search s = { .q = q, .page = ret, .piece = piece };
+        struct search s = { .q = q, .page = ret };
 
         ret->text = BUF_MAX(LIMIT_EVENTS_PAGE + LIMIT_AUDIT_RECORD + 1);
         s.most = q->most == 0 || q->most > LIMIT_EVENTS_COUNT ? LIMIT_EVENTS_COUNT : q->most;
-        TRY(list_files(dir, &files));
+        TRY(list_files(dir, q, &files));
+        if (str_is_empty(q->after)) /* counted once, on the first page */
+                ret->skipped += files.unreadable;
         return search_files(&s, &files);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Searches events in events.log and its rotated files (events.log.1, events.log-20260101; compressed files are
- * skipped). All functions block and run on the thread pool.
+ * Searches events in events.log and its rotated files, uncompressed or compressed by gzip (audit_names.h). A file that is there twice,
+ * as while it is compressed, is read once. All functions block and run on the thread pool, after zlib_load().
  */
 #ifndef AUDIT_AUDIT_SEARCH_H
 #define AUDIT_AUDIT_SEARCH_H
@@ -32,8 +32,8 @@ void audit_page_release(struct audit_page *p);
 
 /*
  * Reads until the page is full (most, LIMIT_EVENTS_PAGE) or LIMIT_EVENTS_SCAN bytes were read: in the latter case a
- * page may be empty without being the last. INVALID_ARGUMENT for a malformed cursor, ABORTED when the file it points
- * into is gone.
+ * page may be empty without being the last. The end of a damaged compressed file, and what is beyond LIMIT_EVENTS_UNPACKED, counts as
+ * one line that is no event. INVALID_ARGUMENT for a malformed cursor, ABORTED when the file it points into is gone.
  */
 struct error *audit_search(const char *dir, const struct audit_query *q, struct audit_page *ret) MUST_USE;
 

@@ -281,6 +281,7 @@ static const struct {
         { STR_INIT("ms"), 1000000 },          { STR_INIT("us"), 1000 },
         { STR_INIT("ns"), 1 },                { STR_INIT("h"), 3600 * (int64_t)NS_PER_SECOND },
         { STR_INIT("m"), 60 * (int64_t)NS_PER_SECOND }, { STR_INIT("s"), NS_PER_SECOND },
+        { STR_INIT("d"), 24 * 3600 * (int64_t)NS_PER_SECOND }, /* as in durations of Teleport */
 };
 
 static bool take_duration_part(struct str *s, int64_t *total)

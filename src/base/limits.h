@@ -87,6 +87,7 @@ enum {
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* ms: A failed removal of expired items, for example on a full disk, is repeated after this time. */
         PACE_STORE_BATCH = 2, /* ms: Under load, a batch of store operations begins no earlier than this time after the last one. */
         PACE_STATE_READ = 1000, /* ms: Stored records whose read failed are read again after this time. */
+        PACE_RETENTION = 60 * 1000, /* ms: Old files of the audit log and old recordings are looked for at this interval, and a failed rotation is tried again. */
         PACE_AUDIT_BATCH = 100, /* ms: Under load, lines are written to events.log no more often than at this interval; those of committed changes are in the store before. */
         TIMEOUT_OUTBOX_SWEEP = 1000, /* ms: Audited events are collected for this time and then removed from the store together. */
         PACE_REFUSALS_COUNT = 10 * 1000, /* ms: Refusals that were only counted are logged as a number at this interval. */
@@ -358,6 +359,15 @@ enum {
         LIMIT_AUDIT_BATCH = 1 * MiB, /* bytes: Lines of events.log are written and synced together up to this size, plus one record. */
         LIMIT_AUDIT_WAITING = 32 * MiB, /* bytes: Audit lines in memory that are not on the disk yet have at most this size; from half of it on, audited actions are refused. */
         LIMIT_AUDIT_TAIL = 16 * MiB, /* bytes: At its start auth searches this much of the end of the log, rotated files included, for events that are in the log already. */
+        LIMIT_AUDIT_ROTATION_MIB = 1000, /* MiB: The setting storage.audit_rotation_size_mib is at most this, as a search reads LIMIT_EVENTS_UNPACKED of a file. */
+        LIMIT_AUDIT_ROTATION_MIB_DEFAULT = 64, /* MiB: The audit log is rotated at this size by default. */
+        LIMIT_AUDIT_ROTATION_SECONDS_DEFAULT = 24 * 3600, /* s: The audit log is rotated at this age of its first event by default. */
+        LIMIT_AUDIT_ROTATION_SECONDS_MIN = 60, /* s: The setting storage.audit_rotation_period is at least this time. */
+        LIMIT_AUDIT_RETENTION_SECONDS_MIN = 24 * 3600, /* s: The setting storage.audit_retention_period is at least this time. */
+        LIMIT_RECORDING_RETENTION_SECONDS_MIN = 3600, /* s: The setting storage.session_recording_retention is at least this time. */
+        LIMIT_RETENTION_SECONDS = 50 * 365 * 24 * 3600, /* s: A period of rotation or retention is at most this time. */
+        LIMIT_RETENTION_BATCH = 64, /* recordings: At most this number of expired recordings are removed at once. */
+        LIMIT_DISK_WARN_PERCENT = 85, /* percent: When this share of the audit log's disk is used, auth logs a warning and `tctl status` shows it. */
         LIMIT_AUDIT_BATCH_BUSY = 4, /* lines: The audit log is under load when its last batch had at least this number of lines. */
         LIMIT_AUDIT_BATCH_FULL = 256, /* lines: Under load, a batch of the audit log begins early when this number of lines waits. */
         LIMIT_OUTBOX_SWEEP = 256, /* events: At most this number of audited events are removed from the store at once. */
@@ -399,7 +409,8 @@ enum {
         LIMIT_EVENTS_PAGE = 512 * KiB, /* bytes: The audit events of one answer have at most this size, plus one event. */
         LIMIT_EVENTS_COUNT = 1000, /* events: An answer has at most this number of audit events. */
         LIMIT_EVENTS_SCAN = 64 * MiB, /* bytes: At most this much of the log is read for one answer, as other requests wait meanwhile. */
-        LIMIT_EVENTS_FILES = 1000, /* files: A search reads at most this number of rotated files of the log. */
+        LIMIT_EVENTS_FILES = 4000, /* files: A search reads at most this number of rotated files of the log, eleven years of one a day. */
+        LIMIT_EVENTS_UNPACKED = 1024 * MiB, /* bytes: At most this much of a compressed file of the log is read, as a small file can have text without end. */
         LIMIT_EVENTS_QUERY_VALUES = 100, /* values: A search query has at most this number of users, and of event types. */
         LIMIT_CLOCK_SKEW_SECONDS = 15 * 60, /* s: A host's clock may differ by at most this time for a valid signature, which is AWS's own limit. */
         LIMIT_CLOCK_WARN_SECONDS = 30, /* s: A host logs a warning when its clock differs by more than this time. */

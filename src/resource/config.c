@@ -249,6 +249,36 @@ static struct error *check_log(Cteleport__V1__LogConfig *log)
         return error_also(err, check_log_format(log->format));
 }
 
+static struct error *check_period(const Cteleport__V1__Duration *d, int64_t min, const char *field)
+{
+        AUTO(buf) least = BUF_MAX(64), most = BUF_MAX(64);
+
+        if (d == NULL || (d->seconds >= min && d->seconds < LIMIT_RETENTION_SECONDS))
+                return NULL;
+        duration_put(&least, SECONDS(min));
+        duration_put(&most, SECONDS(LIMIT_RETENTION_SECONDS));
+        return error_new(ERROR_INVALID_ARGUMENT, "teleport.storage.%s must lie between %s and %s", field, buf_c(&least), buf_c(&most));
+}
+
+static struct error *check_size(bool is_given, uint32_t mib, uint32_t max, const char *field)
+{
+        if (!is_given || (mib >= 1 && mib <= max))
+                return NULL;
+        return error_new(ERROR_INVALID_ARGUMENT, "teleport.storage.%s must lie between 1 and %u", field, max);
+}
+
+static struct error *check_retention(const Cteleport__V1__StorageConfig *s)
+{
+        struct error *err = check_size(s->has_audit_rotation_size_mib, s->audit_rotation_size_mib, LIMIT_AUDIT_ROTATION_MIB, "audit_rotation_size_mib");
+
+        err = error_also(err, check_period(s->audit_rotation_period, LIMIT_AUDIT_ROTATION_SECONDS_MIN, "audit_rotation_period"));
+        err = error_also(err, check_period(s->audit_retention_period, LIMIT_AUDIT_RETENTION_SECONDS_MIN, "audit_retention_period"));
+        err = error_also(err, check_size(s->has_audit_retention_size_mib, s->audit_retention_size_mib, UINT32_MAX, "audit_retention_size_mib"));
+        err = error_also(err, check_period(s->session_recording_retention, LIMIT_RECORDING_RETENTION_SECONDS_MIN, "session_recording_retention"));
+        return error_also(err, check_size(s->has_session_recording_retention_size_mib, s->session_recording_retention_size_mib, UINT32_MAX,
+                                          "session_recording_retention_size_mib"));
+}
+
 static struct error *check_storage(struct config_checker *c)
 {
         static const char *const types[] = { "sqlite", "dir", NULL };
@@ -267,7 +297,7 @@ static struct error *check_storage(struct config_checker *c)
                 t->storage->path = unconst(arena_printf(c->arena, "%s/backend", t->data_dir));
         if (t->storage->path[0] != '/')
                 err = error_also(err, wrong_word("teleport.storage.path", t->storage->path, "write an absolute path"));
-        return err;
+        return error_also(err, check_retention(t->storage));
 }
 
 struct error *config_check_nodename(struct str name, const char *field)
@@ -387,4 +417,19 @@ struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config)
         enum { DEFAULT_SECONDS = 600 };
 
         return duration_or(config->auth_service == NULL ? NULL : config->auth_service->heartbeat_ttl, DEFAULT_SECONDS);
+}
+
+struct retention_settings config_retention(const Cteleport__V1__Config *config)
+{
+        const Cteleport__V1__StorageConfig none = CTELEPORT__V1__STORAGE_CONFIG__INIT;
+        const Cteleport__V1__StorageConfig *s = config->teleport == NULL || config->teleport->storage == NULL ? &none : config->teleport->storage;
+
+        return (struct retention_settings){
+                .audit_rotation_size = (s->has_audit_rotation_size_mib ? (int64_t)s->audit_rotation_size_mib : LIMIT_AUDIT_ROTATION_MIB_DEFAULT) * MiB,
+                .audit_rotation_age = duration_or(s->audit_rotation_period, LIMIT_AUDIT_ROTATION_SECONDS_DEFAULT),
+                .audit_age = duration_or(s->audit_retention_period, 0),
+                .audit_size = (int64_t)s->audit_retention_size_mib * MiB,
+                .recording_age = duration_or(s->session_recording_retention, 0),
+                .recording_size = (int64_t)s->session_recording_retention_size_mib * MiB,
+        };
 }

@@ -48,6 +48,17 @@ struct error *config_static_tokens(const Cteleport__V1__Config *config, struct a
 struct duration config_host_cert_ttl(const Cteleport__V1__Config *config);
 struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config);
 
+/* How long files of the audit log and recordings are kept; see storage in proto/config.proto. Sizes are bytes; 0: no limit. */
+struct retention_settings {
+        int64_t audit_rotation_size;
+        struct duration audit_rotation_age;
+        struct duration audit_age;
+        int64_t audit_size;
+        struct duration recording_age;
+        int64_t recording_size;
+};
+struct retention_settings config_retention(const Cteleport__V1__Config *config);
+
 /* To how many proxies an agent keeps a tunnel, by auth_service.tunnel_strategy; 0: to each, and proxies do not relay. */
 uint32_t config_agent_connections(const Cteleport__V1__Config *config);
 

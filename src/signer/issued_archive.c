@@ -6,51 +6,21 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/bug.h"
-#include "base/library.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "os/zlib_api.h"
 
 enum {
         CHUNK = 32 * KiB,
-        GZIP_WINDOW = 15 + 16, /* zlib: the largest window; +16 selects the gzip format */
         LEVEL = 6,
         HEADER = 24,     /* 10 bytes of RFC 1952, XLEN, and the subfield: its header of 4 bytes and its data */
         LENGTH_AT = 16,  /* offset of the data of the subfield */
         TAG_SIZE = 8,
         SMALLEST = HEADER + 2 + 8, /* an empty deflate stream, and the trailer */
-};
-
-/* zlib, loaded once per process, so it is global. The functions with "2_" are what deflateInit2() and inflateInit2() call. */
-static struct zlib_api {
-        __typeof__(inflateInit2_) *inflate_init;
-        __typeof__(inflate) *inflate;
-        __typeof__(inflateEnd) *inflate_end;
-        __typeof__(deflateInit2_) *deflate_init;
-        __typeof__(deflateSetHeader) *deflate_set_header;
-        __typeof__(deflate) *deflate;
-        __typeof__(deflateEnd) *deflate_end;
-} zlib;
-
-static const struct library_function zlib_functions[] = {
-        { "inflateInit2_", offsetof(struct zlib_api, inflate_init) },
-        { "inflate", offsetof(struct zlib_api, inflate) },
-        { "inflateEnd", offsetof(struct zlib_api, inflate_end) },
-        { "deflateInit2_", offsetof(struct zlib_api, deflate_init) },
-        { "deflateSetHeader", offsetof(struct zlib_api, deflate_set_header) },
-        { "deflate", offsetof(struct zlib_api, deflate) },
-        { "deflateEnd", offsetof(struct zlib_api, deflate_end) },
-};
-
-static const struct library libz = {
-        .file = "libz.so.1",
-        .package = "zlib1g",
-        .functions = zlib_functions,
-        .function_count = ARRAY_LEN(zlib_functions),
 };
 
 /* The constant first bytes of a member: magic, deflate, FEXTRA. */
@@ -147,7 +117,7 @@ static bool is_whole(const struct issued_archive_file *f, off_t from, off_t end,
         int r = Z_OK;
         bool same = true;
 
-        if (zlib.inflate_init(&z, GZIP_WINDOW, ZLIB_VERSION, (int)sizeof z) != Z_OK)
+        if (zlib.inflate_init(&z, ZLIB_GZIP_WINDOW, ZLIB_VERSION, (int)sizeof z) != Z_OK)
                 bug("out of memory while reading an archive");
         while (same && r == Z_OK) {
                 size_t got = 0;
@@ -222,8 +192,7 @@ struct error *issued_archive_open(struct issued_archive *a, const char *prefix)
         *a = (struct issued_archive){ .most = LIMIT_ISSUED_ARCHIVE };
         for (size_t i = 0; i < ARRAY_LEN(a->files); i++)
                 a->files[i].fd = -1;
-        if (zlib.inflate == NULL)
-                TRY(library_load(&libz, &zlib));
+        TRY(zlib_load());
         for (size_t i = 0; i < ARRAY_LEN(a->files); i++)
                 TRY(open_file(&a->files[i], prefix, i));
         return NULL;
@@ -300,7 +269,7 @@ static struct error *write_member(const struct issued_archive_file *f, int fd, o
 
         put_u32(tag + 8, number);
         *ret_end = f->size;
-        if (zlib.deflate_init(&z, LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, (int)sizeof z) != Z_OK ||
+        if (zlib.deflate_init(&z, LEVEL, Z_DEFLATED, ZLIB_GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, (int)sizeof z) != Z_OK ||
             zlib.deflate_set_header(&z, &header) != Z_OK)
                 bug("out of memory while writing an archive");
         struct error *err = pack(&z, f, fd, size, ret_end);

@@ -32,7 +32,7 @@ struct issued_archive {
 };
 
 /*
- * Opens `prefix`.1.gz and `prefix`.2.gz, 0600, creating them if missing, and cuts off incomplete members. Loads zlib (base/library.h), so
+ * Opens `prefix`.1.gz and `prefix`.2.gz, 0600, creating them if missing, and cuts off incomplete members. Loads zlib (os/zlib_api.h), so
  * it is called before the sandbox.
  */
 struct error *issued_archive_open(struct issued_archive *a, const char *prefix) MUST_USE;

@@ -18,6 +18,7 @@
 #include "auth/hosts/presence.h"
 #include "auth/hosts/proxies.h"
 #include "auth/core/refusal_log.h"
+#include "auth/core/retention.h"
 #include "auth/hosts/servers.h"
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
@@ -31,6 +32,7 @@
 #include "net/tls.h"
 #include "os/file.h"
 #include "os/sandbox.h"
+#include "os/zlib_api.h"
 #include "pki/cert.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
@@ -415,6 +417,14 @@ static struct error *enter_sandbox(struct auth *a, const char *store_dir, const 
         return sandbox_enter(a->service->row->sandbox, (struct sandbox_paths){ .write = writable });
 }
 
+static void on_rotated(void *ctx)
+{
+        const struct auth *a = ctx;
+
+        log_info("The audit log was rotated");
+        retention_wake(a->retention);
+}
+
 static struct error *open_state(struct auth *a)
 {
         const Cteleport__Internal__V1__Boot *boot = a->service->boot;
@@ -428,9 +438,13 @@ static struct error *open_state(struct auth *a)
 
         TRY(store_load(type));
         TRY(passwords_load());
+        TRY(zlib_load());
         TRY(enter_sandbox(a, path, log_dir, &store_dir));
         TRY(store_open(&a->loop, (struct store_options){ .type = type, .path = store_dir, .shown = path }, &a->store));
         TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
+        a->retention_settings = config_retention(boot->config);
+        audit_log_rotate(a->audit, (struct audit_rotation){ a->retention_settings.audit_rotation_size, a->retention_settings.audit_rotation_age, on_rotated, a });
+        a->retention = retention_new(a);
         a->disk = disk_watch_new(&a->loop, a->log_dir);
         a->record_disk = record_disk_new(&a->loop);
         return NULL;
@@ -632,6 +646,8 @@ static void stop(void *ctx)
         a->store_probe = NULL;
         sessions_close(a->sessions);
         a->sessions = NULL;
+        retention_free(a->retention);
+        a->retention = NULL;
         outbox_close(a->outbox, on_outbox_closed, a);
 }
 

@@ -31,6 +31,7 @@ struct passwords;
 struct directory;
 struct locate;
 struct proxies;
+struct retention;
 struct servers;
 struct sources;
 struct tls_context;
@@ -105,6 +106,8 @@ struct auth {
         struct event_budget host_events, host_recordings; /* the same */
         struct event_budget accounts[ACCOUNT_COUNT]; /* the same, for other audited actions */
         struct store_probe *store_probe; /* NULL unless metrics are recorded */
+        struct retention_settings retention_settings;
+        struct retention *retention;   /* of the audit log's files */
         struct disk_watch *disk;       /* of the audit log; NULL in tests: the disk has space */
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the queue of password checks */
