@@ -10,6 +10,8 @@ packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-t
   python3-pexpect binutils curl procps rsync git oathtool chromium iproute2 passwd fish tcsh tmux zsh systemd dbus
   libpam-systemd logrotate haproxy nginx-light libnginx-mod-stream nftables conntrack caddy apache2-bin pebble squid microsocks man-db mandoc
   dpkg-dev lintian"
+# Packages of nightly tests only.
+packages_nightly="debootstrap"
 
 started=$(date +%s)
 

@@ -33,12 +33,12 @@ AllowIsolate=yes
 
 BOOT = r"""
 set -e
-layer=$1
+layer=$1 # $2: the files below it
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$layer"
 root=$layer/root
 mkdir "$layer/upper" "$layer/work" "$root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$layer/upper,workdir=$layer/work" "$root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$layer/upper,workdir=$layer/work" "$root"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
@@ -83,8 +83,8 @@ def controller_groups(name):
 class Machine:
     """A booted one."""
 
-    def __init__(self, directory, files):
-        """files: {path inside: text or the path of a file outside to copy (mode 0755)}; they are there before the first process."""
+    def __init__(self, directory, files, lower="/"):
+        """files: {path inside: text or the path of a file outside to copy (mode 0755)}; they are there before the first process. lower: its other files."""
         self.layer = pathlib.Path(directory)
         self.groups = controller_groups(f"cteleport-tests-{os.getpid()}")
         for group in self.groups:
@@ -105,7 +105,7 @@ class Machine:
         lines.append("cd \"$root\"\n" + BOOT.split("cd \"$root\"\n")[1])
         self.log = open(self.layer / "boot.log", "wb")
         self.outside = subprocess.Popen(["unshare", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c", "".join(lines),
-                                         "sh", self.layer / "layer"], stdout=self.log, stderr=subprocess.STDOUT, env=clean_env(),
+                                         "sh", self.layer / "layer", lower], stdout=self.log, stderr=subprocess.STDOUT, env=clean_env(),
                                         stdin=subprocess.DEVNULL, preexec_fn=self.enter_groups)
         self.init = None
         try:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian packages on a fresh Debian 12: installed, joined, upgraded under a session, removed, purged. And two builds of them, compared."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from booted import Machine
+from harness import TIMEOUT, Cluster, wait_until
+from users import User, invite_url
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+TOKEN = "a-secret-for-machines-of-the-tests"
+MINUTES = 1800  # seconds, for compilers and downloads
+BESIDE = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,ca-certificates,procps,man-db,bash-completion"
+
+
+def run(*words, **more):
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=MINUTES, **more)
+    assert done.returncode == 0, f"{words} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+    return done.stdout
+
+
+def package(source, output, version):
+    """{package: path}, compiled by the one command that the documentation has."""
+    run(source / "scripts/package", f"--output={output}", f"--version={version}")
+    return {path.name.split("_")[0]: path for path in output.glob(f"*_{version}_*.deb")}
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Two versions of the packages: {version: {package: path}}"""
+    out = tmp_path_factory.mktemp("packages")
+    return {version: package(PROJECT, out / version, version) for version in ("16.1.0", "16.1.1")}
+
+
+@pytest.fixture(scope="module")
+def debian(packages):
+    """The root of a fresh Debian 12 from this machine's mirror, where apt has installed version 16.1.0."""
+    sources = pathlib.Path("/etc/apt/sources.list.d/debian.sources")
+    mirror = re.search(r"^URIs: (\S+)$", sources.read_text(), re.M).group(1)
+    with tempfile.TemporaryDirectory(prefix="ct-debian.", dir="/var/tmp") as directory:
+        root = pathlib.Path(directory) / "root"
+        run("debootstrap", "--variant=minbase", f"--include={BESIDE}", "bookworm", root, mirror)
+        for path in [sources, *pathlib.Path("/etc/apt/apt.conf.d").glob("*registry*"), pathlib.Path("/etc/resolv.conf")]:
+            shutil.copy(path, root / path.relative_to("/"))
+        (root / "etc/apt/sources.list").unlink(missing_ok=True)
+        for path in packages["16.1.0"].values():
+            shutil.copy(path, root / "tmp")
+        run("chroot", root, "apt-get", "update", "-q")
+        run("chroot", root, "apt-get", "install", "-y", "-q", "--no-install-recommends", *(f"/tmp/{path.name}" for path in packages["16.1.0"].values()),
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        yield root
+
+
+@pytest.mark.nightly
+def test_two_builds_in_two_places_give_the_same_bytes(packages, tmp_path):
+    copy = tmp_path / "elsewhere" / "cteleport"
+    run("git", "clone", "-q", "--no-hardlinks", PROJECT, copy)
+    dirty = run("git", "-C", PROJECT, "diff", "HEAD", "--binary")
+    if dirty:
+        (tmp_path / "diff").write_text(dirty)
+        run("git", "-C", copy, "apply", tmp_path / "diff")
+    again = package(copy, tmp_path / "out", "16.1.0")
+    assert set(again) == {"teleport", "teleport-client"}
+    for name, path in packages["16.1.0"].items():
+        assert path.read_bytes() == again[name].read_bytes(), name
+
+
+@pytest.mark.nightly
+def test_meson_install_brings_programs_pages_and_completions(tmp_path):
+    run("meson", "install", "-C", PROJECT / "build", "--destdir", tmp_path)
+    root = tmp_path / "usr/local"
+    assert run("man", "-M", root / "share/man", "-w", "teleport-start").endswith("man8/teleport-start.8\n")
+    for path in ("bin/teleport", "bin/tctl", "bin/tsh", "share/bash-completion/completions/tsh", "share/zsh/site-functions/_tsh", "share/fish/vendor_completions.d/tsh.fish"):
+        assert (root / path).is_file()
+
+
+class Site:
+    """A cluster outside, a booted machine of Debian, and a user of the cluster."""
+
+    def __init__(self, build, aws, debian, packages, directory):
+        self.cluster = Cluster(build, aws, directory / "cluster")
+        self.cluster.start()
+        self.cluster.create({"kind": "token", "version": "v2", "metadata": {"name": TOKEN}, "spec": {"roles": ["Node"], "join_method": "token"}})
+        words = self.cluster.tctl("users", "add", "alice", "--roles=access", "--logins=root").out
+        self.alice = User(self.cluster, "alice", directory / "home").accept(invite_url(words))
+        self.alice.login()
+        environment = [f"SSL_CERT_FILE=/etc/proxy.pem\n", *(f"{name}={os.environ[name]}\n" for name in ("CTELEPORT_LANDLOCK",) if name in os.environ)]
+        self.environment = "".join(environment)
+        self.machine = Machine(directory / "machine", {"/etc/proxy.pem": (self.cluster.data_dir / "webproxy_cert.pem").read_text(), "/etc/default/teleport": self.environment,
+                                                       "/usr/share/upgrade.deb": packages["16.1.1"]["teleport"], "/usr/share/upgrade-client.deb": packages["16.1.1"]["teleport-client"],
+                                                       **{f"/usr/share/{name}.deb": path for name, path in packages["16.1.0"].items()}}, debian)
+
+    def run(self, *words, **more):
+        return self.machine.run(*words, **more).stdout
+
+    def there(self, path):
+        return os.path.lexists(self.machine.root / path.lstrip("/"))
+
+    def states(self):
+        return {node["spec"]["hostname"] for node in self.cluster.json("nodes", "ls")}
+
+    def joined(self):
+        wait_until(lambda: self.machine.run("teleport", "status", check=False).returncode == 0, "the agent has joined")
+        wait_until(lambda: self.alice.tsh("ssh", "root@fresh", "true", check=False).code == 0, "the agent is reachable")
+
+    def stop(self):
+        self.machine.stop()
+        self.cluster.stop()
+
+
+@pytest.fixture
+def site(build, aws, debian, packages):
+    with tempfile.TemporaryDirectory(prefix="ct-boot.", dir="/var/tmp") as directory:
+        pathlib.Path(directory).chmod(0o755)
+        made = Site(build, aws, debian, packages, pathlib.Path(directory))
+        yield made
+        made.stop()
+
+
+@pytest.mark.nightly
+def test_a_fresh_debian_installs_joins_upgrades_removes_and_purges(site):
+    assert site.run("dpkg", "--audit") == "" and "16.1.0" in site.run("dpkg-query", "-W", "teleport", "teleport-client")
+    assert {line.split(":")[0] for line in site.run("getent", "passwd").splitlines()} >= {"teleport-auth", "teleport-ssh", "teleport-authorize"}
+    assert site.machine.run("systemctl", "is-enabled", "teleport", check=False).stdout == "disabled\n" and not site.there("/etc/teleport.yaml")
+    assert site.machine.run("systemd-analyze", "verify", "/lib/systemd/system/teleport.service").stderr == ""
+    assert "teleport-start" in site.run("man", "-w", "teleport-start")
+    assert site.run("bash", "-c", ". /usr/share/bash-completion/bash_completion; _completion_loader tsh; complete -p tsh") == "complete -F _tsh tsh\n"
+
+    # The commands of the guide.
+    site.run("teleport", "node", "configure", f"--proxy={site.cluster.proxy_addr}", f"--token={TOKEN}", f"--ca-pin={site.cluster.ca_pin}", "--node-name=fresh", "-o", "file")
+    site.run("systemctl", "enable", "teleport")
+    site.run("systemctl", "start", "teleport")
+    site.joined()
+    owner = site.run("stat", "-c", "%U", "/var/lib/teleport/proc/ids")
+    assert owner == "teleport-instance\n"
+
+    # Upgrade, while a user works.
+    shell = site.alice.shell("root@fresh")
+    site.run("dpkg", "-i", "/usr/share/upgrade.deb", "/usr/share/upgrade-client.deb")
+    assert "16.1.1" in site.run("dpkg-query", "-W", "teleport") and site.run("systemctl", "is-active", "teleport") == "active\n"
+    assert (site.machine.root / "etc/default/teleport").read_text() == site.environment
+    shell.sendline("echo still-$((6*7))")
+    shell.expect_exact("still-42")
+    assert site.alice.tsh("ssh", "root@fresh", "echo new sessions too").out == "new sessions too\n"
+    shell.sendline("exit")
+    shell.expect_exact("exit")
+    site.run("systemctl", "restart", "teleport")
+    site.joined()
+
+    # Removal keeps configuration and identity: installed again, the host is the same one.
+    host = site.run("cat", "/var/lib/teleport/host_uuid")
+    site.run("dpkg", "--remove", "teleport")
+    assert site.machine.run("pgrep", "teleport", check=False).stdout == "" and site.there("/etc/teleport.yaml") and site.there("/var/lib/teleport/host_uuid")
+    site.cluster.tctl("rm", f"token/{TOKEN}")
+    site.run("dpkg", "-i", "/usr/share/upgrade.deb")
+    assert site.run("systemctl", "is-enabled", "teleport") == "enabled\n"
+    site.run("systemctl", "start", "teleport")
+    site.joined()
+    assert site.run("cat", "/var/lib/teleport/host_uuid") == host
+
+    # Purge leaves nothing.
+    site.run("dpkg", "--purge", "teleport", "teleport-client")
+    left = site.run("find", "/etc", "/usr", "/lib", "/var/lib", "-name", "*teleport*", "-not", "-path", "/usr/share/*.deb").split()
+    assert left == [] and site.machine.run("pgrep", "teleport", check=False).stdout == ""
+    assert site.machine.run("dpkg-query", "-W", "teleport", check=False).returncode == 1
