@@ -15,6 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SERVER, CLIENT = "teleport", "teleport-client"
 PROGRAMS = {SERVER: ["teleport"], CLIENT: ["tctl", "tsh"]}
 SUMMARY = {SERVER: "Services of a cluster that gives access by SSH, and of its hosts", CLIENT: "Clients of a cluster that gives access by SSH"}
+UNIT_FLAGS = ["--teleport-path=/usr/bin/teleport", "--roles=auth,proxy,node"]
 ABOUT = {
     SERVER: """\
 Machines join the cluster with their AWS identity or a token. Users reach them by SSH, with certificates that are valid for hours.

@@ -75,7 +75,7 @@ def test_the_packages_have_the_programs_and_share_no_file(packages, roots):
 
 def test_the_unit_is_that_of_teleport_install_systemd(roots):
     written = (roots["teleport"] / "lib/systemd/system/teleport.service").read_text()
-    assert written.strip() == run(built("teleport"), "install", "systemd", "--teleport-path=/usr/bin/teleport").strip()
+    assert written.strip() == run(built("teleport"), "install", "systemd", "--teleport-path=/usr/bin/teleport", "--roles=auth,proxy,node").strip()
     assert "EnvironmentFile=-/etc/default/teleport" in written
 
 
