@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "net/http_client.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -177,6 +178,7 @@ static void plan_renewal(struct acme *a)
 {
         uint32_t random;
 
+        metric_set(METRIC_CERTIFICATE_END, "web", "", walltime_unix(a->state.times.not_after));
         random_bytes(&random, sizeof random);
         a->due = acme_renewal_time(a->state.times, random);
         wait_for_due(a);

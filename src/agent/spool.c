@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "agent/spool_internal.h"
 
@@ -38,11 +39,13 @@ static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
         if (f->next != NULL)
                 f->next->at = &f->next;
         sp->files = f;
+        metric_add_at(METRIC_RECORDINGS_WAITING, 0, 1);
         return f;
 }
 
 static void file_free(struct spool_file *f)
 {
+        metric_add_at(METRIC_RECORDINGS_WAITING, 0, -1);
         *f->at = f->next;
         if (f->next != NULL)
                 f->next->at = f->at;

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "cluster/connect.h"
 #include "net/tls.h"
 #include "pki/cert.h"
@@ -152,6 +153,7 @@ size_t tunnel_keeper_count(const struct tunnel_keeper *t)
 
 static void report_count(struct tunnel_keeper *t)
 {
+        metric_set_at(METRIC_AGENT_TUNNELS, 0, (int64_t)tunnel_keeper_count(t));
         if (t->agent != NULL)
                 instance_link_report_tunnels(t->agent->instance);
 }

@@ -289,6 +289,7 @@ static void write_batch(struct audit_log *log)
         if (log->err != NULL)
                 return;
         rotate_if_due(log);
+        const struct instant began = clock_now(clock_system());
         struct error *err = write_bytes(log->fd, buf_str(&log->text), log->shown);
         if (err == NULL && fdatasync(log->fd) != 0)
                 err = error_errno(errno, "cannot sync '%s'", log->shown);
@@ -297,6 +298,7 @@ static void write_batch(struct audit_log *log)
         if (err == NULL)
                 log->size += (off_t)log->text.len;
         metric_set_health(HEALTH_AUDIT, err == NULL ? HEALTH_OK : HEALTH_DEGRADED);
+        metric_observe_at(METRIC_AUDIT_SYNC, 0, instant_since(clock_now(clock_system()), began));
         if (err == NULL)
                 return;
         if (err->code == ERROR_RESOURCE_EXHAUSTED)
@@ -498,9 +500,11 @@ static void on_written(void *ctx)
                 log->batch = e->next;
                 if (e->done != NULL)
                         e->done(e->ctx, log->err == NULL ? NULL : error_copy(log->err));
+                metric_add_at(log->err == NULL ? METRIC_AUDIT_EVENTS : METRIC_AUDIT_FAILURES, 0, 1);
                 log->waiting_bytes -= e->len;
                 free(e);
         }
+        metric_set_at(METRIC_AUDIT_WAITING, 0, (int64_t)log->waiting_bytes);
         error_free(log->err);
         log->err = NULL;
         buf_release(&log->text); /* frees the memory of a large batch */
@@ -579,6 +583,7 @@ bool audit_is_line(struct str line)
 
 static void refuse_line(struct audit_log *log, void (*done)(void *ctx, struct error *err), void *ctx)
 {
+        metric_add_at(METRIC_AUDIT_FAILURES, 0, 1);
         if (done == NULL) {
                 log->lost++;
         } else {
@@ -608,6 +613,7 @@ void audit_append_text(struct audit_log *log, struct str line, void (*done)(void
         e->ctx = ctx;
         e->len = line.len;
         log->waiting_bytes += line.len;
+        metric_set_at(METRIC_AUDIT_WAITING, 0, (int64_t)log->waiting_bytes);
         memcpy(e->line, line.ptr, line.len);
         *log->waiting_end = e;
         log->waiting_end = &e->next;

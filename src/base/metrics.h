@@ -31,6 +31,7 @@ enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE, METRIC_TYPE_HISTOGRAM
 enum metric_unit {
         METRIC_UNIT_NUMBER,
         METRIC_UNIT_NANOSECONDS, /* shown as seconds */
+        METRIC_UNIT_TIME,        /* seconds since 1970; 0: not known, and left out */
 };
 
 enum {

@@ -57,7 +57,7 @@ static void put_labels(struct answer *a, const char *process, size_t series, con
 /* Nanoseconds as seconds with all their digits. */
 static void put_value(struct answer *a, int64_t value)
 {
-        if (metric_row(a->metric)->unit == METRIC_UNIT_NUMBER)
+        if (metric_row(a->metric)->unit != METRIC_UNIT_NANOSECONDS)
                 buf_printf(a->out, " %" PRId64 "\n", value);
         else
                 buf_printf(a->out, " %s%" PRId64 ".%09" PRId64 "\n", value < 0 ? "-" : "", value < 0 ? -(value / 1000000000) : value / 1000000000,
@@ -137,14 +137,14 @@ static void put_own(struct answer *a, size_t n, const char *process)
 
         if (row->type == METRIC_TYPE_GAUGE && !figures_is_running(a->figures, n))
                 return;
-        if (a->metric == METRIC_LOOP_LAG && metric_value(memory, METRIC_LOOP_DUE, 0) == 0)
+        if ((a->metric == METRIC_LOOP_LAG || a->metric == METRIC_LOOP_TURNS) && metric_value(memory, METRIC_LOOP_DUE, 0) == 0)
                 return; /* it has no event loop */
         for (size_t i = 0; i < metric_series(a->metric); i++)
                 if (a->metric == METRIC_LOOP_LAG)
                         put_number(a, process, i, figures_lag(a->figures, n, a->now).ns);
                 else if (row->type == METRIC_TYPE_HISTOGRAM)
                         put_histogram(a, process, memory, i);
-                else
+                else if (row->unit != METRIC_UNIT_TIME || metric_value(memory, a->metric, i) != 0)
                         put_number(a, process, i, metric_value(memory, a->metric, i));
 }
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "instance/identity_file.h"
 #include "instance/ssh_files.h"
 #include "rpc/pb.h"
@@ -25,6 +26,20 @@ static void show_identity(struct instance *i, const struct host_identity *id, bo
         status_set_identity(&i->status, id->host_id, id->cluster, joined, id->times.not_after);
 }
 
+/* For monitoring: when the first of the certificates expires. */
+static void show_end(const struct instance *i)
+{
+        struct walltime first = { 0 };
+
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                const struct host_identity *id = &i->slots[n].identity;
+
+                if (!host_identity_is_empty(id) && (first.ns == 0 || id->times.not_after.ns < first.ns))
+                        first = id->times.not_after;
+        }
+        metric_set(METRIC_CERTIFICATE_END, "host", "", walltime_unix(first));
+}
+
 static void hold_identity(struct instance *i, struct slot *s, struct host_identity *id, bool is_new)
 {
         uint32_t dice;
@@ -38,6 +53,7 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
         struct walltime soonest = walltime_add(loop_wall(&i->loop), (struct duration){ life / 20 });
         if (is_new && s->renew_at.ns < soonest.ns)
                 s->renew_at = soonest;
+        show_end(i);
         if (s == &i->slots[SLOT_INSTANCE] || i->is_local)
                 show_identity(i, &s->identity, is_new);
 }

@@ -88,19 +88,36 @@ static void on_check(void *ctx)
         plan_check(l);
 }
 
-/* The process `diag` notices by METRIC_LOOP_DUE that a loop does not run. */
-static void measure_lag(struct loop *l)
+/* Runs before each wait for events. */
+static void on_turn(uv_prepare_t *turn)
+{
+        struct loop *l = turn->data;
+        uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(&l->uv);
+
+        metric_observe_at(METRIC_LOOP_TURNS, 0, (struct duration){ (int64_t)(now - l->turn_began - (idle - l->idle)) });
+        l->turn_began = now;
+        l->idle = idle;
+}
+
+/* The process `diag` notices by METRIC_LOOP_DUE that the loop does not run. */
+void loop_measure(struct loop *l)
 {
         if (!metrics_are_on() || l->check != NULL)
                 return;
         l->check = timer_new(l, on_check, l);
         timer_unref(l->check);
         plan_check(l);
+        must(uv_loop_configure(&l->uv, UV_METRICS_IDLE_TIME), "uv_loop_configure");
+        must(uv_prepare_init(&l->uv, &l->turn), "uv_prepare_init");
+        l->turn.data = l;
+        l->turn_began = uv_hrtime();
+        must(uv_prepare_start(&l->turn, on_turn), "uv_prepare_start");
+        uv_unref((uv_handle_t *)&l->turn);
 }
 
 void loop_run(struct loop *l)
 {
-        measure_lag(l);
+        loop_measure(l);
         uv_run(&l->uv, UV_RUN_DEFAULT);
 }
 

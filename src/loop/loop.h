@@ -45,12 +45,17 @@ struct loop {
         void *free_buffers;
         size_t free_buffer_count;
         struct timer *trim; /* of loop_trim_later() */
+        uv_prepare_t turn;       /* active with `check` */
+        uint64_t turn_began, idle; /* ns: the end of the last turn, and the time waited for events until then */
         struct timer *check; /* measures the lag of the loop; NULL unless metrics are recorded */
         bool is_ending;     /* in loop_release() */
 };
 
 /* Initialises an empty loop; clock NULL means the system clock. The process ignores SIGPIPE from now on. */
 struct error *loop_init(struct loop *l, const struct clock *clock) MUST_USE;
+
+/* Measures the lag and the turns of the loop if metrics are recorded; loop_run() does this first. */
+void loop_measure(struct loop *l);
 
 /* Runs until loop_stop() is called or no handle is active. */
 void loop_run(struct loop *l);

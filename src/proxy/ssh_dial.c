@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "loop/conversation.h"
 #include "net/http1.h"
 #include "proxy/node_dial.h"
@@ -100,6 +101,7 @@ static void refuse(struct ssh_dial *d, struct error *err)
         buf_printf(&answer, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
                    status, http1_reason(status), body.len);
         buf_put(&answer, buf_str(&body));
+        metric_add_at(METRIC_FAILED_DIALS, 0, 1);
         log_debug("A connection to a node was refused", LOG_C("peer", d->peer), LOG_ERR(err));
         error_free(err);
         stream_write(d->stream, buf_str(&answer));
@@ -113,6 +115,7 @@ static void on_spliced(void *ctx, uint64_t from_node, uint64_t to_node)
 {
         struct ssh_dial *d = ctx;
         d->splice = NULL;
+        metric_add_at(METRIC_PROXY_SESSIONS, 0, -1);
         log_debug("A connection to a node has ended", LOG_C("connection", d->connection_id), LOG_INT("sent", to_node),
                   LOG_INT("received", from_node));
         end(d);
@@ -143,6 +146,7 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
         stream_write(node, str_slice(buf_str(&d->input), d->head, d->input.len));
         buf_release(&d->input);
         d->stream = NULL;
+        metric_add_at(METRIC_PROXY_SESSIONS, 0, 1);
         d->splice = tunnel_splice(&d->memory, &d->proxy->loop, node, user, on_spliced, d);
 }
 
@@ -221,6 +225,7 @@ static const struct rpc_client_events call_events = { .on_message = on_answer, .
 
 static void send_request(struct ssh_dial *d, const struct http1_request *http)
 {
+        metric_add_at(METRIC_DIALS, 0, 1);
         struct rpc_client *auth = upstream_client(d->proxy->upstream);
         Cteleport__V1__DialRequest request = CTELEPORT__V1__DIAL_REQUEST__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;

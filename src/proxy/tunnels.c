@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "loop/loop.h"
 #include "net/sources.h"
 #include "proxy/tunnel_guard.h"
@@ -149,6 +150,7 @@ static void node_tunnel_free(struct node_tunnel *n)
         if (n->next != NULL)
                 n->next->at = n->at;
         t->count--;
+        metric_set_at(METRIC_TUNNELS, 0, (int64_t)t->count);
         sources_leave(t->sources, SOURCE_TUNNELS, n->peer);
         tunnel_close(n->tunnel);
         free(n->host_id);
@@ -280,6 +282,7 @@ void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *
                 n->next->at = &n->next;
         t->list = n;
         t->count++;
+        metric_set_at(METRIC_TUNNELS, 0, (int64_t)t->count);
         n->tunnel = tunnel_new(t->loop, tls, on_end, n);
         tunnel_watch(n->tunnel, on_ready, on_leaving);
         enter_chain(n);

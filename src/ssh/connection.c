@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "base/text.h"
 #include "loop/conversation.h"
@@ -95,6 +96,7 @@ static void query_free(struct query *q)
 static void connection_free(struct connection *c)
 {
         map_remove(&c->service->connections, str_of(c->id));
+        metric_set_at(METRIC_SSH_CONNECTIONS, 0, (int64_t)c->service->connections.count);
         report_stream_free(c->report_stream);
         stream_close(c->log);
         while (c->queries != NULL) {
@@ -719,6 +721,7 @@ void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const st
                 .poll = v,
         };
         map_put(&s->connections, request->connection_id, c);
+        metric_set_at(METRIC_SSH_CONNECTIONS, 0, (int64_t)s->connections.count);
         if (!str_is_empty(request->user))
                 shares_add(&s->user_connections, request->user);
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);

@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
@@ -185,6 +186,7 @@ static void helper_close(struct helper *h)
 {
         if (h->state.state == CLOSED)
                 return;
+        metric_add_at(METRIC_SSH_SESSIONS, 0, h->state.state == RUNS || h->state.state == ENDED ? -1 : 0);
         conversation_enter(&h->state, CLOSED);
         timer_stop(h->retry);
         timer_stop(h->resize);
@@ -450,6 +452,7 @@ static void on_begun(void *ctx, struct error *err)
         send_approval(h, d);
         if (h->notice != NULL)
                 helper_send_unrecorded(h->stream, h->notice);
+        metric_add_at(METRIC_SSH_SESSIONS, 0, 1);
         log_info("Session begins", LOG_C("session_id", h->session_id), LOG_C("user", d->user), LOG_C("kind", h->kind),
                  LOG_STR("from", connection_client_addr(h->connection)));
 }

@@ -19,6 +19,7 @@
 #include "aws/sts_hosts.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -125,6 +126,9 @@ static void query_answer(struct query *q, Cteleport__Internal__V1__StsAnswer *an
 
         answer->tries = q->tries;
         answer->ms = duration_ms(instant_since(loop_now(&s->loop), q->requested));
+        if (answer->outcome >= CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED) /* the labels are in this order */
+                metric_observe_at(METRIC_STS_SECONDS, (size_t)answer->outcome - CTELEPORT__INTERNAL__V1__STS_ANSWER__OUTCOME__IDENTIFIED,
+                                  instant_since(loop_now(&s->loop), q->requested));
         if (s->service != NULL)
                 link_service_answer(s->service, q->id, &answer->base);
         query_free(q);
@@ -542,6 +546,7 @@ struct error *sts_main(int fd, struct sts_options options, void (*ready)(void *c
         s.http = http_client_new(&s.loop, (struct http_client_options){ .ca_pem = options.ca_pem, .keep = LIMIT_STS_IN_FLIGHT });
         s.service = link_service_new(&s.loop, fd, on_requested, on_ended, &s);
         ready(ctx);
+        loop_measure(&s.loop);
         while (s.service != NULL || s.count > 0)
                 uv_run(&s.loop.uv, UV_RUN_ONCE);
         for (struct host *h = s.hosts, *next; h != NULL; h = next) {

@@ -156,11 +156,18 @@ static void note_start(size_t number)
                 metric_set_at(METRIC_PROCESS_MAX_FDS, number, limit.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur);
 }
 
+void supervisor_show_web_end(const struct supervisor *s)
+{
+        if (metrics_are_on())
+                metric_set(METRIC_CERTIFICATE_END, "web", "", walltime_unix(web_keypairs_end(&s->keypairs)));
+}
+
 void supervisor_watch_metrics(struct supervisor *s)
 {
         if (!metrics_are_on())
                 return;
         note_start(0);
+        supervisor_show_web_end(s);
         metric_set_at(METRIC_PROCESS_PHASE, 0, PROCESS_READY);
         s->metrics.pace = timer_new(&s->loop, on_pace, s);
         timer_unref(s->metrics.pace);

@@ -61,6 +61,7 @@ static void reload_keypairs(struct supervisor *s, bool send_unchanged)
         struct error *refused = web_keypairs_reload(s->launch, loop_wall(&s->loop), &s->keypairs, &is_changed);
         for (const struct error *err = refused; err != NULL; err = err->also)
                 log_error("a web certificate stays as it was", LOG_ERR(err));
+        supervisor_show_web_end(s);
         if (is_changed) {
                 supervisor_send_keypairs(s);
                 log_info("the certificates of the web port were loaded anew");

@@ -400,3 +400,21 @@ struct error *web_keypairs_reload(const struct launch *l, struct walltime now, s
         }
         return explain(l, error_also(refused, err));
 }
+
+struct walltime web_keypairs_end(const struct web_keypairs *k)
+{
+        struct walltime first = { 0 };
+
+        for (size_t i = 0; i < k->count; i++) {
+                AUTO(buf) der = BUF_MAX(PEM_MAX);
+                struct cert_times times;
+                struct error *err = cert_pem_to_der(bytes_str(&k->pairs[i]->cert_pem), &der);
+
+                if (err == NULL)
+                        err = cert_validity(buf_str(&der), &times);
+                if (err == NULL && (first.ns == 0 || times.not_after.ns < first.ns))
+                        first = times.not_after;
+                error_free(err); /* they were checked when they were loaded */
+        }
+        return first;
+}

@@ -31,6 +31,9 @@ void web_keypairs_release(struct web_keypairs *k);
  */
 struct error *web_keypairs_load(const struct launch *l, struct walltime now, struct web_keypairs *ret) MUST_USE;
 
+/* When the first of the certificates expires; 0: there is none. */
+struct walltime web_keypairs_end(const struct web_keypairs *k);
+
 /*
  * Reads them again while they are in use. A refused pair stays as it was, the others are replaced; if a public name would
  * be without certificate, all stay. The errors say what was refused; *ret_changed, which is always set, whether a pair in

@@ -9,10 +9,16 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
+import time
 
+import pexpect
 import pytest
 
 from harness import TIMEOUT, clean_env, iam_token, program, wait_until
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+import tables  # noqa: E402
 
 
 class Diag:
@@ -84,6 +90,77 @@ def test_a_host_with_a_tunnel_is_ready(make_cluster, aws):
     assert of_host.get("/healthz")[0] == 200
     cluster.start()
     of_host.wait_recovered(tunnels="ok", cluster="ok")
+
+
+LINE = re.compile(r'[a-z_0-9]+(\{[a-z_]+="[^"\\]*"(,[a-z_]+="[^"\\]*")*\})? (-?[0-9]+(\.[0-9]{9})?)')
+
+
+@pytest.fixture
+def watched(make_cluster, programs):
+    """A host that runs all services, with its diagnostic address."""
+    cluster = make_cluster(build=programs, ssh=True, teleport=DIAG)
+    diag = Diag(cluster)
+    diag.wait_ready(200, tunnels="ok")
+    return cluster, diag
+
+
+def test_every_metric_of_the_reference_is_shown_and_no_other(watched):
+    cluster, diag = watched
+    cluster.tctl("tokens", "add", "--type=node")  # audited: there are events in the log
+    wait_until(lambda: diag.metrics()["teleport_audit_emit_events"] > 0, "an event is counted")
+    text = diag.get("/metrics")[2]
+    described = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M)
+    assert described == [(m.name, m.type) for m in tables.metrics()]
+    assert [name for name, _ in described] == re.findall(r"^# HELP (\S+) \S", text, re.M)
+    for line in text.splitlines():
+        assert line.startswith(("# HELP ", "# TYPE ")) or LINE.fullmatch(line), line
+    series = re.findall(r"^([^# ]\S*) ", text, re.M)
+    assert len(set(series)) == len(series), "no series occurs twice"
+    kinds = dict(described)
+    for name in series:
+        base = re.sub(r"\{.*", "", name)
+        assert base in kinds or kinds[re.sub(r"_(bucket|sum|count)$", "", base)] == "histogram"
+
+
+def test_joins_logins_and_sessions_are_counted(watched, aws, invite):
+    cluster, diag = watched
+    before = diag.metrics()
+    cluster.create(iam_token())
+    host = cluster.host("web-1", env=aws.identity()).start()
+    host.wait_joined()
+    refused = cluster.host("web-2", env=aws.identity(account="999988887777")).start()
+    refused.process.wait_for(r"Can not join the cluster as Instance")
+
+    def grown(**least):
+        now = diag.metrics()
+        growth = {name: now[name] - before[name] for name in least}
+        return all(growth[name] >= value for name, value in least.items()) and growth
+
+    joined, denied = 'cteleport_joins_total{method="iam",result="joined"}', 'cteleport_joins_total{method="iam",result="refused"}'
+    identified = 'cteleport_sts_request_seconds_count{outcome="identified"}'
+    growth = wait_until(lambda: grown(**{joined: 1, denied: 1, identified: 1, "cteleport_join_seconds_count": 1, "backend_write_seconds_count": 1,
+                                         "cteleport_store_commit_seconds_count": 1, "cteleport_audit_write_seconds_count": 1,
+                                         "auth_generate_requests_total": 1, "teleport_connected_resources{type=\"node\"}": 1}), "the join is counted")
+    assert growth[joined] == 1 and growth['teleport_connected_resources{type="node"}'] == 1
+    now = diag.metrics()
+    assert now['cteleport_sts_request_seconds_bucket{outcome="identified",le="+Inf"}'] == now[identified]
+    for name, process in (("host", "instance"), ("web", "supervisor"), ("host_ca", "auth"), ("user_ca", "auth")):
+        assert now[f'cteleport_certificate_not_after_seconds{{process="{process}",certificate="{name}"}}'] > time.time()
+    wait_until(lambda: diag.metrics()["teleport_reverse_tunnels_connected"] == 2, "both nodes have a tunnel")
+
+    alice = invite(cluster)
+    assert alice.login(password="wrong", check=False).code == 1
+    alice.login()
+    shell = alice.shell("root@auth-1")
+    now = diag.metrics()
+    ones = ["user_login_total", "failed_login_attempts_total", "proxy_ssh_sessions_total", "cteleport_connections_open", "cteleport_ssh_connections_open",
+            "server_interactive_sessions_total", "teleport_incomplete_session_uploads_total", "teleport_connect_to_node_attempts_total"]
+    assert {name: now[name] for name in ones} == dict.fromkeys(ones, 1)
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    alice.tsh("ssh", "root@no-such-node", "true", check=False)
+    wait_until(lambda: (now := diag.metrics())["server_interactive_sessions_total"] == now["teleport_incomplete_session_uploads_total"] == 0, "the session has ended")
+    assert diag.metrics()["failed_connect_to_node_attempts_total"] == 1
 
 
 def test_a_process_that_ends_is_named(make_cluster):

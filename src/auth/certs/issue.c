@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "pki/cert.h"
 #include "rpc/pb.h"
@@ -19,12 +20,15 @@ enum { AUTHORITIES_ARENA = 64 * KiB, REQUEST_ARENA = 128 * KiB };
 struct pending {
         void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
         void *ctx;
+        const struct loop *loop;
+        struct instant began;
 };
 
 static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct pending *request = ctx;
 
+        metric_observe_at(METRIC_GENERATE_SECONDS, 0, instant_since(loop_now(request->loop), request->began));
         request->done(request->ctx, (const Cteleport__Internal__V1__HostCerts *)answer, err);
         free(request);
 }
@@ -54,6 +58,9 @@ void issue(struct auth *a, const struct issue_request *request,
 
         pending->done = done;
         pending->ctx = ctx;
+        pending->loop = &a->loop;
+        pending->began = loop_now(&a->loop);
+        metric_count(METRIC_GENERATE_REQUESTS, "", "");
         m.host_id = (char *)arena_str(arena, request->host_id).ptr;
         m.node_name = (char *)arena_str(arena, request->host_name).ptr;
         m.role = (char *)arena_str(arena, request->role).ptr;
@@ -76,6 +83,17 @@ struct loading {
         void (*done)(void *ctx, struct error *err);
         void *ctx;
 };
+
+/* For monitoring: when the active certificate of a CA expires. */
+static void show_end(const Cteleport__Internal__V1__Authority *authority, const char *label)
+{
+        AUTO_PTR(arena) arena = arena_new(CERT_READ_ARENA);
+        struct cert_info ca;
+        AUTO_PTR(error) err = authority->n_tls_certs == 0 ? NULL : cert_read(arena, pb_str(authority->tls_certs[0]), &ca);
+
+        if (authority->n_tls_certs > 0 && err == NULL)
+                metric_set(METRIC_CERTIFICATE_END, label, "", walltime_unix(ca.times.not_after));
+}
 
 static struct error *keep_authorities(struct auth *a, const ProtobufCMessage *answer)
 {
@@ -100,6 +118,8 @@ static struct error *keep_authorities(struct auth *a, const ProtobufCMessage *an
         }
         arena_free(a->authorities.arena);
         a->authorities = fresh;
+        show_end(fresh.host, "host_ca");
+        show_end(fresh.user, "user_ca");
         return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "rpc/pb.h"
 
 enum { REQUEST_ARENA = 64 * KiB };
@@ -14,12 +15,15 @@ enum { REQUEST_ARENA = 64 * KiB };
 struct pending {
         void (*done)(void *ctx, const Cteleport__Internal__V1__UserCerts *certs, struct error *err);
         void *ctx;
+        const struct loop *loop;
+        struct instant began;
 };
 
 static void on_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct pending *request = ctx;
 
+        metric_observe_at(METRIC_GENERATE_SECONDS, 0, instant_since(loop_now(request->loop), request->began));
         request->done(request->ctx, (const Cteleport__Internal__V1__UserCerts *)answer, err);
         free(request);
 }
@@ -47,6 +51,9 @@ void issue_user(struct auth *a, const struct issue_user_request *request,
 
         pending->done = done;
         pending->ctx = ctx;
+        pending->loop = &a->loop;
+        pending->began = loop_now(&a->loop);
+        metric_count(METRIC_GENERATE_REQUESTS, "", "");
         m.user = text_to_c(arena, request->user);
         m.roles = texts_to_c(arena, request->roles, request->role_count);
         m.n_roles = request->role_count;

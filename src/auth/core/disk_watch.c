@@ -56,6 +56,9 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
 
         d->room.least = (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB < share ? (uint64_t)LIMIT_EVENTS_FREE_MIB * MiB : share;
         d->room.free = (uint64_t)disk->f_bavail * disk->f_frsize;
+        metric_set_at(METRIC_DISK_FREE, 0, (int64_t)d->room.free);
+        if (disk->f_blocks > 0)
+                metric_set_at(METRIC_DISK_USED, 0, (int64_t)((disk->f_blocks - disk->f_bfree) * 100 / disk->f_blocks));
         metric_set_health(HEALTH_DISK, is_short(d) ? HEALTH_DEGRADED : HEALTH_OK);
         if (is_short(d) && !was_short)
                 log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",

@@ -6,6 +6,7 @@
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/servers.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "rpc/rpc.h"
 #include "state/state_watch.h"
@@ -53,6 +54,7 @@ static void forget(struct nodes *n, struct entry *e)
         if (list != NULL && list->first == NULL)
                 free(map_remove(&n->by_name, str_of(e->name)));
         map_remove(&n->by_id, str_of(e->host_id));
+        metric_set(METRIC_HOSTS, "node", "", (int64_t)n->by_id.count);
         free(e->name);
         free(e);
 }
@@ -80,6 +82,7 @@ static void note(struct nodes *n, struct str host_id, struct str hostname)
                 e->next->at = &e->next;
         list->first = e;
         map_put(&n->by_id, host_id, e);
+        metric_set(METRIC_HOSTS, "node", "", (int64_t)n->by_id.count);
 }
 
 static struct error *note_record(void *ctx, const struct state_record *record)

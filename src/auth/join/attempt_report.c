@@ -8,6 +8,7 @@
 #include "auth/hosts/servers.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "net/sources.h"
 #include "join/token_check.h"
@@ -81,6 +82,18 @@ static void put_common(struct attempt *at, struct audit_record *r)
         put_measurements(&at->verifier.found, r);
 }
 
+static const char *method_of(const struct attempt *at)
+{
+        return at->token.token == NULL ? "" : at->token.token->spec->join_method;
+}
+
+/* Whether the cluster decided against the host, or could not decide. */
+static bool is_refusal(const struct error *err)
+{
+        return err->code != ERROR_UNAVAILABLE && err->code != ERROR_RESOURCE_EXHAUSTED && err->code != ERROR_DEADLINE_EXCEEDED &&
+               err->code != ERROR_CANCELLED && err->code != ERROR_ABORTED && err->code != ERROR_INTERNAL && err->code != ERROR_DATA_LOSS;
+}
+
 void attempt_report_refusal(struct attempt *at, const char *check, const struct error *err)
 {
         struct audit_record record = { 0 };
@@ -88,6 +101,7 @@ void attempt_report_refusal(struct attempt *at, const char *check, const struct 
         const struct join_attributes *attributes = &at->verifier.found.attributes;
         char source[SOURCE_TEXT_MAX];
 
+        metric_count(METRIC_JOINS, method_of(at), is_refusal(err) ? "refused" : "failed");
         source_of(str_of(at->peer), source);
         if (!audit_may_report(at->auth, at->auth->refusal_log, str_of(source)))
                 return;
@@ -108,6 +122,8 @@ void attempt_report_success(struct attempt *at)
         AUTO_MEM char *token = attempt_safe_token_name(at);
         const struct join_findings *found = &at->verifier.found;
 
+        metric_count(METRIC_JOINS, method_of(at), "joined");
+        metric_observe_at(METRIC_JOIN_SECONDS, 0, instant_since(loop_now(&at->auth->loop), at->started));
         log_info("Host has joined the cluster", LOG_STR("node_name", at->host_name), LOG_STR("host_id", at->host_id),
                  LOG_STR("role", at->role), LOG_C("token_name", token), LOG_STR("aws_arn", join_attribute(&found->attributes, "arn")),
                  LOG_STR("remote_addr", str_of(at->peer)), LOG_C("request_id", at->request_id), LOG_INT("sts_ms", found->process_ms),

@@ -9,6 +9,7 @@
 #include "auth/sessions/session_events.h"
 #include "auth/sessions/sessions_internal.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "state/host.h"
 #include "state/state_watch.h"
 
@@ -81,6 +82,7 @@ static void count_connection(struct sessions *s, struct str connection_id, struc
         struct counted *counted = NEW(struct counted);
         *counted = (struct counted){ str_dup(host_id), str_dup(user) };
         map_put(&s->open, connection_id, counted);
+        metric_set_at(METRIC_CONNECTIONS, 0, (int64_t)s->open.count);
         shares_add(host_shares_of(s, host_id), user);
 }
 
@@ -90,6 +92,7 @@ void sessions_leave_node(struct sessions *s, struct str connection_id)
 
         if (counted == NULL)
                 return;
+        metric_set_at(METRIC_CONNECTIONS, 0, (int64_t)s->open.count);
         shares_remove(host_shares_of(s, str_of(counted->host_id)), str_of(counted->user));
         host_shares_forget_if_empty(s, str_of(counted->host_id));
         free(counted->host_id);

@@ -13,6 +13,7 @@
 #include "auth/hosts/servers.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/names.h"
 #include "login/password.h"
 #include "login/totp.h"
@@ -78,6 +79,7 @@ static void report_refusal(struct login *l, const struct error *err)
 {
         struct audit_record record = { 0 };
 
+        metric_count(METRIC_FAILED_LOGINS, "", "");
         if (!audit_may_report(l->auth, l->auth->login_refusals, str_of(l->source)))
                 return;
         auth_audit_begin(l->auth, &record, &audit_user_login_failed);
@@ -161,6 +163,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 return;
         }
         guard_passed(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
+        metric_count(METRIC_LOGINS, "", "");
         log_info("User has logged in", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer),
                  LOG_C("serial", l->certs->tls_serial));
         reply(l);

@@ -378,7 +378,10 @@ static struct error *run_all(struct run *r)
                 TRY(find_next_expiry(r));
         else
                 r->batch->next_expiry = s->next_expiry;
+        const struct instant began = clock_now(clock_system());
         TRY(run_to_end(s, statement(s, SQL_COMMIT)));
+        if (r->revision != s->revision)
+                metric_observe_at(METRIC_STORE_SYNC, 0, instant_since(clock_now(clock_system()), began));
         s->revision = r->revision;
         s->next_expiry = r->batch->next_expiry;
         s->has_next_expiry = true;
@@ -477,22 +480,36 @@ static void mark_when_due(struct sqlite_store *s, struct instant now)
         s->marked_at = now;
 }
 
+static void count_writes(const struct sqlite_batch *batch)
+{
+        for (const struct store_op *op = batch->first; op != NULL && metrics_are_on(); op = op->next) {
+                if (op->kind != OP_TXN)
+                        continue;
+                metric_add_at(METRIC_STORE_WRITES, 0, 1);
+                if (op->err != NULL && op->err->code != ERROR_ABORTED && op->err->code != ERROR_INVALID_ARGUMENT)
+                        metric_add_at(METRIC_STORE_FAILURES, 0, 1);
+        }
+}
+
 void sqlite_store_run(struct sqlite_store *s, struct sqlite_batch *batch)
 {
         struct run r = { .s = s, .batch = batch };
         uint64_t before = s->revision;
 
+        const struct instant began = clock_now(clock_system());
         struct error *err = run_all(&r);
-        if (err == NULL && s->revision != before)
+        if (err == NULL && s->revision != before) {
                 metric_set_health(HEALTH_STORE, HEALTH_OK);
+                metric_observe_at(METRIC_STORE_SECONDS, 0, instant_since(clock_now(clock_system()), began));
+        }
         if (err != NULL && err->code != ERROR_DATA_LOSS) {
                 struct error *why = err;
 
                 metric_set_health(HEALTH_STORE, HEALTH_DEGRADED);
-
                 err = run_reads_only(&r, why);
                 error_free(why);
         }
+        count_writes(batch);
         if (err == NULL)
                 err = shrink_when_due(s, s->revision != before);
         if (err == NULL)
