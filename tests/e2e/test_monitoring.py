@@ -14,6 +14,7 @@ import time
 
 import pexpect
 import pytest
+import yaml
 
 from harness import TIMEOUT, clean_env, iam_token, program, wait_until
 
@@ -229,3 +230,42 @@ def test_an_address_in_use_is_an_error_of_the_start(build, tmp_path):
                               capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(HOME=tmp_path))
     assert done.returncode == 1
     assert "teleport.diag_addr" in done.stderr and address in done.stderr
+
+
+# ---- Prometheus' own checks --------------------------------------------------------------------------------------
+
+OPERATE = pathlib.Path(__file__).resolve().parents[2] / "docs/operate"
+ALERTS = OPERATE / "prometheus-alerts.yaml"
+
+
+def promtool(*args, code=0, **more):
+    done = subprocess.run(["promtool", *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT, **more)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.nightly
+def test_promtool_reads_the_metrics(watched):
+    """It finds fault with some of Teleport's names, and with none of this project."""
+    complaints = promtool("check", "metrics", input=watched[1].get("/metrics")[2], code=3).splitlines()
+    assert complaints and [c for c in complaints if "should" not in c or c.startswith("cteleport_")] == []
+
+
+@pytest.mark.nightly
+def test_promtool_accepts_the_alerts_and_the_dashboard(tmp_path):
+    assert "SUCCESS" in promtool("check", "rules", "--lint-fatal", ALERTS)
+    panels = json.loads((OPERATE / "grafana-dashboard.json").read_text())["panels"]
+    expressions = [target["expr"].replace("$__rate_interval", "5m") for panel in panels for target in panel.get("targets", [])]
+    rules = [{"record": f"dashboard:{i}", "expr": expression} for i, expression in enumerate(expressions)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"SUCCESS: {len(rules)} rules found" in promtool("check", "rules", tmp_path / "rules.yaml")
+
+
+@pytest.mark.nightly
+def test_every_alert_fires_for_its_fault_and_none_without(tmp_path):
+    text = (pathlib.Path(__file__).with_name("prometheus_alerts_test.yaml")).read_text()
+    names = sorted({rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]})
+    count = {"TeleportCertificateExpiresIn7Days": 2}  # of two certificates
+    firing = [{"labels": f'{{alertname="{name}"}}', "value": count.get(name, 1)} for name in names]
+    (tmp_path / "alerts_test.yaml").write_text(text.replace("[ALL]", json.dumps(firing)).replace("../../docs/operate/prometheus-alerts.yaml", str(ALERTS)))
+    assert "SUCCESS" in promtool("test", "rules", tmp_path / "alerts_test.yaml")
