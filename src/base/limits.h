@@ -368,6 +368,7 @@ enum {
         LIMIT_RETENTION_SECONDS = 50 * 365 * 24 * 3600, /* s: A period of rotation or retention is at most this time. */
         LIMIT_RETENTION_BATCH = 64, /* recordings: At most this number of expired recordings are removed at once. */
         LIMIT_DISK_WARN_PERCENT = 85, /* percent: When this share of the audit log's disk is used, auth logs a warning and `tctl status` shows it. */
+        LIMIT_DISK_WARN_MARGIN_PERCENT = 2, /* percent: The warning is repeated after the used share was this much below LIMIT_DISK_WARN_PERCENT. */
         LIMIT_AUDIT_BATCH_BUSY = 4, /* lines: The audit log is under load when its last batch had at least this number of lines. */
         LIMIT_AUDIT_BATCH_FULL = 256, /* lines: Under load, a batch of the audit log begins early when this number of lines waits. */
         LIMIT_OUTBOX_SWEEP = 256, /* events: At most this number of audited events are removed from the store at once. */

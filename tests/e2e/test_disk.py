@@ -113,6 +113,22 @@ def test_acknowledged_writes_on_a_full_disk_survive_a_restart(cluster, disk):
     assert sorted(created) == sorted(names), "each is audited, once"
 
 
+def test_a_disk_that_fills_up_is_announced_once(cluster, disk):
+    assert cluster.json("status")["disk"]["used_percent"] < 85 and "Warning" not in cluster.tctl("status").out
+    disk.fill_but(700 << 10)  # of 6 MiB: more than is reserved for administrators
+    warned = "The disk of the audit log is filling up used_percent:"
+    cluster.process.wait_for(warned)
+    status = cluster.json("status")
+    assert 85 <= status["disk"]["used_percent"] < 95 and status["disk"]["free_bytes"] <= 700 << 10
+    assert re.search(r"^Warning +the disk of the audit log is filling up: \d+ % are used, 0 MiB are free", cluster.tctl("status").out, re.M)
+    disk.fill_but(500 << 10)
+    wait_until(lambda: cluster.json("status")["disk"]["free_bytes"] <= 500 << 10, "it is measured again")
+    assert cluster.process.text().count(warned) == 1
+    disk.free()
+    cluster.process.wait_for("The disk of the audit log is not filling up any more")
+    assert "warnings" not in cluster.json("status")
+
+
 def test_a_full_disk_refuses_a_join_until_space_is_free(cluster, disk, aws):
     cluster.create(iam_token())
     disk.fill()

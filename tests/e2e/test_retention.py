@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotation, compression and removal of the audit log's files by the Auth Service: docs/operate/retention.md."""
+"""Rotation, compression and removal of the audit log's files and of recordings by the Auth Service: docs/operate/retention.md."""
 import datetime
 import gzip
 import json
@@ -13,6 +13,7 @@ import pytest
 
 from harness import iam_token, wait_until
 from test_crash import kill_tree
+from test_recording import record, the_recording
 
 TAIL = 16 << 20  # LIMIT_AUDIT_TAIL
 
@@ -81,6 +82,27 @@ def test_wrong_settings_are_refused_together(make_cluster, tmp_path):
     for setting in ("audit_rotation_size_mib must lie between 1 and 1000", "audit_rotation_period must lie between 1m0s and",
                     "audit_retention_period must lie between 24h0m0s and", "session_recording_retention must lie between 1h0m0s and"):
         assert f"teleport.storage.{setting}" in str(refused.value)
+
+
+def test_the_oldest_recording_is_removed_and_an_open_one_stays(access, alice):
+    record(alice, "root@web-1", "seq 1 200000")  # more than 1 MiB
+    large = the_recording(access, alice)["session_id"]
+    shell = alice.shell("root@web-1")
+    record(alice, "root@web-1", "seq 1 10")
+    small = the_recording(access, alice, count=2)["session_id"]
+    access.stop_cluster()
+    access.config["teleport"]["storage"] = {"session_recording_retention_size_mib": 1}
+    access.start()
+    access.process.wait_for("Old recordings were removed, as configured count:1 ")
+    assert access.event("session.recording.expire", recordings=1)["sids"] == [large]
+    left = {r["session_id"] for r in access.json("recordings", "ls")}
+    assert small in left and large not in left and len(left) == 2
+    records = access.data_dir / "log" / "records"
+    assert {path.stem for path in records.iterdir()} == left
+    assert alice.tsh("play", large, "--format=pty", check=False).code == 1
+    shell.sendline("exit")
+    shell.wait()
+    wait_until(lambda: all(r.get("is_complete") for r in access.json("recordings", "ls")), "the open session's recording is stored whole")
 
 
 @pytest.mark.nightly

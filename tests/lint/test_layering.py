@@ -141,6 +141,7 @@ ALLOCATIONS = {
     "audit/audit_archive.c": (1, "one for each rotated file of the log"),
     "audit/audit_log.c": (1, "LIMIT_AUDIT_RECORD, checked in the line above"),
     "auth/hosts/nodes.c": (1, "LIMIT_STORE_KEY"),
+    "auth/sessions/record_retention.c": (1, "one for each file of a recording"),
     "auth/sessions/session_service.c": (1, "LIMIT_REPORT"),
     "auth/hosts/tunnels_service.c": (1, "LIMIT_NAME"),
     "auth/core/unstored.c": (1, "LIMIT_REPORT, and what LIMIT_UNSTORED_HOST has left"),

@@ -2,6 +2,7 @@
 #include "api.pb-c.h"
 #include "auth/admin/admin.h"
 #include "auth/admin/request.h"
+#include "auth/core/disk_watch.h"
 #include "pki/cert.h"
 #include "rpc/pb.h"
 
@@ -33,6 +34,20 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, c
         return status;
 }
 
+static void describe_disk(struct admin_request *q, Cteleport__V1__ClusterStatusResponse *response)
+{
+        const struct disk_room room = disk_watch_room(q->auth->disk);
+
+        response->disk_used_percent = room.used_percent;
+        response->disk_free_bytes = (int64_t)room.free;
+        if (!room.is_warned)
+                return;
+        response->warnings = arena_alloc(q->arena, sizeof *response->warnings);
+        response->warnings[response->n_warnings++] =
+                pb_text(arena_printf(q->arena, "the disk of the audit log is filling up: %u %% are used, %llu MiB are free", room.used_percent,
+                                     (unsigned long long)(room.free / MiB)));
+}
+
 void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
@@ -58,6 +73,7 @@ void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
         response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
         for (size_t i = 0; i < cas->all->n_authorities; i++)
                 response.authorities[response.n_authorities++] = describe_authority(q->arena, cas->all->authorities[i]);
+        describe_disk(q, &response);
         admin_reply(q, &response.base);
 }
 

@@ -21,6 +21,7 @@
 #include "auth/core/retention.h"
 #include "auth/hosts/servers.h"
 #include "auth/sessions/record_disk.h"
+#include "auth/sessions/record_retention.h"
 #include "auth/sessions/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -105,6 +106,7 @@ static void on_sessions(void *ctx, struct error *err)
                 return;
         }
         a->listener = auth_listener_open(a);
+        a->record_retention = record_retention_new(a);
         serve_siblings(a);
         a->store_probe = store_probe_new(a->store);
         metric_set_health(HEALTH_AUDIT, HEALTH_OK); /* the outbox has written what the last run left */
@@ -646,6 +648,8 @@ static void stop(void *ctx)
         a->store_probe = NULL;
         sessions_close(a->sessions);
         a->sessions = NULL;
+        record_retention_free(a->record_retention);
+        a->record_retention = NULL;
         retention_free(a->retention);
         a->retention = NULL;
         outbox_close(a->outbox, on_outbox_closed, a);

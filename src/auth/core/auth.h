@@ -31,6 +31,7 @@ struct passwords;
 struct directory;
 struct locate;
 struct proxies;
+struct record_retention;
 struct retention;
 struct servers;
 struct sources;
@@ -108,6 +109,7 @@ struct auth {
         struct store_probe *store_probe; /* NULL unless metrics are recorded */
         struct retention_settings retention_settings;
         struct retention *retention;   /* of the audit log's files */
+        struct record_retention *record_retention;
         struct disk_watch *disk;       /* of the audit log; NULL in tests: the disk has space */
         struct guard guard;            /* against guessing passwords */
         struct passwords *passwords;   /* the queue of password checks */

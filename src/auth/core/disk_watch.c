@@ -49,6 +49,26 @@ static bool is_short(const struct disk_watch *d)
         return d->room.free < d->room.least;
 }
 
+static unsigned used_percent(const struct statvfs *disk)
+{
+        uint64_t used = disk->f_blocks > disk->f_bfree ? (uint64_t)disk->f_blocks - disk->f_bfree : 0, all = used + disk->f_bavail;
+
+        return all == 0 ? 0 : (unsigned)((used * 100 + all - 1) / all);
+}
+
+static void take_share(struct disk_watch *d, const struct statvfs *disk)
+{
+        unsigned used = used_percent(disk);
+
+        d->room.used_percent = used;
+        if (!d->room.is_warned && used >= LIMIT_DISK_WARN_PERCENT)
+                log_warn("The disk of the audit log is filling up", LOG_INT("used_percent", used), LOG_INT("free_kib", (int64_t)(d->room.free / KiB)),
+                         LOG_C("hint", "free some space on the disk of the data directory, or limit what is kept: docs/operate/retention.md"));
+        if (d->room.is_warned && used + LIMIT_DISK_WARN_MARGIN_PERCENT <= LIMIT_DISK_WARN_PERCENT)
+                log_info("The disk of the audit log is not filling up any more", LOG_INT("used_percent", used));
+        d->room.is_warned = used >= LIMIT_DISK_WARN_PERCENT || (d->room.is_warned && used + LIMIT_DISK_WARN_MARGIN_PERCENT > LIMIT_DISK_WARN_PERCENT);
+}
+
 static void take(struct disk_watch *d, const struct statvfs *disk)
 {
         uint64_t share = (uint64_t)disk->f_blocks * disk->f_frsize / 100 * LIMIT_EVENTS_FREE_PERCENT;
@@ -66,6 +86,7 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
                          LOG_C("hint", "free some space on the disk of the data directory"));
         if (!is_short(d) && was_short)
                 log_info("The disk of the audit log has room again", LOG_INT("free_kib", (int64_t)(d->room.free / KiB)));
+        take_share(d, disk);
 }
 
 static void on_checked(void *ctx)

@@ -25,6 +25,8 @@ static void put_table(struct buf *out, const Cteleport__V1__ClusterStatusRespons
         }
         for (size_t i = 0; i < status->n_ca_pins; i++)
                 TABLE_ROW(t, STR("CA pin"), str_of(status->ca_pins[i]));
+        for (size_t i = 0; i < status->n_warnings; i++)
+                TABLE_ROW(t, STR("Warning"), str_of(status->warnings[i]));
         table_put(out, t);
 }
 
@@ -58,8 +60,17 @@ static void put_view(struct buf *out, const struct flags *given, struct arena *a
 {
         Cteleport__Tctl__V1__Status view = CTELEPORT__TCTL__V1__STATUS__INIT;
         Cteleport__Tctl__V1__Cluster cluster = CTELEPORT__TCTL__V1__CLUSTER__INIT;
+        Cteleport__Tctl__V1__Disk disk = CTELEPORT__TCTL__V1__DISK__INIT;
 
         view.cluster = &cluster;
+        if (status->disk_used_percent > 0 || status->disk_free_bytes > 0) /* not of an earlier release */
+                view.disk = &disk;
+        disk.has_used_percent = true;
+        disk.used_percent = status->disk_used_percent;
+        disk.has_free_bytes = true;
+        disk.free_bytes = status->disk_free_bytes;
+        view.warnings = status->warnings;
+        view.n_warnings = status->n_warnings;
         cluster.name = status->cluster;
         cluster.version = status->version;
         cluster.ca_pins = status->ca_pins;
