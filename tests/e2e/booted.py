@@ -69,6 +69,7 @@ cd "$root"
 mkdir -p .outside
 pivot_root . .outside
 umount -l /.outside
+mount --make-rshared / # as systemd does on a machine: it mounts credentials in a namespace of its own
 exec env -i container=tests PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=tests.target --show-status=no --log-target=null </dev/null
 """
 
@@ -129,10 +130,23 @@ class Machine:
         comm = pathlib.Path(f"/proc/{self.init}/comm").read_text().strip()
         return comm == "systemd" and self.run("systemctl", "is-active", "tests.target", check=False).stdout == "active\n"
 
+    def inside(self, words):
+        return ["nsenter", "-t", str(self.init), "-m", "-p", "-u", "-i", "-C", "--", *map(str, words)]
+
+    @contextlib.contextmanager
+    def started(self, *words):
+        """A command inside, as root, that runs until the end of the block."""
+        process = subprocess.Popen(self.inside(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(TIMEOUT)
+            process.stdout.close()
+
     def run(self, *words, check=True, **more):
         """A command inside, as root."""
-        done = subprocess.run(["nsenter", "-t", str(self.init), "-m", "-p", "-u", "-i", "-C", "--", *map(str, words)], capture_output=True, text=True,
-                              timeout=TIMEOUT, **more)
+        done = subprocess.run(self.inside(words), capture_output=True, text=True, timeout=TIMEOUT, **more)
         assert done.returncode == 0 or not check, (words, done.stdout, done.stderr)
         return done
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service under a real systemd: its unit, reload and rotation of logs, where sessions live, restarts, a fork bomb."""
 import json
+import os
 import pathlib
 import re
 import tempfile
@@ -12,13 +13,14 @@ import pytest
 import yaml
 
 from booted import Machine
-from harness import TIMEOUT, Cluster, Host, iam_token, program, wait_until
+from harness import TIMEOUT, Cluster, Host, iam_token, program, read_line, wait_until
+from test_troubleshooting import block, normalised
 from users import User, invite_url
 
 UNIT = "/etc/systemd/system/teleport.service"
 LOG = "/var/log/teleport.log"
 TOKEN = "a-secret-for-machines-of-the-tests"
-GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "guide" / "ssh-access.md"
+GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "guide"
 
 # Limits that a bomb meets soon: of the users of logind, and of the unit, of which sessions without PAM get a third.
 LIMITS = {"/etc/systemd/system/user-.slice.d/50-tests.conf": "[Slice]\nTasksMax=100\n",
@@ -32,11 +34,19 @@ echo all of them
 
 def logrotate_example():
     """The one of the guide."""
-    return re.search(r"^```\n(/var/log/teleport\.log \{\n.*?^\})\n```", GUIDE.read_text(), re.S | re.M).group(1)
+    return re.search(r"^```\n(/var/log/teleport\.log \{\n.*?^\})\n```", (GUIDE / "ssh-access.md").read_text(), re.S | re.M).group(1)
 
 
 # An Auth Service and a proxy inside of the machine, under the unit without sessions.
 INNER = "/etc/cluster.yaml"
+
+
+def environment(variables):
+    return "".join(f"{name}={value}\n" for name, value in variables.items())
+
+
+def status_of(machine, unit):
+    return machine.run("systemctl", "show", "-P", "StatusText", unit).stdout
 
 
 class Booted:
@@ -46,30 +56,55 @@ class Booted:
         self.cluster = Cluster(build, aws, directory / "cluster")
         self.cluster.start()
         self.cluster.create({"kind": "token", "version": "v2", "metadata": {"name": TOKEN}, "spec": {"roles": ["Node"], "join_method": "token"}})
+        self.cluster.create(iam_token())
         self.config = {
             "version": "v3",
-            "teleport": {"nodename": "web-1", "data_dir": "/var/lib/teleport", "log": {"output": LOG}, "proxy_server": self.cluster.proxy_addr,
-                         "ca_pin": self.cluster.ca_pin, "join_params": {"token_name": TOKEN, "method": "token"}},
+            "teleport": {"nodename": "web-1", "proxy_server": self.cluster.proxy_addr, "join_params": {"token_name": "iam-token", "method": "iam"}},
             "auth_service": {"enabled": "no"}, "proxy_service": {"enabled": "no"}, "ssh_service": {"enabled": "yes"},
         }
         self.machine = None
         try:
             self.machine = Machine(directory / "machine", {
                 "/usr/local/bin/teleport": pathlib.Path(program(build, "teleport")), "/usr/local/bin/tctl": pathlib.Path(program(build, "tctl")), "/etc/teleport.yaml": yaml.safe_dump(self.config),
-                "/etc/default/teleport": "SSL_CERT_FILE=/etc/proxy.pem\n", "/etc/proxy.pem": (self.cluster.data_dir / "webproxy_cert.pem").read_text(),
-                "/etc/motd": "Welcome to the machine.\n", "/etc/logrotate.d/teleport": logrotate_example() + "\n", **LIMITS})
+                "/etc/default/teleport": environment({**aws.identity(), "SSL_CERT_FILE": "/etc/proxy.pem", "AWS_REGION": "us-east-1"}), "/etc/proxy.pem": (self.cluster.data_dir / "webproxy_cert.pem").read_text(),
+                "/etc/motd": "Welcome to the machine.\n", "/etc/logrotate.d/teleport": logrotate_example() + "\n"})
             for name in ("ada", "bob"):  # as cloud-init makes the default user: no password fits, '!' in /etc/shadow
                 self.machine.run("useradd", "--create-home", "--shell", "/bin/bash", name)
-            self.machine.run("teleport", "install", "systemd", "-o", UNIT)
+            self.machine.run("hostname", "web-1")
+            self.shown = self.type_the_guide()
+            for path, text in LIMITS.items():
+                (self.machine.root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+                (self.machine.root / path[1:]).write_text(text)
             self.machine.run("systemctl", "daemon-reload")
-            self.machine.run("systemctl", "enable", "--now", "teleport")
-            self.wait_reachable(1)
+            self.config["teleport"].update(log={"output": LOG}, ca_pin=self.cluster.ca_pin)
+            self.write_config()
+            self.restart()
             words = self.cluster.tctl("users", "add", "alice", "--roles=access", "--logins=ada,bob").out
             self.alice = User(self.cluster, "alice", directory / "home").accept(invite_url(words))
             self.alice.login()
         except BaseException:
             self.stop()
             raise
+
+    def type_the_guide(self):
+        """The last commands of the guide, as root of the machine types them: {command: output}."""
+        shown = {}
+        for command in ("teleport install systemd -o /etc/systemd/system/teleport.service", "systemctl enable teleport", "systemctl start teleport"):
+            done = self.machine.run(*command.split())
+            shown[command] = done.stdout + done.stderr
+        wait_until(lambda: status_of(self.machine, "teleport").endswith("1 tunnel\n"), "the status shows the tunnel")
+        shown["systemctl status teleport"] = self.machine.run("systemctl", "status", "teleport").stdout
+        with self.machine.started("journalctl", "-fu", "teleport") as follow:
+            lines = []
+            while not (lines and "Reverse tunnel established" in lines[-1]):
+                lines.append(read_line(follow.stdout).decode())
+                assert lines[-1], lines
+        shown["journalctl -fu teleport"] = "".join(lines)
+        self.log_of_the_guide = self.machine.run("journalctl", "-u", "teleport").stdout
+        return shown
+
+    def write_config(self):
+        (self.machine.root / "etc/teleport.yaml").write_text(yaml.safe_dump(self.config))
 
     def tctl(self, *args, stdin=None):
         """tctl of the cluster inside."""
@@ -99,7 +134,7 @@ class Booted:
 
     def set_pam(self, enabled):
         self.config["ssh_service"]["pam"] = {"enabled": enabled}
-        (self.machine.root / "etc/teleport.yaml").write_text(yaml.safe_dump(self.config))
+        self.write_config()
         self.restart()
 
     def on(self, login, command, **more):
@@ -127,6 +162,32 @@ def booted(build, aws_process):
         made = Booted(build, aws_process, pathlib.Path(directory))
         yield made
         made.stop()
+
+
+def plain(booted, text):
+    """Lines without the parts that differ between runs."""
+    text = re.sub(r"^\w{3} [ \d]\d \d\d:\d\d:\d\d (\S+) (\w+)\[\d+\]", r"Jan 31 12:00:00 \1 \2[4190]", text, flags=re.M)
+    text = re.sub(r"since \w{3} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+; .* ago", "since Sat 2026-01-31 12:00:00 UTC; 1s ago", text)
+    text = re.sub(r"Main PID: \d+", "Main PID: 4190", text)
+    text = re.sub(r"([├└]─)\d+ ", r"\g<1>4190 ", text)
+    text = re.sub(r"\bpid:\d+", "pid:4190", text)
+    text = re.sub(r"\d+ \(limit: \d+\)", "12", text)
+    return normalised(text, [(booted.cluster.proxy_addr, "teleport.example.com:443"), ("example.test", "demo.example.com")]).splitlines()
+
+
+def test_the_output_in_the_guide_is_that_of_its_commands(booted):
+    """With CTELEPORT_WRITE_DOCS=1 it is written. Lines of several processes come in any order: each of the guide's must be among the real ones."""
+    page = GUIDE / "iam-joining.md"
+    found = block("systemd").search(page.read_text())
+    if os.environ.get("CTELEPORT_WRITE_DOCS"):
+        text = "\n".join(f"$ {command}\n" + "\n".join(plain(booted, output)) for command, output in booted.shown.items())
+        page.write_text(page.read_text()[:found.start(2)] + re.sub(r"\n{2,}\$", "\n$", text) + "\n" + page.read_text()[found.end(2):])
+    else:
+        commands = re.split(r"^\$ (.*)$", found.group(2), flags=re.M)[1:]
+        assert commands[::2] == list(booted.shown)
+        for command, output in zip(commands[::2], commands[1::2]):
+            real = plain(booted, booted.shown[command]) + (plain(booted, booted.log_of_the_guide) if "teleport[" in output else [])
+            assert set(output.replace("└", "├").split("\n")) <= {"", *(line.replace("└", "├") for line in real)}, command
 
 
 def test_the_unit_reloads_and_its_log_is_rotated(booted):
@@ -215,10 +276,6 @@ def restricted(booted, aws_process):
     machine.run("systemctl", "stop", "cluster")
 
 
-def status_of(machine, unit):
-    return machine.run("systemctl", "show", "-P", "StatusText", unit).stdout
-
-
 def test_systemctl_status_shows_the_membership(booted, restricted):
     since = r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
     agent = rf"joined cluster example\.test {since}; connected through {re.escape(booted.cluster.proxy_addr)}, 1 tunnel\n"
@@ -260,3 +317,42 @@ def test_a_cluster_serves_under_the_restricted_unit(booted, restricted, aws_proc
     for figure in ("process_resident_memory_bytes", "process_open_fds"):  # of processes of other users, which /proc does not hide from root
         assert float(re.search(rf'^{figure}{{process="auth"}} (\S+)$', metrics, re.M).group(1)) > 0, metrics
     assert booted.journal("-u", "cluster", "-p", "info", "TELEPORT_COMPONENT=auth", "TELEPORT_NODE_NAME=web-2")
+
+
+@pytest.fixture
+def second(booted):
+    """start(drop-in, token name): another agent inside, as the service `second`; it ends with the test."""
+    machine, unit = booted.machine, "/etc/systemd/system/second.service"
+
+    def start(drop_in, token_name):
+        config = {**booted.config, "teleport": {"nodename": "web-3", "data_dir": "/var/lib/second", "proxy_server": booted.cluster.proxy_addr,
+                                                "ca_pin": booted.cluster.ca_pin, "join_params": {"token_name": token_name, "method": "token"}}}
+        (machine.root / "etc/second.yaml").write_text(yaml.safe_dump(config))
+        machine.run("teleport", "install", "systemd", "-c", "/etc/second.yaml", "--pid-file=/run/second.pid", "-o", unit)
+        place = machine.root / f"{unit[1:]}.d"
+        place.mkdir(exist_ok=True)
+        (place / "50-tests.conf").write_text(f"[Service]\n{drop_in}\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "start", "second")
+    yield start
+    machine.run("systemctl", "stop", "second")
+    machine.run("rm", "-rf", "/var/lib/second")
+
+
+def test_the_join_token_is_a_credential_of_systemd(booted, second):
+    (booted.machine.root / "etc/join-token").write_text(TOKEN + "\n")
+    second("LoadCredential=token:/etc/join-token", "/run/credentials/second.service/token")
+    wait_until(lambda: status_of(booted.machine, "second").endswith("1 tunnel\n"), "the host has joined")
+    wait_until(lambda: booted.cluster.node("web-3"), "it is listed")
+
+
+@pytest.mark.nightly
+def test_systemd_restarts_a_supervisor_that_hangs(booted, second):
+    machine = booted.machine
+    second("WatchdogSec=8", TOKEN)
+    pid = machine.run("systemctl", "show", "-P", "MainPID", "second").stdout.strip()
+    machine.run("kill", "-STOP", pid)
+    wait_until(lambda: machine.run("systemctl", "show", "-P", "NRestarts", "second").stdout == "1\n", "systemd has started it again")
+    wait_until(lambda: status_of(machine, "second").endswith("1 tunnel\n"), "the host is back")
+    assert machine.run("systemctl", "show", "-P", "MainPID", "second").stdout.strip() != pid
+    assert not machine.run("ps", "-o", "pid=", "--ppid", pid, check=False).stdout.strip()  # its services have ended with it
