@@ -85,6 +85,7 @@ enum {
         TIMEOUT_STORE_PURGE = 500, /* ms: Expired items are collected for this time and then removed together. */
         PACE_STORE_PURGE_CHECK = 60 * 1000, /* ms: The time until the next expiry is computed again after this time, because the machine's clock may change. */
         TIMEOUT_STORE_PURGE_RETRY = 10 * 1000, /* ms: A failed removal of expired items, for example on a full disk, is repeated after this time. */
+        TIMEOUT_BACKUP = 60 * 1000, /* ms: A backup whose client requests nothing for this time ends. */
         PACE_STORE_BATCH = 2, /* ms: Under load, a batch of store operations begins no earlier than this time after the last one. */
         PACE_STATE_READ = 1000, /* ms: Stored records whose read failed are read again after this time. */
         PACE_RETENTION = 60 * 1000, /* ms: Old files of the audit log and old recordings are looked for at this interval, and a failed rotation is tried again. */
@@ -350,6 +351,12 @@ enum {
         LIMIT_STORE_FREE_PERCENT = 25, /* percent: The store's file keeps this share of free space, if it is more than LIMIT_STORE_FREE; the rest is returned to the file system. */
         LIMIT_STORE_SHRINK = 64, /* pages: Each commit returns at most this number of free pages to the file system. */
         LIMIT_STORE_LOG = 8 * MiB, /* bytes: The write-ahead log of the store has at most this size between checkpoints. */
+        LIMIT_STORE_SNAPSHOT_LOG = 256 * MiB, /* bytes: While a backup reads the store, its write-ahead log has at most this size; beyond, the backup ends with an error. */
+        LIMIT_BACKUP_PART = 512 * KiB, /* bytes: An answer has at most this much of the store's copy for a backup. */
+        LIMIT_BACKUP_SUMS = 64 * MiB, /* bytes: The list of files and digests of a backup has at most this size, some 500,000 files. */
+        LIMIT_AGE_HEADER = 64 * KiB, /* bytes: The header of an age file has at most this size. */
+        LIMIT_AGE_STANZAS = 32, /* stanzas: The header of an age file has at most this number of recipients. */
+        LIMIT_AGE_WORK = 20, /* bits: A backup whose passphrase needs more work than two to this power, 1 GiB of memory, is refused. */
         LIMIT_STORE_HISTORY = 1024, /* changes: A store that has watches keeps at most this number of recent changes, from which a watch can begin. */
         LIMIT_STORE_HISTORY_BYTES = 1 * MiB, /* bytes: The recent changes that a store keeps have at most this size. */
         LIMIT_AUDIT_FIELD = 512, /* bytes: A text field of an audit event has at most this length. */

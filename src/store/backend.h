@@ -42,7 +42,7 @@ struct store_change {
         bool deleted;
 };
 
-enum store_op_kind { OP_GET, OP_RANGE, OP_TXN };
+enum store_op_kind { OP_GET, OP_RANGE, OP_TXN, OP_SNAPSHOT_BEGIN, OP_SNAPSHOT_READ, OP_SNAPSHOT_END };
 
 struct store_op {
         struct store_op *next; /* for the backend's queue */
@@ -52,7 +52,8 @@ struct store_op {
         /* The request. */
         struct str key;   /* OP_GET; the prefix of OP_RANGE */
         struct str after; /* OP_RANGE */
-        size_t limit;     /* OP_RANGE */
+        size_t limit;     /* OP_RANGE; the bytes of OP_SNAPSHOT_READ */
+        uint64_t offset;  /* OP_SNAPSHOT_READ */
         struct store_step *steps, **steps_end;
 
         /* The answer. If err is set at submission, the backend only answers the operation, in its turn. */
@@ -60,6 +61,8 @@ struct store_op {
         struct store_item *items; /* heap; OP_GET: at most one */
         size_t item_count, item_room;
         bool is_last;
+        struct store_snapshot snapshot; /* OP_SNAPSHOT_BEGIN */
+        struct str part;                /* OP_SNAPSHOT_READ; in the arena */
         uint64_t revision; /* OP_TXN: of the write; OP_RANGE: of the store at the time of the read */
         struct store_change *changes; /* heap; their bytes are in the arena */
         size_t change_count, change_room;
@@ -68,6 +71,8 @@ struct store_op {
                 void (*get)(void *ctx, const struct store_item *item, struct error *err);
                 void (*range)(void *ctx, const struct store_page *page, struct error *err);
                 void (*txn)(void *ctx, uint64_t revision, struct error *err);
+                void (*begin)(void *ctx, const struct store_snapshot *info, struct error *err);
+                void (*part)(void *ctx, struct str bytes, struct error *err);
         } done;
         void *ctx;
 };
@@ -114,7 +119,11 @@ struct store_backend {
         struct error *(*load)(void) MUST_USE;
         /* Blocks. ret_revision: every change with a higher revision will be reported to s. Errors as in store_open(). */
         struct error *(*open)(struct store *s, struct loop *l, const struct store_options *options, void **ret, uint64_t *ret_revision) MUST_USE;
-        /* Queues an operation. */
+        /* store_check(); NULL: none. */
+        struct error *(*check)(const struct store_options *options, struct error *(*each)(void *ctx, const struct store_item *item),
+                               void *ctx, struct store_checked *ret) MUST_USE;
+        /* Queues an operation. Without `has_snapshots` there are none of the kinds OP_SNAPSHOT_…. */
+        bool has_snapshots;
         void (*submit)(void *impl, struct store_op *op);
         /*
          * Answers the submitted operations, and those that the callbacks of these answers submit, then closes; closed(ctx) is

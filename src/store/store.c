@@ -219,6 +219,15 @@ void store_answer(struct store_op *op)
         case OP_TXN:
                 op->done.txn(op->ctx, op->revision, err);
                 break;
+        case OP_SNAPSHOT_BEGIN:
+                op->done.begin(op->ctx, err == NULL ? &op->snapshot : NULL, err);
+                break;
+        case OP_SNAPSHOT_READ:
+                op->done.part(op->ctx, op->part, err);
+                break;
+        case OP_SNAPSHOT_END:
+                error_free(err);
+                break;
         }
         store_op_free(op);
 }
@@ -280,6 +289,17 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
         history_init(&s->history, s->revision);
         *ret = s;
         return NULL;
+}
+
+struct error *store_check(struct store_options options, struct error *(*each)(void *ctx, const struct store_item *item), void *ctx,
+                          struct store_checked *ret)
+{
+        const struct store_backend *backend;
+
+        TRY(load_backend(options.type, &backend));
+        if (backend->check == NULL)
+                return error_new(ERROR_UNIMPLEMENTED, "a store of type '%s' has no check", backend->type);
+        return backend->check(&options, each, ctx, ret);
 }
 
 static void on_closed(void *ctx)
@@ -344,6 +364,43 @@ void store_range(struct store *s, struct str prefix, struct str after, size_t li
                 op->after = arena_str(op->arena, after);
         }
         s->backend->submit(s->impl, op);
+}
+
+/* ---- copies -------------------------------------------------------------------------------------- */
+
+static struct store_op *snapshot_op(struct store *s, enum store_op_kind kind, size_t bytes)
+{
+        struct store_op *op = store_op_new(kind, bytes + 4 * KiB);
+
+        if (!s->backend->has_snapshots)
+                op->err = error_new(ERROR_UNIMPLEMENTED, "a store of type '%s' has no backup", s->backend->type);
+        return op;
+}
+
+void store_snapshot_begin(struct store *s, void (*done)(void *ctx, const struct store_snapshot *info, struct error *err), void *ctx)
+{
+        struct store_op *op = snapshot_op(s, OP_SNAPSHOT_BEGIN, 0);
+
+        op->ctx = ctx;
+        op->done.begin = done;
+        s->backend->submit(s->impl, op);
+}
+
+void store_snapshot_read(struct store *s, uint64_t offset, size_t most, void (*done)(void *ctx, struct str bytes, struct error *err),
+                         void *ctx)
+{
+        struct store_op *op = snapshot_op(s, OP_SNAPSHOT_READ, most);
+
+        op->ctx = ctx;
+        op->done.part = done;
+        op->offset = offset;
+        op->limit = most;
+        s->backend->submit(s->impl, op);
+}
+
+void store_snapshot_end(struct store *s)
+{
+        s->backend->submit(s->impl, snapshot_op(s, OP_SNAPSHOT_END, 0));
 }
 
 /* ---- transactions -------------------------------------------------------------------------------- */

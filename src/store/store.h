@@ -49,6 +49,17 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
 /* Whether a database exists or existed: the state of a cluster. Nothing is created or opened. */
 bool store_is_there(const char *path);
 /*
+ * Checks a store that no process has open as store_open() does, and changes nothing in it. each gets every item, borrowed until it
+ * returns; its error ends the check. Blocks. NOT_FOUND: there is no database; FAILED_PRECONDITION: a process has it open, or it
+ * has a format of another version; DATA_LOSS as store_open(); UNIMPLEMENTED: this type of store has no check.
+ */
+struct store_checked {
+        uint64_t items, revision;
+        int format; /* of the database */
+};
+struct error *store_check(struct store_options options, struct error *(*each)(void *ctx, const struct store_item *item), void *ctx,
+                          struct store_checked *ret) MUST_USE;
+/*
  * Finishes the requested operations, then closes; closed(ctx) is called from the loop. Watches are freed by
  * their owners before that. No operation may be requested after closed was called.
  */
@@ -117,6 +128,23 @@ void store_txn_fail(struct store_txn *t, struct error *err);
  */
 void store_txn_commit(struct store_txn *t, void (*done)(void *ctx, uint64_t revision, struct error *err), void *ctx);
 void store_txn_cancel(struct store_txn *t); /* instead of a commit */
+
+/*
+ * A copy of the whole database as it is at one moment, read part by part for a backup while other operations go on. One at a time:
+ * the caller ends it before it begins another, and within minutes, as the store cannot reuse the space of its write-ahead log meanwhile.
+ *
+ * begin: info is borrowed until done returns; RESOURCE_EXHAUSTED: the disk is full; UNIMPLEMENTED: this type of store has none.
+ * read: `most` bytes from offset on, fewer at the end; borrowed until done returns. ABORTED: the log has become larger than
+ * LIMIT_STORE_SNAPSHOT_LOG, and the copy was given up.
+ */
+struct store_snapshot {
+        uint64_t size, revision;
+        int format;
+};
+void store_snapshot_begin(struct store *s, void (*done)(void *ctx, const struct store_snapshot *info, struct error *err), void *ctx);
+void store_snapshot_read(struct store *s, uint64_t offset, size_t most, void (*done)(void *ctx, struct str bytes, struct error *err),
+                         void *ctx);
+void store_snapshot_end(struct store *s);
 
 /* A transaction of one write. */
 void store_put(struct store *s, struct str key, struct str value, struct walltime expires,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SQLite backend; shared by its sources: opening and checking (sqlite_open.c, marker.c), batches (sqlite_batch.c), and the
+ * The SQLite backend; shared by its sources: opening and checking (sqlite_open.c, sqlite_schema.c, marker.c), batches (sqlite_batch.c), and the
  * queue in front of them (sqlite_queue.c).
  *
  * A lock on the directory ensures that only one process opens the database. Every change is therefore made by this process,
@@ -71,6 +71,7 @@ struct sqlite_store {
         struct instant marked_at;
         int64_t next_id, next_brief_id; /* of new items: permanent and short-lived ones */
         int log_pages; /* length of the write-ahead log after the last commit */
+        int64_t snapshot_pages; /* of the copy that is being read; 0: none. No checkpoint changes the database meanwhile */
 };
 
 /* The order of columns in SQL_GET, SQL_RANGE and the check at start. */
@@ -97,6 +98,16 @@ struct sqlite_batch {
  */
 void sqlite_store_run(struct sqlite_store *s, struct sqlite_batch *batch);
 
+/*
+ * Runs the operations of the batch on the copy for a backup, after its commit (sqlite_snapshot.c). An error is that of a failing
+ * disk; others are answers of their operations.
+ */
+struct error *sqlite_snapshot_run(struct sqlite_store *s, struct sqlite_batch *batch) MUST_USE;
+
+/* store_check() of this backend. */
+struct error *sqlite_store_check(const struct store_options *options, struct error *(*each)(void *ctx, const struct store_item *item),
+                                 void *ctx, struct store_checked *ret) MUST_USE;
+
 /* Writes the marker if the database has a newer revision. */
 struct error *sqlite_store_mark(struct sqlite_store *s) MUST_USE;
 
@@ -105,6 +116,11 @@ struct error *sqlite_store_mark(struct sqlite_store *s) MUST_USE;
  * failing: stop), FAILED_PRECONDITION (in use), UNAVAILABLE.
  */
 struct error *sqlite_store_error(const struct sqlite_store *s, int code) MUST_USE;
+
+/* Constant SQL: runs it; compiles it, to be finalized by the caller; runs a query whose result is one number. */
+struct error *sqlite_store_execute(struct sqlite_store *s, const char *sql) MUST_USE;
+struct error *sqlite_store_compile(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret) MUST_USE;
+struct error *sqlite_store_number(struct sqlite_store *s, const char *sql, int64_t *ret) MUST_USE;
 
 /* The item in the current row, borrowed until the next step. DATA_LOSS if it fails its checksum. */
 struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret) MUST_USE;

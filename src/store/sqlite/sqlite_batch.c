@@ -342,6 +342,10 @@ static struct error *run_op(struct run *r, struct store_op *op)
                 return run_range(r, op);
         case OP_TXN:
                 return run_txn(r, op);
+        case OP_SNAPSHOT_BEGIN: /* after the commit: sqlite_snapshot_run() */
+        case OP_SNAPSHOT_READ:
+        case OP_SNAPSHOT_END:
+                return NULL;
         }
         bug("store operation %d", (int)op->kind);
 }
@@ -419,8 +423,11 @@ static struct error *run_reads_only(struct run *r, const struct error *why)
  */
 static struct error *checkpoint_when_due(struct sqlite_store *s)
 {
-        if (s->log_pages < LIMIT_STORE_LOG / SQLITE_PAGE_SIZE)
+        int most = s->snapshot_pages > 0 ? LIMIT_STORE_SNAPSHOT_LOG : LIMIT_STORE_LOG;
+
+        if (s->log_pages < most / SQLITE_PAGE_SIZE)
                 return NULL;
+        s->snapshot_pages = 0; /* the checkpoint changes the database: a copy that is being read is given up */
         int code = sqlite()->wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         struct error *err = code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
         if (err == NULL || err->code == ERROR_DATA_LOSS)
@@ -514,6 +521,8 @@ void sqlite_store_run(struct sqlite_store *s, struct sqlite_batch *batch)
                 err = shrink_when_due(s, s->revision != before);
         if (err == NULL)
                 err = checkpoint_when_due(s);
+        if (err == NULL)
+                err = sqlite_snapshot_run(s, batch);
         if (err == NULL)
                 mark_when_due(s, batch->at);
         batch->broken = err; /* a failure of the disk, or a second failure in a row, without a write */

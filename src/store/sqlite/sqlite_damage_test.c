@@ -290,7 +290,7 @@ static void refuses_a_database_of_a_newer_version(void **state)
         struct fixture *f = *state;
 
         alter(f, "PRAGMA user_version = 2");
-        assert_refused(f, ERROR_FAILED_PRECONDITION, "another version");
+        assert_refused(f, ERROR_FAILED_PRECONDITION, "newer version");
 }
 
 /* ---- damaged ----------------------------------------------------------------------------------------- */

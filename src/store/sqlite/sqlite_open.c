@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,31 +16,12 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "store/sqlite/sqlite.h"
+#include "store/sqlite/sqlite_schema.h"
 
-enum {
-        APPLICATION_ID = 0x63746c70, /* "ctlp" in the file's header: identifies the file to file(1) and to us */
-        SCHEMA_VERSION = 1,
-        VACUUM_INCREMENTAL = 2, /* its value in PRAGMA auto_vacuum */
-};
+enum { VACUUM_INCREMENTAL = 2 }; /* its value in PRAGMA auto_vacuum */
 
 /* First ID of short-lived items, which are deleted again soon; permanent items have the IDs below. */
 static const int64_t BRIEF_IDS = (int64_t)1 << 50;
-
-/*
- * Items are stored in the order of their creation and are found through item_key: a batch of new hosts, whose
- * keys are random, fills a few pages instead of splitting one page each. The price, an index that could disagree
- * with its table, is paid by check_items(). Short-lived items have IDs of their own (BRIEF_IDS), above
- * all others, so that their deletion frees whole pages. item_expires is used only by
- * the purge; whether an item has expired is decided from the item.
- */
-static const char *const schema[] = {
-        ("CREATE TABLE item (id INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,"
-         " expires INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT"),
-        "CREATE UNIQUE INDEX item_key ON item (key)",
-        "CREATE INDEX item_expires ON item (expires) WHERE expires > 0",
-        ("CREATE TABLE cluster (one INTEGER PRIMARY KEY CHECK (one = 1), identity BLOB NOT NULL,"
-         " revision INTEGER NOT NULL) STRICT"),
-};
 
 /* ---- errors -------------------------------------------------------------------------------------- */
 
@@ -160,25 +140,24 @@ struct error *sqlite_store_row(sqlite3_stmt *row, struct store_item *ret)
 
 /* ---- helpers for SQL; all statements are constant ------------------------------------------------ */
 
-static struct error *execute(struct sqlite_store *s, const char *sql)
+struct error *sqlite_store_execute(struct sqlite_store *s, const char *sql)
 {
         int code = sqlite()->exec(s->db, sql, NULL, NULL, NULL);
 
         return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
 }
 
-static struct error *prepare(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret)
+struct error *sqlite_store_compile(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret)
 {
         int code = sqlite()->prepare_v3(s->db, sql, -1, 0, ret, NULL);
 
         return code == SQLITE_OK ? NULL : sqlite_store_error(s, code);
 }
 
-/* Runs a query whose result is one number. */
-static struct error *query_number(struct sqlite_store *s, const char *sql, int64_t *ret)
+struct error *sqlite_store_number(struct sqlite_store *s, const char *sql, int64_t *ret)
 {
         sqlite3_stmt *q = NULL;
-        TRY(prepare(s, sql, &q));
+        TRY(sqlite_store_compile(s, sql, &q));
         int code = sqlite()->step(q);
 
         if (code == SQLITE_ROW)
@@ -214,19 +193,16 @@ static void configure(sqlite3 *db)
         sqlite()->limit(db, SQLITE_LIMIT_LENGTH, LIMIT_STORE_VALUE + LIMIT_STORE_KEY + SQLITE_PAGE_SIZE);
 }
 
-/*
- * The order matters. An exclusive lock that is taken before the first read keeps the log's index in memory instead of a
- * file. The kind of vacuum is stored with the first page, which the switch to WAL writes.
- */
+/* The order matters: the kind of vacuum is stored with the first page, which the switch to WAL writes. */
 static struct error *set_pragmas(struct sqlite_store *s)
 {
         AUTO_MEM char *sizes = mem_printf("PRAGMA cache_size = %d; PRAGMA journal_size_limit = %d", -LIMIT_STORE_CACHE / KiB,
                                           LIMIT_STORE_LOG);
 
-        TRY(execute(s, "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+        TRY(sqlite_store_execute(s, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
                        "PRAGMA synchronous = FULL; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
                        "PRAGMA cell_size_check = ON"));
-        return execute(s, sizes);
+        return sqlite_store_execute(s, sizes);
 }
 
 static int note_log_size(void *ctx, sqlite3 *db, const char *name, int pages)
@@ -279,10 +255,10 @@ static struct error *open_database(struct sqlite_store *s, const char *file)
         if (code != SQLITE_OK)
                 return sqlite_store_error(s, code);
         configure(s->db);
-        TRY(set_pragmas(s));
         /* Replaces SQLite's hook, which also checkpoints but ignores a failed fsync. */
         sqlite()->wal_hook(s->db, note_log_size, s);
-        return NULL;
+        /* An exclusive lock that is taken before the first read keeps the log's index in memory instead of a file. */
+        return sqlite_store_execute(s, "PRAGMA locking_mode = EXCLUSIVE");
 }
 
 /* Creates the file with mode 0600: SQLite would use the umask. The log gets the mode of the database. */
@@ -295,65 +271,7 @@ static struct error *create_file(const struct sqlite_store *s, const char *file)
         return NULL;
 }
 
-static struct error *create_schema(struct sqlite_store *s)
-{
-        sqlite3_stmt *insert = NULL;
-        struct store_marker m = { .revision = 0 };
-        AUTO_MEM char *header = mem_printf("PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
-                                           SCHEMA_VERSION);
-
-        if (getrandom(m.identity, sizeof m.identity, 0) != (ssize_t)sizeof m.identity)
-                bug("no random numbers");
-        TRY(execute(s, "BEGIN IMMEDIATE"));
-        TRY(execute(s, header));
-        for (size_t i = 0; i < ARRAY_LEN(schema); i++)
-                TRY(execute(s, schema[i]));
-        TRY(prepare(s, "INSERT INTO cluster VALUES (1, ?1, 0)", &insert));
-        sqlite()->bind_blob(insert, 1, m.identity, sizeof m.identity, SQLITE_STATIC);
-        int code = sqlite()->step(insert);
-        sqlite()->finalize(insert);
-        if (code != SQLITE_DONE)
-                return sqlite_store_error(s, code);
-        return execute(s, "COMMIT");
-}
-
 /* ---- checking ------------------------------------------------------------------------------------ */
-
-static struct error *check_version(struct sqlite_store *s)
-{
-        int64_t id = 0, version = 0;
-
-        TRY(query_number(s, "PRAGMA application_id", &id));
-        TRY(query_number(s, "PRAGMA user_version", &version));
-        if (id != APPLICATION_ID)
-                return error_new(ERROR_DATA_LOSS, "the database in '%s' is not one of ours", s->shown);
-        if (version != SCHEMA_VERSION)
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                            "the database in '%s' was written by another version (format %lld)", s->shown,
-                                            (long long)version),
-                                  "use the version that wrote it, or a newer one");
-        return NULL;
-}
-
-/* Tables and indexes must match ours exactly: in a modified schema a query could have another meaning. */
-static struct error *check_schema(struct sqlite_store *s)
-{
-        sqlite3_stmt *q = NULL;
-        int64_t all = 0, ours = 0;
-
-        TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &all));
-        TRY(prepare(s, "SELECT count(*) FROM sqlite_schema WHERE sql = ?1", &q));
-        for (size_t i = 0; i < ARRAY_LEN(schema); i++) {
-                sqlite()->reset(q);
-                sqlite()->bind_text(q, 1, schema[i], -1, SQLITE_STATIC);
-                if (sqlite()->step(q) == SQLITE_ROW)
-                        ours += sqlite()->column_int64(q, 0);
-        }
-        sqlite()->finalize(q);
-        if (all != (int64_t)ARRAY_LEN(schema) || ours != all)
-                return error_new(ERROR_DATA_LOSS, "the tables of the database in '%s' are not the expected ones", s->shown);
-        return NULL;
-}
 
 /* SQLite's own check of every page: trees, free lists, cells. */
 static struct error *check_pages(struct sqlite_store *s)
@@ -361,7 +279,7 @@ static struct error *check_pages(struct sqlite_store *s)
         sqlite3_stmt *q = NULL;
         struct error *err = NULL;
 
-        TRY(prepare(s, "PRAGMA quick_check(1)", &q));
+        TRY(sqlite_store_compile(s, "PRAGMA quick_check(1)", &q));
         int code = sqlite()->step(q);
         if (code != SQLITE_ROW) {
                 err = sqlite_store_error(s, code);
@@ -377,9 +295,10 @@ static struct error *check_pages(struct sqlite_store *s)
 /*
  * Our own check: every item matches its checksum, keys ascend, no item is newer than the database, and the index
  * has an entry for every item. The key comes from the index and the rest from the table, so the checksum also
- * proves that the two belong together.
+ * proves that the two belong together. each, if not NULL, gets every item.
  */
-static struct error *check_items(struct sqlite_store *s)
+static struct error *check_items(struct sqlite_store *s, struct error *(*each)(void *ctx, const struct store_item *item), void *ctx,
+                                 int64_t *ret_count)
 {
         sqlite3_stmt *q = NULL;
         struct error *err = NULL;
@@ -387,8 +306,8 @@ static struct error *check_items(struct sqlite_store *s)
         int64_t in_table = 0, in_index = 0;
         int code;
 
-        TRY(query_number(s, "SELECT count(*) FROM item NOT INDEXED", &in_table));
-        TRY(prepare(s, "SELECT " SQLITE_ITEM_COLUMNS " FROM item INDEXED BY item_key ORDER BY key", &q));
+        TRY(sqlite_store_number(s, "SELECT count(*) FROM item NOT INDEXED", &in_table));
+        TRY(sqlite_store_compile(s, "SELECT " SQLITE_ITEM_COLUMNS " FROM item INDEXED BY item_key ORDER BY key", &q));
         while (err == NULL && (code = sqlite()->step(q)) == SQLITE_ROW) {
                 struct store_item item;
 
@@ -400,6 +319,8 @@ static struct error *check_items(struct sqlite_store *s)
 
                         err = error_new(ERROR_DATA_LOSS, "the item '%s' is out of order in the database", shown);
                 }
+                if (err == NULL && each != NULL)
+                        err = each(ctx, &item);
                 buf_clear(&last);
                 buf_put(&last, item.key);
                 in_index++;
@@ -410,6 +331,7 @@ static struct error *check_items(struct sqlite_store *s)
         if (err == NULL && in_index != in_table)
                 err = error_new(ERROR_DATA_LOSS, "the database in '%s' has %lld items, and its index %lld", s->shown,
                                 (long long)in_table, (long long)in_index);
+        *ret_count = in_index;
         return err;
 }
 
@@ -418,7 +340,7 @@ static struct error *read_cluster(struct sqlite_store *s, struct store_marker *r
         sqlite3_stmt *q = NULL;
         struct error *err = NULL;
 
-        TRY(prepare(s, "SELECT identity, revision FROM cluster", &q));
+        TRY(sqlite_store_compile(s, "SELECT identity, revision FROM cluster", &q));
         int code = sqlite()->step(q);
         if (code == SQLITE_ROW && sqlite()->column_bytes(q, 0) == STORE_IDENTITY_SIZE && sqlite()->column_int64(q, 1) >= 0) {
                 memcpy(ret->identity, sqlite()->column_blob(q, 0), STORE_IDENTITY_SIZE);
@@ -490,7 +412,8 @@ static struct error *open_checked(struct sqlite_store *s)
 {
         AUTO_MEM char *file = mem_printf("%s/sqlite.db", s->dir);
         struct store_marker found;
-        int64_t tables = 0;
+        int64_t tables = 0, items;
+        int version = 0;
         bool exists;
 
         struct error *err = store_marker_read(s->dir, s->shown, &s->marker);
@@ -501,22 +424,79 @@ static struct error *open_checked(struct sqlite_store *s)
         TRY(find_database(s, file, is_marked, &exists));
         TRY(open_database(s, file));
         /* A crash during the first start leaves a database without tables: the next start is a first start again. */
-        TRY(query_number(s, "SELECT count(*) FROM sqlite_schema", &tables));
+        TRY(sqlite_store_number(s, "SELECT count(*) FROM sqlite_schema", &tables));
+        if (tables > 0)
+                TRY(sqlite_schema_version(s, &version)); /* before a pragma can change a newer database */
+        TRY(set_pragmas(s));
         if (tables == 0 && !is_marked)
-                TRY(create_schema(s));
-        TRY(check_version(s));
-        TRY(check_schema(s));
+                TRY(sqlite_schema_create(s));
+        TRY(sqlite_schema_version(s, &version));
+        TRY(sqlite_schema_check(s, version));
         TRY(check_pages(s));
+        TRY(sqlite_schema_upgrade(s, version));
         TRY(read_cluster(s, &found));
         if (is_marked)
                 TRY(check_marker(s, &found));
         s->revision = found.revision;
-        TRY(check_items(s));
+        TRY(check_items(s, NULL, NULL, &items));
         memcpy(s->marker.identity, found.identity, STORE_IDENTITY_SIZE);
         if (!is_marked)
                 return store_marker_write(s->dir, &found);
         return sqlite_store_mark(s);
 }
+
+/* ---- checking a database that no process has open ------------------------------------------------- */
+
+static struct error *check_closed(struct sqlite_store *s, struct error *(*each)(void *ctx, const struct store_item *item), void *ctx,
+                                  struct store_checked *ret)
+{
+        AUTO_MEM char *file = mem_printf("%s/sqlite.db", s->dir);
+        struct store_marker found;
+        struct stat st = { .st_size = 0 };
+        int64_t items = 0;
+
+        struct error *err = store_marker_read(s->dir, s->shown, &s->marker);
+        bool is_marked = err == NULL;
+        if (err != NULL && err->code != ERROR_NOT_FOUND)
+                return err;
+        error_free(err);
+        if (stat(file, &st) < 0 || st.st_size == 0)
+                return error_new(ERROR_DATA_LOSS, "the cluster was initialised, but its database '%s/sqlite.db' is missing or empty", s->shown);
+        TRY(open_database(s, file));
+        TRY(sqlite_schema_version(s, &ret->format));
+        if (ret->format != sqlite_schema_newest())
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the database in '%s' has format %d; this version checks format %d", s->shown,
+                                            ret->format, sqlite_schema_newest()),
+                                  "the next start of teleport upgrades it");
+        TRY(sqlite_schema_check(s, ret->format));
+        TRY(check_pages(s));
+        TRY(read_cluster(s, &found));
+        if (is_marked)
+                TRY(check_marker(s, &found));
+        s->revision = ret->revision = found.revision;
+        TRY(check_items(s, each, ctx, &items));
+        ret->items = (uint64_t)items;
+        return NULL;
+}
+
+struct error *sqlite_store_check(const struct store_options *options, struct error *(*each)(void *ctx, const struct store_item *item),
+                                 void *ctx, struct store_checked *ret)
+{
+        const char *shown = options->shown == NULL ? options->path : options->shown;
+        struct sqlite_store s = { .lock_fd = -1 };
+
+        if (!store_is_there(options->path))
+                return error_new(ERROR_NOT_FOUND, "there is no database in '%s'", shown);
+        s.dir = str_dup(str_of(options->path));
+        s.shown = str_dup(str_of(shown));
+        struct error *err = dir_lock(s.dir, &s.lock_fd);
+        if (err == NULL)
+                err = check_closed(&s, each, ctx, ret);
+        sqlite_store_close(&s); /* without a checkpoint: the write-ahead log stays as it is */
+        return err;
+}
+
+/* ---- packing --------------------------------------------------------------------------------------- */
 
 static void checkpoint_on_close(struct sqlite_store *s)
 {
@@ -533,10 +513,10 @@ static struct error *pack(struct sqlite_store *s)
 
         *sqlite()->temp_directory = s->dir;
         sqlite()->limit(s->db, SQLITE_LIMIT_ATTACHED, 1); /* allows the copy */
-        struct error *err = execute(s, "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+        struct error *err = sqlite_store_execute(s, "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
         sqlite()->limit(s->db, SQLITE_LIMIT_ATTACHED, 0);
         *sqlite()->temp_directory = before;
-        return err != NULL ? err : execute(s, "PRAGMA temp_store = MEMORY");
+        return err != NULL ? err : sqlite_store_execute(s, "PRAGMA temp_store = MEMORY");
 }
 
 /*
@@ -548,7 +528,7 @@ static struct error *make_shrinkable(struct sqlite_store *s)
 {
         int64_t kind = 0;
 
-        TRY(query_number(s, "PRAGMA auto_vacuum", &kind));
+        TRY(sqlite_store_number(s, "PRAGMA auto_vacuum", &kind));
         if (kind == VACUUM_INCREMENTAL)
                 return NULL;
         AUTO_PTR(error) err = pack(s);
@@ -578,7 +558,7 @@ static struct error *find_next_id(struct sqlite_store *s, int64_t from, int64_t 
         AUTO_MEM char *sql = mem_printf("SELECT coalesce((SELECT id FROM item WHERE id >= %lld AND id < %lld ORDER BY id DESC LIMIT 1), %lld) + 1",
                                         (long long)from, (long long)to, (long long)from);
 
-        return query_number(s, sql, ret);
+        return sqlite_store_number(s, sql, ret);
 }
 
 static struct error *find_next_ids(struct sqlite_store *s)

@@ -245,6 +245,8 @@ const struct store_backend store_sqlite = {
         .alias = "dir", /* Teleport's name for its embedded store */
         .load = sqlite_api_load,
         .open = open_queue,
+        .check = sqlite_store_check,
+        .has_snapshots = true,
         .submit = submit,
         .close = close_queue,
 };
