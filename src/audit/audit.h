@@ -53,6 +53,7 @@ extern const struct audit_kind audit_session_data;             /* session.data  
 extern const struct audit_kind audit_session_connect;          /* session.connect  T2010I */
 extern const struct audit_kind audit_session_recording_access; /* session.recording.access T2012I */
 extern const struct audit_kind audit_session_recording_lost;   /* a recording that could not be stored or was altered */
+extern const struct audit_kind audit_backup;                   /* a copy of the store was given out */
 extern const struct audit_kind audit_resize;                   /* resize            T2002I */
 extern const struct audit_kind audit_exec;                     /* exec              T3002I */
 extern const struct audit_kind audit_exec_failed;              /* exec              T3002E */

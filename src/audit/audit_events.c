@@ -39,6 +39,7 @@ const struct audit_kind audit_session_data = { "session.data", "T2006I" };
 const struct audit_kind audit_session_connect = { "session.connect", "T2010I" };
 const struct audit_kind audit_session_recording_access = { "session.recording.access", "T2012I" };
 const struct audit_kind audit_session_recording_lost = { "session.recording.lost", "CTS01W" };
+const struct audit_kind audit_backup = { "backup", "CTB01I" };
 const struct audit_kind audit_resize = { "resize", "T2002I" };
 const struct audit_kind audit_exec = { "exec", "T3002I" };
 const struct audit_kind audit_exec_failed = { "exec", "T3002E" };

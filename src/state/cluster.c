@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "state/state_internal.h"
 
-static const struct state_kind cluster_kind = { "name of the cluster", STR_INIT("/cluster/"), NULL };
+const struct state_kind cluster_kind = { "name of the cluster", STR_INIT("/cluster/"), NULL };
 
 #define NAME STR("name")
 

@@ -7,9 +7,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/key.h"
+#include "state/state_internal.h"
 
 const struct state_kind invite_kind = { "invite", STR_INIT("/invites/"), &cteleport__state__v1__invite__descriptor };
-static const struct state_kind newest_kind = { "entry of a user's invite", STR_INIT("/invited/"), NULL };
+const struct state_kind invite_newest_kind = { "entry of a user's invite", STR_INIT("/invited/"), NULL };
 
 void invite_put_id(struct str token, struct buf *out)
 {
@@ -37,7 +38,7 @@ static void on_record(void *ctx, const struct state_record *r, struct error *err
         struct str id = { 0 };
 
         if (err == NULL && r != NULL && !str_starts_with(r->value, invite_kind.prefix))
-                err = error_new(ERROR_DATA_LOSS, "a stored %s cannot be read", newest_kind.name);
+                err = error_new(ERROR_DATA_LOSS, "a stored %s cannot be read", invite_newest_kind.name);
         if (err == NULL && r != NULL)
                 id = str_slice(r->value, invite_kind.prefix.len, r->value.len);
         g->done(g->ctx, id, err == NULL && r != NULL ? r->revision : 0, err);
@@ -50,12 +51,12 @@ void invite_newest_get(struct store *s, struct str user, void (*done)(void *ctx,
         struct get *g = NEW(struct get);
 
         *g = (struct get){ done, ctx };
-        state_get(s, &newest_kind, user, on_record, g);
+        state_get(s, &invite_newest_kind, user, on_record, g);
 }
 
 void invite_newest_require(struct store_txn *t, struct str user, uint64_t revision)
 {
-        state_require(t, &newest_kind, user, revision);
+        state_require(t, &invite_newest_kind, user, revision);
 }
 
 void invite_newest_put(struct store_txn *t, struct str user, struct str id, struct walltime expires)
@@ -64,10 +65,10 @@ void invite_newest_put(struct store_txn *t, struct str user, struct str id, stru
 
         buf_put(&key, invite_kind.prefix); /* the key as stored */
         buf_put(&key, id);
-        state_put_text(t, &newest_kind, user, buf_str(&key), expires);
+        state_put_text(t, &invite_newest_kind, user, buf_str(&key), expires);
 }
 
 void invite_newest_delete(struct store_txn *t, struct str user)
 {
-        state_delete(t, &newest_kind, user);
+        state_delete(t, &invite_newest_kind, user);
 }

@@ -3,6 +3,7 @@
 #include "base/error_testing.h"
 #include "rpc/pb.h"
 #include "state/state.h"
+#include "state/state_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,6 +196,33 @@ static void reports_a_damaged_record_of_every_kind(void **state)
                 AUTO_MEM char *what = mem_printf("a stored %s cannot be read", kinds[i].kind->name);
                 assert_string_equal(f->err->what, what);
         }
+}
+
+/* The value is no message; kinds of text accept it. */
+static void checks_items_of_every_kind(void **state)
+{
+        static const char *const texts[] = { "/audit/outbox/", "/cluster/", "/invited/" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                AUTO_MEM char *key = mem_printf("%sx", kinds[i].prefix);
+                struct store_item item = { .key = str_of(key), .value = STR("\xff\xff\xff") };
+
+                if (kinds[i].read != NULL)
+                        assert_code(state_check_item(&item), ERROR_DATA_LOSS);
+                item.value = STR("");
+                if (kinds[i].read != NULL)
+                        assert_done(state_check_item(&item));
+        }
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+                AUTO_MEM char *key = mem_printf("%sx", texts[i]);
+
+                assert_done(state_check_item(&(struct store_item){ .key = str_of(key), .value = STR("text") }));
+                assert_code(state_check_item(&(struct store_item){ .key = str_of(key) }), ERROR_DATA_LOSS);
+        }
+        assert_code(state_check_item(&(struct store_item){ .key = STR("/new/x"), .value = STR("text") }), ERROR_UNIMPLEMENTED);
+        const struct store_item cluster = { .key = STR("/cluster/name"), .value = STR("example.com") };
+        assert_true(str_equal(state_cluster_name(&cluster), STR("example.com")));
 }
 
 static void finds_nothing_where_nothing_is(void **state)
@@ -711,6 +739,7 @@ int main(void)
                 cmocka_unit_test(keeps_the_keys_that_are_on_disk),
                 WITH_STORE(reports_a_damaged_record_of_every_kind),
                 WITH_STORE(finds_nothing_where_nothing_is),
+                cmocka_unit_test(checks_items_of_every_kind),
                 WITH_STORE(refuses_an_id_that_fits_no_key),
                 WITH_STORE(holds_a_transaction_to_the_revisions_it_read),
                 WITH_STORE(lists_records_page_by_page),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/service.h"
+#include "backup/restore.h"
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -318,6 +319,7 @@ struct error *supervisor_prepare(struct supervisor *s)
                 err = dir_lock(s->launch->data_dir, &s->lock_fd);
         if (err != NULL)
                 return data_dir_error(err);
+        TRY(restore_check_finished(s->launch->data_dir));
         if (supervisor_keeps_state(s))
                 TRY(check_state(s));
         TRY(supervisor_read_host_id(s));

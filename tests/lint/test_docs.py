@@ -8,7 +8,7 @@ import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 REFERENCE = PROJECT / "docs/reference/commands.md"
-PAGES = ["README.md", "CHANGELOG.md", "docs/troubleshooting.md", "docs/operate/install.md", *(str(p.relative_to(PROJECT)) for p in sorted((PROJECT / "docs/guide").glob("*.md")))]
+PAGES = ["README.md", "CHANGELOG.md", "docs/troubleshooting.md", "docs/operate/backup.md", "docs/operate/install.md", *(str(p.relative_to(PROJECT)) for p in sorted((PROJECT / "docs/guide").glob("*.md")))]
 ENDS = {"|", "||", "&&", ";", ">", ">>", "<", "2>&1"}  # of a command, in a shell
 # Flags of ssh, scp and sftp that tsh passes on have no row; -V of tsh's ssh likewise.
 HIDDEN = {"tsh ssh": {"-tt"}, "teleport start": {"--insecure-no-tls", "--bootstrap"}}

@@ -19,5 +19,6 @@ void admin_explain_token(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_search_events(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_list_recordings(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_get_recording(struct rpc_call *call, const ProtobufCMessage *first);
+void admin_backup(struct rpc_call *call, const ProtobufCMessage *first);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "auth/admin/admin.h"
+#include "auth/admin/backup.h"
 #include "auth/core/caller.h"
 #include "auth/users/directory.h"
 #include "auth/core/disk_watch.h"
@@ -646,6 +647,7 @@ static void stop(void *ctx)
         auth_listener_close(a->listener);
         store_probe_free(a->store_probe);
         a->store_probe = NULL;
+        backup_end(a);
         sessions_close(a->sessions);
         a->sessions = NULL;
         record_retention_free(a->record_retention);

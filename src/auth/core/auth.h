@@ -122,6 +122,7 @@ struct auth {
         const char *log_dir;           /* directory of events.log and its rotated files; valid as long as the process */
         const char *records_dir;       /* recordings, below log_dir */
         bool is_log_new;               /* this start created log_dir */
+        struct backup *backup;         /* the copy of the store that a client reads; NULL: none (admin/backup.c) */
 
         bool is_stopping;
 };

@@ -28,6 +28,14 @@
                         CALLER_ADMIN | CALLER_USER, __VA_ARGS__                                                        \
         }
 
+/* The same for what only the administrator on this machine may do. */
+#define LOCAL(name, type, handler)                                                                                     \
+        {                                                                                                              \
+                { "/cteleport.v1.AdminService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC, false, handler, \
+                  NULL },                                                                                              \
+                        CALLER_ADMIN                                                                                   \
+        }
+
 /* The same for List, Get, Put and Delete of resources; subject: the kind in auth/admin/resources.h. */
 #define RESOURCE(name, type, handler, subject, ...)                                                                    \
         {                                                                                                              \
@@ -109,6 +117,7 @@ const struct guarded_method auth_methods[] = {
         ADMIN("SearchEvents", search_events_request, admin_search_events, "event", VIEW),
         ADMIN("ListRecordings", list_request, admin_list_recordings, "session", ACCESS_LIST, .serves_owners = true),
         ADMIN("GetRecording", get_recording_request, admin_get_recording, "session", ACCESS_READ, .serves_owners = true),
+        LOCAL("Backup", backup_request, admin_backup),
 };
 
 const size_t auth_method_count = ARRAY_LEN(auth_methods);

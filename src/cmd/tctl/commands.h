@@ -79,4 +79,9 @@ struct error *audit_ls_run(void *ctx, const struct flags *given) MUST_USE;
 extern const struct flag recordings_ls_flags[];
 struct error *recordings_ls_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* backup.c */
+extern const struct flag backup_flags[];
+extern const struct argument backup_arguments[];
+struct error *backup_run(void *ctx, const struct flags *given) MUST_USE;
+
 #endif

@@ -125,6 +125,11 @@ void session_release(struct session *s)
         *s = (struct session){ 0 };
 }
 
+bool session_is_local(const struct session *s)
+{
+        return s->socket_path != NULL;
+}
+
 /* ---- connecting ---------------------------------------------------------------------------------- */
 
 static struct error *cannot_connect(const struct session *s, struct error *cause)

@@ -38,6 +38,9 @@ extern const struct flag session_flags[];
 struct error *session_open(struct session *s, const struct flags *given) MUST_USE;
 void session_release(struct session *s);
 
+/* Whether it is the administrator of this machine's Auth Service, not a user behind a proxy. */
+bool session_is_local(const struct session *s);
+
 /*
  * Calls a method of AdminService ("ListTokens"); *ret lives as long as the session. UNAVAILABLE with the addresses
  * of the Auth Service when it cannot be reached.

@@ -54,6 +54,10 @@ static const struct command commands[] = {
           .notes = "  tctl auth export --type=user > /etc/ssh/user_ca.pub\n  tctl auth export --type=host >> ~/.ssh/known_hosts\n" },
         { "auth crl", NULL, auth_crl_flags, NULL, auth_crl_run,
           .help = "Print an empty list of revoked certificates of a CA, for servers that require one" },
+        { "backup", NULL, backup_flags, backup_arguments, backup_run, .help = "Write everything that makes this cluster to an encrypted file",
+          .notes = "Runs on the machine of the Auth Service, as root, while the cluster runs. `teleport restore` reads the file, and so does `age -d`.\n"
+                   "  tctl backup --recipient=age1… /backup/cluster.age\n"
+                   "  tctl backup --passphrase-file=FILE --recordings --audit-log /backup/cluster.age\n" },
         { "version", NULL, NULL, NULL, version_run, .help = "Print the version" },
         { 0 },
 };

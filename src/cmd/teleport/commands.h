@@ -23,6 +23,13 @@ struct error *install_systemd_run(void *ctx, const struct flags *given) MUST_USE
 extern const struct flag status_flags[];
 struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* store_check.c, restore.c */
+extern const struct flag store_check_flags[];
+struct error *store_check_run(void *ctx, const struct flags *given) MUST_USE;
+extern const struct flag restore_flags[];
+extern const struct argument restore_arguments[];
+struct error *restore_command(void *ctx, const struct flags *given) MUST_USE;
+
 /* aws_identity.c */
 extern const struct flag aws_identity_flags[];
 struct error *aws_identity_run(void *ctx, const struct flags *given) MUST_USE;

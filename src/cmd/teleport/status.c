@@ -8,14 +8,12 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "resource/config_file.h"
 #include "cmd/teleport/commands.h"
+#include "cmd/teleport/data_dirs.h"
 #include "os/file.h"
-#include "resource/config.h"
 
 const struct flag status_flags[] = {
-        { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE", .help = "Configuration file, for its data_dir" },
-        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Directory of this host's state (/var/lib/teleport)" },
+        DATA_DIRS_FLAGS,
         { "format", .letter = 'f', .kind = FLAG_TEXT, .value = "FORMAT", .fallback = "text",
           .choices = (const char *const[]){ "text", "json", NULL }, .help = "text or json" },
         { 0 },
@@ -58,24 +56,6 @@ static void print_session(void)
 }
 
 /* ---- this host ----------------------------------------------------------------------------------------------- */
-
-/* Finds data_dir as `start` does, but also in a configuration file that `start` would refuse. */
-static struct error *find_data_dir(const struct flags *given, struct arena *arena, const char **ret)
-{
-        const char *path = flags_text(given, "config");
-        Cteleport__V1__Config *config = NULL;
-
-        *ret = flags_text(given, "data-dir");
-        if (*ret != NULL)
-                return NULL;
-        struct error *err = config_file_load(arena, path == NULL ? CONFIG_FILE_DEFAULT : path, NULL, &config);
-        if (err != NULL && (path != NULL || err->code != ERROR_NOT_FOUND))
-                return err;
-        error_free(err);
-        bool is_set = config != NULL && config->teleport != NULL && config->teleport->data_dir != NULL;
-        *ret = is_set ? config->teleport->data_dir : CONFIG_DATA_DIR;
-        return NULL;
-}
 
 /* *ret is NULL if the file does not exist: this host never ran, or runs only the Auth Service. */
 static struct error *read_status(const char *data_dir, json_t **ret)
@@ -184,7 +164,7 @@ static struct error *verdict(const json_t *status, bool is_running)
 struct error *status_run(void *ctx, const struct flags *given)
 {
         AUTO_PTR(arena) arena = arena_new(4 * MiB);
-        const char *data_dir;
+        struct data_dirs dirs;
         json_t *status;
 
         (void)ctx;
@@ -192,9 +172,9 @@ struct error *status_run(void *ctx, const struct flags *given)
                 print_session();
                 return NULL;
         }
-        TRY(find_data_dir(given, arena, &data_dir));
-        TRY(read_status(data_dir, &status));
-        bool is_running = dir_is_locked(data_dir);
+        TRY(data_dirs_find(given, arena, &dirs));
+        TRY(read_status(dirs.data_dir, &status));
+        bool is_running = dir_is_locked(dirs.data_dir);
         if (str_equal(str_of(flags_text(given, "format")), STR("json"))) {
                 print_json(status, is_running);
         } else {

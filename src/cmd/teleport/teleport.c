@@ -33,6 +33,13 @@ static const struct command commands[] = {
           .help = "Show step by step whether this host reaches its cluster, and why not",
           .notes = "Connects as a joining host does, and joins nothing. The identity of a member only verifies the\n"
                    "cluster; whether the cluster accepts it, `teleport status` shows. Exits with 1 at the first step that fails.\n" },
+        { "store check", .flags = store_check_flags, .run = store_check_run,
+          .help = "Check database, CA and audit log of a stopped Auth Service",
+          .notes = "Changes nothing. Exits with 1 if a part is damaged.\n" },
+        { "restore", .flags = restore_flags, .arguments = restore_arguments, .run = restore_command,
+          .help = "Restore a backup of tctl backup into an empty data directory",
+          .notes = "  teleport restore --passphrase-file=FILE cluster.age\n"
+                   "  teleport restore --identity=key.txt cluster.age\n" },
         { "version", .run = version_run, .help = "Print the version" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },
@@ -60,7 +67,7 @@ static const struct foreign_command foreign_commands[] = {
         { "app, db, kube, discovery, integration", "this release serves SSH only" },
         { "join", "a host is reached through its agent: write its configuration with `teleport node configure`" },
         { "debug", "there is no debug service, only `teleport debug connect`; the level of the log is teleport.log.severity in teleport.yaml" },
-        { "backend", "the storage is one SQLite file below data_dir; copy it while the service is stopped" },
+        { "backend", "the storage is one SQLite file below data_dir; it is checked by `teleport store check` and copied by `tctl backup`" },
         { "wait", "`teleport status` exits with 0 when this host has joined" },
         { NULL },
 };

@@ -14,7 +14,7 @@
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/user.h"
-#include "cmd/tsh/prompt.h"
+#include "cmd/common/prompt.h"
 #include "cmd/tsh/show.h"
 #include "net/socket.h"
 #include "pki/cert.h"

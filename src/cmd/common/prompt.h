@@ -2,8 +2,8 @@
 /*
  * Prompts for passwords and codes.
  */
-#ifndef CMD_TSH_PROMPT_H
-#define CMD_TSH_PROMPT_H
+#ifndef CMD_COMMON_PROMPT_H
+#define CMD_COMMON_PROMPT_H
 
 #include "base/error.h"
 #include "base/secret.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/tsh/prompt.h"
+#include "cmd/common/prompt.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Archives: headers of tar, lists of files, hostile archives. The archives are encrypted for a key that everybody has. */
+#include "backup/archive_testing.h"
+#include "base/error_testing.h"
+#include "base/mem.h"
+
+enum { FILE_MAX = 4 * MiB };
+
+/* ---- names and headers ------------------------------------------------------------------------------- */
+
+static void knows_names_that_stay_below_a_directory(void **state)
+{
+        static const char *const good[] = { "a", "ca/host.tls.key.pem", "log/records/0-1_2.rec", "..a", "a/.b", "a.." };
+        static const char *const bad[] = { "", "/", "/etc/passwd", "a/", "a//b", "..", "a/..", "../a", "a/../b", "a/./b", ".", "a b", "a\nb", "a\\b", "\xc3\xa4" };
+        char longest[TAR_NAME_MAX + 2] = { 0 };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(good); i++)
+                assert_true(tar_name_is_valid(str_of(good[i])));
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+                assert_false(tar_name_is_valid(str_of(bad[i])));
+        assert_false(tar_name_is_valid(STR("a\0b")));
+        memset(longest, 'x', TAR_NAME_MAX);
+        assert_true(tar_name_is_valid(str_of(longest)));
+        longest[TAR_NAME_MAX] = 'x';
+        assert_false(tar_name_is_valid(str_of(longest)));
+}
+
+static void reads_the_headers_that_it_writes(void **state)
+{
+        const struct tar_entry entry = { .name = "ca/cluster", .size = 8589934591, .modified = 1700000000, .mode = 0640 };
+        const struct tar_entry too_large = { .name = "a", .size = 8589934592 };
+        struct tar_entry read;
+        char block[TAR_BLOCK];
+        bool is_end = true;
+
+        (void)state;
+        assert_done(tar_header_write(&entry, block));
+        assert_done(tar_header_read(block, &read, &is_end));
+        assert_false(is_end);
+        assert_memory_equal(&read, &entry, sizeof read);
+        memset(block, 0, sizeof block);
+        assert_done(tar_header_read(block, &read, &is_end));
+        assert_true(is_end);
+        assert_code(tar_header_write(&too_large, block), ERROR_INVALID_ARGUMENT);
+        assert_int_equal(tar_padding(0), 0);
+        assert_int_equal(tar_padding(1), 511);
+        assert_int_equal(tar_padding(512), 0);
+        assert_int_equal(tar_padding(8589934591), 1);
+}
+
+/* The sum of all bytes, with blanks in place of the sum, as six octal digits. */
+static void sum_up(char block[TAR_BLOCK])
+{
+        unsigned sum = 0;
+
+        memset(block + 148, ' ', 8);
+        for (size_t i = 0; i < TAR_BLOCK; i++)
+                sum += (unsigned char)block[i];
+        for (int i = 5; i >= 0; i--, sum >>= 3)
+                block[148 + i] = (char)('0' + (sum & 7));
+        block[154] = '\0';
+}
+
+static void refuses_other_kinds_of_tar(void **state)
+{
+        static const struct {
+                const char *name;
+                size_t at;
+                const char *bytes;
+                size_t len;
+        } changes[] = {
+                { "a symbolic link", 156, "2", 1 },      { "a hard link", 156, "1", 1 },         { "a directory", 156, "5", 1 },
+                { "a device", 156, "3", 1 },             { "an extended header", 156, "x", 1 },  { "a long name of GNU tar", 156, "L", 1 },
+                { "the old type of files", 156, "\0", 1 }, { "a link's target", 157, "/etc", 4 }, { "GNU's magic", 257, "ustar  ", 8 },
+                { "no magic", 257, "\0\0\0\0\0", 5 },    { "a prefix", 345, "x", 1 },            { "bytes behind the prefix", 511, "x", 1 },
+                { "a size in binary", 124, "\x80", 1 },  { "a size with a blank", 124, " ", 1 }, { "a size that is not ended", 135, "7", 1 },
+                { "a digit 8", 124, "8", 1 },            { "a sign", 124, "-", 1 },              { "no name", 0, "\0\0\0\0\0\0\0\0\0\0", 10 },
+                { "a path upwards", 0, "../cluster", 10 }, { "an absolute path", 0, "/a/cluster", 10 }, { "bytes behind the name", 20, "x", 1 },
+                { "a control character", 3, "\n", 1 },
+        };
+        const struct tar_entry entry = { .name = "ca/cluster", .size = 10, .mode = 0600 };
+        struct tar_entry read;
+        char block[TAR_BLOCK];
+        bool is_end;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+                print_message("  %s\n", changes[i].name);
+                assert_done(tar_header_write(&entry, block));
+                memcpy(block + changes[i].at, changes[i].bytes, changes[i].len);
+                assert_code(tar_header_read(block, &read, &is_end), ERROR_INVALID_ARGUMENT); /* the sum is that of before */
+                sum_up(block);
+                assert_code(tar_header_read(block, &read, &is_end), ERROR_INVALID_ARGUMENT);
+        }
+        assert_done(tar_header_write(&entry, block));
+        sum_up(block);
+        block[155] = ' ';
+        assert_done(tar_header_read(block, &read, &is_end));
+}
+
+/* ---- archives ---------------------------------------------------------------------------------------- */
+
+/* Reads a whole archive; *ret_text: "name=content;" of each file. */
+static struct error *read_archive(struct str file, struct buf *ret_text)
+{
+        AUTO_PTR(age_reader) from = testing_reader(&file);
+        AUTO_PTR(archive_reader) r = archive_reader_new(from);
+        struct tar_entry entry;
+        char piece[7];
+        bool is_end;
+
+        for (;;) {
+                size_t n = 1;
+
+                TRY(archive_next(r, &entry, &is_end));
+                if (is_end)
+                        return NULL;
+                buf_printf(ret_text, "%s=", entry.name);
+                while (n > 0) {
+                        TRY(archive_get(r, piece, sizeof piece, &n));
+                        buf_put(ret_text, (struct str){ piece, n });
+                }
+                buf_put_char(ret_text, ';');
+        }
+}
+
+static void reads_the_archives_that_it_writes(void **state)
+{
+        AUTO(buf) file = BUF_MAX(FILE_MAX);
+        AUTO(buf) text = BUF_MAX(FILE_MAX);
+        AUTO_PTR(age_writer) to = testing_writer(&file);
+        AUTO_PTR(archive_writer) w = archive_writer_new(to);
+
+        (void)state;
+        assert_done(archive_put_file(w, "a", STR("content of a"), 0));
+        assert_done(archive_put_file(w, "b/empty", STR(""), 0));
+        assert_done(archive_put_file(w, "c", STR("x"), 0));
+        assert_code(archive_put_file(w, "../c", STR("x"), 0), ERROR_INVALID_ARGUMENT);
+        assert_done(archive_writer_finish(w));
+        assert_done(age_writer_finish(to));
+        assert_done(read_archive(buf_str(&file), &text));
+        assert_string_equal(buf_c(&text), "a=content of a;b/empty=;c=x;");
+}
+
+/* An archive of these parts, each a header for a file or plain bytes. */
+static struct error *read_parts(const struct tar_entry *entries, const char *const *bodies, size_t count, size_t zeros)
+{
+        AUTO(buf) file = BUF_MAX(FILE_MAX);
+        AUTO(buf) text = BUF_MAX(FILE_MAX);
+        AUTO_PTR(age_writer) to = testing_writer(&file);
+        static const char none[2 * TAR_BLOCK];
+
+        for (size_t i = 0; i < count; i++) {
+                char block[TAR_BLOCK];
+
+                if (entries[i].name[0] != '\0') {
+                        assert_done(tar_header_write(&entries[i], block));
+                        assert_done(age_writer_put(to, (struct str){ block, sizeof block }));
+                }
+                assert_done(age_writer_put(to, str_of(bodies[i])));
+                assert_done(age_writer_put(to, (struct str){ none, tar_padding(strlen(bodies[i])) }));
+        }
+        assert_done(age_writer_put(to, (struct str){ none, zeros }));
+        assert_done(age_writer_finish(to));
+        return read_archive(buf_str(&file), &text);
+}
+
+static void refuses_hostile_archives(void **state)
+{
+        static const char sums_of_a[] = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881  a\n";
+        const struct tar_entry a = { .name = "a", .size = 1 }, sums = { .name = ARCHIVE_SUMS, .size = sizeof sums_of_a - 1 };
+        const struct tar_entry large = { .name = "a", .size = 1000000 }, none = { .size = 0 }, short_sums = { .name = ARCHIVE_SUMS, .size = 0 };
+
+        (void)state;
+        assert_done(read_parts((struct tar_entry[]){ a, sums }, (const char *[]){ "x", sums_of_a }, 2, 1024));
+        /* Nothing, no list, a list that is not the last, of other files, or empty; too few and too many zeros; bytes behind the end. */
+        assert_code(read_parts(NULL, NULL, 0, 0), ERROR_INVALID_ARGUMENT);
+        assert_code(read_parts((struct tar_entry[]){ a }, (const char *[]){ "x" }, 1, 1024), ERROR_INVALID_ARGUMENT);
+        assert_code(read_parts((struct tar_entry[]){ a, sums, a }, (const char *[]){ "x", sums_of_a, "y" }, 3, 1024), ERROR_INVALID_ARGUMENT);
+        assert_code(read_parts((struct tar_entry[]){ a, sums }, (const char *[]){ "y", sums_of_a }, 2, 1024), ERROR_DATA_LOSS);
+        assert_code(read_parts((struct tar_entry[]){ a, short_sums }, (const char *[]){ "x", "" }, 2, 1024), ERROR_DATA_LOSS);
+        assert_code(read_parts((struct tar_entry[]){ a, sums }, (const char *[]){ "x", sums_of_a }, 2, 512), ERROR_INVALID_ARGUMENT);
+        assert_code(read_parts((struct tar_entry[]){ a, sums, none }, (const char *[]){ "x", sums_of_a, "" }, 3, 1025), ERROR_INVALID_ARGUMENT);
+        assert_code(read_parts((struct tar_entry[]){ large }, (const char *[]){ "x" }, 1, 1024), ERROR_INVALID_ARGUMENT);
+        assert_code(read_parts((struct tar_entry[]){ none }, (const char *[]){ "no archive" }, 1, 1024), ERROR_INVALID_ARGUMENT);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(knows_names_that_stay_below_a_directory),
+                cmocka_unit_test(reads_the_headers_that_it_writes),
+                cmocka_unit_test(refuses_other_kinds_of_tar),
+                cmocka_unit_test(reads_the_archives_that_it_writes),
+                cmocka_unit_test(refuses_hostile_archives),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

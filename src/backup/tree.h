@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of the data directory for a backup, while services write to them. A file is read as long as it was when it was opened: logs and
+ * recordings only grow. Symbolic links, files with several hard links and other kinds of files are left out: their owner, a service,
+ * could lead root to a file of another user.
+ */
+#ifndef BACKUP_TREE_H
+#define BACKUP_TREE_H
+
+#include "backup/archive.h"
+
+struct tree {
+        const char *dir;    /* "/var/lib/teleport/ca" */
+        const char *prefix; /* in the archive: "ca" */
+        unsigned depth;     /* of directories below dir to descend into */
+        bool (*wants)(const char *name); /* selects the files directly in dir; NULL: all. Never asked about names that begin with '.' */
+};
+
+/* Adds the files to the archive; none if the directory does not exist. ABORTED: a file became shorter meanwhile. */
+struct error *tree_write(const struct tree *t, struct archive_writer *to, uint64_t *count) MUST_USE;
+
+/* Adds one file; *ret_exists false: there is none. */
+struct error *tree_write_file(const char *path, const char *name, struct archive_writer *to, bool *ret_exists) MUST_USE;
+
+/* SHA-256 of the names and contents of all files, to see whether they change during a backup. 1 MiB at most. */
+struct error *tree_digest(const struct tree *t, uint8_t ret[32]) MUST_USE;
+
+#endif

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tctl backup, teleport restore, teleport store check: a cluster is copied while it runs, and goes on from the copy elsewhere."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tarfile
+
+import pytest
+
+from harness import TIMEOUT, Result, iam_token, program, wait_until
+
+PASSPHRASE = "correct horse battery staple"
+
+
+class Keys:
+    """Keys and a passphrase, in files."""
+
+    def __init__(self, directory):
+        self.identity, self.passphrase, self.wrong = directory / "key.txt", directory / "passphrase", directory / "wrong"
+        subprocess.run(["age-keygen", "-o", self.identity], check=True, capture_output=True, timeout=TIMEOUT)
+        self.recipient = re.search(r"age1\w+", self.identity.read_text()).group(0)
+        self.passphrase.write_text(PASSPHRASE + "\n")
+        self.wrong.write_text("another horse, and no battery\n")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+def teleport(cluster, *args, stdin=subprocess.DEVNULL, check=True):
+    """Runs a command on the auth machine."""
+    done = Result(subprocess.run([program(cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT,
+                                 env=cluster.env, stdin=stdin))
+    assert not check or done.code == 0, done.err
+    return done
+
+
+def store_check(cluster, check=True):
+    return teleport(cluster, "store", "check", "--data-dir", cluster.data_dir, check=check)
+
+
+def move_to(cluster, data_dir):
+    """From now on the cluster's machine is another one."""
+    cluster.data_dir = data_dir
+    cluster.config["teleport"]["data_dir"] = str(data_dir)
+
+
+def unpack(backup, keys, to):
+    """The files of a backup by age and tar, as without this project's programs: {name: path}."""
+    plain = subprocess.run(["age", "-d", "-i", keys.identity, backup], check=True, capture_output=True, timeout=TIMEOUT).stdout
+    subprocess.run(["tar", "xf", "-", "-C", to], input=plain, check=True, timeout=TIMEOUT)
+    return {str(path.relative_to(to)): path for path in to.rglob("*") if path.is_file()}
+
+
+def test_a_cluster_goes_on_from_its_backup_on_another_machine(make_cluster, aws, keys, tmp_path):
+    cluster = make_cluster(ssh=True)
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    pin, joins = cluster.ca_pin, len(cluster.events("instance.join"))
+    backup, elsewhere = tmp_path / "cluster.age", tmp_path / "elsewhere"
+    assert "has been written" in cluster.tctl("backup", "-r", keys.recipient, "--audit-log", backup).out
+    assert cluster.event("backup")["user"].startswith("admin (uid ")
+    cluster.create(iam_token("made-later"))
+    own_id = (cluster.data_dir / "host_uuid").read_text()
+    cluster.stop_cluster()
+
+    done = teleport(cluster, "restore", "--data-dir", elsewhere, "--identity", keys.identity, "--ca-pin", pin, backup)
+    assert f"CA pin: {pin}" in done and "Cluster example.test has been restored" in done
+    move_to(cluster, elsewhere)
+    assert store_check(cluster).out.count(": ok, ") == 4
+    host.process.mark()
+    cluster.start()
+    host.process.wait_for("This host is present in the cluster")
+    wait_until(lambda: cluster.node("web-1"), "web-1 is listed")
+    assert cluster.ca_pin == pin and len(cluster.events("instance.join")) == joins
+    assert (elsewhere / "host_uuid").read_text() == own_id
+    names = [token["metadata"]["name"] for token in cluster.json("tokens", "ls")]
+    assert "iam-token" in names and "made-later" not in names
+
+
+def test_a_backup_is_read_by_age_and_tar(shared, keys, tmp_path):
+    backup, out = tmp_path / "cluster.age", tmp_path / "out"
+    out.mkdir()
+    shared.tctl("backup", "--recipient", keys.recipient, "--recordings", "--audit-log", backup)
+    assert backup.stat().st_mode & 0o777 == 0o600
+    files = unpack(backup, keys, out)
+    assert {"backup.json", "backend/sqlite.db", "ca/cluster", "ca/host.tls.key.pem", "ca/issued.log", "config/teleport.yaml", "host_uuid",
+            "log/events.log", "SHA256SUMS"} <= files.keys()
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=out, check=True, timeout=TIMEOUT)
+    assert len((out / "SHA256SUMS").read_text().splitlines()) == len(files) - 1
+    about = json.loads(files["backup.json"].read_text())
+    assert about["format"] == 1 and about["cluster"] == "example.test" and about["recordings"] and about["store"]["format"] == 1
+    assert files["ca/host.tls.key.pem"].read_bytes() == (shared.data_dir / "ca/host.tls.key.pem").read_bytes()
+    with sqlite3.connect(files["backend/sqlite.db"]) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("SELECT count(*) FROM item WHERE CAST(key AS TEXT) LIKE '/tokens/%'").fetchone() == (1,)
+
+
+def names_below(directory):
+    """All names below a directory, but for the lock file."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.name != "lock") if directory.exists() else []
+
+
+@pytest.fixture(scope="module")
+def backup(shared, keys, tmp_path_factory):
+    """A backup of the shared cluster, for a key."""
+    path = tmp_path_factory.mktemp("backup") / "cluster.age"
+    shared.tctl("backup", "-r", keys.recipient, path)
+    return path
+
+
+def restore(cluster, keys, data_dir, backup, *flags, **how):
+    return teleport(cluster, "restore", "--data-dir", data_dir, "--identity", keys.identity, *flags, backup, **how)
+
+
+def test_a_restore_needs_an_empty_directory(shared, keys, backup, tmp_path):
+    used, running = tmp_path / "used", shared.data_dir
+    used.mkdir()
+    (used / "something").touch()
+    done = restore(shared, keys, used, backup, check=False)
+    assert done.code == 1 and "is not empty: it has 'something'" in done.err and names_below(used) == ["something"]
+    before = names_below(running / "ca")
+    done = restore(shared, keys, running, backup, check=False)
+    assert done.code == 1 and re.search(r"data is in use by process \d+", done.err) and names_below(running / "ca") == before
+    done = restore(shared, keys, tmp_path / "new", backup, "--ca-pin", "sha256:" + "0" * 64, check=False)
+    assert done.code == 1 and "the backup is of another cluster" in done.err and shared.ca_pin in done.err and names_below(tmp_path / "new") == []
+
+
+def test_a_changed_backup_leaves_nothing(shared, keys, backup, tmp_path):
+    bytes_ = bytearray(backup.read_bytes())
+    changed, data_dir = tmp_path / "changed.age", tmp_path / "data"
+    for what, content in {"its end": bytes_[:-1], "its middle": bytes_[:len(bytes_) // 2], "a bit": bytes_[:-3] + bytes([bytes_[-3] ^ 4]) + bytes_[-2:]}.items():
+        changed.write_bytes(content)
+        done = restore(shared, keys, data_dir, changed, check=False)
+        assert done.code == 1 and "the file ends too early, or was changed" in done.err, (what, done.err)
+        assert names_below(data_dir) == [], what
+    other = Keys(tmp_path)
+    done = restore(shared, other, data_dir, backup, check=False)
+    assert done.code == 1 and "the file is encrypted for another key" in done.err
+    done = restore(shared, keys, data_dir, "/etc/hostname", check=False)
+    assert done.code == 1 and "the file is no backup" in done.err
+
+
+def test_a_passphrase_opens_a_backup_here_and_in_age(shared, keys, tmp_path):
+    import pexpect
+    path, data_dir = tmp_path / "cluster.age", tmp_path / "data"
+    shared.tctl("backup", "--passphrase-file", keys.passphrase, path)
+    done = teleport(shared, "restore", "--data-dir", data_dir, "--passphrase-file", keys.wrong, path, check=False)
+    assert done.code == 1 and "the passphrase is wrong" in done.err and not data_dir.exists()
+    assert shared.ca_pin in teleport(shared, "restore", "--data-dir", data_dir, "--passphrase-file", keys.passphrase, path)
+    age = pexpect.spawn("age", ["-d", "-o", str(tmp_path / "plain.tar"), str(path)], timeout=TIMEOUT)
+    age.expect("Enter passphrase")
+    age.sendline(PASSPHRASE)
+    age.expect(pexpect.EOF)
+    with tarfile.open(tmp_path / "plain.tar") as tar:
+        assert tar.getnames()[0] == "backup.json" and tar.getnames()[-1] == "SHA256SUMS"
+    short = tmp_path / "short"
+    short.write_text("too short\n")
+    done = shared.tctl("backup", "--passphrase-file", short, tmp_path / "no.age", check=False)
+    assert done.code == 1 and "fewer than 12 characters" in done.err and not (tmp_path / "no.age").exists()
+
+
+def test_a_backup_is_never_overwritten_or_incomplete(shared, keys, backup, tmp_path):
+    before = backup.read_bytes()
+    done = shared.tctl("backup", "-r", keys.recipient, backup, check=False)
+    assert done.code == 1 and "exists already" in done.err and backup.read_bytes() == before
+    done = shared.tctl("backup", "-r", "age1nothing", tmp_path / "x.age", check=False)
+    assert done.code == 1 and "the recipient is no public key of age" in done.err
+    limited = ["prlimit", "--fsize=20000", program(shared.build, "tctl"), "-c", shared.config_path, "backup", "-r", keys.recipient, tmp_path / "x.age"]
+    run = lambda **how: subprocess.run([str(word) for word in limited], capture_output=True, text=True, timeout=TIMEOUT, env=shared.env, **how)
+    full = run(restore_signals=False)  # as on a full disk; Python ignores SIGXFSZ
+    assert full.returncode == 1 and "x.age: File too large" in full.stderr, full.stderr
+    assert run().returncode == -signal.SIGXFSZ  # killed in the middle of a write
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_restore_does_not_start(make_cluster, keys, tmp_path):
+    """The restore reads the backup from a pipe that ends after each part; then it is killed, and a start is refused."""
+    cluster = make_cluster()
+    pin, backup, data_dir = cluster.ca_pin, tmp_path / "cluster.age", tmp_path / "data"
+    cluster.tctl("backup", "-r", keys.recipient, backup)
+    cluster.stop_cluster()
+    content = backup.read_bytes()
+    args = [program(cluster.build, "teleport"), "restore", "--data-dir", data_dir, "--identity", keys.identity, "-"]
+    for part in (1000, len(content) // 2, len(content)):
+        running = subprocess.Popen([str(arg) for arg in args], stdin=subprocess.PIPE, env=cluster.env)
+        running.stdin.write(content[:part])
+        running.stdin.flush()
+        wait_until((data_dir / "restoring").exists, "the restore has begun")
+        running.kill()
+        running.wait(TIMEOUT)
+        refused = subprocess.run([program(cluster.build, "teleport"), "start", "-c", moved_config(cluster, data_dir)], capture_output=True, text=True,
+                                 timeout=TIMEOUT, env=cluster.env)
+        assert refused.returncode == 1 and "was interrupted: it has a part of a cluster only" in refused.stderr
+        assert "was interrupted" in teleport(cluster, "store", "check", "--data-dir", data_dir, check=False).err
+    restore(cluster, keys, data_dir, backup)
+    assert not (data_dir / "restoring").exists()
+    move_to(cluster, data_dir)
+    cluster.start()
+    assert cluster.ca_pin == pin
+
+
+def moved_config(cluster, data_dir):
+    """The configuration of the cluster with another data directory."""
+    import yaml
+    path = cluster.dir / "moved.yaml"
+    path.write_text(yaml.safe_dump({**cluster.config, "teleport": {**cluster.config["teleport"], "data_dir": str(data_dir)}}))
+    return path
+
+
+def test_the_store_is_checked_while_teleport_is_stopped(make_cluster, tmp_path):
+    cluster = make_cluster()
+    pin = cluster.ca_pin
+    done = store_check(cluster, check=False)
+    assert done.code == 1 and "teleport is running with the data directory" in done.err
+    cluster.stop()
+    done = store_check(cluster)
+    assert re.search(rf"^database : ok, cluster example.test, \d+ records, change \d+, format 1\nrecords  : ok, \d+ can be read\n"
+                     rf"CA       : ok, cluster example.test, pin {pin}\naudit log: ok, \d+ bytes\n$", done.out), done.out
+    db = cluster.data_dir / "backend/sqlite.db"
+    original = db.read_bytes()
+    with sqlite3.connect(db) as opened:
+        opened.execute("PRAGMA user_version = 9")
+    opened.close()
+    done = store_check(cluster, check=False)
+    assert done.code == 1 and "it has format 9, and this version knows formats up to 1" in done.err and "nothing was changed" in done.err
+    db.write_bytes(original.replace(b"example.test", b"example.tess"))
+    with open(cluster.data_dir / "log/events.log", "a") as log:
+        log.write("no event\n")
+    done = store_check(cluster, check=False)
+    assert done.code == 1 and "database : FAILED" in done.out and "CA       : ok" in done.out and "audit log: FAILED, the last line of" in done.out
+    shutil.rmtree(cluster.data_dir / "backend")
+    done = store_check(cluster, check=False)
+    assert done.code == 1 and "database : FAILED, " in done.out and "records  : not checked" in done.out
