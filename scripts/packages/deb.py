@@ -12,6 +12,9 @@ from packages import stage
 # systemd-sysusers makes the accounts, in containers too.
 SYSUSERS = "systemd | systemd-standalone-sysusers | systemd-sysusers"
 
+PURGE = """\
+Purging the package deletes /etc/teleport.yaml and /var/lib/teleport: on a host of the Auth Service also the keys of its CAs and the audit log. Removing it deletes neither."""
+
 
 def linked(programs, work):
     """The packages of the libraries that the programs are linked with, with the versions they need: as dpkg-shlibdeps finds them."""
@@ -34,7 +37,7 @@ def relations(build, package, root, work):
 
 def description(package):
     lines = [stage.SUMMARY[package]]
-    for paragraph in stage.ABOUT[package].split("\n\n"):
+    for paragraph in [*stage.ABOUT[package].split("\n\n"), *([PURGE] if package == stage.SERVER else [])]:
         lines += ([" ."] if len(lines) > 1 else []) + [f" {line}" for line in textwrap.wrap(paragraph, 78, break_on_hyphens=False)]
     return "\n".join(lines)
 
@@ -45,17 +48,20 @@ def changelog(build, package):
     return f"teleport ({build.version}) unstable; urgency=medium\n\n  * Version {build.version}; NEWS.gz has the changes.\n\n -- {build.maintainer}  {date}\n"
 
 
-def control(build, package, root, architecture, work):
+def control(build, package, root, work):
     size = sum((path.stat().st_size + 1023) // 1024 if path.is_file() else 1 for path in root.rglob("*"))
-    fields = {"Package": package, "Source": None if package == stage.SERVER else "teleport", "Version": build.version, "Architecture": architecture, "Maintainer": build.maintainer,
+    fields = {"Package": package, "Source": None if package == stage.SERVER else "teleport", "Version": build.version, "Architecture": architecture(), "Maintainer": build.maintainer,
               "Installed-Size": str(size), **{name: ", ".join(values) for name, values in relations(build, package, root, work).items()},
               "Section": "net", "Priority": "optional", "Description": description(package)}
     return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
 
 
-def write(build, package, root, out, work):
+def architecture():
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def write_one(build, package, root, out, work):
     """Makes one package; the path of its file."""
-    architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
     tree = work / f"deb-{package}"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(root, tree, symlinks=True)
@@ -65,7 +71,7 @@ def write(build, package, root, out, work):
     overrides = stage.HERE / f"{package}.lintian-overrides"
     if overrides.exists():
         stage.write(tree / "usr/share/lintian/overrides" / package, overrides.read_text())
-    text = control(build, package, tree, architecture, work)
+    text = control(build, package, tree, work)
     sums = "".join(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(tree)}\n" for path in sorted(tree.rglob("*")) if path.is_file() and "etc" not in path.relative_to(tree).parts[:1])
     stage.write(tree / "DEBIAN/control", text)
     stage.write(tree / "DEBIAN/md5sums", sums)
@@ -77,6 +83,11 @@ def write(build, package, root, out, work):
         if source.exists():
             stage.write(tree / "DEBIAN" / script, source.read_text(), 0o755)
     stage.same_dates(tree, build.epoch)
-    path = pathlib.Path(out) / f"{package}_{build.version}_{architecture}.deb"
+    path = pathlib.Path(out) / f"{package}_{build.version}_{architecture()}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Zxz", "--build", tree, path], check=True, stdout=subprocess.DEVNULL)
     return path
+
+
+def write(build, roots, out, work):
+    """Makes both; their paths."""
+    return [write_one(build, package, root, out, work) for package, root in roots.items()]

@@ -21,9 +21,7 @@ ABOUT = {
 Machines join the cluster with their AWS identity or a token. Users reach them by SSH, with certificates that are valid for hours.
 
 This package has the Auth Service, the Proxy Service and the SSH Service of the agent, with a unit for systemd that is not enabled. It writes no
-/etc/teleport.yaml: `teleport configure` and `teleport node configure` do.
-
-Purging the package deletes /etc/teleport.yaml and /var/lib/teleport: on a host of the Auth Service also the keys of its CAs and the audit log. Removing it deletes neither.""",
+/etc/teleport.yaml: `teleport configure` and `teleport node configure` do.""",
     CLIENT: """\
 The programs tsh, for users of a cluster, and tctl, for its administrators. Both work from any machine, after `tsh login`. There is no service in this package.""",
 }

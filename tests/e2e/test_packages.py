@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian packages on a fresh Debian 12: installed, joined, upgraded under a session, removed, purged. And two builds of them, compared."""
+"""The Debian packages on a fresh Debian 12: installed, joined, upgraded under a session, removed, purged. Two builds, compared. The other kinds of packages."""
+import json
 import os
 import pathlib
 import re
@@ -8,9 +9,10 @@ import subprocess
 import tempfile
 
 import pytest
+import yaml
 
 from booted import Machine
-from harness import TIMEOUT, Cluster, wait_until
+from harness import Cluster, clean_env, program, wait_until
 from users import User, invite_url
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,9 +27,9 @@ def run(*words, **more):
     return done.stdout
 
 
-def package(source, output, version):
+def package(source, output, version, *kinds):
     """{package: path}, compiled by the one command that the documentation has."""
-    run(source / "scripts/package", f"--output={output}", f"--version={version}")
+    run(source / "scripts/package", f"--output={output}", f"--version={version}", *kinds)
     return {path.name.split("_")[0]: path for path in output.glob(f"*_{version}_*.deb")}
 
 
@@ -35,7 +37,7 @@ def package(source, output, version):
 def packages(tmp_path_factory):
     """Two versions of the packages: {version: {package: path}}"""
     out = tmp_path_factory.mktemp("packages")
-    return {version: package(PROJECT, out / version, version) for version in ("16.1.0", "16.1.1")}
+    return {version: package(PROJECT, out / version, version, *kinds) for version, kinds in (("16.1.0", ["deb", "rpm", "oci", "spdx"]), ("16.1.1", ["deb"]))}
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +67,10 @@ def test_two_builds_in_two_places_give_the_same_bytes(packages, tmp_path):
     if dirty:
         (tmp_path / "diff").write_text(dirty)
         run("git", "-C", copy, "apply", tmp_path / "diff")
-    again = package(copy, tmp_path / "out", "16.1.0")
-    assert set(again) == {"teleport", "teleport-client"}
-    for name, path in packages["16.1.0"].items():
-        assert path.read_bytes() == again[name].read_bytes(), name
+    package(copy, tmp_path / "out", "16.1.0", "deb", "rpm", "oci", "spdx")
+    first = {path.name: path.read_bytes() for path in packages["16.1.0"]["teleport"].parent.iterdir()}
+    again = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert len(first) == 6 and {name for name in first if first[name] != again.get(name)} == set()
 
 
 @pytest.mark.nightly
@@ -169,3 +171,78 @@ def test_a_fresh_debian_installs_joins_upgrades_removes_and_purges(site):
     left = site.run("find", "/etc", "/usr", "/lib", "/var/lib", "-name", "*teleport*", "-not", "-path", "/usr/share/*.deb").split()
     assert left == [] and site.machine.run("pgrep", "teleport", check=False).stdout == ""
     assert site.machine.run("dpkg-query", "-W", "teleport", check=False).returncode == 1
+
+
+# ---- other kinds --------------------------------------------------------------------------------------------------
+
+
+def other(packages, end):
+    return sorted(packages["16.1.0"]["teleport"].parent.glob(f"*{end}"))
+
+
+IN_CONTAINER = """set -e
+cd "$1"
+mount --bind . .
+cd "$1"
+mount -t proc proc proc
+mount -t tmpfs tmpfs dev
+for node in null zero random urandom; do : >dev/$node; mount --bind /dev/$node dev/$node; done
+exec chroot . /usr/bin/teleport start --config=/etc/teleport.yaml
+"""
+
+
+@pytest.mark.nightly
+def test_the_image_runs_a_cluster_with_its_own_libraries(packages, build, tmp_path):
+    (archive,) = other(packages, ".oci.tar")
+    inspected = json.loads(run("skopeo", "inspect", "--config", f"oci-archive:{archive}"))
+    assert inspected["config"]["Entrypoint"] == ["/usr/bin/teleport"] and len(inspected["rootfs"]["diff_ids"]) == 1
+    run("skopeo", "copy", "-q", f"oci-archive:{archive}", f"oci:{tmp_path / 'image'}:tested")
+    run("umoci", "unpack", "--image", f"{tmp_path / 'image'}:tested", tmp_path / "bundle")
+    root = tmp_path / "bundle/rootfs"
+    config = {"version": "v3", "teleport": {"nodename": "image", "data_dir": "/var/lib/teleport"}, "ssh_service": {"enabled": "no"},
+              "auth_service": {"enabled": "yes", "cluster_name": "example.com", "listen_addr": "127.0.0.1:0"},
+              "proxy_service": {"enabled": "yes", "web_listen_addr": "127.0.0.1:0", "public_addr": "localhost:3080"}}
+    (root / "etc/teleport.yaml").write_text(yaml.safe_dump(config))
+    config["teleport"]["data_dir"] = str(root / "var/lib/teleport")
+    (tmp_path / "outside.yaml").write_text(yaml.safe_dump(config))
+    with (tmp_path / "log").open("w") as log:
+        inside = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", IN_CONTAINER, "sh", root], stdout=log, stderr=log, env=clean_env())
+        try:
+            tctl = [program(build, "tctl"), "-c", tmp_path / "outside.yaml", "users", "ls"]
+            wait_until(lambda: inside.poll() is None and subprocess.run(tctl, capture_output=True, check=False).returncode == 0, "the cluster answers")
+            assert "libsqlite3.so.0" in {path.name for path in root.glob("usr/lib/*/lib*.so.*")}
+        except AssertionError as late:
+            raise AssertionError((tmp_path / "log").read_text()[-3000:]) from late
+        finally:
+            inside.kill()
+            inside.wait()
+
+
+@pytest.mark.nightly
+def test_the_rpms_have_the_files_of_the_debian_packages(packages, tmp_path):
+    server, client = sorted(other(packages, ".rpm"), key=lambda path: "client" in path.name)
+    run("rpm", "--root", tmp_path, "--nodeps", "--noscripts", "-i", server, client)
+    for name in ("teleport", "tctl", "tsh"):
+        assert "v16.1.0" in run(tmp_path / "usr/bin" / name, "version")
+    debian = {line.split()[-1].removeprefix(".") for line in run("dpkg-deb", "-c", packages["16.1.0"]["teleport"]).splitlines() if not line.startswith("d")}
+    moved = {name.replace("/lib/systemd", "/usr/lib/systemd").replace("vendor-completions", "site-functions") for name in debian}
+    assert moved - set(run("rpm", "-qlp", server).split()) == {"/usr/share/doc/teleport/changelog.gz"}
+    assert run("rpm", "-qcp", server) == "/etc/default/teleport\n"
+    required = run("rpm", "-qRp", server)
+    assert "libssl.so.3()(64bit)" in required and "libsqlite3.so.0()(64bit)" in required and "teleport-client = 16.1.0-1" in required
+    run("rpm", "--root", tmp_path, "--noscripts", "-e", "teleport", "teleport-client")
+    assert not (tmp_path / "usr/bin/teleport").exists()
+
+
+@pytest.mark.nightly
+def test_the_list_names_every_library_and_its_version(packages, build):
+    (path,) = other(packages, ".spdx.json")
+    document = json.loads(path.read_text())
+    listed = {package["SPDXID"]: package for package in document["packages"]}
+    assert document["spdxVersion"] == "SPDX-2.3" and len(listed) == len(document["packages"]) > 30
+    for relation in document["relationships"]:
+        assert {relation["spdxElementId"], relation["relatedSpdxElement"]} <= {*listed, "SPDXRef-DOCUMENT"}
+    linked = {listed[r["relatedSpdxElement"]]["name"] for r in document["relationships"] if (r["spdxElementId"], r["relationshipType"]) == ("SPDXRef-Program-teleport", "DYNAMIC_LINK")}
+    loaded = {listed[r["spdxElementId"]]["name"] for r in document["relationships"] if (r["relationshipType"], r["relatedSpdxElement"]) == ("RUNTIME_DEPENDENCY_OF", "SPDXRef-Program-teleport")}
+    assert {"libc6", "libssl3", "libuv1", "libnghttp2-14"} <= linked and {"libsqlite3-0", "zlib1g", "libcurl4"} <= loaded
+    assert listed["SPDXRef-Library-libssl3"]["versionInfo"] == run("dpkg-query", "-W", "-f=${Version}", "libssl3")
