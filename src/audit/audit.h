@@ -29,6 +29,7 @@ extern const struct audit_kind audit_host_duplicate;       /* two live agents wi
 extern const struct audit_kind audit_cluster_init;
 extern const struct audit_kind audit_log_expire;           /* files of the audit log were removed, as configured */
 extern const struct audit_kind audit_recordings_expire;    /* the same for recordings */
+extern const struct audit_kind audit_ca_rotate;
 
 extern const struct audit_kind audit_user_login;                  /* user.login           T1000I */
 extern const struct audit_kind audit_user_login_failed;           /* user.login           T1000W */

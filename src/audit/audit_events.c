@@ -15,6 +15,7 @@ const struct audit_kind audit_host_duplicate = { "instance.duplicate", "CTN02W" 
 const struct audit_kind audit_cluster_init = { "cluster.init", "CTC01I" };
 const struct audit_kind audit_log_expire = { "audit_log.expire", "CTA01I" };
 const struct audit_kind audit_recordings_expire = { "session.recording.expire", "CTS03I" };
+const struct audit_kind audit_ca_rotate = { "cert_authority.rotate", "CTC02I" };
 
 const struct audit_kind audit_user_login = { "user.login", "T1000I" };
 const struct audit_kind audit_user_login_failed = { "user.login", "T1000W" };

@@ -14,6 +14,7 @@ static struct error *take_list(const ProtobufCBinaryData *list, size_t count, st
 
 struct error *identity_add_user_cas(struct host_certificates *certs, const Cteleport__V1__HostCertsResponse *answer)
 {
+        certs->ca_revision = str_of(answer->ca_revision);
         TRY(take_list(answer->tls_user_ca_certs, answer->n_tls_user_ca_certs, certs->tls_user_ca_certs,
                       &certs->tls_user_ca_count));
         return take_list(answer->ssh_user_ca_keys, answer->n_ssh_user_ca_keys, certs->ssh_user_ca_keys,

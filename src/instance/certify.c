@@ -16,6 +16,16 @@ enum { PUBLIC_KEY_MAX = 4 * KiB, NAMES_ARENA_MAX = 64 * KiB };
 
 /* ---- certificates ---------------------------------------------------------------------------------- */
 
+/* Whether the cluster's CAs have changed since the certificate was issued, and it was not requested again since. */
+static bool is_of_other_cas(const struct instance *i, const struct slot *s)
+{
+        if (i->ca_revision == NULL || host_identity_is_empty(&s->identity) || s->refusal != NULL)
+                return false;
+        struct str wanted = str_of(i->ca_revision);
+        bool was_asked = s->revision_asked != NULL && str_equal(str_of(s->revision_asked), wanted);
+        return !was_asked && !str_equal(s->identity.certs.ca_revision, wanted);
+}
+
 static bool is_due(const struct instance *i, const struct slot *s)
 {
         const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
@@ -27,7 +37,34 @@ static bool is_due(const struct instance *i, const struct slot *s)
                 return true; /* since the service last ran, its addresses, the host ID or the CA may have changed */
         if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
                 return true; /* from a join, or from a release that did not send the user CA */
+        if (is_of_other_cas(i, s))
+                return true;
         return loop_wall(&i->loop).ns >= s->renew_at.ns;
+}
+
+static bool has_due(const struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                if (i->slots[n].is_wanted && is_of_other_cas(i, &i->slots[n]))
+                        return true;
+        return false;
+}
+
+/* With which revision of the CAs all certificates were issued; "-" if they differ. */
+static const char *own_revision(const struct instance *i, struct arena *a)
+{
+        const struct slot *first = NULL;
+
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                const struct slot *s = &i->slots[n];
+
+                if (!s->is_wanted || s->refusal != NULL || host_identity_is_empty(&s->identity))
+                        continue;
+                if (first != NULL && !str_equal(first->identity.certs.ca_revision, s->identity.certs.ca_revision))
+                        return "-";
+                first = s;
+        }
+        return first == NULL ? "" : str_to_c(a, first->identity.certs.ca_revision);
 }
 
 /* Copies the host parts of a service's public addresses to the arena. */
@@ -112,7 +149,11 @@ static void on_certified(void *ctx, const ProtobufCMessage *answer, struct error
         if (err == NULL) {
                 free(s->refusal);
                 s->refusal = NULL;
+                free(s->revision_asked);
+                s->revision_asked = i->certify_revision;
+                i->certify_revision = NULL;
                 i->must_reconnect |= s == &i->slots[SLOT_INSTANCE];
+                i->must_report |= i->is_local; /* its connection stays */
         } else if (s->service != NULL && error_is_for(err, REASON_ROLE)) {
                 report_refusal(s, err);
                 error_free(err);
@@ -134,6 +175,8 @@ static struct error *send_request(struct instance *i, const struct slot *s)
 
         if (auth == NULL)
                 return error_for(error_new(ERROR_UNAVAILABLE, "the connection to the Auth Service is lost"), REASON_CONNECTION);
+        free(i->certify_revision);
+        i->certify_revision = i->ca_revision == NULL ? NULL : str_dup(str_of(i->ca_revision));
         TRY(host_keys_generate(&i->certify_keys));
         TRY(key_public_der(&i->certify_keys.tls, &tls));
         TRY(key_public_ssh(&i->certify_keys.ssh, &ssh));
@@ -170,7 +213,16 @@ static void certify_next(struct instance *i)
                 }
                 i->certify_slot++;
         }
+        if (has_due(i)) { /* the CAs have changed meanwhile */
+                certify_begin(i);
+                return;
+        }
         instance_plan_renewal(i);
+        if (i->must_report) {
+                presence_close(i->presence);
+                i->presence = NULL;
+        }
+        i->must_report = false;
         if (i->must_reconnect) {
                 instance_hang_up(i);
                 member_connect(i);
@@ -225,10 +277,30 @@ static void poll_within(struct instance *i, struct duration pause)
         timer_start(i->wait, pause);
 }
 
+/* The certificates that sshd and the services have are replaced before a later step of the rotation makes them useless. */
+static void on_authorities(void *ctx, struct str revision)
+{
+        struct instance *i = ctx;
+        if (i->ca_revision != NULL && str_equal(str_of(i->ca_revision), revision))
+                return;
+        free(i->ca_revision);
+        i->ca_revision = str_dup(revision);
+        if (!has_due(i))
+                return;
+        AUTO_MEM char *shown = escaped(revision);
+        log_info("The cluster's CAs are being rotated: this host requests new certificates", LOG_C("revision", shown));
+        if (i->at.state == INSTANCE_PRESENT)
+                timer_start(i->renewal, MILLISECONDS(1)); /* in a later turn: the stream calls this function, and the renewal may close it */
+}
+
 static void on_polled(void *ctx, struct duration pause)
 {
         struct instance *i = ctx;
         instance_hang_up(i);
+        if (has_due(i)) {
+                member_connect(i);
+                return;
+        }
         conversation_enter(&i->at, INSTANCE_AWAY);
         instance_plan_renewal(i);
         i->poll_at = (struct instant){ INT64_MAX };
@@ -257,7 +329,7 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *se
 
 static const struct presence_events presence_events = {
         .on_welcome = on_welcome, .on_polled = on_polled, .on_notice = on_notice, .on_proxies = on_proxies,
-        .on_end = on_presence_end,
+        .on_authorities = on_authorities, .on_end = on_presence_end,
 };
 
 void instance_report_labels(struct instance *i)
@@ -293,6 +365,7 @@ static void open_presence(struct instance *i)
                 hello.n_commands = label_values_list(i->labels, &hello.commands);
         i->has_unreported_labels = false;
         hello.process_nonce = i->process_nonce;
+        hello.ca_revision = pb_text(own_revision(i, a));
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
                 hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];
         if (ssh != NULL && i->slots[SLOT_NODE].is_wanted) {

@@ -50,6 +50,10 @@ void identity_put_json(struct buf *out, const struct host_identity *id)
         put_base64_list(out, id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count);
         buf_put_c(out, ",\n  \"ssh_user_ca_keys\": ");
         put_base64_list(out, id->certs.ssh_user_ca_keys, id->certs.ssh_user_ca_count);
+        if (id->certs.ca_revision.len > 0) {
+                buf_put_c(out, ",\n  \"ca_revision\": ");
+                json_put_string(out, id->certs.ca_revision);
+        }
         if (id->has_join_proof) {
                 buf_put_c(out, ",\n  \"join_proof\": ");
                 put_base64(out, str_of_bytes(id->join_proof, sizeof id->join_proof));
@@ -122,6 +126,7 @@ static struct error *read_spec(const json_t *spec, struct host_expectation expec
                                &certs.tls_user_ca_count));
         TRY(read_optional_list(a, json_object_get(spec, "ssh_user_ca_keys"), certs.ssh_user_ca_keys,
                                &certs.ssh_user_ca_count));
+        certs.ca_revision = arena_str(a, text_of(spec, "ca_revision"));
         struct str proof = { 0 };
         if (!str_is_empty(text_of(spec, "join_proof")))
                 TRY(read_base64(a, text_of(spec, "join_proof"), &proof));

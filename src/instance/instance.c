@@ -612,12 +612,15 @@ static void tear_down(struct instance *i)
         for (size_t n = 0; n < SLOT_COUNT; n++) {
                 host_identity_release(&i->slots[n].identity);
                 free(i->slots[n].refusal);
+                free(i->slots[n].revision_asked);
         }
         for (size_t n = 0; n < SLOT_COUNT; n++)
                 sibling_free(i->siblings[n]);
         proxy_list_free(i->proxies);
         free(i->local_proxy);
         free(i->own_host_id);
+        free(i->certify_revision);
+        free(i->ca_revision);
         host_keys_release(&i->join_keys);
         label_values_free(i->labels);
         instance_hang_up(i);

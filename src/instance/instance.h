@@ -41,6 +41,7 @@ struct slot {
         struct host_identity identity;
         struct walltime renew_at;
         bool is_fresh;         /* certified since this process began */
+        char *revision_asked;  /* revision of the CAs when the certificate was requested; owned; NULL: not known */
         struct job *storing;   /* a write is under way; NULL: none is */
         bool is_stale;         /* and the identity has been replaced since it began */
         bool is_in_place;      /* its service may use it: the files for sshd are on the disk */
@@ -107,6 +108,9 @@ struct instance {
         size_t certify_slot;
         struct host_keys certify_keys;
         bool must_reconnect;     /* the Instance certificate is new and to be used */
+        char *certify_revision;  /* ca_revision at the last request; owned */
+        char *ca_revision;       /* of the cluster's CAs, as last reported; owned; NULL: not reported yet */
+        bool must_report;        /* the certificates are of another revision than the last hello said */
         struct presence *presence;
         bool is_listed;
         bool has_tunnel;         /* to at least one proxy, under the current host ID */

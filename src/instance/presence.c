@@ -124,6 +124,9 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_PROXIES:
                 p->events->on_proxies(p->ctx, down->proxies);
                 break;
+        case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_AUTHORITIES:
+                p->events->on_authorities(p->ctx, str_of(down->authorities->revision));
+                break;
         default:
                 break; /* a newer server may send messages that this release does not know */
         }

@@ -25,6 +25,8 @@ struct presence_events {
         void (*on_notice)(void *ctx, struct str kind, struct str text);
         /* The list of Proxy Services; borrowed until the callback returns. */
         void (*on_proxies)(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies);
+        /* The revision of the cluster's CAs, for which this host is to have certificates; untrusted text, borrowed. */
+        void (*on_authorities)(void *ctx, struct str revision);
         /* The stream ended; err is owned and never NULL. Called exactly once unless closed before. */
         void (*on_end)(void *ctx, struct error *err);
 };

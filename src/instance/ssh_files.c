@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/ssh_files.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
@@ -72,28 +76,97 @@ struct error *ssh_files_make(const struct host_identity *id, struct ssh_files *r
         return NULL;
 }
 
-static struct error *write_one(const char *dir, const char *name, struct str bytes, unsigned mode)
+static const struct ssh_file {
+        const char *name;
+        unsigned mode;
+} rows[] = {
+        { "user_ca.pub", 0644 }, { "authority", 0644 }, { "host_key", 0600 }, { "host_key-cert.pub", 0644 },
+};
+
+static struct str contents_of(const struct ssh_files *f, size_t i)
 {
-        AUTO_MEM char *path = mem_printf("%s/%s", dir, name);
+        const struct str all[] = { str_of(f->user_ca), str_of(f->authority), secret_str(&f->host_key), str_of(f->host_cert) };
+
+        return all[i];
+}
+
+static bool is_same(const char *path, struct str bytes)
+{
         struct buf there = BUF_MAX(LINES_MAX);
 
         (void)buf_extend(&there, LINES_MAX - 1); /* full size at once, so that the private key is never moved */
         buf_clear(&there);
         struct error *err = file_read(path, &there);
-        bool is_same = err == NULL && str_equal(buf_str(&there), bytes);
+        bool same = err == NULL && str_equal(buf_str(&there), bytes);
         error_free(err);
         wipe(there.ptr, there.room);
         buf_release(&there);
-        return is_same ? NULL : file_write_atomic(path, bytes, mode);
+        return same;
+}
+
+static bool are_there(const char *dir, const struct ssh_files *f)
+{
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", dir, rows[i].name);
+
+                if (!is_same(path, contents_of(f, i)))
+                        return false;
+        }
+        return true;
+}
+
+/* Removes the files of a directory that was replaced, and the directory. What cannot be removed is overwritten by the next write. */
+static void remove_replaced(const char *dir)
+{
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", dir, rows[i].name);
+
+                unlink(path);
+        }
+        rmdir(dir);
+}
+
+/* An sshd that starts between two of them has a key without its certificate, which the client refuses. */
+static struct error *replace_each(const char *fresh, const char *dir)
+{
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_MEM char *from = mem_printf("%s/%s", fresh, rows[i].name);
+                AUTO_MEM char *to = mem_printf("%s/%s", dir, rows[i].name);
+
+                if (rename(from, to) < 0)
+                        return error_errno(errno, "cannot replace the file %s", to);
+        }
+        rmdir(fresh);
+        return dir_sync(dir);
+}
+
+/* Puts the new directory in the place of the old one, in one step. */
+static struct error *replace(const char *fresh, const char *dir)
+{
+        if (renameat2(AT_FDCWD, fresh, AT_FDCWD, dir, RENAME_EXCHANGE) == 0) {
+                remove_replaced(fresh);
+                return NULL;
+        }
+        if (errno == EINVAL) /* a file system without this operation */
+                return replace_each(fresh, dir);
+        if (errno != ENOENT || rename(fresh, dir) < 0)
+                return error_errno(errno, "cannot replace the directory %s", dir);
+        return NULL;
 }
 
 struct error *ssh_files_write(const char *dir, const struct ssh_files *f)
 {
         AUTO_MEM char *ssh = mem_printf("%s/ssh", dir);
+        AUTO_MEM char *fresh = mem_printf("%s/ssh.new", dir);
 
-        TRY(dir_make(ssh, 0700));
-        TRY(write_one(ssh, "user_ca.pub", str_of(f->user_ca), 0644));
-        TRY(write_one(ssh, "authority", str_of(f->authority), 0644));
-        TRY(write_one(ssh, "host_key", secret_str(&f->host_key), 0600));
-        return write_one(ssh, "host_key-cert.pub", str_of(f->host_cert), 0644);
+        if (are_there(ssh, f))
+                return NULL;
+        TRY(dir_make(fresh, 0700));
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_MEM char *path = mem_printf("%s/%s", fresh, rows[i].name);
+
+                TRY(file_write_atomic(path, contents_of(f, i), rows[i].mode));
+        }
+        TRY(replace(fresh, ssh));
+        return dir_sync(dir);
 }

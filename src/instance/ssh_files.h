@@ -4,8 +4,7 @@
  * `authority` for ssh-authorize, by which it verifies decisions: "host <host ID>", then "ca <pin>" for each CA that
  * certifies Auth Services, a line each.
  *
- * Each file is replaced as a whole; an sshd that starts between two replacements presents a key without its
- * certificate, which the client refuses; the next connection succeeds.
+ * The directory is replaced as a whole, so that the key and its certificate belong together at each time.
  */
 #ifndef INSTANCE_SSH_FILES_H
 #define INSTANCE_SSH_FILES_H

@@ -102,6 +102,29 @@ static void leaves_files_alone_that_are_right(void **state)
         assert_int_equal(stat_of(f, "user_ca.pub").st_ino, ca_before.st_ino);
 }
 
+/* Also over what a crash left of an earlier write. */
+static void replaces_all_files_in_one_step(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *fresh = mem_printf("%s/ssh.new", f->dir);
+        AUTO_MEM char *left = mem_printf("%s/host_key", fresh);
+        AUTO_MEM char *dir = mem_printf("%s/ssh", f->dir);
+        struct stat before, after;
+
+        store(f);
+        assert_int_equal(stat(dir, &before), 0);
+        assert_done(dir_make(fresh, 0700));
+        assert_done(file_write_atomic(left, STR("rest"), 0600));
+        f->id.certs.ssh_user_ca_keys[f->id.certs.ssh_user_ca_count++] = f->id.certs.ssh_user_ca_keys[0];
+        store(f);
+        assert_int_equal(stat(dir, &after), 0);
+        assert_int_not_equal(before.st_ino, after.st_ino);
+        assert_int_not_equal(access(fresh, F_OK), 0);
+        AUTO_MEM char *count = mem_printf("wc -l < %s/user_ca.pub", dir);
+        AUTO_MEM char *lines = sent_by(count);
+        assert_string_equal(lines, "2");
+}
+
 static void writes_nothing_without_the_user_ca(void **state)
 {
         struct fixture *f = *state;
@@ -117,6 +140,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(writes_files_that_sshd_reads, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_files_alone_that_are_right, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(replaces_all_files_in_one_step, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(writes_nothing_without_the_user_ca, set_up, tear_down),
         };
 

@@ -161,6 +161,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         };
         tls_pem = ssh_pem = (struct secret){ 0 };
         id.certs.tls_cert = arena_str(a, certs->tls_cert);
+        id.certs.ca_revision = arena_str(a, str_slice(certs->ca_revision, 0, LIMIT_NAME));
         id.certs.ssh_cert = has_ssh ? arena_str(a, certs->ssh_cert) : STR("");
         id.certs.tls_ca_count = copy_list(a, certs->tls_ca_certs, certs->tls_ca_count, id.certs.tls_ca_certs);
         if (has_ssh)

@@ -45,6 +45,7 @@ struct host_certificates {
         size_t tls_user_ca_count;
         struct str ssh_user_ca_keys[HOST_CAS_MAX]; /* wire form */
         size_t ssh_user_ca_count;
+        struct str ca_revision; /* of the cluster's CAs, with which the certificates were issued; "": from a join, or never rotated */
 };
 
 struct host_identity {

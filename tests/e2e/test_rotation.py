@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster's CAs: exported for other programs, and rotated while everything goes on."""
+import contextlib
+import os
+import re
+import signal
 import subprocess
 
-from harness import TIMEOUT
+from harness import TIMEOUT, program, wait_until
 
 
 def openssl(*args, text=""):
@@ -41,3 +45,125 @@ def test_an_empty_crl_is_signed_by_its_ca(shared, tmp_path):
         crl.write_text(shared.tctl("auth", "crl", f"--type={kind}").out)
         assert "verify OK" in openssl("crl", "-in", crl, "-CAfile", ca, "-noout")
         assert "No Revoked Certificates" in openssl("crl", "-in", crl, "-text", "-noout")
+
+
+# ---- rotation ----------------------------------------------------------------------------------------------------
+
+
+def step(cluster, kind, phase):
+    """Begins a phase by hand, as soon as every host has taken over the last one."""
+    def attempt():
+        done = cluster.tctl("auth", "rotate", f"--type={kind}", "--manual", f"--phase={phase}", check=False)
+        assert done.code == 0 or "not taken over the phase" in done.err, done.err
+        return done.code == 0 and done.out
+    assert wait_until(attempt, f"the phase {phase} begins") == f'Updated rotation phase to "{phase}". To check status use \'tctl status\'\n'
+
+
+def followed(cluster):
+    """Waits until all hosts have taken over the phase."""
+    wait_until(lambda: all(ca["rotation"].get("hosts_behind", 0) == 0 for ca in cluster.json("status")["authorities"]), "the hosts have taken over the phase")
+
+
+def rotation_of(cluster, kind):
+    return re.search(rf"^{kind} CA +(\S.*?) *$", cluster.tctl("status").out, re.M).group(1)
+
+
+def keys_of(cluster, kind):
+    """The SSH keys of the CA, the one that signs first."""
+    return [line.split(" ssh-ed25519 ")[1].split()[0] for line in cluster.tctl("auth", "export", f"--type={kind}").out.splitlines()]
+
+
+def signer_of(user):
+    """The CA that signed the user's certificate."""
+    cert, = user.home.glob(".tsh/keys/*/*-ssh/*-cert.pub")
+    shown = subprocess.run(["ssh-keygen", "-L", "-f", cert], capture_output=True, text=True, check=True).stdout
+    return re.search(r"Signing CA: ED25519 (\S+)", shown).group(1)
+
+
+def fingerprints(cluster, kind):
+    text = "".join(f"ssh-ed25519 {key}\n" for key in keys_of(cluster, kind))
+    return [line.split()[1] for line in subprocess.run(["ssh-keygen", "-l", "-f", "-"], input=text, capture_output=True, text=True, check=True).stdout.splitlines()]
+
+
+@contextlib.contextmanager
+def session_open(user, target="root@web-1"):
+    """A session that echoes; the function that is yielded shows that it still runs."""
+    held = subprocess.Popen([program(user.cluster.build, "tsh"), "ssh", target, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=user.env, text=True)
+
+    def still_runs(word):
+        held.stdin.write(f"{word}\n")
+        held.stdin.flush()
+        assert held.stdout.readline() == f"{word}\n"
+
+    try:
+        still_runs("begun")
+        yield still_runs
+    finally:
+        held.stdin.close()
+        held.wait(TIMEOUT)
+        held.stdout.close()
+
+
+def greets(user):
+    return user.tsh("ssh", "root@web-1", "echo", "hello").out == "hello\n"
+
+
+def test_the_user_ca_is_rotated_under_open_sessions(access, alice, invite):
+    old, = fingerprints(access, "user")
+    assert rotation_of(access, "user") == "never updated"
+    with session_open(alice) as still_runs:
+        step(access, "user", "init")
+        assert re.fullmatch(r"initialized \(mode: manual, started: \w{3} [ \d]\d \d\d:\d\d:\d\d UTC\)", rotation_of(access, "user"))
+        followed(access)
+        still_runs("both CAs are trusted")
+        assert greets(alice)
+
+        step(access, "user", "update_clients")
+        new, = set(fingerprints(access, "user")) - {old}
+        bob = invite(access, "bob")
+        bob.login()
+        assert (signer_of(alice), signer_of(bob)) == (old, new)
+        assert greets(alice) and greets(bob)
+
+        step(access, "user", "update_servers")
+        assert greets(alice) and greets(bob)
+        access.process.mark()
+        os.kill(access.process.children()["signer"], signal.SIGKILL)
+        os.kill(access.process.children()["auth"], signal.SIGKILL)
+        access.process.wait_for("Auth service is ready")
+        assert rotation_of(access, "user").startswith("rotating servers (mode: manual")
+        still_runs("auth and signer were killed")
+
+        step(access, "user", "standby")
+        followed(access)
+        assert fingerprints(access, "user") == [new]
+        assert re.fullmatch(r"rotated \w{3} [ \d]\d \d\d:\d\d:\d\d UTC", rotation_of(access, "user"))
+        still_runs("the old CA is gone")
+        assert wait_until(lambda: greets(bob), "the node trusts the new CA alone")
+        refused = alice.tsh("ssh", "root@web-1", "true", check=False)
+        assert refused.code != 0
+    assert [e["phase"] for e in access.events("cert_authority.rotate")] == ["init", "update_clients", "update_servers", "standby"]
+    alice.login()
+    assert signer_of(alice) == new and greets(alice)
+
+
+def test_a_rotation_of_the_user_ca_is_rolled_back(access, alice, invite):
+    old, = fingerprints(access, "user")
+    assert "no rotation is in progress" in access.tctl("auth", "rotate", "--type=user", "--manual", "--phase=standby", check=False).err
+    step(access, "user", "init")
+    assert "after which standby cannot follow" in access.tctl("auth", "rotate", "--type=user", "--manual", "--phase=standby", check=False).err
+    step(access, "user", "update_clients")
+    bob = invite(access, "bob")
+    bob.login()
+    assert signer_of(bob) != old and greets(bob)
+    step(access, "user", "rollback")
+    assert rotation_of(access, "user").startswith("rolling back (mode: manual")
+    assert greets(bob) and greets(alice)
+    carol = invite(access, "carol")
+    carol.login()
+    assert signer_of(carol) == old
+    step(access, "user", "standby")
+    followed(access)
+    assert rotation_of(access, "user") == "never updated" and fingerprints(access, "user") == [old]
+    assert greets(alice) and greets(carol)
+    assert bob.tsh("ssh", "root@web-1", "true", check=False).code != 0

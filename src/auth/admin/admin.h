@@ -14,6 +14,7 @@ struct auth;
 void admin_init(struct auth *a);
 
 void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first);
+void admin_rotate_authority(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_create_crl(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_explain_token(struct rpc_call *call, const ProtobufCMessage *first);
 void admin_search_events(struct rpc_call *call, const ProtobufCMessage *first);

@@ -3,20 +3,28 @@
 #include "auth/admin/admin.h"
 #include "auth/admin/request.h"
 #include "auth/core/disk_watch.h"
+#include "auth/certs/rotation.h"
+#include "auth/core/audit_account.h"
 #include "pki/cert.h"
 #include "rpc/pb.h"
 
 /* The signer answers in less than a millisecond; after this time it counts as hanging. */
 #define SIGNER_TIMEOUT SECONDS(5)
 
-static Cteleport__V1__AuthorityStatus *describe_authority(struct arena *arena, const Cteleport__Internal__V1__Authority *authority)
+static Cteleport__V1__AuthorityStatus *describe_authority(struct admin_request *q, const Cteleport__Internal__V1__Authority *authority,
+                                                          const struct hosts_behind *behind)
 {
+        struct arena *arena = q->arena;
         Cteleport__V1__AuthorityStatus *status = arena_alloc(arena, sizeof *status);
         size_t count = authority->n_ssh_keys + authority->n_tls_certs;
 
         cteleport__v1__authority_status__init(status);
         status->type = authority->type;
-        status->rotation = pb_text("never updated");
+        rotation_describe(q->auth->rotation, authority->type, arena, status);
+        status->hosts_behind = behind == NULL ? 0 : behind->count;
+        status->hosts_behind_names = arena_alloc(arena, HOSTS_BEHIND_NAMED * sizeof *status->hosts_behind_names);
+        for (size_t i = 0; behind != NULL && i < HOSTS_BEHIND_NAMED && behind->names[i].len > 0; i++)
+                status->hosts_behind_names[status->n_hosts_behind_names++] = pb_text(arena_str(arena, buf_str(&behind->names[i])).ptr);
         status->keys = arena_alloc(arena, count * sizeof *status->keys);
         for (size_t i = 0; i < count; i++) {
                 Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
@@ -48,33 +56,90 @@ static void describe_disk(struct admin_request *q, Cteleport__V1__ClusterStatusR
                                      (unsigned long long)(room.free / MiB)));
 }
 
+static struct error *put_pins(struct admin_request *q, Cteleport__V1__ClusterStatusResponse *response)
+{
+        const Cteleport__Internal__V1__Authority *host = q->auth->authorities.host;
+
+        response->ca_pins = arena_alloc(q->arena, host->n_tls_certs * sizeof *response->ca_pins);
+        for (size_t i = 0; i < host->n_tls_certs; i++) {
+                AUTO(buf) pin = BUF_MAX(128);
+
+                TRY(ca_pin_of_cert(pb_str(host->tls_certs[i]), &pin));
+                response->ca_pins[response->n_ca_pins++] = pb_text(arena_str(q->arena, buf_str(&pin)).ptr);
+        }
+        return NULL;
+}
+
+/* behind: NULL while no rotation is in progress. */
+static void reply_status(struct admin_request *q, const struct hosts_behind *behind)
+{
+        const struct authorities *cas = &q->auth->authorities;
+        Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
+        struct error *err = put_pins(q, &response);
+
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
+        }
+        response.cluster = pb_text(q->auth->cluster.ptr);
+        response.version = pb_text(CTELEPORT_VERSION);
+        response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
+        for (size_t i = 0; i < cas->all->n_authorities; i++)
+                response.authorities[response.n_authorities++] = describe_authority(q, cas->all->authorities[i], behind);
+        describe_disk(q, &response);
+        admin_reply(q, &response.base);
+}
+
+static void on_behind(void *ctx, const struct hosts_behind *found, struct error *err)
+{
+        struct admin_request *q = ctx;
+
+        if (err != NULL)
+                admin_fail(q, err);
+        else
+                reply_status(q, found);
+}
+
 void admin_cluster_status(struct rpc_call *call, const ProtobufCMessage *first)
 {
         struct admin_request *q = admin_begin(call, first);
 
         if (q == NULL)
                 return;
-        const struct authorities *cas = &q->auth->authorities;
-        Cteleport__V1__ClusterStatusResponse response = CTELEPORT__V1__CLUSTER_STATUS_RESPONSE__INIT;
+        if (rotation_is_active(q->auth->rotation))
+                rotation_find_behind(q->auth->rotation, on_behind, q);
+        else
+                reply_status(q, NULL);
+}
 
-        response.cluster = pb_text(q->auth->cluster.ptr);
-        response.version = pb_text(CTELEPORT_VERSION);
-        response.ca_pins = arena_alloc(q->arena, cas->host->n_tls_certs * sizeof *response.ca_pins);
-        for (size_t i = 0; i < cas->host->n_tls_certs; i++) {
-                AUTO(buf) pin = BUF_MAX(128);
-                struct error *err = ca_pin_of_cert(pb_str(cas->host->tls_certs[i]), &pin);
+/* ---- rotation ------------------------------------------------------------------------------------------- */
 
-                if (err != NULL) {
-                        admin_fail(q, err);
-                        return;
-                }
-                response.ca_pins[response.n_ca_pins++] = pb_text(arena_str(q->arena, buf_str(&pin)).ptr);
+static void on_step(void *ctx, struct error *err)
+{
+        struct admin_request *q = ctx;
+        const Cteleport__V1__RotateRequest *request = (const Cteleport__V1__RotateRequest *)q->message;
+        Cteleport__V1__AuthorityStatus response = CTELEPORT__V1__AUTHORITY_STATUS__INIT;
+
+        if (err != NULL) {
+                admin_fail(q, err);
+                return;
         }
-        response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
-        for (size_t i = 0; i < cas->all->n_authorities; i++)
-                response.authorities[response.n_authorities++] = describe_authority(q->arena, cas->all->authorities[i]);
-        describe_disk(q, &response);
+        response.type = request->type;
+        rotation_describe(q->auth->rotation, request->type, q->arena, &response);
         admin_reply(q, &response.base);
+}
+
+void admin_rotate_authority(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct admin_request *q = admin_begin(call, first);
+
+        if (q == NULL)
+                return;
+        struct error *err = audit_account_check(q->auth, ACCOUNT_ADMIN, buf_str(&q->caller));
+        if (err != NULL)
+                admin_fail(q, err);
+        else
+                rotation_step(q->auth->rotation, (const Cteleport__V1__RotateRequest *)q->message, buf_str(&q->caller), on_step, q);
 }
 
 /* ---- lists of revoked certificates ---------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include "auth/hosts/hosts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -95,7 +96,21 @@ static void show_end(const Cteleport__Internal__V1__Authority *authority, const 
                 metric_set(METRIC_CERTIFICATE_END, label, "", walltime_unix(ca.times.not_after));
 }
 
-static struct error *keep_authorities(struct auth *a, const ProtobufCMessage *answer)
+/* "host:<id>:<phase> user:<id>:<phase>" of the CAs that were rotated or are being rotated. */
+static void put_revision(struct authorities *fresh)
+{
+        size_t len = 0;
+
+        for (size_t i = 0; i < fresh->all->n_authorities && len < sizeof fresh->revision; i++) {
+                const Cteleport__Internal__V1__Authority *one = fresh->all->authorities[i];
+
+                if (one->rotation_id[0] != '\0')
+                        len += (size_t)snprintf(fresh->revision + len, sizeof fresh->revision - len, "%s%s:%s:%s", len == 0 ? "" : " ", one->type,
+                                                one->rotation_id, one->phase);
+        }
+}
+
+struct error *issue_keep_authorities(struct auth *a, const ProtobufCMessage *answer)
 {
         struct authorities fresh = { .arena = arena_new(AUTHORITIES_ARENA) };
         ProtobufCMessage *copy = NULL;
@@ -116,6 +131,7 @@ static struct error *keep_authorities(struct auth *a, const ProtobufCMessage *an
                 arena_free(fresh.arena);
                 return err;
         }
+        put_revision(&fresh);
         arena_free(a->authorities.arena);
         a->authorities = fresh;
         show_end(fresh.host, "host_ca");
@@ -128,7 +144,7 @@ static void on_authorities(void *ctx, const ProtobufCMessage *answer, struct err
         struct loading *loading = ctx;
 
         if (err == NULL)
-                err = keep_authorities(loading->auth, answer);
+                err = issue_keep_authorities(loading->auth, answer);
         loading->done(loading->ctx, err);
         free(loading);
 }

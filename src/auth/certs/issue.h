@@ -36,6 +36,9 @@ struct error *issue_failed(struct error *err) MUST_USE;
 /* Requests the CAs from the signer, which creates them at the first start, and stores them in a->authorities. */
 void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *ctx, struct error *err), void *ctx);
 
+/* Keeps the CAs of an answer of the signer in a->authorities. */
+struct error *issue_keep_authorities(struct auth *a, const ProtobufCMessage *answer) MUST_USE;
+
 /* The certificates of a CA (a->authorities.host or .user) as PEM, for TLS contexts. */
 void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out);
 

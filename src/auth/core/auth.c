@@ -16,6 +16,7 @@
 #include "auth/core/listener.h"
 #include "auth/core/record_cache.h"
 #include "auth/certs/issue.h"
+#include "auth/certs/rotation.h"
 #include "auth/hosts/presence.h"
 #include "auth/hosts/proxies.h"
 #include "auth/core/refusal_log.h"
@@ -45,7 +46,7 @@
 #include "state/token.h"
 
 /*
- * The start is a chain: store → audit outbox → cluster name → authorities (signer) → directory (users, roles, locks) → proxies
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → their rotation → directory (users, roles, locks) → proxies
  * → own certificate → own host record → sessions of the last run → listener → ready. Each step's callback begins the
  * next; a failure in the chain is fatal.
  */
@@ -163,8 +164,11 @@ static const char *tls_protocol_of_cluster(struct auth *a)
         return str_to_c(a->service->arena, buf_str(&name));
 }
 
-/* The chain has the leaf and the CA, as a host that pinned the CA requires it there. */
-static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
+/*
+ * Makes the context for new connections. The chain has the leaf and the CAs, as a host that pinned a CA requires it there; peers
+ * are verified by all CAs.
+ */
+static struct error *make_context(struct auth *a, struct str tls_cert)
 {
         AUTO(buf) chain = BUF_MAX(64 * KiB);
         AUTO(buf) trust = BUF_MAX(64 * KiB);
@@ -174,7 +178,7 @@ static struct error *use_certificate(struct auth *a, const Cteleport__Internal__
 
         if (protocols[1] == NULL)
                 protocols[1] = tls_protocol_of_cluster(a);
-        cert_der_to_pem(pb_str(certs->tls_cert), &chain);
+        cert_der_to_pem(tls_cert, &chain);
         authority_pem(a->authorities.host, &chain);
         authority_pem(a->authorities.host, &trust);
         authority_pem(a->authorities.user, &trust);
@@ -189,6 +193,12 @@ static struct error *use_certificate(struct auth *a, const Cteleport__Internal__
         }
         tls_context_free(a->tls);
         a->tls = fresh;
+        return NULL;
+}
+
+static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
+{
+        TRY(make_context(a, pb_str(certs->tls_cert)));
         buf_release(&a->tls_cert);
         a->tls_cert = BUF_MAX(CERT_MAX);
         buf_put(&a->tls_cert, pb_str(certs->tls_cert));
@@ -219,6 +229,8 @@ static void on_own_certificate(void *ctx, const Cteleport__Internal__V1__HostCer
         timer_start(a->tls_renewal, (struct duration){ a->host_cert_ttl.ns / 2 });
         if (is_first)
                 write_own_record(a);
+        else
+                presence_report_authorities(a); /* hosts that have followed already ignore it */
 }
 
 /* The names under which clients reach this service: the host's own and those of auth_service.public_addr. */
@@ -269,6 +281,15 @@ static void renew_certificate(void *ctx)
         issue(a, &request, on_own_certificate, a);
 }
 
+struct error *auth_use_authorities(struct auth *a)
+{
+        if (a->is_stopping)
+                return NULL;
+        TRY(make_context(a, buf_str(&a->tls_cert)));
+        renew_certificate(a);
+        return NULL;
+}
+
 /* ---- the chain before the certificate ---------------------------------------------------------------------------- */
 
 static void on_proxies(void *ctx, struct error *err)
@@ -309,6 +330,18 @@ static void on_directory(void *ctx, struct error *err)
         a->servers = servers_open(a, on_servers, a);
 }
 
+static void on_rotation(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_superseded(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the rotation of the CAs cannot go on"));
+        else
+                a->directory = directory_open(a, on_directory, a);
+}
+
 static void on_authorities(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
@@ -320,7 +353,7 @@ static void on_authorities(void *ctx, struct error *err)
         if (err != NULL)
                 fatal(a, err);
         else
-                a->directory = directory_open(a, on_directory, a);
+                a->rotation = rotation_open(a, on_rotation, a);
 }
 
 static void on_name_written(void *ctx, uint64_t revision, struct error *err)
@@ -593,6 +626,8 @@ static void on_store_closed(void *ctx)
         servers_close(a->servers);
         record_cache_free(a->tokens);
         a->tokens = NULL;
+        rotation_close(a->rotation);
+        a->rotation = NULL;
         a->proxies = NULL;
         directory_close(a->directory);
         a->directory = NULL;

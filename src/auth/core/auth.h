@@ -33,6 +33,7 @@ struct locate;
 struct proxies;
 struct record_retention;
 struct retention;
+struct rotation;
 struct servers;
 struct sources;
 struct tls_context;
@@ -50,6 +51,7 @@ struct authorities {
         const Cteleport__Internal__V1__Authorities *all;
         const Cteleport__Internal__V1__Authority *host; /* in all */
         const Cteleport__Internal__V1__Authority *user;
+        char revision[256]; /* changes with each step of a rotation; "": those of the first start */
 };
 
 struct auth {
@@ -73,6 +75,7 @@ struct auth {
         struct link *signer;
         struct link *sts;
         struct authorities authorities;
+        struct rotation *rotation;     /* of the CAs; NULL in tests */
 
         struct key tls_key;            /* of this process; never stored */
         struct buf tls_cert;           /* DER, for that key; empty until the signer gave one */
@@ -129,6 +132,12 @@ struct auth {
 
 /* Begins a record with the fields that all events of this cluster have. */
 void auth_audit_begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind);
+
+/*
+ * Uses new authorities: peers are verified by them from now on, this process gets a certificate of the CA that signs, and then
+ * reports the change to hosts.
+ */
+struct error *auth_use_authorities(struct auth *a) MUST_USE;
 
 /* Sends a request with link_request(). While the process is not connected (k is NULL), done gets UNAVAILABLE from the loop. */
 void auth_request(struct auth *a, struct link *k, uint16_t verb, const ProtobufCMessage *request,

@@ -93,6 +93,7 @@ const struct guarded_method auth_methods[] = {
         LOGIN("AcceptInvite", accept_invite_request, invite_accept),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("CreateCrl", create_crl_request, admin_create_crl, "cert_authority", ACCESS_READ),
+        ADMIN("RotateAuthority", rotate_request, admin_rotate_authority, "cert_authority", WRITE),
         RESOURCE("ListTokens", list_request, admin_list_resources, token, "token", VIEW),
         RESOURCE("GetToken", name_request, admin_get_resource, token, "token", ACCESS_READ),
         RESOURCE("PutToken", put_token_request, admin_put_resource, token, "token", WRITE),

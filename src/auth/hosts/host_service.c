@@ -64,6 +64,7 @@ struct renewal {
         bool has_token;          /* stored, or absent: the transaction requires that this has not changed */
         uint64_t token_revision;
         const Cteleport__Internal__V1__HostCerts *certs;
+        char *ca_revision; /* when they were requested, in arena */
         bool is_local;
         bool is_nameless; /* its name is a public name of a proxy now: it is certified for its ID only */
         char peer[ADDRESS_TEXT_MAX];
@@ -135,6 +136,7 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
                 issue_fill_certificates(r->auth, r->certs, r->arena, &certificates);
                 response.certificates = &certificates;
                 response.join_proof = proof_of_join(r->host);
+                response.ca_revision = r->ca_revision;
                 if (!str_equal(r->role, STR("Instance"))) { /* services that accept users need the user CA */
                         const Cteleport__Internal__V1__Authority *user = r->auth->authorities.user;
 
@@ -316,6 +318,7 @@ static void sign(struct renewal *r)
                 request.system_roles = r->host->system_roles;
                 request.system_role_count = r->host->n_system_roles;
         }
+        r->ca_revision = pb_text(arena_str(r->arena, str_of(r->auth->authorities.revision)).ptr);
         issue(r->auth, &request, on_signed, r);
 }
 

@@ -263,6 +263,30 @@ void presence_report_proxies(void *ctx)
         map_each(&a->live, report_polled, NULL);
 }
 
+static void report_authorities(struct presence *p)
+{
+        Cteleport__V1__PresenceDown down = CTELEPORT__V1__PRESENCE_DOWN__INIT;
+        Cteleport__V1__PresenceDown__Authorities authorities = CTELEPORT__V1__PRESENCE_DOWN__AUTHORITIES__INIT;
+
+        authorities.revision = pb_text(p->auth->authorities.revision);
+        down.payload_case = CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_AUTHORITIES;
+        down.authorities = &authorities;
+        presence_send(p, &down);
+}
+
+static void report_authorities_to(void *ctx, struct str host_id, void *value)
+{
+        (void)ctx;
+        (void)host_id;
+        for (struct presence *p = value; p != NULL; p = p->below)
+                report_authorities(p);
+}
+
+void presence_report_authorities(struct auth *a)
+{
+        map_each(&a->live, report_authorities_to, NULL);
+}
+
 static void warn_of_skew(struct presence *p)
 {
         int64_t ms = p->record->clock_skew_ms;
@@ -352,6 +376,8 @@ static void let_in(struct presence *p, const Cteleport__State__V1__Presence *kno
         if (p->is_regular)
                 r->since = known->since;
         log_arrival(p);
+        if (strcmp(r->ca_revision, p->auth->authorities.revision) != 0)
+                report_authorities(p);
         if (!p->is_poll)
                 welcome(p);
         if (is_back && p->below == NULL) /* else the ping to p->below decides */

@@ -42,4 +42,7 @@ void presence_end_host(struct auth *a, struct str host_id, const char *reason);
 /* Sends the list of proxies to every connected agent. ctx: the struct auth. */
 void presence_report_proxies(void *ctx);
 
+/* Sends the revision of the CAs to every connected agent, which then requests certificates of it. */
+void presence_report_authorities(struct auth *a);
+
 #endif

@@ -74,6 +74,8 @@ struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello
                 return error_new(ERROR_INVALID_ARGUMENT, "this host announces too many services, labels or addresses");
         if (strlen(hello->process_nonce) > NONCE_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the nonce of this host's process is longer than %d characters", NONCE_MAX);
+        if (strlen(hello->ca_revision) > LIMIT_NAME)
+                return error_new(ERROR_INVALID_ARGUMENT, "the revision of this host's CAs is longer than %d characters", LIMIT_NAME);
         TRY(check_labels(hello->labels, hello->n_labels));
         TRY(presence_check_commands(hello->commands, hello->n_commands));
         for (size_t i = 0; i < hello->n_services; i++) {
@@ -150,6 +152,7 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         r->use_tunnel = hello->use_tunnel;
         r->has_no_file_copy = hello->has_no_file_copy;
         r->knows_no_proxy = hello->knows_no_proxy;
+        r->ca_revision = hello->ca_revision;
         r->proxy_addr = announced_proxy(p, hello);
         r->since = loop_wall(&p->auth->loop).ns / 1000000;
 #undef KEEP

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl auth export, auth crl: the public parts of the cluster's CAs, for other programs. */
+/* tctl auth export, auth crl: the public parts of the cluster's CAs, for other programs. tctl auth rotate: their replacement. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -188,4 +188,56 @@ struct error *auth_crl_run(void *ctx, const struct flags *given)
                 crl_der_to_pem(pb_str(response->crls[i]), &out);
         TRY(buf_finish(&out, "the list of revoked certificates"));
         return write_all(&out);
+}
+
+/* ---- auth rotate -------------------------------------------------------------------------------------------------- */
+
+static const char *const rotate_types[] = { "host", "user", NULL };
+static const char *const rotate_phases[] = { "init", "update_clients", "update_servers", "standby", "rollback", NULL };
+
+const struct flag auth_rotate_flags[] = {
+        { "type", 0, FLAG_TEXT, .value = "TYPE", .choices = rotate_types, .is_required = true, .help = "The CA" },
+        { "manual", 0, FLAG_SWITCH, .help = "Each phase is begun by this command with --phase" },
+        { "phase", 0, FLAG_TEXT, .value = "PHASE", .choices = rotate_phases, .help = "The phase to begin" },
+        { "grace-period", 0, FLAG_TEXT, .value = "DURATION", .fallback = "30h", .help = "Time of the whole rotation; each phase has a third of it" },
+        { "force", 0, FLAG_SWITCH, .help = "Begin the phase although connected hosts have not taken over the last one" },
+        { NULL },
+};
+
+static struct error *take_rotation(const struct flags *given, Cteleport__V1__RotateRequest *m)
+{
+        const char *phase = flags_text(given, "phase");
+        bool is_manual = flags_switch(given, "manual");
+        struct duration grace;
+
+        TRY(flags_parse_duration("grace-period", flags_text(given, "grace-period"), &grace));
+        if (is_manual && phase == NULL)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--manual needs the phase"), "the first is --phase=init");
+        if (is_manual && flags_given(given, "grace-period"))
+                return error_new(ERROR_INVALID_ARGUMENT, "a rotation by --manual has no --grace-period: its phases do not end by themselves");
+        m->type = pb_text(flags_text(given, "type"));
+        m->phase = pb_text(phase == NULL ? "init" : phase);
+        m->mode = pb_text(is_manual ? "manual" : "auto");
+        m->grace_seconds = grace.ns / SECONDS(1).ns;
+        m->force = flags_switch(given, "force");
+        return NULL;
+}
+
+struct error *auth_rotate_run(void *ctx, const struct flags *given)
+{
+        AUTO(session) s = { 0 };
+        AUTO(buf) out = BUF_MAX(1 * KiB);
+        Cteleport__V1__RotateRequest request = CTELEPORT__V1__ROTATE_REQUEST__INIT;
+        ProtobufCMessage *answer = NULL;
+
+        (void)ctx;
+        TRY(take_rotation(given, &request));
+        TRY(session_open(&s, given));
+        TRY(session_request(&s, "RotateAuthority", &request.base, &cteleport__v1__authority_status__descriptor, &answer));
+        if (flags_text(given, "phase") != NULL)
+                buf_printf(&out, "Updated rotation phase to \"%s\". To check status use 'tctl status'\n",
+                           ((Cteleport__V1__AuthorityStatus *)answer)->phase);
+        else
+                buf_printf(&out, "Initiated certificate authority rotation. To check status use 'tctl status'\n");
+        return output_flush(&out);
 }

@@ -12,7 +12,8 @@ extern const struct flag status_flags[];
 struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* auth.c */
-extern const struct flag auth_export_flags[], auth_crl_flags[];
+extern const struct flag auth_export_flags[], auth_crl_flags[], auth_rotate_flags[];
+struct error *auth_rotate_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *auth_export_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *auth_crl_run(void *ctx, const struct flags *given) MUST_USE;
 

@@ -11,6 +11,20 @@ const struct flag status_flags[] = {
         { NULL },
 };
 
+/* The hosts for which the next phase of a rotation waits. */
+static void put_behind(struct table *t, const Cteleport__V1__AuthorityStatus *authority)
+{
+        AUTO(buf) text = BUF_MAX(4 * KiB);
+
+        if (authority->hosts_behind == 0 || strcmp(authority->phase, "standby") == 0)
+                return;
+        buf_printf(&text, "%u connected %s not taken over this phase: ", authority->hosts_behind, authority->hosts_behind == 1 ? "host has" : "hosts have");
+        output_put_words(&text, authority->hosts_behind_names, authority->n_hosts_behind_names, ", ");
+        if (authority->hosts_behind > authority->n_hosts_behind_names)
+                buf_put_c(&text, " …");
+        TABLE_ROW(t, STR(""), buf_str(&text));
+}
+
 static void put_table(struct buf *out, const Cteleport__V1__ClusterStatusResponse *status)
 {
         AUTO_PTR(table) t = table_new_headless(2);
@@ -22,12 +36,48 @@ static void put_table(struct buf *out, const Cteleport__V1__ClusterStatusRespons
 
                 buf_printf(&label, "%s CA ", status->authorities[i]->type); /* the blank is Teleport's */
                 TABLE_ROW(t, buf_str(&label), str_of(status->authorities[i]->rotation));
+                put_behind(t, status->authorities[i]);
         }
         for (size_t i = 0; i < status->n_ca_pins; i++)
                 TABLE_ROW(t, STR("CA pin"), str_of(status->ca_pins[i]));
         for (size_t i = 0; i < status->n_warnings; i++)
                 TABLE_ROW(t, STR("Warning"), str_of(status->warnings[i]));
         table_put(out, t);
+}
+
+static Cteleport__V1__Timestamp *time_view(struct arena *arena, int64_t seconds)
+{
+        Cteleport__V1__Timestamp *t = arena_alloc(arena, sizeof *t);
+
+        if (seconds == 0)
+                return NULL;
+        cteleport__v1__timestamp__init(t);
+        t->seconds = seconds;
+        return t;
+}
+
+static void put_rotation(struct arena *arena, Cteleport__Tctl__V1__Rotation *view, const Cteleport__V1__AuthorityStatus *authority)
+{
+        AUTO(buf) grace = BUF_MAX(64);
+
+        view->phase = authority->phase;
+        view->mode = authority->mode;
+        view->current_id = authority->id;
+        view->started = time_view(arena, authority->started);
+        view->last_rotated = time_view(arena, authority->last_rotated);
+        view->has_hosts_behind = true;
+        view->hosts_behind = authority->hosts_behind;
+        if (authority->grace_seconds == 0)
+                return;
+        duration_put(&grace, SECONDS(authority->grace_seconds));
+        view->grace_period = unconst(str_to_c(arena, buf_str(&grace)));
+        if (authority->standby == 0)
+                return;
+        view->schedule = arena_alloc(arena, sizeof *view->schedule);
+        cteleport__tctl__v1__rotation_schedule__init(view->schedule);
+        view->schedule->update_clients = time_view(arena, authority->update_clients);
+        view->schedule->update_servers = time_view(arena, authority->update_servers);
+        view->schedule->standby = time_view(arena, authority->standby);
 }
 
 static Cteleport__Tctl__V1__Authority *authority_view(struct arena *arena, char *cluster,
@@ -41,6 +91,8 @@ static Cteleport__Tctl__V1__Authority *authority_view(struct arena *arena, char 
         view->rotation = arena_alloc(arena, sizeof *view->rotation);
         cteleport__tctl__v1__rotation__init(view->rotation);
         view->rotation->state = authority->rotation;
+        if (authority->id[0] != '\0')
+                put_rotation(arena, view->rotation, authority);
         view->keys = arena_alloc(arena, authority->n_keys * sizeof *view->keys);
         for (size_t i = 0; i < authority->n_keys; i++) {
                 Cteleport__Tctl__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);

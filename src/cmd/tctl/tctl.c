@@ -52,6 +52,13 @@ static const struct command commands[] = {
           .help = "List recorded sessions" },
         { "auth export", NULL, auth_export_flags, NULL, auth_export_run, .help = "Print the public keys of the cluster's CAs, for other programs",
           .notes = "  tctl auth export --type=user > /etc/ssh/user_ca.pub\n  tctl auth export --type=host >> ~/.ssh/known_hosts\n" },
+        { "auth rotate", NULL, auth_rotate_flags, NULL, auth_rotate_run, .help = "Replace a CA of the cluster, step by step",
+          .notes = "By itself, over 30 hours:\n  tctl auth rotate --type=user\n"
+                   "By hand; tctl status shows whether all hosts have taken over a phase:\n"
+                   "  tctl auth rotate --type=user --manual --phase=init\n"
+                   "  tctl auth rotate --type=user --manual --phase=update_clients\n"
+                   "  tctl auth rotate --type=user --manual --phase=update_servers\n"
+                   "  tctl auth rotate --type=user --manual --phase=standby\n" },
         { "auth crl", NULL, auth_crl_flags, NULL, auth_crl_run,
           .help = "Print an empty list of revoked certificates of a CA, for servers that require one" },
         { "backup", NULL, backup_flags, backup_arguments, backup_run, .help = "Write everything that makes this cluster to an encrypted file",
@@ -93,7 +100,6 @@ static const struct foreign_flag foreign[] = {
 static const struct foreign_command foreign_commands[] = {
         { "nodes add", "make a token for the new host: tctl tokens add --type=node" },
         { "auth sign", "certificates are given to users by tsh login, and to hosts that join" },
-        { "auth rotate", "the CAs are not rotated" },
         { "auth ls", "there is one Auth Service; tctl inventory ls shows its host" },
         { "bots", "there are no bots; a login of its own for a program: TELEPORT_HOME=DIRECTORY tsh login" },
         { "request, requests", "there are no access requests; roles are given by: tctl users update NAME --set-roles=ROLES" },
