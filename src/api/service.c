@@ -68,7 +68,7 @@ static enum log_level level_of(const char *severity)
         return LOG_INFO;
 }
 
-void service_log_setup(const Cteleport__V1__Config *config, int fd)
+struct log_options service_log_options(const Cteleport__V1__Config *config, int fd)
 {
         struct log_options options = { .level = LOG_INFO, .format = LOG_TEXT, .fd = fd };
         const Cteleport__V1__LogConfig *log = NULL;
@@ -80,23 +80,37 @@ void service_log_setup(const Cteleport__V1__Config *config, int fd)
                 if (log->format != NULL && str_equal_nocase(str_of(log->format->output), STR("json")))
                         options.format = LOG_JSON;
         }
-        log_setup(options);
+        return options;
 }
 
-/* Redirects the log, and all other standard error output, to fd (owned). */
-static void take_log(int fd)
+void service_log_setup(const Cteleport__V1__Config *config, int fd)
+{
+        log_setup(service_log_options(config, fd));
+}
+
+/* Redirects the log, and all other standard error output, to fd (owned). Level and format are 1 above their enums; others are ignored. */
+static void take_log(int fd, uint32_t level, uint32_t format)
 {
         (void)dup3(fd, STDERR_FILENO, 0); /* if it fails, the old file remains in use */
         close(fd);
+        if (level >= 1 && level <= LOG_ERROR + 1 && format >= 1 && format <= LOG_JSON + 1)
+                log_setup((struct log_options){ .level = (enum log_level)(level - 1), .format = (enum log_format)(format - 1), .fd = STDERR_FILENO });
 }
 
-/* Whether the next message is exactly a LOG message: two bytes, field 1 and its value. */
+enum { LOG_MESSAGE = 6 };
+
+/* Whether a message is exactly a LOG message: kind, level and format, each a field of two bytes. */
+static bool is_log(const char *text, ssize_t len)
+{
+        return len == LOG_MESSAGE && text[0] == 1 << 3 && text[1] == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG && text[2] == 3 << 3 &&
+               text[4] == 4 << 3;
+}
+
 static bool log_is_next(void)
 {
         char text[8];
 
-        return recv(SERVICE_FD_CONTROL, text, sizeof(text), MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC) == 2 && text[0] == 1 << 3 &&
-               text[1] == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG;
+        return is_log(text, recv(SERVICE_FD_CONTROL, text, sizeof(text), MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC));
 }
 
 /*
@@ -123,7 +137,7 @@ static void on_hangup(int signum)
                     header->cmsg_len != CMSG_LEN(sizeof(int)))
                         continue;
                 memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-                take_log(fd);
+                take_log(fd, (uint8_t)text[3], (uint8_t)text[5]);
         }
         errno = saved;
 }
@@ -215,6 +229,16 @@ static void report_stop(struct service *s)
                 s->events->on_stop(s->ctx);
 }
 
+static void report_replace(struct service *s)
+{
+        if (s->events->on_replace == NULL) {
+                report_stop(s);
+                return;
+        }
+        stop_listening(s);
+        s->events->on_replace(s->ctx);
+}
+
 static void report_link(struct service *s, const char *name, int fd)
 {
         if (fd >= 0 && s->events->on_link != NULL)
@@ -232,7 +256,7 @@ static void handle_message(struct service *s, const control_message *control, in
                 return;
         }
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG && fd >= 0) {
-                take_log(fd);
+                take_log(fd, control->log_level, control->log_format);
                 return;
         }
         if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__OWN && events->on_own != NULL) {
@@ -245,6 +269,8 @@ static void handle_message(struct service *s, const control_message *control, in
                 report_stop(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__PING)
                 service_send(s, &(struct child_message){ .kind = CHILD_SENT_ALIVE });
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE)
+                report_replace(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
                 events->on_drain(s->ctx);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD && events->on_reload != NULL)
@@ -277,7 +303,8 @@ static bool take_message(struct service *s, char *buffer)
                 report_stop(s);
                 return false;
         }
-        bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
+        bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP ||
+                       control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE;
         handle_message(s, control, fd);
         if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
                 wipe_keypairs(control->proxy->https_keypairs, control->proxy->n_https_keypairs);

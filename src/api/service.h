@@ -12,6 +12,7 @@
 #include "api/child_message.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "internal.pb-c.h"
 #include "loop/loop.h"
 #include "services/services.h"
@@ -24,6 +25,8 @@ enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 struct service_events {
         void (*on_stop)(void *ctx);  /* stop now, cleanly; also called when the supervisor has ended. Called once */
         void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end */
+        /* Stop now, cleanly; a new process of this service follows at once, also if the supervisor ends meanwhile. NULL: on_stop. */
+        void (*on_replace)(void *ctx);
         void (*on_reload)(void *ctx); /* the operator has sent SIGHUP; only for processes whose row has `.reloads` */
         /* The sibling process `name` was started again: fd (owned) is the new connection to it. */
         void (*on_link)(void *ctx, const char *name, int fd);
@@ -88,9 +91,10 @@ bool service_is_here(const Cteleport__Internal__V1__Boot *boot, const char *serv
 void service_end(struct service *s);
 
 /*
- * Sets the level and format of this process's log from teleport.log; the log is written to fd (borrowed).
- * Defaults: INFO, text.
+ * The level and format of the log from teleport.log; the log is written to fd (borrowed). Defaults: INFO, text.
+ * service_log_setup() applies them to this process.
  */
+struct log_options service_log_options(const Cteleport__V1__Config *config, int fd);
 void service_log_setup(const Cteleport__V1__Config *config, int fd);
 
 /*

@@ -333,12 +333,8 @@ static void on_client_to_leave(void *ctx, struct rpc_client *client, struct erro
                 stop_now(i);
 }
 
-/* Sends a leave request to the cluster, so that no user is offered a node that has stopped. */
-static void on_stop(void *ctx)
+static void end_work(struct instance *i)
 {
-        struct instance *i = ctx;
-        if (i->is_stopping)
-                return;
         i->is_stopping = true;
         timer_stop(i->wait);
         timer_stop(i->store_again);
@@ -346,6 +342,15 @@ static void on_stop(void *ctx)
         i->labels = NULL;
         presence_close(i->presence);
         i->presence = NULL;
+}
+
+/* Sends a leave request to the cluster, so that no user is offered a node that has stopped. */
+static void on_stop(void *ctx)
+{
+        struct instance *i = ctx;
+        if (i->is_stopping)
+                return;
+        end_work(i);
         if (!i->is_local && i->is_listed && instance_auth(i) != NULL) {
                 leave_within_limit(i);
                 leave(i);
@@ -355,6 +360,16 @@ static void on_stop(void *ctx)
         } else {
                 stop_now(i);
         }
+}
+
+/* The cluster lists the host on: its next process opens a presence stream before the heartbeat is due. */
+static void on_replace(void *ctx)
+{
+        struct instance *i = ctx;
+        if (i->is_stopping)
+                return;
+        end_work(i);
+        stop_now(i);
 }
 
 /* The slot of the sibling process `name`; SLOT_COUNT if no slot has that name. */
@@ -432,7 +447,7 @@ static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, i
 }
 
 static const struct service_events service_events = {
-        .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link, .on_own = on_own,
+        .on_stop = on_stop, .on_drain = on_stop, .on_replace = on_replace, .on_link = on_link, .on_own = on_own,
 };
 
 /* ---- main ------------------------------------------------------------------------------------------ */

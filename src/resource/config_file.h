@@ -25,6 +25,12 @@ struct error *config_file_load(struct arena *arena, const char *path, const char
 struct error *config_text_load(struct arena *arena, const char *name, struct str text, const char **ret_ignored,
                                Cteleport__V1__Config **ret) MUST_USE;
 
+/*
+ * Prefixes an error of the checks with the place in the file: "FILE:LINE:COLUMN: ". The key is that with which the error begins, or
+ * the given one; if the file (NULL: none) does not have it, the prefix is the file's name. An error that names the file is returned unchanged.
+ */
+struct error *config_file_place(const char *path, const char *key, struct error *err) MUST_USE;
+
 /* A configuration without a file: version v3, all defaults. Lives in the arena. */
 Cteleport__V1__Config *config_file_empty(struct arena *arena);
 

@@ -86,7 +86,11 @@ void supervisor_send_log(struct supervisor *s)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
+        const struct log_options options = service_log_options(s->launch->config, s->log_fd);
+
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__LOG;
+        control.log_level = (uint32_t)options.level + 1;
+        control.log_format = (uint32_t)options.format + 1;
         for (size_t i = 0; i < s->child_count; i++) {
                 struct child *c = &s->children[i];
 
@@ -370,7 +374,7 @@ struct error *supervisor_start(struct child *c)
                 return err;
         c->state = CHILD_STARTING;
         c->started = loop_now(&c->sup->loop);
-        c->has_reported_fatal = c->was_reported = false;
+        c->has_reported_fatal = c->was_reported = c->is_replaced = false;
         c->starts++;
         supervisor_note_phase(c);
         c->unanswered = 0;
@@ -386,6 +390,8 @@ static void received_ready(struct child *c)
                 return;
         c->state = CHILD_READY;
         supervisor_note_phase(c);
+        if (supervisor_reload_ready(c))
+                return;
         if (c->starts > 1)
                 log_info("service is back", LOG_C("name", child_name(c)));
         supervisor_on_ready(c->sup);
@@ -426,6 +432,11 @@ static void received_fatal(struct child *c, const struct child_message *m)
         if (c->sup->was_ready && !c->has_reported_fatal)
                 log_error("a service cannot go on", LOG_C("name", child_name(c)), LOG_ERR(err));
         c->has_reported_fatal = true;
+        if (supervisor_reload_awaits(c)) {
+                supervisor_reload_note(c, err);
+                kill(c->pid, SIGKILL);
+                return;
+        }
         if (ends_everything(c)) {
                 supervisor_stop(c->sup, err);
                 return;
@@ -518,7 +529,7 @@ static void on_control(uv_poll_t *poll, int status, int events)
         receive_some(poll->data, LIMIT_CHILD_MESSAGES_PER_TURN);
 }
 
-/* ---- reaping and respawning ---------------------------------------------------------------------------- */
+/* ---- respawning --------------------------------------------------------------------------------------- */
 
 static void on_poll_closed(uv_handle_t *handle)
 {
@@ -542,6 +553,14 @@ static void on_restart(void *ctx)
         come_back(ctx);
 }
 
+static void plan_restart(struct child *c, struct duration pause)
+{
+        c->state = CHILD_PAUSING;
+        if (c->restart == NULL)
+                c->restart = timer_new(&c->sup->loop, on_restart, c);
+        timer_start(c->restart, pause);
+}
+
 static void pause_before_restart(struct child *c, const char *exit_text, enum log_level level)
 {
         struct duration lived = instant_since(loop_now(&c->sup->loop), c->started);
@@ -551,10 +570,7 @@ static void pause_before_restart(struct child *c, const char *exit_text, enum lo
         struct duration pause = backoff_next(&c->pause);
         log_write(level, "service ended and will be started again", LOG_C("name", child_name(c)), LOG_C("exit", exit_text),
                   LOG_INT("pause_ms", duration_ms(pause)), LOG_INT("lived_ms", duration_ms(lived)));
-        c->state = CHILD_PAUSING;
-        if (c->restart == NULL)
-                c->restart = timer_new(&c->sup->loop, on_restart, c);
-        timer_start(c->restart, pause);
+        plan_restart(c, pause);
 }
 
 /* Dependents serve only the process that they follow, and its next start makes new links to them. */
@@ -606,12 +622,30 @@ static void come_back(struct child *c)
                 AUTO_MEM char *exit_text = mem_printf("did not start: %s", err->what);
 
                 error_free(err);
-                if (!child_lives(c))
+                if (!child_lives(c) && !supervisor_reload_ended(c, exit_text))
                         pause_before_restart(c, exit_text, LOG_WARN);
                 return;
         }
         start_dependents(c);
 }
+
+/* ---- replacing ------------------------------------------------------------------------------------------ */
+
+void supervisor_start_again(struct child *c)
+{
+        plan_restart(c, SECONDS(0));
+}
+
+void supervisor_replace(struct child *c)
+{
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE;
+        c->is_replaced = true;
+        supervisor_send(c, &control);
+}
+
+/* ---- reaping -------------------------------------------------------------------------------------------- */
 
 static void reap(struct child *c, int wait_status)
 {
@@ -637,6 +671,8 @@ static void reap(struct child *c, int wait_status)
                                            "the lines above this one may show why"));
         } else if (has_lost_leader(c)) {
                 c->state = CHILD_STOPPED;
+        } else if (supervisor_reload_ended(c, exit_text)) {
+                end_dependents(c);
         } else {
                 /* A dependent with status 0 saw its link close; the kernel may report its end before the end of the other. */
                 bool is_update = !is_dependent(c) || wait_status != 0;

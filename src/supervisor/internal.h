@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Declarations shared by the supervisor's sources: supervisor.c (main flow), children.c, manager.c, measure.c, setup.c, sign.c,
+/* Declarations shared by the supervisor's sources: supervisor.c (main flow), children.c, manager.c, measure.c, reload.c, setup.c, sign.c,
  * sshd.c, stop.c. */
 #ifndef SUPERVISOR_INTERNAL_H
 #define SUPERVISOR_INTERNAL_H
@@ -36,6 +36,7 @@ struct child {
         unsigned dead_ticks; /* successive checks that found no process */
         bool was_reported; /* it was ordered to end */
         bool has_reported_fatal;
+        bool is_replaced; /* it was ordered to end for a new process, which starts when it has ended */
 };
 
 /*
@@ -69,7 +70,16 @@ struct accounts {
 };
 
 struct supervisor {
-        const struct launch *launch;
+        const struct launch *launch; /* in force */
+        struct launch *loaded;       /* the same if a reload has loaded it, owned; NULL: the one of the start */
+        struct reload *reload;       /* in progress; NULL: none */
+        int reload_fd;               /* listening, for `teleport reload`; -1: none */
+        uv_poll_t *reload_poll;      /* on reload_fd; freed by its close callback */
+        struct reload_client {
+                int fd;
+                bool is_served; /* by the reload in progress, not by the next one */
+        } reload_clients[LIMIT_RELOAD_CLIENTS];
+        size_t reload_client_count;
         struct loop loop;
         int lock_fd, log_fd;
         int journal_fd; /* -1: the log does not go to the journal */
@@ -169,6 +179,8 @@ struct error *supervisor_read_host_id(struct supervisor *s) MUST_USE;
 void supervisor_take_host_id(struct supervisor *s, const char *host_id);
 /* Opens the log files of all services again, as they may have been renamed. */
 void supervisor_reopen_log(struct supervisor *s);
+/* Applies severity and format of teleport.log, of the settings in force, to all processes. */
+void supervisor_change_log(struct supervisor *s);
 /* Closes the listening sockets, which would otherwise queue connections after the services have closed theirs. */
 void supervisor_close_listeners(struct supervisor *s);
 
@@ -183,8 +195,12 @@ bool supervisor_send_with(struct child *c, const Cteleport__Internal__V1__Contro
 void supervisor_send_keypairs(struct supervisor *s);
 /* Informs the children whose row asks for it of SIGHUP. */
 void supervisor_send_reload(struct supervisor *s);
-/* Sends s->log_fd to all running children. */
+/* Sends s->log_fd, and level and format of the log, to all running children. */
 void supervisor_send_log(struct supervisor *s);
+/* Orders a running child to end for a new process, which is started as soon as it has ended. */
+void supervisor_replace(struct child *c);
+/* Starts a child, whose former process has ended, after its dependents have ended too. */
+void supervisor_start_again(struct child *c);
 
 /* ---- sshd.c: sshd for the SSH Service --------------------------------------------------------- */
 /* Stores the current resource limits; to be called before they are changed. */
@@ -242,6 +258,32 @@ void supervisor_report_ready(struct supervisor *s);
 void supervisor_report_stopping(struct supervisor *s);
 void supervisor_release_manager(struct supervisor *s);
 
+/* ---- reload.c: new settings for a running supervisor ----------------------------------------- */
+/*
+ * Reads the settings again and applies them, or refuses them as a whole; at most one reload runs at a time, and a request during
+ * one is done after it. The log has the result.
+ */
+void supervisor_reload(struct supervisor *s);
+/* Whether a reload waits until this child, which it has started, is ready. */
+bool supervisor_reload_awaits(const struct child *c);
+/* Notes why an awaited child is killed (owned). */
+void supervisor_reload_note(struct child *c, struct error *reason);
+/* A child is ready; returns whether a reload awaited it. */
+bool supervisor_reload_ready(struct child *c);
+/* A child has ended; returns whether the reload handles that. Otherwise the child is restarted as usual. */
+bool supervisor_reload_ended(struct child *c, const char *exit_text);
+/* Opens data_dir/reload.sock: each client that connects requests a reload, and gets the result (reload_result.h). */
+struct error *supervisor_open_reload(struct supervisor *s) MUST_USE;
+/* Serves it from now on. */
+void supervisor_serve_reload(struct supervisor *s);
+/* The clients that have connected are served by the reload that begins; later ones by the next. */
+void supervisor_serve_reload_clients(struct supervisor *s);
+/* Sends the result to the clients that the reload has served. Returns whether others wait for the next one. */
+bool supervisor_answer_reload_clients(struct supervisor *s, const struct error *err, struct str text);
+void supervisor_close_reload(struct supervisor *s);
+/* Ends a reload without a result, as the supervisor stops. */
+void supervisor_end_reload(struct supervisor *s);
+
 /* ---- stop.c: the end ------------------------------------------------------------------------ */
 /* Begins to stop; supervisor_run() will return failure (owned). A second call while stopping kills the children. */
 void supervisor_stop(struct supervisor *s, struct error *failure);
@@ -252,5 +294,9 @@ void supervisor_stop_next(struct supervisor *s);
 /* ---- supervisor.c -------------------------------------------------------------------------------------- */
 /* Called when a child has reported READY. */
 void supervisor_on_ready(struct supervisor *s);
+/* Whether a service of this host has the private keys of the web port. */
+bool supervisor_has_web_keys(const struct supervisor *s);
+/* Loads the files of https_keypairs again, and starts the timer for the next time; logs the result. */
+void supervisor_reload_keypairs(struct supervisor *s);
 
 #endif

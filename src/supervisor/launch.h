@@ -23,6 +23,12 @@ struct launch {
         bool insecure;
         struct config_warnings warnings;
         const char *ignored_keys; /* ", " between; "" or NULL if none */
+        /*
+         * Reads the same settings again, for a reload: *ret is to be released in either case. NULL: the settings cannot change.
+         * Errors say what the operator has to correct.
+         */
+        struct error *(*again)(const void *ctx, struct launch *ret) MUST_USE;
+        const void *again_ctx; /* borrowed */
 };
 
 void launch_release(struct launch *l);

@@ -52,18 +52,25 @@ static struct error *open_log(struct supervisor *s)
         static const char *const to_stderr[] = { "", "stderr", "err", "error", NULL };
         static const char *const to_stdout[] = { "stdout", "out", NULL };
         const char *output = log_output(s);
+        int fd = STDERR_FILENO;
 
-        s->log_fd = STDERR_FILENO;
         if (is_one_of(output, to_stdout))
-                s->log_fd = STDOUT_FILENO;
+                fd = STDOUT_FILENO;
         else if (!is_one_of(output, to_stderr))
-                TRY(open_log_file(output, &s->log_fd));
+                TRY(open_log_file(output, &fd));
+        s->log_fd = fd;
         service_log_setup(s->launch->config, s->log_fd);
         if (journal_is_stream(s->log_fd))
                 s->journal_fd = journal_open();
         log_to_journal(s->journal_fd);
         log_component("proc");
         return NULL;
+}
+
+void supervisor_change_log(struct supervisor *s)
+{
+        service_log_setup(s->launch->config, s->log_fd);
+        supervisor_send_log(s);
 }
 
 /* The number of the descriptor does not change: the log uses the number, and each child that starts gets a copy. */
@@ -320,6 +327,7 @@ struct error *supervisor_prepare(struct supervisor *s)
         if (err != NULL)
                 return data_dir_error(err);
         TRY(restore_check_finished(s->launch->data_dir));
+        TRY(supervisor_open_reload(s));
         if (supervisor_keeps_state(s))
                 TRY(check_state(s));
         TRY(supervisor_read_host_id(s));

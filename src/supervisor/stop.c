@@ -79,6 +79,8 @@ static void begin(struct supervisor *s, int within_ms)
         if (s->step_timer == NULL)
                 s->step_timer = timer_new(&s->loop, on_slow_step, s);
         timer_start(s->end_timer, MILLISECONDS(within_ms));
+        supervisor_end_reload(s);
+        supervisor_close_reload(s);
         supervisor_close_listeners(s);
         for (size_t i = 0; i < s->child_count; i++) {
                 struct child *c = &s->children[i];

@@ -43,7 +43,7 @@ void supervisor_on_ready(struct supervisor *s)
 
 /* ---- certificates of the web port ------------------------------------------------------------------------- */
 
-static bool has_web_keys(const struct supervisor *s)
+bool supervisor_has_web_keys(const struct supervisor *s)
 {
         for (size_t i = 0; i < s->child_count; i++)
                 if ((s->children[i].row->secrets & SERVICE_SECRET_WEB_KEYS) && s->children[i].state != CHILD_ABSENT)
@@ -56,7 +56,7 @@ static void reload_keypairs(struct supervisor *s, bool send_unchanged)
 {
         bool is_changed;
 
-        if (!has_web_keys(s))
+        if (!supervisor_has_web_keys(s))
                 return;
         struct error *refused = web_keypairs_reload(s->launch, loop_wall(&s->loop), &s->keypairs, &is_changed);
         for (const struct error *err = refused; err != NULL; err = err->also)
@@ -93,10 +93,19 @@ static void watch_keypairs(struct supervisor *s)
 {
         struct duration interval = keypairs_interval(s->launch->config);
 
-        if (!has_web_keys(s) || interval.ns <= 0)
+        if (s->keypairs_timer != NULL)
+                timer_stop(s->keypairs_timer);
+        if (!supervisor_has_web_keys(s) || interval.ns <= 0)
                 return;
-        s->keypairs_timer = timer_new(&s->loop, on_keypairs_timer, s);
+        if (s->keypairs_timer == NULL)
+                s->keypairs_timer = timer_new(&s->loop, on_keypairs_timer, s);
         timer_start(s->keypairs_timer, interval);
+}
+
+void supervisor_reload_keypairs(struct supervisor *s)
+{
+        reload_keypairs(s, true);
+        watch_keypairs(s);
 }
 
 /* ---- signals ----------------------------------------------------------------------------------------------- */
@@ -123,9 +132,8 @@ static void on_hangup(void *ctx, int signum)
 {
         (void)signum;
         supervisor_reopen_log(ctx);
-        reload_keypairs(ctx, true);
-        supervisor_send_reload(ctx);
-        log_info("SIGHUP reopens the log file and reloads the certificates of https_keypairs; for other changes of teleport.yaml, restart the service");
+        log_info("SIGHUP reopens the log file and loads the configuration again");
+        supervisor_reload(ctx);
 }
 
 static void on_replace(void *ctx, int signum)
@@ -219,7 +227,7 @@ static void add_pairings(struct supervisor *s)
 
 static void supervisor_init(struct supervisor *s, const struct launch *l)
 {
-        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .log_fd = STDERR_FILENO, .journal_fd = -1 };
+        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .reload_fd = -1, .log_fd = STDERR_FILENO, .journal_fd = -1 };
         for (size_t i = 0; i < METRIC_PROCESSES; i++)
                 s->metrics.fds[i] = s->metrics.readers[i] = -1;
         add_children(s);
@@ -232,6 +240,8 @@ static void supervisor_release(struct supervisor *s)
                 signal_watch_free(s->watches[i]);
         for (size_t i = 0; i < s->child_count; i++)
                 timer_free(s->children[i].restart);
+        supervisor_end_reload(s);
+        supervisor_close_reload(s);
         timer_free(s->hold);
         timer_free(s->keypairs_timer);
         timer_free(s->end_timer);
@@ -256,6 +266,9 @@ static void supervisor_release(struct supervisor *s)
         log_to_journal(-1);
         fd_close_at(&s->journal_fd);
         fd_close_at(&s->lock_fd);
+        if (s->loaded != NULL)
+                launch_release(s->loaded);
+        free(s->loaded);
 }
 
 static void on_hold(void *ctx)
@@ -288,6 +301,7 @@ static struct error *run(struct supervisor *s)
         }
         watch_keypairs(s);
         supervisor_watch_metrics(s);
+        supervisor_serve_reload(s);
         loop_run(&s->loop);
         return s->failure;
 }

@@ -19,6 +19,10 @@ struct error *debug_connect_run(void *ctx, const struct flags *given) MUST_USE;
 extern const struct flag install_systemd_flags[];
 struct error *install_systemd_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* reload.c */
+extern const struct flag reload_flags[];
+struct error *reload_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* status.c */
 extern const struct flag status_flags[];
 struct error *status_run(void *ctx, const struct flags *given) MUST_USE;

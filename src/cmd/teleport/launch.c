@@ -135,9 +135,14 @@ static struct error *refuse_to_go_without_tls(const struct flags *given)
                           "forwards plain HTTP, set proxy_service.plain_http_addr");
 }
 
+static struct error *prepare_again(const void *ctx, struct launch *ret)
+{
+        return launch_prepare(ctx, ret);
+}
+
 struct error *launch_prepare(const struct flags *given, struct launch *ret)
 {
-        *ret = (struct launch){ .arena = arena_new(ARENA_MAX) };
+        *ret = (struct launch){ .arena = arena_new(ARENA_MAX), .again = prepare_again, .again_ctx = given };
         TRY(refuse_to_go_without_tls(given));
         TRY(config_file_find(ret->arena, given, &ret->config_path, &ret->ignored_keys, &ret->config));
         TRY(launch_overlay(given, ret->arena, ret->config));

@@ -11,7 +11,10 @@
 
 extern const struct flag launch_flags[];
 
-/* Reads and checks all of it. INVALID_ARGUMENT names the key or flag. *ret is to be released in either case. */
+/*
+ * Reads and checks all of it, and will again for a reload: `given` is borrowed as long as *ret. INVALID_ARGUMENT names the key or
+ * flag. *ret is to be released in either case.
+ */
 struct error *launch_prepare(const struct flags *given, struct launch *ret) MUST_USE;
 
 /*

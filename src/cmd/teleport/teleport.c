@@ -19,6 +19,11 @@ static struct error *start_run(void *ctx, const struct flags *given)
 
 static const struct command commands[] = {
         { "start", .flags = launch_flags, .run = start_run, .help = "Run the services of this host" },
+        { "reload", .flags = reload_flags, .run = reload_run,
+          .help = "Let the running service load its configuration again, and show the result",
+          .notes = "Not a command of Teleport. The service applies the changed keys without ending sessions, or refuses the file as a\n"
+                   "whole; then the former configuration stays in force, and this command exits with 1. The reference of teleport.yaml\n"
+                   "has for each key whether a reload applies it.\n" },
         { "status", .flags = status_flags, .run = status_run,
           .help = "Show whether this host has joined, and the current SSH session" },
         { "configure", .flags = configure_flags, .run = configure_run,

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "cmd/teleport/commands.h"
+#include "cmd/teleport/launch.h"
+#include "resource/config_file.h"
+#include "supervisor/reload_result.h"
+
+const struct flag reload_flags[] = {
+        { "config", .letter = 'c', .kind = FLAG_TEXT, .value = "FILE", .help = "Configuration file of the service (/etc/teleport.yaml if it exists)" },
+        { "config-string", .kind = FLAG_TEXT, .value = "BASE64", .env = "TELEPORT_CONFIG", .is_hidden = true,
+          .help = "A whole configuration file in base64" },
+        { "data-dir", .kind = FLAG_TEXT, .value = "DIR", .help = "Directory of identity and state of the service (/var/lib/teleport)" },
+        { "ca-pin", .kind = FLAG_LIST, .value = "PIN", .is_hidden = true, .help = "Accepted and ignored" },
+        { 0 },
+};
+
+static struct error *not_running(const char *data_dir, int errnum)
+{
+        if (errnum == EACCES || errnum == EPERM)
+                return error_hint(error_errno(errnum, "cannot connect to the service"), "run this as the user that runs teleport, which is root as a rule");
+        return error_hint(error_new(ERROR_UNAVAILABLE, "no teleport runs with the data directory %s", data_dir),
+                          "start it: systemctl start teleport; if teleport.data_dir has changed, only a restart applies that");
+}
+
+static struct error *connect_to(const char *data_dir, int *ret_fd)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        AUTO_MEM char *path = mem_printf("%s/" RELOAD_SOCKET, data_dir);
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0)
+                return error_errno(errno, "cannot make a socket");
+        if (strlen(path) >= sizeof(address.sun_path))
+                return error_new(ERROR_INVALID_ARGUMENT, "the path %s is too long for a socket", path);
+        memcpy(address.sun_path, path, strlen(path));
+        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                return not_running(data_dir, errno);
+        *ret_fd = fd;
+        fd = -1;
+        return NULL;
+}
+
+/* Reads until the supervisor closes the connection. */
+static struct error *read_result(int fd, struct buf *out)
+{
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        char block[1024];
+        ssize_t n = -1;
+
+        do {
+                int ready = poll(&p, 1, TIMEOUT_RELOAD);
+
+                if (ready < 0 && errno == EINTR)
+                        continue;
+                if (ready <= 0)
+                        return error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "the service has not reported a result after %d s", TIMEOUT_RELOAD / 1000),
+                                          "its log says what it waits for: journalctl -u teleport");
+                n = read(fd, block, sizeof(block));
+                if (n > 0)
+                        buf_put(out, str_of_bytes(block, (size_t)n));
+        } while (n > 0 || (n < 0 && errno == EINTR));
+        return NULL;
+}
+
+struct error *reload_run(void *ctx, const struct flags *given)
+{
+        AUTO(launch) l = { 0 };
+        AUTO(buf) bytes = BUF_MAX(RELOAD_RESULT_MAX);
+        AUTO_FD int fd = -1;
+        struct str text;
+
+        (void)ctx;
+        struct error *err = launch_prepare_connection(given, &l);
+        if (err != NULL)
+                return config_file_place(l.config_path, NULL, err);
+        TRY(connect_to(l.data_dir, &fd));
+        TRY(read_result(fd, &bytes));
+        TRY(reload_result_parse(buf_str(&bytes), &text));
+        printf("The configuration was reloaded: %.*s\n", STR_ARG(text));
+        return NULL;
+}

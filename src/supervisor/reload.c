@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New settings for a running supervisor. They are read and checked as at a start; the table of resource/config_change.h then
+ * decides for each key that has changed what has to be done.
+ *
+ *   refused    a key that only a restart applies, or anything that a start would refuse: nothing has changed
+ *   applied    the supervisor uses the new settings, and replaces the processes that depend on changed ones, one after
+ *              the other in the order of start; each must be ready before the next one is replaced
+ *   reverted   a new process was not ready: the former settings are in force again, and the processes that have new ones are
+ *              replaced once more
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "resource/config_change.h"
+#include "resource/config_file.h"
+#include "supervisor/internal.h"
+#include "supervisor/notify.h"
+
+struct reload {
+        struct launch *next;           /* owned: the new settings until they are in force, and again after they are reverted */
+        struct launch *former;         /* owned: the settings that were in force, while the new ones are; NULL: those of the start */
+        const struct launch *before;   /* borrowed: the settings that were in force */
+        struct config_changes changes; /* in the arena of the new settings */
+        bool is_wanted[SERVICES_PROCESSES_MAX]; /* the child at that position has to be replaced, started or ended */
+        bool has_begun[SERVICES_PROCESSES_MAX]; /* that has begun */
+        size_t at;                     /* position of the child that is replaced now */
+        struct timer *timeout;         /* of the child that is replaced now */
+        struct error *reason;          /* why that child was killed; NULL: it was not, or sent no reason */
+        struct error *failure;         /* why the settings are reverted; NULL: they are applied */
+        bool is_again;                 /* another reload was requested meanwhile */
+};
+
+/* ---- the result ------------------------------------------------------------------------------------------ */
+
+static void report_beginning(void)
+{
+        struct timespec now = { 0 };
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        AUTO_MEM char *state = mem_printf("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+        notify_manager(state);
+}
+
+static void put_keys(struct buf *out, const struct config_changes *changes)
+{
+        for (size_t i = 0; i < changes->count; i++)
+                buf_printf(out, "%s%s", i == 0 ? "" : ", ", changes->keys[i]);
+}
+
+/* Frees the reload. err (owned): why the settings are not applied. */
+static void finish(struct supervisor *s, struct error *err)
+{
+        struct reload *r = s->reload;
+        AUTO(buf) keys = BUF_MAX(8 * KiB);
+
+        put_keys(&keys, &r->changes);
+        AUTO_MEM char *text = r->changes.count == 0 ? str_dup(STR("nothing has changed")) : mem_printf("changed: %s", buf_c(&keys));
+        bool is_again = supervisor_answer_reload_clients(s, err, str_of(text)) || r->is_again;
+        if (err != NULL)
+                log_error("The configuration was not reloaded; the former one stays in force", LOG_ERR(err));
+        else if (r->changes.count == 0)
+                log_info("The configuration was reloaded, and has not changed");
+        else
+                log_info("The configuration was reloaded", LOG_STR("changed", buf_str(&keys)));
+        error_free(err);
+        notify_manager("READY=1");
+        timer_free(r->timeout);
+        error_free(r->reason);
+        error_free(r->failure);
+        if (r->next != NULL)
+                launch_release(r->next);
+        free(r->next);
+        if (r->former != NULL)
+                launch_release(r->former);
+        free(r->former);
+        free(r);
+        s->reload = NULL;
+        if (is_again && s->end == RUNNING)
+                supervisor_reload(s);
+}
+
+/* ---- checks, before anything changes ---------------------------------------------------------------------- */
+
+#define RESTART_HINT "restart the service to apply it: systemctl restart teleport; or undo the change"
+
+static struct error *check_keys(const struct reload *r, const char *path)
+{
+        AUTO(buf) others = BUF_MAX(8 * KiB);
+        size_t first = 0, count = 0;
+
+        for (size_t i = 0; i < r->changes.count; i++) {
+                if (r->changes.rules[i]->effect != CONFIG_RESTART)
+                        continue;
+                if (count++ == 0)
+                        first = i;
+                else
+                        buf_printf(&others, "%s%s", count == 2 ? "; nor that of " : ", ", r->changes.keys[i]);
+        }
+        if (count == 0)
+                return NULL;
+        return error_hint(config_file_place(path, r->changes.keys[first],
+                                            error_new(ERROR_FAILED_PRECONDITION, "a reload cannot apply the change of %s: %s%s", r->changes.keys[first],
+                                                      r->changes.rules[first]->why, buf_c(&others))),
+                          RESTART_HINT);
+}
+
+/* Processes that cannot be replaced without ending the connections that they have. */
+static struct error *check_processes(const struct supervisor *s)
+{
+        static const char *const lasting[] = { "proxy", "ssh" };
+        const struct config_changes *changes = &s->reload->changes;
+
+        for (size_t i = 0; i < s->child_count; i++)
+                for (size_t n = 0; n < ARRAY_LEN(lasting); n++)
+                        if (strcmp(child_name(&s->children[i]), lasting[n]) == 0 && child_lives(&s->children[i]) &&
+                            config_changes_concern(changes, lasting[n]))
+                                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
+                                                            "a change needs a new process of the service '%s', which would end its connections", lasting[n]),
+                                                  RESTART_HINT);
+        return NULL;
+}
+
+static bool is_changed(const struct reload *r, const char *row)
+{
+        for (size_t i = 0; i < r->changes.count; i++)
+                if (strcmp(r->changes.rules[i]->key, row) == 0)
+                        return true;
+        return false;
+}
+
+static struct error *check_keypairs(const struct supervisor *s)
+{
+        const Cteleport__V1__ProxyConfig *proxy = s->reload->next->config->proxy_service;
+        AUTO(web_keypairs) pairs = { 0 };
+
+        if (!supervisor_has_web_keys(s) || proxy == NULL || proxy->n_https_keypairs == 0)
+                return NULL;
+        return web_keypairs_load(s->reload->next, loop_wall(&s->loop), &pairs);
+}
+
+static struct error *load(struct supervisor *s)
+{
+        struct reload *r = s->reload;
+
+        if (!s->was_ready)
+                return error_new(ERROR_UNAVAILABLE, "teleport is still starting");
+        if (s->launch->again == NULL)
+                return error_new(ERROR_FAILED_PRECONDITION, "the configuration is not in a file");
+        r->next = NEW(struct launch);
+        struct error *err = s->launch->again(s->launch->again_ctx, r->next);
+        if (err != NULL)
+                return config_file_place(s->launch->config_path, NULL, err);
+        config_compare(s->launch->config, r->next->config, r->next->arena, &r->changes);
+        TRY(check_keys(r, r->next->config_path));
+        TRY(check_processes(s));
+        TRY(check_keypairs(s));
+        r->next->nodename = str_to_c(r->next->arena, str_of(s->launch->nodename)); /* the name of the machine may have changed */
+        return NULL;
+}
+
+/* ---- replacing the processes --------------------------------------------------------------------------------- */
+
+static bool is_needed(const struct child *c)
+{
+        return services_process_is_needed(c->sup->launch->config, c->row);
+}
+
+bool supervisor_reload_awaits(const struct child *c)
+{
+        const struct reload *r = c->sup->reload;
+
+        return r != NULL && r->is_wanted[r->at] && &c->sup->children[r->at] == c && !c->is_replaced;
+}
+
+void supervisor_reload_note(struct child *c, struct error *reason)
+{
+        struct reload *r = c->sup->reload;
+
+        if (r->reason == NULL)
+                r->reason = reason;
+        else
+                error_free(reason);
+}
+
+/* The former process does not end, or the new one is not ready: both are killed. */
+static void on_timeout(void *ctx)
+{
+        struct supervisor *s = ctx;
+        struct child *c = &s->children[s->reload->at];
+
+        if (supervisor_reload_awaits(c))
+                supervisor_reload_note(c, error_new(ERROR_DEADLINE_EXCEEDED, "the new process of the service '%s' was not ready after %d s", child_name(c),
+                                                    TIMEOUT_RELOAD_STEP / 1000));
+        if (child_lives(c))
+                kill(c->pid, SIGKILL);
+}
+
+/* Replaces a process that runs, ends one that is not needed any more, starts one that is needed from now on. */
+static void begin(struct child *c)
+{
+        struct reload *r = c->sup->reload;
+
+        r->has_begun[r->at] = true;
+        timer_start(r->timeout, MILLISECONDS(TIMEOUT_RELOAD_STEP));
+        if (child_lives(c))
+                supervisor_replace(c);
+        else
+                supervisor_start_again(c);
+}
+
+static void step(struct supervisor *s)
+{
+        struct reload *r = s->reload;
+
+        timer_stop(r->timeout);
+        while (r->at < s->child_count && !r->is_wanted[r->at])
+                r->at++;
+        if (r->at < s->child_count) {
+                begin(&s->children[r->at]);
+                return;
+        }
+        struct error *failure = r->failure;
+        r->failure = NULL;
+        finish(s, failure);
+}
+
+static void next(struct supervisor *s)
+{
+        s->reload->is_wanted[s->reload->at] = false;
+        step(s);
+}
+
+/* Puts settings in force. */
+static void use(struct supervisor *s, const struct launch *launch)
+{
+        s->launch = launch;
+        if (is_changed(s->reload, "teleport.log"))
+                supervisor_change_log(s);
+        supervisor_reload_keypairs(s);
+}
+
+static void revert(struct supervisor *s, struct error *failure)
+{
+        struct reload *r = s->reload;
+
+        log_error("A service does not run with the new configuration: the former one is put in force again", LOG_ERR(failure));
+        r->failure = failure;
+        r->next = s->loaded;
+        s->loaded = r->former;
+        r->former = NULL;
+        use(s, r->before);
+        memcpy(r->is_wanted, r->has_begun, sizeof(r->is_wanted));
+        r->at = 0;
+        step(s);
+}
+
+bool supervisor_reload_ready(struct child *c)
+{
+        if (!supervisor_reload_awaits(c))
+                return false;
+        log_info("A service has a new process", LOG_C("name", child_name(c)));
+        next(c->sup);
+        return true;
+}
+
+bool supervisor_reload_ended(struct child *c, const char *exit_text)
+{
+        struct supervisor *s = c->sup;
+        struct reload *r = s->reload;
+
+        if (c->is_replaced && !is_needed(c)) {
+                log_info("A service process is not needed any more, and has ended", LOG_C("name", child_name(c)));
+                c->is_replaced = false;
+                c->state = CHILD_ABSENT;
+                if (r != NULL && &s->children[r->at] == c)
+                        next(s);
+                return true;
+        }
+        if (c->is_replaced) {
+                supervisor_start_again(c);
+                return true;
+        }
+        if (!supervisor_reload_awaits(c))
+                return false;
+        struct error *reason = r->reason;
+        r->reason = NULL;
+        if (r->failure != NULL) { /* its former settings do not help: the usual restarts go on */
+                error_free(reason);
+                next(s);
+                return false;
+        }
+        revert(s, reason != NULL ? reason
+                                 : error_new(ERROR_UNAVAILABLE, "the new process of the service '%s' %s before it was ready", child_name(c), exit_text));
+        return true;
+}
+
+/* ---- the reload ----------------------------------------------------------------------------------------------- */
+
+/* Decides which children have to be replaced. A child that waits for its restart gets the new settings there. */
+static void plan(struct supervisor *s)
+{
+        struct reload *r = s->reload;
+
+        for (size_t i = 0; i < s->child_count; i++) {
+                struct child *c = &s->children[i];
+
+                if (child_lives(c)) {
+                        r->is_wanted[i] = !is_needed(c) || config_changes_concern(&r->changes, child_name(c));
+                } else if (c->state == CHILD_ABSENT) {
+                        r->is_wanted[i] = is_needed(c);
+                } else if (!is_needed(c)) {
+                        timer_stop(c->restart);
+                        c->state = CHILD_ABSENT;
+                }
+        }
+}
+
+static void apply(struct supervisor *s)
+{
+        struct reload *r = s->reload;
+
+        r->before = s->launch;
+        r->former = s->loaded;
+        s->loaded = r->next;
+        r->next = NULL;
+        use(s, s->loaded);
+        supervisor_send_reload(s);
+        plan(s);
+        step(s);
+}
+
+void supervisor_reload(struct supervisor *s)
+{
+        if (s->reload != NULL) {
+                s->reload->is_again = true;
+                return;
+        }
+        report_beginning();
+        supervisor_serve_reload_clients(s);
+        s->reload = NEW(struct reload);
+        s->reload->timeout = timer_new(&s->loop, on_timeout, s);
+        struct error *err = load(s);
+        if (err == NULL) {
+                apply(s);
+                return;
+        }
+        supervisor_reload_keypairs(s); /* files that were replaced are in use even if another part is wrong */
+        supervisor_send_reload(s);
+        finish(s, err);
+}
+
+void supervisor_end_reload(struct supervisor *s)
+{
+        if (s->reload != NULL)
+                finish(s, error_new(ERROR_UNAVAILABLE, "teleport is stopping"));
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New settings for a running supervisor, with stand-ins for the services.
+ */
+#include "supervisor/stand_in.h"
+#include "supervisor/supervisor_testing.h"
+
+static void await_log(const struct fixture *f, const char *part)
+{
+        AUTO_MEM char *path = path_in(f->dir, "log");
+
+        for (;;) {
+                AUTO(buf) log = BUF_MAX(256 * KiB);
+
+                assert_null(file_read(path, &log));
+                if (str_contains(buf_str(&log), str_of(part)))
+                        return;
+                sched_yield();
+        }
+}
+
+static void reload(const struct fixture *f, const char *config)
+{
+        given_file(f->dir, "teleport.yaml", config);
+        kill(f->pid, SIGHUP);
+}
+
+static void start_all(struct fixture *f, const char *config)
+{
+        start_with(f, config);
+        await_all_linked(f);
+        await_started(f);
+        for (size_t i = 0; i < f->event_count; i++)
+                f->seen[i].is_taken = true;
+}
+
+#define TELEPORT "version: v3\nteleport:\n  join_params: {token_name: secret-token, method: token}\n  auth_server: 127.0.0.1\n"
+#define PROXY "proxy_service: {web_listen_addr: \"127.0.0.1:0\"}\n"
+
+static void replaces_the_processes_that_a_change_concerns(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        reload(f, TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY
+                           "ssh_service: {labels: {env: prod}}\n");
+        AWAIT(f, "auth stops", "auth starts", "signer starts", "sts starts", "auth was given token= static=2", "instance stops", "instance starts",
+              "instance receives auth", "auth receives instance", "auth receives ssh", "ssh receives auth", "instance receives ssh");
+        await_log(f, "The configuration was reloaded changed:\"auth_service.tokens, ssh_service.labels\"");
+        assert_int_equal(count_events(f, "proxy starts"), 1);
+        assert_int_equal(count_events(f, "ssh starts"), 1);
+}
+
+static void replaces_nothing_if_nothing_has_changed(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        reload(f, base_config);
+        await_log(f, "The configuration was reloaded, and has not changed");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+        while (read_event(f))
+                ;
+        assert_int_equal(count_events(f, "instance starts"), 1);
+}
+
+static void refuses_a_configuration_as_a_whole(void **state)
+{
+        static const struct {
+                const char *config, *refusal;
+        } rows[] = {
+                { TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY "ssh_service: {label: 1}\n",
+                  "teleport.yaml:7:15: unknown key" },
+                { TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY "ssh_service: {labels: {\"a b\": c}}\n",
+                  "teleport.yaml:7:23: ssh_service.labels" },
+                { TELEPORT "  nodename: other\n" "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY,
+                  "teleport.yaml:5:13: a reload cannot apply the change of teleport.nodename: the certificates of this host have its name" },
+                { TELEPORT "auth_service: {listen_addr: \"127.0.0.1:1\", cluster_name: x, tokens: [\"node:static\"]}\n" PROXY,
+                  "cannot apply the change of auth_service.listen_addr: listening sockets are opened when the service starts; nor that of "
+                  "auth_service.cluster_name" },
+        };
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                reload(f, rows[i].config);
+                await_log(f, rows[i].refusal);
+        }
+        reload(f, base_config);
+        await_log(f, "The configuration was reloaded, and has not changed");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+        while (read_event(f))
+                ;
+        assert_int_equal(count_events(f, "auth starts"), 1);
+        assert_log(f, "The configuration was not reloaded; the former one stays in force");
+}
+
+/* `auth` has its new settings already when `instance` refuses to run. */
+static void reverts_to_the_former_configuration_if_a_process_fails(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        given_file(f->dir, "instance.do", "give up");
+        reload(f, TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY
+                           "ssh_service: {labels: {env: prod}}\n");
+        AWAIT(f, "auth was given token= static=2", "instance stops", "instance starts");
+        given_file(f->dir, "instance.do", "");
+        AWAIT(f, "auth stops", "auth was given token= static=1", "instance starts", "instance receives auth");
+        await_log(f, "The configuration was not reloaded; the former one stays in force error:\"instance: the store is damaged");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
+static void starts_and_ends_a_process_as_the_configuration_needs_it(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        reload(f, TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY
+                           "ssh_service: {commands: [{name: a, command: [\"/bin/true\"]}]}\n");
+        AWAIT(f, "instance starts", "labels starts", "labels receives instance", "instance receives labels");
+        await_log(f, "The configuration was reloaded changed:ssh_service.commands");
+        reload(f, base_config);
+        AWAIT(f, "instance starts", "labels stops");
+        await_log(f, "A service process is not needed any more, and has ended name:labels");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+        while (read_event(f))
+                ;
+        assert_int_equal(count_events(f, "labels starts"), 1);
+}
+
+static void changes_the_severity_of_the_log(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        reload(f, TELEPORT "  log: {severity: DEBUG}\n"
+                           "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY);
+        await_log(f, "The configuration was reloaded changed:teleport.log.severity");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+        await_log(f, "DEBU [PROC]");
+        assert_int_equal(count_events(f, "auth starts"), 1);
+}
+
+int main(int argc, char **argv)
+{
+        if (argc == 3 && strcmp(argv[1], "service") == 0)
+                return stand_in_main(argv[2]);
+
+        const struct CMUnitTest tests[] = {
+                TEST(replaces_the_processes_that_a_change_concerns),
+                TEST(replaces_nothing_if_nothing_has_changed),
+                TEST(refuses_a_configuration_as_a_whole),
+                TEST(reverts_to_the_former_configuration_if_a_process_fails),
+                TEST(starts_and_ends_a_process_as_the_configuration_needs_it),
+                TEST(changes_the_severity_of_the_log),
+        };
+
+        return cmocka_run_group_tests_name("reload", tests, NULL, NULL);
+}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of teleport.yaml while the service runs: applied without a restart, or refused as a whole."""
+import signal
+import subprocess
+
+import pytest
+import yaml
+
+from harness import TIMEOUT, Cluster, Result, iam_token, program, wait_until
+
+
+def reload(owner, *flags, config=None):
+    """`teleport reload` for a cluster or a host; a changed configuration is written first."""
+    if config is not None:
+        owner.config_path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
+    build, env = (owner.build, owner.env) if hasattr(owner, "build") else (owner.cluster.build, owner.env)
+    return Result(subprocess.run([program(build, "teleport"), "reload", "-c", str(owner.config_path), *flags], capture_output=True, text=True, timeout=TIMEOUT,
+                                 env=env, stdin=subprocess.DEVNULL))
+
+
+def changed(owner, **sections):
+    """The configuration with which it was started, with other keys in its sections."""
+    config = yaml.safe_load(owner.config_path.read_text())
+    for section, keys in sections.items():
+        config[section] = {**config.get(section, {}), **keys}
+    return config
+
+
+@pytest.fixture(scope="module")
+def running(build, aws_process, tmp_path_factory):
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("reload") / "cluster").start()
+    cluster.create(iam_token())
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def host(running, aws_process):
+    return running.join(env=aws_process.identity()).wait_signed()
+
+
+def test_labels_change_without_a_restart(running, host):
+    before = host.process.children()
+    done = reload(host, config=changed(host, ssh_service={"labels": {"env": "prod"}, "commands": [{"name": "kernel", "command": ["/bin/uname"], "period": "1h"}]}))
+    assert done.code == 0 and "ssh_service.labels, ssh_service.commands" in done.out
+    wait_until(lambda: (running.node(host.name)["metadata"].get("labels") or {}).get("env") == "prod", "the cluster has the new label")
+    wait_until(lambda: "Linux" in str(running.node(host.name)), "the cluster has the output of the command")
+    after = host.process.children()
+    assert after["ssh"] == before["ssh"] and after["instance"] != before["instance"] and "labels" in after
+    assert reload(host).out == "The configuration was reloaded: nothing has changed\n"
+    assert host.process.children() == after
+
+
+@pytest.mark.parametrize("section, keys, reason", [
+    ("teleport", {"nodename": "other"}, ": a reload cannot apply the change of teleport.nodename: the certificates of this host have its name"),
+    ("teleport", {"log": {"severity": "LOUD"}}, ": teleport.log.severity cannot be 'LOUD'"),
+    ("ssh_service", {"lables": {"a": "b"}}, ": unknown key 'lables' in ssh_service"),
+])
+def test_a_refused_file_changes_nothing(host, section, keys, reason):
+    before, good = host.process.children(), host.config_path.read_text()
+    done = reload(host, config=changed(host, **{section: keys}))
+    assert done.code == 1 and f"{host.config_path}:" in done.err and reason in done.err, done.err
+    assert host.process.children() == before
+    assert reload(host, config=good).code == 0
+
+
+def test_the_log_of_all_processes_changes_its_format(running):
+    running.process.mark()
+    before, good = running.process.children(), running.config_path.read_text()
+    assert reload(running, config=changed(running, teleport={"log": {"format": {"output": "json"}}})).code == 0
+    running.create(iam_token("another"))
+    running.process.wait_for(r'\{.*Resource written.*\}')
+    assert running.process.children() == before
+    assert reload(running, config=good).code == 0
+
+
+def test_static_tokens_change_under_an_open_presence(running, host):
+    before, good = running.process.children(), running.config_path.read_text()
+    running.process.mark()
+    assert reload(running, config=changed(running, auth_service={"tokens": ["node:a-new-static-token"]})).code == 0
+    after = running.process.children()
+    assert after["auth"] != before["auth"] and after["proxy"] == before["proxy"] and after["instance"] == before["instance"]
+    late = running.host(name="static", token="a-new-static-token", method="token").start()
+    late.wait_joined()
+    late.stop()
+    running.hosts.remove(late)
+    wait_until(lambda: running.node(host.name), "the host is listed")
+    assert reload(running, config=good).code == 0
+
+
+def test_a_reload_needs_a_running_service(build, tmp_path):
+    path = tmp_path / "teleport.yaml"
+    path.write_text(f"version: v3\nteleport: {{data_dir: {tmp_path}/data}}\n")
+    done = Result(subprocess.run([program(build, "teleport"), "reload", "-c", path], capture_output=True, text=True, timeout=TIMEOUT))
+    assert done.code == 1 and f"no teleport runs with the data directory {tmp_path}/data" in done.err
+
+
+def test_a_wrong_file_is_refused_by_signal_too(host):
+    good = host.config_path.read_text()
+    host.process.mark()
+    host.config_path.write_text("version: v3\nteleport: [\n")
+    host.process.popen.send_signal(signal.SIGHUP)
+    host.process.wait_for(r"The configuration was not reloaded; the former one stays in force .*teleport.yaml:\d+:\d+")
+    host.config_path.write_text(good)
