@@ -41,8 +41,8 @@ static void on_client(uv_poll_t *poll, int status, int events)
                 return;
         }
         s->reload_clients[s->reload_client_count++] = (struct reload_client){ .fd = fd };
-        log_info("`teleport reload` loads the configuration again");
         supervisor_reopen_log(s);
+        log_info("`teleport reload` reopens the log file and loads the configuration again");
         supervisor_reload(s);
 }
 

@@ -196,15 +196,25 @@ def test_the_unit_reloads_and_its_log_is_rotated(booted):
     assert machine.run("systemd-analyze", "verify", UNIT).stderr == ""
     pid, log = booted.main_pid(), machine.root / LOG[1:]
     machine.run("systemctl", "reload", "teleport")
-    wait_until(lambda: "SIGHUP reopens the log file" in booted.log(), "the reload has arrived")
+    assert "`teleport reload` reopens the log file" in booted.log()
     before = log.stat().st_ino
     machine.run("logrotate", "--force", "/etc/logrotate.d/teleport")
-    wait_until(lambda: log.exists() and "SIGHUP reopens" in booted.log(), "the new file is written to")
+    wait_until(lambda: log.exists() and "`teleport reload` reopens" in booted.log(), "the new file is written to")
     assert log.stat().st_ino != before and log.with_suffix(".log.1").stat().st_ino == before
     for process in machine.pids("teleport"):
         wait_until(lambda process=process: f"{LOG}.1" not in machine.run("ls", "-l", f"/proc/{process}/fd").stdout, f"{process} has left the old file")
     assert booted.main_pid() == pid and machine.run("systemctl", "is-active", "teleport").stdout == "active\n"
     booted.restart()  # so that wait_reachable has lines to count
+
+
+def test_systemctl_reload_fails_with_the_reason(booted):
+    machine, pid = booted.machine, booted.main_pid()
+    (machine.root / "etc/teleport.yaml").write_text(yaml.safe_dump({**booted.config, "ssh_service": {"lables": {"env": "prod"}}}))
+    assert machine.run("systemctl", "reload", "teleport", check=False).returncode != 0
+    assert "/etc/teleport.yaml:" in (shown := machine.run("systemctl", "status", "teleport").stdout) and "unknown key 'lables'" in shown
+    booted.write_config()
+    machine.run("systemctl", "reload", "teleport")
+    assert booted.main_pid() == pid and machine.run("systemctl", "is-active", "teleport").stdout == "active\n"
 
 
 @pytest.mark.parametrize("pam", [True, False], ids=["logind", "own groups"])

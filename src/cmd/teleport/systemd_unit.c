@@ -18,7 +18,8 @@ static const char head_format[] =
         "WatchdogSec=60\n"
         "EnvironmentFile=-%s\n"
         "ExecStart=%s start --config %s --pid-file=%s\n"
-        "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n"
+        "# Fails if the service refuses its changed configuration; the former one stays in force then.\n"
+        "ExecReload=%s reload --config %s\n"
         "PIDFile=%s\n"
         "LimitNOFILE=%lld\n"
         "# A process that runs out of memory is restarted alone.\n"
@@ -123,7 +124,8 @@ static void put_paths(struct buf *out, const struct systemd_unit *unit)
 
 void systemd_unit_put(struct buf *out, const struct systemd_unit *unit)
 {
-        buf_printf(out, head_format, unit->env_file, unit->program, unit->config, unit->pid_file, unit->pid_file, (long long)unit->fd_limit);
+        buf_printf(out, head_format, unit->env_file, unit->program, unit->config, unit->pid_file, unit->program, unit->config, unit->pid_file,
+                   (long long)unit->fd_limit);
         buf_put_c(out, unit->has_sessions ? sessions_text : restricted_text);
         if (!unit->has_sessions)
                 put_paths(out, unit);
