@@ -57,15 +57,10 @@ def cluster(build, aws_process, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def user(cluster, tmp_path_factory):
-    """A user who is not logged in yet."""
     words = cluster.tctl("users", "add", "carol", "--roles=access", "--logins=root").out
-    return User(cluster, "carol", tmp_path_factory.mktemp("home")).accept(invite_url(words))
-
-
-@pytest.fixture(scope="module")
-def logged_in(user):
-    user.login()
-    return user
+    made = User(cluster, "carol", tmp_path_factory.mktemp("home")).accept(invite_url(words))
+    made.login()
+    return made
 
 
 class Fish:
@@ -121,19 +116,28 @@ def open_shell(name, completions, env):
 
 
 @pytest.fixture(params=["bash", "zsh", "fish"])
-def shell(request, build, completions, cluster, user):
-    path = ":".join([*(str(pathlib.Path(program(build, name)).parent) for name in ("teleport", "tctl", "tsh")), user.env["PATH"]])
-    opened = open_shell(request.param, completions, {**user.env, "PATH": path, "TELEPORT_CONFIG_FILE": cluster.config_path})
-    yield opened
-    opened.close()
+def open_with(request, build, completions, cluster, user):
+    """open_with(VARIABLE=…): a shell of the user."""
+    opened = []
+
+    def make(**environment):
+        path = ":".join([*(str(pathlib.Path(program(build, name)).parent) for name in ("teleport", "tctl", "tsh")), user.env["PATH"]])
+        opened.append(open_shell(request.param, completions, {**user.env, "PATH": path, "TELEPORT_CONFIG_FILE": cluster.config_path, **environment}))
+        return opened[-1]
+
+    yield make
+    for shell in opened:
+        shell.close()
 
 
-def test_without_a_login_no_names_are_completed(user, shell):
-    assert user.tsh("status", check=False).code == 1
-    assert shell.line("tsh ssh we") == "tsh ssh we"
+def test_without_a_login_no_names_are_completed(user, open_with, tmp_path):
+    assert user.tsh("status", check=False, env={"TELEPORT_HOME": tmp_path}).code == 1
+    shell = open_with(TELEPORT_HOME=tmp_path)
+    assert [shell.line("tsh ssh we"), shell.line("tsh sta")] == ["tsh ssh we", "tsh status" + ("" if isinstance(shell, Zsh) else " ")]
 
 
-def test_words_flags_values_and_names_are_completed(logged_in, shell):
+def test_words_flags_values_and_names_are_completed(user, open_with):
+    shell = open_with()
     for typed, line in LINES + NAMES:
         assert (typed, shell.line(typed)) == (typed, line.rstrip() if isinstance(shell, Zsh) else line)
     assert shell.line("tctl tokens rm iam-s") == "tctl tokens rm iam-s"  # a name that is a secret is not shown
