@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAMS = ("teleport", "tctl", "tsh")
@@ -208,3 +209,24 @@ def metrics():
         if name:
             found.append(Metric(name, kind.lower(), process, named, help_))
     return found
+
+
+def reload_rules():
+    """{key or section: text of the column "On reload"}: the table of resource/config_change.c."""
+    text = (PROJECT / "src/resource/config_change.c").read_text()
+    shared = dict(re.findall(r'^#define (\w+) "([^"]*)"$', text, re.M))
+    rules = {}
+    for key, effect, rest in re.findall(r'^        \{ "([\w.]+)", CONFIG_(\w+)(.*)\},$', text, re.M):
+        why = re.search(r'\.why = (?:"([^"]*)"|(\w+))', rest)
+        names = ", ".join(f"`{name}`" for name in re.findall(r'"([\w-]+)"', rest))
+        rules[key] = "applied" if effect == "AT_ONCE" else f"applied; new process of {names}" if effect == "PROCESSES" else f"refused: {why.group(1) or shared[why.group(2)]}"
+    if not rules:
+        sys.exit("config_change.c: there is no table")
+    return rules
+
+
+def on_reload(rules, path):
+    """The text for a key: that of its row, or of the nearest section that has one; empty for a section."""
+    while path and path not in rules:
+        path = path.rpartition(".")[0]
+    return rules.get(path, "")
