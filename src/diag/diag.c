@@ -4,7 +4,10 @@
  * only if that address is set. It holds no secret and no file, and reads the numbers of the other processes from memory: no
  * request reaches another process.
  */
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "api/service.h"
 #include "base/limits.h"
@@ -27,11 +30,14 @@ struct diag {
         size_t connection_count;
 };
 
+/* A connection, also for the time in which it is closed gracefully: all of them are counted until their socket is closed. */
 struct connection {
         struct diag *diag;
-        struct http_server *http;
+        struct http_server *http;  /* NULL: closed */
+        int fd;                    /* a second descriptor of the socket, to end it at once */
+        struct timer *linger;      /* of the graceful close */
         struct connection *older, *newer;
-        bool is_closing; /* not listed any more; on_closed() frees it */
+        bool is_dropped; /* not listed any more; on_closed() frees it */
 };
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
@@ -91,36 +97,56 @@ static void unlist(struct connection *c)
 {
         struct diag *d = c->diag;
 
-        if (c->is_closing)
-                return;
         *(c->older == NULL ? &d->oldest : &c->older->newer) = c->newer;
         *(c->newer == NULL ? &d->newest : &c->newer->older) = c->older;
         d->connection_count--;
-        c->is_closing = true;
 }
 
-static void end(struct connection *c)
+/* Closes the socket now. Answers that wait in it are dropped: otherwise each client that does not read would keep some. */
+static void drop(struct connection *c)
 {
         unlist(c);
-        http_server_close(c->http);
+        c->is_dropped = true;
+        shutdown(c->fd, SHUT_RDWR);
+        close(c->fd);
+        timer_free(c->linger);
+        if (c->http != NULL)
+                http_server_close(c->http);
+        else
+                free(c);
+}
+
+static void on_lingered(void *ctx)
+{
+        drop(ctx);
 }
 
 static void on_closed(void *ctx)
 {
-        unlist(ctx);
-        free(ctx);
+        struct connection *c = ctx;
+
+        c->http = NULL;
+        if (c->is_dropped)
+                free(c);
+        else
+                timer_start(c->linger, MILLISECONDS(TIMEOUT_LINGER));
 }
 
 /* Beyond the limit the oldest connection ends for the new one: clients that hold connections do not keep others out. */
 static void on_accepted(void *ctx, int fd, const char *peer)
 {
         struct diag *d = ctx;
-        struct connection *c = NEW(struct connection);
+        int second = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
         (void)peer;
+        if (second < 0) {
+                close(fd);
+                return;
+        }
         if (d->connection_count >= LIMIT_DIAG_CONNECTIONS)
-                end(d->oldest);
-        *c = (struct connection){ .diag = d, .older = d->newest };
+                drop(d->oldest);
+        struct connection *c = NEW(struct connection);
+        *c = (struct connection){ .diag = d, .fd = second, .linger = timer_new(&d->loop, on_lingered, c), .older = d->newest };
         *(c->older == NULL ? &d->oldest : &c->older->newer) = c;
         d->newest = c;
         d->connection_count++;
@@ -148,7 +174,7 @@ static void on_stop(void *ctx)
                 listener_close(d->listener);
         d->listener = NULL;
         while (d->oldest != NULL)
-                end(d->oldest);
+                drop(d->oldest);
 }
 
 static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop };

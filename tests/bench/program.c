@@ -164,12 +164,13 @@ double process_pss_kib(pid_t pid)
 
 /* ---- the cluster --------------------------------------------------------------------------------------------- */
 
-void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stand_in *sts)
+void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stand_in *sts, const char *more)
 {
         AUTO_MEM char *yaml = mem_printf("version: v3\n"
                                          "teleport:\n"
                                          "  nodename: auth-1\n"
                                          "  data_dir: %s/cluster/data\n"
+                                         "%s"
                                          "auth_service:\n"
                                          "  enabled: yes\n"
                                          "  cluster_name: bench.example.com\n"
@@ -181,7 +182,7 @@ void cluster_prepare(struct program *p, const char *teleport, const char *dir, c
                                          "  web_listen_addr: 127.0.0.1:0\n"
                                          "ssh_service:\n"
                                          "  enabled: no\n",
-                                         dir, sts->address);
+                                         dir, more, sts->address);
 
         program_prepare(p, teleport, dir, "cluster", yaml);
         if (setenv("AWS_CA_BUNDLE", sts->ca_path, 1) != 0)
@@ -275,10 +276,15 @@ void aws_credentials_in_environment(void)
 
 void bench_cluster_open(struct bench_cluster *c, const char *teleport, const char *tctl)
 {
+        bench_cluster_open_with(c, teleport, tctl, "");
+}
+
+void bench_cluster_open_with(struct bench_cluster *c, const char *teleport, const char *tctl, const char *more)
+{
         *c = (struct bench_cluster){ .dir = bench_dir_make() };
         sts_stand_in_start(&c->sts, c->dir);
         aws_credentials_in_environment();
-        cluster_prepare(&c->program, teleport, c->dir, &c->sts);
+        cluster_prepare(&c->program, teleport, c->dir, &c->sts, more);
         c->proxy = cluster_start(&c->program);
         cluster_create_token(&c->program, tctl);
 }

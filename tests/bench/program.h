@@ -47,8 +47,8 @@ void program_release(struct program *p);
 double process_cpu_seconds(pid_t pid); /* all threads, user and system */
 double process_pss_kib(pid_t pid);
 
-/* The cluster of the benchmarks: auth and proxy on loopback, asking the stand-in. */
-void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stand_in *sts);
+/* The cluster of the benchmarks: auth and proxy on loopback, asking the stand-in. `more`: further lines of `teleport`. */
+void cluster_prepare(struct program *p, const char *teleport, const char *dir, const struct sts_stand_in *sts, const char *more);
 /* Starts it; returns the proxy's address. */
 char *cluster_start(struct program *p) MUST_USE;
 
@@ -68,6 +68,8 @@ struct bench_cluster {
 
 /* Starts it, with the token "bench". */
 void bench_cluster_open(struct bench_cluster *c, const char *teleport, const char *tctl);
+/* The same with further lines of the section `teleport`. */
+void bench_cluster_open_with(struct bench_cluster *c, const char *teleport, const char *tctl, const char *more);
 /* Stops it: the content of the store's log is in the store then. */
 void bench_cluster_stop(struct bench_cluster *c);
 void bench_cluster_start_again(struct bench_cluster *c);

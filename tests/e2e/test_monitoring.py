@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from harness import TIMEOUT, clean_env, iam_token, program, wait_until
+from tcp_server import TcpServer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import tables  # noqa: E402
@@ -178,20 +179,26 @@ def test_a_process_that_ends_is_named(make_cluster):
     diag.wait_recovered(processes="ok", auth="ok")
 
 
+def allow_descriptors(count):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
+
+
 def test_no_client_keeps_another_one_from_an_answer(make_cluster):
     """Clients that hold their connections, never read, or send no HTTP."""
     cluster = make_cluster(teleport=DIAG)
     diag = Diag(cluster)
+    allow_descriptors(1500)
     pid = cluster.process.children()["diag"]
     resident = lambda: int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
     before, held = resident(), []
-    for i in range(300):
+    for i in range(1000):
         s = socket.create_connection((diag.host, diag.port), timeout=TIMEOUT)
         held.append(s)
         s.sendall((b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20, b"GET /metr", b"\x16\x03\x01\x00\xff", b"")[i % 4])
-        if i % 100 == 99:
+        if i % 250 == 249:
             assert diag.get("/healthz")[0] == 200
-    assert len(os.listdir(f"/proc/{pid}/fd")) < 100
+    wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 100, "all but the latest connections are closed")
     assert resident() - before < 32 << 20
     for s in held:
         s.close()
@@ -230,6 +237,53 @@ def test_an_address_in_use_is_an_error_of_the_start(build, tmp_path):
                               capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(HOME=tmp_path))
     assert done.returncode == 1
     assert "teleport.diag_addr" in done.stderr and address in done.stderr
+
+
+# ---- tctl top ----------------------------------------------------------------------------------------------------
+
+
+def test_tctl_top_shows_a_host_in_80_columns(watched):
+    cluster, diag = watched
+    once = cluster.tctl("top", f"http://{diag.address}").out
+    assert cluster.tctl("top", diag.address).out.splitlines()[0] == once.splitlines()[0]
+    assert max(map(len, once.splitlines())) < 80
+    assert once.startswith(f"{diag.address}: ready\n")
+    assert re.findall(r"^(\S+) +yes +1 +[0-9.]+ MiB ", once, re.M) == ["supervisor", "signer", "sts", "auth", "proxy", "instance", "ssh", "diag"]
+    for line in (r"Joins +0 joined, 0 refused, 0 failed", r"Cluster +1 nodes with a heartbeat, 0 open connections", r"Proxy +1 tunnels of nodes, 0 connections",
+                 r"Node +1 tunnels, 0 connections, 0 sessions, 0 recordings", r"Certificates .*host_ca \d+d"):
+        assert re.search(f"^{line}", once, re.M), once
+
+    live = pexpect.spawn(program(cluster.build, "tctl"), ["-c", str(cluster.config_path), "top", diag.address, "200ms"], dimensions=(40, 80), timeout=TIMEOUT)
+    live.expect(re.escape(diag.address) + ": ready")
+    live.expect("every 200ms; q quits")
+    cluster.tctl("tokens", "add", "--type=node")
+    live.expect(r"auth +yes +1 +[0-9.]+ MiB +[0-9.]+ %")
+    live.send("q")
+    live.expect(re.escape("\033[?1049l"))
+    live.expect(pexpect.EOF)
+    live.close()
+    assert live.exitstatus == 0
+
+
+@pytest.mark.parametrize("answer, words", [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", ["line 1 is not a metric", "teleport.diag_addr"]),
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", ["status 404"]),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nprocess_state 0\n", ["the answer is cut"]),
+    (b"\x16\x03\x01\x02\x00", ["ERROR:"]),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + b"# x\n" * 600000, ["too long"]),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\na{x=\"\033[2J\"} 1\n"[:-1], ["line 1 is not a metric"]),
+], ids=["html", "404", "cut", "tls", "long", "escape"])
+def test_tctl_top_refuses_an_answer_of_something_else(build, tmp_path, answer, words):
+    with TcpServer(lambda connection: (connection.recv(65536), connection.sendall(answer))) as server:
+        done = subprocess.run([program(build, "tctl"), "top", server.addr], capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(HOME=tmp_path))
+    assert done.returncode == 1 and done.stdout == "" and server.addr in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+def test_tctl_top_without_a_server_names_the_address(build, tmp_path):
+    done = subprocess.run([program(build, "tctl"), "top", "127.0.0.1:1"], capture_output=True, text=True, timeout=TIMEOUT, env=clean_env(HOME=tmp_path))
+    assert done.returncode == 1 and "127.0.0.1:1" in done.stderr and "hint:" in done.stderr
 
 
 # ---- Prometheus' own checks --------------------------------------------------------------------------------------

@@ -11,6 +11,10 @@
 extern const struct flag status_flags[];
 struct error *status_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* top.c */
+extern const struct argument top_arguments[];
+struct error *top_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* auth.c */
 extern const struct flag auth_export_flags[], auth_crl_flags[], auth_rotate_flags[];
 struct error *auth_rotate_run(void *ctx, const struct flags *given) MUST_USE;

@@ -65,6 +65,8 @@ static const struct command commands[] = {
           .notes = "Runs on the machine of the Auth Service, as root, while the cluster runs. `teleport restore` reads the file, and so does `age -d`.\n"
                    "  tctl backup --recipient=age1… /backup/cluster.age\n"
                    "  tctl backup --passphrase-file=FILE --recordings --audit-log /backup/cluster.age\n" },
+        { "top", NULL, NULL, top_arguments, top_run, .help = "Show the metrics of a host, live",
+          .notes = "The host needs teleport.diag_addr. Without a terminal the metrics are shown once.\n  tctl top 127.0.0.1:3000 2s\n" },
         { "version", NULL, NULL, NULL, version_run, .help = "Print the version" },
         { 0 },
 };
@@ -107,7 +109,6 @@ static const struct foreign_command foreign_commands[] = {
         { "sso, saml, oidc, idp, loginrule, login_rule", "users sign in with password and one-time code; there is no single sign-on" },
         { "devices", "devices are not known" },
         { "app, apps, db, kube, desktop, windows_desktops, proxy", SSH_ONLY },
-        { "top", "there are no metrics; `tctl status` and `tctl inventory ls` show the cluster" },
         { "alerts, notifications", "there are no cluster alerts" },
         { "inventory ping", "every host, with its state, is listed by: tctl inventory ls" },
         { "plugins, terraform, integration, discovery", "other systems are not connected" },
