@@ -147,3 +147,19 @@ def test_words_flags_values_and_names_are_completed(user, open_with):
 def test_names_of_tokens_are_listed_without_secrets(cluster):
     assert cluster.tctl("tokens", "ls", "--format=names").out == "iam-token\n"
     assert set(cluster.tctl("tokens", "ls", "--format=names", "--with-secrets").out.splitlines()) == {"iam-token", "iam-secret-0123456789"}
+
+
+def test_names_with_characters_of_a_shell_are_left_out(open_with, tmp_path):
+    """A cluster chooses the names that it answers with: bash would expand them in its list of words, and again on the command line."""
+    ran = tmp_path / "ran"
+    hostile = [f"$(touch {ran})", f"`touch {ran}`", f"we;touch {ran}", "-oProxyCommand=x", "we b", "we*", "we'x", 'we"x', "we\\x", "we~", "we$HOME", "we!x", "\x1b[2J"]
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    for name in ("tsh", "tctl"):
+        (fake / name).write_text("#!/bin/sh\ncat <<'EOF'\n" + "\n".join(hostile) + "\nweb-1.example.com\nEOF\n")
+        (fake / name).chmod(0o755)
+    shell = open_with()
+    for typed, line in ((f"{fake}/tsh ssh ", "web-1.example.com"), (f"{fake}/tctl tokens rm ", "web-1.example.com"), (f"{fake}/tsh scp ", None), (f"{fake}/tsh ssh -", None)):
+        answer = shell.line(typed)
+        assert not ran.exists(), answer
+        assert line is None or answer.rstrip() == typed + line
