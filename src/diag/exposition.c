@@ -111,7 +111,7 @@ static void put_computed(struct answer *a)
                 }
         else if (a->metric == METRIC_PROCESS_UP)
                 for (size_t n = 0; n < METRIC_PROCESSES; n++)
-                        if (a->figures->of[n].name != NULL)
+                        if (figures_is_here(a->figures, n))
                                 put_number(a, a->figures->of[n].name, n, figures_phase(a->figures, n) == PROCESS_READY);
 }
 
@@ -121,7 +121,7 @@ static void put_of_processes(struct answer *a)
         const bool is_gauge = metric_row(a->metric)->type == METRIC_TYPE_GAUGE;
 
         for (size_t n = 0; n < METRIC_PROCESSES; n++) {
-                if (a->figures->of[n].name == NULL || (is_gauge && !figures_is_running(a->figures, n)))
+                if (!figures_is_here(a->figures, n) || (is_gauge && !figures_is_running(a->figures, n)))
                         continue;
                 int64_t value = metric_value(a->figures->of[0].memory, a->metric, n);
                 if (value >= 0)
@@ -157,7 +157,7 @@ static void put_metric(struct answer *a)
                 return;
         if (row->process == NULL) {
                 for (size_t n = 0; n < METRIC_PROCESSES; n++)
-                        if (a->figures->of[n].name != NULL)
+                        if (figures_is_here(a->figures, n))
                                 put_own(a, n, a->figures->of[n].name);
         } else if (strcmp(row->process, "diag") == 0) {
                 put_computed(a);

@@ -34,10 +34,15 @@ struct error *figures_map(struct figures *f, struct service *s)
         return NULL;
 }
 
+bool figures_is_here(const struct figures *f, size_t number)
+{
+        return f->of[number].name != NULL && figures_phase(f, number) != PROCESS_ABSENT;
+}
+
 const struct figures_process *figures_find(const struct figures *f, const char *name)
 {
         for (size_t i = 0; i < METRIC_PROCESSES; i++)
-                if (f->of[i].name != NULL && strcmp(f->of[i].name, name) == 0)
+                if (figures_is_here(f, i) && strcmp(f->of[i].name, name) == 0)
                         return &f->of[i];
         return NULL;
 }

@@ -13,7 +13,7 @@
 struct service;
 
 struct figures {
-        /* By the number of the process (METRIC_PROCESSES); name NULL: this host does not run it. */
+        /* By the number of the process (METRIC_PROCESSES), also of those that this host does not need; name NULL: there is no such process. */
         struct figures_process {
                 const char *name;
                 const void *memory;
@@ -23,7 +23,9 @@ struct figures {
 /* Maps the descriptors that this process was started with. */
 struct error *figures_map(struct figures *f, struct service *s) MUST_USE;
 
-/* The process of that name; NULL: this host does not run it. */
+/* Whether this host runs the process, or is to run it. */
+bool figures_is_here(const struct figures *f, size_t number);
+/* The process of that name; NULL: it is not here. */
 const struct figures_process *figures_find(const struct figures *f, const char *name);
 
 /* The phase of the process with that number, as the supervisor has recorded it. */

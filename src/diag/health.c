@@ -32,7 +32,7 @@ static struct health_part_state processes_state(const struct figures *f, struct 
         struct health_part_state all = { "processes", HEALTH_OK, NULL };
 
         for (size_t n = 1; n < METRIC_PROCESSES; n++) {
-                if (f->of[n].name == NULL)
+                if (!figures_is_here(f, n))
                         continue;
                 enum process_phase phase = figures_phase(f, n);
                 if (phase < PROCESS_STARTING)

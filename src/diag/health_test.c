@@ -74,6 +74,7 @@ static enum health_state state_after(struct fixture *f, int64_t seconds)
 
 static void make_ready(struct fixture *f)
 {
+        set_phase(f, 0, PROCESS_READY);
         set_phase(f, AUTH, PROCESS_READY);
         set_phase(f, INSTANCE, PROCESS_READY);
         set_health(f, AUTH, HEALTH_STORE, HEALTH_OK);
@@ -92,6 +93,8 @@ static void is_starting_until_every_part_was_ready(void **state)
 {
         struct fixture *f = *state;
 
+        set_phase(f, AUTH, PROCESS_STARTING);
+        set_phase(f, INSTANCE, PROCESS_STARTING);
         assert_int_equal(state_after(f, 0), HEALTH_STATE_STARTING);
         make_ready(f);
         set_phase(f, AUTH, PROCESS_STARTING);
@@ -145,6 +148,18 @@ static void a_process_that_has_ended_is_not_ready(void **state)
                        "{\"part\":\"store\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"},"
                        "{\"part\":\"audit\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"},"
                        "{\"part\":\"disk\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"}]}\n");
+}
+
+/* A reload of the configuration can end the need for a process. */
+static void a_process_that_is_not_needed_is_no_fault(void **state)
+{
+        struct fixture *f = *state;
+
+        make_ready(f);
+        set_phase(f, AUTH, PROCESS_ABSENT);
+        assert_int_equal(state_after(f, 0), HEALTH_STATE_OK);
+        assert_body(f, "{\"status\":\"ok\",\"parts\":[{\"part\":\"processes\",\"state\":\"ok\"},{\"part\":\"cluster\",\"state\":\"ok\"}]}\n");
+        assert_null(figures_find(&f->figures, "auth"));
 }
 
 static void a_process_with_a_hanging_loop_is_not_ready(void **state)
@@ -236,6 +251,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(is_starting_until_every_part_was_ready, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(recovers_after_a_time_without_failures, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_process_that_has_ended_is_not_ready, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_process_that_is_not_needed_is_no_fault, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_process_with_a_hanging_loop_is_not_ready, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(parts_have_one_name, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(any_number_is_possible, set_up, tear_down),

@@ -62,9 +62,8 @@ struct error *supervisor_open_metrics(struct supervisor *s)
         if (!has_diag(s))
                 return NULL;
         TRY(open_memory(s, 0));
-        for (size_t i = 0; i < s->child_count; i++)
-                if (s->children[i].state != CHILD_ABSENT)
-                        TRY(open_memory(s, number_of(&s->children[i])));
+        for (size_t i = 0; i < s->child_count; i++) /* also of those that this host does not need: a reload may start them */
+                TRY(open_memory(s, number_of(&s->children[i])));
         return attach_own(s);
 }
 

@@ -276,6 +276,7 @@ bool supervisor_reload_ended(struct child *c, const char *exit_text)
                 log_info("A service process is not needed any more, and has ended", LOG_C("name", child_name(c)));
                 c->is_replaced = false;
                 c->state = CHILD_ABSENT;
+                supervisor_note_phase(c);
                 if (r != NULL && &s->children[r->at] == c)
                         next(s);
                 return true;
@@ -315,6 +316,7 @@ static void plan(struct supervisor *s)
                 } else if (!is_needed(c)) {
                         timer_stop(c->restart);
                         c->state = CHILD_ABSENT;
+                        supervisor_note_phase(c);
                 }
         }
 }

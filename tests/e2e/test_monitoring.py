@@ -18,6 +18,7 @@ import yaml
 
 from harness import TIMEOUT, clean_env, iam_token, program, wait_until
 from tcp_server import TcpServer
+from test_reload import changed, reload
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import tables  # noqa: E402
@@ -177,6 +178,20 @@ def test_a_process_that_ends_is_named(make_cluster):
     os.kill(cluster.process.children()["proxy"], signal.SIGKILL)
     wait_until(lambda: diag.metrics()['cteleport_process_starts_total{process="proxy"}'] == 2, "the proxy is started again")
     diag.wait_recovered(processes="ok", auth="ok")
+
+
+def test_a_process_of_a_reload_is_shown_while_it_is_needed(make_cluster):
+    cluster = make_cluster(ssh=True, teleport=DIAG)
+    diag = Diag(cluster)
+    diag.wait_ready(200)
+    up, before = 'cteleport_process_up{process="labels"}', cluster.config_path.read_text()
+    assert up not in diag.metrics()
+    commands = {"commands": [{"name": "kernel", "command": ["/bin/uname"], "period": "1h"}]}
+    assert reload(cluster, config=changed(cluster, ssh_service=commands)).code == 0
+    wait_until(lambda: diag.metrics().get(up) == 1, "the process is shown")
+    assert reload(cluster, config=before).code == 0
+    wait_until(lambda: up not in diag.metrics(), "the process is not shown any more")
+    diag.wait_recovered(processes="ok", cluster="ok", tunnels="ok")
 
 
 def allow_descriptors(count):
