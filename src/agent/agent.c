@@ -117,6 +117,12 @@ void agent_drain(struct agent *a)
                 tunnel_keeper_drain(a->tunnels);
 }
 
+void agent_leave(struct agent *a)
+{
+        if (a->tunnels != NULL)
+                tunnel_keeper_leave(a->tunnels);
+}
+
 void agent_close_tunnels(struct agent *a)
 {
         tunnel_keeper_free(a->tunnels);

@@ -61,6 +61,9 @@ void agent_use_link(struct agent *a, const char *name, int fd);
 /* Accepts no new connections and opens no new tunnels. Open ones continue. */
 void agent_drain(struct agent *a);
 
+/* The proxies send no new connections through the open tunnels from now on. Open connections continue. */
+void agent_leave(struct agent *a);
+
 struct loop *agent_loop(struct agent *a);
 /* The service's row of the table of services. */
 const struct service_row *agent_row(const struct agent *a);

@@ -55,5 +55,7 @@ void tunnel_keeper_renew(struct tunnel_keeper *t);
 size_t tunnel_keeper_count(const struct tunnel_keeper *t);
 /* Opens no more tunnels and accepts no new streams. Open streams continue. */
 void tunnel_keeper_drain(struct tunnel_keeper *t);
+/* The proxies send no new streams through the open tunnels from now on. */
+void tunnel_keeper_leave(struct tunnel_keeper *t);
 
 #endif

@@ -362,6 +362,17 @@ void spool_file_fail(struct spool_file *f, struct error *err)
                 f->failed(f->ctx, err);
 }
 
+/*
+ * Locks a recording for this process, as long as its descriptors are open: while a new process of the service takes over, the former
+ * one writes and sends the recordings of its connections. False: another process has it.
+ */
+static bool take_file(int fd)
+{
+        struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+        return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+}
+
 struct error *spool_begin(struct spool *sp, struct str session_id, struct str user, const struct recording_header *header,
                           void (*failed)(void *ctx, struct error *err), void *ctx, struct spool_file **ret)
 {
@@ -370,6 +381,7 @@ struct error *spool_begin(struct spool *sp, struct str session_id, struct str us
 
         if (fd < 0)
                 return error_errno(errno, "cannot begin the recording");
+        (void)take_file(fd); /* it is new: no other process has it */
         struct recording_writer *w = recording_writer_new(header);
         struct budget_holder *holder = budget_hold(&sp->room, user);
         struct str head = recording_drain(w);
@@ -616,6 +628,10 @@ static void find_one(struct spool *sp, const char *name)
         if (!name_is_uuid(id) || is_known(sp, id))
                 return;
         int fd = openat(sp->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0 && !take_file(fd)) {
+                close(fd); /* of another process of this service, which writes or sends it */
+                return;
+        }
         if (fd < 0) {
                 log_warn("The recording of an earlier session cannot be opened", LOG_C("file", name), LOG_C("error", strerrordesc_np(errno)));
                 return;

@@ -18,6 +18,8 @@ struct spool;
 
 /* Opens the spool in dir, data_dir/spool. Recordings that an earlier run left there are sent. */
 struct spool *spool_open(struct agent *agent, const char *dir);
+/* Sends recordings of earlier processes of this service, as many at a time as may be sent. */
+void spool_send_old(struct spool *sp);
 /*
  * Closes the spool and leaves the recordings on the disk; the next run sends them. Pointers to struct
  * spool_file become invalid.

@@ -112,7 +112,6 @@ void spool_file_settle(struct spool_file *f);
 /* spool.c: ends the recording at this point and reports err (owned) to its session. */
 void spool_file_fail(struct spool_file *f, struct error *err);
 /* spool.c: begins to send files of earlier runs. */
-void spool_send_old(struct spool *sp);
 
 /* upload.c */
 void upload_init(struct spool_file *f);

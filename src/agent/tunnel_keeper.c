@@ -653,6 +653,14 @@ void tunnel_keeper_drain(struct tunnel_keeper *t)
                 timer_stop(p->retry);
 }
 
+void tunnel_keeper_leave(struct tunnel_keeper *t)
+{
+        for (struct open_tunnel *o = t->open; o != NULL; o = o->next) {
+                detach_entry(o);
+                tunnel_server_drain(o->server);
+        }
+}
+
 void tunnel_keeper_free(struct tunnel_keeper *t)
 {
         if (t == NULL)

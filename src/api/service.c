@@ -235,7 +235,6 @@ static void report_replace(struct service *s)
                 report_stop(s);
                 return;
         }
-        stop_listening(s);
         s->events->on_replace(s->ctx);
 }
 
@@ -303,8 +302,7 @@ static bool take_message(struct service *s, char *buffer)
                 report_stop(s);
                 return false;
         }
-        bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP ||
-                       control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE;
+        bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
         handle_message(s, control, fd);
         if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
                 wipe_keypairs(control->proxy->https_keypairs, control->proxy->n_https_keypairs);

@@ -25,7 +25,10 @@ enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 struct service_events {
         void (*on_stop)(void *ctx);  /* stop now, cleanly; also called when the supervisor has ended. Called once */
         void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end */
-        /* Stop now, cleanly; a new process of this service follows at once, also if the supervisor ends meanwhile. NULL: on_stop. */
+        /*
+         * A new process of this service takes over. It starts when this one has ended, unless the row has `.overlaps`: then it runs
+         * already, and this one finishes its connections first. NULL: on_stop.
+         */
         void (*on_replace)(void *ctx);
         void (*on_reload)(void *ctx); /* the operator has sent SIGHUP; only for processes whose row has `.reloads` */
         /* The sibling process `name` was started again: fd (owned) is the new connection to it. */

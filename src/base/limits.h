@@ -37,6 +37,7 @@ enum {
         TIMEOUT_RELOAD_STEP = 10 * 1000, /* ms: During a reload or an upgrade a service process has this time to end, and its next process this time to be ready. */
         TIMEOUT_RELOAD = 150 * 1000, /* ms: The command `teleport reload` waits for the result for this time at most. */
         LIMIT_RELOAD_CLIENTS = 8, /* count: At most this number of `teleport reload` commands wait for a result at the same time. */
+        PACE_TUNNEL_HANDOVER = 3000, /* ms: A process of the SSH Service that a new one replaces accepts connections for this time, in which the new one opens its tunnels. */
         PACE_RESTART_FIRST = 100, /* ms: A service process that ended is started again after this pause, which doubles each time. */
         PACE_RESTART_MAX = 30 * 1000, /* ms: The pause before a restart grows up to this time. */
         PACE_MANAGER_STATUS = 200, /* ms: A new state for `systemctl status` is sent to the service manager after this time at the earliest. */

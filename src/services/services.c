@@ -24,7 +24,7 @@ static const struct service_row rows[] = {
                                 .name = "ssh", .user = { "teleport-ssh", ID_SSH }, .sandbox = SANDBOX_SSH,
                                 .links = { "auth", "instance" }, .sections = { "ssh_service", "proxy_service" },
                                 .secrets = SERVICE_SECRET_HTTP_PROXY, .requests = SERVICE_REQUEST_SSHD,
-                                .start = 6, .stop = 2,
+                                .overlaps = true, .reloads = true, .start = 6, .stop = 2,
                         },
                         {
                                 .name = "labels", .sandbox = SANDBOX_LABELS, .links = { "instance" },

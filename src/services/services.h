@@ -105,6 +105,7 @@ struct service_process {
         bool is_vital;                /* its fatal error ends the supervisor */
         bool is_on_demand;            /* started for one request, not with the others: start and stop are 0 */
         bool needs_commands;          /* runs only if ssh_service.commands has any */
+        bool overlaps;                /* a new process starts before the former one ends, which first finishes its connections */
         bool reloads;                 /* is informed when the operator sends SIGHUP */
         bool needs_acme;              /* runs only if proxy_service.acme is enabled */
         bool needs_diag;              /* runs only if teleport.diag_addr is set, whatever services are enabled; gets the metrics of all */

@@ -74,6 +74,7 @@ static void finish(void *ctx)
 {
         struct ssh_service *s = ctx;
 
+        timer_stop(s->leave);
         agent_close_tunnels(s->agent);
         helpers_close(s->helpers);
         s->helpers = NULL;
@@ -102,7 +103,7 @@ static void on_stop(void *ctx)
 
 void ssh_connection_gone(struct ssh_service *s)
 {
-        if ((s->is_draining || s->is_stopping) && s->connections.count == 0)
+        if ((s->is_draining || s->is_stopping || s->has_left) && s->connections.count == 0)
                 timer_start(s->end, MILLISECONDS(1));
 }
 
@@ -115,6 +116,41 @@ static void on_drain(void *ctx)
         s->is_draining = true;
         agent_drain(s->agent);
         ssh_connection_gone(s);
+}
+
+static void leave(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->is_draining || s->is_stopping)
+                return;
+        s->has_left = true;
+        agent_leave(s->agent);
+        ssh_connection_gone(s);
+}
+
+/*
+ * A new process of this service runs. The proxies send new connections through its tunnels as soon as these are open; until then
+ * they come here, so that this host can be reached all the time.
+ */
+static void on_replace(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->is_replaced || s->is_draining || s->is_stopping)
+                return;
+        s->is_replaced = true;
+        agent_drain(s->agent);
+        timer_start(s->leave, MILLISECONDS(PACE_TUNNEL_HANDOVER));
+}
+
+/* Another process of this service may have left recordings. */
+static void on_reload(void *ctx)
+{
+        struct ssh_service *s = ctx;
+
+        if (s->spool != NULL && !s->is_stopping)
+                spool_send_old(s->spool);
 }
 
 /* ---- messages of the supervisor ------------------------------------------------------------------------------------ */
@@ -142,7 +178,7 @@ static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, i
 }
 
 static const struct service_events service_events = {
-        .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link, .on_own = on_own,
+        .on_stop = on_stop, .on_drain = on_drain, .on_replace = on_replace, .on_reload = on_reload, .on_link = on_link, .on_own = on_own,
 };
 
 /* ---- main -------------------------------------------------------------------------------------------------------------- */
@@ -210,6 +246,7 @@ static struct error *set_up(struct ssh_service *s)
         TRY(enter_sandbox(s));
         TRY(service_control(s->service, &s->loop, &service_events, s));
         s->end = timer_new(&s->loop, finish, s);
+        s->leave = timer_new(&s->loop, leave, s);
         s->agent = agent_new(&s->loop, agent_options(s));
         s->spool = spool_open(s->agent, ".");
         fd = service_take_fd(s->service, "helpers");
@@ -224,6 +261,7 @@ static void tear_down(struct ssh_service *s)
         map_release(&s->connections);
         shares_release(&s->user_connections);
         timer_free(s->end);
+        timer_free(s->leave);
         service_end(s->service);
         loop_release(&s->loop);
         budget_release(&s->memory);

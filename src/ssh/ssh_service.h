@@ -19,8 +19,10 @@ struct ssh_service {
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         const Cteleport__V1__SSHConfig *ssh_config;  /* never NULL */
         bool is_stopping, is_draining;
+        bool is_replaced, has_left; /* a new process takes over; the proxies send no more connections here */
         struct budget memory;   /* of bytes buffered in connections */
         struct buf roots;       /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
+        struct timer *leave;    /* running: a new process takes over */
         struct timer *end;      /* running: the process is about to end */
         unsigned turns_left;    /* turns of the loop before the end */
 

@@ -276,7 +276,7 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
                 parts->boot.instance = &parts->instance;
         } else if (c->row->requests & SERVICE_REQUEST_SSHD) {
                 cteleport__internal__v1__ssh_boot__init(&parts->ssh);
-                parts->ssh.helpers_address = s->helpers_address;
+                parts->ssh.helpers_address = c->helpers_address;
                 parts->ssh.authorize_uid = s->accounts.authorize_uid;
                 parts->ssh.insecure = s->launch->insecure;
                 parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH;
@@ -327,7 +327,7 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
                 if (s->listeners[i].process == c->row)
                         child_fds_add(fds, s->listeners[i].row->name, s->listeners[i].fd);
         if (c->row->requests & SERVICE_REQUEST_SSHD) {
-                TRY(supervisor_open_helpers(s, &helpers));
+                TRY(supervisor_open_helpers(c, &helpers));
                 child_fds_add(fds, "helpers", helpers);
         }
         supervisor_add_metrics(c, fds);
@@ -447,14 +447,16 @@ static void received_fatal(struct child *c, const struct child_message *m)
 }
 
 /* Handles a request that the row of the service allows. `fd` came with the request and is borrowed; -1: none. */
-static void received_own(struct supervisor *s, const struct child_message *m, int fd)
+static void received_own(struct child *c, const struct child_message *m, int fd)
 {
+        struct supervisor *s = c->sup;
+
         if (m->kind == CHILD_SENT_SSHD_START)
-                supervisor_start_sshd(s, m->name);
+                supervisor_start_sshd(c, m->name);
         else if (m->kind == CHILD_SENT_SSHD_STOP)
-                supervisor_stop_sshd(s, m->name);
+                supervisor_stop_sshd(c, m->name);
         else if (m->kind == CHILD_SENT_HELPER_CHECK)
-                supervisor_check_helper(s, m->name, m->number, fd);
+                supervisor_check_helper(c, m->name, m->number, fd);
         else if (m->kind == CHILD_SENT_AWS_SIGN)
                 supervisor_sign(s, m->number);
         else if (m->kind == CHILD_SENT_HOST_ID)
@@ -474,7 +476,7 @@ static void received(struct child *c, const struct child_message *m, int fd)
         else if (m->kind == CHILD_SENT_ALIVE)
                 c->unanswered = 0;
         else if (child_lives(c) && (c->row->requests & child_message_right(m->kind)))
-                received_own(c->sup, m, fd);
+                received_own(c, m, fd);
 }
 
 /* No service sends invalid messages: a process that does is not trusted, and is killed. */
@@ -645,7 +647,112 @@ void supervisor_replace(struct child *c)
         supervisor_send(c, &control);
 }
 
+static void free_child(struct child *c)
+{
+        free(c->helpers_address);
+        free(c);
+}
+
+void supervisor_set_aside(struct child *c)
+{
+        struct child *former = NEW(struct child);
+
+        *former = *c;
+        former->restart = NULL;
+        former->next = c->sup->draining;
+        c->sup->draining = former;
+        if (former->control != NULL)
+                former->control->data = former;
+        c->control = NULL;
+        c->control_fd = -1;
+        c->helpers_address = NULL;
+        c->state = CHILD_EXITED;
+        c->pid = 0;
+        c->former = former;
+}
+
+static void take_out(struct supervisor *s, const struct child *former)
+{
+        struct child **at = &s->draining;
+
+        while (*at != former)
+                at = &(*at)->next;
+        *at = former->next;
+}
+
+void supervisor_drain_former(struct child *c)
+{
+        if (c->former != NULL)
+                supervisor_replace(c->former);
+        c->former = NULL;
+}
+
+void supervisor_take_back(struct child *c)
+{
+        struct child *former = c->former;
+
+        take_out(c->sup, former);
+        free(c->helpers_address);
+        c->helpers_address = former->helpers_address;
+        c->state = former->state;
+        c->pid = former->pid;
+        c->control = former->control;
+        c->control_fd = former->control_fd;
+        if (c->control != NULL)
+                c->control->data = c;
+        c->former = NULL;
+        free(former);
+}
+
+void supervisor_release_draining(struct supervisor *s)
+{
+        for (struct child *c = s->draining, *next; c != NULL; c = next) {
+                next = c->next;
+                free_child(c);
+        }
+        s->draining = NULL;
+        for (size_t i = 0; i < s->child_count; i++)
+                free(s->children[i].helpers_address);
+}
+
 /* ---- reaping -------------------------------------------------------------------------------------------- */
+
+/* A former process has ended. Files that it leaves are for the current one, which looks for them on RELOAD. */
+static void reap_draining(struct child *former, int wait_status)
+{
+        struct supervisor *s = former->sup;
+        struct child *current = supervisor_child(s, child_name(former));
+        control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
+        AUTO_MEM char *exit_text = child_exit_text(wait_status);
+
+        former->state = CHILD_EXITED;
+        close_control(former);
+        if (former->row->requests & SERVICE_REQUEST_SSHD)
+                supervisor_stop_sshd_of(s, former->pid);
+        log_info("The former process of a service has ended", LOG_C("name", child_name(former)), LOG_INT("pid", former->pid), LOG_C("exit", exit_text));
+        if (current->former == former)
+                current->former = NULL;
+        take_out(s, former);
+        free_child(former);
+        control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD;
+        if (s->end == RUNNING && current->row->reloads && child_lives(current))
+                supervisor_send(current, &control);
+        if (s->end != RUNNING)
+                supervisor_stop_next(s);
+}
+
+static void reap_all_draining(struct supervisor *s)
+{
+        for (struct child *c = s->draining, *next; c != NULL; c = next) {
+                int status;
+
+                next = c->next;
+                if (waitpid(c->pid, &status, WNOHANG) != c->pid)
+                        continue;
+                receive_some(c, LIMIT_CHILD_LAST_MESSAGES);
+                reap_draining(c, status);
+        }
+}
 
 static void reap(struct child *c, int wait_status)
 {
@@ -658,7 +765,7 @@ static void reap(struct child *c, int wait_status)
         close_control(c);
         forget_ends(c);
         if (c->row->requests & SERVICE_REQUEST_SSHD)
-                supervisor_stop_all_sshd(s); /* no process reports their sessions any more */
+                supervisor_stop_sshd_of(s, c->pid); /* no process reports their sessions any more */
         if (c->row->requests & SERVICE_REQUEST_AWS_SIGN)
                 supervisor_stop_sign(s);
         if (s->end != RUNNING) {
@@ -702,6 +809,7 @@ void supervisor_reap(struct supervisor *s)
         for (size_t i = 0; i < s->child_count; i++)
                 if (is_dead[i] && is_dependent(&s->children[i]))
                         reap(&s->children[i], statuses[i]);
+        reap_all_draining(s);
         supervisor_reap_sign(s);
         supervisor_reap_sshd(s);
         supervisor_report_status(s);

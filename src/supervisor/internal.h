@@ -37,6 +37,9 @@ struct child {
         bool was_reported; /* it was ordered to end */
         bool has_reported_fatal;
         bool is_replaced; /* it was ordered to end for a new process, which starts when it has ended */
+        struct child *former; /* of a child that a reload starts beside its former process: that one, until the new one is ready */
+        struct child *next;   /* in s->draining */
+        char *helpers_address; /* of a process with SERVICE_REQUEST_SSHD */
 };
 
 /*
@@ -92,6 +95,7 @@ struct supervisor {
         struct web_keypairs keypairs;
         struct child children[SERVICES_PROCESSES_MAX]; /* in the order of start; CHILD_ABSENT if this host does not need it */
         size_t child_count;
+        struct child *draining; /* former processes that finish their connections; owned */
         struct accounts accounts;
         struct pairing pairings[SERVICES_LINKS_MAX];
         size_t pairing_count;
@@ -121,7 +125,6 @@ struct supervisor {
         /* of the SSH Service */
         struct sshd *sshds;
         size_t sshd_count;
-        char *helpers_address;   /* of the running, or last, process `ssh` */
         struct own_program own;  /* this program, for sshd's options */
         const char *sftp_server; /* NULL: there is none */
         bool has_pam;            /* this host's sshd uses PAM */
@@ -199,6 +202,12 @@ void supervisor_send_reload(struct supervisor *s);
 void supervisor_send_log(struct supervisor *s);
 /* Orders a running child to end for a new process, which is started as soon as it has ended. */
 void supervisor_replace(struct child *c);
+/* Moves a running process to s->draining, so that the child can be started beside it; c->former is that process. */
+void supervisor_set_aside(struct child *c);
+/* Ends that: the former process finishes its connections, or, after the new one has ended, takes its place again. */
+void supervisor_drain_former(struct child *c);
+void supervisor_take_back(struct child *c);
+void supervisor_release_draining(struct supervisor *s);
 /* Starts a child, whose former process has ended, after its dependents have ended too. */
 void supervisor_start_again(struct child *c);
 
@@ -207,15 +216,15 @@ void supervisor_start_again(struct child *c);
 void supervisor_note_limits(struct supervisor *s);
 /* Checks that this host has the programs and files that the SSH Service needs. FAILED_PRECONDITION with a hint. */
 struct error *supervisor_prepare_sshd(struct supervisor *s) MUST_USE;
-/* Opens a listening socket for the process `ssh` that is about to start, and stores its name in s->helpers_address. */
-struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd) MUST_USE;
-/* Requests of the process `ssh`. */
-void supervisor_start_sshd(struct supervisor *s, const char *connection_id);
-void supervisor_stop_sshd(struct supervisor *s, const char *connection_id);
+/* Opens a listening socket for the process `ssh` that is about to start, and stores its name in ssh->helpers_address. */
+struct error *supervisor_open_helpers(struct child *ssh, int *ret_fd) MUST_USE;
+/* Requests of a process `ssh`, about its own connections. */
+void supervisor_start_sshd(struct child *ssh, const char *connection_id);
+void supervisor_stop_sshd(struct child *ssh, const char *connection_id);
 /* pidfd: of the process to check, borrowed; -1 if the kernel does not support it. */
-void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t pid, int pidfd);
-/* Orders all sshd processes to end; those that do not end in time are killed. */
-void supervisor_stop_all_sshd(struct supervisor *s);
+void supervisor_check_helper(struct child *ssh, const char *connection_id, int64_t pid, int pidfd);
+/* Orders the sshd processes of a process `ssh` that has ended to end; those that do not end in time are killed. */
+void supervisor_stop_sshd_of(struct supervisor *s, pid_t ssh);
 void supervisor_kill_all_sshd(struct supervisor *s);
 /* Reaps ended sshd processes; a stop that waits for the last one continues. */
 void supervisor_reap_sshd(struct supervisor *s);

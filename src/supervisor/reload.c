@@ -111,7 +111,7 @@ static struct error *check_keys(const struct reload *r, const char *path)
 /* Processes that cannot be replaced without ending the connections that they have. */
 static struct error *check_processes(const struct supervisor *s)
 {
-        static const char *const lasting[] = { "proxy", "ssh" };
+        static const char *const lasting[] = { "proxy" };
         const struct config_changes *changes = &s->reload->changes;
 
         for (size_t i = 0; i < s->child_count; i++)
@@ -206,7 +206,10 @@ static void begin(struct child *c)
 
         r->has_begun[r->at] = true;
         timer_start(r->timeout, MILLISECONDS(TIMEOUT_RELOAD_STEP));
-        if (child_lives(c))
+        if (child_lives(c) && c->row->overlaps && is_needed(c)) {
+                supervisor_set_aside(c);
+                supervisor_start_again(c);
+        } else if (child_lives(c))
                 supervisor_replace(c);
         else
                 supervisor_start_again(c);
@@ -263,6 +266,7 @@ bool supervisor_reload_ready(struct child *c)
         if (!supervisor_reload_awaits(c))
                 return false;
         log_info("A service has a new process", LOG_C("name", child_name(c)));
+        supervisor_drain_former(c);
         next(c->sup);
         return true;
 }
@@ -289,6 +293,15 @@ bool supervisor_reload_ended(struct child *c, const char *exit_text)
                 return false;
         struct error *reason = r->reason;
         r->reason = NULL;
+        if (c->former != NULL) { /* it has the former settings, and serves on */
+                supervisor_take_back(c);
+                r->has_begun[r->at] = false;
+                if (r->failure != NULL) {
+                        error_free(reason);
+                        next(s);
+                        return true;
+                }
+        }
         if (r->failure != NULL) { /* its former settings do not help: the usual restarts go on */
                 error_free(reason);
                 next(s);

@@ -114,6 +114,45 @@ static void reverts_to_the_former_configuration_if_a_process_fails(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
+#define WITH_SSH(section) TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY "ssh_service: " section "\n"
+
+static void starts_a_new_ssh_before_the_former_one_ends(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        reload(f, WITH_SSH("{port_forwarding: no}"));
+        AWAIT(f, "ssh starts");
+        const struct event *started = f->last;
+        AWAIT(f, "ssh stops");
+        assert_true(f->last > started);
+        AWAIT(f, "ssh receives auth", "ssh receives instance", "instance receives ssh");
+        await_log(f, "The former process of a service has ended name:ssh");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+        while (read_event(f))
+                ;
+        assert_int_equal(count_events(f, "ssh starts"), 2);
+        assert_int_equal(count_events(f, "ssh stops"), 2);
+}
+
+static void keeps_the_former_ssh_if_the_new_one_fails(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        given_file(f->dir, "ssh.do", "give up");
+        reload(f, WITH_SSH("{port_forwarding: no}"));
+        await_log(f, "the former one stays in force error:\"ssh: the store is damaged");
+        given_file(f->dir, "ssh.do", "die");
+        reload(f, WITH_SSH("{port_forwarding: no}"));
+        await_log(f, "the former one stays in force error:\"the new process of the service 'ssh' ended with status 3");
+        assert_int_equal(count_events(f, "ssh stops"), 0);
+        kill(f->pid, SIGTERM);
+        AWAIT(f, "ssh stops");
+        assert_int_equal(await_end(f), 0);
+}
+
 static void starts_and_ends_a_process_as_the_configuration_needs_it(void **state)
 {
         struct fixture *f = *state;
@@ -157,6 +196,8 @@ int main(int argc, char **argv)
                 TEST(replaces_nothing_if_nothing_has_changed),
                 TEST(refuses_a_configuration_as_a_whole),
                 TEST(reverts_to_the_former_configuration_if_a_process_fails),
+                TEST(starts_a_new_ssh_before_the_former_one_ends),
+                TEST(keeps_the_former_ssh_if_the_new_one_fails),
                 TEST(starts_and_ends_a_process_as_the_configuration_needs_it),
                 TEST(changes_the_severity_of_the_log),
         };

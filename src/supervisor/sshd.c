@@ -44,6 +44,7 @@ struct sshd {
         struct sshd *next;
         char *connection_id;
         pid_t pid;
+        pid_t owner; /* the process `ssh` that has the connection */
         struct timer *timeout; /* running: it was ordered to end */
 };
 
@@ -194,7 +195,7 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
  * The socket is abstract, so that a user's process needs no rights to a file. Its name is random, so that no other process can
  * have bound it. Each start of `ssh` gets a new one: while no process listens, connections are refused.
  */
-struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
+struct error *supervisor_open_helpers(struct child *ssh, int *ret_fd)
 {
         uint8_t random[16];
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -208,8 +209,8 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
         socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.len);
         if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, LIMIT_SSH_HELPERS_WAITING) < 0)
                 return error_errno(errno, "cannot listen for the programs that sshd starts");
-        free(s->helpers_address);
-        s->helpers_address = buf_take(&name);
+        free(ssh->helpers_address);
+        ssh->helpers_address = buf_take(&name);
         *ret_fd = fd;
         fd = -1;
         return NULL;
@@ -217,11 +218,23 @@ struct error *supervisor_open_helpers(struct supervisor *s, int *ret_fd)
 
 /* ---- reports to the process ssh --------------------------------------------------------------------------- */
 
-/* Returns whether the report was sent. */
-static bool report(struct supervisor *s, Cteleport__Internal__V1__SshControl__Kind kind, const char *connection_id,
-                 int64_t number, const char *text, int fd)
+/* The running process that has the connection: the current one, or a former one that finishes its connections. NULL: it has ended. */
+static struct child *owner_of(struct supervisor *s, const struct sshd *d)
 {
         struct child *ssh = supervisor_requester(s, SERVICE_REQUEST_SSHD);
+
+        if (ssh != NULL && child_lives(ssh) && ssh->pid == d->owner)
+                return ssh;
+        for (ssh = s->draining; ssh != NULL; ssh = ssh->next)
+                if (child_lives(ssh) && ssh->pid == d->owner)
+                        return ssh;
+        return NULL;
+}
+
+/* Returns whether the report was sent. */
+static bool report(struct child *ssh, Cteleport__Internal__V1__SshControl__Kind kind, const char *connection_id,
+                 int64_t number, const char *text, int fd)
+{
         Cteleport__Internal__V1__SshControl report = CTELEPORT__INTERNAL__V1__SSH_CONTROL__INIT;
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
@@ -235,10 +248,10 @@ static bool report(struct supervisor *s, Cteleport__Internal__V1__SshControl__Ki
         return ssh != NULL && child_lives(ssh) && supervisor_send_with(ssh, &control, fd);
 }
 
-static void report_not_started(struct supervisor *s, const char *connection_id, struct error *err)
+static void report_not_started(struct child *ssh, const char *connection_id, struct error *err)
 {
         log_error("sshd cannot be started", LOG_C("connection", connection_id), LOG_ERR(err));
-        (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
+        (void)report(ssh, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, connection_id, 0, err->what, -1);
         error_free(err);
 }
 
@@ -350,8 +363,9 @@ static void read_authority(const struct supervisor *s, struct arena *a, struct a
                 authority_take(ret, a, str_split(&left, '\n'));
 }
 
-static struct error *start(struct supervisor *s, const char *connection_id, struct ends *e, pid_t *ret_pid)
+static struct error *start(const struct child *ssh, const char *connection_id, struct ends *e, pid_t *ret_pid)
 {
+        struct supervisor *s = ssh->sup;
         AUTO_PTR(arena) arena = arena_new(ARGUMENTS_ARENA_MAX);
         struct authority authority;
 
@@ -360,7 +374,7 @@ static struct error *start(struct supervisor *s, const char *connection_id, stru
                 .exe = s->own.path,
                 .data_dir = s->launch->data_dir,
                 .sftp_server = s->sftp_server,
-                .socket = s->helpers_address,
+                .socket = ssh->helpers_address,
                 .connection_id = connection_id,
                 .authorize_user = s->accounts.authorize_user,
                 .host_id = authority.host_id,
@@ -426,18 +440,19 @@ static void stop(struct sshd *d)
 }
 
 /* Sends the log first: without its lines no login is accepted, so a connection without the log is of no use. */
-static void hand_over(struct supervisor *s, struct sshd *d, const struct ends *e)
+static void hand_over(struct child *ssh, struct sshd *d, const struct ends *e)
 {
-        if (report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
-            report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
+        if (report(ssh, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_LOG, d->connection_id, d->pid, NULL, e->log_here) &&
+            report(ssh, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_STREAM, d->connection_id, d->pid, NULL, e->here))
                 return;
         log_warn("sshd is ended: its connection could not be handed over", LOG_C("connection", d->connection_id),
                  LOG_INT("pid", d->pid));
         stop(d);
 }
 
-void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
+void supervisor_start_sshd(struct child *ssh, const char *connection_id)
 {
+        struct supervisor *s = ssh->sup;
         AUTO(ends) e = { -1, -1, -1, -1 };
         pid_t pid = 0;
 
@@ -447,36 +462,44 @@ void supervisor_start_sshd(struct supervisor *s, const char *connection_id)
                 log_warn("A second sshd for one connection is refused", LOG_C("connection", connection_id));
                 return;
         }
-        struct error *err = s->end == RUNNING ? start(s, connection_id, &e, &pid)
+        struct error *err = s->end == RUNNING ? start(ssh, connection_id, &e, &pid)
                                               : error_new(ERROR_UNAVAILABLE, "teleport is stopping on this host");
         if (err != NULL) {
-                report_not_started(s, connection_id, err);
+                report_not_started(ssh, connection_id, err);
                 return;
         }
         struct sshd *d = NEW(struct sshd);
-        *d = (struct sshd){ .sup = s, .next = s->sshds, .connection_id = str_dup(str_of(connection_id)), .pid = pid };
+        *d = (struct sshd){ .sup = s, .next = s->sshds, .connection_id = str_dup(str_of(connection_id)), .pid = pid, .owner = ssh->pid };
         d->timeout = timer_new(&s->loop, on_timeout, d);
         s->sshds = d;
         s->sshd_count++;
-        hand_over(s, d, &e);
+        hand_over(ssh, d, &e);
 }
 
 /* ---- ending -------------------------------------------------------------------------------------------------- */
 
-void supervisor_stop_sshd(struct supervisor *s, const char *connection_id)
+static struct sshd *find_own(const struct child *ssh, const char *connection_id)
 {
-        struct sshd *d = find(s, connection_id);
+        struct sshd *d = find(ssh->sup, connection_id);
+
+        return d != NULL && d->owner == ssh->pid ? d : NULL;
+}
+
+void supervisor_stop_sshd(struct child *ssh, const char *connection_id)
+{
+        struct sshd *d = find_own(ssh, connection_id);
 
         if (d != NULL)
                 stop(d);
         else
-                (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
+                (void)report(ssh, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, connection_id, 0, "there is none", -1);
 }
 
-void supervisor_stop_all_sshd(struct supervisor *s)
+void supervisor_stop_sshd_of(struct supervisor *s, pid_t ssh)
 {
         for (struct sshd *d = s->sshds; d != NULL; d = d->next)
-                stop(d);
+                if (d->owner == ssh)
+                        stop(d);
 }
 
 void supervisor_kill_all_sshd(struct supervisor *s)
@@ -511,7 +534,9 @@ void supervisor_reap_sshd(struct supervisor *s)
                 waitpid(d->pid, &status, 0);
                 AUTO_MEM char *exit_text = child_exit_text(status);
                 log_debug("sshd ended", LOG_C("connection", d->connection_id), LOG_C("exit", exit_text));
-                (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, exit_text, -1);
+                struct child *owner = owner_of(s, d);
+                if (owner != NULL)
+                        (void)report(owner, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__SSHD_ENDED, d->connection_id, d->pid, exit_text, -1);
                 forget(at);
                 cgroups_sweep(&s->cgroups);
                 if (s->end != RUNNING && s->sshds == NULL)
@@ -528,7 +553,6 @@ void supervisor_release_sshd(struct supervisor *s)
         cgroups_sweep(&s->cgroups);
         cgroups_release(&s->cgroups);
         own_program_release(&s->own);
-        free(s->helpers_address);
 }
 
 /* ---- checks of helpers -------------------------------------------------------------------------------------- */
@@ -544,13 +568,13 @@ static const char *not_a_helper(const struct supervisor *s, const struct sshd *d
  * A process ID identifies a process only while that process lives. Therefore the process must still exist after the check, by a
  * descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5), or by one that is opened before the check.
  */
-void supervisor_check_helper(struct supervisor *s, const char *connection_id, int64_t number, int pidfd)
+void supervisor_check_helper(struct child *ssh, const char *connection_id, int64_t number, int pidfd)
 {
         AUTO_FD int opened = pidfd >= 0 ? -1 : (int)syscall(SYS_pidfd_open, (pid_t)number, 0);
         bool is_too_old = pidfd < 0 && opened < 0 && errno == ENOSYS; /* Linux before 5.3: the process ID must suffice */
-        const char *refusal = not_a_helper(s, find(s, connection_id), number);
+        const char *refusal = not_a_helper(ssh->sup, find_own(ssh, connection_id), number);
 
         if (!is_too_old && syscall(SYS_pidfd_send_signal, pidfd >= 0 ? pidfd : opened, 0, NULL, 0) < 0)
                 refusal = "it is gone";
-        (void)report(s, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
+        (void)report(ssh, CTELEPORT__INTERNAL__V1__SSH_CONTROL__KIND__HELPER_CHECKED, connection_id, number, refusal, -1);
 }

@@ -14,6 +14,8 @@ static void kill_all(struct supervisor *s)
                 log_warn("service does not end and is killed", LOG_C("name", child_name(&s->children[i])));
                 kill(s->children[i].pid, SIGKILL);
         }
+        for (struct child *c = s->draining; c != NULL; c = c->next)
+                kill(c->pid, SIGKILL);
         supervisor_kill_sign(s);
         supervisor_kill_all_sshd(s);
 }
@@ -47,7 +49,7 @@ static void report_to_end(struct child *c)
 void supervisor_stop_next(struct supervisor *s)
 {
         bool is_overdue = s->end == STOPPING && !timer_is_running(s->step_timer);
-        bool lives = s->sshds != NULL || s->sign.pid > 0;
+        bool lives = s->sshds != NULL || s->sign.pid > 0 || s->draining != NULL;
 
         for (size_t i = 0; i < s->child_count; i++)
                 lives |= child_lives(&s->children[i]);
@@ -93,6 +95,8 @@ static void begin(struct supervisor *s, int within_ms)
         }
         supervisor_report_stopping(s);
         supervisor_stop_sign(s);
+        for (struct child *c = s->draining; c != NULL; c = c->next)
+                report_to_end(c);
         supervisor_stop_next(s);
 }
 

@@ -251,6 +251,7 @@ static void supervisor_release(struct supervisor *s)
                         fd_close_at(&s->pairings[i].waiting[side]);
         supervisor_close_listeners(s);
         supervisor_release_metrics(s);
+        supervisor_release_draining(s);
         supervisor_release_sign(s);
         supervisor_release_sshd(s);
         supervisor_release_manager(s);

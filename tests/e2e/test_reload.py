@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of teleport.yaml while the service runs: applied without a restart, or refused as a whole."""
+import os
 import signal
 import subprocess
 
+import pexpect
 import pytest
 import yaml
 
@@ -102,3 +104,22 @@ def test_a_wrong_file_is_refused_by_signal_too(host):
     host.process.popen.send_signal(signal.SIGHUP)
     host.process.wait_for(r"The configuration was not reloaded; the former one stays in force .*teleport.yaml:\d+:\d+")
     host.config_path.write_text(good)
+
+
+def test_a_session_goes_on_while_its_service_is_replaced(alice, access):
+    shell, web = alice.shell("root@web-1"), access.web
+    former = web.process.children()["ssh"]
+    web.process.mark()
+    assert reload(web, config=changed(web, ssh_service={"port_forwarding": False})).code == 0
+    assert alice.tsh("ssh", "root@web-1", "echo new").out == "new\n"
+    wait_until(lambda: "Reverse tunnel established" in web.process.new_text(), "the new process has a tunnel")
+    shell.sendline("echo $((6 * 7)) is still here")
+    shell.expect("42 is still here")
+    assert os.path.exists(f"/proc/{former}")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    web.process.wait_for(r"The former process of a service has ended name:ssh")
+    assert alice.tsh("ssh", "root@web-1", "echo again").out == "again\n"
+    played = wait_until(lambda: next((r for r in alice.recordings() if "42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out), None),
+                        "the whole recording has arrived")
+    assert played
