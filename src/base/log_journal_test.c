@@ -132,6 +132,19 @@ static void the_message_is_the_line_without_its_time(void **state)
         assert_true(str_equal(name, STR("MESSAGE")) && str_starts_with(message, STR("ERRO [AUTH]      cannot go on why:\"a b\" log_journal_test.c:")));
 }
 
+static void the_message_of_a_json_log_is_the_object(void **state)
+{
+        struct fixture *f = *state;
+        struct str name, message;
+
+        log_setup((struct log_options){ .level = LOG_INFO, .format = LOG_JSON, .fd = f->fallback[1] });
+        log_info("node joined", LOG_C("token_name", "a\nb"));
+        struct str entry = received(f);
+        assert_field(entry, "TELEPORT_TOKEN_NAME", STR("a\nb"));
+        assert_true(next_field(&entry, &name, &message));
+        assert_true(str_starts_with(message, STR("{\"timestamp\":")) && str_ends_with(message, STR("\"token_name\":\"a\\nb\"}")));
+}
+
 static void values_with_line_feeds_add_no_fields(void **state)
 {
         static const struct str hostile[] = {
@@ -198,6 +211,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(an_entry_has_a_field_for_each_key, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(the_message_is_the_line_without_its_time, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(the_message_of_a_json_log_is_the_object, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(values_with_line_feeds_add_no_fields, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(long_values_and_names_are_cut, set_up, tear_down),
                 cmocka_unit_test(names_have_the_characters_of_journald),

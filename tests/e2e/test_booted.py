@@ -356,6 +356,13 @@ def test_the_join_token_is_a_credential_of_systemd(booted, second):
     wait_until(lambda: booted.cluster.node("web-3"), "it is listed")
 
 
+def test_the_reason_of_a_failed_start_has_the_priority_of_errors(booted, second):
+    with pytest.raises(AssertionError, match="systemctl"):
+        second("Restart=no", "/no/such/token")
+    reasons = booted.journal("-u", "second", "-p", "err")
+    assert [entry for entry in reasons if entry["MESSAGE"].startswith("ERROR: cannot read the join token: ") and entry["PRIORITY"] == "3"], reasons
+
+
 @pytest.mark.nightly
 def test_systemd_restarts_a_supervisor_that_hangs(booted, second):
     machine = booted.machine

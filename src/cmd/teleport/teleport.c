@@ -2,9 +2,13 @@
 /*
  * The program `teleport`: runs the services of this host and shows their status.
  */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
+#include "supervisor/journal.h"
 #include "supervisor/supervisor.h"
 #include "session/session.h"
 
@@ -13,8 +17,12 @@ static struct error *start_run(void *ctx, const struct flags *given)
         AUTO(launch) l = { 0 };
 
         (void)ctx;
-        TRY(launch_prepare(given, &l));
-        return supervisor_run(&l);
+        struct error *err = launch_prepare(given, &l);
+        if (err == NULL)
+                err = supervisor_run(&l);
+        if (err != NULL && journal_is_stream(STDERR_FILENO))
+                fputs("<3>", stderr); /* the error is printed next, and has the priority of errors in the journal: sd-daemon(3) */
+        return err;
 }
 
 static const struct command commands[] = {
