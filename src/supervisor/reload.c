@@ -11,7 +11,6 @@
  */
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,15 +34,6 @@ struct reload {
 };
 
 /* ---- the result ------------------------------------------------------------------------------------------ */
-
-static void report_beginning(void)
-{
-        struct timespec now = { 0 };
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        AUTO_MEM char *state = mem_printf("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-        notify_manager(state);
-}
 
 static void put_keys(struct buf *out, const struct config_changes *changes)
 {
@@ -354,7 +344,7 @@ void supervisor_reload(struct supervisor *s)
                 s->reload->is_again = true;
                 return;
         }
-        report_beginning();
+        notify_reloading();
         supervisor_serve_reload_clients(s);
         s->reload = NEW(struct reload);
         s->reload->timeout = timer_new(&s->loop, on_timeout, s);
