@@ -62,7 +62,7 @@ static const char *received(struct fixture *f)
         return f->text;
 }
 
-static void a_status_is_one_line_whatever_instance_sends(void **state)
+static void a_status_of_any_text_is_one_line(void **state)
 {
         static const char *const hostile[] = {
                 "joined\nMAINPID=1", "\nREADY=1\nSTOPPING=1", "x\r\nWATCHDOG=trigger", "\x1b[2J\x07", "\xff\xfe", "\xe2\x80\xae" "evil", "",
@@ -145,7 +145,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(a_status_is_one_line_whatever_instance_sends),
+                TEST(a_status_of_any_text_is_one_line),
                 TEST(a_long_line_is_cut),
                 TEST(changes_within_the_pace_are_one_report),
                 TEST(nothing_is_sent_without_a_manager),
