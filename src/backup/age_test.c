@@ -70,7 +70,8 @@ static struct error *read_file(void *ctx, char *to, size_t most, size_t *ret)
         size_t len = r->rest.len < most ? r->rest.len : most;
 
         len = len < r->step ? len : r->step;
-        memcpy(to, r->rest.ptr, len);
+        if (len > 0)
+                memcpy(to, r->rest.ptr, len);
         r->rest = str_slice(r->rest, len, r->rest.len);
         *ret = len;
         return NULL;

@@ -149,7 +149,7 @@ static struct error *read_parts(const struct tar_entry *entries, const char *con
         AUTO(buf) file = BUF_MAX(FILE_MAX);
         AUTO(buf) text = BUF_MAX(FILE_MAX);
         AUTO_PTR(age_writer) to = testing_writer(&file);
-        static const char none[2 * TAR_BLOCK];
+        static const char none[3 * TAR_BLOCK];
 
         for (size_t i = 0; i < count; i++) {
                 char block[TAR_BLOCK];

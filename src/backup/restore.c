@@ -107,6 +107,16 @@ static struct error *empty(const char *path)
         return remove_all(fd, true, DEPTH);
 }
 
+/* In place: a temporary file that a crash left would be one more name. Until the text is whole, nothing else was written. */
+static struct error *write_marker(const char *data_dir, const char *path, const char *text)
+{
+        AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0 || !fd_write_all(fd, str_of(text)) || fsync(fd) < 0)
+                return error_errno(errno, "cannot write %s", path);
+        return dir_sync(data_dir);
+}
+
 /* The marker has the path of the store, so that no other directory is emptied after a crash. */
 static struct error *begin(const struct restore_options *o)
 {
@@ -117,19 +127,18 @@ static struct error *begin(const struct restore_options *o)
 
         if (err != NULL && err->code != ERROR_NOT_FOUND)
                 return err;
-        bool is_repeated = err == NULL && str_equal(buf_str(&found), str_of(text));
-        if (err == NULL && !is_repeated)
+        error_free(err);
+        if (str_equal(buf_str(&found), str_of(text))) {
+                TRY(empty(o->store));
+                TRY(empty(o->data_dir));
+        } else if (!str_starts_with(str_of(text), buf_str(&found))) {
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "another restore into %s was interrupted: %.*s", o->data_dir,
                                             STR_ARG(str_trim(buf_str(&found)))),
                                   "run it again with the same configuration, or empty both directories");
-        error_free(err);
-        if (is_repeated) {
-                TRY(empty(o->store));
-                TRY(empty(o->data_dir));
         }
         TRY(check_is_empty(o->store));
         TRY(check_is_empty(o->data_dir));
-        return file_write_atomic(path, str_of(text), 0600);
+        return write_marker(o->data_dir, path, text);
 }
 
 /* Everything below both directories becomes durable before the marker is removed. */

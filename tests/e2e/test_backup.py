@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import tarfile
+import time
 
 import pytest
 
@@ -238,3 +239,71 @@ def test_the_store_is_checked_while_teleport_is_stopped(make_cluster, tmp_path):
     shutil.rmtree(cluster.data_dir / "backend")
     done = store_check(cluster, check=False)
     assert done.code == 1 and "database : FAILED, " in done.out and "records  : not checked" in done.out
+
+
+def killed_after(args, seconds, env):
+    """Runs a command and kills it after this time; whether it was killed, and did not end by itself before."""
+    running = subprocess.Popen([str(arg) for arg in args], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert running.wait(seconds) == 0
+        return False
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait(TIMEOUT)
+        return True
+
+
+@pytest.mark.nightly
+def test_kills_leave_no_part_of_a_backup_or_a_cluster(make_cluster, build, keys, tmp_path):
+    """tctl, restore and the Auth Service are killed at many moments of a backup and a restore of a larger cluster."""
+    cluster = make_cluster()
+    pin = cluster.ca_pin
+    cluster.stop_cluster()
+    subprocess.run([program(build, "full_store"), cluster.data_dir, "20000", "100"], check=True, timeout=TIMEOUT)
+    cluster.start()
+    backup, data_dir = tmp_path / "cluster.age", tmp_path / "data"
+    tctl = [program(build, "tctl"), "-c", cluster.config_path, "backup", "-r", keys.recipient]
+    begun = time.monotonic()
+    subprocess.run([*map(str, tctl), backup], check=True, timeout=TIMEOUT, env=cluster.env)
+    whole, rounds = time.monotonic() - begun, 15
+    for number in range(rounds):
+        path = tmp_path / f"{number}.age"
+        if killed_after([*tctl, path], whole * number / rounds, cluster.env):
+            assert not path.exists()
+        path.unlink(missing_ok=True)
+    assert list(tmp_path.glob("*.age*")) == [backup]
+    for number in range(5):  # the Auth Service ends in the middle; the supervisor starts it again
+        running = subprocess.Popen([*map(str, tctl), str(tmp_path / "x.age")], env=cluster.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(whole * number / 5)
+        cluster.process.mark()
+        os.kill(cluster.process.children()["auth"], signal.SIGKILL)
+        _, errors = running.communicate(timeout=TIMEOUT)
+        assert (running.returncode == 0) == (tmp_path / "x.age").exists(), errors
+        (tmp_path / "x.age").unlink(missing_ok=True)
+        cluster.process.wait_for("Auth service is ready")
+        assert cluster.ca_pin == pin
+    cluster.stop_cluster()
+
+    args = [program(build, "teleport"), "restore", "--data-dir", data_dir, "--identity", keys.identity, backup]
+    begun = time.monotonic()
+    restore(cluster, keys, tmp_path / "first", backup)
+    whole, interrupted = time.monotonic() - begun, 0
+    for number in range(rounds):
+        if not killed_after(args, whole * number / rounds, cluster.env):
+            assert not (data_dir / "restoring").exists()
+            shutil.rmtree(data_dir)
+            continue
+        has_part = names_below(data_dir) != []
+        assert (data_dir / "restoring").exists() == has_part or "ca/cluster" in names_below(data_dir)
+        if (data_dir / "restoring").exists():
+            interrupted += 1
+            refused = subprocess.run([program(build, "teleport"), "start", "-c", moved_config(cluster, data_dir)], capture_output=True, text=True,
+                                     timeout=TIMEOUT, env=cluster.env)
+            assert refused.returncode == 1 and "it has a part of a cluster only" in refused.stderr
+    assert interrupted > rounds // 3
+    if (data_dir / "restoring").exists() or not data_dir.exists():
+        restore(cluster, keys, data_dir, backup)
+    move_to(cluster, data_dir)
+    assert store_check(cluster).out.count(": ok, ") == 4
+    cluster.start()
+    assert cluster.ca_pin == pin
