@@ -92,6 +92,9 @@ enum {
         TIMEOUT_BACKUP = 60 * 1000, /* ms: A backup whose client requests nothing for this time ends. */
         PACE_STORE_BATCH = 2, /* ms: Under load, a batch of store operations begins no earlier than this time after the last one. */
         PACE_STATE_READ = 1000, /* ms: Stored records whose read failed are read again after this time. */
+        PACE_HOST_LOGGED = 60 * 1000, /* ms: A host whose requests are refused because of their pace is logged at most at this interval. */
+        PACE_PRESENCE_WRITE = 1000, /* ms: Auth writes the record of a connected host at this interval, beyond LIMIT_PRESENCE_WRITES_BURST. */
+        PACE_LEFT_OUT = 60 * 1000, /* ms: Events of a connection that were left out are reported as a number at this interval. */
         PACE_RETENTION = 60 * 1000, /* ms: Old files of the audit log and old recordings are looked for at this interval, and a failed rotation is tried again. */
         PACE_AUDIT_BATCH = 100, /* ms: Under load, lines are written to events.log no more often than at this interval; those of committed changes are in the store before. */
         TIMEOUT_OUTBOX_SWEEP = 1000, /* ms: Audited events are collected for this time and then removed from the store together. */
@@ -332,6 +335,16 @@ enum {
         LIMIT_RECORDINGS_USER_ALL_DAY_MIB = 16 * 1024, /* MiB: Recordings of one user's sessions on all nodes have this budget, refilled within a day; a node adds at most LIMIT_RECORDINGS_USER_DAY_MIB. */
         LIMIT_RECORDINGS_USER_RESERVE_MIB = 64, /* MiB: A user whose budget of recordings for all nodes is spent still has this budget on each node, enough for days of ordinary work. */
         LIMIT_RECORDINGS_HOST_DAY_MIB = 16 * 1024, /* MiB: Recordings that one host sends have this budget, refilled within a day. */
+        LIMIT_EVENTS_CONNECTION_MIB = 128, /* MiB: A connection that has caused this much of audit events is ended; half of LIMIT_EVENTS_USER_DAY_MIB. */
+        LIMIT_EVENTS_REPEATED_PER_MINUTE = 60, /* events/min: Events of a connection that repeat others, such as denied forwardings, are recorded at this rate; the others are counted. */
+        LIMIT_EVENTS_REPEATED_BURST = 600, /* events: At most this number of them is recorded at once. */
+        LIMIT_RENEWALS_PER_MINUTE = 120, /* requests/min: A host may request certificates at this rate, a hundred times that of the shortest lifetime in use. */
+        LIMIT_RENEWALS_BURST = 240, /* requests: A host may send at most this number of requests for certificates at once. */
+        LIMIT_HELLOS_PER_MINUTE = 120, /* streams/min: A host may open presence streams, or poll, at this rate. */
+        LIMIT_HELLOS_BURST = 1200, /* streams: A host may open at most this number of presence streams at once, ten minutes of its pace. */
+        LIMIT_PRESENCE_PER_MINUTE = 6000, /* messages/min: A host may send heartbeats and labels at this rate: those of 64 commands with a period of a second. */
+        LIMIT_PRESENCE_BURST = 6000, /* messages: A host may send at most this number of heartbeats and labels at once. */
+        LIMIT_PRESENCE_WRITES_BURST = 10, /* writes: The record of a connected host is written at most this number of times at once. */
         LIMIT_EVENT_SUBJECTS = 8192, /* budgets: Auth keeps at most this number of budgets of users, hosts and users on hosts before it drops those that are full again. */
         LIMIT_EVENT_COST = 1 * KiB, /* bytes: A message about a connection is charged this size in addition to its own, for the fields that each event repeats. */
         LIMIT_PRESENCE_HELD = 1000, /* streams: Auth holds at most this number of presence streams of hosts that support polling; each costs two descriptors of a proxy and 56 KiB. */

@@ -26,8 +26,17 @@ static struct event_budget budget_of(int64_t mib_per_day, const char *what)
         return (struct event_budget){ .bytes_per_day = mib_per_day * MiB, .what = what };
 }
 
+static struct host_pace pace_of(int per_minute, int burst, const char *what)
+{
+        return (struct host_pace){ .per_minute = per_minute, .burst = burst, .what = what };
+}
+
 void audit_budgets_init(struct auth *a)
 {
+        a->connection_events = (int64_t)LIMIT_EVENTS_CONNECTION_MIB * MiB;
+        a->renewals = pace_of(LIMIT_RENEWALS_PER_MINUTE, LIMIT_RENEWALS_BURST, "requests for certificates");
+        a->hellos = pace_of(LIMIT_HELLOS_PER_MINUTE, LIMIT_HELLOS_BURST, "presence streams");
+        a->presence_messages = pace_of(LIMIT_PRESENCE_PER_MINUTE, LIMIT_PRESENCE_BURST, "heartbeats and labels");
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 a->accounts[i] = budget_of(rows[i].mib_per_day, rows[i].what);
         a->host_events = budget_of(LIMIT_EVENTS_HOST_DAY_MIB, "audit events");
@@ -40,6 +49,9 @@ void audit_budgets_init(struct auth *a)
 
 void audit_budgets_release(struct auth *a)
 {
+        host_pace_release(&a->renewals);
+        host_pace_release(&a->hellos);
+        host_pace_release(&a->presence_messages);
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 event_budget_release(&a->accounts[i]);
         event_budget_release(&a->host_events);

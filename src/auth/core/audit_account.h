@@ -28,7 +28,7 @@ enum audit_account {
         ACCOUNT_COUNT,
 };
 
-/* Sets the limits of all budgets of the Auth Service, including those of connections and recordings. */
+/* Sets the limits of all budgets of the Auth Service, including those of connections and recordings, and the paces of hosts. */
 void audit_budgets_init(struct auth *a);
 void audit_budgets_release(struct auth *a);
 

@@ -13,6 +13,7 @@
 #include "auth/core/outbox.h"
 #include "auth/core/audit_account.h"
 #include "auth/core/event_budget.h"
+#include "auth/core/host_pace.h"
 #include "auth/sessions/records.h"
 #include "base/budget.h"
 #include "base/map.h"
@@ -109,6 +110,8 @@ struct auth {
         struct user_budget user_events, user_recordings;  /* bytes a day */
         struct event_budget host_events, host_recordings; /* the same */
         struct event_budget accounts[ACCOUNT_COUNT]; /* the same, for other audited actions */
+        int64_t connection_events; /* bytes of audit events that one connection may cause; 0: any number */
+        struct host_pace renewals, hellos, presence_messages;
         struct store_probe *store_probe; /* NULL unless metrics are recorded */
         struct retention_settings retention_settings;
         struct retention *retention;   /* of the audit log's files */

@@ -286,6 +286,7 @@ static struct error *check(struct renewal *r, const Cteleport__State__V1__Host *
                 return error_hint(error_new(ERROR_PERMISSION_DENIED, "this host did not join with role '%s'", shown),
                                   "add the role to spec.roles of the join token and let the host join again");
         }
+        TRY(host_pace_take(&r->auth->renewals, r->host_id, loop_now(&r->auth->loop)));
         TRY(audit_account_check(r->auth, ACCOUNT_RENEWAL, r->host_id));
         TRY(take_names(r, q->additional_principals, q->n_additional_principals, "additional principal"));
         TRY(take_names(r, q->dns_names, q->n_dns_names, "DNS name"));

@@ -100,6 +100,7 @@ static void free_if_idle(struct presence *p)
         if (p->call != NULL || p->is_finding || p->is_writing)
                 return;
         timer_free(p->ping_deadline);
+        timer_free(p->write_pace);
         arena_free(p->commands);
         arena_free(p->arena);
         free(p);
@@ -110,6 +111,8 @@ static void detach(struct presence *p)
         p->call = NULL;
         timer_free(p->ping_deadline);
         p->ping_deadline = NULL;
+        timer_free(p->write_pace); /* what is not written yet is a second old, and the host is gone */
+        p->write_pace = NULL;
         p->auth->presence_held -= p->is_held;
         p->is_held = false;
         if (p->is_here) {
@@ -174,12 +177,36 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
                 free_if_idle(p);
 }
 
+static void on_write_pace(void *ctx)
+{
+        write_record(ctx);
+}
+
+/* Whether a write is due now; else the timer calls write_record() when it is. A host that sends without a pause causes one write a second. */
+static bool may_write(struct presence *p)
+{
+        const int64_t price = MILLISECONDS(PACE_PRESENCE_WRITE).ns;
+        struct instant now = loop_now(&p->auth->loop);
+        int64_t begin = p->writes_until.ns > now.ns ? p->writes_until.ns : now.ns;
+        int64_t late = begin - now.ns - price * (LIMIT_PRESENCE_WRITES_BURST - 1);
+
+        if (late <= 0) {
+                p->writes_until.ns = begin + price;
+                return true;
+        }
+        if (p->write_pace == NULL)
+                p->write_pace = timer_new(&p->auth->loop, on_write_pace, p);
+        if (!timer_is_running(p->write_pace))
+                timer_start(p->write_pace, (struct duration){ late });
+        return false;
+}
+
 static void write_record(struct presence *p)
 {
         struct store_txn *t;
 
         p->is_dirty = true;
-        if (p->is_writing)
+        if (p->is_writing || !may_write(p))
                 return;
         p->is_dirty = false;
         p->is_writing = true;
@@ -449,7 +476,9 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
                 presence_finish(p, error_new(ERROR_INVALID_ARGUMENT, "a second hello on one stream"));
                 return;
         }
-        struct error *err = wire_copy(p->arena, &hello->base, &copy);
+        struct error *err = host_pace_take(&p->auth->hellos, str_of(caller->host_id), loop_now(&p->auth->loop));
+        if (err == NULL)
+                err = wire_copy(p->arena, &hello->base, &copy);
         if (err != NULL) {
                 presence_finish(p, err);
                 return;
@@ -491,6 +520,7 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct presence *p = ctx;
         const Cteleport__V1__PresenceUp *up = (const Cteleport__V1__PresenceUp *)msg;
+        struct error *err;
 
         if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HELLO) {
                 on_hello(p, up->hello);
@@ -498,6 +528,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 presence_finish(p, error_new(ERROR_INVALID_ARGUMENT, "presence begins with a hello"));
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_PONG) {
                 duplicates_on_pong(p, str_of(up->pong->nonce));
+        } else if ((err = host_pace_take(&p->auth->presence_messages, str_of(p->record->host_id), loop_now(&p->auth->loop))) != NULL) {
+                presence_finish(p, err);
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS) {
                 on_labels(p, up->labels);
         } else {

@@ -26,6 +26,8 @@ struct presence {
         bool is_regular; /* a poll on schedule */
         bool is_written; /* once at least */
         bool is_writing, is_dirty; /* a write is under way; something changed since */
+        struct instant writes_until; /* when the writes so far are at their pace */
+        struct timer *write_pace;    /* runs while a write waits for it */
         /* The next newer and next older stream with the same host ID. auth->live has the newest. */
         struct presence *above, *below;
         char ping[40]; /* not empty while the answer to a ping is awaited, which shows whether this older stream is alive */

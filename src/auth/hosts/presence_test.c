@@ -565,6 +565,95 @@ static void does_not_report_a_record_without_nonces(void **state)
 
 #define WITH_AUTH(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
 
+/* ---- paces ------------------------------------------------------------------------------------------------------ */
+
+static void beat(struct agent *a)
+{
+        Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;
+        Cteleport__V1__PresenceUp__Heartbeat heartbeat = CTELEPORT__V1__PRESENCE_UP__HEARTBEAT__INIT;
+
+        up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HEARTBEAT;
+        up.heartbeat = &heartbeat;
+        if (!has_received(a, '.'))
+                rpc_client_send(a->call, &up.base);
+        run_a_while(&a->f->auth.loop);
+}
+
+static void on_revision(void *ctx, const struct state_record *record, struct error *err)
+{
+        uint64_t *revision = ctx;
+
+        assert_null(err);
+        assert_non_null(record);
+        *revision = record->revision;
+}
+
+/* Only these tests write to the store meanwhile, so that it counts the writes. */
+static uint64_t revision_of(struct fixture *f, const char *host_id)
+{
+        uint64_t revision = 0;
+
+        state_get(f->auth.store, &presence_kind, str_of(host_id), on_revision, &revision);
+        AWAIT(f, revision != 0);
+        return revision;
+}
+
+static void a_host_that_floods_causes_a_write_a_second(void **state)
+{
+        struct fixture *f = *state;
+        struct agent *a = present(f, (struct hello){ "host-1", "a" });
+        uint64_t first = revision_of(f, "host-1");
+
+        for (int i = 0; i < 5 * LIMIT_PRESENCE_WRITES_BURST; i++)
+                beat(a);
+        assert_int_equal(revision_of(f, "host-1") - first, LIMIT_PRESENCE_WRITES_BURST - 1);
+        loop_advance(&f->auth.loop, &f->clock, MILLISECONDS(PACE_PRESENCE_WRITE));
+        run_a_while(&f->auth.loop);
+        assert_int_equal(revision_of(f, "host-1") - first, LIMIT_PRESENCE_WRITES_BURST);
+        assert_string_equal(a->reported, "WP");
+        hang_up(a);
+}
+
+static void a_host_beyond_its_pace_ends_alone(void **state)
+{
+        struct fixture *f = *state;
+        struct agent *a = present(f, (struct hello){ "host-1", "a" });
+        struct agent *other = present(f, (struct hello){ "host-2", "b" });
+
+        f->auth.presence_messages = (struct host_pace){ .per_minute = 60, .burst = 20, .what = "heartbeats and labels" };
+        for (int i = 0; i < 20; i++)
+                beat(a);
+        assert_false(has_received(a, '.'));
+        beat(a);
+        AWAIT(f, has_received(a, '.'));
+        assert_int_equal(a->code, ERROR_RESOURCE_EXHAUSTED);
+        beat(other);
+        assert_false(has_received(other, '.'));
+        hang_up(a);
+        hang_up(other);
+        host_pace_release(&f->auth.presence_messages);
+}
+
+static void a_host_that_polls_in_a_loop_is_refused(void **state)
+{
+        struct fixture *f = *state;
+        struct agent *held[HELD_MAX];
+
+        given_full_table(f, held);
+        f->auth.hellos = (struct host_pace){ .per_minute = 60, .burst = 3, .what = "presence streams" };
+        for (int i = 0; i < 3; i++)
+                assert_string_equal(poll(f, "host-1", "a"), "PV.");
+        struct agent *a = present(f, (struct hello){ "host-1", "a" });
+        assert_string_equal(a->reported, ".");
+        assert_int_equal(a->code, ERROR_RESOURCE_EXHAUSTED);
+        hang_up(a);
+        loop_advance(&f->auth.loop, &f->clock, SECONDS(1));
+        assert_string_equal(poll(f, "host-1", "a"), "PV.");
+        hang_up(held[0]);
+        hang_up(held[1]);
+        host_pace_release(&f->auth.hellos);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -580,6 +669,9 @@ int main(void)
                 WITH_AUTH(reports_a_duplicate_of_a_polling_and_a_held_host),
                 WITH_AUTH(does_not_wait_for_a_duplicate_that_is_dead),
                 WITH_AUTH(accepts_no_message_before_the_hello_was_answered),
+                WITH_AUTH(a_host_that_floods_causes_a_write_a_second),
+                WITH_AUTH(a_host_beyond_its_pace_ends_alone),
+                WITH_AUTH(a_host_that_polls_in_a_loop_is_refused),
                 cmocka_unit_test(remembers_as_many_former_agents_as_it_may),
                 cmocka_unit_test(finds_each_of_three_clones_that_take_turns),
                 cmocka_unit_test(does_not_report_a_record_without_nonces),

@@ -3,6 +3,7 @@
 
 #include "auth/core/refusal_log.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/source.h"
 #include "rpc/pb.h"
@@ -454,6 +455,30 @@ void connection_record_end(struct auth *a, struct connection *c, struct store_tx
         report_closed(a, c, t, &closed);
 }
 
+void connection_report_left_out(struct auth *a, const struct connection *c, uint64_t left_out[REPEAT_COUNT])
+{
+        static const struct audit_kind *const kinds[REPEAT_COUNT] = {
+                [REPEAT_PORT] = &audit_port,
+                [REPEAT_PORT_DENIED] = &audit_port_failed,
+                [REPEAT_RESIZE] = &audit_resize,
+        };
+
+        for (size_t i = 0; i < REPEAT_COUNT; i++) {
+                struct audit_record r = { 0 };
+
+                if (left_out[i] == 0)
+                        continue;
+                begin(a, &r, kinds[i], c);
+                audit_int(&r, "suppressed", (int64_t)left_out[i]);
+                audit_bool(&r, "success", i != REPEAT_PORT_DENIED);
+                audit_write(a->audit, &r, NULL, NULL);
+                log_warn("Events of a connection that repeat others were not recorded one by one", LOG_C("event", kinds[i]->event),
+                         LOG_C("connection_id", c->record->connection_id), LOG_C("user", c->record->user), LOG_C("node_name", c->record->hostname),
+                         LOG_INT("count", (int64_t)left_out[i]));
+                left_out[i] = 0;
+        }
+}
+
 /* ---- dispatch of the messages ----------------------------------------------------------------------------------------- */
 
 static struct error *named_session(const struct connection *c, const char *id, Cteleport__State__V1__Session **ret)
@@ -552,18 +577,22 @@ struct error *session_check_new(struct auth *a, struct str user, struct str host
         return check_events(a, user, host_id);
 }
 
-struct error *session_check_open(struct auth *a, struct str user, struct str host_id)
+struct error *session_check_open(struct auth *a, struct str user, struct str host_id, int64_t charged)
 {
+        if (a->connection_events != 0 && charged >= a->connection_events)
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this connection has caused %lld MiB of audit events, which is the limit of one connection",
+                                 (long long)(a->connection_events / MiB));
         TRY(audit_check_room(a, ROOM_FOR_OPEN));
         return check_events(a, user, host_id);
 }
 
-struct error *session_check_reported(struct auth *a, struct str user, struct str host_id)
+struct error *session_check_reported(struct auth *a, struct str user, struct str host_id, int64_t charged)
 {
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
         if (!user_budget_is_exceeded(&a->user_events, user, host_id, loop_now(&a->loop)) &&
-            !event_budget_is_exceeded(&a->host_events, str_of(of_host), loop_now(&a->loop)))
+            !event_budget_is_exceeded(&a->host_events, str_of(of_host), loop_now(&a->loop)) &&
+            (a->connection_events == 0 || charged < 2 * a->connection_events))
                 return NULL;
-        return error_new(ERROR_RESOURCE_EXHAUSTED, "the node reports connections that it was ordered to end: twice the audit events of a day");
+        return error_new(ERROR_RESOURCE_EXHAUSTED, "the node reports connections that it was ordered to end: twice the audit events of their limit");
 }

@@ -11,6 +11,7 @@
 
 #include "api.pb-c.h"
 #include "auth/users/decision.h"
+#include "auth/sessions/session_repeats.h"
 #include "auth/sessions/sessions.h"
 
 /* A connection and its open sessions, as stored or as changed for the next transaction. */
@@ -46,6 +47,9 @@ struct error *connection_record_report(struct auth *a, struct connection *c, str
  */
 void connection_record_end(struct auth *a, struct connection *c, struct store_txn *t, struct str reason);
 
+/* Reports the events of the connection that were counted only, since the last report; none: nothing. They are zero afterwards. */
+void connection_report_left_out(struct auth *a, const struct connection *c, uint64_t left_out[REPEAT_COUNT]);
+
 /* Adds the connection's record, or its removal, to t. */
 void connection_put(const struct connection *c, struct store_txn *t);
 
@@ -68,8 +72,9 @@ void session_charge(struct auth *a, struct str user, struct str host_id, size_t 
  * to the host.
  */
 struct error *session_check_new(struct auth *a, struct str user, struct str host_id) MUST_USE;
-struct error *session_check_open(struct auth *a, struct str user, struct str host_id) MUST_USE;
+/* charged: bytes of the events that the connection itself has caused. */
+struct error *session_check_open(struct auth *a, struct str user, struct str host_id, int64_t charged) MUST_USE;
 /* The same for reports of a node that continues connections which it was ordered to end: they are refused. */
-struct error *session_check_reported(struct auth *a, struct str user, struct str host_id) MUST_USE;
+struct error *session_check_reported(struct auth *a, struct str user, struct str host_id, int64_t charged) MUST_USE;
 
 #endif

@@ -60,6 +60,8 @@ struct report_stream {
         bool is_writing, is_deciding;
         bool is_rechecking, recheck_again;
         bool is_terminated;    /* the node was ordered to end the connection */
+        int64_t charged;       /* bytes of events that the connection has caused on this stream */
+        struct session_repeats repeats;
 };
 
 static void pump(struct report_stream *t);
@@ -96,6 +98,7 @@ static void detach(struct report_stream *t)
 {
         bool is_left_open = t->is_known && t->state != DONE && !t->now.is_over;
 
+        session_repeats_end(&t->repeats);
         t->call = NULL;
         if (t->state == READY)
                 log_info("The report stream of an SSH connection ended", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
@@ -488,7 +491,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 free_if_idle(t);
                 return;
         }
-        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_open(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id));
+        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_open(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id), t->charged);
         if (beyond != NULL)
                 terminate(t, beyond->what);
         if (has_come_in)
@@ -555,12 +558,15 @@ static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, 
                                         decide_first(t, up);
                                 return NULL; /* decided after the commit of the messages before it, if there are any */
                         }
-                        TRY(session_check_reported(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id)));
-                        if (!is_of_nothing(t, up))
+                        TRY(session_check_reported(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), t->charged));
+                        bool is_left_out = connection_is_accepted(&t->next) && session_repeats_leave_out(&t->repeats, up);
+                        if (!is_left_out && !is_of_nothing(t, up))
                                 TRY(connection_record_report(t->auth, &t->next, txn, up, t->accepted));
                         if (is_start)
                                 t->start = UNDECIDED;
-                        session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), w->len + LIMIT_EVENT_COST);
+                        size_t cost = is_left_out ? 0 : w->len + LIMIT_EVENT_COST;
+                        session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), cost);
+                        t->charged += (int64_t)cost;
                         if (is_accepted)
                                 drop_answer(t);
                         t->next.record->last_seq = up->seq;
@@ -801,6 +807,7 @@ static struct report_stream *report_stream_new(struct sessions *s)
 
         t->all = s;
         t->auth = s->auth;
+        t->repeats = (struct session_repeats){ .auth = s->auth, .connection = &t->now };
         s->pending++;
         return t;
 }

@@ -716,6 +716,7 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
 
         given_node(w, WEB_2, "web-2", "prod");
         audit_budgets_init(&w->a);
+        w->a.connection_events = 0; /* which ends the connection before */
         memset(path, 'x', 60 * KiB);
         given_shell(w, &n);
         while (n.terminated[0] == '\0' && n.call != NULL) {
@@ -760,6 +761,88 @@ static void a_node_beyond_twice_the_budget_is_refused(void **state)
         audit_budgets_release(&w->a);
 }
 
+/* Other connections of the user are not affected. */
+static void a_connection_ends_with_its_events(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
+
+        memset(path, 'x', 60 * KiB);
+        audit_budgets_init(&w->a);
+        w->a.connection_events = MiB;
+        given_shell(w, &n);
+        for (int i = 0; i < 100 && n.terminated[0] == '\0'; i++) {
+                opened(&n, SESSION_1, path);
+                AWAIT_ACK(&n, n.seq);
+        }
+        assert_string_equal(n.terminated, "this connection has caused 1 MiB of audit events, which is the limit of one connection");
+        assert_in_range(n.seq, 15, 22);
+        for (int i = 0; i < 100 && n.call != NULL; i++) { /* it does not end */
+                opened(&n, SESSION_1, path);
+                AWAIT_ACK(&n, n.seq);
+        }
+        AWAIT(w, n.call == NULL);
+        assert_int_equal(n.err->code, ERROR_RESOURCE_EXHAUSTED);
+        leave(&n);
+        struct dialled d = dial(w, "alice", "web-1", "root");
+        assert_done(d.err);
+        audit_budgets_release(&w->a);
+}
+
+static void forwarded(struct node_side *n, const char *address, bool is_denied)
+{
+        Cteleport__V1__ReportPort m = CTELEPORT__V1__REPORT_PORT__INIT;
+
+        m.address = pb_text(address);
+        m.direction = TEXT("local");
+        m.is_denied = is_denied;
+        SEND(n, PORT, port, ReportPort, m);
+}
+
+static size_t count_ports(struct testbed *w, const char *code)
+{
+        AUTO_MEM char *text = mem_printf("\"event\":\"port\",\"code\":\"%s\"", code);
+
+        return count_events(w, text);
+}
+
+/* Denied forwardings, and those to one address, are counted beyond a pace; other addresses are recorded each. */
+static void a_loop_of_forwardings_becomes_numbers(void **state)
+{
+        enum { MORE = 40, OTHERS = 25 };
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+
+        given_shell(w, &n);
+        forwarded(&n, "db:5432", false);
+        for (int i = 0; i < LIMIT_EVENTS_REPEATED_BURST; i++)
+                forwarded(&n, "metadata:80", true);
+        for (int i = 0; i < MORE; i++) {
+                forwarded(&n, "metadata:80", true);
+                forwarded(&n, "db:5432", false);
+        }
+        for (int i = 0; i < OTHERS; i++) {
+                AUTO_MEM char *address = mem_printf("db-%d:5432", i);
+
+                forwarded(&n, address, false);
+        }
+        AWAIT_ACK(&n, n.seq);
+        assert_int_equal(count_ports(w, "T3003E"), LIMIT_EVENTS_REPEATED_BURST);
+        assert_int_equal(count_ports(w, "T3003I"), 1 + OTHERS);
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_LEFT_OUT));
+        uv_run(&w->a.loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(count_ports(w, "T3003E"), LIMIT_EVENTS_REPEATED_BURST + 1);
+        assert_int_equal(count_ports(w, "T3003I"), 1 + OTHERS + 1);
+        assert_int_equal(count_events(w, "\"suppressed\":40,"), 2);
+        for (int i = 0; i < 2 * LIMIT_EVENTS_REPEATED_PER_MINUTE; i++) /* a minute has given back as many as it has */
+                forwarded(&n, "metadata:80", true);
+        exited(&n, SESSION_1, 0);
+        end_in_order(w, &n);
+        assert_int_equal(count_events(w, "\"suppressed\":60,"), 1); /* the end reports the rest */
+        assert_int_equal(count_ports(w, "T3003E"), LIMIT_EVENTS_REPEATED_BURST + 1 + LIMIT_EVENTS_REPEATED_PER_MINUTE + 1);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
@@ -789,6 +872,8 @@ int main(void)
                 ROW(a_user_ends_with_the_budget_of_events),
                 ROW(a_loop_spends_the_budget_of_a_day),
                 ROW(a_node_beyond_twice_the_budget_is_refused),
+                ROW(a_connection_ends_with_its_events),
+                ROW(a_loop_of_forwardings_becomes_numbers),
                 ROW(a_full_disk_ends_connections_that_cause_events),
         };
 #undef ROW

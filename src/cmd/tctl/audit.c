@@ -54,7 +54,7 @@ static json_t *take_event(void *ctx, json_t *event)
 static const char *const reporting[] = {
         "login", "name",   "server_hostname", "server_addr", "node_name", "host_id",  "role",    "target", "action",
         "path",  "target_path", "command",    "exitCode",    "addr",      "addr.local", "addr.remote", "sid",  "method",
-        "token_name", "reason", "message",    "error",
+        "token_name", "reason", "message",    "error", "suppressed",
 };
 
 /* Appends the text of a value, which the table escapes. */
