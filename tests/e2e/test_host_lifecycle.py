@@ -161,7 +161,7 @@ def clone_of(host, name):
     """A host that starts with all that another one has on its disk."""
     host.process.wait_for("successfully wrote the credentials and state of Node")
     clone = host.cluster.host(name, env={key: value for key, value in host.env.items() if key.startswith("AWS_")})
-    shutil.copytree(host.data_dir, clone.data_dir)
+    shutil.copytree(host.data_dir, clone.data_dir, ignore=shutil.ignore_patterns("*.sock"))
     return clone.start()
 
 
