@@ -25,6 +25,12 @@ struct error *api_client_open(struct api_client *a, const struct profile *profil
         return open_loop(a);
 }
 
+struct error *api_client_open_unauthenticated(struct api_client *a, const struct profile *profile)
+{
+        *a = (struct api_client){ .profile = profile, .is_unauthenticated = true };
+        return open_loop(a);
+}
+
 struct error *api_client_open_unix(struct api_client *a, const char *socket_path)
 {
         *a = (struct api_client){ .socket_path = socket_path };
@@ -103,7 +109,9 @@ struct error *api_client_connect(struct api_client *a)
                 return NULL;
         if (a->socket_path != NULL)
                 return connect_local(a);
-        if (a->profile != NULL)
+        if (a->profile != NULL && a->is_unauthenticated)
+                dial = client_dial_auth_unauthenticated(&a->loop, a->profile, on_dialled, a);
+        else if (a->profile != NULL)
                 dial = client_dial_auth(&a->loop, a->profile, on_dialled, a);
         else
                 dial = client_dial_proxy(&a->loop, a->web_addr, a->is_insecure, on_dialled, a);

@@ -21,6 +21,7 @@ struct api_client {
         const char *socket_path;       /* else NULL */
         const char *web_addr;          /* of the proxy, if neither is set */
         bool is_insecure;
+        bool is_unauthenticated;       /* the profile verifies the server only */
         struct loop loop;
         struct rpc_client *client; /* NULL until the first call, and after the connection is lost */
         struct error *err;         /* of the step that runs */
@@ -29,6 +30,8 @@ struct api_client {
 
 /* Connects at the first call. Pointers are borrowed until the release. */
 struct error *api_client_open(struct api_client *a, const struct profile *profile) MUST_USE;
+/* Calls that the Auth Service answers to all, verified by the CAs of the profile. */
+struct error *api_client_open_unauthenticated(struct api_client *a, const struct profile *profile) MUST_USE;
 struct error *api_client_open_unix(struct api_client *a, const char *socket_path) MUST_USE;
 struct error *api_client_open_proxy(struct api_client *a, const char *web_addr, bool is_insecure) MUST_USE;
 void api_client_release(struct api_client *a);

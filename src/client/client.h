@@ -96,6 +96,10 @@ struct profile_login {
  */
 struct error *profile_check_trust(const struct profile_login *login, const char *const *pins) MUST_USE;
 
+/* Fingerprints of CAs in the form of --ca-pin, in the arena. */
+struct error *profile_tls_pin(struct arena *a, struct str ca_der, const char **ret) MUST_USE;
+struct error *profile_ssh_pin(struct arena *a, struct str ca_wire, const char **ret) MUST_USE;
+
 /* Sets p->inner. */
 struct error *profile_find_inner(struct profile *p) MUST_USE;
 /* INVALID_ARGUMENT if the name belongs to a cluster of another profile whose name ends in this cluster's. */
@@ -125,6 +129,9 @@ bool profile_is_file_name(struct str s);
 struct client_dial;
 struct client_dial *client_dial_auth(struct loop *l, const struct profile *p,
                                      void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
+/* The same without a certificate of the user: the server is verified by the CAs of the profile. */
+struct client_dial *client_dial_auth_unauthenticated(struct loop *l, const struct profile *p,
+                                                     void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;
 /* gRPC to the Proxy Service without authentication, for a login. web_addr "host:port"; its web certificate is verified unless insecure. */
 struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool is_insecure,
                                       void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx) MUST_USE;

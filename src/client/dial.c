@@ -48,6 +48,7 @@ struct client_dial {
         enum way way;
         const struct profile *profile; /* NULL: without authentication */
         bool is_insecure;
+        bool is_unauthenticated; /* shows no certificate of the profile */
         char *address, *target, *login;
         struct http_proxy via; /* the HTTP proxy in between, if any */
         void (*done)(void *ctx, struct stream *s, struct error *err);
@@ -125,7 +126,7 @@ static struct error *make_context(const struct client_dial *d, struct str host_c
         }
         options.is_internal = d->profile != NULL || !str_is_empty(host_ca_pem);
         TRY(tls_context_new(options, &c));
-        if (d->profile != NULL && d->way != WAY_KNOWN)
+        if (d->profile != NULL && d->way != WAY_KNOWN && !d->is_unauthenticated)
                 TRY(add_certificate(c, d->profile));
         *ret = c;
         c = NULL;
@@ -247,6 +248,13 @@ struct client_dial *client_dial_auth(struct loop *l, const struct profile *p,
                                      void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
 {
         return start((struct client_dial){ .loop = l, .way = WAY_AUTH, .profile = p, .done = done, .ctx = ctx }, p->web_addr);
+}
+
+struct client_dial *client_dial_auth_unauthenticated(struct loop *l, const struct profile *p,
+                                                     void (*done)(void *ctx, struct stream *tls, struct error *err), void *ctx)
+{
+        return start((struct client_dial){ .loop = l, .way = WAY_AUTH, .profile = p, .is_unauthenticated = true, .done = done, .ctx = ctx },
+                     p->web_addr);
 }
 
 struct client_dial *client_dial_proxy(struct loop *l, const char *web_addr, bool is_insecure,

@@ -292,29 +292,45 @@ struct cas {
         size_t count;
 };
 
-static struct error *add_tls(void *ctx, struct str der)
+struct error *profile_tls_pin(struct arena *a, struct str ca_der, const char **ret)
 {
         AUTO(buf) pin = BUF_MAX(256);
+
+        TRY(ca_pin_of_cert(ca_der, &pin));
+        *ret = str_to_c(a, buf_str(&pin));
+        return NULL;
+}
+
+struct error *profile_ssh_pin(struct arena *a, struct str ca_wire, const char **ret)
+{
+        AUTO(buf) text = BUF_MAX(256);
+        uint8_t digest[32];
+
+        sha256(ca_wire, digest);
+        buf_put_c(&text, "SHA256:");
+        base64_encode_raw(&text, str_of_bytes(digest, sizeof digest));
+        TRY(buf_finish(&text, "the fingerprint of a CA"));
+        *ret = str_to_c(a, buf_str(&text));
+        return NULL;
+}
+
+static struct error *add_tls(void *ctx, struct str der)
+{
         struct cas *c = ctx;
 
         if (c->count == CAS_KNOWN_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d CAs", CAS_KNOWN_MAX);
-        TRY(ca_pin_of_cert(der, &pin));
-        c->list[c->count++] = str_to_c(c->arena, buf_str(&pin));
+        TRY(profile_tls_pin(c->arena, der, &c->list[c->count]));
+        c->count++;
         return NULL;
 }
 
 static struct error *add_ssh(struct cas *c, struct str wire)
 {
-        AUTO(buf) text = BUF_MAX(256);
-        uint8_t digest[32];
-
         if (c->count == CAS_KNOWN_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d CAs", CAS_KNOWN_MAX);
-        sha256(wire, digest);
-        buf_put_c(&text, "SHA256:");
-        base64_encode_raw(&text, str_of_bytes(digest, sizeof digest));
-        c->list[c->count++] = str_to_c(c->arena, buf_str(&text));
+        TRY(profile_ssh_pin(c->arena, wire, &c->list[c->count]));
+        c->count++;
         return NULL;
 }
 

@@ -110,6 +110,8 @@ static struct error *take_certificates(struct instance *i, struct slot *s, const
                 TRY(error_for(host_identity_check_proof(instance, pb_str(r->join_proof)), REASON_IDENTITY));
         TRY(error_for(host_certificates_of(&certs, r->certificates), REASON_ANSWER));
         TRY(error_for(identity_add_user_cas(&certs, r), REASON_ANSWER));
+        /* The connection was verified by the CAs of the Instance identity, from end to end: its Auth Service may name new ones. */
+        host_certificates_vouch(&certs, instance, &i->trust.pins);
         TRY(error_for(host_identity_make(&id, &i->certify_keys, &certs, expected), REASON_ANSWER));
         TRY(error_for(host_identity_check_times(&id, loop_wall(&i->loop)), REASON_ANSWER));
         instance_report_skew(i, host_clock_skew(id.times, loop_wall(&i->loop)));

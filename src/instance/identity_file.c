@@ -50,6 +50,12 @@ void identity_put_json(struct buf *out, const struct host_identity *id)
         put_base64_list(out, id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count);
         buf_put_c(out, ",\n  \"ssh_user_ca_keys\": ");
         put_base64_list(out, id->certs.ssh_user_ca_keys, id->certs.ssh_user_ca_count);
+        for (size_t i = 0; i < id->certs.vouching_count; i++) {
+                buf_put_c(out, i == 0 ? ",\n  \"vouching_pins\": [" : ", ");
+                json_put_string(out, id->certs.vouching_pins[i]);
+                if (i + 1 == id->certs.vouching_count)
+                        buf_put_char(out, ']');
+        }
         if (id->certs.ca_revision.len > 0) {
                 buf_put_c(out, ",\n  \"ca_revision\": ");
                 json_put_string(out, id->certs.ca_revision);
@@ -109,6 +115,17 @@ static struct error *read_optional_list(struct arena *a, const json_t *list, str
         return json_array_size(list) == 0 ? NULL : read_base64_list(a, list, ret, ret_count);
 }
 
+/* Other elements than texts, and those beyond the limit, are left out: fewer pins vouch for less. */
+static void read_texts(struct arena *a, const json_t *list, struct str *ret, size_t *ret_count)
+{
+        for (size_t i = 0; i < json_array_size(list) && *ret_count < HOST_CAS_MAX; i++) {
+                const json_t *v = json_array_get(list, i);
+
+                if (json_is_string(v))
+                        ret[(*ret_count)++] = arena_str(a, str_of_bytes(json_string_value(v), json_string_length(v)));
+        }
+}
+
 static struct error *read_spec(const json_t *spec, struct host_expectation expected, struct host_identity *ret)
 {
         AUTO_PTR(arena) a = arena_new(2 * IDENTITY_FILE_MAX);
@@ -127,6 +144,7 @@ static struct error *read_spec(const json_t *spec, struct host_expectation expec
         TRY(read_optional_list(a, json_object_get(spec, "ssh_user_ca_keys"), certs.ssh_user_ca_keys,
                                &certs.ssh_user_ca_count));
         certs.ca_revision = arena_str(a, text_of(spec, "ca_revision"));
+        read_texts(a, json_object_get(spec, "vouching_pins"), certs.vouching_pins, &certs.vouching_count);
         struct str proof = { 0 };
         if (!str_is_empty(text_of(spec, "join_proof")))
                 TRY(read_base64(a, text_of(spec, "join_proof"), &proof));

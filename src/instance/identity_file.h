@@ -7,6 +7,7 @@
  *     "tls_cert": "<base64 of DER>", "tls_ca_certs": ["…"],
  *     "ssh_cert": "<base64 of the wire form>", "ssh_ca_keys": ["…"],          (empty but for role Node)
  *     "tls_user_ca_certs": ["…"], "ssh_user_ca_keys": ["…"],       (absent: none)
+ *     "vouching_pins": ["sha256:…"],                              (absent: a pin names each host CA, or none is configured)
  *     "ca_revision": "…",                                          (absent: from a join, or the CAs were never rotated)
  *     "join_proof": "<base64 of SHA-256>"}}                        (absent: not of a join by proof)
  *

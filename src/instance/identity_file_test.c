@@ -175,6 +175,21 @@ static void refuses_a_ca_that_no_pin_names(void **state)
         assert_done(identity_load(f->dir, "Node", &(struct ca_pins){ ours, 1 }, &id));
 }
 
+static void keeps_the_pins_that_vouch_for_its_cas(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(host_identity) id = { 0 };
+        const char *earlier[] = { "sha256:00" }, *others[] = { "sha256:01" };
+
+        f->id.certs.vouching_pins[f->id.certs.vouching_count++] = STR("sha256:00");
+        f->id.certs.ca_revision = STR("host:\"1\":standby");
+        store(f);
+        assert_code(identity_load(f->dir, "Node", &(struct ca_pins){ others, 1 }, &id), ERROR_UNAUTHENTICATED);
+        assert_done(identity_load(f->dir, "Node", &(struct ca_pins){ earlier, 1 }, &id));
+        assert_str(id.certs.vouching_pins[0], "sha256:00");
+        assert_str(id.certs.ca_revision, "host:\"1\":standby");
+}
+
 static void keeps_an_identity_without_an_ssh_certificate(void **state)
 {
         struct fixture *f = *state;
@@ -200,6 +215,7 @@ int main(void)
                 TEST(refuses_the_identity_of_another_role),
                 TEST(refuses_an_invalid_identity),
                 TEST(refuses_a_ca_that_no_pin_names),
+                TEST(keeps_the_pins_that_vouch_for_its_cas),
                 TEST(keeps_an_identity_without_an_ssh_certificate),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,36 @@ void host_keys_release(struct host_keys *k)
         key_release(&k->ssh);
 }
 
+static bool vouches(const struct host_certificates *certs, const char *pin)
+{
+        for (size_t i = 0; i < certs->vouching_count; i++)
+                if (str_equal_nocase(certs->vouching_pins[i], str_of(pin)))
+                        return true;
+        return false;
+}
+
+void host_certificates_vouch(struct host_certificates *certs, const struct host_identity *from, const struct ca_pins *pins)
+{
+        certs->vouching_count = 0;
+        for (size_t i = 0; i < pins->count && certs->vouching_count < HOST_CAS_MAX; i++) {
+                struct ca_pins one = { &pins->list[i], 1 };
+                bool names_ca = vouches(&from->certs, pins->list[i]);
+
+                for (size_t k = 0; k < from->certs.tls_ca_count; k++)
+                        names_ca = names_ca || ca_pins_name(&one, from->certs.tls_ca_certs[k]);
+                if (names_ca)
+                        certs->vouching_pins[certs->vouching_count++] = str_of(pins->list[i]);
+        }
+}
+
+static struct error *check_pins(const struct ca_pins *pins, const struct host_certificates *certs)
+{
+        for (size_t i = 0; i < pins->count; i++)
+                if (vouches(certs, pins->list[i]))
+                        return NULL;
+        return ca_pins_check(pins, certs->tls_ca_certs, certs->tls_ca_count);
+}
+
 static struct error *check_chain(const struct host_certificates *certs)
 {
         struct error *first = NULL;
@@ -128,7 +158,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         TRY(cert_read(scratch, certs->tls_cert, &info));
         TRY(check_subject(&info, expected));
         TRY(cert_check_key(certs->tls_cert, &keys->tls));
-        TRY(ca_pins_check(&expected.pins, certs->tls_ca_certs, certs->tls_ca_count));
+        TRY(check_pins(&expected.pins, certs));
         TRY(check_chain(certs));
         bool has_ssh = is_ssh_server(info.role) && !str_is_empty(certs->ssh_cert);
         if (has_ssh)
@@ -161,6 +191,7 @@ struct error *host_identity_make(struct host_identity *ret, const struct host_ke
         };
         tls_pem = ssh_pem = (struct secret){ 0 };
         id.certs.tls_cert = arena_str(a, certs->tls_cert);
+        id.certs.vouching_count = copy_list(a, certs->vouching_pins, certs->vouching_count, id.certs.vouching_pins);
         id.certs.ca_revision = arena_str(a, str_slice(certs->ca_revision, 0, LIMIT_NAME));
         id.certs.ssh_cert = has_ssh ? arena_str(a, certs->ssh_cert) : STR("");
         id.certs.tls_ca_count = copy_list(a, certs->tls_ca_certs, certs->tls_ca_count, id.certs.tls_ca_certs);

@@ -45,6 +45,12 @@ struct host_certificates {
         size_t tls_user_ca_count;
         struct str ssh_user_ca_keys[HOST_CAS_MAX]; /* wire form */
         size_t ssh_user_ca_count;
+        /*
+         * Configured pins that named an earlier CA of this host: an Auth Service with a certificate by that CA has named the CAs above,
+         * on a connection from end to end. None: each host CA must match a configured pin itself.
+         */
+        struct str vouching_pins[HOST_CAS_MAX];
+        size_t vouching_count;
         struct str ca_revision; /* of the cluster's CAs, with which the certificates were issued; "": from a join, or never rotated */
 };
 
@@ -71,7 +77,7 @@ struct host_expectation {
         struct str role;
         struct str host_id;
         struct str cluster;
-        struct ca_pins pins; /* if not empty, each host CA must match one of them */
+        struct ca_pins pins; /* if not empty, each host CA must match one of them, or one of them must vouch for the CAs */
 };
 
 /*
@@ -95,6 +101,12 @@ static inline bool host_identity_is_empty(const struct host_identity *id)
 {
         return id->arena == NULL;
 }
+
+/*
+ * Sets the pins that vouch for certificates that arrived on a connection to the Auth Service that was verified by the CAs of
+ * `from`: the configured ones that named a CA of `from`, or that vouch for it. Borrowed from `pins`.
+ */
+void host_certificates_vouch(struct host_certificates *certs, const struct host_identity *from, const struct ca_pins *pins);
 
 /* UNAUTHENTICATED when the certificate has expired by the host's clock. */
 struct error *host_identity_check_times(const struct host_identity *id, struct walltime now) MUST_USE;

@@ -122,6 +122,33 @@ static void refuses_an_answer_with_a_ca_that_no_pin_names(void **state)
         assert_code(make(f, expected), ERROR_UNAUTHENTICATED);
 }
 
+/* Two rotations: the pin names the first CA, whose Auth Service named the second one, whose Auth Service named the third. */
+static void trusts_the_successors_of_a_pinned_ca(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(buf) pin = BUF_MAX(128);
+        AUTO(host_identity) first = { 0 };
+        AUTO(host_identity) second = { 0 };
+        AUTO(host_identity) third = { 0 };
+        assert_done(ca_pin_of_cert(buf_str(&f->other.ca.cert), &pin));
+        const char *list[] = { "sha256:00", buf_c(&pin) }, *others[] = { "sha256:00" };
+        const struct ca_pins pins = { list, 2 };
+        struct host_expectation expected = { .pins = pins };
+
+        first.certs.tls_ca_certs[first.certs.tls_ca_count++] = buf_str(&f->other.ca.cert);
+        assert_code(make(f, expected), ERROR_UNAUTHENTICATED);
+        host_certificates_vouch(&f->certs, &first, &pins);
+        assert_done(host_identity_make(&second, &f->keys, &f->certs, expected));
+        assert_int_equal(second.certs.tls_ca_count, 1);
+        assert_int_equal(second.certs.vouching_count, 1);
+        host_certificates_vouch(&f->certs, &second, &pins);
+        assert_done(host_identity_make(&third, &f->keys, &f->certs, expected));
+        /* The operator has replaced the pin: what it vouched for is not trusted any more. */
+        assert_code(make(f, (struct host_expectation){ .pins = { others, 1 } }), ERROR_UNAUTHENTICATED);
+        host_certificates_vouch(&f->certs, &third, &(struct ca_pins){ others, 1 });
+        assert_int_equal(f->certs.vouching_count, 0);
+}
+
 static void refuses_to_be_a_member_by_the_proof_of_another_host(void **state)
 {
         struct fixture *f = *state;
@@ -203,6 +230,7 @@ int main(void)
                 TEST(refuses_certificates_for_other_keys),
                 TEST(refuses_certificates_by_another_ca),
                 TEST(takes_the_old_and_the_new_ca_of_a_rotation),
+                TEST(trusts_the_successors_of_a_pinned_ca),
                 TEST(refuses_an_answer_with_a_ca_that_no_pin_names),
                 TEST(keeps_no_ssh_ca_without_a_certificate_by_it),
                 TEST(refuses_to_be_a_member_by_the_proof_of_another_host),

@@ -265,11 +265,16 @@ static struct error *record(struct signer *s, const struct issued_order *about, 
 
 /* ---- hosts */
 
-/* Services of the cluster are servers in TLS; other hosts connect to them. */
-static bool is_tls_server(const char *role)
+/*
+ * Services of the cluster are servers in TLS; other hosts connect to them. A join gets a certificate by the same CA as a server: a
+ * host with ca_pin may know only that one. It learns the other one from auth and renews its certificate at once.
+ */
+static bool is_signed_as_server(const Cteleport__Internal__V1__HostCertRequest *request)
 {
-        const struct service_row *service = services_of_role(str_of(role));
+        const struct service_row *service = services_of_role(str_of(request->role));
 
+        if (strcmp(request->reason, "join") == 0)
+                return true;
         return service != NULL && (service->certificate & SERVICE_CERT_CLUSTER) != 0;
 }
 
@@ -313,7 +318,7 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
                                  ProtobufCMessage **ret)
 {
         const Cteleport__Internal__V1__HostCertRequest *request = (const void *)message;
-        const struct authority *ca = signing(s, AUTHORITY_HOST, is_tls_server(request->role)), *ssh = signing(s, AUTHORITY_HOST, true);
+        const struct authority *ca = signing(s, AUTHORITY_HOST, is_signed_as_server(request)), *ssh = signing(s, AUTHORITY_HOST, true);
         const struct policy_facts facts = facts_about(s, ca);
         AUTO(certificates) certs = { .x509 = BUF_MAX(CERT_MAX), .ssh = BUF_MAX(CERT_MAX) };
         struct policy_order order;

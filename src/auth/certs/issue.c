@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "base/names.h"
 #include "pki/cert.h"
+#include "pki/cert_check.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
 
@@ -179,6 +180,18 @@ bool authority_is_issuer(const Cteleport__Internal__V1__Authority *authority, co
                         return true;
         }
         return false;
+}
+
+void issue_keep_issuer(Teleport__Join__V1__Certificates *certificates)
+{
+        for (size_t i = 0; certificates->n_tls_ca_certs > 1 && i < certificates->n_tls_ca_certs; i++) {
+                AUTO_PTR(error) err = cert_check_issuer(pb_str(certificates->tls_cert), pb_str(certificates->tls_ca_certs[i]));
+
+                if (err != NULL)
+                        continue;
+                certificates->tls_ca_certs += i;
+                certificates->n_tls_ca_certs = 1;
+        }
 }
 
 void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1__HostCerts *certs, struct arena *arena,

@@ -56,6 +56,12 @@ void issue_fill_certificates(const struct auth *a, const Cteleport__Internal__V1
                              Teleport__Join__V1__Certificates *ret);
 
 /*
+ * Removes the host CAs that did not issue the certificate, from the answer to a join: during a rotation a host with ca_pin would
+ * refuse the CA that its pin does not name. It learns that one from auth, on a connection that its CA verifies.
+ */
+void issue_keep_issuer(Teleport__Join__V1__Certificates *certificates);
+
+/*
  * Whether a host called host_name with host_id, seen at remote_ip, may request this additional name: only its own name
  * or ID in any spelling, or its own address.
  */

@@ -266,8 +266,6 @@ static struct error *prepare(struct step *s, const Cteleport__V1__RotateRequest 
         struct one *o = s->one;
         enum ca_phase now = phase_of(o->record), phase;
 
-        if (strcmp(o->type, "user") != 0)
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the host CA is not rotated in this release"), "--type=user rotates the user CA");
         TRY(ca_phase_get(str_of(request->phase), &phase));
         if (o->is_pending)
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the signer has not entered the phase %s yet", o->record->phase),

@@ -37,6 +37,7 @@
 #include "os/sandbox.h"
 #include "os/zlib_api.h"
 #include "pki/cert.h"
+#include "pki/cert_check.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
 #include "state/cluster.h"
@@ -196,9 +197,28 @@ static struct error *make_context(struct auth *a, struct str tls_cert)
         return NULL;
 }
 
+/* During a rotation there are two CAs. */
+static void note_issuer(struct auth *a, struct str tls_cert)
+{
+        const Cteleport__Internal__V1__Authority *host = a->authorities.host;
+
+        buf_release(&a->tls_ca);
+        a->tls_ca = BUF_MAX(CERT_MAX);
+        for (size_t i = 0; i < host->n_tls_certs; i++) {
+                struct error *err = cert_check_issuer(tls_cert, pb_str(host->tls_certs[i]));
+
+                if (err == NULL) {
+                        buf_put(&a->tls_ca, pb_str(host->tls_certs[i]));
+                        return;
+                }
+                error_free(err);
+        }
+}
+
 static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)
 {
         TRY(make_context(a, pb_str(certs->tls_cert)));
+        note_issuer(a, pb_str(certs->tls_cert));
         buf_release(&a->tls_cert);
         a->tls_cert = BUF_MAX(CERT_MAX);
         buf_put(&a->tls_cert, pb_str(certs->tls_cert));

@@ -80,6 +80,7 @@ struct auth {
 
         struct key tls_key;            /* of this process; never stored */
         struct buf tls_cert;           /* DER, for that key; empty until the signer gave one */
+        struct buf tls_ca;             /* the CA that signed it, DER */
         struct tls_context *tls;
         struct timer *tls_renewal;
 

@@ -33,6 +33,8 @@ void ping_open(struct rpc_call *call, const ProtobufCMessage *first)
         response.version = pb_text(CTELEPORT_VERSION);
         response.tls_ca_certs = a->authorities.host->tls_certs;
         response.n_tls_ca_certs = a->authorities.host->n_tls_certs;
+        response.ssh_ca_keys = a->authorities.host->ssh_keys;
+        response.n_ssh_ca_keys = a->authorities.host->n_ssh_keys;
         now.seconds = walltime_unix(wall);
         now.nanos = (int32_t)(wall.ns % 1000000000);
         response.now = &now;

@@ -102,6 +102,7 @@ static void send_certs(struct legacy *l, const struct attempt_result *result)
         struct arena *arena = rpc_call_arena(l->call);
 
         issue_fill_certificates(l->auth, result->certs, arena, &all);
+        issue_keep_issuer(&all);
         certs.tls = pem_of(arena, all.tls_cert);
         if (all.ssh_cert.len > 0) /* only role Node has one */
                 certs.ssh = line_of(arena, all.ssh_cert);

@@ -58,6 +58,7 @@ static void send_result(struct join *j, const struct attempt_result *result)
         Teleport__Join__V1__Certificates certificates;
 
         issue_fill_certificates(j->auth, result->certs, rpc_call_arena(j->call), &certificates);
+        issue_keep_issuer(&certificates);
         host.certificates = &certificates;
         host.host_id = pb_text(result->host_id.ptr);
         body.payload_case = TELEPORT__JOIN__V1__RESULT__PAYLOAD_HOST_RESULT;

@@ -75,5 +75,5 @@ void session_decision_sign(const struct auth *a, const struct login_permit *perm
         }
         d->signature = (ProtobufCBinaryData){ signature->len, (uint8_t *)signature->ptr };
         d->signer_cert = (ProtobufCBinaryData){ a->tls_cert.len, (uint8_t *)a->tls_cert.ptr };
-        d->signer_ca = a->authorities.host->tls_certs[0]; /* the active CA certificate, whose key made the signature */
+        d->signer_ca = (ProtobufCBinaryData){ a->tls_ca.len, (uint8_t *)a->tls_ca.ptr }; /* that signed this certificate */
 }

@@ -187,6 +187,55 @@ static struct error *check_answer(const struct login *l, const Cteleport__V1__Lo
         return NULL;
 }
 
+/* ---- a rotation of the cluster's CAs ---------------------------------------------------------------------------- */
+
+/*
+ * The CAs that the Auth Service names on a connection that the CAs of the former login verify, from end to end; NULL-terminated. The
+ * proxy of the login cannot add one.
+ */
+static struct error *find_successors(const struct login *l, const char *cluster, const char ***ret)
+{
+        AUTO(profile) known = { 0 };
+        AUTO(api_client) a = { 0 };
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+        ProtobufCMessage *answer = NULL;
+        size_t count = 0;
+
+        TRY(profile_find(&known, l->web_addr, l->user));
+        if (strcmp(known.cluster, cluster) != 0)
+                return error_new(ERROR_FAILED_PRECONDITION, "the former login was at another cluster");
+        TRY(api_client_open_unauthenticated(&a, &known));
+        TRY(api_client_request(&a, "/cteleport.v1.PingService/Ping", &empty.base, &cteleport__v1__ping_response__descriptor, &answer));
+        const Cteleport__V1__PingResponse *named = (Cteleport__V1__PingResponse *)(void *)answer;
+        if (named->n_tls_ca_certs > CAS_MAX || named->n_ssh_ca_keys > CAS_MAX)
+                return not_for_us("too many CAs");
+        const char **pins = arena_alloc(l->arena, (named->n_tls_ca_certs + named->n_ssh_ca_keys + 1) * sizeof *pins);
+        for (size_t i = 0; i < named->n_tls_ca_certs; i++)
+                TRY(profile_tls_pin(l->arena, bytes_of(named->tls_ca_certs[i]), &pins[count++]));
+        for (size_t i = 0; i < named->n_ssh_ca_keys; i++)
+                TRY(profile_ssh_pin(l->arena, bytes_of(named->ssh_ca_keys[i]), &pins[count++]));
+        pins[count] = NULL;
+        *ret = pins;
+        return NULL;
+}
+
+/* A CA that is new to this workstation is trusted if the Auth Service names it. */
+static struct error *check_trust(const struct login *l, const struct profile_login *kept, const char *const *pins)
+{
+        struct error *refusal = profile_check_trust(kept, pins);
+        const char **successors = NULL;
+
+        if (refusal == NULL || refusal->code != ERROR_UNAUTHENTICATED || pins[0] != NULL)
+                return refusal;
+        AUTO_PTR(error) err = find_successors(l, kept->cluster, &successors);
+        if (err == NULL)
+                err = profile_check_trust(kept, successors);
+        if (err != NULL)
+                return refusal;
+        error_free(refusal);
+        return NULL;
+}
+
 static struct error *store(const struct login *l, const Cteleport__V1__LoginResponse *r, bool is_insecure, const char *const *pins)
 {
         struct str tls_cas[CAS_MAX], ssh_cas[CAS_MAX];
@@ -210,7 +259,7 @@ static struct error *store(const struct login *l, const Cteleport__V1__LoginResp
                 .ssh_cas = ssh_cas,
                 .ssh_ca_count = r->n_ssh_ca_keys,
         };
-        TRY(profile_check_trust(&kept, pins));
+        TRY(check_trust(l, &kept, pins));
         return profile_store(&kept);
 }
 
