@@ -15,6 +15,7 @@
 #include "state/presence.h"
 #include "state/recording.h"
 #include "state/role.h"
+#include "state/rotation.h"
 #include "state/server.h"
 #include "state/session.h"
 #include "state/state_internal.h"
@@ -23,10 +24,13 @@
 
 enum { CHECK_ARENA = 16 * MiB }; /* a message of LIMIT_STORE_VALUE, decoded */
 
-/* state_test.c has the same list, with the prefixes on the disk. */
+/* store_probe.c writes it. */
+static const struct state_kind probe_kind = { "probe", STR_INIT("/health/"), NULL };
+
+/* All kinds: tests/lint compares the list with the sources. */
 static const struct state_kind *const kinds[] = {
         &cluster_kind,  &connection_kind,    &credential_kind, &host_kind, &invite_kind,    &invite_newest_kind, &lock_kind,  &name_kind,
-        &outbox_event_kind, &presence_kind, &recording_kind,  &role_kind, &server_kind,    &session_kind,       &token_kind, &user_kind,
+        &outbox_event_kind, &presence_kind, &probe_kind,  &recording_kind,  &role_kind, &rotation_kind, &server_kind,    &session_kind,       &token_kind, &user_kind,
 };
 
 static const struct state_kind *kind_of(struct str key)

@@ -201,7 +201,7 @@ static void reports_a_damaged_record_of_every_kind(void **state)
 /* The value is no message; kinds of text accept it. */
 static void checks_items_of_every_kind(void **state)
 {
-        static const char *const texts[] = { "/audit/outbox/", "/cluster/", "/invited/" };
+        static const char *const texts[] = { "/audit/outbox/", "/cluster/", "/health/", "/invited/" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

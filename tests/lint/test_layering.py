@@ -265,3 +265,10 @@ def test_limits_are_documented():
 def test_the_reference_pages_are_up_to_date():
     done = subprocess.run([PROJECT / "scripts/reference", "--check", BUILD], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_kind_of_record_is_checked_by_store_check():
+    sources = [path for path in (PROJECT / "src/state").glob("*.c") if not path.name.endswith("_test.c")]
+    kinds = {name for path in sources for name in re.findall(r"^(?:static )?const struct state_kind (\w+) = \{", path.read_text(), re.M)}
+    checked = set(re.findall(r"&(\w+_kind)\b", (PROJECT / "src/state/state_check.c").read_text()))
+    assert len(kinds) > 10 and kinds == checked
