@@ -50,7 +50,7 @@ def version():
     tag, commit = f"v{number}", git("rev-parse", "--short=10", "HEAD")
     if not commit or git("rev-parse", "--short=10", f"{tag}^{{commit}}") == commit:
         return number
-    is_after = git("merge-base", tag, "HEAD") != ""
+    is_after = git("describe", "--tags", "--match", tag) != ""
     return f"{number}{'+' if is_after else '~'}git{git('rev-list', '--count', 'HEAD')}.{commit}"
 
 

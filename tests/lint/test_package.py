@@ -114,3 +114,25 @@ def test_accounts_and_directory_are_those_of_the_services(roots, tmp_path):
 def test_lintian_finds_nothing(packages):
     done = subprocess.run(["lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning", *packages.values()], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_versions_of_commits_are_ordered_around_their_tag(tmp_path, monkeypatch):
+    def git(*words):
+        run("git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@debian.org", *words)
+
+    def commit():
+        git("commit", "-q", "--allow-empty", "-m", "change")
+        return stage.version()
+
+    monkeypatch.setattr(stage, "PROJECT", tmp_path)
+    (tmp_path / "meson.build").write_text("project('x', 'c', version: '1.2.3')\n")
+    assert stage.version() == "1.2.3"  # an archive of the sources
+    git("init", "-q")
+    first, second = commit(), commit()
+    git("tag", "v1.2.3")
+    tagged, after = stage.version(), commit()
+    assert tagged == "1.2.3" and re.fullmatch(r"1\.2\.3~git1\.[0-9a-f]{10}", first) and re.fullmatch(r"1\.2\.3\+git3\.[0-9a-f]{10}", after)
+    for lower, higher in ((first, second), (second, tagged), (tagged, after)):
+        run("dpkg", "--compare-versions", lower, "lt", higher)
+    git("checkout", "-q", "v1.2.3~1")
+    assert stage.version() == first
