@@ -26,11 +26,13 @@ static const struct {
                           "this proxy has no connection to the Auth Service" },
 };
 
-/* The worst process: one that does not run, then one that does not respond, then one that is starting. */
+/* The worst process: the supervisor if it stops the others, one that does not run, then one that does not respond, then one that is starting. */
 static struct health_part_state processes_state(const struct figures *f, struct instant now)
 {
         struct health_part_state all = { "processes", HEALTH_OK, NULL };
 
+        if (figures_phase(f, 0) == PROCESS_DOWN)
+                return (struct health_part_state){ "processes", HEALTH_DEGRADED, "this host is being stopped: it finishes what is open" };
         for (size_t n = 1; n < METRIC_PROCESSES; n++) {
                 if (!figures_is_here(f, n))
                         continue;

@@ -150,6 +150,16 @@ static void a_process_that_has_ended_is_not_ready(void **state)
                        "{\"part\":\"disk\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"}]}\n");
 }
 
+static void a_host_that_stops_is_not_ready(void **state)
+{
+        struct fixture *f = *state;
+
+        make_ready(f);
+        assert_int_equal(state_after(f, 0), HEALTH_STATE_OK);
+        set_phase(f, 0, PROCESS_DOWN);
+        assert_int_equal(state_after(f, 0), HEALTH_STATE_DEGRADED);
+}
+
 /* A reload of the configuration can end the need for a process. */
 static void a_process_that_is_not_needed_is_no_fault(void **state)
 {
@@ -251,6 +261,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(is_starting_until_every_part_was_ready, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(recovers_after_a_time_without_failures, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_process_that_has_ended_is_not_ready, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_host_that_stops_is_not_ready, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_process_that_is_not_needed_is_no_fault, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_process_with_a_hanging_loop_is_not_ready, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(parts_have_one_name, set_up, tear_down),

@@ -252,6 +252,8 @@ void supervisor_watch_metrics(struct supervisor *s);
 void supervisor_add_metrics(const struct child *c, struct child_fds *fds);
 /* Records a change of c->state. */
 void supervisor_note_phase(const struct child *c);
+/* Records that this host begins to stop: it is not ready any more. */
+void supervisor_note_stop(void);
 /* Records when the first of the web certificates expires. */
 void supervisor_show_web_end(const struct supervisor *s);
 void supervisor_release_metrics(struct supervisor *s);

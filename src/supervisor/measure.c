@@ -121,8 +121,11 @@ static void measure(size_t number, pid_t pid)
         const int64_t ticks = sysconf(_SC_CLK_TCK);
         struct process_stat stat;
 
-        if (!process_stat_read(pid, &stat))
+        if (!process_stat_read(pid, &stat)) { /* it has ended */
+                metric_set_at(METRIC_PROCESS_MEMORY, number, -1);
+                metric_set_at(METRIC_PROCESS_FDS, number, -1);
                 return;
+        }
         metric_set_at(METRIC_PROCESS_MEMORY, number, (int64_t)stat.resident * sysconf(_SC_PAGESIZE));
         metric_set_at(METRIC_PROCESS_CPU, number, (int64_t)stat.cpu * (1000000000 / ticks));
         metric_set_at(METRIC_PROCESS_FDS, number, count_descriptors(pid == 0 ? getpid() : pid));
@@ -171,6 +174,11 @@ void supervisor_watch_metrics(struct supervisor *s)
         s->metrics.pace = timer_new(&s->loop, on_pace, s);
         timer_unref(s->metrics.pace);
         on_pace(s);
+}
+
+void supervisor_note_stop(void)
+{
+        metric_set_at(METRIC_PROCESS_PHASE, 0, PROCESS_DOWN);
 }
 
 void supervisor_note_phase(const struct child *c)

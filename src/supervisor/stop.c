@@ -84,6 +84,7 @@ static void begin(struct supervisor *s, int within_ms)
         supervisor_end_reload(s);
         supervisor_close_reload(s);
         supervisor_close_listeners(s);
+        supervisor_note_stop();
         for (size_t i = 0; i < s->child_count; i++) {
                 struct child *c = &s->children[i];
 

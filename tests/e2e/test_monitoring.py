@@ -165,6 +165,16 @@ def test_joins_logins_and_sessions_are_counted(watched, aws, invite):
     wait_until(lambda: (now := diag.metrics())["server_interactive_sessions_total"] == now["teleport_incomplete_session_uploads_total"] == 0, "the session has ended")
     assert diag.metrics()["failed_connect_to_node_attempts_total"] == 1
 
+    for agent in (host, refused):
+        agent.stop()
+    shell = alice.shell("root@auth-1")
+    cluster.process.popen.send_signal(signal.SIGQUIT)
+    assert diag.wait_ready(503, processes="degraded")[1] == DEGRADED, "no load balancer is to send new users while this session goes on"
+    assert diag.get("/healthz")[0] == 200
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    assert cluster.process.popen.wait(TIMEOUT) == 0
+
 
 def test_a_process_that_ends_is_named(make_cluster):
     cluster = make_cluster(teleport=DIAG)
