@@ -190,7 +190,7 @@ def test_a_process_that_ends_is_named(make_cluster):
     diag.wait_recovered(processes="ok", auth="ok")
 
 
-def test_a_process_of_a_reload_is_shown_while_it_is_needed(make_cluster):
+def test_a_process_of_a_reload_is_shown(make_cluster):
     cluster = make_cluster(ssh=True, teleport=DIAG)
     diag = Diag(cluster)
     diag.wait_ready(200)
