@@ -85,7 +85,7 @@ static const struct service_row rows[] = {
                 .processes = {
                         {
                                 .name = "signer", .user = { "teleport-signer", ID_SIGNER }, .sandbox = SANDBOX_SIGNER,
-                                .follows = "auth", .is_vital = true, .start = 1,
+                                .follows = "auth", .has_no_journal = true, .is_vital = true, .start = 1,
                         },
                         {
                                 .name = "sts", .user = { "teleport-sts", ID_STS }, .sandbox = SANDBOX_STS,

@@ -102,6 +102,7 @@ struct service_process {
 
         const char *follows;          /* the process it depends on: it is killed and started with that one; NULL: none */
         bool keeps_state;             /* has the cluster's state: generates the host's ID; checked against a used CA */
+        bool has_no_journal;          /* gets no socket of the journal, which could be used for datagrams to other programs */
         bool is_vital;                /* its fatal error ends the supervisor */
         bool is_on_demand;            /* started for one request, not with the others: start and stop are 0 */
         bool needs_commands;          /* runs only if ssh_service.commands has any */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -321,7 +322,7 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         struct supervisor *s = c->sup;
         struct boot_parts parts;
 
-        AUTO_FD int helpers = -1;
+        AUTO_FD int helpers = -1, no_socket = -1;
         size_t links = fds->count;
         for (size_t i = 0; i < s->listener_count; i++)
                 if (s->listeners[i].process == c->row)
@@ -331,8 +332,11 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
                 child_fds_add(fds, "helpers", helpers);
         }
         supervisor_add_metrics(c, fds);
-        if (s->journal_fd >= 0)
-                child_fds_add(fds, SERVICE_FD_JOURNAL, s->journal_fd);
+        if (s->journal_fd >= 0) {
+                if (c->row->has_no_journal)
+                        no_socket = open("/dev/null", O_WRONLY | O_CLOEXEC); /* its lines go to standard error, with their priority */
+                child_fds_add(fds, SERVICE_FD_JOURNAL, c->row->has_no_journal ? no_socket : s->journal_fd);
+        }
         fill_boot(&parts, c, fds);
         struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, &c->pid, &c->control_fd);
         fds->count = links; /* the supervisor keeps the listening sockets and the memory of the metrics */

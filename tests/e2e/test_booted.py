@@ -257,6 +257,18 @@ def test_sessions_outlive_restarts_and_a_bomb_hits_its_user(booted, pam):
     wait_until(lambda: booted.on("ada", "echo again", check=False).out == "again\n", "the user is back")
 
 
+def test_sessions_have_all_rights_of_the_machine(booted):
+    """No restriction of the unit reaches them: setuid programs work, and root can do anything."""
+    machine = booted.machine
+    machine.run("install", "-m", "4755", "/usr/bin/id", "/usr/local/bin/id-of-root")
+    assert booted.on("ada", "id-of-root -u").out == "0\n"
+    lines = "grep -E '^(NoNewPrivs|Seccomp|CapBnd):' /proc/self/status"
+    assert booted.on("ada", lines).out == machine.run("sh", "-c", lines).stdout
+    assert booted.on("ada", "umask").out == "0022\n"
+    mounts = "readlink /proc/self/ns/mnt"
+    assert booted.on("ada", mounts).out == machine.run("sh", "-c", mounts).stdout
+
+
 def test_a_login_shell_is_greeted_under_systemd(booted):
     booted.set_pam(True)
     first = booted.alice.shell("bob@web-1")
@@ -303,7 +315,16 @@ def test_the_journal_has_fields_and_priorities(booted, restricted):
     assert present["MESSAGE"].startswith("INFO [INSTANCE]  This host is present in the cluster host_id:") and present["_TRANSPORT"] == "journal"
     assert present["_PID"] != machine.run("systemctl", "show", "-P", "MainPID", "cluster").stdout.strip()  # the process that logged it
     components = {entry.get("TELEPORT_COMPONENT") for entry in booted.journal("-u", "cluster")}
-    assert {"proc", "signer", "auth", "proxy", "instance"} <= components, components
+    assert {"proc", "auth", "proxy", "instance"} <= components and "signer" not in components, components
+    signer = [entry for entry in booted.journal("-u", "cluster", "_TRANSPORT=stdout") if "[SIGNER]" in entry["MESSAGE"]]
+    assert signer and {entry["PRIORITY"] for entry in signer} == {"6"} and not [entry for entry in signer if "<6>" in entry["MESSAGE"]]
+    unix = [line.split() for line in machine.run("cat", "/proc/net/unix").stdout.splitlines()[1:]]
+    datagram = {f"socket:[{fields[6]}]" for fields in unix if fields[4] == "0002"}
+
+    def has_datagram_socket(service):
+        pid, = machine.pids("-f", f"^teleport: {service} service")
+        return bool(datagram & set(machine.run("sh", "-c", f"readlink /proc/{pid}/fd/*").stdout.split()))
+    assert has_datagram_socket("auth") and not has_datagram_socket("signer")  # which holds keys
 
 
 def test_a_cluster_serves_under_the_restricted_unit(booted, restricted, aws_process, build, tmp_path):
