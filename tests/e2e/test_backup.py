@@ -14,6 +14,7 @@ import time
 import pytest
 
 from harness import TIMEOUT, Result, iam_token, program, wait_until
+from test_rotation import step
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -101,6 +102,23 @@ def test_a_backup_is_read_by_age_and_tar(shared, keys, tmp_path):
     with sqlite3.connect(files["backend/sqlite.db"]) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("SELECT count(*) FROM item WHERE CAST(key AS TEXT) LIKE '/tokens/%'").fetchone() == (1,)
+
+
+def test_a_rotation_goes_on_from_a_backup(make_cluster, keys, tmp_path):
+    cluster = make_cluster()
+    backup, elsewhere = tmp_path / "cluster.age", tmp_path / "elsewhere"
+    step(cluster, "user", "init")
+    step(cluster, "user", "update_clients")
+    exported = cluster.tctl("auth", "export", "--type=user").out
+    cluster.tctl("backup", "-r", keys.recipient, backup)
+    cluster.stop_cluster()
+    restore(cluster, keys, elsewhere, backup)
+    move_to(cluster, elsewhere)
+    cluster.start()
+    assert cluster.tctl("auth", "export", "--type=user").out == exported
+    step(cluster, "user", "update_servers")
+    step(cluster, "user", "standby")
+    assert cluster.tctl("auth", "export", "--type=user").out != exported
 
 
 def names_below(directory):
