@@ -285,7 +285,7 @@ size_t recording_hole_part(uint64_t len)
 
 void recording_put_hole(struct buf *out, size_t part, uint32_t next)
 {
-        static const char zeros[RECORDING_HOLE_MOST];
+        static char zeros[RECORDING_HOLE_MOST]; /* never written, and not const: as a constant, it would be 32 KiB of the program */
         AUTO(buf) summed = BUF_MAX(CHUNK_SUMMED);
 
         _Static_assert((int)RECORDING_HOLE_MIN == (int)CHUNK_HEADER + 1, "the smallest chunk");
