@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Archives: headers of tar, lists of files, hostile archives. The archives are encrypted for a key that everybody has. */
 #include "backup/archive_testing.h"
+#include "backup/tree.h"
 #include "base/error_testing.h"
 #include "base/mem.h"
+#include "os/file_testing.h"
 
 enum { FILE_MAX = 4 * MiB };
 
@@ -186,6 +188,67 @@ static void refuses_hostile_archives(void **state)
         assert_code(read_parts((struct tar_entry[]){ none }, (const char *[]){ "no archive" }, 1, 1024), ERROR_INVALID_ARGUMENT);
 }
 
+/* ---- files of a directory ------------------------------------------------------------------------------- */
+
+struct renaming {
+        struct buf file;
+        const char *from, *to; /* NULL: it was renamed */
+};
+
+static struct error *rename_and_take(void *ctx, struct str bytes)
+{
+        struct renaming *r = ctx;
+
+        if (r->from != NULL)
+                assert_int_equal(rename(r->from, r->to), 0);
+        r->from = NULL;
+        return testing_sink(&r->file, bytes);
+}
+
+/* As the audit log, whose files are rotated and compressed at any time. */
+static void finds_a_file_that_gets_another_name_meanwhile(void **state)
+{
+        char *dir = test_dir_new();
+        AUTO_MEM char *from = path_in(dir, "events.log-1"), *to = path_in(dir, "events.log-1.gz"), *first = path_in(dir, "a");
+        AUTO_MEM char *bytes = mem_alloc(512 * KiB);
+        struct renaming r = { .file = BUF_MAX(4 * MiB) };
+        uint8_t key[1][AGE_KEY_SIZE];
+        struct age_writer *age = NULL;
+        uint64_t count = 0;
+        bool is_end = false, is_found = false;
+
+        (void)state;
+        assert_done(age_recipient_of(testing_identity, key[0]));
+        assert_done(age_writer_new((struct age_recipients){ .keys = key, .key_count = 1 }, (struct age_sink){ rename_and_take, &r }, &age));
+        assert_done(file_write_atomic(first, (struct str){ bytes, 512 * KiB }, 0600));
+        given_file(dir, "events.log-1", "an event");
+        struct archive_writer *w = archive_writer_new(age);
+        r.from = from;
+        r.to = to;
+        assert_done(tree_write(&(struct tree){ .dir = dir, .prefix = "log" }, w, &count));
+        assert_null(r.from);
+        assert_done(archive_writer_finish(w));
+        assert_done(age_writer_finish(age));
+        assert_int_equal(count, 2);
+        archive_writer_free(w);
+        age_writer_free(age);
+        struct str rest = buf_str(&r.file);
+        AUTO_PTR(age_reader) age_in = testing_reader(&rest);
+        AUTO_PTR(archive_reader) in = archive_reader_new(age_in);
+        while (!is_end) {
+                struct tar_entry entry = { 0 };
+                size_t len = 1;
+
+                assert_done(archive_next(in, &entry, &is_end));
+                while (!is_end && len > 0)
+                        assert_done(archive_get(in, bytes, 512 * KiB, &len));
+                is_found = is_found || strcmp(entry.name, "log/events.log-1.gz") == 0;
+        }
+        assert_true(is_found);
+        buf_release(&r.file);
+        test_dir_free(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -194,6 +257,7 @@ int main(void)
                 cmocka_unit_test(refuses_other_kinds_of_tar),
                 cmocka_unit_test(reads_the_archives_that_it_writes),
                 cmocka_unit_test(refuses_hostile_archives),
+                cmocka_unit_test(finds_a_file_that_gets_another_name_meanwhile),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

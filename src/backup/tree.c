@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 #include "os/file.h"
 #include "pki/key.h"
 
-enum { PIECE = 256 * KiB, DIGESTED_MAX = 1 * MiB };
+enum { PIECE = 256 * KiB, DIGESTED_MAX = 1 * MiB, ROUNDS = 10 };
 
 /* ---- one file --------------------------------------------------------------------------------------- */
 
@@ -123,6 +124,11 @@ struct walk {
 
 static struct error *walk_dir(const struct walk *w, const struct tree *t, int dir_fd, const char *prefix, unsigned depth);
 
+static int compare_entries(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name);
+}
+
 static bool is_wanted(const struct tree *t, const char *name, unsigned depth)
 {
         return name[0] != '.' && (depth < t->depth || t->wants == NULL || t->wants(name));
@@ -145,19 +151,57 @@ static struct error *walk_entry(const struct walk *w, const struct tree *t, int 
         return fd < 0 ? NULL : w->file(w->ctx, fd, &st, name);
 }
 
+struct listing {
+        struct dirent **entries; /* in the order of their names */
+        int count;
+};
+
+static void listing_release(struct listing *l)
+{
+        for (int i = 0; i < l->count; i++)
+                free(l->entries[i]);
+        free(l->entries);
+}
+
+static int compare_found(const void *a, const void *b)
+{
+        const struct dirent *const *x = a, *const *y = b;
+
+        return strcmp((*x)->d_name, (*y)->d_name);
+}
+
+static bool has_entry(const struct listing *l, const struct dirent *e)
+{
+        return l->count > 0 && bsearch(&e, l->entries, (size_t)l->count, sizeof *l->entries, compare_found) != NULL;
+}
+
+/*
+ * A file that gets another name meanwhile, as a log that is rotated or compressed, may be missing under both: under the old one when it is
+ * opened, under the new one when the directory was listed. So the directory is listed again, and its new names are walked, until there are none.
+ */
 static struct error *walk_dir(const struct walk *w, const struct tree *t, int dir_fd, const char *prefix, unsigned depth)
 {
-        struct dirent **entries = NULL;
-        int count = scandirat(dir_fd, ".", &entries, NULL, alphasort);
-        struct error *err = count < 0 ? error_errno(errno, "cannot read the directory %s", prefix) : NULL;
+        AUTO(listing) known = { 0 };
+        bool has_new = true;
 
-        for (int i = 0; i < count; i++) {
-                if (err == NULL)
-                        err = walk_entry(w, t, dir_fd, entries[i], prefix, depth);
-                free(entries[i]);
+        for (int round = 0; has_new && round < ROUNDS; round++) {
+                AUTO(listing) now = { 0 };
+
+                has_new = false;
+                now.count = scandirat(dir_fd, ".", &now.entries, NULL, compare_entries);
+                if (now.count < 0)
+                        return error_errno(errno, "cannot read the directory %s", prefix);
+                for (int i = 0; i < now.count; i++) {
+                        if (has_entry(&known, now.entries[i]))
+                                continue;
+                        has_new = true;
+                        TRY(walk_entry(w, t, dir_fd, now.entries[i], prefix, depth));
+                }
+                struct listing before = known;
+                known = now;
+                now = before;
         }
-        free(entries);
-        return err;
+        return NULL;
 }
 
 static struct error *walk_tree(const struct walk *w, const struct tree *t)
