@@ -278,6 +278,47 @@ static void a_log_that_cannot_be_rotated_goes_on(void **state)
         test_dir_free(dir);
 }
 
+static void reopen(struct writer *w, const char *dir, struct fake_clock *clock)
+{
+        if (w->log != NULL)
+                close_log(w);
+        assert_done(loop_init(&w->loop, &clock->clock));
+        assert_done(audit_log_open(&w->loop, dir, &w->log));
+        audit_log_rotate(w->log, (struct audit_rotation){ .age = HOURS(1) });
+}
+
+/* The age is that of the first event, also after a restart. A clock that jumps causes one rotation at most. */
+static void the_log_is_rotated_by_age_despite_a_wrong_clock(void **state)
+{
+        atomic_uchar acknowledged[EVENTS] = { 0 };
+        struct writer w = { .acknowledged = acknowledged };
+        struct fake_clock clock;
+        char *dir = test_dir_new();
+
+        (void)state;
+        fake_clock_init(&clock, 1700000000);
+        reopen(&w, dir, &clock);
+        write_event(&w, 0);
+        fake_clock_advance(&clock, SECONDS(3599));
+        write_event(&w, 1);
+        assert_int_equal(count_files(dir), 1);
+        reopen(&w, dir, &clock);
+        fake_clock_advance(&clock, SECONDS(1));
+        write_event(&w, 2);
+        assert_int_equal(count_files(dir), 2);
+        clock.walltime = walltime_sub(clock.walltime, HOURS(24));
+        write_event(&w, 3);
+        write_event(&w, 4);
+        assert_int_equal(count_files(dir), 3);
+        clock.walltime = walltime_add(clock.walltime, HOURS(48));
+        write_event(&w, 5);
+        write_event(&w, 6);
+        assert_int_equal(count_files(dir), 4);
+        close_log(&w);
+        assert_found_once(dir, acknowledged);
+        test_dir_free(dir);
+}
+
 /* The limit of the size of a file stands for the end of the disk. */
 static void a_full_disk_keeps_the_uncompressed_file(void **state)
 {
@@ -316,6 +357,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(nothing_acknowledged_is_lost_at_any_step),
                 cmocka_unit_test(a_log_that_cannot_be_rotated_goes_on),
+                cmocka_unit_test(the_log_is_rotated_by_age_despite_a_wrong_clock),
                 cmocka_unit_test(a_full_disk_keeps_the_uncompressed_file),
         };
         struct error *err = zlib_load();
