@@ -444,6 +444,7 @@ enum {
         LIMIT_HOST_CERT_SECONDS_MIN = 5, /* s: A host certificate is valid for at least this time, so that it can be renewed before its end. */
         LIMIT_ROTATION_GRACE_MIN = 30, /* s: The grace period of a rotation of a CA is at least this time. */
         LIMIT_ROTATION_GRACE_MAX = 30 * 86400, /* s: The grace period of a rotation of a CA is at most this time. */
+        PACE_CERT_END_CHECK = 3600 * 1000, /* ms: Whether a CA or a web certificate is near its end is checked in this interval. */
         PACE_ROTATION_MIN = 1000, /* ms: A start of the Auth Service waits for this time before it takes a step of a rotation that is due. */
         PACE_ROTATION_AGAIN = 10 * 1000, /* ms: A step of a rotation that the signer or a host delays is tried again after this time. */
         LIMIT_USER_CERT_SECONDS = 30 * 3600, /* s: A user certificate is valid for at most this time: enough for a working day and the evening. */

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "pki/cert_check.h"
+#include "pki/cert_end.h"
 #include "pki/key_proof.h"
 #include "pki/public_key.h"
 #include "proxy/peer_server.h"
@@ -69,7 +71,7 @@ static const struct rpc_client_events events = { .on_message = on_message, .on_d
 
 static void send_keys(struct tunnel_guard *g)
 {
-        if (g->call != NULL && g->keys.n_web_keys > 0)
+        if (g->call != NULL && (g->keys.n_web_keys > 0 || g->keys.web_not_after > 0))
                 rpc_client_send(g->call, &g->keys.base);
 }
 
@@ -88,6 +90,29 @@ static struct error *add_key(struct tunnel_guard *g, struct str key_pem)
         return NULL;
 }
 
+/* Logs a certificate that is near its end, and notes the one that ends first. */
+static void note_end(struct tunnel_guard *g, struct str cert_pem)
+{
+        AUTO(buf) der = BUF_MAX(CERT_MAX), end = BUF_MAX(256);
+        struct walltime now = loop_wall(&g->proxy->loop);
+        struct cert_times times = { 0 };
+        struct error *err = cert_pem_to_der(cert_pem, &der);
+
+        if (err == NULL)
+                err = cert_validity(buf_str(&der), &times);
+        if (err == NULL && cert_end_mark(times, now) != CERT_END_FAR) {
+                cert_end_put(&end, times, now);
+                log_warn("A web certificate is near its end", LOG_C("end", buf_c(&end)),
+                         LOG_C("hint", "replace its files, and let this proxy load them by SIGHUP"));
+        }
+        int64_t ends = err == NULL ? walltime_unix(times.not_after) : 0;
+        if (ends > 0 && (g->keys.web_not_after == 0 || ends < g->keys.web_not_after)) {
+                g->keys.web_not_before = walltime_unix(times.not_before);
+                g->keys.web_not_after = ends;
+        }
+        error_free(err);
+}
+
 void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__HttpsKeyPair *const *pairs, size_t count)
 {
         if (g == NULL)
@@ -96,6 +121,8 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
         g->arena = arena_new(KEYS_ARENA);
         cteleport__v1__tunnels_up__init(&g->keys);
         g->keys.web_keys = arena_alloc(g->arena, (count + 1) * sizeof *g->keys.web_keys);
+        for (size_t i = 0; i < count; i++)
+                note_end(g, pb_str(pairs[i]->cert_pem));
         for (size_t i = 0; i < count; i++) {
                 /* A key of another kind need not be reported: the cluster certifies no keys of that kind. */
                 AUTO_PTR(error) err = add_key(g, pb_str(pairs[i]->key_pem));

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster's CAs: exported for other programs, and rotated while everything goes on."""
 import contextlib
+import datetime
 import os
 import re
 import signal
+import ssl
 import subprocess
 
 import pytest
@@ -310,3 +312,37 @@ def test_a_kill_at_each_step_leaves_a_working_cluster(access, alice, aws, victim
                 alice.login()
     wait_until(lambda: alice.tsh("ssh", "root@web-1", "true", check=False).code == 0, "web-1 is reached")
     wait_until(lambda: alice.tsh("ssh", "root@web-2", "true", check=False).code == 0, "web-2 is reached")
+
+
+# ---- before the end ------------------------------------------------------------------------------------------------
+
+
+def give_life(path, key, begin, end):
+    """Signs a certificate, of a P-256 key, again with other times (RFC 5280, section 4.1; lengths of two bytes)."""
+    der = ssl.PEM_cert_to_DER_cert(path.read_text())
+    contents = der[4:8 + int.from_bytes(der[6:8], "big")]
+    for old, new in zip(re.findall(rb"\x17\x0d(\d{12}Z)", contents)[:2], (begin, end)):
+        contents = contents.replace(old, new.strftime("%y%m%d%H%M%SZ").encode(), 1)
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=contents, capture_output=True, check=True).stdout
+    body = contents + bytes.fromhex("300a06082a8648ce3d040302") + bytes([3, len(signature) + 1, 0]) + signature
+    path.write_text(ssl.DER_cert_to_PEM_cert(b"\x30\x82" + len(body).to_bytes(2, "big") + body))
+
+
+def test_a_ca_and_a_web_certificate_warn_before_their_end(make_cluster, tmp_path):
+    cert, key = tmp_path / "web.pem", tmp_path / "web.key"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=proxy.test",
+            "-addext", "subjectAltName=DNS:proxy.test,IP:127.0.0.1", "-days", "300")
+    cluster = make_cluster()
+    assert "Warning" not in cluster.tctl("status").out
+    cluster.stop()
+    begin, end = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days, hours=1) for days in (-300, 6))
+    ca = cluster.data_dir / "ca"
+    give_life(ca / "user.tls.cert.pem", ca / "user.tls.key.pem", begin, end)
+    give_life(cert, key, begin, end)
+    cluster.config["proxy_service"]["https_keypairs"] = [{"key_file": str(key), "cert_file": str(cert)}]
+    cluster.start()
+    cluster.process.wait_for("A CA of the cluster is near its end type:user")
+    cluster.process.wait_for("A web certificate is near its end")
+    warnings = wait_until(lambda: len(found := re.findall(r"^Warning +(.*?) *$", cluster.tctl("status").out, re.M)) == 2 and found, "status has both warnings")
+    assert re.fullmatch(r"the user CA expires in 6 days, at \S+Z: tctl auth rotate --type=user", warnings[0])
+    assert re.fullmatch(r"the web certificate of proxy \S+ expires in 6 days, at \S+Z: replace its files, and let it load them by SIGHUP", warnings[1])

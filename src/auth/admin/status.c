@@ -3,6 +3,7 @@
 #include "auth/admin/admin.h"
 #include "auth/admin/request.h"
 #include "auth/core/disk_watch.h"
+#include "auth/certs/expiry.h"
 #include "auth/certs/rotation.h"
 #include "auth/core/audit_account.h"
 #include "pki/cert.h"
@@ -50,7 +51,6 @@ static void describe_disk(struct admin_request *q, Cteleport__V1__ClusterStatusR
         response->disk_free_bytes = (int64_t)room.free;
         if (!room.is_warned)
                 return;
-        response->warnings = arena_alloc(q->arena, sizeof *response->warnings);
         response->warnings[response->n_warnings++] =
                 pb_text(arena_printf(q->arena, "the disk of the audit log is filling up: %u %% are used, %llu MiB are free", room.used_percent,
                                      (unsigned long long)(room.free / MiB)));
@@ -86,6 +86,8 @@ static void reply_status(struct admin_request *q, const struct hosts_behind *beh
         response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
         for (size_t i = 0; i < cas->all->n_authorities; i++)
                 response.authorities[response.n_authorities++] = describe_authority(q, cas->all->authorities[i], behind);
+        response.warnings = arena_alloc(q->arena, (EXPIRY_WARNINGS + 1) * sizeof *response.warnings);
+        response.n_warnings = expiry_warnings(q->auth, q->arena, response.warnings);
         describe_disk(q, &response);
         admin_reply(q, &response.base);
 }

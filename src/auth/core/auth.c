@@ -15,6 +15,7 @@
 #include "auth/core/disk_watch.h"
 #include "auth/core/listener.h"
 #include "auth/core/record_cache.h"
+#include "auth/certs/expiry.h"
 #include "auth/certs/issue.h"
 #include "auth/certs/rotation.h"
 #include "auth/hosts/presence.h"
@@ -109,6 +110,7 @@ static void on_sessions(void *ctx, struct error *err)
                 return;
         }
         a->listener = auth_listener_open(a);
+        a->expiry = expiry_new(a);
         a->record_retention = record_retention_new(a);
         serve_siblings(a);
         a->store_probe = store_probe_new(a->store);
@@ -646,6 +648,8 @@ static void on_store_closed(void *ctx)
         servers_close(a->servers);
         record_cache_free(a->tokens);
         a->tokens = NULL;
+        expiry_free(a->expiry);
+        a->expiry = NULL;
         rotation_close(a->rotation);
         a->rotation = NULL;
         a->proxies = NULL;

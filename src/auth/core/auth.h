@@ -35,6 +35,7 @@ struct proxies;
 struct record_retention;
 struct retention;
 struct rotation;
+struct expiry;
 struct servers;
 struct sources;
 struct tls_context;
@@ -76,6 +77,7 @@ struct auth {
         struct link *signer;
         struct link *sts;
         struct authorities authorities;
+        struct expiry *expiry;         /* warnings before CAs expire */
         struct rotation *rotation;     /* of the CAs; NULL in tests */
 
         struct key tls_key;            /* of this process; never stored */

@@ -24,6 +24,7 @@ struct tunnels_stream {
         struct tunnels_stream *next, **at;
         struct map hosts; /* IDs of the hosts with a tunnel; the values have no meaning */
         char *proxy;      /* host ID of the proxy */
+        struct cert_times web; /* life of its web certificate that ends first; 0: not known */
         char *peer_addr;  /* at which other proxies reach it; NULL: they do not */
         unsigned pending;
 };
@@ -268,6 +269,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 if (name_is_host_id(str_of(up->peer_ids[i])))
                         check(s, up->peer_ids[i], "Proxy",
                               has_peer_certs ? (struct cert_issue){ up->peer_not_before[i], up->peer_serial_time[i] } : (struct cert_issue){ 0 });
+        if (up->web_not_after > 0)
+                s->web = (struct cert_times){ walltime_of_unix(up->web_not_before), walltime_of_unix(up->web_not_after) };
         if (up->n_web_keys > 0)
                 servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
         for (size_t i = 0; i < up->n_closed_host_ids; i++)
@@ -462,4 +465,11 @@ void tunnels_recheck(struct auth *a)
                 return;
         a->is_rechecking_tunnels = true;
         state_scan(a->store, &host_kind, &a->is_stopping, recheck_host, on_rechecked, a);
+}
+
+void tunnels_each_web_end(const struct auth *a, void (*each)(void *ctx, const char *proxy, struct cert_times times), void *ctx)
+{
+        for (const struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                if (s->web.not_after.ns != 0)
+                        each(ctx, s->proxy, s->web);
 }

@@ -56,6 +56,9 @@ void tunnels_recheck(struct auth *a);
 /* A host has no open connection any more: its tunnels end if it is locked. */
 void tunnels_note_unused(struct auth *a, struct str host_id);
 
+/* The life of the web certificate that ends first, of each connected proxy that has reported it; by host ID. */
+void tunnels_each_web_end(const struct auth *a, void (*each)(void *ctx, const char *proxy, struct cert_times times), void *ctx);
+
 /* Forgets the locked hosts with open connections; to be called before the loop ends. */
 void tunnels_forget_locked(struct auth *a);
 
