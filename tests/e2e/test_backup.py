@@ -11,9 +11,13 @@ import subprocess
 import tarfile
 import time
 
+import grpc
+import pexpect
 import pytest
+import yaml
 
 from harness import TIMEOUT, Result, iam_token, program, wait_until
+from join_client import messages
 from test_rotation import step
 
 PASSPHRASE = "correct horse battery staple"
@@ -167,9 +171,9 @@ def test_a_changed_backup_leaves_nothing(shared, keys, backup, tmp_path):
 
 
 def test_a_passphrase_opens_a_backup_here_and_in_age(shared, keys, tmp_path):
-    import pexpect
     path, data_dir = tmp_path / "cluster.age", tmp_path / "data"
-    shared.tctl("backup", "--passphrase-file", keys.passphrase, path)
+    assert "the two passphrases differ" in shared.tctl("backup", path, stdin=f"{PASSPHRASE}\nanother passphrase\n", check=False).err
+    shared.tctl("backup", path, stdin=f"{PASSPHRASE}\n{PASSPHRASE}\n")  # as at a prompt
     done = teleport(shared, "restore", "--data-dir", data_dir, "--passphrase-file", keys.wrong, path, check=False)
     assert done.code == 1 and "the passphrase is wrong" in done.err and not data_dir.exists()
     assert shared.ca_pin in teleport(shared, "restore", "--data-dir", data_dir, "--passphrase-file", keys.passphrase, path)
@@ -185,6 +189,25 @@ def test_a_passphrase_opens_a_backup_here_and_in_age(shared, keys, tmp_path):
     assert done.code == 1 and "fewer than 12 characters" in done.err and not (tmp_path / "no.age").exists()
 
 
+def test_a_new_backup_ends_the_one_before(shared):
+    api = messages().api
+    with grpc.insecure_channel(f"unix:{shared.data_dir}/auth.sock") as channel:
+        call = channel.unary_unary("/cteleport.v1.AdminService/Backup", api.BackupRequest.SerializeToString, api.BackupPart.FromString)
+        part = lambda **request: call(api.BackupRequest(**request), timeout=TIMEOUT)
+        first, second = part(), part()
+        assert not first.data and second.size % 4096 == 0 and second.cluster == "example.test"
+        with pytest.raises(grpc.RpcError) as refused:
+            part(id=first.id)
+        assert refused.value.code() == grpc.StatusCode.ABORTED and "this backup has ended" in refused.value.details()
+        read = b""
+        while len(read) < second.size:
+            read += part(id=second.id, offset=len(read)).data
+        assert len(read) == second.size and read.startswith(b"SQLite format 3\0")
+        with pytest.raises(grpc.RpcError) as refused:  # it ended with its last byte
+            part(id=second.id)
+        assert refused.value.code() == grpc.StatusCode.ABORTED
+
+
 def test_a_backup_is_never_overwritten_or_incomplete(shared, keys, backup, tmp_path):
     before = backup.read_bytes()
     done = shared.tctl("backup", "-r", keys.recipient, backup, check=False)
@@ -197,6 +220,19 @@ def test_a_backup_is_never_overwritten_or_incomplete(shared, keys, backup, tmp_p
     assert full.returncode == 1 and "x.age: File too large" in full.stderr, full.stderr
     assert run().returncode == -signal.SIGXFSZ  # killed in the middle of a write
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_goes_through_pipes_to_a_store_elsewhere(shared, keys, tmp_path):
+    data_dir, store, config = tmp_path / "data", tmp_path / "store/of/it", tmp_path / "teleport.yaml"
+    config.write_text(yaml.safe_dump({"teleport": {"data_dir": str(data_dir), "storage": {"path": str(store)}}}))
+    tctl = [program(shared.build, "tctl"), "-c", shared.config_path, "backup", "-r", keys.recipient, "-"]
+    piped = subprocess.run([str(word) for word in tctl], capture_output=True, check=True, timeout=TIMEOUT, env=shared.env).stdout
+    subprocess.run([program(shared.build, "teleport"), "restore", "-c", config, "-i", keys.identity, "-"], input=piped, check=True, timeout=TIMEOUT,
+                   capture_output=True, env=shared.env)
+    assert (store / "sqlite.db").exists() and (data_dir / "ca/cluster").exists() and not (data_dir / "backend").exists()
+    assert "database : ok" in teleport(shared, "store", "check", "-c", config)
+    copy = yaml.safe_load((data_dir / "teleport.yaml.restored").read_text())
+    assert copy["auth_service"]["cluster_name"] == "example.test"
 
 
 def test_an_interrupted_restore_does_not_start(make_cluster, keys, tmp_path):
@@ -227,7 +263,6 @@ def test_an_interrupted_restore_does_not_start(make_cluster, keys, tmp_path):
 
 def moved_config(cluster, data_dir):
     """The configuration of the cluster with another data directory."""
-    import yaml
     path = cluster.dir / "moved.yaml"
     path.write_text(yaml.safe_dump({**cluster.config, "teleport": {**cluster.config["teleport"], "data_dir": str(data_dir)}}))
     return path
