@@ -21,6 +21,7 @@
 #include "state/presence.h"
 #include "state/recording.h"
 #include "state/role.h"
+#include "state/rotation.h"
 #include "state/server.h"
 #include "state/session.h"
 #include "state/state_watch.h"
@@ -109,6 +110,7 @@ READ(connection, Cteleport__State__V1__Connection)
 READ(session, Cteleport__State__V1__Session)
 READ(recording, Cteleport__State__V1__Recording)
 READ(invite, Cteleport__State__V1__Invite)
+READ(rotation, Cteleport__State__V1__Rotation)
 READ(token, Cteleport__V1__Token)
 READ(user, Cteleport__V1__User)
 READ(role, Cteleport__V1__Role)
@@ -136,6 +138,7 @@ static const struct every_kind {
         { &session_kind, "/sessions/", read_session },
         { &recording_kind, "/recordings/", read_recording },
         { &invite_kind, "/invites/", read_invite },
+        { &rotation_kind, "/rotations/", read_rotation },
         { &credential_kind, "/passwords/", read_credential },
         { &token_kind, "/tokens/", read_token },
         { &user_kind, "/users/", read_user },
@@ -723,6 +726,31 @@ static void keeps_the_name_of_the_cluster(void **state)
         assert_int_equal(f->err->code, ERROR_DATA_LOSS);
 }
 
+/* Written by a release with other phases, or by hand. */
+static void refuses_a_rotation_in_a_phase_that_there_is_not(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__State__V1__Rotation rotation = CTELEPORT__STATE__V1__ROTATION__INIT;
+        struct store_txn *t = begin(f);
+
+        rotation.type = pb_text("host");
+        rotation.phase = pb_text("init");
+        rotation_put(t, &rotation, 0);
+        commit(f, t);
+        look_up(f, &rotation_kind, "host");
+        assert_null(f->err);
+        t = begin(f);
+        rotation.phase = pb_text("soon");
+        rotation_put(t, &rotation, f->revision);
+        commit(f, t);
+        look_up(f, &rotation_kind, "host");
+        assert_int_equal(f->err->code, ERROR_DATA_LOSS);
+        t = begin(f);
+        rotation_put(t, &rotation, 0); /* there is one by now */
+        AUTO_PTR(error) err = store_bench_commit(&f->bench, t, NULL);
+        assert_int_equal(err->code, ERROR_ABORTED);
+}
+
 static void names_the_record_of_web_keys(void **state)
 {
         AUTO(buf) id = BUF_MAX(LIMIT_STORE_KEY);
@@ -757,6 +785,7 @@ int main(void)
                 cmocka_unit_test(remembers_the_sources_of_the_last_logins),
                 WITH_STORE(names_the_newest_invite_of_a_user),
                 WITH_STORE(keeps_the_name_of_the_cluster),
+                WITH_STORE(refuses_a_rotation_in_a_phase_that_there_is_not),
                 cmocka_unit_test(names_the_record_of_web_keys),
         };
 

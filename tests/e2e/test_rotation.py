@@ -113,6 +113,11 @@ def greets(user, node="web-1"):
     return user.tsh("ssh", f"root@{node}", "echo", "hello").out == "hello\n"
 
 
+def await_reached(user, node="web-1"):
+    """After processes were killed or started: their connections are made again."""
+    wait_until(lambda: user.tsh("ssh", f"root@{node}", "true", check=False).code == 0, f"{node} is reached")
+
+
 def pins_of(cluster):
     return re.findall(r"sha256:[0-9a-f]{64}", cluster.tctl("status").out)
 
@@ -153,7 +158,7 @@ def test_the_user_ca_is_rotated_under_open_sessions(access, alice, invite):
         assert fingerprints(access, "user") == [new]
         assert re.fullmatch(r"rotated \w{3} [ \d]\d \d\d:\d\d:\d\d UTC", rotation_of(access, "user"))
         still_runs("the old CA is gone")
-        assert wait_until(lambda: greets(bob), "the node trusts the new CA alone")
+        await_reached(bob)
         refused = alice.tsh("ssh", "root@web-1", "true", check=False)
         assert refused.code != 0
     assert [e["phase"] for e in access.events("cert_authority.rotate")] == ["init", "update_clients", "update_servers", "standby"]
@@ -214,12 +219,13 @@ def test_the_host_ca_is_rotated_under_open_sessions(access, alice, aws):
         assert new != old
         still_runs("the new CA is alone")
         still_runs_there("here, too")
-        assert greets(alice) and greets(alice, "web-2") and greets(alice, "web-3")
+        for name in ("web-1", "web-2", "web-3"):
+            await_reached(alice, name)
 
     host.stop()
     host.start().wait_joined()  # the pin is of the CA before, whose Auth Service has named this one
     assert "Joining the cluster" not in host.process.text().split("This host is present")[-2]
-    assert wait_until(lambda: greets(alice, "web-2"), "the host is reached again")
+    await_reached(alice, "web-2")
     refused = access.host("web-4", env=aws.identity(), teleport={"ca_pin": old}, insecure=False).start()
     refused.process.wait_for(f"the cluster's CA is {new}, and ca_pin names {old}")
     late.stop()
@@ -243,7 +249,7 @@ def test_a_host_that_was_off_for_a_rotation_joins_again(access, alice, aws):
     off.start().wait_joined()
     assert "Joining the cluster with a secure token" in off.process.text()
     off.wait_reachable()
-    assert wait_until(lambda: greets(alice, "web-2"), "the host that was off is reached")
+    await_reached(alice, "web-2")
     kept.start()
     kept.process.wait_for(f"the cluster's CA is {new}, and ca_pin names {old}")
     kept.stop()
@@ -310,8 +316,8 @@ def test_a_kill_at_each_step_leaves_a_working_cluster(access, alice, aws, victim
             followed(access)
             if phase == "update_clients":
                 alice.login()
-    wait_until(lambda: alice.tsh("ssh", "root@web-1", "true", check=False).code == 0, "web-1 is reached")
-    wait_until(lambda: alice.tsh("ssh", "root@web-2", "true", check=False).code == 0, "web-2 is reached")
+    await_reached(alice)
+    await_reached(alice, "web-2")
 
 
 # ---- before the end ------------------------------------------------------------------------------------------------
