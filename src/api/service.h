@@ -19,6 +19,13 @@
 
 #define SERVICE_FD_JOURNAL "journal" /* name of the descriptor for log_to_journal(); absent if the log goes elsewhere */
 
+/*
+ * The version of Boot, of the messages between supervisor and services, of those between services of a host and of those with the
+ * programs that sshd starts. Raised with each change that a process of the former version would not understand: during an upgrade,
+ * processes of two programs run on a host, but only if their versions are equal.
+ */
+#define SERVICE_PROTOCOL "1"
+
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
 /* Each callback is called from the loop. A message whose callback is NULL is ignored and its descriptor closed. */

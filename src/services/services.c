@@ -46,7 +46,7 @@ static const struct service_row rows[] = {
                                         { .name = "plain", .setting = "plain_http_addr", .event = "Proxy service listening for plain HTTP" },
                                         { .name = "peer", .setting = "peer_listen_addr", .event = "Proxy service listening for other proxies" },
                                 },
-                                .secrets = SERVICE_SECRET_WEB_KEYS, .start = 4, .stop = 1,
+                                .secrets = SERVICE_SECRET_WEB_KEYS, .overlaps = true, .start = 4, .stop = 1,
                         },
                         {
                                 .name = "acme", .user = { "teleport-acme", ID_ACME }, .sandbox = SANDBOX_ACME, .links = { "proxy" },

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,7 +94,7 @@ static char *const *environment_for(const struct service_process *process, char 
 enum { OUT_OF_THE_WAY = 64 }; /* above all descriptor numbers of a child */
 
 /* Moves the descriptors to consecutive numbers from `first`, by way of higher numbers, so that none is overwritten too early. */
-static bool place_descriptors(const int *sources, size_t count, int first)
+static bool place_descriptors(const int *sources, size_t count, int first, int also_open)
 {
         int moved[CHILD_FDS_MAX + 2];
 
@@ -105,11 +106,27 @@ static bool place_descriptors(const int *sources, size_t count, int first)
         for (size_t i = 0; i < count; i++)
                 if (dup2(moved[i], first + (int)i) < 0)
                         return false;
-        process_close_from(first + (int)count);
+        if (also_open < 0) {
+                process_close_from(first + (int)count);
+                return true;
+        }
+        for (int fd = first + (int)count; fd < also_open; fd++)
+                close(fd);
+        process_close_from(also_open + 1);
         return true;
 }
 
-static NO_RETURN void become(const struct service_process *process, const int *sources, size_t count, int stderr_fd, pid_t parent)
+/* The descriptor of the program is closed by exec. */
+static NO_RETURN void execute(int program_fd, char *const *arguments, char *const *environment)
+{
+        if (program_fd < 0)
+                execve("/proc/self/exe", arguments, environment);
+        else
+                syscall(SYS_execveat, program_fd, "", arguments, environment, AT_EMPTY_PATH);
+        _exit(127);
+}
+
+static NO_RETURN void become(const struct service_process *process, const int *sources, size_t count, int stderr_fd, int program_fd, pid_t parent)
 {
         char *room[ENVIRONMENT_ROOM];
         char title[32];
@@ -124,15 +141,16 @@ static NO_RETURN void become(const struct service_process *process, const int *s
         sigemptyset(&none);
         (void)signal(SIGHUP, SIG_IGN); /* until service_begin: SIGHUP would end a service that is still starting */
         sigprocmask(SIG_SETMASK, &none, NULL);
+        if (program_fd >= 0)
+                program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
         if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(stderr_fd, STDERR_FILENO) < 0 ||
-            !place_descriptors(sources, count, SERVICE_FD_BOOT))
+            !place_descriptors(sources, count, SERVICE_FD_BOOT, program_fd))
                 _exit(126);
-        execve("/proc/self/exe", arguments, environment_for(process, room));
-        _exit(127);
+        execute(program_fd, arguments, environment_for(process, room));
 }
 
 struct error *child_spawn(const struct service_process *process, const Cteleport__Internal__V1__Boot *boot,
-                          const struct child_fds *fds, int stderr_fd, pid_t *ret_pid, int *ret_control)
+                          const struct child_fds *fds, int stderr_fd, int program_fd, pid_t *ret_pid, int *ret_control)
 {
         int sources[CHILD_FDS_MAX + 2];
         AUTO_FD int boot_fd = -1, control_here = -1, control_there = -1;
@@ -148,7 +166,7 @@ struct error *child_spawn(const struct service_process *process, const Cteleport
         if (pid < 0)
                 return error_errno(errno, "cannot start the process '%s'", process->name);
         if (pid == 0)
-                become(process, sources, fds->count + 2, stderr_fd, parent);
+                become(process, sources, fds->count + 2, stderr_fd, program_fd, parent);
         *ret_pid = pid;
         *ret_control = control_here;
         control_here = -1;

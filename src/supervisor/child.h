@@ -23,11 +23,11 @@ struct child_fds {
 void child_fds_add(struct child_fds *fds, const char *name, int fd);
 
 /*
- * Starts /proc/self/exe as `teleport service NAME`, with Boot and its descriptors, and our end of the control socket in
+ * Starts a program (-1: the one of this process) as `teleport service NAME`, with Boot and its descriptors, and our end of the control socket in
  * *ret_control (owned by the caller). stderr_fd becomes its standard error. The kernel kills it when this process ends.
  */
 struct error *child_spawn(const struct service_process *process, const Cteleport__Internal__V1__Boot *boot,
-                          const struct child_fds *fds, int stderr_fd, pid_t *ret_pid, int *ret_control) MUST_USE;
+                          const struct child_fds *fds, int stderr_fd, int program_fd, pid_t *ret_pid, int *ret_control) MUST_USE;
 
 /* "ended with status 1", "was killed by signal 11 (Segmentation fault)"; the caller frees. */
 char *child_exit_text(int wait_status) MUST_USE;

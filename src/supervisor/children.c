@@ -338,7 +338,7 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
                 child_fds_add(fds, SERVICE_FD_JOURNAL, c->row->has_no_journal ? no_socket : s->journal_fd);
         }
         fill_boot(&parts, c, fds);
-        struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, &c->pid, &c->control_fd);
+        struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, s->program.fd, &c->pid, &c->control_fd);
         fds->count = links; /* the supervisor keeps the listening sockets and the memory of the metrics */
         return err;
 }
@@ -816,5 +816,6 @@ void supervisor_reap(struct supervisor *s)
         reap_all_draining(s);
         supervisor_reap_sign(s);
         supervisor_reap_sshd(s);
+        supervisor_reap_check(s);
         supervisor_report_status(s);
 }

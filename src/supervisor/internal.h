@@ -83,6 +83,12 @@ struct supervisor {
                 bool is_served; /* by the reload in progress, not by the next one */
         } reload_clients[LIMIT_RELOAD_CLIENTS];
         size_t reload_client_count;
+        /* the program that children are started from */
+        struct program {
+                int fd; /* -1: the one of this process */
+                struct stat stat;
+        } program;
+        struct upgrade *upgrade; /* a check of another program that runs; NULL: none */
         struct loop loop;
         int lock_fd, log_fd;
         int journal_fd; /* -1: the log does not go to the journal */
@@ -283,6 +289,18 @@ void supervisor_reload_note(struct child *c, struct error *reason);
 bool supervisor_reload_ready(struct child *c);
 /* A child has ended; returns whether the reload handles that. Otherwise the child is restarted as usual. */
 bool supervisor_reload_ended(struct child *c, const char *exit_text);
+/*
+ * upgrade.c. Opens the program file on the disk if it is another one than s->program (*ret_fd -1: it is not), and runs it to check
+ * that it starts with the configuration, and that its processes and those of this program understand each other; checked() gets the
+ * program (fd owned), or the error (owned).
+ */
+struct error *supervisor_find_program(const struct supervisor *s, struct program *ret) MUST_USE;
+struct error *supervisor_check_program(struct supervisor *s, struct program program,
+                                       void (*checked)(struct supervisor *s, struct program program, struct error *err)) MUST_USE;
+/* Reaps the check if it has ended. */
+void supervisor_reap_check(struct supervisor *s);
+/* Ends the check without a call of checked(). */
+void supervisor_end_check(struct supervisor *s);
 /* Opens data_dir/reload.sock: each client that connects requests a reload, and gets the result (reload_result.h). */
 struct error *supervisor_open_reload(struct supervisor *s) MUST_USE;
 /* Serves it from now on. */

@@ -30,6 +30,8 @@ struct reload {
         struct timer *timeout;         /* of the child that is replaced now */
         struct error *reason;          /* why that child was killed; NULL: it was not, or sent no reason */
         struct error *failure;         /* why the settings are reverted; NULL: they are applied */
+        struct program program;        /* fd -1: that on the disk has not changed; the new one until it is in use, then the former one */
+        bool is_upgrade;               /* the services get another program */
         bool is_again;                 /* another reload was requested meanwhile */
 };
 
@@ -48,17 +50,22 @@ static void finish(struct supervisor *s, struct error *err)
         AUTO(buf) keys = BUF_MAX(8 * KiB);
 
         put_keys(&keys, &r->changes);
-        AUTO_MEM char *text = r->changes.count == 0 ? str_dup(STR("nothing has changed")) : mem_printf("changed: %s", buf_c(&keys));
+        const char *also = r->is_upgrade ? "new processes of the program on the disk; " : "";
+        AUTO_MEM char *text = r->changes.count == 0 ? mem_printf("%s%s", also, r->is_upgrade ? "no key has changed" : "nothing has changed")
+                                                    : mem_printf("%schanged: %s", also, buf_c(&keys));
         bool is_again = supervisor_answer_reload_clients(s, err, str_of(text)) || r->is_again;
         if (err != NULL)
                 log_error("The configuration was not reloaded; the former one stays in force", LOG_ERR(err));
         else if (r->changes.count == 0)
-                log_info("The configuration was reloaded, and has not changed");
+                log_info(r->is_upgrade ? "The services run from the program on the disk; the configuration has not changed"
+                                       : "The configuration was reloaded, and has not changed");
         else
                 log_info("The configuration was reloaded", LOG_STR("changed", buf_str(&keys)));
         error_free(err);
         notify_manager("READY=1");
         timer_free(r->timeout);
+        if (r->program.fd >= 0)
+                close(r->program.fd);
         error_free(r->reason);
         error_free(r->failure);
         if (r->next != NULL)
@@ -98,22 +105,6 @@ static struct error *check_keys(const struct reload *r, const char *path)
                           RESTART_HINT);
 }
 
-/* Processes that cannot be replaced without ending the connections that they have. */
-static struct error *check_processes(const struct supervisor *s)
-{
-        static const char *const lasting[] = { "proxy" };
-        const struct config_changes *changes = &s->reload->changes;
-
-        for (size_t i = 0; i < s->child_count; i++)
-                for (size_t n = 0; n < ARRAY_LEN(lasting); n++)
-                        if (strcmp(child_name(&s->children[i]), lasting[n]) == 0 && child_lives(&s->children[i]) &&
-                            config_changes_concern(changes, lasting[n]))
-                                return error_hint(error_new(ERROR_FAILED_PRECONDITION,
-                                                            "a change needs a new process of the service '%s', which would end its connections", lasting[n]),
-                                                  RESTART_HINT);
-        return NULL;
-}
-
 static bool is_changed(const struct reload *r, const char *row)
 {
         for (size_t i = 0; i < r->changes.count; i++)
@@ -146,7 +137,6 @@ static struct error *load(struct supervisor *s)
                 return config_file_place(s->launch->config_path, NULL, err);
         config_compare(s->launch->config, r->next->config, r->next->arena, &r->changes);
         TRY(check_keys(r, r->next->config_path));
-        TRY(check_processes(s));
         TRY(check_keypairs(s));
         r->next->nodename = str_to_c(r->next->arena, str_of(s->launch->nodename)); /* the name of the machine may have changed */
         return NULL;
@@ -196,13 +186,13 @@ static void begin(struct child *c)
 
         r->has_begun[r->at] = true;
         timer_start(r->timeout, MILLISECONDS(TIMEOUT_RELOAD_STEP));
-        if (child_lives(c) && c->row->overlaps && is_needed(c)) {
-                supervisor_set_aside(c);
-                supervisor_start_again(c);
-        } else if (child_lives(c))
+        if (child_lives(c) && (!c->row->overlaps || !is_needed(c))) {
                 supervisor_replace(c);
-        else
-                supervisor_start_again(c);
+                return;
+        }
+        if (child_lives(c))
+                supervisor_set_aside(c);
+        supervisor_start_again(c);
 }
 
 static void step(struct supervisor *s)
@@ -236,17 +226,31 @@ static void use(struct supervisor *s, const struct launch *launch)
         supervisor_reload_keypairs(s);
 }
 
+/* Starts children from the other program, from now on. */
+static void use_program(struct supervisor *s)
+{
+        struct program former = s->program;
+
+        s->program = s->reload->program;
+        s->reload->program = former;
+}
+
 static void revert(struct supervisor *s, struct error *failure)
 {
         struct reload *r = s->reload;
 
-        log_error("A service does not run with the new configuration: the former one is put in force again", LOG_ERR(failure));
+        log_error(r->is_upgrade ? "A service does not run with the new program: those that still have the former one keep it"
+                                : "A service does not run with the new configuration: the former one is put in force again", LOG_ERR(failure));
         r->failure = failure;
         r->next = s->loaded;
         s->loaded = r->former;
         r->former = NULL;
         use(s, r->before);
-        memcpy(r->is_wanted, r->has_begun, sizeof(r->is_wanted));
+        if (r->is_upgrade)
+                use_program(s);
+        /* A new program may have changed the state that it keeps, which the former one would not read: that process stays. */
+        for (size_t i = 0; i < s->child_count; i++)
+                r->is_wanted[i] = r->has_begun[i] && !(r->is_upgrade && s->children[i].row->keeps_state && s->children[i].state == CHILD_READY);
         r->at = 0;
         step(s);
 }
@@ -313,7 +317,9 @@ static void plan(struct supervisor *s)
                 struct child *c = &s->children[i];
 
                 if (child_lives(c)) {
-                        r->is_wanted[i] = !is_needed(c) || config_changes_concern(&r->changes, child_name(c));
+                        bool is_old = r->is_upgrade && c->row->follows == NULL; /* dependents are replaced with the process that they follow */
+
+                        r->is_wanted[i] = is_old || !is_needed(c) || config_changes_concern(&r->changes, child_name(c));
                 } else if (c->state == CHILD_ABSENT) {
                         r->is_wanted[i] = is_needed(c);
                 } else if (!is_needed(c)) {
@@ -333,13 +339,36 @@ static void apply(struct supervisor *s)
         s->loaded = r->next;
         r->next = NULL;
         use(s, s->loaded);
+        if (r->is_upgrade)
+                use_program(s);
         supervisor_send_reload(s);
         plan(s);
         step(s);
 }
 
+static void refuse(struct supervisor *s, struct error *err)
+{
+        supervisor_reload_keypairs(s); /* files that were replaced are in use even if another part is wrong */
+        supervisor_send_reload(s);
+        finish(s, err);
+}
+
+static void on_checked(struct supervisor *s, struct program program, struct error *err)
+{
+        s->reload->program = program;
+        s->reload->is_upgrade = err == NULL;
+        if (err != NULL) {
+                refuse(s, err);
+                return;
+        }
+        log_info("The program on the disk is another one: the services get new processes of it", LOG_C("program", s->own.path));
+        apply(s);
+}
+
 void supervisor_reload(struct supervisor *s)
 {
+        struct program program = { .fd = -1 };
+
         if (s->reload != NULL) {
                 s->reload->is_again = true;
                 return;
@@ -348,18 +377,25 @@ void supervisor_reload(struct supervisor *s)
         supervisor_serve_reload_clients(s);
         s->reload = NEW(struct reload);
         s->reload->timeout = timer_new(&s->loop, on_timeout, s);
+        s->reload->program.fd = -1;
         struct error *err = load(s);
-        if (err == NULL) {
-                apply(s);
-                return;
+        if (err == NULL)
+                err = supervisor_find_program(s, &program);
+        if (err == NULL && program.fd >= 0) {
+                err = supervisor_check_program(s, program, on_checked);
+                if (err == NULL)
+                        return;
+                s->reload->program = program;
         }
-        supervisor_reload_keypairs(s); /* files that were replaced are in use even if another part is wrong */
-        supervisor_send_reload(s);
-        finish(s, err);
+        if (err != NULL)
+                refuse(s, err);
+        else
+                apply(s);
 }
 
 void supervisor_end_reload(struct supervisor *s)
 {
+        supervisor_end_check(s);
         if (s->reload != NULL)
                 finish(s, error_new(ERROR_UNAVAILABLE, "teleport is stopping"));
 }

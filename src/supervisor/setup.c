@@ -327,6 +327,8 @@ struct error *supervisor_prepare(struct supervisor *s)
         if (err != NULL)
                 return data_dir_error(err);
         TRY(restore_check_finished(s->launch->data_dir));
+        TRY(own_program_find(&s->own));
+        s->program.stat = s->own.stat;
         TRY(supervisor_open_reload(s));
         if (supervisor_keeps_state(s))
                 TRY(check_state(s));

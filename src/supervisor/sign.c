@@ -59,7 +59,7 @@ static struct error *spawn(struct supervisor *s, int client)
         boot.data_dir = pb_text(s->launch->data_dir);
         boot.fds = pb_texts(fds.names);
         boot.n_fds = fds.count;
-        return child_spawn(process, &boot, &fds, s->log_fd, &s->sign.pid, &control);
+        return child_spawn(process, &boot, &fds, s->log_fd, s->program.fd, &s->sign.pid, &control);
 }
 
 static struct error *start(struct supervisor *s)

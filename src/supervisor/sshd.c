@@ -174,7 +174,6 @@ struct error *supervisor_prepare_sshd(struct supervisor *s)
                                             "ssh_service needs OpenSSH's server, and there is no %s", SSHD_PROGRAM),
                                   "apt install openssh-server (its own service need not run), or write enabled: no in "
                                   "ssh_service");
-        TRY(own_program_find(&s->own));
         TRY(check_path(s->own.path, "this program"));
         TRY(check_path(s->launch->data_dir, "teleport.data_dir"));
         s->sftp_server = find_sftp_server();

@@ -138,9 +138,9 @@ static void on_hangup(void *ctx, int signum)
 
 static void on_replace(void *ctx, int signum)
 {
-        (void)ctx;
         (void)signum;
-        log_warn("SIGUSR2 does nothing in this release; restart the service instead");
+        log_info("SIGUSR2 loads the configuration again, and the program if that on the disk is another one");
+        supervisor_reload(ctx);
 }
 
 static void on_describe(void *ctx, int signum)
@@ -227,7 +227,7 @@ static void add_pairings(struct supervisor *s)
 
 static void supervisor_init(struct supervisor *s, const struct launch *l)
 {
-        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .reload_fd = -1, .log_fd = STDERR_FILENO, .journal_fd = -1 };
+        *s = (struct supervisor){ .launch = l, .lock_fd = -1, .reload_fd = -1, .program = { .fd = -1 }, .log_fd = STDERR_FILENO, .journal_fd = -1 };
         for (size_t i = 0; i < METRIC_PROCESSES; i++)
                 s->metrics.fds[i] = s->metrics.readers[i] = -1;
         add_children(s);
@@ -254,6 +254,8 @@ static void supervisor_release(struct supervisor *s)
         supervisor_release_draining(s);
         supervisor_release_sign(s);
         supervisor_release_sshd(s);
+        if (s->program.fd >= 0)
+                close(s->program.fd);
         supervisor_release_manager(s);
         web_keypairs_release(&s->keypairs);
         timer_free(s->host_id_pace);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of teleport.yaml while the service runs: applied without a restart, or refused as a whole."""
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from harness import TIMEOUT, Cluster, Result, iam_token, program, wait_until
+from users import reachable_programs
 
 
 def reload(owner, *flags, config=None):
@@ -106,20 +109,80 @@ def test_a_wrong_file_is_refused_by_signal_too(host):
     host.config_path.write_text(good)
 
 
-def test_a_session_goes_on_while_its_service_is_replaced(alice, access):
+def test_a_session_goes_on_while_its_services_are_replaced(alice, access):
     shell, web = alice.shell("root@web-1"), access.web
-    former = web.process.children()["ssh"]
+    former = [web.process.children()["ssh"], access.process.children()["proxy"]]
     web.process.mark()
-    assert reload(web, config=changed(web, ssh_service={"port_forwarding": False})).code == 0
+    access.process.mark()
+    assert reload(access, config=changed(access, proxy_service={"proxy_protocol": "off"})).code == 0
     assert alice.tsh("ssh", "root@web-1", "echo new").out == "new\n"
-    wait_until(lambda: "Reverse tunnel established" in web.process.new_text(), "the new process has a tunnel")
+    assert reload(web, config=changed(web, ssh_service={"port_forwarding": False})).code == 0
+    web.process.wait_for(r"Reverse tunnel established")
     shell.sendline("echo $((6 * 7)) is still here")
     shell.expect("42 is still here")
-    assert os.path.exists(f"/proc/{former}")
+    assert alice.tsh("ssh", "root@web-1", "echo newer").out == "newer\n" and all(os.path.exists(f"/proc/{pid}") for pid in former)
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
     web.process.wait_for(r"The former process of a service has ended name:ssh")
+    access.process.wait_for(r"The former process of a service has ended name:proxy")
     assert alice.tsh("ssh", "root@web-1", "echo again").out == "again\n"
-    played = wait_until(lambda: next((r for r in alice.recordings() if "42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out), None),
-                        "the whole recording has arrived")
-    assert played
+    wait_until(lambda: any("42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out for r in alice.recordings()),
+               "the recording has arrived")
+
+
+@pytest.fixture
+def replaceable(build):
+    """Built programs that a test may replace."""
+    directory = reachable_programs(build)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def install(build, content):
+    """Puts another file in the place of `teleport`, as a package manager does."""
+    path = pathlib.Path(program(build, "teleport"))
+    new = path.with_name("teleport.new")
+    new.write_bytes(content)
+    new.chmod(0o755)
+    new.rename(path)
+
+
+def program_of(pid):
+    return os.stat(f"/proc/{pid}/exe").st_ino
+
+
+def test_a_new_program_takes_over_from_the_former_one(replaceable, make_cluster, aws, invite):
+    cluster = make_cluster(build=replaceable)
+    cluster.create(iam_token())
+    web = cluster.join("web-1", env=aws.identity()).wait_signed()
+    web.wait_reachable()
+    alice = invite(cluster)
+    alice.login()
+    shell = alice.shell("root@web-1")
+    former = web.process.children()
+    path = pathlib.Path(program(replaceable, "teleport"))
+    good = path.read_bytes()
+
+    no_program, other_messages = b"#!/bin/sh\nexit 1\n", good.replace(b"service protocol %s", b"service protocol 0 ")
+    for content, reason in ((no_program, "cannot take over: "), (other_messages, "understand each other")):
+        assert content != good
+        install(replaceable, content)
+        web.process.mark()
+        web.process.popen.send_signal(signal.SIGUSR2)
+        web.process.wait_for(rf"The configuration was not reloaded.*the program {path} was replaced, and the new one.*{reason}")
+        assert web.process.children() == former
+    install(replaceable, good)
+    for owner in (web, cluster):
+        owner.process.mark()
+        done = reload(owner)
+        assert done.code == 0 and "new processes of the program on the disk" in done.out, done.err
+    new = wait_until(lambda: (now := web.process.children()) and set(now) == set(former) and now, "all run")
+    for pid in [*new.values(), *cluster.process.children().values()]:
+        assert program_of(pid) == path.stat().st_ino
+    shell.sendline("echo $((6 * 7)) is still here")
+    shell.expect("42 is still here")
+    assert alice.tsh("ssh", "root@web-1", "echo new").out == "new\n"
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    web.process.wait_for(r"The former process of a service has ended name:ssh")
+    assert reload(web).out == "The configuration was reloaded: nothing has changed\n"

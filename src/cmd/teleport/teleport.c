@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "api/service.h"
 #include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
@@ -25,13 +26,24 @@ static struct error *start_run(void *ctx, const struct flags *given)
         return err;
 }
 
+/* The new program checks the flags and the configuration of the running one; the output is for supervisor/upgrade.c. */
+static struct error *check_upgrade_run(void *ctx, const struct flags *given)
+{
+        AUTO(launch) l = { 0 };
+
+        (void)ctx;
+        TRY(launch_prepare(given, &l));
+        printf("service protocol %s\n", SERVICE_PROTOCOL);
+        return NULL;
+}
+
 static const struct command commands[] = {
         { "start", .flags = launch_flags, .run = start_run, .help = "Run the services of this host" },
         { "reload", .flags = reload_flags, .run = reload_run,
           .help = "Let the running service load its configuration again, and show the result",
           .notes = "Not a command of Teleport. The service applies the changed keys without ending sessions, or refuses the file as a\n"
                    "whole; then the former configuration stays in force, and this command exits with 1. The reference of teleport.yaml\n"
-                   "has for each key whether a reload applies it.\n" },
+                   "has for each key whether a reload applies it. If another program was installed, the services get new processes of it.\n" },
         { "status", .flags = status_flags, .run = status_run,
           .help = "Show whether this host has joined, and the current SSH session" },
         { "configure", .flags = configure_flags, .run = configure_run,
@@ -54,6 +66,8 @@ static const struct command commands[] = {
           .notes = "  teleport restore --passphrase-file=FILE cluster.age\n"
                    "  teleport restore --identity=key.txt cluster.age\n" },
         { "version", .run = version_run, .help = "Print the version" },
+        { "check-upgrade", .flags = launch_flags, .run = check_upgrade_run, .is_hidden = true,
+          .help = "Whether this program could take over from a running one, as its supervisor asks" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },
         { 0 },
