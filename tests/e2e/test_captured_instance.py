@@ -14,7 +14,7 @@ from test_status import stays_one_user
 
 # Processes of a cluster and an agent that load a library.
 LIBRARIES = {
-    "libcurl": {"sts"}, "libsqlite3": {"auth"}, "libargon2": {"auth"}, "libqrencode": {"proxy"}, "libz.so": {"signer", "sts"},  # libcurl uses it
+    "libcurl": {"sts"}, "libsqlite3": {"auth"}, "libargon2": {"auth"}, "libqrencode": {"proxy"}, "libz.so": {"auth", "signer", "sts"},  # of files of logs; libcurl uses it
     "libnss_systemd": set(),  # a module of the account database
 }
 
