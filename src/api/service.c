@@ -229,6 +229,15 @@ static void report_stop(struct service *s)
                 s->events->on_stop(s->ctx);
 }
 
+/* A process without anything to finish stops at once: while it listens here, its loop goes on. */
+static void report_drain(struct service *s)
+{
+        if (s->events->on_drain == s->events->on_stop)
+                report_stop(s);
+        else
+                s->events->on_drain(s->ctx);
+}
+
 static void report_replace(struct service *s)
 {
         if (s->events->on_replace == NULL) {
@@ -271,7 +280,7 @@ static void handle_message(struct service *s, const control_message *control, in
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE)
                 report_replace(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
-                events->on_drain(s->ctx);
+                report_drain(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD && events->on_reload != NULL)
                 events->on_reload(s->ctx);
 }
@@ -302,12 +311,11 @@ static bool take_message(struct service *s, char *buffer)
                 report_stop(s);
                 return false;
         }
-        bool is_last = control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__STOP;
         handle_message(s, control, fd);
         if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
                 wipe_keypairs(control->proxy->https_keypairs, control->proxy->n_https_keypairs);
         cteleport__internal__v1__control__free_unpacked(control, NULL);
-        return !is_last;
+        return uv_is_active((uv_handle_t *)s->control);
 }
 
 static void on_control(uv_poll_t *poll, int status, int events)

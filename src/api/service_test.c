@@ -172,6 +172,28 @@ static int count_what_it_receives(struct service *s)
         return h.stops + 10 * h.drains + 100 * h.links;
 }
 
+static void on_any_end(void *ctx)
+{
+        struct received *h = ctx;
+
+        h->stops++;
+}
+
+/* Exits with the stops, when its loop has nothing more to wait for. */
+static int finish_nothing(struct service *s)
+{
+        static const struct service_events events = { .on_stop = on_any_end, .on_drain = on_any_end };
+        struct received h = { .service = s };
+
+        if (loop_init(&h.loop, NULL) != NULL || service_control(s, &h.loop, &events, &h) != NULL)
+                return 98;
+        service_ready(s);
+        loop_run(&h.loop);
+        service_end(s);
+        loop_release(&h.loop);
+        return h.stops;
+}
+
 static int give_up(struct service *s)
 {
         service_fatal(s, error_hint(error_because(error_new(ERROR_DATA_LOSS, "the store is damaged"),
@@ -229,6 +251,16 @@ static void reports_ready_and_follows_orders(void **state)
         assert_int_equal(end_child(&c), 111);
 }
 
+static void a_process_with_nothing_to_finish_ends_when_it_is_drained(void **state)
+{
+        struct child c = start_child(finish_nothing);
+
+        (void)state;
+        assert_int_equal(receive(&c).kind, CHILD_SENT_READY);
+        command(&c, CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN, NULL, -1);
+        assert_int_equal(end_child(&c), 1);
+}
+
 static void stops_when_the_supervisor_is_gone(void **state)
 {
         struct child c = start_child(count_what_it_receives);
@@ -257,6 +289,7 @@ int main(void)
                 cmocka_unit_test(gives_each_descriptor_once_by_its_name),
                 cmocka_unit_test(refuses_to_run_without_a_supervisor),
                 cmocka_unit_test(reports_ready_and_follows_orders),
+                cmocka_unit_test(a_process_with_nothing_to_finish_ends_when_it_is_drained),
                 cmocka_unit_test(stops_when_the_supervisor_is_gone),
                 cmocka_unit_test(reports_the_whole_reason_when_it_gives_up),
         };

@@ -175,7 +175,6 @@ static void on_stop(void *ctx)
         d->listener = NULL;
         while (d->oldest != NULL)
                 drop(d->oldest);
-        loop_stop(&d->loop);
 }
 
 static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop };
