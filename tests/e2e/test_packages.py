@@ -150,6 +150,16 @@ def test_a_fresh_debian_installs_joins_upgrades_removes_and_purges(site):
     shell.sendline("echo still-$((6*7))")
     shell.expect_exact("still-42")
     assert site.alice.tsh("ssh", "root@fresh", "echo new sessions too").out == "new sessions too\n"
+
+    # An upgrade beside a broken configuration is complete, and the service goes on as it was.
+    config = site.machine.root / "etc/teleport.yaml"
+    valid = config.read_text()
+    config.write_text(valid + "no_such_key: 1\n")
+    assert "the service goes on as it was" in site.machine.run("dpkg", "-i", "/usr/share/upgrade.deb").stderr
+    assert site.run("dpkg", "--audit") == "" and site.run("systemctl", "is-active", "teleport") == "active\n"
+    config.write_text(valid)
+    shell.sendline("echo and-$((6*8))")
+    shell.expect_exact("and-48")
     shell.sendline("exit")
     shell.expect_exact("exit")
     site.run("systemctl", "restart", "teleport")
