@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/api_client.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api.pb-c.h"
@@ -65,28 +62,11 @@ static void on_closed(void *ctx, struct error *err)
         a->client = NULL;
 }
 
-static struct error *connect_unix(const char *path, int *ret_fd)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct str text = str_of(path);
-        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (text.len >= sizeof address.sun_path)
-                return error_new(ERROR_INVALID_ARGUMENT, "%s is longer than the %zu bytes a socket's path may have", path,
-                                 sizeof address.sun_path - 1);
-        memcpy(address.sun_path, text.ptr, text.len);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-                return error_errno(errno, "%s", path);
-        *ret_fd = fd;
-        fd = -1;
-        return NULL;
-}
-
 static struct error *connect_local(struct api_client *a)
 {
         int fd = -1;
 
-        TRY(connect_unix(a->socket_path, &fd));
+        TRY(socket_connect_unix(a->socket_path, &fd));
         a->client = rpc_client_new(&a->loop, socket_stream(&a->loop, fd), "auth", on_closed, a);
         return NULL;
 }

@@ -107,50 +107,6 @@ struct error *socket_listen_tcp(struct str address, int *ret_fd, char *ret_addre
         return NULL;
 }
 
-/* Removes the socket file of a process that has ended; ALREADY_EXISTS if a process listens on it or it is not a socket. */
-static struct error *clear_path(const struct sockaddr_un *name, const char *path)
-{
-        struct stat st;
-
-        if (lstat(path, &st) != 0)
-                return errno == ENOENT ? NULL : error_errno(errno, "cannot check %s", path);
-        if (!S_ISSOCK(st.st_mode))
-                return error_hint(error_new(ERROR_ALREADY_EXISTS, "%s exists and is not a socket", path),
-                                  "move it away");
-        AUTO_FD int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (probe < 0)
-                return error_errno(errno, "cannot make a socket");
-        /* ECONNREFUSED: no process listens on the socket. With any other result, such as a full queue, a process does. */
-        if (connect(probe, (const struct sockaddr *)name, sizeof *name) != 0 && errno == ECONNREFUSED)
-                return unlink(path) == 0 || errno == ENOENT ? NULL : error_errno(errno, "cannot replace %s", path);
-        return error_hint(error_new(ERROR_ALREADY_EXISTS, "another process listens on %s", path),
-                          "stop it, or use another data directory");
-}
-
-struct error *socket_listen_unix(const char *path, int *ret_fd)
-{
-        struct sockaddr_un name = { .sun_family = AF_UNIX };
-
-        if (strlen(path) >= sizeof name.sun_path)
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the path %s is too long for a Unix socket", path),
-                                  "use a data directory with a shorter name; %zu bytes is the most",
-                                  sizeof name.sun_path - 1);
-        memcpy(name.sun_path, path, strlen(path) + 1);
-        TRY(clear_path(&name, path));
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return error_errno(errno, "cannot make a socket");
-        /* On Linux bind() gives the file the mode of the socket: the file never exists with a wider mode. */
-        if (fchmod(fd, 0600) == 0 && bind(fd, (const struct sockaddr *)&name, sizeof name) == 0 &&
-            listen(fd, SOMAXCONN) == 0) {
-                *ret_fd = fd;
-                return NULL;
-        }
-        struct error *err = error_errno(errno, "cannot listen on %s", path);
-        close(fd);
-        return err;
-}
-
 /* ---- accepting ----------------------------------------------------------------------------------------- */
 
 struct listener {

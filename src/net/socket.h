@@ -23,8 +23,13 @@ enum { ADDRESS_TEXT_MAX = 80 };
  */
 struct error *socket_listen_tcp(struct str address, int *ret_fd, char *ret_address) MUST_USE;
 
-/* The same for a Unix socket, mode 0600, replacing a stale one; ALREADY_EXISTS if a process accepts connections on it. */
+/*
+ * The same for a Unix socket, mode 0600, replacing a stale one; ALREADY_EXISTS if a process accepts connections on it. The path may be longer than
+ * the address of a socket: its directory is then opened, and named by /proc/self/fd.
+ */
 struct error *socket_listen_unix(const char *path, int *ret_fd) MUST_USE;
+/* Connects to such a socket, without a loop. CLOEXEC, blocking. */
+struct error *socket_connect_unix(const char *path, int *ret_fd) MUST_USE;
 
 /* A connected pair of stream sockets, CLOEXEC. */
 struct error *socket_pair(int *ret_a, int *ret_b) MUST_USE;

@@ -678,6 +678,31 @@ static void a_unix_socket_is_private_and_replaces_a_dead_one(void **state)
         close(second);
 }
 
+static void a_unix_socket_may_have_a_long_path(void **state)
+{
+        char *folder = test_dir_new(), name[201];
+        int fd, second, connected;
+
+        (void)state;
+        memset(name, 'd', sizeof name - 1);
+        name[sizeof name - 1] = '\0';
+        AUTO_MEM char *dir = path_in(folder, name);
+        assert_int_equal(mkdir(dir, 0700), 0);
+        AUTO_MEM char *path = path_in(dir, "auth.sock");
+        assert_code(socket_connect_unix(path, &connected), ERROR_NOT_FOUND);
+        assert_null(socket_listen_unix(path, &fd));
+        assert_int_equal(mode_of(path), 0600);
+        assert_code(socket_listen_unix(path, &second), ERROR_ALREADY_EXISTS);
+        assert_null(socket_connect_unix(path, &connected));
+        close(connected);
+        close(fd);
+        assert_null(socket_listen_unix(path, &fd)); /* replaces the one that nobody listens on */
+        close(fd);
+        AUTO_MEM char *long_name = path_in(dir, name);
+        assert_code(socket_listen_unix(long_name, &fd), ERROR_INVALID_ARGUMENT);
+        test_dir_free(folder);
+}
+
 static void knows_private_addresses(void **state)
 {
         static const struct {
@@ -732,6 +757,7 @@ int main(void)
                 TEST(a_listener_without_descriptors_hangs_up_and_recovers),
                 cmocka_unit_test(knows_private_addresses),
                 TEST(a_unix_socket_is_private_and_replaces_a_dead_one),
+                TEST(a_unix_socket_may_have_a_long_path),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,13 +3,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
+#include "net/socket.h"
 #include "resource/config_file.h"
 #include "supervisor/reload_result.h"
 
@@ -22,30 +22,18 @@ const struct flag reload_flags[] = {
         { 0 },
 };
 
-static struct error *not_running(const char *data_dir, int errnum)
-{
-        if (errnum == EACCES || errnum == EPERM)
-                return error_hint(error_errno(errnum, "cannot connect to the service"), "run this as the user that runs teleport, which is root as a rule");
-        return error_hint(error_new(ERROR_UNAVAILABLE, "no teleport runs with the data directory %s", data_dir),
-                          "start it: systemctl start teleport; if teleport.data_dir has changed, only a restart applies that");
-}
-
 static struct error *connect_to(const char *data_dir, int *ret_fd)
 {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
         AUTO_MEM char *path = mem_printf("%s/" RELOAD_SOCKET, data_dir);
-        AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct error *err = socket_connect_unix(path, ret_fd);
 
-        if (fd < 0)
-                return error_errno(errno, "cannot make a socket");
-        if (strlen(path) >= sizeof(address.sun_path))
-                return error_new(ERROR_INVALID_ARGUMENT, "the path %s is too long for a socket", path);
-        memcpy(address.sun_path, path, strlen(path));
-        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-                return not_running(data_dir, errno);
-        *ret_fd = fd;
-        fd = -1;
-        return NULL;
+        if (err == NULL)
+                return NULL;
+        if (err->code == ERROR_PERMISSION_DENIED)
+                return error_hint(error_wrap(err, "cannot connect to the service"), "run this as the user that runs teleport, which is root as a rule");
+        error_free(err);
+        return error_hint(error_new(ERROR_UNAVAILABLE, "no teleport runs with the data directory %s", data_dir),
+                          "start it: systemctl start teleport; if teleport.data_dir has changed, only a restart applies that");
 }
 
 /* Reads until the supervisor closes the connection. */
