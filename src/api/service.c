@@ -315,7 +315,7 @@ static bool take_message(struct service *s, char *buffer)
         if (control->own_case == CTELEPORT__INTERNAL__V1__CONTROL__OWN_PROXY)
                 wipe_keypairs(control->proxy->https_keypairs, control->proxy->n_https_keypairs);
         cteleport__internal__v1__control__free_unpacked(control, NULL);
-        return uv_is_active((uv_handle_t *)s->control);
+        return s->control != NULL && uv_is_active((uv_handle_t *)s->control); /* NULL: the callback has ended the service */
 }
 
 static void on_control(uv_poll_t *poll, int status, int events)

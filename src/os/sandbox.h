@@ -16,6 +16,7 @@
 enum sandbox_kind {
         SANDBOX_SIGNER,         /* one socket, one log file, no paths, no network */
         SANDBOX_AUTHORIZE,      /* one socket, one pipe, no paths, no network */
+        SANDBOX_DIAG,           /* an inherited listening socket, no files, no network beyond it */
         SANDBOX_STS,            /* network out, CA bundle and resolver files read-only */
         SANDBOX_AUTH,           /* inherited listening sockets, its store and audit log */
         SANDBOX_PROXY,          /* network, resolver files read-only, nothing else on disk */
@@ -24,7 +25,6 @@ enum sandbox_kind {
         SANDBOX_AWS_SIGN,       /* network, credential files, credential_process children */
         SANDBOX_LABELS,         /* runs the operator's commands, which may use any system call */
         SANDBOX_ACME,           /* network out, resolver files read-only, its directory below data_dir */
-        SANDBOX_DIAG,           /* an inherited listening socket, no files, no network beyond it */
         SANDBOX_SSH,            /* network, the socket of helpers, the directory of recordings */
         SANDBOX_KINDS
 };

@@ -307,6 +307,7 @@ static void confines_files_to_the_named_trees(void **state)
                 assert_exits(in_sandbox(kind, inside, act_open_passwd), kernel_has_landlock() ? 1 : 0);
         assert_killed(in_sandbox(SANDBOX_SIGNER, inside, act_open_passwd));
         assert_killed(in_sandbox(SANDBOX_AUTHORIZE, inside, act_open_passwd));
+        assert_killed(in_sandbox(SANDBOX_DIAG, inside, act_open_passwd));
         test_dir_free(test_dir);
 }
 
