@@ -310,7 +310,7 @@ static void on_stop(void *ctx)
                 acme_order_cancel(a->order);
 }
 
-static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop, .on_reload = on_reload, .on_link = on_link };
+static const struct service_events service_events = { .on_stop = on_stop, .on_reload = on_reload, .on_link = on_link };
 
 /* As SSL_CERT_FILE is commonly read: it replaces the system's roots. The user of this process may not be able to read it later. */
 static struct error *read_roots(struct acme *a)

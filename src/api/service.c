@@ -229,22 +229,13 @@ static void report_stop(struct service *s)
                 s->events->on_stop(s->ctx);
 }
 
-/* A process without anything to finish stops at once: while it listens here, its loop goes on. */
-static void report_drain(struct service *s)
+/* A NULL callback stands for on_stop, which ends the listening here too: otherwise the loop would go on for it. */
+static void report_end(struct service *s, void (*callback)(void *ctx))
 {
-        if (s->events->on_drain == s->events->on_stop)
+        if (callback == NULL)
                 report_stop(s);
         else
-                s->events->on_drain(s->ctx);
-}
-
-static void report_replace(struct service *s)
-{
-        if (s->events->on_replace == NULL) {
-                report_stop(s);
-                return;
-        }
-        s->events->on_replace(s->ctx);
+                callback(s->ctx);
 }
 
 static void report_link(struct service *s, const char *name, int fd)
@@ -278,9 +269,9 @@ static void handle_message(struct service *s, const control_message *control, in
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__PING)
                 service_send(s, &(struct child_message){ .kind = CHILD_SENT_ALIVE });
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE)
-                report_replace(s);
-        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN && events->on_drain != NULL)
-                report_drain(s);
+                report_end(s, events->on_replace);
+        else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN)
+                report_end(s, events->on_drain);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD && events->on_reload != NULL)
                 events->on_reload(s->ctx);
 }

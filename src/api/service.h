@@ -28,10 +28,10 @@
 
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
-/* Each callback is called from the loop. A message whose callback is NULL is ignored and its descriptor closed. */
+/* Each callback is called from the loop. Unless stated otherwise, a message whose callback is NULL is ignored and its descriptor closed. */
 struct service_events {
         void (*on_stop)(void *ctx);  /* stop now, cleanly; also called when the supervisor has ended. Called once */
-        void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end; the function of on_stop: there is nothing to finish */
+        void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end. NULL: on_stop */
         /*
          * A new process of this service takes over. It starts when this one has ended, unless the row has `.overlaps`: then it runs
          * already, and this one finishes its connections first. NULL: on_stop.

@@ -157,13 +157,12 @@ static void on_link(void *ctx, const char *name, int fd)
         close(fd);
 }
 
-/* Exits with stops + 10 * drains + 100 * links. */
-static int count_what_it_receives(struct service *s)
+/* Exits with stops + 10 * drains + 100 * links, when its loop has ended. */
+static int count_received(struct service *s, const struct service_events *events)
 {
-        static const struct service_events events = { .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link };
         struct received h = { .service = s };
 
-        if (loop_init(&h.loop, NULL) != NULL || service_control(s, &h.loop, &events, &h) != NULL)
+        if (loop_init(&h.loop, NULL) != NULL || service_control(s, &h.loop, events, &h) != NULL)
                 return 98;
         service_ready(s);
         loop_run(&h.loop);
@@ -172,6 +171,14 @@ static int count_what_it_receives(struct service *s)
         return h.stops + 10 * h.drains + 100 * h.links;
 }
 
+static int count_what_it_receives(struct service *s)
+{
+        static const struct service_events events = { .on_stop = on_stop, .on_drain = on_drain, .on_link = on_link };
+
+        return count_received(s, &events);
+}
+
+/* Does not stop the loop. */
 static void on_any_end(void *ctx)
 {
         struct received *h = ctx;
@@ -179,19 +186,11 @@ static void on_any_end(void *ctx)
         h->stops++;
 }
 
-/* Exits with the stops, when its loop has nothing more to wait for. */
 static int finish_nothing(struct service *s)
 {
-        static const struct service_events events = { .on_stop = on_any_end, .on_drain = on_any_end };
-        struct received h = { .service = s };
+        static const struct service_events events = { .on_stop = on_any_end };
 
-        if (loop_init(&h.loop, NULL) != NULL || service_control(s, &h.loop, &events, &h) != NULL)
-                return 98;
-        service_ready(s);
-        loop_run(&h.loop);
-        service_end(s);
-        loop_release(&h.loop);
-        return h.stops;
+        return count_received(s, &events);
 }
 
 static int give_up(struct service *s)

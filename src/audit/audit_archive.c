@@ -183,11 +183,7 @@ static void add_file(struct archive *a, const char *entry, const struct audit_na
                 return;
         if (a->count == a->room) {
                 a->room = a->room * 2 + 64;
-                struct archive_file *files = mem_array(a->room, sizeof *files);
-                if (a->count > 0)
-                        memcpy(files, a->files, a->count * sizeof *files);
-                free(a->files);
-                a->files = files;
+                a->files = mem_resize(a->files, a->room, sizeof *a->files);
         }
         a->files[a->count++] = (struct archive_file){ .path = path, .name = *name, .size = st.st_size };
         path = NULL;

@@ -177,7 +177,7 @@ static void on_stop(void *ctx)
                 drop(d->oldest);
 }
 
-static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop };
+static const struct service_events service_events = { .on_stop = on_stop };
 
 static struct error *set_up(struct diag *d)
 {

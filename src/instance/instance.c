@@ -447,7 +447,7 @@ static void on_own(void *ctx, const Cteleport__Internal__V1__Control *control, i
 }
 
 static const struct service_events service_events = {
-        .on_stop = on_stop, .on_drain = on_stop, .on_replace = on_replace, .on_link = on_link, .on_own = on_own,
+        .on_stop = on_stop, .on_replace = on_replace, .on_link = on_link, .on_own = on_own,
 };
 
 /* ---- main ------------------------------------------------------------------------------------------ */

@@ -132,7 +132,7 @@ static struct error *enter_sandbox(const struct service *s)
 
 /* ---- main ------------------------------------------------------------------------------------------- */
 
-static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link };
+static const struct service_events service_events = { .on_stop = on_stop, .on_link = on_link };
 
 static struct error *set_up(struct labels_service *s)
 {

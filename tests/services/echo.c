@@ -64,7 +64,7 @@ static void log_sections(const Cteleport__V1__Config *config)
 
 static struct error *start(struct echo *e)
 {
-        static const struct service_events events = { .on_stop = on_stop, .on_drain = on_stop, .on_link = on_link };
+        static const struct service_events events = { .on_stop = on_stop, .on_link = on_link };
 
         TRY(sandbox_become_unprivileged(&e->service->row->user));
         TRY(sandbox_enter(e->service->row->sandbox, (struct sandbox_paths){ 0 }));

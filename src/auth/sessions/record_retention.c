@@ -83,11 +83,7 @@ static void add_file(struct run *run, const char *name, const struct stat *st)
 {
         if (run->count == run->room) {
                 run->room = run->room * 2 + 64;
-                struct recorded *all = mem_array(run->room, sizeof *all);
-                if (run->count > 0)
-                        memcpy(all, run->all, run->count * sizeof *all);
-                free(run->all);
-                run->all = all;
+                run->all = mem_resize(run->all, run->room, sizeof *run->all);
         }
         struct recorded *f = &run->all[run->count++];
         *f = (struct recorded){ .modified = st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec, .size = st->st_size };
