@@ -12,6 +12,18 @@
 /* The signer answers in less than a millisecond; after this time it counts as hanging. */
 #define SIGNER_TIMEOUT SECONDS(5)
 
+/* A user sees the names of hosts only with a permission for the CAs: they may be nodes that no role of the user permits. */
+static bool may_see_hosts(const struct admin_request *q)
+{
+        struct access_user user;
+
+        if (str_is_empty(q->user))
+                return true;
+        AUTO_PTR(error) err = admin_user(q, &user);
+        return err == NULL && (access_may(&user, "cert_authority", ACCESS_READ) == ACCESS_ALL ||
+                               access_may(&user, "cert_authority", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL);
+}
+
 static Cteleport__V1__AuthorityStatus *describe_authority(struct admin_request *q, const Cteleport__Internal__V1__Authority *authority,
                                                           const struct hosts_behind *behind)
 {
@@ -24,7 +36,8 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct admin_request *
         rotation_describe(q->auth->rotation, authority->type, arena, status);
         status->hosts_behind = behind == NULL ? 0 : behind->count;
         status->hosts_behind_names = arena_alloc(arena, HOSTS_BEHIND_NAMED * sizeof *status->hosts_behind_names);
-        for (size_t i = 0; behind != NULL && i < HOSTS_BEHIND_NAMED && behind->names[i].len > 0; i++)
+        bool has_names = behind != NULL && behind->count > 0 && may_see_hosts(q);
+        for (size_t i = 0; has_names && i < HOSTS_BEHIND_NAMED && behind->names[i].len > 0; i++)
                 status->hosts_behind_names[status->n_hosts_behind_names++] = pb_text(arena_str(arena, buf_str(&behind->names[i])).ptr);
         status->keys = arena_alloc(arena, count * sizeof *status->keys);
         for (size_t i = 0; i < count; i++) {

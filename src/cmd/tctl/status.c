@@ -18,9 +18,10 @@ static void put_behind(struct table *t, const Cteleport__V1__AuthorityStatus *au
 
         if (authority->hosts_behind == 0 || strcmp(authority->phase, "standby") == 0)
                 return;
-        buf_printf(&text, "%u connected %s not taken over this phase: ", authority->hosts_behind, authority->hosts_behind == 1 ? "host has" : "hosts have");
+        buf_printf(&text, "%u connected %s not taken over this phase%s", authority->hosts_behind, authority->hosts_behind == 1 ? "host has" : "hosts have",
+                   authority->n_hosts_behind_names == 0 ? "" : ": "); /* without names: the user may not see them */
         output_put_words(&text, authority->hosts_behind_names, authority->n_hosts_behind_names, ", ");
-        if (authority->hosts_behind > authority->n_hosts_behind_names)
+        if (authority->n_hosts_behind_names > 0 && authority->hosts_behind > authority->n_hosts_behind_names)
                 buf_put_c(&text, " …");
         TABLE_ROW(t, STR(""), buf_str(&text));
 }
