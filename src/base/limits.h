@@ -445,7 +445,7 @@ enum {
         LIMIT_ROTATION_GRACE_MIN = 30, /* s: The grace period of a rotation of a CA is at least this time. */
         LIMIT_ROTATION_GRACE_MAX = 30 * 86400, /* s: The grace period of a rotation of a CA is at most this time. */
         PACE_CERT_END_CHECK = 3600 * 1000, /* ms: Whether a CA or a web certificate is near its end is checked in this interval. */
-        PACE_ROTATION_MIN = 1000, /* ms: A start of the Auth Service waits for this time before it takes a step of a rotation that is due. */
+        PACE_ROTATION_MIN = 1000, /* ms: A rotation waits at least for this time before its next step; after a start of the Auth Service for heartbeat_ttl, or a phase if that is shorter. */
         PACE_ROTATION_AGAIN = 10 * 1000, /* ms: A step of a rotation that the signer or a host delays is tried again after this time. */
         LIMIT_USER_CERT_SECONDS = 30 * 3600, /* s: A user certificate is valid for at most this time: enough for a working day and the evening. */
         LIMIT_USER_CERT_SECONDS_DEFAULT = 12 * 3600, /* s: A user certificate is valid for this time by default. */

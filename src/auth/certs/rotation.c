@@ -112,18 +112,20 @@ static bool is_automatic(const record *r)
 
 /*
  * Starts the timer for the next step. It runs by the monotonic clock: a clock that jumps while this process runs changes nothing. At
- * a start the wall clock tells how much is left, at most the whole span.
+ * a start the wall clock tells how much is left, at most the whole span, and at least the time in which hosts connect again: while no
+ * host is connected, none is known to be behind.
  */
 static void plan(struct one *o, bool is_start)
 {
         if (o->is_pending || !is_automatic(o->record))
                 return;
-        struct duration span = phase_span(o->record), left = span;
+        struct duration span = phase_span(o->record), left = span, least = MILLISECONDS(PACE_ROTATION_MIN);
         if (is_start) {
                 int64_t passed = now_of(o->all) - o->record->phase_since;
                 left = SECONDS(passed < 0 ? span.ns / SECONDS(1).ns : span.ns / SECONDS(1).ns - passed);
+                least = o->all->auth->heartbeat_ttl.ns < span.ns ? o->all->auth->heartbeat_ttl : span;
         }
-        timer_start(o->due, left.ns > MILLISECONDS(PACE_ROTATION_MIN).ns ? left : MILLISECONDS(PACE_ROTATION_MIN));
+        timer_start(o->due, left.ns > least.ns ? left : least);
 }
 
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
@@ -163,11 +165,12 @@ static void request_signer(struct one *o, void (*done)(void *ctx, const Protobuf
 static struct error *take_effect(struct one *o, const ProtobufCMessage *answer)
 {
         TRY(issue_keep_authorities(o->all->auth, answer));
+        TRY(auth_use_authorities(o->all->auth)); /* else the step stays pending, and is requested again */
         o->is_pending = o->is_waiting = false;
         log_info("The rotation of a CA has entered a phase", LOG_C("type", o->type), LOG_C("phase", o->record->phase),
                  LOG_C("mode", o->record->mode));
         plan(o, false);
-        return auth_use_authorities(o->all->auth);
+        return NULL;
 }
 
 static void on_step_signed(void *ctx, const ProtobufCMessage *answer, struct error *err)
@@ -359,6 +362,8 @@ static void on_due(void *ctx)
                 request_signer(o, on_repeated, o);
                 return;
         }
+        if (!is_automatic(o->record))
+                return;
         request.type = pb_text(o->type);
         request.phase = pb_text(ca_phase_name(ca_phase_next(phase_of(o->record))));
         rotation_step(o->all, &request, STR("the schedule"), on_stepped, o);
