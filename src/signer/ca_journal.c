@@ -194,5 +194,6 @@ struct error *ca_journal_write(struct ca_journal *j, struct str record)
                 return error_because(error_new(ERROR_DATA_LOSS, "the step of the CA's rotation cannot be written"), err);
         j->generation++;
         j->slot = slot;
-        return wipe_slot(j->fd, 1 - slot);
+        err = wipe_slot(j->fd, 1 - slot); /* the caller has not taken the step that is on the disk */
+        return err == NULL ? NULL : error_because(error_new(ERROR_DATA_LOSS, "the former record of the CA's rotation cannot be wiped"), err);
 }

@@ -2,9 +2,11 @@
 #include "signer/ca_journal.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +129,25 @@ static void keeps_the_former_record_until_the_new_one_is_whole(void **state)
         assert_null(memmem(before.ptr, before.len, "before", 6));
 }
 
+/* The record is on the disk, and the former one cannot be wiped: the process must end, as it has not taken that step. */
+static void a_failure_to_wipe_leaves_the_record_unknown(void **state)
+{
+        struct fixture *f = *state;
+        struct rlimit all, first_slot;
+
+        assert_done(reopened(f));
+        assert_done(ca_journal_write(&f->journal, STR("before")));
+        assert_int_equal(f->journal.slot, 1);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+        first_slot = (struct rlimit){ CA_JOURNAL_SLOT, all.rlim_max };
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &first_slot), 0);
+        struct error *err = ca_journal_write(&f->journal, STR("after it"));
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+        assert_refused(err, ERROR_DATA_LOSS, "");
+        assert_record(f, "after it");
+}
+
 static void takes_an_interrupted_first_write_for_none(void **state)
 {
         struct fixture *f = *state;
@@ -195,6 +216,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(returns_the_last_record_after_a_restart, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_nothing_of_an_earlier_record_on_the_disk, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_the_former_record_until_the_new_one_is_whole, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_failure_to_wipe_leaves_the_record_unknown, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_an_interrupted_first_write_for_none, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_journal_with_a_damaged_record_alone, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(reads_hostile_files_without_harm, set_up, tear_down),
