@@ -153,6 +153,8 @@ static struct error *take_metrics(struct service *s)
         if (memory == MAP_FAILED)
                 return error_errno(errno, "cannot map the memory of the metrics");
         metrics_attach(memory);
+        if (s->row->overlaps)
+                metrics_hold_gauges(); /* until it is ready: those of its former process are shown */
         metrics_clear_gauges();
         return NULL;
 }
@@ -238,6 +240,13 @@ static void report_end(struct service *s, void (*callback)(void *ctx))
                 callback(s->ctx);
 }
 
+static void report_replace(struct service *s)
+{
+        if (s->row->overlaps && s->events->on_replace != NULL)
+                metrics_hold_gauges(); /* those of the new process are shown */
+        report_end(s, s->events->on_replace);
+}
+
 static void report_link(struct service *s, const char *name, int fd)
 {
         if (fd >= 0 && s->events->on_link != NULL)
@@ -269,7 +278,7 @@ static void handle_message(struct service *s, const control_message *control, in
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__PING)
                 service_send(s, &(struct child_message){ .kind = CHILD_SENT_ALIVE });
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE)
-                report_end(s, events->on_replace);
+                report_replace(s);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__DRAIN)
                 report_end(s, events->on_drain);
         else if (control->kind == CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD && events->on_reload != NULL)
@@ -363,6 +372,7 @@ void service_ready(struct service *s)
 {
         if (s->control == NULL)
                 on_hangup(SIGHUP); /* reads a message that came while the signal was ignored */
+        metrics_show_gauges();
         service_send(s, &(struct child_message){ .kind = CHILD_SENT_READY });
 }
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/metrics.h"
 
+#include <stdlib.h>
+
 #include "base/bug.h"
 #include "base/compiler.h"
 #include "base/limits.h"
+#include "base/mem.h"
 
 #define EVERY NULL
 static const struct metric_row rows[METRIC_COUNT] = {
@@ -24,6 +27,8 @@ static const int64_t bounds_ns[METRIC_BUCKETS - 1] = {
 /* clang-format on */
 
 static int64_t *attached;
+static int64_t *gauges; /* where gauges are recorded: attached, or `held` */
+static int64_t *held;   /* NULL: never needed */
 
 /* ---- the table --------------------------------------------------------------------------------------------- */
 
@@ -157,14 +162,40 @@ size_t metrics_size(void)
 
 void metrics_attach(void *memory)
 {
-        attached = memory;
+        attached = gauges = memory;
+        free(held);
+        held = NULL;
+}
+
+/* from NULL: zeros */
+static void put_gauges(int64_t *to, const int64_t *from)
+{
+        for (enum metric m = 0; m < METRIC_COUNT; m++)
+                for (size_t i = layout()[m]; rows[m].type == METRIC_TYPE_GAUGE && i < layout()[m + 1]; i++)
+                        __atomic_store_n(&to[i], from == NULL ? 0 : __atomic_load_n(&from[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
 void metrics_clear_gauges(void)
 {
-        for (enum metric m = 0; m < METRIC_COUNT; m++)
-                for (size_t i = layout()[m]; rows[m].type == METRIC_TYPE_GAUGE && i < layout()[m + 1]; i++)
-                        __atomic_store_n(&attached[i], 0, __ATOMIC_RELAXED);
+        put_gauges(gauges, NULL);
+}
+
+void metrics_hold_gauges(void)
+{
+        if (attached == NULL || gauges != attached)
+                return;
+        if (held == NULL)
+                held = mem_alloc(metrics_size());
+        put_gauges(held, attached);
+        __atomic_store_n(&gauges, held, __ATOMIC_RELEASE);
+}
+
+void metrics_show_gauges(void)
+{
+        if (gauges == attached)
+                return;
+        put_gauges(attached, held);
+        __atomic_store_n(&gauges, attached, __ATOMIC_RELEASE);
 }
 
 bool metrics_are_on(void)
@@ -172,9 +203,16 @@ bool metrics_are_on(void)
         return attached != NULL;
 }
 
+static int64_t *number_at(enum metric metric, size_t series, size_t number)
+{
+        int64_t *memory = rows[metric].type == METRIC_TYPE_GAUGE ? __atomic_load_n(&gauges, __ATOMIC_ACQUIRE) : attached;
+
+        return &memory[position(metric, series, number)];
+}
+
 static void add(enum metric metric, size_t series, size_t number, int64_t value)
 {
-        __atomic_fetch_add(&attached[position(metric, series, number)], value, __ATOMIC_RELAXED);
+        __atomic_fetch_add(number_at(metric, series, number), value, __ATOMIC_RELAXED);
 }
 
 void metric_add_at(enum metric metric, size_t series, int64_t value)
@@ -186,7 +224,7 @@ void metric_add_at(enum metric metric, size_t series, int64_t value)
 void metric_set_at(enum metric metric, size_t series, int64_t value)
 {
         if (attached != NULL)
-                __atomic_store_n(&attached[position(metric, series, 0)], value, __ATOMIC_RELAXED);
+                __atomic_store_n(number_at(metric, series, 0), value, __ATOMIC_RELAXED);
 }
 
 void metric_observe_at(enum metric metric, size_t series, struct duration value)

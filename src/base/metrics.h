@@ -79,6 +79,12 @@ size_t metrics_size(void);
 void metrics_attach(void *memory);
 /* Sets all gauges to 0, at the start of a process. */
 void metrics_clear_gauges(void);
+/*
+ * Two processes of one service share the memory while one replaces the other. Counters count both. Gauges are those of one: the
+ * other holds its own back, from hold to show.
+ */
+void metrics_hold_gauges(void);
+void metrics_show_gauges(void);
 bool metrics_are_on(void);
 
 /*

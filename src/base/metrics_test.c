@@ -72,6 +72,29 @@ static void the_number_of_series_is_bounded(void **state)
         assert_in_range(lines, 1, LIMIT_METRIC_SERIES);
 }
 
+/* While one process replaces another, both use the same memory. */
+static void held_gauges_are_not_shown(void **state)
+{
+        const void *memory = *state;
+
+        metric_set_at(METRIC_SSH_CONNECTIONS, 0, 3);
+        metrics_hold_gauges();
+        metric_set_at(METRIC_SSH_CONNECTIONS, 0, 2);
+        metric_add_at(METRIC_SSH_SESSIONS, 0, -1);
+        metric_add_at(METRIC_DIALS, 0, 1);
+        assert_int_equal(metric_value(memory, METRIC_SSH_CONNECTIONS, 0), 3);
+        assert_int_equal(metric_value(memory, METRIC_SSH_SESSIONS, 0), 0);
+        assert_int_equal(metric_value(memory, METRIC_DIALS, 0), 1);
+        metrics_show_gauges();
+        assert_int_equal(metric_value(memory, METRIC_SSH_CONNECTIONS, 0), 2);
+        assert_int_equal(metric_value(memory, METRIC_SSH_SESSIONS, 0), -1);
+        metrics_hold_gauges();
+        metrics_clear_gauges();
+        assert_int_equal(metric_value(memory, METRIC_SSH_CONNECTIONS, 0), 2);
+        metrics_show_gauges();
+        assert_int_equal(metric_value(memory, METRIC_SSH_CONNECTIONS, 0), 0);
+}
+
 static void bounds_are_shown_as_they_are_compared(void **state)
 {
         const void *memory = *state;
@@ -141,6 +164,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_row_is_well_formed),
                 cmocka_unit_test(the_number_of_series_is_bounded),
+                cmocka_unit_test_setup_teardown(held_gauges_are_not_shown, attach, detach),
                 cmocka_unit_test_setup_teardown(bounds_are_shown_as_they_are_compared, attach, detach),
                 cmocka_unit_test_setup_teardown(counters_outlive_the_process_and_gauges_do_not, attach, detach),
                 cmocka_unit_test_setup_teardown(finds_a_series_by_the_values_of_its_labels, attach, detach),

@@ -39,7 +39,7 @@ static struct health_part_state processes_state(const struct figures *f, struct 
                 enum process_phase phase = figures_phase(f, n);
                 if (phase < PROCESS_STARTING)
                         return (struct health_part_state){ "processes", HEALTH_DEGRADED, "a process has ended, and is started again; cteleport_process_up names it" };
-                if (figures_lag(f, n, now).ns > MILLISECONDS(TIMEOUT_LOOP_LAG).ns)
+                if (phase == PROCESS_READY && figures_lag(f, n, now).ns > MILLISECONDS(TIMEOUT_LOOP_LAG).ns)
                         return (struct health_part_state){ "processes", HEALTH_DEGRADED, "a process does not respond; cteleport_event_loop_lag_seconds names it" };
                 if (phase != PROCESS_READY)
                         all = (struct health_part_state){ "processes", HEALTH_STARTING, "a process is starting; cteleport_process_up names it" };

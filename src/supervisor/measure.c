@@ -188,7 +188,8 @@ void supervisor_note_phase(const struct child *c)
                 [CHILD_STARTING] = PROCESS_STARTING, [CHILD_READY] = PROCESS_READY,  [CHILD_EXITED] = PROCESS_DOWN,
         };
 
-        metric_set_at(METRIC_PROCESS_PHASE, number_of(c), phases[c->state]);
+        /* while a new process starts beside the former one, that one serves */
+        metric_set_at(METRIC_PROCESS_PHASE, number_of(c), c->former != NULL ? PROCESS_READY : phases[c->state]);
         if (c->state == CHILD_STARTING)
                 note_start(number_of(c));
         if (child_lives(c) && metrics_are_on())
