@@ -45,6 +45,15 @@ static void report_to_end(struct child *c)
         supervisor_send(c, &control);
 }
 
+/* Former processes of services that stop before this one may need it for their open connections. */
+static bool former_needs(const struct supervisor *s, const struct service_process *row)
+{
+        for (const struct child *c = s->draining; c != NULL; c = c->next)
+                if (c->row->stop < row->stop)
+                        return true;
+        return false;
+}
+
 /* Orders the next service to stop, unless a service that was ordered before still runs: it may need the others. */
 void supervisor_stop_next(struct supervisor *s)
 {
@@ -64,6 +73,8 @@ void supervisor_stop_next(struct supervisor *s)
 
                 if (!child_lives(c) || (c->was_reported && is_overdue))
                         continue;
+                if (!is_overdue && former_needs(s, row))
+                        return;
                 if (!c->was_reported) {
                         report_to_end(c);
                         if (s->end == STOPPING)
