@@ -249,6 +249,14 @@ void config_compare(const Cteleport__V1__Config *old, const Cteleport__V1__Confi
         compare(&c, &cteleport__v1__config__descriptor, "", &old->base, &new->base);
 }
 
+void config_changes_add(struct config_changes *c, struct arena *arena, const char *key)
+{
+        for (size_t i = 0; i < c->count; i++)
+                if (strcmp(c->keys[i], key) == 0)
+                        return;
+        add(&(struct comparison){ arena, c }, key, rule_for(key));
+}
+
 bool config_changes_concern(const struct config_changes *c, const char *process)
 {
         for (size_t i = 0; i < c->count; i++)

@@ -41,6 +41,9 @@ struct config_changes {
 /* Compares two configurations after config_check() has filled in their defaults. */
 void config_compare(const Cteleport__V1__Config *old, const Cteleport__V1__Config *new, struct arena *arena, struct config_changes *ret);
 
+/* Adds a key whose value has changed in another way, such as the content of a file that it names; nothing if it is there. */
+void config_changes_add(struct config_changes *c, struct arena *arena, const char *key);
+
 /* Whether a change needs new processes of that name. */
 bool config_changes_concern(const struct config_changes *c, const char *process);
 

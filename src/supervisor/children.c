@@ -394,8 +394,10 @@ static void received_ready(struct child *c)
                 return;
         c->state = CHILD_READY;
         supervisor_note_phase(c);
-        if (supervisor_reload_ready(c))
+        if (supervisor_reload_ready(c)) {
+                supervisor_report_status(c->sup);
                 return;
+        }
         if (c->starts > 1)
                 log_info("service is back", LOG_C("name", child_name(c)));
         supervisor_on_ready(c->sup);
@@ -436,9 +438,10 @@ static void received_fatal(struct child *c, const struct child_message *m)
         if (c->sup->was_ready && !c->has_reported_fatal)
                 log_error("a service cannot go on", LOG_C("name", child_name(c)), LOG_ERR(err));
         c->has_reported_fatal = true;
-        if (supervisor_reload_awaits(c)) {
+        const struct child *leader = is_dependent(c) ? supervisor_child(c->sup, c->row->follows) : c;
+        if (supervisor_reload_awaits(leader) && child_lives(leader)) { /* the former program or configuration may help */
                 supervisor_reload_note(c, err);
-                kill(c->pid, SIGKILL);
+                kill(leader->pid, SIGKILL);
                 return;
         }
         if (ends_everything(c)) {
@@ -706,6 +709,7 @@ void supervisor_take_back(struct child *c)
                 c->control->data = c;
         c->former = NULL;
         free(former);
+        supervisor_note_phase(c);
 }
 
 void supervisor_release_draining(struct supervisor *s)
@@ -734,8 +738,10 @@ static void reap_draining(struct child *former, int wait_status)
         if (former->row->requests & SERVICE_REQUEST_SSHD)
                 supervisor_stop_sshd_of(s, former->pid);
         log_info("The former process of a service has ended", LOG_C("name", child_name(former)), LOG_INT("pid", former->pid), LOG_C("exit", exit_text));
-        if (current->former == former)
+        if (current->former == former) {
                 current->former = NULL;
+                supervisor_note_phase(current);
+        }
         take_out(s, former);
         free_child(former);
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__RELOAD;

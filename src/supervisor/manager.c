@@ -16,7 +16,7 @@
 static const struct child *not_ready(const struct supervisor *s)
 {
         for (size_t i = 0; i < s->child_count; i++)
-                if (s->children[i].state != CHILD_READY && s->children[i].state != CHILD_ABSENT)
+                if (s->children[i].state != CHILD_READY && s->children[i].state != CHILD_ABSENT && s->children[i].former == NULL)
                         return &s->children[i];
         return NULL;
 }
@@ -147,6 +147,8 @@ static void on_watchdog(void *ctx)
                 is_alive &= s->children[i].dead_ticks < WATCHDOG_TICKS;
                 ping(&s->children[i]);
         }
+        for (struct child *c = s->draining; c != NULL; c = c->next)
+                ping(c);
         if (is_alive)
                 notify_manager("WATCHDOG=1");
         timer_start(s->manager.watchdog, s->manager.tick);

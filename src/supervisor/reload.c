@@ -62,7 +62,8 @@ static void finish(struct supervisor *s, struct error *err)
         else
                 log_info("The configuration was reloaded", LOG_STR("changed", buf_str(&keys)));
         error_free(err);
-        notify_manager("READY=1");
+        if (s->was_ready && s->end == RUNNING)
+                notify_manager("READY=1");
         timer_free(r->timeout);
         if (r->program.fd >= 0)
                 close(r->program.fd);
@@ -123,6 +124,22 @@ static struct error *check_keypairs(const struct supervisor *s)
         return web_keypairs_load(s->reload->next, loop_wall(&s->loop), &pairs);
 }
 
+/* The token and the pins may be in files, which the keys name. */
+static void compare_files(const struct supervisor *s)
+{
+        struct reload *r = s->reload;
+        const struct launch *now = s->launch, *next = r->next;
+        bool are_pins_same = now->ca_pin_count == next->ca_pin_count;
+
+        if (!secret_equal(secret_str(&now->token), secret_str(&next->token)))
+                config_changes_add(&r->changes, next->arena,
+                                   next->config->teleport->join_params != NULL ? "teleport.join_params.token_name" : "teleport.auth_token");
+        for (size_t i = 0; are_pins_same && i < now->ca_pin_count; i++)
+                are_pins_same = strcmp(now->ca_pins[i], next->ca_pins[i]) == 0;
+        if (!are_pins_same)
+                config_changes_add(&r->changes, next->arena, "teleport.ca_pin");
+}
+
 static struct error *load(struct supervisor *s)
 {
         struct reload *r = s->reload;
@@ -136,6 +153,7 @@ static struct error *load(struct supervisor *s)
         if (err != NULL)
                 return config_file_place(s->launch->config_path, NULL, err);
         config_compare(s->launch->config, r->next->config, r->next->arena, &r->changes);
+        compare_files(s);
         TRY(check_keys(r, r->next->config_path));
         TRY(check_keypairs(s));
         r->next->nodename = str_to_c(r->next->arena, str_of(s->launch->nodename)); /* the name of the machine may have changed */
@@ -172,12 +190,16 @@ static void on_timeout(void *ctx)
         struct supervisor *s = ctx;
         struct child *c = &s->children[s->reload->at];
 
+        timer_start(s->reload->timeout, MILLISECONDS(TIMEOUT_RELOAD_STEP)); /* of the next process */
+        if (!child_lives(c))
+                return; /* its start waits for the end of processes that follow it */
         if (supervisor_reload_awaits(c))
                 supervisor_reload_note(c, error_new(ERROR_DEADLINE_EXCEEDED, "the new process of the service '%s' was not ready after %d s", child_name(c),
                                                     TIMEOUT_RELOAD_STEP / 1000));
-        if (child_lives(c))
-                kill(c->pid, SIGKILL);
+        kill(c->pid, SIGKILL);
 }
+
+static void next(struct supervisor *s);
 
 /* Replaces a process that runs, ends one that is not needed any more, starts one that is needed from now on. */
 static void begin(struct child *c)
@@ -185,8 +207,16 @@ static void begin(struct child *c)
         struct reload *r = c->sup->reload;
 
         r->has_begun[r->at] = true;
+        if (!child_lives(c) && !is_needed(c)) { /* it has ended already */
+                if (c->restart != NULL)
+                        timer_stop(c->restart);
+                c->state = CHILD_ABSENT;
+                supervisor_note_phase(c);
+                next(c->sup);
+                return;
+        }
         timer_start(r->timeout, MILLISECONDS(TIMEOUT_RELOAD_STEP));
-        if (child_lives(c) && (!c->row->overlaps || !is_needed(c))) {
+        if (child_lives(c) && (c->state == CHILD_STARTING || !c->row->overlaps || !is_needed(c))) {
                 supervisor_replace(c);
                 return;
         }
@@ -280,6 +310,9 @@ bool supervisor_reload_ended(struct child *c, const char *exit_text)
                 return true;
         }
         if (c->is_replaced) {
+                c->is_replaced = false; /* from here on the new process is awaited */
+                if (r != NULL)
+                        timer_start(r->timeout, MILLISECONDS(TIMEOUT_RELOAD_STEP));
                 supervisor_start_again(c);
                 return true;
         }
@@ -373,7 +406,8 @@ void supervisor_reload(struct supervisor *s)
                 s->reload->is_again = true;
                 return;
         }
-        notify_reloading();
+        if (s->was_ready) /* READY=1 ends it, which would end the start too */
+                notify_reloading();
         supervisor_serve_reload_clients(s);
         s->reload = NEW(struct reload);
         s->reload->timeout = timer_new(&s->loop, on_timeout, s);

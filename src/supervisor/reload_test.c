@@ -2,6 +2,9 @@
 /*
  * New settings for a running supervisor, with stand-ins for the services.
  */
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "supervisor/stand_in.h"
 #include "supervisor/supervisor_testing.h"
 
@@ -172,6 +175,79 @@ static void starts_and_ends_a_process_as_the_configuration_needs_it(void **state
         assert_int_equal(count_events(f, "labels starts"), 1);
 }
 
+/* The former settings do not need it. */
+static void does_not_keep_a_process_that_fails_and_is_not_needed_then(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        given_file(f->dir, "labels.do", "die");
+        reload(f, WITH_SSH("{commands: [{name: a, command: [\"/bin/true\"]}]}"));
+        await_log(f, "the former one stays in force error:\"the new process of the service 'labels' ended with status 3");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+        while (read_event(f))
+                ;
+        assert_int_equal(count_events(f, "labels starts"), 1);
+}
+
+/* signer is vital, and would end the supervisor at any other time. */
+static void reverts_if_a_process_that_follows_another_one_fails(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        given_file(f->dir, "auth.do", "hang once");
+        given_file(f->dir, "signer.do", "give up once");
+        reload(f, TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY);
+        AWAIT(f, "auth was given token= static=2", "auth was given token= static=1", "auth receives signer");
+        await_log(f, "the former one stays in force error:\"signer: the store is damaged");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
+static void applies_another_content_of_the_file_of_the_token(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        given_file(f->dir, "token", "another-token");
+        reload(f, base_config);
+        AWAIT(f, "instance stops", "instance was given token=another-token");
+        await_log(f, "The configuration was reloaded changed:teleport.join_params.token_name");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
+/* READY=1 would end it. */
+static void does_not_end_the_start_for_the_service_manager(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f->dir, "notify");
+        AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        char text[1024];
+        ssize_t len;
+
+        assert_true(strlen(path) < sizeof(address.sun_path));
+        memcpy(address.sun_path, path, strlen(path));
+        assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+        given_file(f->dir, "instance.do", "hang once");
+        setenv("NOTIFY_SOCKET", path, 1);
+        start_with(f, base_config);
+        unsetenv("NOTIFY_SOCKET");
+        AWAIT(f, "instance starts");
+        pid_t instance = pid_of_last_line(f);
+        reload(f, base_config);
+        await_log(f, "teleport is still starting");
+        kill(instance, SIGKILL);
+        assert_int_equal(await_end(f), 1);
+        while ((len = recv(fd, text, sizeof(text) - 1, 0)) > 0) {
+                text[len] = '\0';
+                assert_null(strstr(text, "READY=1"));
+        }
+}
+
 static void changes_the_severity_of_the_log(void **state)
 {
         struct fixture *f = *state;
@@ -199,6 +275,10 @@ int main(int argc, char **argv)
                 TEST(starts_a_new_ssh_before_the_former_one_ends),
                 TEST(keeps_the_former_ssh_if_the_new_one_fails),
                 TEST(starts_and_ends_a_process_as_the_configuration_needs_it),
+                TEST(does_not_keep_a_process_that_fails_and_is_not_needed_then),
+                TEST(reverts_if_a_process_that_follows_another_one_fails),
+                TEST(applies_another_content_of_the_file_of_the_token),
+                TEST(does_not_end_the_start_for_the_service_manager),
                 TEST(changes_the_severity_of_the_log),
         };
 

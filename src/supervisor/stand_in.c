@@ -111,6 +111,14 @@ static bool is_to(const struct stand_in *in, const char *act)
         return err == NULL && str_equal(buf_str(&text), str_of(act));
 }
 
+/* The same for one process: the next one does not act so. */
+static bool is_to_once(const struct stand_in *in, const char *act)
+{
+        AUTO_MEM char *path = mem_printf("%s/%s.do", in->service.boot->data_dir, in->name);
+
+        return is_to(in, act) && unlink(path) == 0;
+}
+
 static void report_what_it_was_given(struct stand_in *in)
 {
         const Cteleport__Internal__V1__Boot *boot = in->service.boot;
@@ -356,7 +364,8 @@ int stand_in_main(const char *name)
         AUTO_MEM char *path = mem_printf("%s/events", in.service.boot->data_dir);
         in.events_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
         /* Read before the start is reported, because a test changes the file then. */
-        bool gives_up = is_to(&in, "give up"), dies = is_to(&in, "die"), sends_invalid = is_to(&in, "send invalid");
+        bool gives_up = is_to(&in, "give up") || is_to_once(&in, "give up once"), dies = is_to(&in, "die"), sends_invalid = is_to(&in, "send invalid");
+        bool hangs = is_to_once(&in, "hang once");
         report_what_it_was_given(&in);
         if (gives_up) {
                 service_fatal(&in.service,
@@ -365,6 +374,8 @@ int stand_in_main(const char *name)
         }
         if (dies)
                 return 3;
+        while (hangs)
+                pause();
         if (sends_invalid) {
                 static const char invalid[] = "\x08\x06\x1a\x04 what protobuf would take";
 

@@ -92,11 +92,12 @@ static inline UNUSED int tear_down(void **state)
         return 0;
 }
 
-/* Reads data_dir/teleport.yaml. */
+/* Reads data_dir/teleport.yaml, and data_dir/token if it exists. */
 static inline UNUSED struct error *load(const void *ctx, struct launch *ret)
 {
         const struct fixture *f = ctx;
-        AUTO_MEM char *config_path = path_in(f->dir, "teleport.yaml"), *pid_path = path_in(f->dir, "pid");
+        AUTO(buf) token = BUF_MAX(256);
+        AUTO_MEM char *token_path = path_in(f->dir, "token"), *config_path = path_in(f->dir, "teleport.yaml"), *pid_path = path_in(f->dir, "pid");
 
         *ret = (struct launch){ .arena = arena_new(8 * MiB), .again = load, .again_ctx = f };
         TRY(config_file_load(ret->arena, config_path, NULL, &ret->config));
@@ -106,7 +107,8 @@ static inline UNUSED struct error *load(const void *ctx, struct launch *ret)
         ret->nodename = "host";
         ret->data_dir = f->dir;
         ret->pid_file = str_to_c(ret->arena, str_of(pid_path));
-        ret->token = secret_of(STR("secret-token"));
+        AUTO_PTR(error) none = file_read(token_path, &token);
+        ret->token = secret_of(none == NULL ? buf_str(&token) : STR("secret-token"));
         return NULL;
 }
 

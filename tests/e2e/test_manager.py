@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness import TIMEOUT, iam_token, wait_until
+from test_reload import changed, reload
 
 
 class Manager:
@@ -34,6 +35,12 @@ class Manager:
             self.seen.append(self.socket.recv(65536).decode())
             if re.search(pattern, self.seen[-1]):
                 return self.seen[-1]
+
+    def last(self, prefix):
+        """The last message with this prefix that has come."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self.seen.append(self.socket.recv(65536).decode())
+        return [message for message in self.seen if message.startswith(prefix)][-1]
 
     def close(self):
         self.socket.close()
@@ -78,6 +85,19 @@ def test_the_status_of_a_cluster_names_it(make_cluster, manager):
         wait_until(lambda gone=proxy: cluster.process.children().get("proxy") != gone, "it was reaped")
     assert re.match(r"STATUS=proxy is restarted; joined cluster example\.test", manager.wait_for("^STATUS=proxy is restarted"))
     manager.wait_for(r"^STATUS=joined cluster example\.test")
+
+
+def test_the_status_after_a_reload_is_that_before(make_cluster, aws, manager):
+    cluster = make_cluster()
+    cluster.create(iam_token())
+    host = cluster.host(env={**aws.identity(), **manager.env()})
+    host.start()
+    manager.wait_for("1 tunnel$")
+    for n in range(3):  # `labels` is replaced last: nothing else happens after it
+        config = changed(host, ssh_service={"commands": [{"name": "kernel", "command": ["/bin/echo", str(n)], "period": "1h"}]})
+        assert reload(host, config=config).code == 0
+        manager.wait_for("^READY=1$")
+    wait_until(lambda: manager.last("STATUS=").startswith("STATUS=joined"), "the status names no service")
 
 
 def test_a_service_that_hangs_is_restarted_by_the_watchdog(make_cluster, manager):
