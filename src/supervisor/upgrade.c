@@ -147,7 +147,7 @@ static struct error *result_of(const struct supervisor *s, const struct upgrade 
                 return refusal(s, "it does not end its check");
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return refusal(s, str_is_empty(text) ? exit_text : shown);
-        if (!str_equal(text, STR("service protocol " SERVICE_PROTOCOL)))
+        if (!str_ends_with(text, STR("service protocol " SERVICE_PROTOCOL))) /* warnings of the dynamic linker may precede it */
                 return refusal(s, "its processes and those of the running program do not understand each other: only a restart applies it");
         return NULL;
 }
