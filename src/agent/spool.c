@@ -366,11 +366,20 @@ void spool_file_fail(struct spool_file *f, struct error *err)
  * Locks a recording for this process, as long as its descriptors are open: while a new process of the service takes over, the former
  * one writes and sends the recordings of its connections. False: another process has it.
  */
-static bool take_file(int fd)
+static bool take_file(int fd, bool is_new)
 {
         struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-        return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+        /* Another process may have found a new one before this lock. It gives it up at once: see is_in_transit(). */
+        return fcntl(fd, is_new ? F_OFD_SETLKW : F_OFD_SETLK, &whole) == 0;
+}
+
+/* Whether another process has just made this file, and will lock it, or has just removed it. */
+static bool is_in_transit(const struct spool *sp, const struct stat *st)
+{
+        int64_t age = walltime_unix(loop_wall(sp->loop)) - (int64_t)st->st_mtim.tv_sec;
+
+        return st->st_nlink == 0 || (st->st_size == 0 && age > -60 && age < 60);
 }
 
 struct error *spool_begin(struct spool *sp, struct str session_id, struct str user, const struct recording_header *header,
@@ -381,7 +390,7 @@ struct error *spool_begin(struct spool *sp, struct str session_id, struct str us
 
         if (fd < 0)
                 return error_errno(errno, "cannot begin the recording");
-        (void)take_file(fd); /* it is new: no other process has it */
+        (void)take_file(fd, true);
         struct recording_writer *w = recording_writer_new(header);
         struct budget_holder *holder = budget_hold(&sp->room, user);
         struct str head = recording_drain(w);
@@ -628,7 +637,8 @@ static void find_one(struct spool *sp, const char *name)
         if (!name_is_uuid(id) || is_known(sp, id))
                 return;
         int fd = openat(sp->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0 && !take_file(fd)) {
+        struct stat st = { .st_nlink = 1, .st_size = 1 };
+        if (fd >= 0 && (!take_file(fd, false) || (fstat(fd, &st) == 0 && is_in_transit(sp, &st)))) {
                 close(fd); /* of another process of this service, which writes or sends it */
                 return;
         }
@@ -636,10 +646,9 @@ static void find_one(struct spool *sp, const char *name)
                 log_warn("The recording of an earlier session cannot be opened", LOG_C("file", name), LOG_C("error", strerrordesc_np(errno)));
                 return;
         }
-        struct stat st;
         struct check *k = NEW(struct check);
         k->file = file_new(sp, id, fd);
-        k->file->old_size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+        k->file->old_size = (uint64_t)st.st_size;
         k->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         k->file->is_old = k->file->is_closed = true;
         sp->old_uploads++;
