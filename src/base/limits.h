@@ -36,6 +36,7 @@ enum {
         TIMEOUT_STOP_STEP = 1500, /* ms: A service that does not stop delays the SIGTERM for the next service by this time at most. */
         TIMEOUT_RELOAD_STEP = 10 * 1000, /* ms: During a reload or an upgrade a service process has this time to end, and its next process this time to be ready. */
         TIMEOUT_RELOAD = 150 * 1000, /* ms: The command `teleport reload` waits for the result for this time at most. */
+        TIMEOUT_ACCOUNTS = 30 * 1000, /* ms: The account database of the host has this time to answer when a service starts; WatchdogSec=60 allows for it. */
         LIMIT_RELOAD_CLIENTS = 8, /* count: At most this number of `teleport reload` commands wait for a result at the same time. */
         PACE_TUNNEL_HANDOVER = 3000, /* ms: A process of the SSH Service that a new one replaces accepts connections for this time, in which the new one opens its tunnels. */
         PACE_RESTART_FIRST = 100, /* ms: A service process that ended is started again after this pause, which doubles each time. */

@@ -34,6 +34,7 @@ static void find_all(void *result)
 {
         struct accounts *a = result;
 
+        alarm(TIMEOUT_ACCOUNTS / 1000); /* the supervisor waits, and its watchdog would end all services: SIGALRM ends this process */
         for (size_t i = 0; i < a->count; i++) {
                 AUTO_PTR(error) err = sandbox_look_up_user(&a->rows[i].process->user, &a->rows[i].uid, &a->rows[i].gid);
 
@@ -59,8 +60,10 @@ struct error *supervisor_look_up_accounts(struct supervisor *s)
                 if (row->user.name != NULL && geteuid() == 0)
                         a.rows[a.count++].process = row;
         }
-        if (a.count > 0 || a.needs_authorize)
-                TRY(process_apart(find_all, &a, sizeof a));
+        struct error *err = a.count > 0 || a.needs_authorize ? process_apart(find_all, &a, sizeof a) : NULL;
+        if (err != NULL)
+                return error_hint(error_wrap(err, "the accounts of the services cannot be looked up"),
+                                  "if /etc/nsswitch.conf names a directory service, see whether it answers: getent passwd teleport-auth");
         s->accounts = a;
         return NULL;
 }
