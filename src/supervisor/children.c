@@ -99,6 +99,8 @@ void supervisor_send_log(struct supervisor *s)
                 if (child_lives(c) && supervisor_send_with(c, &control, s->log_fd) && is_dependent(c))
                         kill(c->pid, SIGHUP);
         }
+        for (struct child *c = s->draining; c != NULL; c = c->next)
+                (void)supervisor_send_with(c, &control, s->log_fd);
 }
 
 static void send_link(struct child *to, const struct child *from, int fd)
