@@ -249,6 +249,35 @@ static void finds_a_file_that_gets_another_name_meanwhile(void **state)
         test_dir_free(dir);
 }
 
+/* A service could lead root to a file of another user; and a backup without one of its files is none. */
+static void refuses_links(void **state)
+{
+        struct buf file = BUF_MAX(1 * MiB);
+        uint8_t key[1][AGE_KEY_SIZE];
+        struct age_writer *age = NULL;
+        uint64_t count = 0;
+
+        (void)state;
+        assert_done(age_recipient_of(testing_identity, key[0]));
+        assert_done(age_writer_new((struct age_recipients){ .keys = key, .key_count = 1 }, (struct age_sink){ testing_sink, &file }, &age));
+        struct archive_writer *w = archive_writer_new(age);
+        for (int kind = 0; kind < 3; kind++) {
+                char *dir = test_dir_new(), *other = test_dir_new();
+                AUTO_MEM char *outside = path_in(other, "shadow"), *link_path = path_in(dir, "key.pem");
+                struct tree tree = { .dir = dir, .prefix = "ca", .inner = kind == 2 ? "key.pem" : NULL };
+
+                given_file(other, "shadow", "a secret");
+                assert_int_equal(kind == 0 ? symlink(outside, link_path) : kind == 1 ? link(outside, link_path) : symlink(other, link_path), 0);
+                assert_code(tree_write(&tree, w, &count), ERROR_FAILED_PRECONDITION);
+                test_dir_free(dir);
+                test_dir_free(other);
+        }
+        assert_int_equal(count, 0);
+        archive_writer_free(w);
+        age_writer_free(age);
+        buf_release(&file);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -258,6 +287,7 @@ int main(void)
                 cmocka_unit_test(reads_the_archives_that_it_writes),
                 cmocka_unit_test(refuses_hostile_archives),
                 cmocka_unit_test(finds_a_file_that_gets_another_name_meanwhile),
+                cmocka_unit_test(refuses_links),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

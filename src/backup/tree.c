@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "pki/key.h"
@@ -18,15 +19,17 @@ enum { PIECE = 256 * KiB, DIGESTED_MAX = 1 * MiB, ROUNDS = 10 };
 
 /* ---- one file --------------------------------------------------------------------------------------- */
 
-/* *ret -1: there is no such file, or it is not to be read. */
-static struct error *open_file(int dir_fd, const char *path, int *ret, struct stat *ret_st)
+/* *ret -1: there is no such file, or it is not to be read; *ret_is_link: as it is a link. */
+static struct error *open_file(int dir_fd, const char *path, int *ret, struct stat *ret_st, bool *ret_is_link)
 {
         *ret = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        *ret_is_link = *ret < 0 && errno == ELOOP;
         if (*ret < 0 && (errno == ENOENT || errno == ELOOP || errno == ENXIO))
                 return NULL;
         if (*ret >= 0 && fstat(*ret, ret_st) == 0) {
                 if (S_ISREG(ret_st->st_mode) && ret_st->st_nlink == 1)
                         return NULL;
+                *ret_is_link = S_ISREG(ret_st->st_mode) && ret_st->st_nlink > 1; /* 0: it was deleted meanwhile */
                 close(*ret);
                 *ret = -1;
                 return NULL;
@@ -56,16 +59,16 @@ static struct error *read_piece(int fd, const char *name, char *to, size_t most,
 
 static struct error *copy(int fd, const struct tar_entry *entry, struct archive_writer *to)
 {
-        AUTO_MEM char *piece = mem_alloc(PIECE);
+        AUTO(secret) piece = { mem_alloc(PIECE), PIECE };
         uint64_t left = entry->size;
         size_t n;
 
         TRY(archive_begin(to, entry));
         while (left > 0) {
-                TRY(read_piece(fd, entry->name, piece, left < PIECE ? (size_t)left : PIECE, &n));
+                TRY(read_piece(fd, entry->name, piece.ptr, left < PIECE ? (size_t)left : PIECE, &n));
                 if (n == 0)
                         return error_hint(error_new(ERROR_ABORTED, "the file %s became shorter while it was read", entry->name), "try again");
-                TRY(archive_put(to, (struct str){ piece, n }));
+                TRY(archive_put(to, (struct str){ piece.ptr, n }));
                 left -= n;
         }
         return NULL;
@@ -74,13 +77,13 @@ static struct error *copy(int fd, const struct tar_entry *entry, struct archive_
 /* A file of one piece is read before its header is written: it may become shorter meanwhile, as a log that is rotated. */
 static struct error *copy_small(int fd, struct tar_entry *entry, struct archive_writer *to)
 {
-        AUTO_MEM char *piece = mem_alloc(PIECE);
+        AUTO(secret) piece = { mem_alloc(PIECE), PIECE }; /* it may be a key */
         size_t n;
 
-        TRY(read_piece(fd, entry->name, piece, (size_t)entry->size, &n));
+        TRY(read_piece(fd, entry->name, piece.ptr, (size_t)entry->size, &n));
         entry->size = n;
         TRY(archive_begin(to, entry));
-        return archive_put(to, (struct str){ piece, n });
+        return archive_put(to, (struct str){ piece.ptr, n });
 }
 
 static struct error *write_open_file(int fd, const struct stat *st, const char *name, struct archive_writer *to)
@@ -105,9 +108,10 @@ struct error *tree_write_file(const char *path, const char *name, struct archive
 {
         AUTO_FD int fd = -1;
         struct stat st;
+        bool is_link;
 
         *ret_exists = false;
-        TRY(open_file(AT_FDCWD, path, &fd, &st));
+        TRY(open_file(AT_FDCWD, path, &fd, &st, &is_link));
         if (fd < 0)
                 return NULL;
         *ret_exists = true;
@@ -134,20 +138,42 @@ static bool is_wanted(const struct tree *t, const char *name, unsigned depth)
         return name[0] != '.' && (depth < t->depth || t->wants == NULL || t->wants(name));
 }
 
+/* Without it the backup would be incomplete, and nobody would know before the restore. */
+static struct error *is_a_link(const char *name)
+{
+        AUTO_MEM char *shown = escaped(str_of(name));
+
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the file '%s' of the data directory is a symbolic link or has several names (hard links): "
+                                                               "it may be a file of another user", shown),
+                          "replace it by a copy of its own: cp FILE FILE.new && mv FILE.new FILE; copies by `cp -l` or `rsync --link-dest` make such names");
+}
+
+static bool is_dir(int dir_fd, const struct dirent *e)
+{
+        struct stat st;
+
+        if (e->d_type != DT_UNKNOWN) /* some file systems do not tell */
+                return e->d_type == DT_DIR;
+        return fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
 static struct error *walk_entry(const struct walk *w, const struct tree *t, int dir_fd, const struct dirent *e, const char *prefix, unsigned depth)
 {
         AUTO_MEM char *name = mem_printf("%s/%s", prefix, e->d_name);
         AUTO_FD int fd = -1;
         struct stat st;
+        bool is_link;
 
         if (!is_wanted(t, e->d_name, depth))
                 return NULL;
-        if (e->d_type == DT_DIR) {
+        if (is_dir(dir_fd, e)) {
                 AUTO_FD int inner = depth == 0 ? -1 : openat(dir_fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
                 return inner < 0 ? NULL : walk_dir(w, t, inner, name, depth - 1);
         }
-        TRY(open_file(dir_fd, e->d_name, &fd, &st));
+        TRY(open_file(dir_fd, e->d_name, &fd, &st, &is_link));
+        if (is_link)
+                return is_a_link(name);
         return fd < 0 ? NULL : w->file(w->ctx, fd, &st, name);
 }
 
@@ -210,7 +236,15 @@ static struct error *walk_tree(const struct walk *w, const struct tree *t)
 
         if (fd < 0)
                 return errno == ENOENT ? NULL : error_errno(errno, "cannot read the directory %s", t->dir);
-        return walk_dir(w, t, fd, t->prefix, t->depth);
+        if (t->inner == NULL)
+                return walk_dir(w, t, fd, t->prefix, t->depth);
+        AUTO_FD int inner = openat(fd, t->inner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (inner < 0 && errno == ENOTDIR)
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s/%s is a symbolic link, or no directory", t->dir, t->inner),
+                                  "a link may lead to files of another user; mount the other file system there");
+        if (inner < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot read the directory %s/%s", t->dir, t->inner);
+        return walk_dir(w, t, inner, t->prefix, t->depth);
 }
 
 struct writing {

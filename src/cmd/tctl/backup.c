@@ -242,8 +242,7 @@ static struct error *put_single(struct backup *b)
 static struct error *put_logs(struct backup *b)
 {
         AUTO_MEM char *log_dir = mem_printf("%s/log", b->data_dir);
-        AUTO_MEM char *records_dir = mem_printf("%s/log/records", b->data_dir);
-        const struct tree log = { log_dir, "log", 0, NULL }, records = { records_dir, "log/records", 0, NULL };
+        const struct tree log = { .dir = log_dir, .prefix = "log" }, records = { .dir = log_dir, .inner = "records", .prefix = "log/records" };
 
         if (flags_switch(b->given, "audit-log"))
                 TRY(tree_write(&log, b->to, &b->files));
@@ -255,7 +254,8 @@ static struct error *put_all(struct backup *b)
 {
         AUTO_MEM char *ca_dir = mem_printf("%s/ca", b->data_dir);
         AUTO_MEM char *acme_dir = mem_printf("%s/acme", b->data_dir);
-        const struct tree keys = { ca_dir, "ca", 0, is_key_or_certificate }, ca = { ca_dir, "ca", 0, NULL }, acme = { acme_dir, "acme", 1, NULL };
+        const struct tree keys = { .dir = ca_dir, .prefix = "ca", .wants = is_key_or_certificate }, ca = { .dir = ca_dir, .prefix = "ca" };
+        const struct tree acme = { .dir = acme_dir, .prefix = "acme", .depth = 1 };
         uint8_t before[32], after[32];
 
         TRY(tree_digest(&keys, before));
