@@ -11,6 +11,7 @@
 
 #include "backup/archive.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "os/file.h"
 
@@ -34,6 +35,22 @@ static bool is_ignored(const char *name)
         return false;
 }
 
+/* Whether it is a directory without files, as one where a file system of its own is mounted: backend, log, or log/records. */
+static bool is_hollow(int dir_fd, const char *name, int depth)
+{
+        int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        bool has_files = dir == NULL;
+
+        for (struct dirent *e; !has_files && (e = readdir(dir)) != NULL;)
+                has_files = !is_ignored(e->d_name) && (depth == 0 || !is_hollow(dirfd(dir), e->d_name, depth - 1));
+        if (dir != NULL)
+                closedir(dir);
+        else if (fd >= 0)
+                close(fd);
+        return !has_files;
+}
+
 static struct error *open_entries(const char *path, DIR **ret)
 {
         *ret = opendir(path);
@@ -52,7 +69,7 @@ static struct error *check_is_empty(const char *path)
 
         TRY(open_entries(path, &dir));
         for (struct dirent *e; dir != NULL && found == NULL && (e = readdir(dir)) != NULL;)
-                if (!is_ignored(e->d_name))
+                if (!is_ignored(e->d_name) && !is_hollow(dirfd(dir), e->d_name, 1))
                         found = escaped(str_of(e->d_name));
         if (dir != NULL)
                 closedir(dir);
@@ -72,8 +89,9 @@ static struct error *remove_all(int fd, bool is_top, int depth)
 
         for (struct dirent *e; err == NULL && (e = readdir(dir)) != NULL;) {
                 bool is_self = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+                bool is_kept = is_top ? is_ignored(e->d_name) : strcmp(e->d_name, "lost+found") == 0;
 
-                if (!is_self && !(is_top && is_ignored(e->d_name)))
+                if (!is_self && !is_kept)
                         err = remove_entry(dirfd(dir), e->d_name, depth);
         }
         closedir(dir);
@@ -93,7 +111,8 @@ static struct error *remove_entry(int dir_fd, const char *name, int depth)
                 return error_errno(errno, "cannot remove '%s', a part of an incomplete restore", shown);
         }
         TRY(remove_all(fd, false, depth - 1));
-        return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 ? NULL : error_errno(errno, "cannot remove the directory '%s'", shown);
+        bool is_gone = unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == EBUSY; /* EBUSY: a file system is mounted there; it is empty now */
+        return is_gone ? NULL : error_errno(errno, "cannot remove the directory '%s'", shown);
 }
 
 /* Removes everything but the lock and the marker. */
@@ -217,14 +236,14 @@ static struct error *make_dirs(const char *path, const char *base)
 static struct error *copy(struct archive_reader *from, int fd, const char *path)
 {
         enum { PIECE = 256 * KiB };
-        AUTO_MEM char *piece = mem_alloc(PIECE);
+        AUTO(secret) piece = { mem_alloc(PIECE), PIECE }; /* it may be a key */
         size_t n;
 
         for (;;) {
-                TRY(archive_get(from, piece, PIECE, &n));
+                TRY(archive_get(from, piece.ptr, PIECE, &n));
                 if (n == 0)
                         return NULL;
-                if (!fd_write_all(fd, (struct str){ piece, n }))
+                if (!fd_write_all(fd, (struct str){ piece.ptr, n }))
                         return error_errno(errno, "cannot write %s", path);
         }
 }
@@ -316,7 +335,9 @@ static struct error *restore(const struct restore_options *o, struct archive_rea
         TRY(write_all(o, from, ret));
         TRY(check_result(o, ret));
         TRY(sync_all(o->store));
-        return sync_all(o->data_dir);
+        TRY(sync_all(o->data_dir));
+        sync(); /* file systems that are mounted below */
+        return NULL;
 }
 
 /* Removes what a failed restore has written; if that fails too, the marker stays. */

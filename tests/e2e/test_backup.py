@@ -155,6 +155,19 @@ def test_a_restore_needs_an_empty_directory(shared, keys, backup, tmp_path):
     assert done.code == 1 and "the backup is of another cluster" in done.err and shared.ca_pin in done.err and names_below(tmp_path / "new") == []
 
 
+def test_a_restore_fills_empty_directories_of_the_data_directory(shared, keys, backup, tmp_path):
+    """File systems of their own may be mounted there."""
+    data_dir = tmp_path / "data"
+    for name in ("backend/lost+found", "log/records"):
+        (data_dir / name).mkdir(parents=True)
+    (data_dir / "log/records/one").touch()
+    done = restore(shared, keys, data_dir, backup, check=False)
+    assert done.code == 1 and "is not empty: it has 'log'" in done.err
+    (data_dir / "log/records/one").unlink()
+    restore(shared, keys, data_dir, backup)
+    assert (data_dir / "backend/sqlite.db").exists() and (data_dir / "ca/cluster").exists() and (data_dir / "log/records").is_dir()
+
+
 def test_a_changed_backup_leaves_nothing(shared, keys, backup, tmp_path):
     bytes_ = bytearray(backup.read_bytes())
     changed, data_dir = tmp_path / "changed.age", tmp_path / "data"
