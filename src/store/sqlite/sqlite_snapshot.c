@@ -16,6 +16,7 @@ static struct error *begin(struct sqlite_store *s, struct store_op *op)
         int in_log = 0, moved = 0;
         int64_t pages = 0;
 
+        s->snapshot_pages = 0; /* the checkpoint changes the database, also where it fails: a copy that is being read is given up */
         int code = sqlite()->wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
         if (code != SQLITE_OK)
                 return sqlite_store_error(s, code);
