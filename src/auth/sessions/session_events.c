@@ -472,7 +472,7 @@ void connection_report_left_out(struct auth *a, const struct connection *c, uint
                 audit_int(&r, "suppressed", (int64_t)left_out[i]);
                 audit_bool(&r, "success", i != REPEAT_PORT_DENIED);
                 audit_write(a->audit, &r, NULL, NULL);
-                log_warn("Events of a connection that repeat others were not recorded one by one", LOG_C("event", kinds[i]->event),
+                log_warn("Events of a connection that repeat others were not recorded one by one", LOG_C("kind", kinds[i]->event),
                          LOG_C("connection_id", c->record->connection_id), LOG_C("user", c->record->user), LOG_C("node_name", c->record->hostname),
                          LOG_INT("count", (int64_t)left_out[i]));
                 left_out[i] = 0;
