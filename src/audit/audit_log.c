@@ -286,8 +286,10 @@ static void undo_write(struct audit_log *log, struct error *cause)
 static void write_batch(struct audit_log *log)
 {
         log->err = reopen_if_moved(log);
-        if (log->err != NULL)
+        if (log->err != NULL) {
+                metric_set_health(HEALTH_AUDIT, HEALTH_DEGRADED);
                 return;
+        }
         rotate_if_due(log);
         const struct instant began = clock_now(clock_system());
         struct error *err = write_bytes(log->fd, buf_str(&log->text), log->shown);

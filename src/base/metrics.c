@@ -262,6 +262,14 @@ void metric_set_health(enum health_part part, enum health health)
         metric_set_at(METRIC_HEALTH, part, health);
 }
 
+void metric_end_degraded(enum health_part part)
+{
+        int64_t expected = HEALTH_DEGRADED;
+
+        if (attached != NULL)
+                __atomic_compare_exchange_n(&attached[position(METRIC_HEALTH, part, 0)], &expected, HEALTH_OK, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
 static int64_t read_at(const void *memory, size_t at)

@@ -100,6 +100,8 @@ void metric_set_at(enum metric metric, size_t series, int64_t value);
 void metric_observe_at(enum metric metric, size_t series, struct duration value);
 
 void metric_set_health(enum health_part part, enum health health);
+/* DEGRADED becomes OK; another state stays. For a part that is written rarely, when the cause of its failure has gone. */
+void metric_end_degraded(enum health_part part);
 
 /* ---- reading --------------------------------------------------------------------------------------------- */
 

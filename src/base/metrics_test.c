@@ -133,6 +133,20 @@ static void counters_outlive_the_process_and_gauges_do_not(void **state)
         assert_int_equal(metric_value(memory, METRIC_HEALTH, HEALTH_STORE), HEALTH_ABSENT);
 }
 
+static void a_part_is_healed_only_if_it_is_degraded(void **state)
+{
+        const void *memory = *state;
+
+        metric_set_health(HEALTH_AUDIT, HEALTH_DEGRADED);
+        metric_set_health(HEALTH_STORE, HEALTH_STARTING);
+        metric_end_degraded(HEALTH_AUDIT);
+        metric_end_degraded(HEALTH_STORE);
+        metric_end_degraded(HEALTH_DISK);
+        assert_int_equal(metric_value(memory, METRIC_HEALTH, HEALTH_AUDIT), HEALTH_OK);
+        assert_int_equal(metric_value(memory, METRIC_HEALTH, HEALTH_STORE), HEALTH_STARTING);
+        assert_int_equal(metric_value(memory, METRIC_HEALTH, HEALTH_DISK), HEALTH_ABSENT);
+}
+
 static void finds_a_series_by_the_values_of_its_labels(void **state)
 {
         const void *memory = *state;
@@ -156,6 +170,7 @@ static void records_nothing_without_memory(void **state)
         assert_false(metrics_are_on());
         metric_count(METRIC_PROCESS_STARTS, "", "");
         metric_set_health(HEALTH_STORE, HEALTH_OK);
+        metric_end_degraded(HEALTH_STORE);
         metric_observe(METRIC_LOOP_LAG, "", "", SECONDS(1));
 }
 
@@ -167,6 +182,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(held_gauges_are_not_shown, attach, detach),
                 cmocka_unit_test_setup_teardown(bounds_are_shown_as_they_are_compared, attach, detach),
                 cmocka_unit_test_setup_teardown(counters_outlive_the_process_and_gauges_do_not, attach, detach),
+                cmocka_unit_test_setup_teardown(a_part_is_healed_only_if_it_is_degraded, attach, detach),
                 cmocka_unit_test_setup_teardown(finds_a_series_by_the_values_of_its_labels, attach, detach),
                 cmocka_unit_test(records_nothing_without_memory),
         };

@@ -80,6 +80,8 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
         if (disk->f_blocks > 0)
                 metric_set_at(METRIC_DISK_USED, 0, (int64_t)((disk->f_blocks - disk->f_bfree) * 100 / disk->f_blocks));
         metric_set_health(HEALTH_DISK, is_short(d) ? HEALTH_DEGRADED : HEALTH_OK);
+        if (!is_short(d)) /* the next event may come late: a load balancer sends nobody to a proxy that is not ready */
+                metric_end_degraded(HEALTH_AUDIT);
         if (is_short(d) && !was_short)
                 log_warn("The disk of the audit log is nearly full: no host joins, no SSH connection begins, and refusals are only counted",
                          LOG_INT("free_kib", (int64_t)(d->room.free / KiB)), LOG_INT("least_kib", (int64_t)(d->room.least / KiB)),
