@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "rpc/pb.h"
 #include "supervisor/internal.h"
+#include "supervisor/journal.h"
 #include "os/fdpass.h"
 
 typedef Cteleport__Internal__V1__Boot boot_message;
@@ -324,7 +325,7 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         struct supervisor *s = c->sup;
         struct boot_parts parts;
 
-        AUTO_FD int helpers = -1, no_socket = -1;
+        AUTO_FD int helpers = -1, journal = -1;
         size_t links = fds->count;
         for (size_t i = 0; i < s->listener_count; i++)
                 if (s->listeners[i].process == c->row)
@@ -335,9 +336,10 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
         }
         supervisor_add_metrics(c, fds);
         if (s->journal_fd >= 0) {
-                if (c->row->has_no_journal)
-                        no_socket = open("/dev/null", O_WRONLY | O_CLOEXEC); /* its lines go to standard error, with their priority */
-                child_fds_add(fds, SERVICE_FD_JOURNAL, c->row->has_no_journal ? no_socket : s->journal_fd);
+                /* A socket of its own: one that processes share could be shut down by a compromised one. Without a socket, the lines go to
+                   standard error, with their priority. */
+                journal = c->row->has_no_journal ? open("/dev/null", O_WRONLY | O_CLOEXEC) : journal_open();
+                child_fds_add(fds, SERVICE_FD_JOURNAL, journal);
         }
         fill_boot(&parts, c, fds);
         struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, s->program.fd, &c->pid, &c->control_fd);

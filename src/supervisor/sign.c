@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "rpc/pb.h"
 #include "supervisor/internal.h"
+#include "supervisor/journal.h"
 #include "os/fdpass.h"
 
 typedef Cteleport__Internal__V1__Boot boot_message;
@@ -47,8 +48,8 @@ static struct error *spawn(struct supervisor *s, int client)
         Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
         Cteleport__V1__TeleportConfig teleport = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
         boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
-        const struct child_fds fds = { .names = { "client", SERVICE_FD_JOURNAL }, .fds = { client, s->journal_fd },
-                                       .count = s->journal_fd < 0 ? 1 : 2 };
+        AUTO_FD int journal = s->journal_fd < 0 ? -1 : journal_open();
+        const struct child_fds fds = { .names = { "client", SERVICE_FD_JOURNAL }, .fds = { client, journal }, .count = journal < 0 ? 1 : 2 };
         const struct service_process *process = services_process(AWS_SIGN_PROCESS);
         AUTO_FD int control = -1; /* the process sends no control messages */
 
