@@ -262,7 +262,7 @@ static struct error *pack_due(struct archive *a, const struct audit_archive_opti
         for (size_t i = a->count; i-- > 0;) {
                 struct archive_file *f = &a->files[i];
 
-                if (f->is_gone || f->name.is_packed)
+                if (f->is_gone || f->name.is_packed || f->size > LIMIT_EVENTS_UNPACKED) /* a reader would not reach the end of a larger one */
                         continue;
                 if (newer < o->tail) {
                         newer += f->size;

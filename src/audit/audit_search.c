@@ -18,7 +18,12 @@
 #include "base/text.h"
 #include "loop/loop.h"
 
-enum { PIECE = AUDIT_READER_PIECE, HEAD = 2 * LIMIT_AUDIT_RECORD, MARGIN_SECONDS = 24 * 3600 };
+enum {
+        PIECE = AUDIT_READER_PIECE,
+        HEAD = 2 * LIMIT_AUDIT_RECORD,
+        MARGIN_SECONDS = 24 * 3600,
+        LISTINGS = 3, /* of the directory for one page: a file is renamed once, and compressed once */
+};
 
 /* ---- one line -------------------------------------------------------------------------------------------- */
 
@@ -155,6 +160,12 @@ static void add_file(struct log_files *l, const char *dir, const char *name)
         audit_reader_free(r);
 }
 
+static struct error *too_many_files(void)
+{
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the audit log has more than %d files to search", LIMIT_EVENTS_FILES),
+                          "give a later --from, or move old files to another directory");
+}
+
 /*
  * Whether all events of a file are before the query: the Auth Service renamed it earlier, also if its clock was wrong by up to a day.
  */
@@ -202,22 +213,29 @@ static int compare_files(const void *a, const void *b)
         return order != 0 ? order : strcmp(x->path, y->path);
 }
 
+/*
+ * events.log comes first: when it is renamed meanwhile, its lines are in the list under this name, and search_file() finds that they have
+ * moved. Were it opened later, the renamed file might be missing from a directory that is being read.
+ */
 static struct error *list_files(const char *dir, const struct audit_query *q, struct log_files *ret)
 {
-        DIR *d = opendir(dir);
         const struct dirent *e;
 
+        ret->files = mem_array(LIMIT_EVENTS_FILES + 1, sizeof *ret->files);
+        add_file(ret, dir, AUDIT_LIVE_NAME);
+        DIR *d = opendir(dir);
         if (d == NULL) {
                 int errnum = errno;
                 AUTO_MEM char *shown = path_shown(dir);
 
                 return error_errno(errnum, "cannot open the directory '%s'", shown);
         }
-        ret->files = mem_array(LIMIT_EVENTS_FILES, sizeof *ret->files);
-        while ((e = readdir(d)) != NULL && ret->count < LIMIT_EVENTS_FILES)
-                if (audit_name_is_log(str_of(e->d_name)) && !is_before(str_of(e->d_name), q))
+        while ((e = readdir(d)) != NULL && ret->count <= LIMIT_EVENTS_FILES)
+                if (strcmp(e->d_name, AUDIT_LIVE_NAME) != 0 && audit_name_is_log(str_of(e->d_name)) && !is_before(str_of(e->d_name), q))
                         add_file(ret, dir, e->d_name);
         closedir(d);
+        if (ret->count > LIMIT_EVENTS_FILES)
+                return too_many_files();
         drop_copies(ret);
         qsort(ret->files, ret->count, sizeof *ret->files, compare_files);
         return NULL;
@@ -336,6 +354,17 @@ static struct error *search_piece(struct search *s, struct audit_reader *r, off_
         return NULL;
 }
 
+/* Whether the file still begins as when it was listed: events.log may be a new file since, and the position is one in the former. */
+static bool is_same(const struct log_file *f, int fd)
+{
+        struct log_file now = { 0 };
+        struct audit_reader *r = audit_reader_new(fcntl(fd, F_DUPFD_CLOEXEC, 0), f->is_packed); /* its own: the other one begins at the position */
+        bool has_same_begin = identify(&now, r) && now.id == f->id;
+
+        audit_reader_free(r);
+        return has_same_begin;
+}
+
 /* *ret_gone: the file has another name since it was listed. */
 static struct error *search_file(struct search *s, const struct log_file *f, off_t *at, bool *ret_end, bool *ret_gone)
 {
@@ -345,24 +374,27 @@ static struct error *search_file(struct search *s, const struct log_file *f, off
         *ret_gone = fd < 0;
         if (fd < 0)
                 return errno == ENOENT ? NULL : error_errno(errno, "the audit log cannot be opened");
+        *ret_gone = !is_same(f, fd);
         struct audit_reader *r = audit_reader_new(fd, f->is_packed);
         struct error *err = NULL;
-        while (err == NULL && !*ret_end && !is_full(s) && !job_is_cancelled()) /* cancelled: the result is not needed */
+        while (err == NULL && !*ret_gone && !*ret_end && !is_full(s) && !job_is_cancelled()) /* cancelled: the result is not needed */
                 err = search_piece(s, r, at, ret_end);
         audit_reader_free(r);
         return err;
 }
 
-static struct error *search_files(struct search *s, const struct log_files *l)
+/* *ret_gone: page->next is in a file that has another name since it was listed. */
+static struct error *search_files(struct search *s, const struct log_files *l, struct str after, bool *ret_gone)
 {
         struct log_position at;
 
-        TRY(read_cursor(l, s->q->after, &at));
+        *ret_gone = false;
+        TRY(read_cursor(l, after, &at));
         while (at.file < l->count) {
-                bool is_end = false, is_gone = false;
+                bool is_end = false;
 
-                TRY(search_file(s, &l->files[at.file], &at.offset, &is_end, &is_gone));
-                if (!is_end || is_gone) { /* the next page finds it under its new name */
+                TRY(search_file(s, &l->files[at.file], &at.offset, &is_end, ret_gone));
+                if (!is_end || *ret_gone) {
                         write_cursor(l, at, s->page->next);
                         return NULL;
                 }
@@ -373,15 +405,25 @@ static struct error *search_files(struct search *s, const struct log_files *l)
 
 struct error *audit_search(const char *dir, const struct audit_query *q, struct audit_page *ret)
 {
-        AUTO(log_files) files = { 0 };
         struct search s = { .q = q, .page = ret };
+        char after[AUDIT_CURSOR_SIZE];
+        struct str from = q->after;
+        bool is_gone = true;
 
         ret->text = BUF_MAX(LIMIT_EVENTS_PAGE + LIMIT_AUDIT_RECORD + 1);
         s.most = q->most == 0 || q->most > LIMIT_EVENTS_COUNT ? LIMIT_EVENTS_COUNT : q->most;
-        TRY(list_files(dir, q, &files));
-        if (str_is_empty(q->after)) /* counted once, on the first page */
-                ret->skipped += files.unreadable;
-        return search_files(&s, &files);
+        for (int i = 0; i < LISTINGS && is_gone; i++) {
+                AUTO(log_files) files = { 0 };
+
+                TRY(list_files(dir, q, &files));
+                if (i == 0 && str_is_empty(q->after)) /* counted once, on the first page */
+                        ret->skipped += files.unreadable;
+                ret->next[0] = '\0';
+                TRY(search_files(&s, &files, from, &is_gone));
+                memcpy(after, ret->next, sizeof after);
+                from = str_of(after);
+        }
+        return NULL;
 }
 
 void audit_page_release(struct audit_page *p)

@@ -157,6 +157,56 @@ static void pages_lose_and_repeat_nothing_while_the_log_is_rotated(void **state)
         assert_int_equal(count, 103);
 }
 
+static size_t find_on_all_pages(struct fixture *f)
+{
+        struct audit_query q = everything();
+        char next[AUDIT_CURSOR_SIZE] = "";
+        size_t count = 0;
+
+        do {
+                q.after = str_of(next);
+                count += find(f, q);
+                memcpy(next, f->page.next, sizeof next);
+        } while (next[0] != '\0');
+        return count;
+}
+
+/* Another process renames events.log and begins a new one, as the Auth Service does, while the files are listed and opened. */
+static void a_search_during_a_rotation_finds_every_event_once(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *now = path_in(f->dir, "events.log");
+        int status = 0;
+
+        given_events(f, "events.log", NOON, 1, &audit_exec, "alice");
+        for (int i = 1; i <= 100; i++) {
+                AUTO_MEM char *then = mem_printf("%s.%d", now, i);
+                pid_t child = fork();
+
+                if (child == 0) {
+                        assert_int_equal(rename(now, then), 0);
+                        given_events(f, "events.log", NOON + i, 1, &audit_exec, "alice");
+                        _exit(0);
+                }
+                assert_in_range(find_on_all_pages(f), i, i + 1);
+                assert_int_equal(waitpid(child, &status, 0), child);
+                assert_int_equal(status, 0);
+        }
+}
+
+static void a_search_in_too_many_files_is_refused(void **state)
+{
+        struct fixture *f = *state;
+        struct audit_query q = everything();
+
+        for (int i = 0; i <= LIMIT_EVENTS_FILES; i++) {
+                AUTO_MEM char *name = mem_printf("events.log.%d", i);
+
+                given_text(f, name, "a line\n");
+        }
+        assert_code(audit_search(f->dir, &q, &f->page), ERROR_RESOURCE_EXHAUSTED);
+}
+
 static void skips_lines_that_are_no_events(void **state)
 {
         struct fixture *f = *state;
@@ -387,6 +437,20 @@ static void the_end_of_the_log_stays_uncompressed(void **state)
         assert_int_equal(find(f, everything()), 401);
 }
 
+/* A log of another release, which nothing has rotated: a search would not read the end of its compressed form. */
+static void a_file_beyond_the_limit_of_readers_stays_uncompressed(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_in(f->dir, "events.log-20231114-000000");
+
+        given_events(f, "events.log-20231114-000000", NOON, 1, &audit_exec, "a");
+        given_events(f, "events.log-20231114-000000-2", NOON, 1, &audit_exec, "b");
+        assert_int_equal(truncate(path, (off_t)LIMIT_EVENTS_UNPACKED + 1), 0); /* sparse */
+        archive(f, 1);
+        assert_true(file_size(f, "events.log-20231114-000000") > 0);
+        assert_true(file_size(f, "events.log-20231114-000000-2.gz") > 0);
+}
+
 static void old_files_are_removed_and_counted(void **state)
 {
         struct fixture *f = *state;
@@ -442,6 +506,8 @@ int main(void)
                 ROW(finds_events_by_time_user_and_type),
                 ROW(reads_rotated_files_from_the_oldest_on),
                 ROW(pages_lose_and_repeat_nothing_while_the_log_is_rotated),
+                ROW(a_search_during_a_rotation_finds_every_event_once),
+                ROW(a_search_in_too_many_files_is_refused),
                 ROW(skips_lines_that_are_no_events),
                 ROW(refuses_cursors_that_lead_nowhere),
                 ROW(a_position_after_the_end_finds_nothing),
@@ -451,6 +517,7 @@ int main(void)
                 ROW(the_lines_before_a_damage_are_found),
                 ROW(a_bomb_ends_at_the_limit),
                 ROW(the_end_of_the_log_stays_uncompressed),
+                ROW(a_file_beyond_the_limit_of_readers_stays_uncompressed),
                 ROW(old_files_are_removed_and_counted),
                 ROW(names_of_others_are_not_ours),
         };
