@@ -45,9 +45,9 @@ struct run {
         const Cteleport__State__V1__Recording *recording; /* NULL: it has no record */
         uint64_t revision;
 
-        char removed[LIMIT_RETENTION_BATCH][ID_LEN + 1];
+        struct recorded removed[LIMIT_RETENTION_BATCH];
         size_t removed_count;
-        int64_t removed_bytes;
+        bool is_batch_full;
 };
 
 struct record_retention {
@@ -149,12 +149,13 @@ static void list_job(void *ctx)
                 merge(run);
 }
 
-static bool was_removed(const struct run *run, const char *name)
+/* NULL: the file stays. */
+static struct recorded *find_removed(struct run *run, const char *name)
 {
         for (size_t i = 0; i < run->removed_count; i++)
-                if (memcmp(run->removed[i], name, ID_LEN) == 0)
-                        return true;
-        return false;
+                if (memcmp(run->removed[i].id, name, ID_LEN) == 0)
+                        return &run->removed[i];
+        return NULL;
 }
 
 static void remove_job(void *ctx)
@@ -167,9 +168,15 @@ static void remove_job(void *ctx)
                 run->err = error_errno(errno, "the directory of the recordings cannot be read");
                 return;
         }
-        while ((e = readdir(d)) != NULL)
-                if (is_record_name(str_of(e->d_name)) && was_removed(run, e->d_name) && unlinkat(dirfd(d), e->d_name, 0) != 0 && run->err == NULL)
+        while ((e = readdir(d)) != NULL) {
+                struct recorded *f = is_record_name(str_of(e->d_name)) ? find_removed(run, e->d_name) : NULL;
+
+                if (f == NULL || unlinkat(dirfd(d), e->d_name, 0) == 0)
+                        continue;
+                if (run->err == NULL)
                         run->err = error_errno(errno, "a recording cannot be removed");
+                *f = run->removed[--run->removed_count]; /* it is not reported: each run would report it again */
+        }
         closedir(d);
         if (run->err == NULL)
                 run->err = dir_sync(run->dir);
@@ -183,15 +190,18 @@ static void report(struct auth *a, const struct run *run)
 {
         struct audit_record record = { 0 };
         struct str ids[LIMIT_RETENTION_BATCH];
+        int64_t bytes = 0;
 
         if (run->removed_count == 0)
                 return;
-        for (size_t i = 0; i < run->removed_count; i++)
-                ids[i] = str_of(run->removed[i]);
-        log_info("Old recordings were removed, as configured", LOG_INT("count", (int64_t)run->removed_count), LOG_INT("bytes", run->removed_bytes));
+        for (size_t i = 0; i < run->removed_count; i++) {
+                ids[i] = str_of(run->removed[i].id);
+                bytes += run->removed[i].size;
+        }
+        log_info("Old recordings were removed, as configured", LOG_INT("count", (int64_t)run->removed_count), LOG_INT("bytes", bytes));
         auth_audit_begin(a, &record, &audit_recordings_expire);
         audit_int(&record, "recordings", (int64_t)run->removed_count);
-        audit_int(&record, "bytes", run->removed_bytes);
+        audit_int(&record, "bytes", bytes);
         audit_strs(&record, "sids", ids, run->removed_count);
         audit_write(a->audit, &record, NULL, NULL);
 }
@@ -201,7 +211,7 @@ static void begin(struct record_retention *r);
 static void finish(struct run *run)
 {
         struct record_retention *r = run->retention;
-        bool has_more = run->err == NULL && run->removed_count == LIMIT_RETENTION_BATCH;
+        bool has_more = run->err == NULL && run->is_batch_full;
 
         r->run = NULL;
         if (run->err != NULL && !r->is_failing)
@@ -244,8 +254,8 @@ static void skip(struct run *run)
 
 static void take(struct run *run)
 {
-        memcpy(run->removed[run->removed_count++], current(run)->id, ID_LEN + 1);
-        run->removed_bytes += current(run)->size;
+        run->removed[run->removed_count++] = *current(run);
+        run->is_batch_full = run->removed_count == LIMIT_RETENTION_BATCH;
         run->excess -= current(run)->size;
         skip(run);
 }
@@ -327,7 +337,7 @@ static void on_recording(void *ctx, const struct state_record *record, struct er
 
 static void check_next(struct run *run)
 {
-        bool is_over = run->next == run->count || run->removed_count == LIMIT_RETENTION_BATCH;
+        bool is_over = run->next == run->count || run->is_batch_full;
 
         /* A file was last written when its session had ended, or later: younger ones are not due. */
         if (!is_over && run->excess <= 0)

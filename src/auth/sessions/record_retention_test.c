@@ -135,6 +135,23 @@ static void many_are_removed_in_batches(void **state)
         assert_int_equal(count_events(w, "session.recording.expire"), 2);
 }
 
+/* A file that cannot be removed, as one with chattr +i; here a directory. */
+static void what_cannot_be_removed_is_not_reported(void **state)
+{
+        struct testbed *w = *state;
+        AUTO_MEM char *stuck = path_of(w, 1, ".rec");
+
+        w->a.retention_settings = (struct retention_settings){ .recording_size = 1 };
+        given_recording(w, 2, 2 * HOUR);
+        assert_int_equal(mkdir(stuck, 0700), 0);
+        run(w, 1);
+        run(w, 0);
+        assert_true(has_file(w, 1, ".rec"));
+        assert_false(has_file(w, 2, ".rec"));
+        assert_int_equal(count_events(w, "session.recording.expire"), 1);
+        assert_int_equal(count_events(w, "\"recordings\":1,"), 1);
+}
+
 static void files_of_others_stay(void **state)
 {
         struct testbed *w = *state;
@@ -161,6 +178,7 @@ int main(void)
                 ROW(open_and_unsent_recordings_stay),
                 ROW(the_oldest_are_removed_beyond_the_size),
                 ROW(many_are_removed_in_batches),
+                ROW(what_cannot_be_removed_is_not_reported),
                 ROW(files_of_others_stay),
         };
 #undef ROW
