@@ -78,7 +78,7 @@ static void take(struct disk_watch *d, const struct statvfs *disk)
         d->room.free = (uint64_t)disk->f_bavail * disk->f_frsize;
         metric_set_at(METRIC_DISK_FREE, 0, (int64_t)d->room.free);
         if (disk->f_blocks > 0)
-                metric_set_at(METRIC_DISK_USED, 0, (int64_t)((disk->f_blocks - disk->f_bfree) * 100 / disk->f_blocks));
+                metric_set_at(METRIC_DISK_USED, 0, used_percent(disk)); /* the same share as in the warning */
         metric_set_health(HEALTH_DISK, is_short(d) ? HEALTH_DEGRADED : HEALTH_OK);
         if (!is_short(d)) /* the next event may come late: a load balancer sends nobody to a proxy that is not ready */
                 metric_end_degraded(HEALTH_AUDIT);
