@@ -76,6 +76,8 @@ struct log_file {
         char first[AUDIT_TIME_LEN + 1]; /* time of its first event; "" if there is none near its beginning */
         bool is_live; /* events.log itself, which is being written */
         bool is_packed;
+        bool is_ours; /* the Auth Service has renamed it */
+        off_t size;
 };
 
 struct log_files {
@@ -122,13 +124,14 @@ static bool identify(struct log_file *f, struct audit_reader *r)
         return true;
 }
 
-static int open_log(const char *path)
+static int open_log(struct log_file *f)
 {
-        AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        AUTO_FD int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
                 return -1;
+        f->size = st.st_size;
         int ret = fd;
         fd = -1;
         return ret;
@@ -136,12 +139,14 @@ static int open_log(const char *path)
 
 static void add_file(struct log_files *l, const char *dir, const char *name)
 {
+        struct audit_name parsed;
         struct log_file f = {
                 .path = mem_printf("%s/%s", dir, name),
                 .is_live = strcmp(name, AUDIT_LIVE_NAME) == 0,
                 .is_packed = audit_name_is_packed(str_of(name)),
+                .is_ours = audit_name_parse(str_of(name), &parsed),
         };
-        int fd = open_log(f.path);
+        int fd = open_log(&f);
 
         if (fd < 0 && errno == ENOENT && !f.is_packed) { /* it was compressed meanwhile */
                 char *packed = mem_printf("%s.gz", f.path);
@@ -149,7 +154,7 @@ static void add_file(struct log_files *l, const char *dir, const char *name)
                 free(f.path);
                 f.path = packed;
                 f.is_packed = true;
-                fd = open_log(f.path);
+                fd = open_log(&f);
         }
         struct audit_reader *r = fd < 0 ? NULL : audit_reader_new(fd, f.is_packed);
         if (r != NULL && identify(&f, r))
@@ -176,10 +181,16 @@ static bool is_before(struct str name, const struct audit_query *q)
         return audit_name_parse(name, &parsed) && walltime_since(q->from, parsed.at).ns > SECONDS(MARGIN_SECONDS).ns;
 }
 
+/* Files of the Auth Service have all lines; a copy that somebody made of events.log has those of that moment. */
+static int rank_of(const struct log_file *f)
+{
+        return f->is_live ? 4 : (f->is_ours ? 2 : 0) + (f->is_packed ? 0 : 1);
+}
+
 /* The same file twice: while it is compressed, or a copy of its beginning. One with all of its lines is kept. */
 static bool is_better(const struct log_file *a, const struct log_file *b)
 {
-        return a->is_live || (!b->is_live && !a->is_packed && b->is_packed);
+        return rank_of(a) != rank_of(b) ? rank_of(a) > rank_of(b) : a->size > b->size;
 }
 
 static void drop_copies(struct log_files *l)

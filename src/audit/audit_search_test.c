@@ -363,6 +363,26 @@ static void a_file_that_is_there_twice_is_read_once(void **state)
         assert_true(file_size(f, "events.log.bak.gz") > 0);
 }
 
+/* cp events.log events.log.bak, and later the file is rotated, and compressed. */
+static void a_copy_of_the_beginning_hides_no_event(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *now = path_in(f->dir, "events.log"), *then = path_in(f->dir, "events.log-20231114-221320");
+        static const char *const copies[] = { "events.log.a", "events.log.bak", "events.log.z" };
+        AUTO(buf) text = BUF_MAX(MiB);
+
+        given_events(f, "events.log", NOON, 3, &audit_exec, "alice");
+        assert_done(file_read(now, &text));
+        for (size_t i = 0; i < ARRAY_LEN(copies); i++)
+                given_text(f, copies[i], buf_c(&text));
+        given_events(f, "events.log", NOON + 3, 3, &audit_exec, "alice");
+        assert_int_equal(find(f, everything()), 6);
+        assert_int_equal(rename(now, then), 0);
+        assert_int_equal(find(f, everything()), 6);
+        archive(f, 1);
+        assert_int_equal(find(f, everything()), 6);
+}
+
 static void the_lines_before_a_damage_are_found(void **state)
 {
         struct fixture *f = *state;
@@ -514,6 +534,7 @@ int main(void)
                 ROW(reads_compressed_files_of_both_kinds),
                 ROW(pages_lose_and_repeat_nothing_while_the_log_is_compressed),
                 ROW(a_file_that_is_there_twice_is_read_once),
+                ROW(a_copy_of_the_beginning_hides_no_event),
                 ROW(the_lines_before_a_damage_are_found),
                 ROW(a_bomb_ends_at_the_limit),
                 ROW(the_end_of_the_log_stays_uncompressed),
