@@ -36,14 +36,14 @@ static bool is_ignored(const char *name)
 }
 
 /* Whether it is a directory without files, as one where a file system of its own is mounted: backend, log, or log/records. */
-static bool is_hollow(int dir_fd, const char *name, int depth)
+static bool has_no_files(int dir_fd, const char *name, int depth)
 {
         int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         bool has_files = dir == NULL;
 
         for (struct dirent *e; !has_files && (e = readdir(dir)) != NULL;)
-                has_files = !is_ignored(e->d_name) && (depth == 0 || !is_hollow(dirfd(dir), e->d_name, depth - 1));
+                has_files = !is_ignored(e->d_name) && (depth == 0 || !has_no_files(dirfd(dir), e->d_name, depth - 1));
         if (dir != NULL)
                 closedir(dir);
         else if (fd >= 0)
@@ -69,7 +69,7 @@ static struct error *check_is_empty(const char *path)
 
         TRY(open_entries(path, &dir));
         for (struct dirent *e; dir != NULL && found == NULL && (e = readdir(dir)) != NULL;)
-                if (!is_ignored(e->d_name) && !is_hollow(dirfd(dir), e->d_name, 1))
+                if (!is_ignored(e->d_name) && !has_no_files(dirfd(dir), e->d_name, 1))
                         found = escaped(str_of(e->d_name));
         if (dir != NULL)
                 closedir(dir);

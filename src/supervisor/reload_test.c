@@ -176,7 +176,7 @@ static void starts_and_ends_a_process_as_the_configuration_needs_it(void **state
 }
 
 /* The former settings do not need it. */
-static void does_not_keep_a_process_that_fails_and_is_not_needed_then(void **state)
+static void does_not_keep_a_failed_process_that_is_not_needed(void **state)
 {
         struct fixture *f = *state;
 
@@ -275,7 +275,7 @@ int main(int argc, char **argv)
                 TEST(starts_a_new_ssh_before_the_former_one_ends),
                 TEST(keeps_the_former_ssh_if_the_new_one_fails),
                 TEST(starts_and_ends_a_process_as_the_configuration_needs_it),
-                TEST(does_not_keep_a_process_that_fails_and_is_not_needed_then),
+                TEST(does_not_keep_a_failed_process_that_is_not_needed),
                 TEST(reverts_if_a_process_that_follows_another_one_fails),
                 TEST(applies_another_content_of_the_file_of_the_token),
                 TEST(does_not_end_the_start_for_the_service_manager),

@@ -173,7 +173,7 @@ def test_the_user_ca_is_rotated_under_open_sessions(access, alice, invite):
     assert signer_of(alice) == new and greets(alice)
 
 
-def test_a_phase_waits_for_a_host_whose_name_others_do_not_learn(access, alice):
+def test_a_phase_waits_for_a_host_of_hidden_name(access, alice):
     instance = access.web.process.children()["instance"]
     os.kill(instance, signal.SIGSTOP)
     try:

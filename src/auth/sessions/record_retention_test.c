@@ -136,7 +136,7 @@ static void many_are_removed_in_batches(void **state)
 }
 
 /* A file that cannot be removed, as one with chattr +i; here a directory. */
-static void what_cannot_be_removed_is_not_reported(void **state)
+static void a_recording_that_stays_is_not_reported(void **state)
 {
         struct testbed *w = *state;
         AUTO_MEM char *stuck = path_of(w, 1, ".rec");
@@ -178,7 +178,7 @@ int main(void)
                 ROW(open_and_unsent_recordings_stay),
                 ROW(the_oldest_are_removed_beyond_the_size),
                 ROW(many_are_removed_in_batches),
-                ROW(what_cannot_be_removed_is_not_reported),
+                ROW(a_recording_that_stays_is_not_reported),
                 ROW(files_of_others_stay),
         };
 #undef ROW
