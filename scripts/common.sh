@@ -9,7 +9,7 @@ packages_run="ca-certificates openssl openssh-client openssh-server openssh-sftp
 packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-tools python3-protobuf python3-boto3 python3-websockets awscli gcovr
   python3-pexpect binutils curl procps rsync git oathtool chromium iproute2 passwd fish tcsh tmux zsh systemd dbus
   libpam-systemd logrotate haproxy nginx-light libnginx-mod-stream nftables conntrack caddy apache2-bin pebble squid microsocks age man-db mandoc
-  dpkg-dev lintian"
+  dpkg-dev lintian nghttp2-client"
 # Packages of nightly tests only.
 packages_nightly="debootstrap prometheus rpm skopeo umoci"
 
