@@ -42,7 +42,8 @@ enum {
         PACE_RESTART_FIRST = 100, /* ms: A service process that ended is started again after this pause, which doubles each time. */
         PACE_RESTART_MAX = 30 * 1000, /* ms: The pause before a restart grows up to this time. */
         PACE_MANAGER_STATUS = 200, /* ms: A new state for `systemctl status` is sent to the service manager after this time at the earliest. */
-        TIMEOUT_JOURNAL = 1000, /* ms: A log line waits for systemd-journald this time at most, then it is written to standard error. */
+        TIMEOUT_JOURNAL = 1000, /* ms: A log line waits for systemd-journald, or for the reader of standard error, for this time at most; then it is lost, and counted. */
+        PACE_LOG_WAIT = 60 * 1000, /* ms: After a log line was lost in this way, further lines of the process do not wait for this time. */
         TIMEOUT_RESTART_RESET = 60 * 1000, /* ms: After a run of this length a service process is restarted with the pause PACE_RESTART_FIRST again. */
         PACE_RELINK = 500, /* ms: A process that has lost its link to a running sibling process requests a new one at this interval. */
         TIMEOUT_ACME_REQUEST = 30 * 1000, /* ms: A request to an ACME server must be answered within this time. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log_journal.h"
 #include "base/log_rate.h"
+#include "base/log_sink.h"
 #include "base/text.h"
 
 enum { LINE_MAX_BYTES = 8 * KiB }; /* one write(2), so that lines of several processes are not interleaved */
@@ -16,16 +16,20 @@ static struct {
         struct log_options options;
         const char *component;
         int journal; /* -1: none */
+        struct log_sink to_journal, to_options;
+        uint64_t lost; /* lines, since the last one that was written */
 } settings = { .options = { LOG_INFO, LOG_TEXT, STDERR_FILENO }, .component = "", .journal = -1 };
 
 void log_setup(struct log_options options)
 {
         settings.options = options;
+        settings.to_options = (struct log_sink){ 0 };
 }
 
 void log_to_journal(int socket)
 {
         settings.journal = socket;
+        settings.to_journal = (struct log_sink){ .is_datagram = true };
 }
 
 void log_component(const char *component)
@@ -153,9 +157,9 @@ static void put_journal_field(struct buf *entry, const struct log_field *f)
         journal_put_key(entry, f->key, buf_str(&value));
 }
 
-/* Sends an entry with the line `text` as MESSAGE. Otherwise writes its priority in front of the line, and returns false. */
-static bool send_to_journal(struct buf *text, const char *file, int line, enum log_level level, const char *event,
-                            const struct log_field *fields, uint64_t left_out)
+/* Sends an entry with the line `text` as MESSAGE. If it fails, `text` has its priority in front. */
+static enum log_sent send_to_journal(struct buf *text, const char *file, int line, enum log_level level, const char *event,
+                                     const struct log_field *fields, uint64_t left_out)
 {
         AUTO(buf) entry = BUF_MAX(JOURNAL_ENTRY_MAX);
         AUTO(buf) line_number = BUF_MAX(16), prefixed = BUF_MAX(LINE_MAX_BYTES + 8);
@@ -172,30 +176,45 @@ static bool send_to_journal(struct buf *text, const char *file, int line, enum l
                 put_journal_field(&entry, f);
         if (left_out > 0)
                 put_journal_field(&entry, &LOG_INT("left_out", left_out));
-        if (!entry.overflowed && send(settings.journal, entry.ptr, entry.len, MSG_NOSIGNAL) == (ssize_t)entry.len)
-                return true;
+        enum log_sent sent = entry.overflowed ? LOG_FAILED : log_sink_send(&settings.to_journal, settings.journal, buf_str(&entry));
+        if (sent != LOG_FAILED)
+                return sent;
         buf_printf(&prefixed, "<%c>", priorities[level]);
         buf_put(&prefixed, buf_str(text));
         buf_clear(text);
         buf_put(text, buf_str(&prefixed));
-        return false;
+        return LOG_FAILED;
+}
+
+static enum log_sent write_line(const char *file, int line, enum log_level level, const char *event, const struct log_field *fields,
+                                uint64_t left_out)
+{
+        AUTO(buf) out = BUF_MAX(LINE_MAX_BYTES);
+        enum log_sent sent = LOG_FAILED;
+
+        if (settings.options.format == LOG_JSON)
+                put_json(&out, file, line, level, event, fields, left_out);
+        else
+                put_text(&out, file, line, level, event, fields, left_out);
+        if (settings.journal >= 0)
+                sent = send_to_journal(&out, file, line, level, event, fields, left_out);
+        if (sent == LOG_FAILED)
+                sent = log_sink_send(&settings.to_options, settings.options.fd, buf_str(&out));
+        return sent;
 }
 
 void log_write_at(struct log_site *site, const char *file, int line, enum log_level level, const char *event,
                   const struct log_field *fields)
 {
-        AUTO(buf) out = BUF_MAX(LINE_MAX_BYTES);
-
         if (level < settings.options.level || !log_rate_allows(site, level, fields, clock_now(clock_system())))
                 return;
-        if (settings.options.format == LOG_JSON)
-                put_json(&out, file, line, level, event, fields, site->left_out);
-        else
-                put_text(&out, file, line, level, event, fields, site->left_out);
-        bool is_sent = settings.journal >= 0 && send_to_journal(&out, file, line, level, event, fields, site->left_out);
+        enum log_sent sent = write_line(file, line, level, event, fields, site->left_out);
         site->left_out = 0;
-        if (is_sent)
+        if (sent != LOG_SENT) {
+                settings.lost++; /* a lost log line must not stop the process */
                 return;
-        ssize_t written = write(settings.options.fd, out.ptr, out.len); /* a lost log line must not stop the process */
-        (void)written;
+        }
+        const struct log_field lost[] = { LOG_INT("lines", settings.lost), { .key = NULL } };
+        if (settings.lost > 0 && write_line(__FILE__, __LINE__, LOG_WARN, "Log lines were lost: the log could not be written", lost, 0) == LOG_SENT)
+                settings.lost = 0;
 }

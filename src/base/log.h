@@ -3,7 +3,8 @@
  * Logging: each event is one line with a name and fields, as text or JSON, on stderr or in a file.
  *
  * Each kind of line has a rate (base/log_rate.h), so that no peer can fill a disk with log lines; the next line after
- * suppressed ones has their number in the field left_out.
+ * suppressed ones has their number in the field left_out. A destination that takes nothing does not stop the process
+ * (base/log_sink.h): lines are lost then, and a later line has their number.
  *
  * Only the services log; libraries return errors. Untrusted text is passed as a field value, which is clipped, escaped
  * and quoted here.
@@ -29,8 +30,8 @@ void log_setup(struct log_options options);
 
 /*
  * Sends each event to systemd-journald from now on, with a field of its own for the level, the component, the event and each key:
- * see base/log_journal.h. `socket` (borrowed) is a datagram socket that is connected to journald. A line that it does not take is
- * written to the descriptor of log_setup(), after "<N>" with its priority (sd-daemon(3)).
+ * see base/log_journal.h. `socket` (borrowed) is a datagram socket that is connected to journald. If journald cannot be reached, or
+ * the line is too long for it, the line is written to the descriptor of log_setup(), after "<N>" with its priority (sd-daemon(3)).
  */
 void log_to_journal(int socket);
 

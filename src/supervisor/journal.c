@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/limits.h"
 #include "base/str.h"
 #include "base/text.h"
 
@@ -33,12 +31,10 @@ bool journal_is_stream(int fd)
 int journal_open(void)
 {
         static const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket" };
-        static const struct timeval timeout = { .tv_sec = TIMEOUT_JOURNAL / 1000 };
         int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
         if (fd < 0)
                 return -1;
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* without it a send waits longer */
-        (void)connect(fd, (const struct sockaddr *)&address, sizeof(address));    /* a send fails then: see log_to_journal() */
+        (void)connect(fd, (const struct sockaddr *)&address, sizeof(address)); /* a send fails then: see log_to_journal() */
         return fd;
 }

@@ -10,8 +10,7 @@ bool journal_is_stream(int fd);
 
 /*
  * A datagram socket for entries, owned by the caller. Each service process is given one, since their sandboxes permit no
- * connections by path. Each send waits for TIMEOUT_JOURNAL at most, and fails if journald could not be reached here. -1: there are no
- * descriptors.
+ * connections by path. A send fails if journald could not be reached here. -1: there are no descriptors.
  */
 int journal_open(void);
 
