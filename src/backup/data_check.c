@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,6 +55,8 @@ const struct error *data_check_error(const struct data_check *c)
 struct owner_rights {
         int before; /* the working directory; -1: nothing was changed */
         bool has_changed_user;
+        int group_count;
+        gid_t groups[NGROUPS_MAX]; /* the supplementary groups before */
 };
 
 static struct error *enter(const char *dir, struct owner_rights *v)
@@ -64,15 +68,18 @@ static struct error *enter(const char *dir, struct owner_rights *v)
                 return error_errno(errno, "cannot enter the directory %s", dir);
         if (geteuid() != 0 || st.st_uid == 0)
                 return NULL;
+        v->group_count = getgroups(NGROUPS_MAX, v->groups);
+        if (v->group_count < 0)
+                return error_errno(errno, "cannot read the groups of this process");
         v->has_changed_user = true;
-        if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
+        if (setgroups(0, NULL) < 0 || setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
                 return error_errno(errno, "cannot become the owner of %s", dir);
         return NULL;
 }
 
 static void leave(struct owner_rights *v)
 {
-        if (v->has_changed_user && (seteuid(0) < 0 || setegid(0) < 0))
+        if (v->has_changed_user && (seteuid(0) < 0 || setegid(0) < 0 || setgroups((size_t)v->group_count, v->groups) < 0))
                 abort(); /* a process with rights that it does not expect must not go on */
         if (v->before >= 0 && fchdir(v->before) < 0)
                 abort();

@@ -39,10 +39,10 @@ def keys(tmp_path_factory):
     return Keys(tmp_path_factory.mktemp("keys"))
 
 
-def teleport(cluster, *args, stdin=subprocess.DEVNULL, check=True):
+def teleport(cluster, *args, stdin=subprocess.DEVNULL, check=True, **how):
     """Runs a command on the auth machine."""
     done = Result(subprocess.run([program(cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT,
-                                 env=cluster.env, stdin=stdin))
+                                 env=cluster.env, stdin=stdin, **how))
     assert not check or done.code == 0, done.err
     return done
 
@@ -166,6 +166,22 @@ def test_a_restore_fills_empty_directories_of_the_data_directory(shared, keys, b
     (data_dir / "log/records/one").unlink()
     restore(shared, keys, data_dir, backup)
     assert (data_dir / "backend/sqlite.db").exists() and (data_dir / "ca/cluster").exists() and (data_dir / "log/records").is_dir()
+
+
+def test_the_check_reads_with_the_rights_of_the_owner_alone(shared, keys, backup, tmp_path):
+    """Root's groups do not open what the owner of a directory cannot read."""
+    data_dir, of_group = tmp_path / "data", 54321
+    restore(shared, keys, data_dir, backup)
+    (data_dir / "log").mkdir(exist_ok=True)
+    log = data_dir / "log/events.log"
+    log.write_bytes(b"")
+    os.chown(data_dir / "log", 65534, 65534)
+    os.chown(log, 0, of_group)
+    log.chmod(0o640)
+    done = teleport(shared, "store", "check", "--data-dir", data_dir, check=False, extra_groups=[of_group])
+    assert done.code == 1 and re.search(r"cannot open \S+/events\.log: Permission denied", done.err + done.out), done
+    log.chmod(0o644)
+    assert teleport(shared, "store", "check", "--data-dir", data_dir, extra_groups=[of_group]).out.count(": ok, ") == 4
 
 
 def test_a_changed_backup_leaves_nothing(shared, keys, backup, tmp_path):
