@@ -101,7 +101,7 @@ def test_the_status_after_a_reload_is_that_before(make_cluster, aws, manager):
 
 
 def test_a_service_that_hangs_is_restarted_by_the_watchdog(make_cluster, manager):
-    cluster = make_cluster(env=manager.env(watchdog=4_000_000))
+    cluster = make_cluster(env=manager.env(watchdog=20_000_000))  # a busy machine answers within 15 s
     manager.wait_for("^READY=1$")
     manager.wait_for("^WATCHDOG=1$")
     before = cluster.process.children()
