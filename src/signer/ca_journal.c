@@ -101,6 +101,19 @@ static struct error *wipe_slot(int fd, unsigned slot)
         return put_zeros(fd, (size_t)slot * CA_JOURNAL_SLOT, (size_t)(slot + 1) * CA_JOURNAL_SLOT);
 }
 
+/* Gives the file its full size, so that later writes need no space. It has less after an interrupted creation or on a full disk. */
+static struct error *fill_up(struct ca_journal *j)
+{
+        if (j->size == FILE_SIZE)
+                return NULL;
+        struct error *err = put_zeros(j->fd, j->size, FILE_SIZE);
+        if (err != NULL)
+                (void)!ftruncate(j->fd, (off_t)j->size); /* leaves the last space of the disk to others */
+        else
+                j->size = FILE_SIZE;
+        return err;
+}
+
 static struct error *read_file(int fd, struct buf *out)
 {
         (void)buf_extend(out, FILE_SIZE);
@@ -154,9 +167,14 @@ struct error *ca_journal_open(struct ca_journal *j, const char *dir, struct buf 
                 return error_errno(errno, "cannot open the journal of the CA's rotation, %s", path);
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0 || st.st_size > FILE_SIZE)
                 return error_new(ERROR_FAILED_PRECONDITION, "the journal of the CA's rotation, %s, is not a private file of this user", path);
-        if (st.st_size < FILE_SIZE) /* a new file, or one whose creation was interrupted: later writes need no space */
-                TRY(put_zeros(fd, (size_t)st.st_size, FILE_SIZE));
-        struct error *err = read_file(fd, &bytes);
+        opened.size = (size_t)st.st_size;
+        struct error *err = fill_up(&opened);
+        if (err != NULL && err->code == ERROR_RESOURCE_EXHAUSTED) { /* the CA signs without a rotation */
+                error_free(err);
+                err = NULL;
+        }
+        if (err == NULL)
+                err = read_file(fd, &bytes);
         if (err == NULL)
                 err = choose(&opened, buf_str(&bytes), ret_record);
         wipe(bytes.ptr, bytes.room);
@@ -176,6 +194,17 @@ void ca_journal_release(struct ca_journal *j)
         *j = (struct ca_journal){ 0 };
 }
 
+/* Removes a record that could not be written. It may be whole, if zeros alone are missing. */
+static struct error *take_back(const struct ca_journal *j, unsigned slot, struct error *write_err)
+{
+        struct error *err = wipe_slot(j->fd, slot);
+
+        if (err == NULL)
+                return write_err;
+        error_free(write_err);
+        return error_because(error_new(ERROR_DATA_LOSS, "the step of the CA's rotation can be neither written nor taken back"), err);
+}
+
 struct error *ca_journal_write(struct ca_journal *j, struct str record)
 {
         AUTO(buf) bytes = BUF_MAX(CA_JOURNAL_SLOT);
@@ -183,13 +212,15 @@ struct error *ca_journal_write(struct ca_journal *j, struct str record)
 
         if (record.len > CA_JOURNAL_RECORD)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the record of the CA's rotation is larger than %d bytes", CA_JOURNAL_RECORD);
+        TRY(fill_up(j));
         (void)buf_extend(&bytes, CA_JOURNAL_SLOT - 1);
         buf_clear(&bytes);
         put_slot(&bytes, j->generation + 1, record);
         struct error *err = write_at(j->fd, buf_str(&bytes), (off_t)slot * CA_JOURNAL_SLOT);
-        if (err == NULL)
-                err = sync_journal(j->fd);
         wipe(bytes.ptr, bytes.room);
+        if (err != NULL)
+                return take_back(j, slot, err);
+        err = sync_journal(j->fd);
         if (err != NULL) /* whether the record is on the disk is unknown */
                 return error_because(error_new(ERROR_DATA_LOSS, "the step of the CA's rotation cannot be written"), err);
         j->generation++;

@@ -5,7 +5,7 @@
  * The file has two slots of equal size. A record is written to the slot that does not hold the last one, and is the last one when
  * it is whole on the disk; then the other slot is wiped, since records hold private keys. A crash leaves the old record or the new
  * one. The file has its full size from the beginning, so that a full disk does not stop a rotation, and is written through one
- * descriptor, so that the signer opens no file in its sandbox.
+ * descriptor, so that the signer opens no file in its sandbox. If the disk is full when the file is made, the first record makes it.
  *
  *     slot: 8 bytes magic, generation (64 bits), length (32 bits), SHA-256 of generation, length and record, record
  */
@@ -21,6 +21,7 @@ struct ca_journal {
         int fd; /* 0: not open */
         uint64_t generation; /* of the last record; 0: there is none */
         unsigned slot;       /* that holds it */
+        size_t size;         /* of the file */
 };
 
 /*
@@ -30,7 +31,10 @@ struct ca_journal {
 struct error *ca_journal_open(struct ca_journal *j, const char *dir, struct buf *ret_record) MUST_USE;
 void ca_journal_release(struct ca_journal *j);
 
-/* Replaces the record; durable when it returns. DATA_LOSS: the journal cannot be written any more. */
+/*
+ * Replaces the record; durable when it returns. RESOURCE_EXHAUSTED if the disk is full: the former record stays, and the call may be
+ * repeated. DATA_LOSS: which record is on the disk is unknown.
+ */
 struct error *ca_journal_write(struct ca_journal *j, struct str record) MUST_USE;
 
 #endif

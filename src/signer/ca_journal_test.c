@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "signer/ca_journal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,11 +9,43 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error_testing.h"
 #include "base/mem.h"
 #include "os/file.h"
+
+/* A disk that is full: bytes by which a file can grow, and of the next write; -1: as many as are wanted. */
+static off_t growth_left = -1;
+static ssize_t next_write = -1;
+
+ssize_t pwrite(int fd, const void *from, size_t len, off_t at)
+{
+        struct stat st;
+        off_t end = at + (off_t)len;
+
+        if (next_write >= 0 && (size_t)next_write <= len) {
+                ssize_t n = syscall(SYS_pwrite64, fd, from, (size_t)next_write, at);
+
+                next_write = -1;
+                errno = ENOSPC;
+                return n < 0 ? n : -1;
+        }
+        if (growth_left < 0)
+                return syscall(SYS_pwrite64, fd, from, len, at);
+        assert_int_equal(fstat(fd, &st), 0);
+        if (end <= st.st_size)
+                return syscall(SYS_pwrite64, fd, from, len, at);
+        off_t most = st.st_size + growth_left - at;
+        if (most <= 0) {
+                errno = ENOSPC;
+                return -1;
+        }
+        ssize_t n = syscall(SYS_pwrite64, fd, from, (size_t)most < len ? (size_t)most : len, at);
+        growth_left -= at + n - st.st_size;
+        return n;
+}
 
 struct fixture {
         char dir[64];
@@ -29,6 +62,8 @@ static int set_up(void **state)
 {
         struct fixture *f = NEW(struct fixture);
 
+        growth_left = -1;
+        next_write = -1;
         snprintf(f->dir, sizeof f->dir, "/tmp/ca_journal_test.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
         f->record = BUF_MAX(CA_JOURNAL_RECORD);
@@ -148,6 +183,44 @@ static void a_failure_to_wipe_leaves_the_record_unknown(void **state)
         assert_record(f, "after it");
 }
 
+/* The disk is full when the file is made: the CA works without a rotation, and a step is refused until there is room. */
+static void a_full_disk_refuses_records_until_it_has_room(void **state)
+{
+        struct fixture *f = *state;
+
+        growth_left = 10000;
+        assert_record(f, "");
+        for (int n = 0; n < 2; n++) {
+                assert_refused(ca_journal_write(&f->journal, STR("first")), ERROR_RESOURCE_EXHAUSTED, "");
+                assert_record(f, "");
+        }
+        growth_left = -1;
+        assert_done(ca_journal_write(&f->journal, STR("first")));
+        growth_left = 0;
+        assert_done(ca_journal_write(&f->journal, STR("second")));
+        assert_record(f, "second");
+}
+
+/* Also if zeros alone are missing, which the slot has anyway. */
+static void a_record_without_room_leaves_the_former_one(void **state)
+{
+        struct fixture *f = *state;
+        const struct str new = { "after it\0\0\0", 11 };
+        enum { WRITTEN = 52 + 11 };
+
+        assert_done(reopened(f));
+        assert_done(ca_journal_write(&f->journal, STR("before")));
+        for (ssize_t n = 0; n <= WRITTEN; n++) {
+                next_write = n;
+                assert_refused(ca_journal_write(&f->journal, new), ERROR_RESOURCE_EXHAUSTED, "");
+                assert_int_equal(next_write, -1);
+                assert_record(f, "before");
+        }
+        assert_done(ca_journal_write(&f->journal, new));
+        assert_done(reopened(f));
+        assert_true(str_equal(buf_str(&f->record), new));
+}
+
 static void takes_an_interrupted_first_write_for_none(void **state)
 {
         struct fixture *f = *state;
@@ -217,6 +290,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(leaves_nothing_of_an_earlier_record_on_the_disk, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_the_former_record_until_the_new_one_is_whole, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_failure_to_wipe_leaves_the_record_unknown, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_full_disk_refuses_records_until_it_has_room, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_record_without_room_leaves_the_former_one, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(takes_an_interrupted_first_write_for_none, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_a_journal_with_a_damaged_record_alone, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(reads_hostile_files_without_harm, set_up, tear_down),

@@ -79,6 +79,55 @@ static struct error *write_record(struct rotations *r, const struct ca_rotation 
         return err;
 }
 
+/* ---- the files of the CAs ---------------------------------------------------------------------------------------- */
+
+static void close_files(struct rotations *r, enum authority_type type)
+{
+        for (size_t k = 0; k < CA_FILES; k++) {
+                if (r->files[type][k] > 0)
+                        close(r->files[type][k]);
+                r->files[type][k] = 0;
+        }
+}
+
+/* The files are written in place later, as a process in the sandbox opens none. */
+static struct error *open_files(struct rotations *r, const char *dir, enum authority_type type)
+{
+        static const char *const suffixes[CA_FILES] = { "tls.key.pem", "tls.cert.pem", "ssh.key.pem" };
+
+        close_files(r, type); /* they may have been replaced */
+        for (size_t k = 0; k < CA_FILES; k++) {
+                AUTO_MEM char *path = mem_printf("%s/%s.%s", dir, authority_name(type), suffixes[k]);
+                int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+                if (fd < 0)
+                        return error_errno(errno, "cannot open %s", path);
+                r->files[type][k] = fd;
+        }
+        return NULL;
+}
+
+static struct error *write_in_place(int fd, struct str bytes)
+{
+        ssize_t n = pwrite(fd, bytes.ptr, bytes.len, 0);
+
+        if (n >= 0 && (size_t)n < bytes.len)
+                return error_errno(ENOSPC, "cannot write the files of the new CA");
+        if (n < 0 || ftruncate(fd, (off_t)bytes.len) < 0 || fdatasync(fd) < 0)
+                return error_errno(errno, "cannot write the files of the new CA");
+        return NULL;
+}
+
+static struct error *write_files(const struct rotations *r, enum authority_type type)
+{
+        const struct ca_keys *keys = &r->all[type].current;
+        const int *fds = r->files[type];
+
+        TRY(write_in_place(fds[0], secret_str(&keys->tls_key)));
+        TRY(write_in_place(fds[1], buf_str(&keys->tls_cert)));
+        return write_in_place(fds[2], secret_str(&keys->ssh_key));
+}
+
 /* ---- start ------------------------------------------------------------------------------------------------------ */
 
 static void rotation_release(struct ca_rotation *one)
@@ -92,12 +141,20 @@ void rotations_release(struct rotations *r)
 {
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
                 rotation_release(&r->all[i]);
-                for (size_t k = 0; k < CA_FILES; k++)
-                        if (r->files[i][k] > 0)
-                                close(r->files[i][k]);
+                close_files(r, (enum authority_type)i);
         }
         ca_journal_release(&r->journal);
         *r = (struct rotations){ 0 };
+}
+
+/* In place, as a step does: it needs no space on a full disk, and leaves nothing of the old keys. */
+static struct error *finish_type(struct rotations *r, const char *dir, enum authority_type type)
+{
+        AUTO_PTR(error) err = open_files(r, dir, type);
+
+        if (err == NULL)
+                err = write_files(r, type);
+        return err == NULL ? NULL : ca_keys_write(&r->all[type].current, dir, type); /* a file may be missing */
 }
 
 /* Writes the files of a CA that became the only one. */
@@ -108,7 +165,7 @@ static struct error *finish_files(struct rotations *r, const char *dir)
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
                 if (r->all[i].current.tls_key.ptr == NULL)
                         continue;
-                TRY(ca_keys_write(&r->all[i].current, dir, (enum authority_type)i));
+                TRY(finish_type(r, dir, (enum authority_type)i));
                 ca_keys_release(&r->all[i].current);
                 is_changed = true;
         }
@@ -128,51 +185,24 @@ struct error *rotations_open(struct rotations *r, const char *dir)
         return err != NULL ? err : finish_files(r, dir);
 }
 
-/* The files are written in place later, as a process in the sandbox opens none. */
-static struct error *open_files(struct rotations *r, const char *dir)
-{
-        static const char *const suffixes[CA_FILES] = { "tls.key.pem", "tls.cert.pem", "ssh.key.pem" };
-
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
-                for (size_t k = 0; k < CA_FILES; k++) {
-                        AUTO_MEM char *path = mem_printf("%s/%s.%s", dir, authority_name((enum authority_type)i), suffixes[k]);
-
-                        r->files[i][k] = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-                        if (r->files[i][k] < 0)
-                                return error_errno(errno, "cannot open %s", path);
-                }
-        return NULL;
-}
-
 struct error *rotations_load(struct rotations *r, struct authorities *as, const char *dir)
 {
         for (size_t i = 0; i < AUTHORITY_COUNT; i++)
                 if (r->all[i].phase != CA_STANDBY)
                         TRY(authority_of_keys(&as->next[i], &r->all[i].next, buf_str(&as->cluster)));
-        TRY(authorities_collect_keys(as));
-        return open_files(r, dir);
+        for (size_t i = 0; i < AUTHORITY_COUNT; i++)
+                TRY(open_files(r, dir, (enum authority_type)i));
+        return authorities_collect_keys(as);
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
-
-static struct error *write_in_place(int fd, struct str bytes)
-{
-        if (pwrite(fd, bytes.ptr, bytes.len, 0) != (ssize_t)bytes.len || ftruncate(fd, (off_t)bytes.len) < 0 || fdatasync(fd) < 0)
-                return error_errno(errno != 0 ? errno : ENOSPC, "cannot write the files of the new CA");
-        return NULL;
-}
 
 /* Replaces the keys of the old CA on the disk. If that fails, the next start does it: the journal has the keys. */
 static struct error *replace_files(struct rotations *r, enum authority_type type)
 {
         struct ca_rotation *one = &r->all[type];
-        const int *fds = r->files[type];
-        struct error *err = write_in_place(fds[0], secret_str(&one->current.tls_key));
+        struct error *err = write_files(r, type);
 
-        if (err == NULL)
-                err = write_in_place(fds[1], buf_str(&one->current.tls_cert));
-        if (err == NULL)
-                err = write_in_place(fds[2], secret_str(&one->current.ssh_key));
         if (err != NULL) {
                 log_warn("The keys of the old CA stay on the disk until the next start", LOG_C("type", authority_name(type)), LOG_ERR(err));
                 error_free(err);

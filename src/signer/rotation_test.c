@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -258,13 +259,22 @@ static void survives_a_crash_in_every_write_of_every_step(void **state)
         assert_int_equal(f->rotations.all[AUTHORITY_USER].phase, CA_STANDBY);
 }
 
-/* Crashes after the record is durable: the start writes the files of the new CA, wherever the crash was. */
-static void finishes_the_files_of_the_new_ca_at_the_next_start(void **state)
+static ino_t inode_of(const char *path)
 {
-        struct fixture *f = *state;
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_ino;
+}
+
+/* Crashes after the record is durable: the start writes the files of the new CA in place, and a file that is missing. */
+static void finishes_files(struct fixture *f, bool has_all_files)
+{
         struct authorities *as = &f->authorities;
         AUTO_MEM char *path = mem_printf("%s/user.tls.key.pem", f->ca);
+        AUTO_MEM char *other = mem_printf("%s/user.ssh.key.pem", f->ca);
         AUTO(buf) old_key = BUF_MAX(64 * KiB);
+        ino_t inode = inode_of(path);
 
         assert_done(file_read(path, &old_key));
         STEPS(f, FIRST, CA_INIT, CA_UPDATE_CLIENTS, CA_UPDATE_SERVERS);
@@ -279,10 +289,29 @@ static void finishes_the_files_of_the_new_ca_at_the_next_start(void **state)
         int status = 0;
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(WEXITSTATUS(status), 9);
+        if (!has_all_files)
+                assert_int_equal(unlink(other), 0);
         restart(f);
         assert_true(is(&as->all[AUTHORITY_USER], &new));
         assert_false(is_on_disk(f, buf_str(&old_key)));
         assert_null(f->rotations.all[AUTHORITY_USER].current.tls_key.ptr);
+        assert_int_equal(inode_of(path) == inode, has_all_files);
+
+        /* The files that are open are those of the directory: the next rotation replaces them, too. */
+        STEPS(f, SECOND, CA_INIT, CA_UPDATE_CLIENTS, CA_UPDATE_SERVERS, CA_STANDBY);
+        AUTO(buf) last = cert_of(&as->all[AUTHORITY_USER]);
+        restart(f);
+        assert_true(is(&as->all[AUTHORITY_USER], &last));
+}
+
+static void finishes_the_files_of_the_new_ca_at_the_next_start(void **state)
+{
+        finishes_files(*state, true);
+}
+
+static void replaces_a_missing_file_of_the_new_ca(void **state)
+{
+        finishes_files(*state, false);
 }
 
 int main(void)
@@ -294,6 +323,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(accepts_the_last_step_again_and_no_other, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(survives_a_crash_in_every_write_of_every_step, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(finishes_the_files_of_the_new_ca_at_the_next_start, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(replaces_a_missing_file_of_the_new_ca, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -18,13 +19,17 @@ RESERVED = "the disk of the audit log has only the space reserved for administra
 
 
 class Disk:
-    """A file system of a few MiB. Where mounting is not allowed, one in a mount namespace of our own."""
+    """A file system of a few MiB. Where mounting is not allowed, one in a mount namespace of our own, or in that of another disk."""
 
-    def __init__(self, directory, size="6m"):
+    def __init__(self, directory, size="6m", on=None):
         self.path = pathlib.Path(directory)
-        self.path.mkdir()
+        (on.here / self.path.name if on else self.path).mkdir()
         self.inside, self.holder = [], None
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(self.path)]
+        if on and on.holder:
+            subprocess.run(["nsenter", "-t", str(on.holder.pid), "-U", "-m", "--preserve-credentials", *mount], check=True)
+            self.here = on.here / self.path.name
+            return
         if subprocess.run(mount, capture_output=True).returncode == 0:
             self.here = self.path
             return
@@ -60,7 +65,7 @@ class Disk:
         if self.holder:
             self.holder.stdin.close()
             self.holder.wait(TIMEOUT)
-        else:
+        elif not str(self.here).startswith("/proc/"):
             subprocess.run(["umount", "-l", self.path], check=True)
 
 
@@ -153,6 +158,44 @@ def test_a_cluster_that_starts_on_a_full_disk_says_so(cluster, disk):
     disk.free()
     cluster.restart()
     assert token_names(cluster) == {"iam-token"}
+
+
+@pytest.fixture
+def ca_disk(cluster, disk):
+    """The CA on a disk of its own, without the journal of rotations, which an earlier release did not have."""
+    cluster.stop_cluster()
+    (disk.here / "ca").rename(disk.here / "ca.moved")
+    ca_disk = Disk(disk.path / "ca", size="256k", on=disk)
+    for path in (disk.here / "ca.moved").iterdir():
+        if path.name != "rotation":
+            shutil.copy(path, ca_disk.here)
+    cluster.start()
+    yield ca_disk
+    cluster.stop_cluster()
+    ca_disk.close()
+
+
+def test_a_ca_step_on_a_full_disk_is_taken_later(cluster, ca_disk):
+    def stop_and_lose_the_step():
+        """As if the Auth Service had been killed before the signer took the step."""
+        cluster.stop_cluster()
+        (ca_disk.here / "rotation").unlink()
+
+    step = ["auth", "rotate", "--type=user", "--manual", "--phase=init"]
+    cluster.tctl(*step)
+    assert "initialized" in cluster.tctl("status").out
+    stop_and_lose_the_step()
+    ca_disk.fill_but(20 << 10)  # room for the log of certificates, not for the journal
+    cluster.start()
+    cluster.process.wait_for("The signer has not entered the phase of a rotation, it is tried again type:user phase:init.*No space left on device")
+    refused = cluster.tctl("auth", "rotate", "--type=user", "--manual", "--phase=update_clients", check=False)
+    assert refused.code == 1 and "the signer has not entered the phase init yet" in refused.err
+    assert len(cluster.tctl("auth", "export", "--type=user").out.splitlines()) == 1
+    ca_disk.free()
+    cluster.process.wait_for("The rotation of a CA has entered a phase type:user phase:init")
+    assert len(cluster.tctl("auth", "export", "--type=user").out.splitlines()) == 2
+    ca_disk.fill()  # the journal has its space
+    wait_until(lambda: cluster.tctl("auth", "rotate", "--type=user", "--manual", "--phase=rollback", check=False).code == 0, "it is rolled back")
 
 
 def test_a_host_with_a_full_disk_stores_its_identity_later(make_cluster, disk, aws):

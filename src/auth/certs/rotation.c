@@ -318,6 +318,15 @@ void rotation_step(struct rotation *r, const Cteleport__V1__RotateRequest *reque
 
 /* ---- steps by time, and steps that the signer has not taken ----------------------------------------------------------- */
 
+static void repeat_later(struct one *o, struct error *err)
+{
+        log_error("The signer has not entered the phase of a rotation, it is tried again", LOG_C("type", o->type), LOG_C("phase", o->record->phase),
+                  LOG_ERR(err));
+        error_free(err);
+        o->is_pending = true;
+        timer_start(o->due, MILLISECONDS(PACE_ROTATION_AGAIN));
+}
+
 static void on_repeated(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct one *o = ctx;
@@ -325,12 +334,8 @@ static void on_repeated(void *ctx, const ProtobufCMessage *answer, struct error 
         o->is_busy = false;
         if (err == NULL)
                 err = take_effect(o, answer);
-        if (err == NULL)
-                return;
-        log_error("The signer has not entered the phase of a rotation, it is tried again", LOG_C("type", o->type), LOG_C("phase", o->record->phase),
-                  LOG_ERR(err));
-        error_free(err);
-        timer_start(o->due, MILLISECONDS(PACE_ROTATION_AGAIN));
+        if (err != NULL)
+                repeat_later(o, err);
 }
 
 static void on_stepped(void *ctx, struct error *err)
@@ -529,7 +534,9 @@ static void on_caught_up(void *ctx, const ProtobufCMessage *answer, struct error
                 err = issue_keep_authorities(o->all->auth, answer);
         if (err == NULL)
                 log_info("The signer has taken the step of a rotation that was interrupted", LOG_C("type", o->type), LOG_C("phase", o->record->phase));
-        opened_one(o, err);
+        else
+                repeat_later(o, err);
+        opened_one(o, NULL);
 }
 
 static void reconcile(struct one *o)
