@@ -34,19 +34,19 @@ def resolved(path):
     return found
 
 
-def loaded():
-    """Paths of the libraries that `teleport` loads at run time."""
+def loaded(*programs):
+    """Paths of the libraries that the programs load at run time."""
     paths = dict(re.findall(r"^\s+(\S+) \(.*\) => (/\S+)$", output("/sbin/ldconfig", "-p"), re.M)[::-1])  # the first of a name is the one that is loaded
-    return {soname: paths[soname] for soname, _, _ in stage.libraries()}
+    return {soname: paths[soname] for soname, _, _ in stage.libraries(*programs)}
 
 
 def libraries(programs, with_loaded):
-    """{name: path}: libraries of the programs and, with with_loaded, those that `teleport` loads at run time."""
+    """{name: path}: libraries of the programs and, with with_loaded, those that they load at run time."""
     found = {}
     for path in programs:
         found |= resolved(path)
     if with_loaded:
-        for soname, path in loaded().items():
+        for soname, path in loaded(*programs).items():
             found |= {soname: path} | resolved(path)
     return dict(sorted(found.items()))
 

@@ -26,13 +26,12 @@ def linked(programs, work):
 
 def relations(build, package, root, work):
     programs = [root / "usr/bin" / name for name in stage.PROGRAMS[package]]
-    depends = linked(programs, work)
+    depends = [*linked(programs, work), *(f"{name} (>= {least})" if least else name for _, name, least in stage.libraries(*programs))]
     if package == stage.CLIENT:
         # tsh runs ssh, scp and sftp.
         return {"Depends": [*depends, "openssh-client (>= 1:8.5)"]}
-    loaded = [f"{name} (>= {least})" if least else name for _, name, least in stage.libraries()]
     # Of Depends, all are used by every role but the agent's. openssh-server is used by the agent only: a host of Auth and Proxy needs no sshd.
-    return {"Depends": [*depends, *loaded, "ca-certificates", f"{stage.CLIENT} (= {build.version})", SYSUSERS], "Recommends": ["openssh-server"]}
+    return {"Depends": [*depends, "ca-certificates", f"{stage.CLIENT} (= {build.version})", SYSUSERS], "Recommends": ["openssh-server"]}
 
 
 def description(package):

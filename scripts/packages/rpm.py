@@ -21,7 +21,7 @@ Release: 1
 Summary: {summary[teleport]}
 License: Apache-2.0
 Requires: teleport-client = %{{version}}-%{{release}}, ca-certificates, systemd
-{loaded}
+{loaded[teleport]}
 Recommends: openssh-server
 
 %description
@@ -32,6 +32,7 @@ Removing the package keeps /etc/teleport.yaml and /var/lib/teleport.
 %package -n teleport-client
 Summary: {summary[teleport-client]}
 Requires: openssh-clients >= 8.5
+{loaded[teleport-client]}
 
 %description -n teleport-client
 {about[teleport-client]}
@@ -86,7 +87,8 @@ def write(build, roots, out, work):
     for tree in trees.values():
         shutil.copytree(tree, both, dirs_exist_ok=True)
     stage.same_dates(both, build.epoch)
-    loaded = "\n".join(f"Requires: {soname}()(64bit)" for soname, _, _ in stage.libraries())
+    loaded = {package: "\n".join(f"Requires: {soname}()(64bit)" for soname, _, _ in stage.libraries(*(root / "usr/bin" / name for name in stage.PROGRAMS[package])))
+              for package, root in roots.items()}
     stage.write(top / "teleport.spec", SPEC.format(version=build.version, summary=stage.SUMMARY, about=stage.ABOUT, loaded=loaded, tree=both,
                                                     files={p: lines_of(t) for p, t in trees.items()}))
     subprocess.run(["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", "--define", f"_rpmdir {top}/made", top / "teleport.spec"], check=True, stdout=subprocess.DEVNULL,

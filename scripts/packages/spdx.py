@@ -33,8 +33,7 @@ def write(build, roots, out, work):
         links.append(("SPDXRef-DOCUMENT", "DESCRIBES", identifier("Program", name)))
         for soname in closure.needed(path):
             links.append((identifier("Program", name), "DYNAMIC_LINK", soname))
-    for soname in closure.loaded():
-        links.append((identifier("Program", "teleport"), "RUNTIME_DEPENDENCY_OF", soname))
+        links += [(identifier("Program", name), "RUNTIME_DEPENDENCY_OF", soname) for soname in closure.loaded(path)]
     for soname, path in closure.libraries(programs.values(), True).items():
         libraries[soname] = closure.package_of(path)
         links += [(identifier("Library", libraries[soname].name), "DYNAMIC_LINK", other) for other in closure.needed(path)]

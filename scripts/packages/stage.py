@@ -68,15 +68,16 @@ def users():
     return [(name, f"Teleport {name.removeprefix('teleport-')}") for name in sorted({*rows, "teleport-authorize"})]
 
 
-def libraries():
-    """[(soname, package, version or None)] of the libraries that are loaded at run time, from the rows for base/library.h."""
+def libraries(*programs):
+    """[(soname, package, version or None)] of the libraries that the programs load at run time, from the rows for base/library.h."""
+    texts = [pathlib.Path(program).read_bytes() for program in programs]
     rows = []
     for path in sorted((PROJECT / "src").rglob("*.c")):
         for soname, package, least in re.findall(r'\.file = "(lib[\w.-]+\.so\.\d+)",\s*\.package = "([\w.+-]+)(?: \(version ([\d.]+) or newer\))?"', path.read_text()):
             if not path.name.endswith("_test.c"):
                 rows.append((soname, package, least or None))
     assert len(rows) >= 5, "the rows of the libraries have another form"
-    return sorted(rows)
+    return sorted(row for row in rows if any(b"\0" + row[0].encode() + b"\0" in text for text in texts))
 
 
 def write(path, text, mode=0o644):

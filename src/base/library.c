@@ -15,19 +15,35 @@ static struct error *not_usable(const struct library *library, const char *why)
                           "install the package %s", library->package);
 }
 
-struct error *library_load(const struct library *library, void *ret_table)
+struct error *library_use(const struct library *library, void *ret_table, struct library_use *ret)
 {
-        void *handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL);
+        AUTO(library_use) use = { .handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL) };
 
-        if (handle == NULL)
+        if (use.handle == NULL)
                 return not_usable(library, dlerror());
         for (size_t i = 0; i < library->function_count; i++)
-                if (dlsym(handle, library->functions[i].name) == NULL)
+                if (dlsym(use.handle, library->functions[i].name) == NULL)
                         return not_usable(library, dlerror());
         for (size_t i = 0; i < library->function_count; i++) {
-                void *function = dlsym(handle, library->functions[i].name);
+                void *function = dlsym(use.handle, library->functions[i].name);
 
                 memcpy((char *)ret_table + library->functions[i].offset, &function, sizeof function);
         }
+        *ret = use;
+        use.handle = NULL;
         return NULL;
+}
+
+void library_use_release(struct library_use *use)
+{
+        if (use->handle != NULL)
+                dlclose(use->handle);
+        use->handle = NULL;
+}
+
+struct error *library_load(const struct library *library, void *ret_table)
+{
+        struct library_use for_ever;
+
+        return library_use(library, ret_table, &for_ever);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared libraries that only some processes need. Those processes load them when they start; in the others a library would
- * cost memory (each has pages that the loader writes in every process) and be code that an attacker can use.
+ * Shared libraries that only some processes need, or that a process needs only for a moment. These processes load them; anywhere else a library
+ * would cost memory (each has pages that the loader writes in every process) and be code that an attacker can use.
  *
  * The functions of a library are a table: a struct with a pointer for each, filled by library_load().
  */
@@ -30,5 +30,14 @@ struct library {
  * sandbox. FAILED_PRECONDITION if the library or one of the functions is missing; the table is unchanged then.
  */
 struct error *library_load(const struct library *library, void *ret_table) MUST_USE;
+
+/* A library that is loaded for a moment. A zeroed one is not loaded. */
+struct library_use {
+        void *handle; /* of dlopen(3) */
+};
+
+/* The same, until the use is released. Then nothing of the library may be in use: neither a function nor a constant. */
+struct error *library_use(const struct library *library, void *ret_table, struct library_use *ret) MUST_USE;
+void library_use_release(struct library_use *use);
 
 #endif

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/library.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/sandbox_landlock.h"
@@ -231,6 +232,30 @@ static const bool is_sanitized = false;
 
 static char description[192] = "none";
 
+/* Valid in sandbox_enter() only: libseccomp makes the filter of the process and is not used again, so it does not stay in its memory. */
+static struct seccomp_api {
+        __typeof__(seccomp_init) *init;
+        __typeof__(seccomp_attr_set) *attr_set;
+        __typeof__(seccomp_rule_add) *rule_add;
+        __typeof__(seccomp_load) *load;
+        __typeof__(seccomp_release) *release;
+} seccomp;
+
+static const struct library_function functions[] = {
+        { "seccomp_init", offsetof(struct seccomp_api, init) },
+        { "seccomp_attr_set", offsetof(struct seccomp_api, attr_set) },
+        { "seccomp_rule_add", offsetof(struct seccomp_api, rule_add) },
+        { "seccomp_load", offsetof(struct seccomp_api, load) },
+        { "seccomp_release", offsetof(struct seccomp_api, release) },
+};
+
+static const struct library libseccomp = {
+        .file = "libseccomp.so.2",
+        .package = "libseccomp2",
+        .functions = functions,
+        .function_count = ARRAY_LEN(functions),
+};
+
 static struct error *rule_failed(int r)
 {
         return error_errno(-r, "cannot write a seccomp rule");
@@ -246,19 +271,19 @@ static struct error *allow_socket_families(scmp_filter_ctx filter)
         static const scmp_datum_t type_mask = 0xf; /* without the flags SOCK_CLOEXEC and SOCK_NONBLOCK */
 
         for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                int r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
                                          SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
                 if (r < 0)
                         return rule_failed(r);
         }
         /* glibc requests AF_UNIX (nscd) and AF_NETLINK (to sort addresses), and works without them when they are refused. */
-        int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+        int r = seccomp.rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
                                  SCMP_A0(SCMP_CMP_GT, AF_INET6));
         if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                r = seccomp.rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
                                      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
         if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+                r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
                                      SCMP_A1(SCMP_CMP_MASKED_EQ, type_mask, SOCK_STREAM));
         return r < 0 ? rule_failed(r) : NULL;
 }
@@ -266,7 +291,7 @@ static struct error *allow_socket_families(scmp_filter_ctx filter)
 /* Allows signals to own threads, as used by abort() and pthread_kill(). Other processes cannot be signalled. */
 static struct error *allow_own_signals(scmp_filter_ctx filter)
 {
-        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+        int r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
         return r < 0 ? rule_failed(r) : NULL;
 }
@@ -281,14 +306,14 @@ static struct error *allow_memory(scmp_filter_ctx filter, bool may_load_code)
                 int r = 0;
 
                 if (!may_load_code) {
-                        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+                        r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
                                              SCMP_A2(SCMP_CMP_MASKED_EQ, forbidden, 0));
                 } else {
                         for (scmp_datum_t has = 0; has <= PROT_WRITE && r == 0; has += PROT_WRITE)
-                                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+                                r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
                                                      SCMP_A2(SCMP_CMP_MASKED_EQ, forbidden, has));
                         if (r == 0)
-                                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+                                r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
                                                      SCMP_A2(SCMP_CMP_MASKED_EQ, forbidden, PROT_EXEC));
                 }
                 if (r < 0)
@@ -300,7 +325,7 @@ static struct error *allow_memory(scmp_filter_ctx filter, bool may_load_code)
 /* Allows new threads, not processes. The filter cannot read clone3's flags; it fails, and glibc uses clone instead. */
 static struct error *allow_threads(scmp_filter_ctx filter)
 {
-        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+        int r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                                  SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
         return r < 0 ? rule_failed(r) : NULL;
 }
@@ -311,7 +336,7 @@ static struct error *allow_ioctls(scmp_filter_ctx filter)
         static const unsigned long requests[] = { FIONBIO, FIONREAD, FIOCLEX, TCGETS };
 
         for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
-                int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                int r = seccomp.rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, requests[i]));
                 if (r < 0)
                         return rule_failed(r);
         }
@@ -332,7 +357,7 @@ static struct error *answer_probes(scmp_filter_ctx filter)
         };
 
         for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
-                int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)probes[i].errnum), probes[i].call, 0);
+                int r = seccomp.rule_add(filter, SCMP_ACT_ERRNO((uint32_t)probes[i].errnum), probes[i].call, 0);
                 if (r < 0)
                         return rule_failed(r);
         }
@@ -342,7 +367,7 @@ static struct error *answer_probes(scmp_filter_ctx filter)
 static struct error *add_list(scmp_filter_ctx filter, uint32_t action, const int *list)
 {
         for (const int *call = list; *call != END_OF_LIST; call++) {
-                int r = seccomp_rule_add(filter, action, *call, 0);
+                int r = seccomp.rule_add(filter, action, *call, 0);
                 if (r < 0)
                         return rule_failed(r);
         }
@@ -369,22 +394,22 @@ static struct error *enter_seccomp(const struct sandbox_row *row)
 {
         /* A new filter covers the native architecture; a call through another one (x32, i386) kills the process. */
         bool allow_list = row->allowed[0] != NULL;
-        scmp_filter_ctx filter = seccomp_init(allow_list ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ALLOW);
+        scmp_filter_ctx filter = seccomp.init(allow_list ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ALLOW);
 
         if (filter == NULL)
                 return error_new(ERROR_INTERNAL, "cannot begin a seccomp filter");
         struct error *err = NULL;
-        int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+        int r = seccomp.attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         if (r == 0)
-                r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree by number, not a linear list */
+                r = seccomp.attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree by number, not a linear list */
         if (r < 0)
                 err = error_errno(-r, "cannot prepare a seccomp filter");
         else
                 err = fill_filter(filter, row);
-        if (err == NULL && (r = seccomp_load(filter)) < 0)
+        if (err == NULL && (r = seccomp.load(filter)) < 0)
                 err = error_hint(error_errno(-r, "the kernel refused the seccomp filter of '%s'", row->name),
                                  "the kernel must have CONFIG_SECCOMP_FILTER");
-        seccomp_release(filter);
+        seccomp.release(filter);
         return err;
 }
 
@@ -627,6 +652,7 @@ static struct error *enter_landlock(const struct sandbox_row *row, struct sandbo
 struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
 {
         const struct sandbox_row *row = &rows[kind];
+        AUTO(library_use) use = { 0 };
         int abi = 0;
 
         TRY(check_single_thread());
@@ -637,6 +663,7 @@ struct error *sandbox_enter(enum sandbox_kind kind, struct sandbox_paths paths)
                 snprintf(description, sizeof(description), "none (sanitizer build)");
                 return NULL;
         }
+        TRY(library_use(&libseccomp, &seccomp, &use)); /* a file, which Landlock denies to some */
         TRY(enter_landlock(row, paths, &abi));
         TRY(drop_capabilities());
         TRY(enter_seccomp(row));

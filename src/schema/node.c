@@ -3,6 +3,7 @@
 
 #include <yaml.h>
 
+#include "base/library.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -23,7 +24,34 @@ struct anchor {
         struct anchor *next;
 };
 
+/* libyaml is loaded while a text is parsed: a process of a service parses none, and the supervisor only its configuration. */
+struct yaml_api {
+        __typeof__(yaml_parser_initialize) *initialize;
+        __typeof__(yaml_parser_set_encoding) *set_encoding;
+        __typeof__(yaml_parser_set_input_string) *set_input;
+        __typeof__(yaml_parser_parse) *parse;
+        __typeof__(yaml_parser_delete) *delete;
+        __typeof__(yaml_event_delete) *delete_event;
+};
+
+static const struct library_function functions[] = {
+        { "yaml_parser_initialize", offsetof(struct yaml_api, initialize) },
+        { "yaml_parser_set_encoding", offsetof(struct yaml_api, set_encoding) },
+        { "yaml_parser_set_input_string", offsetof(struct yaml_api, set_input) },
+        { "yaml_parser_parse", offsetof(struct yaml_api, parse) },
+        { "yaml_parser_delete", offsetof(struct yaml_api, delete) },
+        { "yaml_event_delete", offsetof(struct yaml_api, delete_event) },
+};
+
+static const struct library libyaml = {
+        .file = "libyaml-0.so.2",
+        .package = "libyaml-0-2",
+        .functions = functions,
+        .function_count = ARRAY_LEN(functions),
+};
+
 struct builder {
+        const struct yaml_api *yaml;
         struct arena *arena;
         const char *file;
         struct node_item *documents, **documents_end;
@@ -429,11 +457,11 @@ static struct error *read_events(struct builder *b, yaml_parser_t *p, struct str
         for (bool at_end = false; !at_end;) {
                 yaml_event_t e;
 
-                if (!yaml_parser_parse(p, &e))
+                if (!b->yaml->parse(p, &e))
                         return parser_error(b, p, text);
                 at_end = e.type == YAML_STREAM_END_EVENT;
                 struct error *err = take_event(b, &e);
-                yaml_event_delete(&e);
+                b->yaml->delete_event(&e);
                 TRY(err);
         }
         return NULL;
@@ -441,20 +469,23 @@ static struct error *read_events(struct builder *b, yaml_parser_t *p, struct str
 
 struct error *node_parse_noting(struct arena *a, const char *file, struct str text, struct node_item **ret, struct error **ret_mistakes)
 {
-        struct builder b = { .arena = a, .file = file, .documents_end = NULL };
+        struct yaml_api yaml;
+        struct builder b = { .yaml = &yaml, .arena = a, .file = file, .documents_end = NULL };
+        AUTO(library_use) use = { 0 };
         yaml_parser_t p;
 
         if (str_starts_with(text, STR("\xef\xbb\xbf"))) /* libyaml would count the mark as a column */
                 text = str_slice(text, 3, text.len);
         if (text.len > LIMIT_YAML_FILE)
                 return error_new(ERROR_INVALID_ARGUMENT, "%s: longer than %d bytes", file, LIMIT_YAML_FILE);
-        if (!yaml_parser_initialize(&p))
+        TRY(library_use(&libyaml, &yaml, &use));
+        if (!yaml.initialize(&p))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "%s: no memory for reading YAML", file);
         b.documents_end = &b.documents;
-        yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING); /* otherwise a byte order mark could declare UTF-16 */
-        yaml_parser_set_input_string(&p, (const unsigned char *)(text.len == 0 ? "" : text.ptr), text.len);
+        yaml.set_encoding(&p, YAML_UTF8_ENCODING); /* otherwise a byte order mark could declare UTF-16 */
+        yaml.set_input(&p, (const unsigned char *)(text.len == 0 ? "" : text.ptr), text.len);
         struct error *err = read_events(&b, &p, text);
-        yaml_parser_delete(&p);
+        yaml.delete(&p);
         if (err == NULL) {
                 *ret = b.documents;
                 *ret_mistakes = b.mistakes;

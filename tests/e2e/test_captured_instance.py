@@ -16,6 +16,7 @@ from test_status import stays_one_user
 LIBRARIES = {
     "libcurl": {"sts"}, "libsqlite3": {"auth"}, "libargon2": {"auth"}, "libqrencode": {"proxy"}, "libz.so": {"auth", "signer", "sts"},  # of files of logs; libcurl uses it
     "libnss_systemd": set(),  # a module of the account database
+    "libyaml": set(), "libseccomp": set(),  # used for a moment: by a supervisor when it reads its configuration, by a process that enters its sandbox
 }
 
 
