@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "instance/identity_file.h"
 #include "instance/ssh_files.h"
+#include "net/cert_watch.h"
 #include "rpc/pb.h"
 
 static struct walltime joined_at(const struct instance *i)
@@ -40,6 +41,52 @@ static void show_end(const struct instance *i)
         metric_set(METRIC_CERTIFICATE_END, "host", "", walltime_unix(first));
 }
 
+static bool times_of_slot(void *ctx, size_t n, struct cert_times *ret)
+{
+        const struct instance *i = ctx;
+
+        *ret = i->slots[n].identity.times;
+        ret->not_before = walltime_add(ret->not_before, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)); /* the time of issue */
+        return i->slots[n].is_wanted && !host_identity_is_empty(&i->slots[n].identity);
+}
+
+static void show_notice(struct instance *i)
+{
+        const struct slot *first = NULL;
+        AUTO(buf) text = BUF_MAX(256);
+
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                struct cert_times times;
+                bool is_near = times_of_slot(i, n, &times) && cert_end_mark(times, loop_wall(&i->loop)) != CERT_END_FAR;
+
+                if (is_near && (first == NULL || times.not_after.ns < first->identity.times.not_after.ns))
+                        first = &i->slots[n];
+        }
+        if (first != NULL) {
+                buf_printf(&text, "the certificate of role %s was not renewed, its end is ", first->role);
+                walltime_put_rfc3339(&text, first->identity.times.not_after);
+        }
+        status_set_notice(&i->status, STATUS_NOTICE_CERTIFICATE, first == NULL ? NULL : buf_c(&text));
+}
+
+static void on_mark_passed(void *ctx, size_t n, int mark, struct cert_times times)
+{
+        struct instance *i = ctx;
+        AUTO(buf) end = BUF_MAX(256);
+
+        cert_end_put(&end, times, loop_wall(&i->loop));
+        if (mark != CERT_END_FAR)
+                log_warn("A certificate of this host was not renewed", LOG_C("role", i->slots[n].role), LOG_C("end", buf_c(&end)),
+                         LOG_C("hint", "the lines before, and teleport status, have the reason; after its end this host joins again"));
+        show_notice(i);
+}
+
+void identity_store_watch(struct instance *i)
+{
+        i->cert_watch = cert_watch_new(&i->loop, (struct cert_watch_options){
+                .count = SLOT_COUNT, .times = times_of_slot, .passed = on_mark_passed, .ctx = i });
+}
+
 static void hold_identity(struct instance *i, struct slot *s, struct host_identity *id, bool is_new)
 {
         uint32_t dice;
@@ -54,6 +101,7 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
         if (is_new && s->renew_at.ns < soonest.ns)
                 s->renew_at = soonest;
         show_end(i);
+        cert_watch_changed(i->cert_watch);
         if (s == &i->slots[SLOT_INSTANCE] || i->is_local)
                 show_identity(i, &s->identity, is_new);
 }

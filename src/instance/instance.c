@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "cluster/roots.h"
+#include "net/cert_watch.h"
 #include "net/socket.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -597,6 +598,7 @@ static struct error *set_up(struct instance *i)
         i->store_again = timer_new(&i->loop, on_store_again, i);
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
         status_init(&i->status, &i->loop, ".");
+        identity_store_watch(i);
         show_tunnels(i, false);
         i->status.on_change = on_status_change;
         i->status.on_change_ctx = i;
@@ -645,6 +647,7 @@ static void tear_down(struct instance *i)
         timer_free(i->wait);
         timer_free(i->renewal);
         timer_free(i->store_again);
+        cert_watch_free(i->cert_watch);
         status_release(&i->status);
         buf_release(&i->ca_file);
         buf_release(&i->roots);

@@ -78,6 +78,7 @@ struct instance {
         struct timer *wait;      /* until the next try, or the next poll */
         struct instant poll_at; /* when that is, while away */
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
+        struct cert_watch *cert_watch; /* of the certificates of `slots`: a renewal that fails for long */
         struct timer *store_again; /* an identity that could not be stored */
         struct backoff backoff;
         struct walltime joined_before; /* the age of data_dir/host_uuid when we started: it is written once a membership; 0: none */
@@ -153,6 +154,8 @@ void instance_show_state(struct instance *i);
 
 /* Detaches running writes, which are completed in the background. To be called before the rest of the instance is freed. */
 void identity_store_release(struct instance *i);
+/* Warns in the log and the status from now on if a certificate is near its end; requires the status. Ends with cert_watch_free(). */
+void identity_store_watch(struct instance *i);
 /* Loads the identities from the disk. */
 void identity_store_load(struct instance *i);
 /* Stores identities again whose last write failed. */

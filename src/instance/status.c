@@ -104,6 +104,15 @@ static void put_connection(const struct status *s, struct buf *out)
                 buf_printf(out, s->tunnels == 1 ? ", %zu tunnel" : ", %zu tunnels", s->tunnels);
 }
 
+/* NULL: there is none. */
+static const char *notice_of(const struct status *s, const char *kind)
+{
+        for (size_t i = 0; i < STATUS_NOTICES_MAX; i++)
+                if (s->notice_kinds[i] != NULL && str_equal(str_of(s->notice_kinds[i]), str_of(kind)))
+                        return s->notices[i];
+        return NULL;
+}
+
 void status_put_line(const struct status *s, struct buf *out)
 {
         if (s->state == STATUS_STARTING || s->state == STATUS_STOPPED)
@@ -114,6 +123,7 @@ void status_put_line(const struct status *s, struct buf *out)
                 put_membership(s, out);
                 put_connection(s, out);
         }
+        put_part(out, "; ", notice_of(s, STATUS_NOTICE_CERTIFICATE));
         put_part(out, "; ", s->last_error);
 }
 

@@ -22,6 +22,7 @@ enum status_state {
 };
 
 enum { STATUS_NOTICES_MAX = 8 };
+#define STATUS_NOTICE_CERTIFICATE "certificate" /* the kind of a notice that is also in the line */
 
 struct status {
         struct loop *loop;
@@ -74,7 +75,7 @@ const char *status_state_name(enum status_state state);
 
 /*
  * One line for the service manager, at most STATUS_LINE_MAX bytes, without control characters: whether the host has joined, its
- * cluster, since when, its server and tunnels, the last error.
+ * cluster, since when, its server and tunnels, a certificate that is near its end, the last error.
  */
 enum { STATUS_LINE_MAX = 1024 };
 void status_put_line(const struct status *s, struct buf *out);

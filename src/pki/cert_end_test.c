@@ -35,6 +35,30 @@ static void passes_marks_in_the_last_quarter_of_a_life(void **state)
         }
 }
 
+static void knows_when_the_next_mark_is_passed(void **state)
+{
+        static const struct {
+                int64_t life, left, next;
+        } rows[] = {
+                { 3652 * DAY, 31 * DAY, DAY },
+                { 3652 * DAY, 30 * DAY, 23 * DAY },
+                { 3652 * DAY, 7 * DAY, 6 * DAY },
+                { 3652 * DAY, DAY, DAY },
+                { 90 * DAY, 30 * DAY, 30 * DAY - 90 * DAY / 4 },
+                { 90 * DAY, 20 * DAY, 13 * DAY },
+                { DAY, DAY, DAY - DAY / 4 },
+                { DAY, DAY / 4, DAY / 4 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct cert_times times = times_of(NOW + rows[i].left - rows[i].life, NOW + rows[i].left);
+
+                assert_int_equal(cert_end_next(times, walltime_of_unix(NOW)).ns, rows[i].next * 1000000000);
+        }
+        assert_int_equal(cert_end_next(times_of(0, NOW), walltime_of_unix(NOW)).ns, INT64_MAX);
+}
+
 static void describes_the_end(void **state)
 {
         AUTO(buf) out = BUF_MAX(1 * KiB);
@@ -54,6 +78,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(passes_marks_in_the_last_quarter_of_a_life),
+                cmocka_unit_test(knows_when_the_next_mark_is_passed),
                 cmocka_unit_test(describes_the_end),
         };
 

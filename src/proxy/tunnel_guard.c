@@ -9,8 +9,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "net/cert_watch.h"
 #include "pki/cert_check.h"
-#include "pki/cert_end.h"
 #include "pki/key_proof.h"
 #include "pki/public_key.h"
 #include "proxy/peer_server.h"
@@ -25,6 +25,12 @@ struct tunnel_guard {
         struct timer *again;
         struct arena *arena; /* holds keys; NULL: no keys were set */
         Cteleport__V1__TunnelsUp keys;
+        struct web_cert {
+                struct cert_times times;
+                bool is_of_acme;
+        } certs[CERT_WATCH_MAX]; /* further ones are not watched */
+        size_t cert_count;
+        struct cert_watch *watch; /* of certs */
         bool is_freed;
 };
 
@@ -90,21 +96,38 @@ static struct error *add_key(struct tunnel_guard *g, struct str key_pem)
         return NULL;
 }
 
-/* Logs a certificate that is near its end, and notes the one that ends first. */
-static void note_end(struct tunnel_guard *g, struct str cert_pem)
+static bool times_of_cert(void *ctx, size_t n, struct cert_times *ret)
 {
-        AUTO(buf) der = BUF_MAX(CERT_MAX), end = BUF_MAX(256);
-        struct walltime now = loop_wall(&g->proxy->loop);
+        const struct tunnel_guard *g = ctx;
+
+        *ret = n < g->cert_count ? g->certs[n].times : (struct cert_times){ 0 };
+        return n < g->cert_count;
+}
+
+static void on_mark_passed(void *ctx, size_t n, int mark, struct cert_times times)
+{
+        const struct tunnel_guard *g = ctx;
+        AUTO(buf) end = BUF_MAX(256);
+
+        if (mark == CERT_END_FAR)
+                return;
+        cert_end_put(&end, times, loop_wall(&g->proxy->loop));
+        log_warn("A web certificate is near its end", LOG_INT("pair", n + 1), LOG_C("end", buf_c(&end)),
+                 LOG_C("hint", g->certs[n].is_of_acme ? "it was not renewed by ACME: the lines of the component acme have the reason"
+                                                      : "replace its files, and let this proxy load them by SIGHUP"));
+}
+
+/* Notes the times of a certificate, and of that which ends first. */
+static void note_end(struct tunnel_guard *g, const Cteleport__Internal__V1__HttpsKeyPair *pair)
+{
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
         struct cert_times times = { 0 };
-        struct error *err = cert_pem_to_der(cert_pem, &der);
+        struct error *err = cert_pem_to_der(pb_str(pair->cert_pem), &der);
 
         if (err == NULL)
                 err = cert_validity(buf_str(&der), &times);
-        if (err == NULL && cert_end_mark(times, now) != CERT_END_FAR) {
-                cert_end_put(&end, times, now);
-                log_warn("A web certificate is near its end", LOG_C("end", buf_c(&end)),
-                         LOG_C("hint", "replace its files, and let this proxy load them by SIGHUP"));
-        }
+        if (err == NULL && g->cert_count < CERT_WATCH_MAX)
+                g->certs[g->cert_count++] = (struct web_cert){ times, pair == g->proxy->issued };
         int64_t ends = err == NULL ? walltime_unix(times.not_after) : 0;
         if (ends > 0 && (g->keys.web_not_after == 0 || ends < g->keys.web_not_after)) {
                 g->keys.web_not_before = walltime_unix(times.not_before);
@@ -121,8 +144,10 @@ void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__
         g->arena = arena_new(KEYS_ARENA);
         cteleport__v1__tunnels_up__init(&g->keys);
         g->keys.web_keys = arena_alloc(g->arena, (count + 1) * sizeof *g->keys.web_keys);
+        g->cert_count = 0;
         for (size_t i = 0; i < count; i++)
-                note_end(g, pb_str(pairs[i]->cert_pem));
+                note_end(g, pairs[i]);
+        cert_watch_changed(g->watch);
         for (size_t i = 0; i < count; i++) {
                 /* A key of another kind need not be reported: the cluster certifies no keys of that kind. */
                 AUTO_PTR(error) err = add_key(g, pb_str(pairs[i]->key_pem));
@@ -279,6 +304,8 @@ struct tunnel_guard *tunnel_guard_new(struct proxy *p)
         *g = (struct tunnel_guard){ .proxy = p };
         g->again = timer_new(&p->loop, begin, g);
         timer_start(g->again, MILLISECONDS(1));
+        g->watch = cert_watch_new(&p->loop, (struct cert_watch_options){
+                .count = CERT_WATCH_MAX, .times = times_of_cert, .passed = on_mark_passed, .ctx = g });
         return g;
 }
 
@@ -287,6 +314,7 @@ void tunnel_guard_free(struct tunnel_guard *g)
         if (g == NULL)
                 return;
         timer_free(g->again);
+        cert_watch_free(g->watch);
         g->is_freed = true;
         if (g->call != NULL)
                 rpc_client_cancel(g->call); /* on_done() frees g */

@@ -75,6 +75,21 @@ def test_the_status_follows_the_membership_of_a_host(make_cluster, aws, manager)
     assert manager.wait_for("^STOPPING=1$") and manager.wait_for("^STATUS=") == "STATUS=stopping"
 
 
+def test_a_host_whose_certificate_is_not_renewed_warns(make_cluster, aws, manager):
+    cluster = make_cluster(auth={"host_cert_ttl": "12s"})
+    cluster.create(iam_token())
+    host = cluster.host(env={**aws.identity(), **manager.env()})
+    host.start()
+    manager.wait_for("1 tunnel$")
+    cluster.stop_cluster()
+    host.process.wait_for('A certificate of this host was not renewed role:(Instance|Node) end:"expire')
+    manager.wait_for(rf"; the certificate of role (Instance|Node) was not renewed, its end is {TIME}")
+    wait_until(lambda: "was not renewed, its end is" in host.teleport("status", "-c", host.config_path, check=False).out, "teleport status has it")
+    cluster.start()
+    manager.wait_for("1 tunnel$")
+    wait_until(lambda: "was not renewed" not in manager.last("STATUS="), "the warning ends with the renewal")
+
+
 def test_the_status_of_a_cluster_names_it(make_cluster, manager):
     cluster = make_cluster(env=manager.env())
     manager.wait_for("^READY=1$")

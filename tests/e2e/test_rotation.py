@@ -371,14 +371,14 @@ def test_a_ca_and_a_web_certificate_warn_before_their_end(make_cluster, tmp_path
     cluster = make_cluster()
     assert "Warning" not in cluster.tctl("status").out
     cluster.stop()
-    begin, end = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days, hours=1) for days in (-300, 6))
+    now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
     ca = cluster.data_dir / "ca"
-    give_life(ca / "user.tls.cert.pem", ca / "user.tls.key.pem", begin, end)
-    give_life(cert, key, begin, end)
+    give_life(ca / "user.tls.cert.pem", ca / "user.tls.key.pem", now - 300 * day, now + 6.1 * day)
+    give_life(cert, key, now - 300 * day, now + 7 * day + datetime.timedelta(seconds=8))  # the proxy runs when the mark of a week is passed
     cluster.config["proxy_service"]["https_keypairs"] = [{"key_file": str(key), "cert_file": str(cert)}]
     cluster.start()
     cluster.process.wait_for("A CA of the cluster is near its end type:user")
-    cluster.process.wait_for("A web certificate is near its end")
+    cluster.process.wait_for('A web certificate is near its end pair:1 end:"expires in 6 days, ')
     warnings = wait_until(lambda: len(found := re.findall(r"^Warning +(.*?) *$", cluster.tctl("status").out, re.M)) == 2 and found, "status has both warnings")
     assert re.fullmatch(r"the user CA expires in 6 days, at \S+Z: tctl auth rotate --type=user", warnings[0])
     assert re.fullmatch(r"the web certificate of proxy \S+ expires in 6 days, at \S+Z: replace its files, and let it load them by SIGHUP", warnings[1])

@@ -4,19 +4,17 @@
 #include <stdlib.h>
 
 #include "auth/hosts/tunnels_service.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/cert_watch.h"
 #include "pki/cert_check.h"
-#include "pki/cert_end.h"
 #include "rpc/pb.h"
 
 enum { CAS = 2 };
 
 struct expiry {
         struct auth *auth;
-        struct timer *check;
-        int marks[CAS]; /* that were logged, of the host CA and the user CA */
+        struct cert_watch *watch; /* of the host CA and the user CA */
 };
 
 static const Cteleport__Internal__V1__Authority *authority_at(const struct auth *a, size_t i)
@@ -24,40 +22,39 @@ static const Cteleport__Internal__V1__Authority *authority_at(const struct auth 
         return i == 0 ? a->authorities.host : a->authorities.user;
 }
 
-/* The CA that signs; an old one that a rotation replaces may expire. */
-static int mark_of(const struct auth *a, size_t i, struct cert_times *ret)
+/* Of the CA that signs; an old one that a rotation replaces may expire. */
+static bool times_of(const struct auth *a, size_t i, struct cert_times *ret)
 {
         AUTO_PTR(error) err = cert_validity(pb_str(authority_at(a, i)->tls_certs[0]), ret);
 
-        return err == NULL ? cert_end_mark(*ret, loop_wall(&a->loop)) : CERT_END_FAR;
+        return err == NULL;
 }
 
-static void on_check(void *ctx)
+static bool times_of_ca(void *ctx, size_t n, struct cert_times *ret)
 {
-        struct expiry *e = ctx;
+        const struct expiry *e = ctx;
 
-        for (size_t i = 0; i < CAS; i++) {
-                struct cert_times times;
-                AUTO(buf) end = BUF_MAX(256);
-                int mark = mark_of(e->auth, i, &times);
+        return times_of(e->auth, n, ret);
+}
 
-                if (mark != CERT_END_FAR && mark != e->marks[i]) {
-                        cert_end_put(&end, times, loop_wall(&e->auth->loop));
-                        log_warn("A CA of the cluster is near its end", LOG_C("type", authority_at(e->auth, i)->type), LOG_C("end", buf_c(&end)),
-                                 LOG_C("hint", "replace it: tctl auth rotate"));
-                }
-                e->marks[i] = mark;
-        }
-        timer_start(e->check, MILLISECONDS(PACE_CERT_END_CHECK));
+static void on_mark_passed(void *ctx, size_t n, int mark, struct cert_times times)
+{
+        const struct expiry *e = ctx;
+        AUTO(buf) end = BUF_MAX(256);
+
+        if (mark == CERT_END_FAR)
+                return;
+        cert_end_put(&end, times, loop_wall(&e->auth->loop));
+        log_warn("A CA of the cluster is near its end", LOG_C("type", authority_at(e->auth, n)->type), LOG_C("end", buf_c(&end)),
+                 LOG_C("hint", "replace it: tctl auth rotate"));
 }
 
 struct expiry *expiry_new(struct auth *a)
 {
         struct expiry *e = NEW(struct expiry);
 
-        *e = (struct expiry){ .auth = a, .marks = { CERT_END_FAR, CERT_END_FAR } };
-        e->check = timer_new(&a->loop, on_check, e);
-        on_check(e);
+        *e = (struct expiry){ .auth = a };
+        e->watch = cert_watch_new(&a->loop, (struct cert_watch_options){ .count = CAS, .times = times_of_ca, .passed = on_mark_passed, .ctx = e });
         return e;
 }
 
@@ -65,7 +62,7 @@ void expiry_free(struct expiry *e)
 {
         if (e == NULL)
                 return;
-        timer_free(e->check);
+        cert_watch_free(e->watch);
         free(e);
 }
 
@@ -98,7 +95,7 @@ size_t expiry_warnings(const struct auth *a, struct arena *arena, char *ret[EXPI
         for (size_t i = 0; i < CAS; i++) {
                 struct cert_times times;
 
-                if (mark_of(a, i, &times) != CERT_END_FAR)
+                if (times_of(a, i, &times))
                         add_warning(&w, i == 0 ? "the host CA" : "the user CA", "", times,
                                     i == 0 ? "tctl auth rotate --type=host" : "tctl auth rotate --type=user");
         }

@@ -10,7 +10,7 @@
 
 struct expiry;
 
-/* Checks the CAs now, and then every PACE_CERT_END_CHECK. */
+/* Checks the CAs soon, and from then on. */
 struct expiry *expiry_new(struct auth *a) MUST_USE;
 void expiry_free(struct expiry *e);
 
