@@ -75,7 +75,7 @@ def test_the_status_follows_the_membership_of_a_host(make_cluster, aws, manager)
     assert manager.wait_for("^STOPPING=1$") and manager.wait_for("^STATUS=") == "STATUS=stopping"
 
 
-def test_a_host_whose_certificate_is_not_renewed_warns(make_cluster, aws, manager):
+def test_a_host_warns_when_its_certificate_is_not_renewed(make_cluster, aws, manager):
     cluster = make_cluster(auth={"host_cert_ttl": "12s"})
     cluster.create(iam_token())
     host = cluster.host(env={**aws.identity(), **manager.env()})

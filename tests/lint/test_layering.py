@@ -150,6 +150,7 @@ ALLOCATIONS = {
     "instance/label_values.c": (2, "LIMIT_LABEL_COMMANDS"),
     "instance/labels.c": (2, "LIMIT_LABEL_COMMANDS"),
     "loop/loop.c": (1, "calls that this process deferred"),
+    "net/cert_watch.c": (1, "CERT_WATCH_MAX"),
     "net/socket.c": (1, "the queue's ceiling, LIMIT_UNREAD_OUTPUT"),
     "net/tls_context.c": (1, "certificates of the configuration"),
     "net/tls_peer.c": (1, "LIMIT_TLS_CHAIN"),
