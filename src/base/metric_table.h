@@ -11,10 +11,18 @@
  * labels   at most METRIC_LABELS_MAX, separated by blanks, each a name with all its values: "method=iam|token". The last value
  *          stands for all others. "process" without values: one for each process, written by the supervisor
  *
+ * New rows come last, and a row keeps its place, name, type, unit, process and labels: after an in-place upgrade, processes of this program
+ * record in memory that the supervisor of a former one has made. A change of that kind makes `teleport reload` refuse the upgrade on hosts
+ * with diag_addr until a restart, so it needs a line in CHANGELOG.md.
+ *
  * scripts/reference makes docs/reference/metrics.md from it.
  */
 #ifndef BASE_METRIC_TABLE_H
 #define BASE_METRIC_TABLE_H
+
+#ifndef METRIC_TABLE_APPENDED /* tests/services: rows of a later program, for tests of an upgrade */
+#define METRIC_TABLE_APPENDED(METRIC)
+#endif
 
 /* clang-format off */
 #define METRIC_TABLE(METRIC) \
@@ -103,7 +111,8 @@
         METRIC(SSH_SESSIONS, GAUGE, NUMBER, "ssh", "server_interactive_sessions_total", "", \
                "Sessions on this node that run now: shells, commands and file copies.") \
         METRIC(RECORDINGS_WAITING, GAUGE, NUMBER, "ssh", "teleport_incomplete_session_uploads_total", "", \
-               "Recordings on this node that the cluster has not acknowledged, at most LIMIT_SPOOL_UPLOADS of earlier runs.")
+               "Recordings on this node that the cluster has not acknowledged, at most LIMIT_SPOOL_UPLOADS of earlier runs.") \
+        METRIC_TABLE_APPENDED(METRIC)
 /* clang-format on */
 
 #endif

@@ -158,6 +158,35 @@ size_t metrics_size(void)
         return layout()[METRIC_COUNT] * sizeof(int64_t);
 }
 
+size_t metrics_size_with_room(void)
+{
+        return metrics_size() + METRICS_ROOM;
+}
+
+static uint64_t fold(uint64_t digest, const char *text)
+{
+        const char *at = text == NULL ? "" : text;
+
+        do
+                digest = (digest ^ (uint8_t)*at) * 0x100000001b3; /* FNV-1a, the final NUL included */
+        while (*at++ != '\0');
+        return digest;
+}
+
+uint64_t metric_rows_digest(const struct metric_row *table, size_t count, const char *processes)
+{
+        uint64_t digest = fold(0xcbf29ce484222325 + METRIC_PROCESSES, processes);
+
+        for (size_t i = 0; i < ARRAY_LEN(metric_bounds); i++)
+                digest = fold(digest, metric_bounds[i]);
+        for (const struct metric_row *row = table; row < table + count; row++) {
+                const char shape[] = { (char)('0' + row->type), (char)('0' + row->unit), '\0' };
+
+                digest = fold(fold(fold(fold(digest, shape), row->name), row->labels), row->process);
+        }
+        return digest;
+}
+
 /* ---- recording ----------------------------------------------------------------------------------------------- */
 
 void metrics_attach(void *memory)

@@ -7,7 +7,10 @@
  * numbers in place: it never blocks, allocates or fails, and may be made on any thread. The number of series is fixed
  * (LIMIT_METRIC_SERIES), whatever the number of hosts and users.
  *
- * The memory outlives the process: after a restart, counters and histograms continue, and gauges begin at 0.
+ * The memory outlives the process: after a restart, counters and histograms continue, and gauges begin at 0. It outlives the program
+ * too: after an in-place upgrade, processes of a new program record in the memory that the supervisor of the former program has made.
+ * Therefore the memory has room for METRICS_ROOM more bytes, and a new program may have more rows behind those of the former one, but no
+ * others among them (supervisor/upgrade_answer.h compares them).
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -38,6 +41,7 @@ enum {
         METRIC_LABELS_MAX = 2,
         METRIC_PROCESSES = 17, /* values of the label `process`: 0 is the supervisor, 1 + i the process services_process_at(i) */
         METRIC_BUCKETS = 15,   /* of a histogram, the last one without a bound */
+        METRICS_ROOM = 8192,   /* bytes */
 };
 
 /* The name of the supervisor as a value of the label `process`. */
@@ -73,8 +77,11 @@ enum process_phase { PROCESS_ABSENT, PROCESS_DOWN, PROCESS_STARTING, PROCESS_REA
 
 /* ---- recording ------------------------------------------------------------------------------------------- */
 
-/* Size in bytes of the memory of a process. */
+/* Bytes of the memory of a process that this program uses, and those that a supervisor makes: with room for the rows of later programs. */
 size_t metrics_size(void);
+size_t metrics_size_with_room(void);
+/* A digest of all that decides place and meaning of the numbers of the first `count` rows of a table; `processes`: names behind the label `process`. */
+uint64_t metric_rows_digest(const struct metric_row *table, size_t count, const char *processes);
 /* Records in `memory` from now on, metrics_size() bytes that stay valid. NULL: records nothing. */
 void metrics_attach(void *memory);
 /* Sets all gauges to 0, at the start of a process. */

@@ -164,6 +164,44 @@ static void finds_a_series_by_the_values_of_its_labels(void **state)
         assert_int_equal(metric_series(METRIC_HEALTH), HEALTH_PARTS);
 }
 
+/* The digest of the first rows is that of a later table to which rows were appended, and of no other table. */
+static void a_table_is_known_by_its_first_rows(void **state)
+{
+        const struct metric_row table[] = {
+                { .name = "a_total", .labels = "x=1|2", .process = "auth", .type = METRIC_TYPE_COUNTER },
+                { .name = "b", .labels = "", .process = NULL, .type = METRIC_TYPE_GAUGE },
+                { .name = "c_seconds", .labels = "process", .process = NULL, .type = METRIC_TYPE_HISTOGRAM, .unit = METRIC_UNIT_NANOSECONDS },
+        };
+        struct metric_row other[ARRAY_LEN(table)];
+        const uint64_t digest = metric_rows_digest(table, 2, "auth proxy ");
+
+        (void)state;
+        memcpy(other, table, sizeof(table));
+        other[2].name = "d";
+        assert_true(metric_rows_digest(other, 2, "auth proxy ") == digest);
+        assert_true(metric_rows_digest(other, 3, "auth proxy ") != metric_rows_digest(table, 3, "auth proxy "));
+        assert_true(metric_rows_digest(table, 2, "auth ssh ") != digest);
+        assert_true(metric_rows_digest(table, 1, "auth proxy ") != digest);
+        for (size_t change = 0; change < 6; change++) {
+                memcpy(other, table, sizeof(table));
+                if (change == 0) { /* another order */
+                        other[0] = table[1];
+                        other[1] = table[0];
+                } else if (change == 1) {
+                        other[1].name = "b2";
+                } else if (change == 2) {
+                        other[0].labels = "x=2|1";
+                } else if (change == 3) {
+                        other[0].process = NULL;
+                } else if (change == 4) {
+                        other[1].type = METRIC_TYPE_HISTOGRAM;
+                } else {
+                        other[1].unit = METRIC_UNIT_TIME;
+                }
+                assert_true(metric_rows_digest(other, 2, "auth proxy ") != digest);
+        }
+}
+
 static void records_nothing_without_memory(void **state)
 {
         (void)state;
@@ -185,6 +223,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_part_is_healed_only_if_it_is_degraded, attach, detach),
                 cmocka_unit_test_setup_teardown(finds_a_series_by_the_values_of_its_labels, attach, detach),
                 cmocka_unit_test(records_nothing_without_memory),
+                cmocka_unit_test(a_table_is_known_by_its_first_rows),
         };
 
         return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

@@ -30,7 +30,7 @@ static struct error *open_memory(struct supervisor *s, size_t number)
         if (fd < 0)
                 return error_errno(errno, "cannot make the memory of the metrics");
         s->metrics.fds[number] = fd;
-        if (ftruncate(fd, (off_t)metrics_size()) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        if (ftruncate(fd, (off_t)metrics_size_with_room()) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return error_errno(errno, "cannot set the size of the memory of the metrics");
         path = mem_printf("/proc/self/fd/%d", fd);
         s->metrics.readers[number] = open(path, O_RDONLY | O_CLOEXEC);

@@ -5,7 +5,8 @@
  *
  *   refused    a key that only a restart applies, or anything that a start would refuse: nothing has changed
  *   applied    the supervisor uses the new settings, and replaces the processes that depend on changed ones, one after
- *              the other in the order of start; each must be ready before the next one is replaced
+ *              the other in the order of start, with a new program those that keep state last; each must be ready before the
+ *              next one is replaced
  *   reverted   a new process was not ready: the former settings are in force again, and the processes that have new ones are
  *              replaced once more
  */
@@ -225,13 +226,30 @@ static void begin(struct child *c)
         supervisor_start_again(c);
 }
 
+/*
+ * A new program may change the state that a process keeps, so that the former one would not read it: that process comes last, when all
+ * others run with the new program and nothing can take it back any more.
+ */
+static size_t next_wanted(const struct supervisor *s)
+{
+        size_t last = s->child_count;
+
+        for (size_t i = 0; i < s->child_count; i++) {
+                if (!s->reload->is_wanted[i])
+                        continue;
+                if (!s->reload->is_upgrade || !s->children[i].row->keeps_state)
+                        return i;
+                last = i;
+        }
+        return last;
+}
+
 static void step(struct supervisor *s)
 {
         struct reload *r = s->reload;
 
         timer_stop(r->timeout);
-        while (r->at < s->child_count && !r->is_wanted[r->at])
-                r->at++;
+        r->at = next_wanted(s);
         if (r->at < s->child_count) {
                 begin(&s->children[r->at]);
                 return;
@@ -269,7 +287,7 @@ static void revert(struct supervisor *s, struct error *failure)
 {
         struct reload *r = s->reload;
 
-        log_error(r->is_upgrade ? "A service does not run with the new program: those that still have the former one keep it"
+        log_error(r->is_upgrade ? "A service does not run with the new program: all get the former one again"
                                 : "A service does not run with the new configuration: the former one is put in force again", LOG_ERR(failure));
         r->failure = failure;
         r->next = s->loaded;
@@ -278,10 +296,7 @@ static void revert(struct supervisor *s, struct error *failure)
         use(s, r->before);
         if (r->is_upgrade)
                 use_program(s);
-        /* A new program may have changed the state that it keeps, which the former one would not read: that process stays. */
-        for (size_t i = 0; i < s->child_count; i++)
-                r->is_wanted[i] = r->has_begun[i] && !(r->is_upgrade && s->children[i].row->keeps_state && s->children[i].state == CHILD_READY);
-        r->at = 0;
+        memcpy(r->is_wanted, r->has_begun, sizeof(r->is_wanted));
         step(s);
 }
 

@@ -200,7 +200,7 @@ static void reverts_if_a_process_that_follows_another_one_fails(void **state)
         given_file(f->dir, "auth.do", "hang once");
         given_file(f->dir, "signer.do", "give up once");
         reload(f, TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY);
-        AWAIT(f, "auth was given token= static=2", "auth was given token= static=1", "auth receives signer");
+        AWAIT(f, "auth was given token= static=1", "auth receives signer"); /* the new auth may be killed before it reports anything */
         await_log(f, "the former one stays in force error:\"signer: the store is damaged");
         kill(f->pid, SIGTERM);
         assert_int_equal(await_end(f), 0);

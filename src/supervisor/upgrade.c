@@ -20,6 +20,7 @@
 #include "os/process_fork.h"
 #include "rpc/pb.h"
 #include "supervisor/internal.h"
+#include "supervisor/upgrade_answer.h"
 
 enum { COMMAND_LINE_MAX = 64 * KiB, ARGUMENTS_MAX = 256, OUTPUT_MAX = 4 * KiB };
 
@@ -56,22 +57,25 @@ struct error *supervisor_find_program(const struct supervisor *s, struct program
 
 /* ---- running it --------------------------------------------------------------------------------------------- */
 
-/* The arguments of this process with `check-upgrade` for `start`: argv[ARGUMENTS_MAX], in the arena. */
+/* The arguments of this process with `check-upgrade ROWS` for `start`: argv[ARGUMENTS_MAX], in the arena. */
 static struct error *arguments_of_check(struct arena *a, char **argv)
 {
         AUTO(buf) text = BUF_MAX(COMMAND_LINE_MAX);
         bool has_command = false;
         size_t count = 0;
+        AUTO_MEM char *rows = mem_printf("%d", METRIC_COUNT);
 
         TRY(file_read("/proc/self/cmdline", &text));
         for (struct str rest = buf_str(&text); !str_is_empty(rest);) {
                 struct str word = str_split(&rest, '\0');
                 bool is_command = !has_command && count > 0 && str_equal(word, STR("start"));
 
-                if (count == ARGUMENTS_MAX - 1)
+                if (count >= ARGUMENTS_MAX - 2)
                         return error_new(ERROR_RESOURCE_EXHAUSTED, "teleport was started with more than %d arguments", ARGUMENTS_MAX);
                 has_command |= is_command;
                 argv[count++] = pb_text(str_to_c(a, is_command ? STR("check-upgrade") : word));
+                if (is_command)
+                        argv[count++] = pb_text(str_to_c(a, str_of(rows)));
         }
         argv[count] = NULL;
         return has_command ? NULL : error_new(ERROR_FAILED_PRECONDITION, "this process was not started as `teleport start`");
@@ -133,7 +137,8 @@ struct error *supervisor_check_program(struct supervisor *s, struct program prog
 static struct error *refusal(const struct supervisor *s, const char *reason)
 {
         return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the program %s was replaced, and the new one cannot take over: %s", s->own.path, reason),
-                          "the services go on with the former program; install a program that runs here, or restart the service with the new one");
+                          "the services go on with the former program; install a program that runs here, or restart the service with the new one: "
+                          "systemctl restart teleport");
 }
 
 static struct error *result_of(const struct supervisor *s, const struct upgrade *u, int status)
@@ -147,9 +152,8 @@ static struct error *result_of(const struct supervisor *s, const struct upgrade 
                 return refusal(s, "it does not end its check");
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return refusal(s, str_is_empty(text) ? exit_text : shown);
-        if (!str_ends_with(text, STR("service protocol " SERVICE_PROTOCOL))) /* warnings of the dynamic linker may precede it */
-                return refusal(s, "its processes and those of the running program do not understand each other: only a restart applies it");
-        return NULL;
+        AUTO_PTR(error) differs = upgrade_answer_check(text, metrics_are_on());
+        return differs == NULL ? NULL : refusal(s, differs->what);
 }
 
 static void release(struct supervisor *s)

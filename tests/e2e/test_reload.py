@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of teleport.yaml while the service runs: applied without a restart, or refused as a whole."""
-import contextlib
 import os
-import pathlib
-import shutil
 import signal
 import subprocess
 
@@ -12,7 +9,6 @@ import pytest
 import yaml
 
 from harness import TIMEOUT, Cluster, Result, iam_token, program, wait_until
-from users import reachable_programs
 
 
 def reload(owner, *flags, config=None):
@@ -129,105 +125,3 @@ def test_a_session_goes_on_while_its_services_are_replaced(alice, access):
     assert alice.tsh("ssh", "root@web-1", "echo again").out == "again\n"
     wait_until(lambda: any("42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out for r in alice.recordings()),
                "the recording has arrived")
-
-
-@pytest.fixture
-def replaceable(build):
-    """Built programs that a test may replace."""
-    directory = reachable_programs(build)
-    yield directory
-    shutil.rmtree(directory)
-
-
-def install(build, content):
-    """Puts another file in the place of `teleport`, as a package manager does."""
-    path = pathlib.Path(program(build, "teleport"))
-    new = path.with_name("teleport.new")
-    new.write_bytes(content)
-    new.chmod(0o755)
-    new.rename(path)
-
-
-def program_of(pid):
-    return os.stat(f"/proc/{pid}/exe").st_ino
-
-
-def test_a_new_program_takes_over_from_the_former_one(replaceable, make_cluster, aws, invite):
-    cluster = make_cluster(build=replaceable)
-    cluster.create(iam_token())
-    web = cluster.join("web-1", env=aws.identity()).wait_signed()
-    web.wait_reachable()
-    alice = invite(cluster)
-    alice.login()
-    shell = alice.shell("root@web-1")
-    former = web.process.children()
-    all_former = {*former.values(), *cluster.process.children().values()}
-    path = pathlib.Path(program(replaceable, "teleport"))
-    good = path.read_bytes()
-
-    no_program, other_messages = b"#!/bin/sh\nexit 1\n", good.replace(b"service protocol %s", b"service protocol 0 ")
-    for content, reason in ((no_program, "cannot take over: "), (other_messages, "understand each other")):
-        assert content != good
-        install(replaceable, content)
-        web.process.mark()
-        web.process.popen.send_signal(signal.SIGUSR2)
-        web.process.wait_for(rf"The configuration was not reloaded.*the program {path} was replaced, and the new one.*{reason}")
-        assert web.process.children() == former
-    install(replaceable, good)
-    for owner in (web, cluster):
-        owner.process.mark()
-        done = reload(owner)
-        assert done.code == 0 and "new processes of the program on the disk" in done.out, done.err
-    new = wait_until(lambda: (now := web.process.children()) and set(now) == set(former) and now, "all run")
-    assert new["instance"] != former["instance"]
-    for pid in {*new.values(), *cluster.process.children().values()} - all_former:  # a former one that still has the session may be listed
-        assert program_of(pid) == path.stat().st_ino
-    shell.sendline("echo $((6 * 7)) is still here")
-    shell.expect("42 is still here")
-    assert alice.tsh("ssh", "root@web-1", "echo new").out == "new\n"
-    shell.sendline("exit")
-    shell.expect(pexpect.EOF)
-    web.process.wait_for(r"The former process of a service has ended name:ssh")
-    assert reload(web).out == "The configuration was reloaded: nothing has changed\n"
-
-
-def interrupt(owner, name, build):
-    """Lets it reload, with a copy of the program, and kills one of its processes meanwhile; "" for the supervisor. Whether the supervisor runs on."""
-    install(build, pathlib.Path(program(build, "teleport")).read_bytes())
-    owner.process.mark()
-    running = subprocess.Popen([program(build, "teleport"), "reload", "-c", str(owner.config_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    owner.process.wait_for(r"loads the configuration again")
-    pid = owner.process.children().get(name) if name else owner.process.pid
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    running.wait(TIMEOUT)
-    return name != ""
-
-
-@pytest.mark.nightly
-def test_kills_during_reloads_leave_a_working_cluster(replaceable, make_cluster, aws, invite):
-    cluster = make_cluster(build=replaceable)
-    cluster.restart()  # the file has the ports from now on
-    cluster.create(iam_token())
-    web = cluster.join("web-1", env=aws.identity()).wait_signed()
-    alice = invite(cluster)
-    alice.login()
-    victims = ["", "instance", "ssh", "auth", "signer", "proxy"]
-    for n in range(24):
-        name = victims[n % len(victims)]
-        web.config["ssh_service"]["labels"] = {"n": str(n)}
-        cluster.config["auth_service"]["tokens"] = [f"node:static-token-{n}"]
-        for owner in (web, cluster):
-            owner.config_path.write_text(yaml.safe_dump(owner.config))
-            if interrupt(owner, name, replaceable):
-                reload(owner)  # refused or interrupted before: now it is applied
-            elif owner is web:
-                web.kill()
-                web.start()
-            else:
-                cluster.process.stop(sig=signal.SIGKILL)
-                cluster.process = None
-                cluster.start()
-        wait_until(lambda: (node := cluster.node("web-1")) and (node["metadata"].get("labels") or {}).get("n") == str(n), f"label {n} is there after a kill of {name!r}")
-        wait_until(lambda: alice.tsh("ssh", "root@web-1", "echo works", check=False).out == "works\n", f"a session begins after a kill of {name!r}")

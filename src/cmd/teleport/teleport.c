@@ -5,12 +5,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "api/service.h"
+#include "base/text.h"
 #include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"
 #include "cmd/teleport/launch.h"
 #include "supervisor/journal.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/upgrade_answer.h"
 #include "session/session.h"
 
 static struct error *start_run(void *ctx, const struct flags *given)
@@ -30,12 +31,21 @@ static struct error *start_run(void *ctx, const struct flags *given)
 static struct error *check_upgrade_run(void *ctx, const struct flags *given)
 {
         AUTO(launch) l = { 0 };
+        AUTO(buf) answer = BUF_MAX(1 * KiB);
+        int64_t rows;
 
         (void)ctx;
+        TRY(parse_int(str_of(flags_argument(given, 0)), 0, INT32_MAX, "the number of metrics", &rows));
         TRY(launch_prepare(given, &l));
-        printf("service protocol %s\n", SERVICE_PROTOCOL);
+        upgrade_answer_put(&answer, (size_t)rows);
+        fputs(buf_c(&answer), stdout);
         return NULL;
 }
+
+static const struct argument check_upgrade_arguments[] = {
+        { "rows", .is_required = true, .help = "Rows of the table of metrics of the running program" },
+        { 0 },
+};
 
 static const struct command commands[] = {
         { "start", .flags = launch_flags, .run = start_run, .help = "Run the services of this host" },
@@ -66,7 +76,7 @@ static const struct command commands[] = {
           .notes = "  teleport restore --passphrase-file=FILE cluster.age\n"
                    "  teleport restore --identity=key.txt cluster.age\n" },
         { "version", .run = version_run, .help = "Print the version" },
-        { "check-upgrade", .flags = launch_flags, .run = check_upgrade_run, .is_hidden = true,
+        { "check-upgrade", .flags = launch_flags, .arguments = check_upgrade_arguments, .run = check_upgrade_run, .is_hidden = true,
           .help = "Whether this program could take over from a running one, as its supervisor asks" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },
