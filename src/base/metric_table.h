@@ -112,6 +112,8 @@
                "Sessions on this node that run now: shells, commands and file copies.") \
         METRIC(RECORDINGS_WAITING, GAUGE, NUMBER, "ssh", "teleport_incomplete_session_uploads_total", "", \
                "Recordings on this node that the cluster has not acknowledged, at most LIMIT_SPOOL_UPLOADS of earlier runs.") \
+        METRIC(ROTATION_WAITING, GAUGE, TIME, "auth", "cteleport_ca_rotation_waiting_since_seconds", "ca=host|user", \
+               "Unix time since which a step of the rotation of a CA that is due waits for hosts or for the signer.") \
         METRIC_TABLE_APPENDED(METRIC)
 /* clang-format on */
 

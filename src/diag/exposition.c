@@ -139,6 +139,7 @@ static void put_own(struct answer *a, size_t n, const char *process)
                 return;
         if ((a->metric == METRIC_LOOP_LAG || a->metric == METRIC_LOOP_TURNS) && metric_value(memory, METRIC_LOOP_DUE, 0) == 0)
                 return; /* it has no event loop */
+        put_head(a); /* also without a time that is known */
         for (size_t i = 0; i < metric_series(a->metric); i++)
                 if (a->metric == METRIC_LOOP_LAG)
                         put_number(a, process, i, figures_lag(a->figures, n, a->now).ns);

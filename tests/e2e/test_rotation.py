@@ -8,10 +8,12 @@ import re
 import signal
 import ssl
 import subprocess
+import time
 
 import pytest
 
-from harness import TIMEOUT, program, wait_until
+from harness import TIMEOUT, iam_token, program, wait_until
+from test_monitoring import DIAG, Diag
 
 
 def openssl(*args, text=""):
@@ -317,6 +319,32 @@ def test_a_rotation_by_schedule_takes_its_steps_by_itself(access, alice):
     wait_until(lambda: rotation_of(access, "user").startswith("rotated "), "the rotation has ended")
     assert old not in fingerprints(access, "user")
     assert [e["user"] for e in access.events("cert_authority.rotate")][1:] == ["the schedule"] * 3
+
+
+@pytest.mark.nightly
+def test_a_schedule_that_waits_is_in_status_and_metrics(make_cluster, aws):
+    def waiting():
+        return [value for name, value in Diag(cluster).metrics().items() if name.startswith("cteleport_ca_rotation_waiting_since_seconds") and 'ca="user"' in name]
+
+    def warning():
+        return re.search(r"^Warning +(.*?) *$", cluster.tctl("status").out, re.M)
+
+    cluster = make_cluster(teleport=DIAG, auth={"heartbeat_ttl": "10m"})  # a host that does not answer counts as connected meanwhile
+    cluster.create(iam_token())
+    instance = cluster.join("web-1", env=aws.identity()).process.children()["instance"]
+    os.kill(instance, signal.SIGSTOP)
+    try:
+        cluster.tctl("auth", "rotate", "--type=user", "--grace-period=30s")
+        assert not waiting() and not warning()
+        since, = wait_until(waiting, "the metric says that the schedule waits")
+        assert abs(time.time() - since) < TIMEOUT
+        assert re.fullmatch(r"the rotation of the user CA waits since .* UTC for 1 connected host: update or lock it; without it the next phase begins by tctl auth "
+                            r"rotate --type=user --manual --phase=update_clients --force", warning().group(1))
+        assert "1 connected host has not taken over this phase: web-1" in cluster.tctl("status").out
+    finally:
+        os.kill(instance, signal.SIGCONT)
+    wait_until(lambda: rotation_of(cluster, "user").startswith("rotating clients"), "the schedule goes on")
+    assert not waiting() and not warning()
 
 
 @pytest.mark.nightly

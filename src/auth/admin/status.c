@@ -99,8 +99,9 @@ static void reply_status(struct admin_request *q, const struct hosts_behind *beh
         response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
         for (size_t i = 0; i < cas->all->n_authorities; i++)
                 response.authorities[response.n_authorities++] = describe_authority(q, cas->all->authorities[i], behind);
-        response.warnings = arena_alloc(q->arena, (EXPIRY_WARNINGS + 1) * sizeof *response.warnings);
+        response.warnings = arena_alloc(q->arena, (EXPIRY_WARNINGS + ROTATION_WARNINGS + 1) * sizeof *response.warnings);
         response.n_warnings = expiry_warnings(q->auth, q->arena, response.warnings);
+        response.n_warnings += rotation_warnings(q->auth->rotation, behind, q->arena, response.warnings + response.n_warnings);
         describe_disk(q, &response);
         admin_reply(q, &response.base);
 }

@@ -7,6 +7,7 @@
 #include "auth/hosts/presence.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "pki/ca_phase.h"
 #include "pki/key.h"
@@ -31,7 +32,7 @@ struct one {
         struct timer *due; /* the next step by time, or the last one again at the signer */
         bool is_busy;      /* a step is under way */
         bool is_pending;   /* the stored step is not taken by the signer yet */
-        bool is_waiting;   /* that a step by time waits for hosts was logged */
+        int64_t waiting_since; /* a step that is due waits, which was logged; 0: none */
 };
 
 struct rotation {
@@ -128,6 +129,22 @@ static void plan(struct one *o, bool is_start)
         timer_start(o->due, left.ns > least.ns ? left : least);
 }
 
+/* A step that is due cannot be taken. Returns whether that is new. */
+static bool begin_wait(struct one *o)
+{
+        if (o->waiting_since != 0)
+                return false;
+        o->waiting_since = now_of(o->all);
+        metric_set(METRIC_ROTATION_WAITING, o->type, "", o->waiting_since);
+        return true;
+}
+
+static void end_wait(struct one *o)
+{
+        o->waiting_since = 0;
+        metric_set(METRIC_ROTATION_WAITING, o->type, "", 0);
+}
+
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
 
 struct step {
@@ -166,7 +183,8 @@ static struct error *take_effect(struct one *o, const ProtobufCMessage *answer)
 {
         TRY(issue_keep_authorities(o->all->auth, answer));
         TRY(auth_use_authorities(o->all->auth)); /* else the step stays pending, and is requested again */
-        o->is_pending = o->is_waiting = false;
+        o->is_pending = false;
+        end_wait(o);
         log_info("The rotation of a CA has entered a phase", LOG_C("type", o->type), LOG_C("phase", o->record->phase),
                  LOG_C("mode", o->record->mode));
         plan(o, false);
@@ -181,6 +199,7 @@ static void on_step_signed(void *ctx, const ProtobufCMessage *answer, struct err
         if (err == NULL)
                 err = take_effect(o, answer);
         if (err != NULL) {
+                begin_wait(o);
                 timer_start(o->due, MILLISECONDS(PACE_ROTATION_AGAIN));
                 err = error_hint(error_because(error_new(ERROR_UNAVAILABLE, "the phase %s is stored, and the signer has not entered it yet",
                                                          o->record->phase), err),
@@ -324,6 +343,7 @@ static void repeat_later(struct one *o, struct error *err)
                   LOG_ERR(err));
         error_free(err);
         o->is_pending = true;
+        begin_wait(o);
         timer_start(o->due, MILLISECONDS(PACE_ROTATION_AGAIN));
 }
 
@@ -344,9 +364,8 @@ static void on_stepped(void *ctx, struct error *err)
 
         if (err == NULL)
                 return;
-        if (!o->is_waiting)
+        if (begin_wait(o))
                 log_warn("The next phase of a rotation waits", LOG_C("type", o->type), LOG_C("phase", o->record->phase), LOG_ERR(err));
-        o->is_waiting = true;
         error_free(err);
         timer_start(o->due, MILLISECONDS(PACE_ROTATION_AGAIN));
 }
@@ -470,6 +489,32 @@ void rotation_describe(const struct rotation *r, const char *type, struct arena 
         ret->update_clients = now->started + now->grace_seconds / 3;
         ret->update_servers = now->started + now->grace_seconds * 2 / 3;
         ret->standby = now->started + now->grace_seconds;
+}
+
+static char *warning(const struct one *o, const struct hosts_behind *behind, struct arena *a)
+{
+        const char *since = shown_time(a, o->waiting_since), *phase = o->record->phase;
+
+        if (o->is_pending)
+                return pb_text(arena_printf(a, "the rotation of the %s CA waits since %s: the signer has not entered the phase %s; the log of the Auth Service has "
+                                               "the reason", o->type, since, phase));
+        if (behind == NULL || behind->count == 0)
+                return pb_text(arena_printf(a, "the rotation of the %s CA waits since %s: the phase after %s does not begin; the log of the Auth Service has the reason",
+                                            o->type, since, phase));
+        return pb_text(arena_printf(a, "the rotation of the %s CA waits since %s for %u connected %s: update or lock %s; without %s the next phase begins by "
+                                       "tctl auth rotate --type=%s --manual --phase=%s --force",
+                                    o->type, since, behind->count, behind->count == 1 ? "host" : "hosts", behind->count == 1 ? "it" : "them",
+                                    behind->count == 1 ? "it" : "them", o->type, ca_phase_name(ca_phase_next(phase_of(o->record)))));
+}
+
+size_t rotation_warnings(const struct rotation *r, const struct hosts_behind *behind, struct arena *arena, char *ret[ROTATION_WARNINGS])
+{
+        size_t count = 0;
+
+        for (size_t i = 0; r != NULL && i < TYPES; i++)
+                if (r->all[i].waiting_since != 0)
+                        ret[count++] = warning(&r->all[i], behind, arena);
+        return count;
 }
 
 bool rotation_is_active(const struct rotation *r)

@@ -45,4 +45,11 @@ void hosts_behind_release(struct hosts_behind *h);
 /* Counts them. done is called exactly once, from the loop; found is owned by the callee's caller until it returns. */
 void rotation_find_behind(struct rotation *r, void (*done)(void *ctx, const struct hosts_behind *found, struct error *err), void *ctx);
 
+/*
+ * A warning for each rotation whose step is due and waits, in the arena. behind: what rotation_find_behind has found; NULL if no
+ * rotation is in progress.
+ */
+enum { ROTATION_WARNINGS = 2 };
+size_t rotation_warnings(const struct rotation *r, const struct hosts_behind *behind, struct arena *arena, char *ret[ROTATION_WARNINGS]);
+
 #endif

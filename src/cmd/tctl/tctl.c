@@ -53,7 +53,8 @@ static const struct command commands[] = {
         { "auth export", NULL, auth_export_flags, NULL, auth_export_run, .help = "Print the public keys of the cluster's CAs, for other programs",
           .notes = "  tctl auth export --type=user > /etc/ssh/user_ca.pub\n  tctl auth export --type=host >> ~/.ssh/known_hosts\n" },
         { "auth rotate", NULL, auth_rotate_flags, NULL, auth_rotate_run, .help = "Replace a CA of the cluster, step by step",
-          .notes = "By itself, over 30 hours:\n  tctl auth rotate --type=user\n"
+          .notes = "The CAs are rotated one by one: --type is required, as in Teleport since version 13.\n"
+                   "By itself, over 30 hours:\n  tctl auth rotate --type=user\n"
                    "By hand; tctl status shows whether all hosts have taken over a phase:\n"
                    "  tctl auth rotate --type=user --manual --phase=init\n"
                    "  tctl auth rotate --type=user --manual --phase=update_clients\n"
