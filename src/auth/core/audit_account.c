@@ -33,12 +33,12 @@ static struct host_pace pace_of(int per_minute, int burst, const char *what)
 
 void audit_budgets_init(struct auth *a)
 {
-        a->connection_events = (int64_t)LIMIT_EVENTS_CONNECTION_MIB * MiB;
         a->renewals = pace_of(LIMIT_RENEWALS_PER_MINUTE, LIMIT_RENEWALS_BURST, "requests for certificates");
         a->hellos = pace_of(LIMIT_HELLOS_PER_MINUTE, LIMIT_HELLOS_BURST, "presence streams");
         a->presence_messages = pace_of(LIMIT_PRESENCE_PER_MINUTE, LIMIT_PRESENCE_BURST, "heartbeats and labels");
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 a->accounts[i] = budget_of(rows[i].mib_per_day, rows[i].what);
+        a->connection_events = budget_of(LIMIT_EVENTS_CONNECTION_MIB, "audit events");
         a->host_events = budget_of(LIMIT_EVENTS_HOST_DAY_MIB, "audit events");
         a->host_recordings = budget_of(LIMIT_RECORDINGS_HOST_DAY_MIB, "recordings");
         a->user_events = (struct user_budget){ budget_of(LIMIT_EVENTS_USER_ALL_DAY_MIB, "audit events"), budget_of(LIMIT_EVENTS_USER_DAY_MIB, "audit events"),
@@ -54,6 +54,7 @@ void audit_budgets_release(struct auth *a)
         host_pace_release(&a->presence_messages);
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 event_budget_release(&a->accounts[i]);
+        event_budget_release(&a->connection_events);
         event_budget_release(&a->host_events);
         event_budget_release(&a->host_recordings);
         user_budget_release(&a->user_events);

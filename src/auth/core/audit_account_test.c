@@ -23,10 +23,10 @@ static void a_nearly_full_disk_accepts_no_new_user(void **state)
         assert_true(audit_may_report(&w->a, log, STR("user bob")));
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB - 1, DISK_MIB);
         assert_refused(session_check_new(&w->a, STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "has only the space reserved for administrators left");
-        assert_done(session_check_open(&w->a, STR("alice"), STR(WEB_1), 0)); /* open sessions continue */
+        assert_done(session_check_open(&w->a, STR("connection"), STR("alice"), STR(WEB_1))); /* open sessions continue */
         assert_false(audit_may_report(&w->a, log, STR("user bob")));          /* counted */
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB / 2 - 1, DISK_MIB);
-        assert_refused(session_check_open(&w->a, STR("alice"), STR(WEB_1), 0), ERROR_RESOURCE_EXHAUSTED, "");
+        assert_refused(session_check_open(&w->a, STR("connection"), STR("alice"), STR(WEB_1)), ERROR_RESOURCE_EXHAUSTED, "");
         given_free_disk(w, LIMIT_EVENTS_FREE_MIB, DISK_MIB);
         assert_done(session_check_new(&w->a, STR("alice"), STR(WEB_1)));
         refusal_log_free(log);

@@ -70,6 +70,11 @@ static int64_t spent_by(struct event_budget *b, struct str subject, struct insta
         return s->bytes;
 }
 
+bool event_budget_is_spent(struct event_budget *b, struct str subject, struct instant now)
+{
+        return b->bytes_per_day != 0 && spent_by(b, subject, now) >= b->bytes_per_day;
+}
+
 bool event_budget_is_exceeded(struct event_budget *b, struct str subject, struct instant now)
 {
         return b->bytes_per_day != 0 && spent_by(b, subject, now) >= 2 * b->bytes_per_day;
@@ -83,6 +88,11 @@ struct error *event_budget_check(struct event_budget *b, struct str subject, str
         return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%s has caused %lld MiB of %s within a day, which is the limit", shown,
                                     (long long)(b->bytes_per_day / MiB), b->what),
                           "wait: the budget refills evenly within a day; stop the program that causes this in a loop");
+}
+
+void event_budget_forget(struct event_budget *b, struct str subject)
+{
+        free(map_remove(&b->spent, subject));
 }
 
 static void free_spending(void *ctx, struct str subject, void *value)

@@ -25,12 +25,17 @@ void event_budget_charge(struct event_budget *b, struct str subject, size_t byte
 
 /* RESOURCE_EXHAUSTED when the budget of the subject is spent. */
 struct error *event_budget_check(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
+/* The same, for an error text of the caller. A zeroed budget is never spent. */
+bool event_budget_is_spent(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
 
 /*
  * Whether the subject has spent twice its budget. It then continues although it was ordered to end, which our agents
  * never do, so its events are refused from then on.
  */
 bool event_budget_is_exceeded(struct event_budget *b, struct str subject, struct instant now) MUST_USE;
+
+/* The subject will cause no more events. */
+void event_budget_forget(struct event_budget *b, struct str subject);
 
 /* ---- one user on many nodes ------------------------------------------------------------------------------------ */
 

@@ -553,10 +553,12 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
 
 /* ---- budgets --------------------------------------------------------------------------------------------------- */
 
-void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes)
+void session_charge(struct auth *a, struct str id, struct str user, struct str host_id, size_t bytes)
 {
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
+        if (a->connection_events.bytes_per_day != 0)
+                event_budget_charge(&a->connection_events, id, bytes, loop_now(&a->loop));
         user_budget_charge(&a->user_events, user, host_id, bytes, loop_now(&a->loop));
         if (a->host_events.bytes_per_day != 0)
                 event_budget_charge(&a->host_events, str_of(of_host), bytes, loop_now(&a->loop));
@@ -577,22 +579,22 @@ struct error *session_check_new(struct auth *a, struct str user, struct str host
         return check_events(a, user, host_id);
 }
 
-struct error *session_check_open(struct auth *a, struct str user, struct str host_id, int64_t charged)
+struct error *session_check_open(struct auth *a, struct str id, struct str user, struct str host_id)
 {
-        if (a->connection_events != 0 && charged >= a->connection_events)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "this connection has caused %lld MiB of audit events, which is the limit of one connection",
-                                 (long long)(a->connection_events / MiB));
+        if (event_budget_is_spent(&a->connection_events, id, loop_now(&a->loop)))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this connection has caused %lld MiB of audit events within a day, which is the limit of one connection",
+                                 (long long)(a->connection_events.bytes_per_day / MiB));
         TRY(audit_check_room(a, ROOM_FOR_OPEN));
         return check_events(a, user, host_id);
 }
 
-struct error *session_check_reported(struct auth *a, struct str user, struct str host_id, int64_t charged)
+struct error *session_check_reported(struct auth *a, struct str id, struct str user, struct str host_id)
 {
         AUTO_MEM char *of_host = mem_printf("host %.*s", STR_ARG(host_id));
 
         if (!user_budget_is_exceeded(&a->user_events, user, host_id, loop_now(&a->loop)) &&
             !event_budget_is_exceeded(&a->host_events, str_of(of_host), loop_now(&a->loop)) &&
-            (a->connection_events == 0 || charged < 2 * a->connection_events))
+            !event_budget_is_exceeded(&a->connection_events, id, loop_now(&a->loop)))
                 return NULL;
         return error_new(ERROR_RESOURCE_EXHAUSTED, "the node reports connections that it was ordered to end: twice the audit events of their limit");
 }

@@ -64,17 +64,16 @@ struct rejection {
 };
 bool session_audit_rejected(struct auth *a, const struct rejection *r);
 
-/* Charges `bytes` of events about a connection of the user to the host. */
-void session_charge(struct auth *a, struct str user, struct str host_id, size_t bytes);
+/* Charges `bytes` of events about the connection `id` of the user to the host. */
+void session_charge(struct auth *a, struct str id, struct str user, struct str host_id, size_t bytes);
 
 /*
  * RESOURCE_EXHAUSTED when no budget (event_budget.h) or disk space is left for a new or an open connection of the user
  * to the host.
  */
 struct error *session_check_new(struct auth *a, struct str user, struct str host_id) MUST_USE;
-/* charged: bytes of the events that the connection itself has caused. */
-struct error *session_check_open(struct auth *a, struct str user, struct str host_id, int64_t charged) MUST_USE;
+struct error *session_check_open(struct auth *a, struct str id, struct str user, struct str host_id) MUST_USE;
 /* The same for reports of a node that continues connections which it was ordered to end: they are refused. */
-struct error *session_check_reported(struct auth *a, struct str user, struct str host_id, int64_t charged) MUST_USE;
+struct error *session_check_reported(struct auth *a, struct str id, struct str user, struct str host_id) MUST_USE;
 
 #endif

@@ -60,7 +60,6 @@ struct report_stream {
         bool is_writing, is_deciding;
         bool is_rechecking, recheck_again;
         bool is_terminated;    /* the node was ordered to end the connection */
-        int64_t charged;       /* bytes of events that the connection has caused on this stream */
         struct session_repeats repeats;
 };
 
@@ -479,8 +478,10 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 connection_release(&t->next);
         }
         if (t->call != NULL && (err != NULL || t->now.is_over)) {
-                if (err == NULL)
+                if (err == NULL) {
                         t->state = DONE;
+                        event_budget_forget(&t->auth->connection_events, str_of(t->id));
+                }
                 finish(t, err == NULL ? NULL : error_wrap(err, "the events of the connection could not be stored"));
                 return;
         }
@@ -491,7 +492,7 @@ static void on_committed(void *ctx, uint64_t revision, struct error *err)
                 free_if_idle(t);
                 return;
         }
-        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_open(t->auth, str_of(t->now.record->user), str_of(t->now.record->host_id), t->charged);
+        AUTO_PTR(error) beyond = t->now.record == NULL ? NULL : session_check_open(t->auth, str_of(t->id), str_of(t->now.record->user), str_of(t->now.record->host_id));
         if (beyond != NULL)
                 terminate(t, beyond->what);
         if (has_come_in)
@@ -558,15 +559,14 @@ static struct error *fill_batch(struct report_stream *t, struct store_txn *txn, 
                                         decide_first(t, up);
                                 return NULL; /* decided after the commit of the messages before it, if there are any */
                         }
-                        TRY(session_check_reported(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), t->charged));
+                        TRY(session_check_reported(t->auth, str_of(t->id), str_of(t->next.record->user), str_of(t->next.record->host_id)));
                         bool is_left_out = connection_is_accepted(&t->next) && session_repeats_leave_out(&t->repeats, up);
                         if (!is_left_out && !is_of_nothing(t, up))
                                 TRY(connection_record_report(t->auth, &t->next, txn, up, t->accepted));
                         if (is_start)
                                 t->start = UNDECIDED;
                         size_t cost = is_left_out ? 0 : w->len + LIMIT_EVENT_COST;
-                        session_charge(t->auth, str_of(t->next.record->user), str_of(t->next.record->host_id), cost);
-                        t->charged += (int64_t)cost;
+                        session_charge(t->auth, str_of(t->id), str_of(t->next.record->user), str_of(t->next.record->host_id), cost);
                         if (is_accepted)
                                 drop_answer(t);
                         t->next.record->last_seq = up->seq;

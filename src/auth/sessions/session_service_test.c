@@ -716,7 +716,7 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
 
         given_node(w, WEB_2, "web-2", "prod");
         audit_budgets_init(&w->a);
-        w->a.connection_events = 0; /* which ends the connection before */
+        w->a.connection_events.bytes_per_day = 0; /* which ends the connection before */
         memset(path, 'x', 60 * KiB);
         given_shell(w, &n);
         while (n.terminated[0] == '\0' && n.call != NULL) {
@@ -770,13 +770,13 @@ static void a_connection_ends_with_its_events(void **state)
 
         memset(path, 'x', 60 * KiB);
         audit_budgets_init(&w->a);
-        w->a.connection_events = MiB;
+        w->a.connection_events.bytes_per_day = MiB;
         given_shell(w, &n);
         for (int i = 0; i < 100 && n.terminated[0] == '\0'; i++) {
                 opened(&n, SESSION_1, path);
                 AWAIT_ACK(&n, n.seq);
         }
-        assert_string_equal(n.terminated, "this connection has caused 1 MiB of audit events, which is the limit of one connection");
+        assert_string_equal(n.terminated, "this connection has caused 1 MiB of audit events within a day, which is the limit of one connection");
         assert_in_range(n.seq, 15, 22);
         for (int i = 0; i < 100 && n.call != NULL; i++) { /* it does not end */
                 opened(&n, SESSION_1, path);
@@ -787,6 +787,32 @@ static void a_connection_ends_with_its_events(void **state)
         leave(&n);
         struct dialled d = dial(w, "alice", "web-1", "root");
         assert_done(d.err);
+        audit_budgets_release(&w->a);
+}
+
+/* A copy of many files that takes days: it has the limit each day, also if the node has lost the Auth Service meanwhile. */
+static void a_connection_of_days_goes_on(void **state)
+{
+        enum { DAYS = 4, FILES_A_DAY = 14 };
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        AUTO_MEM char *path = mem_alloc(60 * KiB + 1);
+
+        memset(path, 'x', 60 * KiB);
+        audit_budgets_init(&w->a);
+        w->a.connection_events.bytes_per_day = MiB;
+        given_shell(w, &n);
+        for (int day = 0; day < DAYS; day++) {
+                for (int i = 0; i < FILES_A_DAY; i++)
+                        opened(&n, SESSION_1, path);
+                AWAIT_ACK(&n, n.seq);
+                assert_string_equal(n.terminated, "");
+                loop_advance(&w->a.loop, &w->clock, HOURS(24));
+        }
+        assert_int_equal(count_events(w, "\"action\":\"open\""), DAYS * FILES_A_DAY);
+        exited(&n, SESSION_1, 0);
+        end_in_order(w, &n);
+        assert_int_equal(w->a.connection_events.spent.count, 0);
         audit_budgets_release(&w->a);
 }
 
@@ -873,6 +899,7 @@ int main(void)
                 ROW(a_loop_spends_the_budget_of_a_day),
                 ROW(a_node_beyond_twice_the_budget_is_refused),
                 ROW(a_connection_ends_with_its_events),
+                ROW(a_connection_of_days_goes_on),
                 ROW(a_loop_of_forwardings_becomes_numbers),
                 ROW(a_full_disk_ends_connections_that_cause_events),
         };
