@@ -205,6 +205,44 @@ static struct error *rename_and_take(void *ctx, struct str bytes)
         return testing_sink(&r->file, bytes);
 }
 
+/* The number of files that are written while one of 512 KiB, `name`, is read in dir, and `from` is renamed to `to`. */
+static uint64_t count_written(char *dir, const char *name, const char *from, const char *to)
+{
+        AUTO_MEM char *bytes = mem_alloc(512 * KiB), *path = path_in(dir, name);
+        struct renaming r = { .file = BUF_MAX(4 * MiB) };
+        uint8_t key[1][AGE_KEY_SIZE];
+        struct age_writer *age = NULL;
+        uint64_t count = 0;
+
+        assert_done(age_recipient_of(testing_identity, key[0]));
+        assert_done(age_writer_new((struct age_recipients){ .keys = key, .key_count = 1 }, (struct age_sink){ rename_and_take, &r }, &age));
+        assert_done(file_write_atomic(path, (struct str){ bytes, 512 * KiB }, 0600));
+        struct archive_writer *w = archive_writer_new(age);
+        r.from = from;
+        r.to = to;
+        assert_done(tree_write(&(struct tree){ .dir = dir, .prefix = "log", .last = "events.log" }, w, &count));
+        assert_null(r.from);
+        archive_writer_free(w);
+        age_writer_free(age);
+        buf_release(&r.file);
+        return count;
+}
+
+/* Two copies of the beginning of a log would be two logs after the restore. */
+static void writes_a_file_once_whatever_it_is_called_meanwhile(void **state)
+{
+        char *dir = test_dir_new(), *other = test_dir_new();
+        AUTO_MEM char *live = path_in(dir, "events.log"), *rotated = path_in(dir, "events.log-1"), *packed = path_in(dir, "events.log-1.gz");
+        AUTO_MEM char *packing = path_in(other, "packing");
+
+        (void)state;
+        assert_int_equal(count_written(dir, "events.log", live, rotated), 1);
+        given_file(other, "packing", "packed");
+        assert_int_equal(count_written(dir, "events.log-1", packing, packed), 1);
+        test_dir_free(dir);
+        test_dir_free(other);
+}
+
 /* As the audit log, whose files are rotated and compressed at any time. */
 static void finds_a_file_that_gets_another_name_meanwhile(void **state)
 {
@@ -286,6 +324,7 @@ int main(void)
                 cmocka_unit_test(refuses_other_kinds_of_tar),
                 cmocka_unit_test(reads_the_archives_that_it_writes),
                 cmocka_unit_test(refuses_hostile_archives),
+                cmocka_unit_test(writes_a_file_once_whatever_it_is_called_meanwhile),
                 cmocka_unit_test(finds_a_file_that_gets_another_name_meanwhile),
                 cmocka_unit_test(refuses_links),
         };

@@ -126,11 +126,89 @@ struct walk {
         void *ctx;
 };
 
+struct listing {
+        struct dirent **entries; /* in the order of their names */
+        int count;
+};
+
+/* One directory. */
+struct place {
+        const struct walk *walk;
+        const struct tree *tree;
+        int fd;
+        const char *prefix;
+        unsigned depth;
+        struct listing known; /* the names that were walked */
+        char **read;          /* those of files that were read */
+        size_t read_count, read_room;
+        int last; /* tree->last, which stays open after it was read: its number is given to no other file meanwhile; -1: not yet */
+};
+
+static void listing_release(struct listing *l)
+{
+        for (int i = 0; i < l->count; i++)
+                free(l->entries[i]);
+        free(l->entries);
+}
+
+static void place_release(struct place *p)
+{
+        listing_release(&p->known);
+        for (size_t i = 0; i < p->read_count; i++)
+                free(p->read[i]);
+        free(p->read);
+        if (p->last >= 0)
+                close(p->last);
+}
+
 static struct error *walk_dir(const struct walk *w, const struct tree *t, int dir_fd, const char *prefix, unsigned depth);
 
 static int compare_entries(const struct dirent **a, const struct dirent **b)
 {
         return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int compare_found(const void *a, const void *b)
+{
+        const struct dirent *const *x = a, *const *y = b;
+
+        return strcmp((*x)->d_name, (*y)->d_name);
+}
+
+static bool is_known(const struct listing *l, const struct dirent *e)
+{
+        return l->count > 0 && bsearch(&e, l->entries, (size_t)l->count, sizeof *l->entries, compare_found) != NULL;
+}
+
+static void note_read(struct place *p, const char *name)
+{
+        if (p->read_count == p->read_room) {
+                p->read_room = p->read_room * 2 + 64;
+                p->read = mem_resize(p->read, p->read_room, sizeof *p->read);
+        }
+        p->read[p->read_count++] = str_dup(str_of(name));
+}
+
+/* Whether the file was read under the name that it had before it was compressed. */
+static bool was_read_plain(const struct place *p, struct str name)
+{
+        const struct str ending = STR(".gz");
+
+        if (!str_ends_with(name, ending))
+                return false;
+        name.len -= ending.len;
+        for (size_t i = 0; i < p->read_count; i++)
+                if (str_equal(str_of(p->read[i]), name))
+                        return true;
+        return false;
+}
+
+/* Whether it is the file that was read last, under another name. */
+static bool is_the_last(const struct place *p, const struct stat *st)
+{
+        struct stat last;
+
+        return p->last >= 0 && fstat(p->last, &last) == 0 && last.st_dev == st->st_dev && last.st_ino == st->st_ino;
 }
 
 static bool is_wanted(const struct tree *t, const char *name, unsigned depth)
@@ -148,6 +226,13 @@ static struct error *is_a_link(const char *name)
                           "replace it by a copy of its own: cp FILE FILE.new && mv FILE.new FILE; copies by `cp -l` or `rsync --link-dest` make such names");
 }
 
+static bool is_last(const struct place *p, const char *name)
+{
+        const struct tree *t = p->tree;
+
+        return p->depth == t->depth && t->last != NULL && strcmp(name, t->last) == 0;
+}
+
 static bool is_dir(int dir_fd, const struct dirent *e)
 {
         struct stat st;
@@ -157,48 +242,46 @@ static bool is_dir(int dir_fd, const struct dirent *e)
         return fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-static struct error *walk_entry(const struct walk *w, const struct tree *t, int dir_fd, const struct dirent *e, const char *prefix, unsigned depth)
+static struct error *walk_entry(struct place *p, const struct dirent *e)
 {
-        AUTO_MEM char *name = mem_printf("%s/%s", prefix, e->d_name);
+        AUTO_MEM char *name = mem_printf("%s/%s", p->prefix, e->d_name);
         AUTO_FD int fd = -1;
         struct stat st;
         bool is_link;
 
-        if (!is_wanted(t, e->d_name, depth))
+        if (!is_wanted(p->tree, e->d_name, p->depth))
                 return NULL;
-        if (is_dir(dir_fd, e)) {
-                AUTO_FD int inner = depth == 0 ? -1 : openat(dir_fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (is_dir(p->fd, e)) {
+                AUTO_FD int inner = p->depth == 0 ? -1 : openat(p->fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-                return inner < 0 ? NULL : walk_dir(w, t, inner, name, depth - 1);
+                return inner < 0 ? NULL : walk_dir(p->walk, p->tree, inner, name, p->depth - 1);
         }
-        TRY(open_file(dir_fd, e->d_name, &fd, &st, &is_link));
+        TRY(open_file(p->fd, e->d_name, &fd, &st, &is_link));
         if (is_link)
                 return is_a_link(name);
-        return fd < 0 ? NULL : w->file(w->ctx, fd, &st, name);
+        if (fd < 0 || is_the_last(p, &st))
+                return NULL;
+        TRY(p->walk->file(p->walk->ctx, fd, &st, name));
+        note_read(p, e->d_name);
+        if (is_last(p, e->d_name)) { /* there is one such name, and each name is walked once */
+                p->last = fd;
+                fd = -1;
+        }
+        return NULL;
 }
 
-struct listing {
-        struct dirent **entries; /* in the order of their names */
-        int count;
-};
-
-static void listing_release(struct listing *l)
+/* Walks the new names, but for tree->last, or that one only. */
+static struct error *walk_new(struct place *p, const struct listing *now, bool wants_last, bool *has_new)
 {
-        for (int i = 0; i < l->count; i++)
-                free(l->entries[i]);
-        free(l->entries);
-}
+        for (int i = 0; i < now->count; i++) {
+                const char *name = now->entries[i]->d_name;
 
-static int compare_found(const void *a, const void *b)
-{
-        const struct dirent *const *x = a, *const *y = b;
-
-        return strcmp((*x)->d_name, (*y)->d_name);
-}
-
-static bool has_entry(const struct listing *l, const struct dirent *e)
-{
-        return l->count > 0 && bsearch(&e, l->entries, (size_t)l->count, sizeof *l->entries, compare_found) != NULL;
+                if (is_last(p, name) != wants_last || is_known(&p->known, now->entries[i]) || was_read_plain(p, str_of(name)))
+                        continue;
+                *has_new = true;
+                TRY(walk_entry(p, now->entries[i]));
+        }
+        return NULL;
 }
 
 /*
@@ -207,7 +290,7 @@ static bool has_entry(const struct listing *l, const struct dirent *e)
  */
 static struct error *walk_dir(const struct walk *w, const struct tree *t, int dir_fd, const char *prefix, unsigned depth)
 {
-        AUTO(listing) known = { 0 };
+        AUTO(place) p = { .walk = w, .tree = t, .fd = dir_fd, .prefix = prefix, .depth = depth, .last = -1 };
         bool has_new = true;
 
         for (int round = 0; has_new && round < ROUNDS; round++) {
@@ -217,16 +300,14 @@ static struct error *walk_dir(const struct walk *w, const struct tree *t, int di
                 now.count = scandirat(dir_fd, ".", &now.entries, NULL, compare_entries);
                 if (now.count < 0)
                         return error_errno(errno, "cannot read the directory %s", prefix);
-                for (int i = 0; i < now.count; i++) {
-                        if (has_entry(&known, now.entries[i]))
-                                continue;
-                        has_new = true;
-                        TRY(walk_entry(w, t, dir_fd, now.entries[i], prefix, depth));
-                }
-                struct listing before = known;
-                known = now;
+                TRY(walk_new(&p, &now, false, &has_new));
+                TRY(walk_new(&p, &now, true, &has_new));
+                struct listing before = p.known;
+                p.known = now;
                 now = before;
         }
+        if (has_new && t->last != NULL) /* elsewhere, new names are those of new files */
+                return error_hint(error_new(ERROR_ABORTED, "the files in %s get other names faster than they are read", prefix), "try again");
         return NULL;
 }
 

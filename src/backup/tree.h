@@ -13,11 +13,16 @@ struct tree {
         const char *dir;    /* "/var/lib/teleport/ca" */
         const char *inner; /* a directory in dir that a service owns, and could replace by a symbolic link: it is not followed. NULL: dir itself */
         const char *prefix; /* in the archive: "ca" */
+        const char *last;   /* a file directly in dir that is read last, as it gets another name at any time: "events.log". NULL: none */
         unsigned depth;     /* of directories below dir to descend into */
         bool (*wants)(const char *name); /* selects the files directly in dir; NULL: all. Never asked about names that begin with '.' */
 };
 
-/* Adds the files to the archive; none if the directory does not exist. ABORTED: a file became shorter meanwhile. FAILED_PRECONDITION: a link. */
+/*
+ * Adds the files to the archive; none if the directory does not exist. A file that gets another name, or is compressed to NAME.gz, while it is
+ * read or afterwards is added once. ABORTED: a file became shorter meanwhile, or the names beside `last` change all the time.
+ * FAILED_PRECONDITION: a link.
+ */
 struct error *tree_write(const struct tree *t, struct archive_writer *to, uint64_t *count) MUST_USE;
 
 /* Adds one file; *ret_exists false: there is none, or it is a link. */

@@ -242,7 +242,7 @@ static struct error *put_single(struct backup *b)
 static struct error *put_logs(struct backup *b)
 {
         AUTO_MEM char *log_dir = mem_printf("%s/log", b->data_dir);
-        const struct tree log = { .dir = log_dir, .prefix = "log" }, records = { .dir = log_dir, .inner = "records", .prefix = "log/records" };
+        const struct tree log = { .dir = log_dir, .prefix = "log", .last = "events.log" }, records = { .dir = log_dir, .inner = "records", .prefix = "log/records" };
 
         if (flags_switch(b->given, "audit-log"))
                 TRY(tree_write(&log, b->to, &b->files));
