@@ -494,7 +494,7 @@ struct check {
         struct error *err;
         /* results, as in spool_file */
         uint64_t size;
-        bool has_ended, is_damaged;
+        bool has_ended, is_damaged, has_more; /* has_more: than the header, which is the first chunk */
         struct spool_hole *holes;
         size_t hole_count;
 };
@@ -551,6 +551,7 @@ static bool watch(struct check *k, struct recording_scan *scan, bool *ret_is_tor
                 if ((p.kind == RECORDING_PIECE_HOLE || p.kind == RECORDING_PIECE_TAIL) && !p.is_marked && !note_hole(k, &p))
                         return false;
                 k->size = p.offset + p.len;
+                k->has_more |= p.number > 0;
                 k->has_ended = p.kind == RECORDING_PIECE_END;
         }
 }
@@ -599,6 +600,7 @@ static void on_checked(void *ctx)
         f->is_aborted = !k->has_ended;
         f->size = k->size;
         f->is_damaged = k->is_damaged;
+        f->is_empty = !k->has_more && !k->is_damaged;
         f->holes = k->holes;
         f->hole_count = k->hole_count;
         k->holes = NULL;

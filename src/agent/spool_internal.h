@@ -67,6 +67,7 @@ struct spool_file {
         bool is_damaged;   /* on this disk: renamed and kept when the cluster has the intact parts */
         struct spool_hole *holes;
         size_t hole_count;
+        bool is_empty;     /* of an earlier run, with a header at most: the session may never have begun */
         bool is_refused;   /* refused by the cluster: the file is left for an operator */
         uint64_t size;     /* on disk, whole chunks */
         struct budget_holder *user; /* the user's share of the spool's disk space; NULL: a recording of an earlier run */

@@ -136,6 +136,33 @@ static void keeps_recordings_that_the_cluster_refuses(void **state)
         assert_int_equal(files_in(s->dir), 1);
 }
 
+/* The process was killed while it waited for the answer whether a session may begin; and another one whose session is not known any more. */
+static void removes_what_was_left_of_a_session_that_never_began(void **state)
+{
+        static const char second_id[] = "22222222-2222-4222-8222-222222222222", third_id[] = "33333333-3333-4333-8333-333333333333";
+        struct agent *s = *state;
+        char path[128];
+
+        s->is_away = true;
+        begin(s, first_id);
+        spool_output(begin(s, second_id), STR("$ ls"));
+        for (int i = 0; i < 100; i++)
+                turn(s, 10);
+        end_spool(s);
+        snprintf(path, sizeof path, "%s/%s.rec", s->dir, third_id); /* not even a header */
+        close(open(path, O_WRONLY | O_CREAT, 0600));
+        loop_advance(&s->loop, &s->clock, HOURS(1));
+
+        s->is_away = false;
+        s->refusal = ERROR_NOT_FOUND;
+        s->spool = spool_open(s, s->dir);
+        await(s, files_in(s->dir) == 1);
+        for (int i = 0; i < 100; i++)
+                turn(s, 10);
+        snprintf(path, sizeof path, "%s/%s.rec", s->dir, second_id);
+        assert_int_equal(access(path, F_OK), 0);
+}
+
 /* ---- earlier runs -------------------------------------------------------------------------------------------------------- */
 
 static void copy_file(const char *from, const char *to, size_t max)
@@ -418,6 +445,7 @@ int main(void)
                 T(waits_for_a_cluster_that_is_away),
                 T(sends_no_more_than_is_acknowledged),
                 T(keeps_recordings_that_the_cluster_refuses),
+                T(removes_what_was_left_of_a_session_that_never_began),
                 T(sends_recordings_of_a_killed_run),
                 T(sends_the_chunks_around_a_damaged_one),
                 T(ends_while_it_checks_files_of_an_earlier_run),

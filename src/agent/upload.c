@@ -96,9 +96,19 @@ void upload_close(struct spool_file *f)
 
 /* ---- ends --------------------------------------------------------------------------------------------------- */
 
-/* The file stays, and the next run uploads it again. A running session gets the error. */
+/*
+ * The file stays, and the next run uploads it again. A running session gets the error. A file with a header at most, of a
+ * session that the cluster does not know, has nothing to keep: its process ended before the session began.
+ */
 static void refuse(struct spool_file *f, struct error *err)
 {
+        if (f->is_empty && err->code == ERROR_NOT_FOUND) {
+                log_info("The empty recording of a session that never began is removed", LOG_C("session_id", f->id));
+                error_free(err);
+                f->is_unwanted = true;
+                spool_file_settle(f);
+                return;
+        }
         log_warn("The cluster does not accept a recording; it stays in the spool", LOG_C("session_id", f->id), LOG_ERR(err));
         f->is_refused = true;
         f->is_published = false;
