@@ -18,10 +18,13 @@ from figures import ROOT, directories, options, print_figures
 
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from harness import Aws, Cluster, iam_token, program  # noqa: E402
+from harness import Aws, Cluster, iam_token, program, wait_until  # noqa: E402
 from join_client import Peer, join  # noqa: E402
 
 RECIPIENT = "age19y5fw4dz393vef8z3phgpnsg97s53fahvp54q8g6l72cx450fgdsa58kzz"
+
+
+ALONE = 100  # joins without a backup beside them, to compare
 
 
 class Joins:
@@ -52,7 +55,7 @@ class Joins:
 
 def backup(cluster, env, directory, rounds):
     joins = Joins(cluster, env)
-    time.sleep(5)  # joins alone, to compare
+    wait_until(lambda: joins.failed or len(joins.taken) > ALONE, "enough hosts have joined without a backup")
     alone, seconds, during = len(joins.taken), [], []
     for number in range(rounds):
         first, begun = len(joins.taken), time.monotonic()

@@ -87,7 +87,8 @@ def test_wrong_settings_are_refused_together(make_cluster, tmp_path):
 def test_the_oldest_recording_is_removed_and_an_open_one_stays(access, alice):
     record(alice, "root@web-1", "seq 1 200000")  # more than 1 MiB
     large = the_recording(access, alice)["session_id"]
-    shell = alice.shell("root@web-1")
+    shell, records = alice.shell("root@web-1"), access.data_dir / "log" / "records"
+    wait_until(lambda: len(list(records.glob("*.rec"))) == 2, "the beginning of the open session's recording has arrived")
     record(alice, "root@web-1", "seq 1 10")
     small = the_recording(access, alice, count=2)["session_id"]
     access.stop_cluster()
@@ -97,7 +98,6 @@ def test_the_oldest_recording_is_removed_and_an_open_one_stays(access, alice):
     assert access.event("session.recording.expire", recordings=1)["sids"] == [large]
     left = {r["session_id"] for r in access.json("recordings", "ls")}
     assert small in left and large not in left and len(left) == 2
-    records = access.data_dir / "log" / "records"
     assert {path.stem for path in records.iterdir()} == left
     assert alice.tsh("play", large, "--format=pty", check=False).code == 1
     shell.sendline("exit")

@@ -2,6 +2,7 @@
 #include "auth/sessions/record_disk.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,7 +18,9 @@ static struct {
         char calls[64]; /* 'w': a write, 's': a sync */
         size_t count;
         int failing_fd;        /* the file with a failing sync */
-        struct duration delay; /* of each sync */
+        struct duration delay; /* that each sync seems to take, in the time that record_disk.c measures */
+        sem_t *gate;           /* each sync waits for it; NULL: none does */
+        uint64_t delayed_ns;
         uint64_t last_sync_ns, pause_ns; /* from the last sync to the write after it */
 } disk;
 
@@ -27,21 +30,31 @@ static void note_call(char call)
                 disk.calls[disk.count++] = call;
 }
 
+static uint64_t real_ns(void)
+{
+        return (uint64_t)clock_now(clock_system()).ns;
+}
+
+uint64_t uv_hrtime(void)
+{
+        return real_ns() + disk.delayed_ns;
+}
+
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
 {
         note_call('w');
         if (disk.last_sync_ns != 0)
-                disk.pause_ns = uv_hrtime() - disk.last_sync_ns;
+                disk.pause_ns = real_ns() - disk.last_sync_ns;
         return syscall(SYS_pwrite64, fd, bytes, len, offset);
 }
 
 int fdatasync(int fd)
 {
-        struct timespec delay = { .tv_nsec = disk.delay.ns };
-
         note_call('s');
-        nanosleep(&delay, NULL);
-        disk.last_sync_ns = uv_hrtime();
+        if (disk.gate != NULL)
+                sem_wait(disk.gate);
+        disk.delayed_ns += (uint64_t)disk.delay.ns;
+        disk.last_sync_ns = real_ns();
         if (fd == disk.failing_fd) {
                 errno = EIO;
                 return -1;
@@ -220,14 +233,20 @@ static void is_freed_after_its_pending_jobs(void **state)
 {
         struct fixture *f = *state;
 
-        disk.delay = MILLISECONDS(5);
+        sem_t gate;
+
+        sem_init(&gate, 0, 0);
+        disk.gate = &gate;
         append(f, 0, 0, 10);
         while (disk.count < 2)
-                uv_run(&f->loop.uv, UV_RUN_NOWAIT); /* the first round is under way, or over */
+                uv_run(&f->loop.uv, UV_RUN_NOWAIT); /* the first round is under way */
         append(f, 1, 0, 10);
         record_disk_free(f->disk);
         f->disk = NULL;
+        sem_post(&gate);
+        sem_post(&gate);
         loop_release(&f->loop);
+        sem_destroy(&gate);
         assert_int_equal(f->waiting, 0);
         assert_int_equal(f->recordings[1].file.size, 10);
         assert_null(loop_init(&f->loop, NULL));
