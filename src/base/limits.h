@@ -97,6 +97,7 @@ enum {
         PACE_HOST_LOGGED = 60 * 1000, /* ms: A host whose requests are refused because of their pace is logged at most at this interval. */
         PACE_PRESENCE_WRITE = 1000, /* ms: Auth writes the record of a connected host at this interval, beyond LIMIT_PRESENCE_WRITES_BURST. */
         PACE_LEFT_OUT = 60 * 1000, /* ms: Events of a connection that were left out are reported as a number at this interval. */
+        PACE_EXPIRY_NOTE = 3600 * 1000, /* ms: The time by which old files expire is written to the disk at this interval. */
         PACE_RETENTION = 60 * 1000, /* ms: Old files of the audit log and old recordings are looked for at this interval, and a failed rotation is tried again. */
         PACE_AUDIT_BATCH = 100, /* ms: Under load, lines are written to events.log no more often than at this interval; those of committed changes are in the store before. */
         TIMEOUT_OUTBOX_SWEEP = 1000, /* ms: Audited events are collected for this time and then removed from the store together. */
@@ -337,7 +338,9 @@ enum {
         LIMIT_RECORDINGS_USER_ALL_DAY_MIB = 16 * 1024, /* MiB: Recordings of one user's sessions on all nodes have this budget, refilled within a day; a node adds at most LIMIT_RECORDINGS_USER_DAY_MIB. */
         LIMIT_RECORDINGS_USER_RESERVE_MIB = 64, /* MiB: A user whose budget of recordings for all nodes is spent still has this budget on each node, enough for days of ordinary work. */
         LIMIT_RECORDINGS_HOST_DAY_MIB = 16 * 1024, /* MiB: Recordings that one host sends have this budget, refilled within a day. */
-        LIMIT_EVENTS_CONNECTION_MIB = 128, /* MiB: A connection that has caused this much of audit events is ended; half of LIMIT_EVENTS_USER_DAY_MIB. */
+        LIMIT_EVENTS_CONNECTION_MIB = 128, /* MiB: Audit events of one connection have this budget, refilled within a day; half of LIMIT_EVENTS_USER_DAY_MIB. A connection that has spent it is ended. */
+        LIMIT_EXPIRY_SPEED = 24, /* times: The time by which old files of the audit log and old recordings expire follows a clock that has jumped ahead at this speed: a day an hour. */
+        LIMIT_RECORDING_REMOVED_DAYS = 90, /* days: Auth remembers for this time that it has removed a recording, for a node that still has to learn that it was stored. */
         LIMIT_EVENTS_REPEATED_PER_MINUTE = 60, /* events/min: Events of a connection that repeat others, such as denied forwardings, are recorded at this rate; the others are counted. */
         LIMIT_EVENTS_REPEATED_BURST = 600, /* events: At most this number of them is recorded at once. */
         LIMIT_RENEWALS_PER_MINUTE = 120, /* requests/min: A host may request certificates at this rate, a hundred times that of the shortest lifetime in use. */

@@ -22,6 +22,7 @@
 #include "auth/hosts/proxies.h"
 #include "auth/core/refusal_log.h"
 #include "auth/core/retention.h"
+#include "auth/core/retention_clock.h"
 #include "auth/hosts/servers.h"
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/record_retention.h"
@@ -502,6 +503,7 @@ static struct error *open_state(struct auth *a)
         TRY(audit_log_open(&a->loop, a->log_dir, &a->audit));
         a->retention_settings = config_retention(boot->config);
         audit_log_rotate(a->audit, (struct audit_rotation){ a->retention_settings.audit_rotation_size, a->retention_settings.audit_rotation_age, on_rotated, a });
+        a->retention_clock = retention_clock_new(&a->loop, a->log_dir);
         a->retention = retention_new(a);
         a->disk = disk_watch_new(&a->loop, a->log_dir);
         a->record_disk = record_disk_new(&a->loop);
@@ -713,6 +715,8 @@ static void stop(void *ctx)
         a->record_retention = NULL;
         retention_free(a->retention);
         a->retention = NULL;
+        retention_clock_free(a->retention_clock);
+        a->retention_clock = NULL;
         outbox_close(a->outbox, on_outbox_closed, a);
 }
 

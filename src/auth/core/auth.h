@@ -34,6 +34,7 @@ struct locate;
 struct proxies;
 struct record_retention;
 struct retention;
+struct retention_clock;
 struct rotation;
 struct expiry;
 struct servers;
@@ -113,10 +114,11 @@ struct auth {
         struct user_budget user_events, user_recordings;  /* bytes a day */
         struct event_budget host_events, host_recordings; /* the same */
         struct event_budget accounts[ACCOUNT_COUNT]; /* the same, for other audited actions */
-        int64_t connection_events; /* bytes of audit events that one connection may cause; 0: any number */
+        struct event_budget connection_events; /* of one connection, by its ID */
         struct host_pace renewals, hellos, presence_messages;
         struct store_probe *store_probe; /* NULL unless metrics are recorded */
         struct retention_settings retention_settings;
+        struct retention_clock *retention_clock; /* the time by which files expire */
         struct retention *retention;   /* of the audit log's files */
         struct record_retention *record_retention;
         struct disk_watch *disk;       /* of the audit log; NULL in tests: the disk has space */

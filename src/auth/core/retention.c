@@ -5,6 +5,7 @@
 
 #include "audit/audit_archive.h"
 #include "auth/core/auth.h"
+#include "auth/core/retention_clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -87,7 +88,7 @@ static void begin(struct retention *r)
                 .retention = r,
                 .dir = a->log_dir,
                 .options = {
-                        .now = loop_wall(&a->loop),
+                        .now = retention_clock_now(a->retention_clock),
                         .age = a->retention_settings.audit_age,
                         .size = a->retention_settings.audit_size,
                         .tail = LIMIT_AUDIT_TAIL,

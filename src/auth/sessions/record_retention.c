@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/core/retention_clock.h"
 #include "auth/sessions/record_service.h"
 #include "auth/sessions/sessions.h"
 #include "base/limits.h"
@@ -246,10 +247,17 @@ static const struct recorded *current(const struct run *run)
         return &run->all[run->next];
 }
 
-static void skip(struct run *run)
+static void go_on(struct run *run)
 {
         run->next++;
         check_next(run);
+}
+
+/* It cannot be removed now. It does not count in the size any more: younger ones are not removed for it. */
+static void skip(struct run *run)
+{
+        run->excess -= current(run)->size;
+        go_on(run);
 }
 
 static void take(struct run *run)
@@ -257,7 +265,7 @@ static void take(struct run *run)
         run->removed[run->removed_count++] = *current(run);
         run->is_batch_full = run->removed_count == LIMIT_RETENTION_BATCH;
         run->excess -= current(run)->size;
-        skip(run);
+        go_on(run);
 }
 
 static void on_deleted(void *ctx, uint64_t revision, struct error *err)
@@ -313,6 +321,11 @@ static void on_session(void *ctx, const struct state_record *record, struct erro
         state_require(t, &recording_kind, id, run->revision);
         state_delete(t, &recording_kind, id);
         state_delete(t, &session_kind, id);
+        if (s != NULL) {
+                struct walltime until = walltime_add(loop_wall(&run->retention->auth->loop), HOURS(24 * LIMIT_RECORDING_REMOVED_DAYS));
+
+                state_put_text(t, &removed_recording_kind, id, str_of(s->host_id), until);
+        }
         store_txn_commit(t, on_deleted, run);
 }
 
@@ -374,7 +387,7 @@ static void begin(struct record_retention *r)
                 .dir = str_dup(str_of(a->records_dir)),
                 .age = a->retention_settings.recording_age,
                 .size = a->retention_settings.recording_size,
-                .now = loop_wall(&a->loop),
+                .now = retention_clock_now(a->retention_clock),
         };
         r->run = run;
         r->job = loop_job(&r->auth->loop, list_job, on_listed, run);

@@ -123,6 +123,36 @@ static void the_oldest_are_removed_beyond_the_size(void **state)
         assert_true(has_file(w, 1, ".rec") && has_file(w, 3, ".rec"));
 }
 
+/* An old one whose node never came back is larger than all that may stay: the others stay. */
+static void one_that_cannot_be_removed_displaces_no_other(void **state)
+{
+        struct testbed *w = *state;
+
+        w->a.retention_settings = (struct retention_settings){ .recording_size = 2500 };
+        given_records(w, 1, 9 * HOUR, false);
+        given_file_of(w, 1, ".rec", 9 * HOUR, 5000);
+        given_recording(w, 2, 3 * HOUR);
+        given_recording(w, 3, 2 * HOUR);
+        run(w, 0);
+        given_recording(w, 4, 1 * HOUR);
+        run(w, 1);
+        assert_true(has_file(w, 1, ".rec") && has_file(w, 3, ".rec") && has_file(w, 4, ".rec"));
+        assert_false(has_file(w, 2, ".rec"));
+}
+
+/* The time of day is a year ahead: nothing expires by it. */
+static void a_clock_that_jumps_removes_nothing(void **state)
+{
+        struct testbed *w = *state;
+
+        w->a.retention_settings = (struct retention_settings){ .recording_age = HOURS(100) };
+        given_recording(w, 1, 2 * HOUR);
+        run(w, 0);
+        w->clock.walltime = walltime_add(w->clock.walltime, HOURS(24 * 365));
+        run(w, 0);
+        assert_true(has_file(w, 1, ".rec"));
+}
+
 static void many_are_removed_in_batches(void **state)
 {
         struct testbed *w = *state;
@@ -177,6 +207,8 @@ int main(void)
                 ROW(old_recordings_are_removed_with_their_records),
                 ROW(open_and_unsent_recordings_stay),
                 ROW(the_oldest_are_removed_beyond_the_size),
+                ROW(one_that_cannot_be_removed_displaces_no_other),
+                ROW(a_clock_that_jumps_removes_nothing),
                 ROW(many_are_removed_in_batches),
                 ROW(a_recording_that_stays_is_not_reported),
                 ROW(files_of_others_stay),

@@ -438,8 +438,6 @@ static struct error *check_session(struct upload *u, const struct state_record *
 {
         Cteleport__State__V1__Session *s = NULL;
 
-        if (record == NULL)
-                return error_new(ERROR_NOT_FOUND, "the cluster knows no such session");
         TRY(session_read(u->arena, record, &s));
         if (strcmp(s->host_id, u->host_id) != 0)
                 return error_new(ERROR_PERMISSION_DENIED, "the session was not on this host");
@@ -449,10 +447,27 @@ static struct error *check_session(struct upload *u, const struct state_record *
         return NULL;
 }
 
+/* The session has no record: a retention has removed its recording, of which the node has not learned that it was complete, or nothing is known. */
+static void on_removed(void *ctx, const struct state_record *record, struct error *err)
+{
+        struct upload *u = ctx;
+
+        u->is_busy = false;
+        if (err == NULL && (record == NULL || !str_equal(record->value, str_of(u->host_id))))
+                err = error_new(ERROR_NOT_FOUND, "the cluster knows no such session");
+        if (err == NULL)
+                report(u, true);
+        finish(u, err);
+}
+
 static void on_session(void *ctx, const struct state_record *record, struct error *err)
 {
         struct upload *u = ctx;
 
+        if (err == NULL && record == NULL && u->call != NULL) {
+                state_get(u->auth->store, &removed_recording_kind, str_of(u->id), on_removed, u);
+                return;
+        }
         u->is_busy = false;
         if (err == NULL)
                 err = check_session(u, record);

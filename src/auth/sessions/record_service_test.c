@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "recording/recording.h"
 #include "rpc/pb.h"
+#include "state/recording.h"
 
 /* ---- the disk of the recordings, which can be stuck: this stands before libc's fdatasync() --------------------- */
 
@@ -510,6 +511,26 @@ static void hostile_uploads_are_refused(void **state)
         assert_true(count_events(w, "\"event\":\"session.recording.lost\"") >= 1);
 }
 
+/* The node did not receive the last answer, and the recording was removed as old meanwhile: the node may remove its copy. Nobody else learns of it. */
+static void a_removed_recording_is_stored_for_its_node(void **state)
+{
+        struct testbed *w = *state;
+        struct store_txn *t = store_txn_new(w->a.store);
+        struct uploader u;
+
+        state_put_text(t, &removed_recording_kind, STR(SESSION_2), STR(WEB_1), (struct walltime){ 0 });
+        store_txn_commit(t, NULL, NULL);
+        begin(w, &u, WEB_2, SESSION_2);
+        AWAIT(w, u.call == NULL);
+        assert_int_equal(u.err->code, ERROR_NOT_FOUND);
+        leave(&u);
+        begin(w, &u, WEB_1, SESSION_2);
+        AWAIT(w, u.call == NULL);
+        assert_null(u.err);
+        assert_true(u.is_finished);
+        leave(&u);
+}
+
 static void a_node_sends_recordings_of_its_own_sessions_only(void **state)
 {
         static const struct {
@@ -705,6 +726,7 @@ int main(void)
                 ROW(a_recording_altered_between_streams_comes_anew),
                 ROW(a_recording_with_a_hole_is_stored_and_reported),
                 ROW(hostile_uploads_are_refused),
+                ROW(a_removed_recording_is_stored_for_its_node),
                 ROW(a_node_sends_recordings_of_its_own_sessions_only),
                 ROW(users_see_their_own_recordings_and_no_others),
                 ROW(a_node_that_leaves_during_a_write_finds_it_done),

@@ -13,6 +13,7 @@
 #include "auth/core/caller.h"
 #include "auth/core/disk_watch.h"
 #include "auth/core/methods.h"
+#include "auth/core/retention_clock.h"
 #include "auth/hosts/hosts.h"
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
@@ -283,6 +284,7 @@ static inline UNUSED int testbed_open(void **state)
         assert_done(store_open(&a->loop, (struct store_options){ .type = "memory" }, &a->store));
         assert_done(audit_log_open(&a->loop, a->log_dir, &a->audit));
         a->record_disk = record_disk_new(&a->loop);
+        a->retention_clock = retention_clock_new(&a->loop, a->log_dir);
         w->waiting = 2;
         a->outbox = outbox_open(&a->loop, a->store, a->audit, answered, w);
         a->directory = directory_open(a, answered, w);
@@ -315,6 +317,7 @@ static inline UNUSED int testbed_close(void **state)
         directory_close(a->directory);
         disk_watch_free(a->disk);
         record_disk_free(a->record_disk);
+        retention_clock_free(a->retention_clock);
         shares_release(&a->dials);
         budget_release(&a->unstored);
         loop_release(&a->loop);
