@@ -137,7 +137,7 @@ static void keeps_recordings_that_the_cluster_refuses(void **state)
 }
 
 /* The process was killed while it waited for the answer whether a session may begin; and another one whose session is not known any more. */
-static void removes_what_was_left_of_a_session_that_never_began(void **state)
+static void removes_the_file_of_a_session_that_never_began(void **state)
 {
         static const char second_id[] = "22222222-2222-4222-8222-222222222222", third_id[] = "33333333-3333-4333-8333-333333333333";
         struct agent *s = *state;
@@ -445,7 +445,7 @@ int main(void)
                 T(waits_for_a_cluster_that_is_away),
                 T(sends_no_more_than_is_acknowledged),
                 T(keeps_recordings_that_the_cluster_refuses),
-                T(removes_what_was_left_of_a_session_that_never_began),
+                T(removes_the_file_of_a_session_that_never_began),
                 T(sends_recordings_of_a_killed_run),
                 T(sends_the_chunks_around_a_damaged_one),
                 T(ends_while_it_checks_files_of_an_earlier_run),

@@ -229,7 +229,7 @@ static uint64_t count_written(char *dir, const char *name, const char *from, con
 }
 
 /* Two copies of the beginning of a log would be two logs after the restore. */
-static void writes_a_file_once_whatever_it_is_called_meanwhile(void **state)
+static void writes_a_file_that_gets_another_name_once(void **state)
 {
         char *dir = test_dir_new(), *other = test_dir_new();
         AUTO_MEM char *live = path_in(dir, "events.log"), *rotated = path_in(dir, "events.log-1"), *packed = path_in(dir, "events.log-1.gz");
@@ -324,7 +324,7 @@ int main(void)
                 cmocka_unit_test(refuses_other_kinds_of_tar),
                 cmocka_unit_test(reads_the_archives_that_it_writes),
                 cmocka_unit_test(refuses_hostile_archives),
-                cmocka_unit_test(writes_a_file_once_whatever_it_is_called_meanwhile),
+                cmocka_unit_test(writes_a_file_that_gets_another_name_once),
                 cmocka_unit_test(finds_a_file_that_gets_another_name_meanwhile),
                 cmocka_unit_test(refuses_links),
         };
