@@ -147,8 +147,15 @@ static struct error *take_metrics(struct service *s)
 {
         AUTO_FD int fd = service_take_fd(s, "metrics");
 
+        struct stat st;
+
         if (fd < 0)
                 return NULL;
+        if (fstat(fd, &st) < 0)
+                return error_errno(errno, "cannot find the size of the memory of the metrics");
+        if ((uint64_t)st.st_size < metrics_size()) /* the supervisor is of a release that made it for its own metrics only */
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "this program has more metrics than the program of the supervisor, which still runs"),
+                                  "restart the service: systemctl restart teleport");
         void *memory = mmap(NULL, metrics_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (memory == MAP_FAILED)
                 return error_errno(errno, "cannot map the memory of the metrics");

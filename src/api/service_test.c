@@ -14,6 +14,7 @@
 
 #include "api/child_message.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "os/fdpass.h"
 #include "os/sandbox.h"
 
@@ -28,9 +29,10 @@ struct child {
         char packet[CHILD_MESSAGE_MAX];
 };
 
-static int boot_memfd(void)
+/* fd_name: of the only descriptor beside boot and control. */
+static int boot_memfd(char *fd_name)
 {
-        char *fds[] = { "auth" };
+        char *fds[] = { fd_name };
         boot_message boot = CTELEPORT__INTERNAL__V1__BOOT__INIT;
         char bytes[512];
 
@@ -59,7 +61,7 @@ static struct child start_child(int (*act)(struct service *s))
         c.pid = fork();
         if (c.pid == 0) {
                 struct service s;
-                int boot = fcntl(boot_memfd(), F_DUPFD, 64);
+                int boot = fcntl(boot_memfd("auth"), F_DUPFD, 64);
                 int control = fcntl(theirs, F_DUPFD, 64), link = fcntl(links[1], F_DUPFD, 64);
 
                 dup2(boot, SERVICE_FD_BOOT);
@@ -229,6 +231,38 @@ static void refuses_to_run_without_a_supervisor(void **state)
         assert_int_equal(status, 0);
 }
 
+/* Whether a service begins with memory of this size for its metrics. */
+static bool begins_with_metrics(size_t size)
+{
+        pid_t child = fork();
+
+        if (child == 0) {
+                int boot = fcntl(boot_memfd("metrics"), F_DUPFD, 64), memory = memfd_create("metrics", MFD_CLOEXEC);
+                struct service s;
+
+                assert_int_equal(ftruncate(memory, (off_t)size), 0);
+                memory = fcntl(memory, F_DUPFD, 64);
+                dup2(boot, SERVICE_FD_BOOT);
+                dup2(memory, SERVICE_FD_CONTROL); /* not used */
+                dup2(memory, SERVICE_FD_FIRST);
+                struct error *err = service_begin(&s);
+                _exit(err == NULL ? 0 : err->code == ERROR_FAILED_PRECONDITION && err->hint != NULL ? 1 : 2);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        return WEXITSTATUS(status) == 0;
+}
+
+static void refuses_memory_that_is_too_small_for_its_metrics(void **state)
+{
+        (void)state;
+        assert_true(begins_with_metrics(metrics_size()));
+        assert_true(begins_with_metrics(metrics_size_with_room()));
+        assert_false(begins_with_metrics(metrics_size() - 1));
+        assert_false(begins_with_metrics(0));
+}
+
 static void reports_ready_and_follows_orders(void **state)
 {
         struct child c = start_child(count_what_it_receives);
@@ -287,6 +321,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(gives_each_descriptor_once_by_its_name),
                 cmocka_unit_test(refuses_to_run_without_a_supervisor),
+                cmocka_unit_test(refuses_memory_that_is_too_small_for_its_metrics),
                 cmocka_unit_test(reports_ready_and_follows_orders),
                 cmocka_unit_test(a_process_with_nothing_to_finish_ends_when_it_is_drained),
                 cmocka_unit_test(stops_when_the_supervisor_is_gone),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "api/service.h"
 #include "base/text.h"
 #include "cmd/common/version.h"
 #include "cmd/teleport/commands.h"
@@ -32,18 +33,22 @@ static struct error *check_upgrade_run(void *ctx, const struct flags *given)
 {
         AUTO(launch) l = { 0 };
         AUTO(buf) answer = BUF_MAX(1 * KiB);
+        const char *text = flags_argument(given, 0);
         int64_t rows;
 
         (void)ctx;
-        TRY(parse_int(str_of(flags_argument(given, 0)), 0, INT32_MAX, "the number of metrics", &rows));
+        TRY(parse_int(str_of(text == NULL ? "0" : text), 0, INT32_MAX, "the number of metrics", &rows));
         TRY(launch_prepare(given, &l));
-        upgrade_answer_put(&answer, (size_t)rows);
+        if (text == NULL) /* the supervisor is of a release that compares the protocol only */
+                buf_put_c(&answer, "service protocol " SERVICE_PROTOCOL "\n");
+        else
+                upgrade_answer_put(&answer, (size_t)rows);
         fputs(buf_c(&answer), stdout);
         return NULL;
 }
 
 static const struct argument check_upgrade_arguments[] = {
-        { "rows", .is_required = true, .help = "Rows of the table of metrics of the running program" },
+        { "rows", .help = "Rows of the table of metrics of the running program" },
         { 0 },
 };
 
