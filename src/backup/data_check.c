@@ -131,6 +131,8 @@ static void check_store(struct data_check *c, struct store_options store)
                 return;
         buf_printf(&c->parts[DATA_DATABASE].found, "cluster %.*s, %llu records, change %llu, format %d", STR_ARG(buf_str(&c->cluster)),
                    (unsigned long long)c->store.items, (unsigned long long)c->store.revision, c->store.format);
+        if (c->store.format < c->store.newest)
+                buf_printf(&c->parts[DATA_DATABASE].found, "; the next start upgrades it to format %d", c->store.newest);
         buf_printf(&c->parts[DATA_RECORDS].found, "%llu can be read", (unsigned long long)(c->store.items - r.unreadable));
         if (r.unreadable > 1)
                 c->parts[DATA_RECORDS].err = error_wrap(c->parts[DATA_RECORDS].err, "%llu records cannot be read; the first",

@@ -50,12 +50,14 @@ struct error *store_open(struct loop *l, struct store_options options, struct st
 bool store_is_there(const char *path);
 /*
  * Checks a store that no process has open as store_open() does, and changes nothing in it. each gets every item, borrowed until it
- * returns; its error ends the check. Blocks. NOT_FOUND: there is no database; FAILED_PRECONDITION: a process has it open, or it
- * has a format of another version; DATA_LOSS as store_open(); UNIMPLEMENTED: this type of store has no check.
+ * returns; its error ends the check. A database of an older version is checked as the next start will upgrade it. Blocks.
+ * NOT_FOUND: there is no database; FAILED_PRECONDITION: a process has it open, or a newer version wrote it; DATA_LOSS as store_open();
+ * UNIMPLEMENTED: this type of store has no check.
  */
 struct store_checked {
         uint64_t items, revision;
         int format; /* of the database */
+        int newest; /* format that this version writes */
 };
 struct error *store_check(struct store_options options, struct error *(*each)(void *ctx, const struct store_item *item), void *ctx,
                           struct store_checked *ret) MUST_USE;

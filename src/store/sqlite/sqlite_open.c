@@ -447,6 +447,13 @@ static struct error *open_checked(struct sqlite_store *s)
 
 /* ---- checking a database that no process has open ------------------------------------------------- */
 
+/* The upgrade of the next start, in a transaction that is never committed: it stays in memory, and ends with the connection. */
+static struct error *try_upgrade(struct sqlite_store *s, int version)
+{
+        TRY(sqlite_store_execute(s, "PRAGMA temp_store = MEMORY; PRAGMA cache_spill = OFF; BEGIN IMMEDIATE"));
+        return sqlite_schema_upgrade_in(s, version);
+}
+
 static struct error *check_closed(struct sqlite_store *s, struct error *(*each)(void *ctx, const struct store_item *item), void *ctx,
                                   struct store_checked *ret)
 {
@@ -464,12 +471,11 @@ static struct error *check_closed(struct sqlite_store *s, struct error *(*each)(
                 return error_new(ERROR_DATA_LOSS, "the cluster was initialised, but its database '%s/sqlite.db' is missing or empty", s->shown);
         TRY(open_database(s, file));
         TRY(sqlite_schema_version(s, &ret->format));
-        if (ret->format != sqlite_schema_newest())
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the database in '%s' has format %d; this version checks format %d", s->shown,
-                                            ret->format, sqlite_schema_newest()),
-                                  "the next start of teleport upgrades it");
         TRY(sqlite_schema_check(s, ret->format));
         TRY(check_pages(s));
+        ret->newest = sqlite_schema_newest();
+        if (ret->format < ret->newest)
+                TRY(try_upgrade(s, ret->format));
         TRY(read_cluster(s, &found));
         if (is_marked)
                 TRY(check_marker(s, &found));

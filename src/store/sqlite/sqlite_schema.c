@@ -136,14 +136,31 @@ struct error *sqlite_schema_check(struct sqlite_store *s, int version)
 
 /* ---- upgrading ----------------------------------------------------------------------------------- */
 
+static struct error *upgrade_in(struct sqlite_store *s, int from, int to)
+{
+        for (int number = from + 1; number <= to; number++)
+                TRY(execute_all(s, version_row(number)->upgrade));
+        TRY(set_version(s, to));
+        return sqlite_schema_check(s, to);
+}
+
+static struct error *with_formats(const struct sqlite_store *s, struct error *err, int from, int to)
+{
+        return err == NULL ? NULL : error_wrap(err, "the database in '%s' cannot be upgraded from format %d to %d", s->shown, from, to);
+}
+
+struct error *sqlite_schema_upgrade_in(struct sqlite_store *s, int version)
+{
+        int newest = sqlite_schema_newest();
+
+        return with_formats(s, upgrade_in(s, version, newest), version, newest);
+}
+
 /* In one transaction, with the new number: a crash or a full disk leaves the old version. */
 static struct error *upgrade(struct sqlite_store *s, int from, int to)
 {
         TRY(sqlite_store_execute(s, "BEGIN IMMEDIATE"));
-        for (int number = from + 1; number <= to; number++)
-                TRY(execute_all(s, version_row(number)->upgrade));
-        TRY(set_version(s, to));
-        TRY(sqlite_schema_check(s, to));
+        TRY(upgrade_in(s, from, to));
         return sqlite_store_execute(s, "COMMIT");
 }
 
@@ -153,9 +170,7 @@ struct error *sqlite_schema_upgrade(struct sqlite_store *s, int version)
 
         if (version == newest)
                 return NULL;
-        struct error *err = upgrade(s, version, newest);
-        if (err != NULL)
-                return error_wrap(err, "the database in '%s' cannot be upgraded from format %d to %d", s->shown, version, newest);
+        TRY(with_formats(s, upgrade(s, version, newest), version, newest));
         log_info("The store was upgraded", LOG_INT("from_format", version), LOG_INT("to_format", newest));
         return NULL;
 }

@@ -38,4 +38,7 @@ struct error *sqlite_schema_check(struct sqlite_store *s, int version) MUST_USE;
 /* Upgrades a checked database to the newest version; does nothing if it has it. RESOURCE_EXHAUSTED: the disk is full. */
 struct error *sqlite_schema_upgrade(struct sqlite_store *s, int version) MUST_USE;
 
+/* The same in the open transaction of the caller, who decides whether it is committed. */
+struct error *sqlite_schema_upgrade_in(struct sqlite_store *s, int version) MUST_USE;
+
 #endif

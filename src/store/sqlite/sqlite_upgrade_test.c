@@ -227,6 +227,59 @@ static void leaves_the_old_version_when_an_upgrade_fails(void **state)
         assert_int_equal(number_of(f, "PRAGMA user_version"), 1);
 }
 
+static struct error *count_item(void *ctx, const struct store_item *item)
+{
+        (void)item;
+        ++*(int *)ctx;
+        return NULL;
+}
+
+static void read_files(const struct fixture *f, struct buf *out)
+{
+        AUTO(buf) wal = BUF_MAX(FILE_MAX);
+
+        read_whole(f->db, out);
+        error_free(file_read(f->wal, &wal)); /* there may be none */
+        buf_put(out, buf_str(&wal));
+}
+
+/* As a restore does before the first start. */
+static void checks_an_older_database_and_changes_nothing(void **state)
+{
+        const struct fixture *f = *state;
+        AUTO(buf) before = BUF_MAX(1);
+        AUTO(buf) after = BUF_MAX(1);
+        struct store_checked found = { 0 };
+        int items = 0;
+
+        newest = 3;
+        read_files(f, &before);
+        AUTO_PTR(error) err = store_check((struct store_options){ .path = f->dir }, count_item, &items, &found);
+        if (err != NULL)
+                fail_msg("refused: %s", err->what);
+        assert_int_equal(items, ITEMS);
+        assert_true(found.items == ITEMS && found.format == 1 && found.newest == 3);
+        read_files(f, &after);
+        assert_true(str_equal(buf_str(&before), buf_str(&after)));
+        assert_opens(f);
+        assert_int_equal(number_of(f, "PRAGMA user_version"), 3);
+}
+
+static void a_check_finds_that_an_upgrade_would_fail(void **state)
+{
+        const struct fixture *f = *state;
+        struct store_checked found = { 0 };
+        int items = 0;
+
+        newest = 3;
+        is_three_broken = true;
+        AUTO_PTR(error) err = store_check((struct store_options){ .path = f->dir }, count_item, &items, &found);
+        assert_non_null(err);
+        assert_non_null(strstr(err->what, "cannot be upgraded from format 1 to 3"));
+        newest = 1;
+        assert_opens(f);
+}
+
 /* Opens the database in a process of its own, which ends with 0, 1 with an error of that code, or by the signal. */
 static int open_apart(const struct fixture *f, int before, rlim_t most, enum error_code code)
 {
@@ -288,6 +341,8 @@ int main(void)
                 TEST(creates_a_database_of_the_newest_version),
                 TEST(refuses_a_newer_database_and_changes_nothing),
                 TEST(leaves_the_old_version_when_an_upgrade_fails),
+                TEST(checks_an_older_database_and_changes_nothing),
+                TEST(a_check_finds_that_an_upgrade_would_fail),
                 TEST(repeats_an_upgrade_that_was_killed),
                 TEST(leaves_the_old_version_on_a_full_disk),
         };
