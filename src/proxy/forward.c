@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "join.pb-c.h"
 #include "join/legacy.h"
 #include "proxy/proxy.h"
@@ -17,7 +18,7 @@
  * A host sends three or four messages in a join. MESSAGES_MAX also limits the memory of one join, even if auth is
  * slow: LIMIT_RPC_JOIN for each message.
  */
-enum { MESSAGES_MAX = 8, VERSION_MAX = 64 };
+enum { MESSAGES_MAX = 8 };
 
 /* Number of the field that the proxy completes: client_init of JoinRequest, in the older service the token request. */
 enum { COMPLETED_FIELD = 1 };
@@ -34,7 +35,7 @@ struct forward {
         struct timer *penalty;
         struct error *verdict;       /* is sent after the penalty */
         char peer[ADDRESS_TEXT_MAX];
-        char version[VERSION_MAX];
+        char version[VERSION_TEXT_MAX]; /* of the client */
 };
 
 static void forward_free(struct forward *f)
@@ -222,19 +223,6 @@ static const struct rpc_call_events down_events = {
         .on_message = on_down_message, .on_half_close = on_down_half_close, .on_gone = on_down_gone, .on_bytes = on_down_bytes,
 };
 
-/* The version of the client for logs and metadata; empty unless it has only characters of semantic versions. */
-static void take_version(struct forward *f, struct str version)
-{
-        if (version.len >= sizeof f->version)
-                return;
-        for (size_t i = 0; i < version.len; i++) {
-                char c = version.ptr[i];
-                if (!char_is_alnum(c) && c != '.' && c != '-' && c != '+')
-                        return;
-        }
-        memcpy(f->version, version.ptr, version.len);
-}
-
 static void end_for_another(void *ctx, struct admitted *a)
 {
         (void)ctx;
@@ -278,7 +266,7 @@ static void open_stream(struct rpc_call *call, const char *path, const ProtobufC
                                                  "the host tries again by itself"));
                 return;
         }
-        take_version(f, rpc_call_metadata(call, "version"));
+        version_text(f->version, rpc_call_metadata(call, "version"));
         f->up = rpc_client_call(auth,
                                 (struct rpc_client_call_options){
                                         .path = path,

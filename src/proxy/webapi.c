@@ -4,6 +4,7 @@
 #include "base/bug.h"
 #include "base/interop.h"
 #include "base/text.h"
+#include "base/version.h"
 
 #define NO_IDENTITY "this proxy has no identity of the cluster yet"
 
@@ -77,7 +78,8 @@ static void put_facts(struct buf *out, const struct webapi_facts *facts, bool wi
         if (with_auth)
                 put_auth(out);
         put_proxy(out, facts);
-        buf_put_c(out, "\"server_version\":\"" CTELEPORT_VERSION "\",\"min_client_version\":\"" CTELEPORT_VERSION "\",\"cluster_name\":");
+        buf_put_c(out, "\"server_version\":\"" CTELEPORT_VERSION "\",\"min_client_version\":\"");
+        buf_printf(out, "%d.0.0\",\"cluster_name\":", version_major(STR(CTELEPORT_VERSION)) - 1); /* docs/operate/upgrade.md */
         json_put_string(out, facts->cluster);
         buf_put_c(out, ",\"automatic_upgrades\":false,\"edition\":\"oss\",\"fips\":false," INTEROP_MARK "}");
 }

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "base/text.h"
+#include "base/version.h"
 #include "proxy/web_testing.h"
 
 static const struct webapi_facts facts = {
@@ -65,6 +66,8 @@ static void find_gives_an_agent_its_settings(void **state)
         const json_t *proxy = json_object_get(root, "proxy");
         assert_string_equal(json_string_value(json_object_get(root, "cluster_name")), "example.com");
         assert_string_equal(json_string_value(json_object_get(root, "server_version")), CTELEPORT_VERSION);
+        int oldest = version_major(str_of(json_string_value(json_object_get(root, "min_client_version"))));
+        assert_int_equal(oldest, version_major(STR(CTELEPORT_VERSION)) - 1);
         assert_true(json_is_true(json_object_get(proxy, "tls_routing_enabled")));
         assert_string_equal(json_string_value(json_object_get(json_object_get(proxy, "ssh"), "public_addr")),
                             "proxy.example.com:443");

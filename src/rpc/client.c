@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "loop/loop.h"
 #include "rpc/grpc.h"
 #include "rpc/h2.h"
@@ -61,6 +62,7 @@ struct rpc_client_call {
         int64_t grpc_status; /* -1: not received */
         struct buf grpc_message;
         enum error_reason reason;
+        char server_version[VERSION_TEXT_MAX]; /* "": not received */
 };
 
 /* ---- the end of a call ------------------------------------------------------------------------------------ */
@@ -135,6 +137,25 @@ static bool is_foreign(const struct rpc_client_call *call)
         return call->grpc_status == ERROR_UNIMPLEMENTED && str_contains(buf_str(&call->grpc_message), STR("unknown service cteleport."));
 }
 
+/* How our servers begin their refusal of a method that they do not have; of another version, therefore. */
+#define NO_METHOD "there is no method /cteleport."
+
+/* The error names the method without its service, and the versions of both ends. */
+static struct error *no_method(const struct rpc_client_call *call)
+{
+        struct str rest = buf_str(&call->grpc_message), name = STR("");
+
+        rest = str_slice(rest, sizeof NO_METHOD - 1, rest.len);
+        str_split(&rest, '/');
+        name = str_split(&rest, ' ');
+        AUTO_MEM char *shown = escaped(str_slice(name, 0, SHOWN_MAX));
+
+        return error_hint(error_new(ERROR_UNIMPLEMENTED, "the server does not know the request %s: it runs version %s, and this program is version %s",
+                                    shown, call->server_version[0] == '\0' ? "(unknown)" : call->server_version, CTELEPORT_VERSION),
+                          "the versions of the hosts are listed by: tctl inventory status; the Auth Service is upgraded first, then the proxies, then "
+                          "nodes, tsh and tctl");
+}
+
 static struct error *with_code(enum error_code code, struct error *err)
 {
         err->code = code;
@@ -166,6 +187,8 @@ static struct error *verdict(const struct rpc_client_call *call, uint32_t h2_err
                 return NULL;
         if (call->grpc_status > 0 && is_foreign(call))
                 return with_code(ERROR_UNIMPLEMENTED, interop_refuse_server("it does not know the methods of cteleport"));
+        if (call->grpc_status == ERROR_UNIMPLEMENTED && str_starts_with(buf_str(&call->grpc_message), STR(NO_METHOD)))
+                return error_for(no_method(call), call->reason);
         if (call->grpc_status > 0)
                 return error_for(status_to_error((uint64_t)call->grpc_status, buf_str(&call->grpc_message)), call->reason);
         if (h2_error != NGHTTP2_NO_ERROR)
@@ -233,6 +256,8 @@ static void on_header(struct h2 *h, int32_t stream, struct str name, struct str 
                 call->is_grpc = grpc_is_content_type(value);
                 if (!call->is_grpc && call->content_type == NULL)
                         call->content_type = escaped(str_slice(value, 0, SHOWN_MAX));
+        } else if (str_equal(name, STR("version"))) {
+                version_text(call->server_version, value);
         } else if (str_equal(name, STR("location")) && call->location == NULL) {
                 call->location = escaped(str_slice(value, 0, SHOWN_MAX));
         } else if (str_equal(name, STR("grpc-status"))) {

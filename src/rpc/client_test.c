@@ -193,7 +193,7 @@ static void takes_the_reason_of_an_error_from_its_trailer(void **state UNUSED)
 
 struct bad_answer {
         const char *name;
-        struct header headers[5];
+        struct header headers[6];
         int code;
         const char *what; /* how the sentence begins, or NULL */
 };
@@ -203,6 +203,14 @@ static const struct bad_answer bad_answers[] = {
           { { ":status", "200" }, { "content-type", "application/grpc" }, { "grpc-status", "12" },
             { "grpc-message", "unknown service cteleport.v1.AdminService" } },
           ERROR_UNIMPLEMENTED, "the server belongs to a cluster of Teleport itself" },
+        { "a server of another version",
+          { { ":status", "200" }, { "content-type", "application/grpc" }, { "version", "15.4.9" }, { "grpc-status", "12" },
+            { "grpc-message", "there is no method /cteleport.v1.AdminService/RotateAuthority here" } },
+          ERROR_UNIMPLEMENTED, "the server does not know the request RotateAuthority: it runs version 15.4.9, and this program is version " CTELEPORT_VERSION },
+        { "a version that is none",
+          { { ":status", "200" }, { "content-type", "application/grpc" }, { "version", "a b" }, { "grpc-status", "12" },
+            { "grpc-message", "there is no method /cteleport." } },
+          ERROR_UNIMPLEMENTED, "the server does not know the request : it runs version (unknown), and" },
         { "not found by a web server", { { ":status", "404" }, { "content-type", "text/html" } }, ERROR_UNIMPLEMENTED },
         { "a bad gateway", { { ":status", "502" } }, ERROR_UNAVAILABLE },
         { "a web page", { { ":status", "200" }, { "content-type", "text/html" } }, ERROR_UNKNOWN },

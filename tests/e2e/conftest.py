@@ -21,7 +21,7 @@ def pytest_configure(config):
 
 
 # Files whose tests share a costly place: one worker runs them. In BY_BOX, each place is made for one parameter.
-ONE_WORKER = {"test_booted.py", "test_egress.py", "test_hostile_balancer.py", "test_ingress.py", "test_outages.py", "test_packages.py", "test_recorder_attacked.py"}
+ONE_WORKER = {"test_booted.py", "test_egress.py", "test_hostile_balancer.py", "test_ingress.py", "test_outages.py", "test_packages.py", "test_recorder_attacked.py", "test_skew.py"}
 BY_BOX = {"test_load_balancers.py"}
 
 

@@ -328,11 +328,11 @@ class Cluster:
         self.stop_cluster()
         return self.start()
 
-    def tctl(self, *args, stdin="", check=True, env=None):
-        """Runs tctl on the auth machine; a YAML document may be given as a dict."""
+    def tctl(self, *args, stdin="", check=True, env=None, build=None):
+        """Runs tctl, of the cluster's or another build, on the auth machine; a YAML document may be given as a dict."""
         if isinstance(stdin, dict):
             stdin = yaml.safe_dump(stdin)
-        args = [*self.inside, program(self.build, "tctl"), "-c", str(self.config_path), *map(str, args)]
+        args = [*self.inside, program(build or self.build, "tctl"), "-c", str(self.config_path), *map(str, args)]
         done = Result(subprocess.run(args, input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=env or self.env))
         if check:
             assert done.code == 0, f"{args} failed:\n{done.err}"
@@ -401,8 +401,9 @@ class Host:
     """An agent: the guide's teleport.yaml in a directory of its own."""
 
     def __init__(self, cluster, name, token="iam-token", method="iam", env=None, via="proxy", teleport=None, ssh=None,
-                 insecure=True, services=None, disk=None, inside=()):
+                 insecure=True, services=None, disk=None, inside=(), build=None):
         self.cluster, self.name = cluster, name
+        self.own_build = build  # None: the programs of its cluster
         self.dir = cluster.dir / f"host-{len(cluster.hosts)}-{re.sub(r'[^A-Za-z0-9.-]', '_', name)[:40]}"
         self.dir.mkdir()
         self.inside = disk.inside if disk else inside
@@ -423,12 +424,16 @@ class Host:
                                 "AWS_CA_BUNDLE": cluster.aws.ca, **(env or {})})
         self.process = None
 
+    @property
+    def build(self):
+        return self.own_build or self.cluster.build
+
     def start(self):
         if self not in self.cluster.hosts:  # the cluster was stopped with all its hosts
             self.cluster.hosts.append(self)
         self.config_path.write_text(yaml.safe_dump(self.config))
         flags = ["--insecure"] if self.insecure else []
-        args = [*self.inside, program(self.cluster.build, "teleport"), "start", "-c", self.config_path, *flags]
+        args = [*self.inside, program(self.build, "teleport"), "start", "-c", self.config_path, *flags]
         self.process = Process(args, self.dir / "host.log", self.env)
         return self
 
@@ -441,7 +446,7 @@ class Host:
         return self.process.wait_for(r"Reverse tunnel established")
 
     def teleport(self, *args, check=True):
-        done = Result(subprocess.run([program(self.cluster.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT, env=self.env,
+        done = Result(subprocess.run([program(self.build, "teleport"), *map(str, args)], capture_output=True, text=True, timeout=TIMEOUT, env=self.env,
                                      stdin=subprocess.DEVNULL))
         if check:
             assert done.code == 0, done.err

@@ -15,9 +15,8 @@ def reload(owner, *flags, config=None):
     """`teleport reload` for a cluster or a host; a changed configuration is written first."""
     if config is not None:
         owner.config_path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
-    build, env = (owner.build, owner.env) if hasattr(owner, "build") else (owner.cluster.build, owner.env)
-    return Result(subprocess.run([program(build, "teleport"), "reload", "-c", str(owner.config_path), *flags], capture_output=True, text=True, timeout=TIMEOUT,
-                                 env=env, stdin=subprocess.DEVNULL))
+    return Result(subprocess.run([program(owner.build, "teleport"), "reload", "-c", str(owner.config_path), *flags], capture_output=True, text=True, timeout=TIMEOUT,
+                                 env=owner.env, stdin=subprocess.DEVNULL))
 
 
 def changed(owner, **sections):

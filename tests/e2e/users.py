@@ -85,8 +85,9 @@ def invite_url(text):
 class User:
     """A user with a password, a second factor and a home directory."""
 
-    def __init__(self, cluster, name, directory, inside=()):
+    def __init__(self, cluster, name, directory, inside=(), build=None):
         self.cluster, self.name, self.inside = cluster, name, inside
+        self.own_build = build  # None: the programs of the cluster
         self.home = pathlib.Path(directory)
         self.home.mkdir(parents=True, exist_ok=True)
         self.password = PASSWORD
@@ -97,8 +98,12 @@ class User:
             self.env.pop(name_, None)
 
     @property
+    def build(self):
+        return self.own_build or self.cluster.build
+
+    @property
     def bin(self):
-        return pathlib.Path(program(self.cluster.build, "tsh")).parent
+        return pathlib.Path(program(self.build, "tsh")).parent
 
     def accept(self, url):
         """Opens the invitation, reads the secret from the page, and sets password and second factor."""
@@ -125,7 +130,7 @@ class User:
         return subprocess.run(args, capture_output=True, text=True, check=True).stdout.strip()
 
     def tsh(self, *args, stdin="", check=True, timeout=TIMEOUT, env=None):
-        done = Result(subprocess.run([*self.inside, program(self.cluster.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
+        done = Result(subprocess.run([*self.inside, program(self.build, "tsh"), *map(str, args)], input=stdin, capture_output=True, text=True,
                                      timeout=timeout, env={**self.env, **(env or {})}, errors="surrogateescape"))
         if check:
             assert done.code == 0, f"tsh {args} failed ({done.code}):\n{done.out}\n{done.err}"
@@ -144,7 +149,7 @@ class User:
     def tctl(self, *args, stdin="", check=True):
         """tctl on the workstation: through the proxy, with the rights of the user."""
         env = {**self.env, "TELEPORT_CONFIG_FILE": ""}
-        done = Result(subprocess.run([program(self.cluster.build, "tctl"), *map(str, args)], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=env))
+        done = Result(subprocess.run([program(self.build, "tctl"), *map(str, args)], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=env))
         if check:
             assert done.code == 0, f"tctl {args} failed:\n{done.err}"
         return done
@@ -164,14 +169,14 @@ class User:
 
     def terminal(self, *args, rows=24, columns=80, **more):
         """tsh on a terminal of its own."""
-        child = pexpect.spawn(program(self.cluster.build, "tsh"), [str(a) for a in args], env={**self.env, "TERM": "xterm"}, dimensions=(rows, columns),
+        child = pexpect.spawn(program(self.build, "tsh"), [str(a) for a in args], env={**self.env, "TERM": "xterm"}, dimensions=(rows, columns),
                               timeout=TIMEOUT, **more)
         child.delaybeforesend = None
         return child
 
     def job(self, *args):
         """tsh on a terminal as a shell runs it: when it is stopped, the shell prints that, and Enter continues it."""
-        child = pexpect.spawn("/usr/bin/python3", ["-c", JOB, str(program(self.cluster.build, "tsh")), *map(str, args)], env={**self.env, "TERM": "xterm"},
+        child = pexpect.spawn("/usr/bin/python3", ["-c", JOB, str(program(self.build, "tsh")), *map(str, args)], env={**self.env, "TERM": "xterm"},
                               dimensions=(24, 80), timeout=TIMEOUT)
         child.delaybeforesend = None
         child.expect(r"<job (\d+)>")

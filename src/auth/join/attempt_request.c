@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "net/sources.h"
 #include "pki/cert.h"
 #include "resource/role.h"
@@ -136,7 +137,13 @@ void attempt_init(struct attempt *at, struct str token_name, struct str role, st
                 attempt_fail(at, "request", error_hint(error_for(error_new(ERROR_INVALID_ARGUMENT, "the host ID is not a UUID"), REASON_HOST_ID),
                                                "remove host_uuid from the agent's data_dir, it makes a new one"));
         } else {
-                attempt_find_token(at);
+                /* Tools that use Teleport's older service have versions of their own. */
+                struct error *err = at->is_legacy ? NULL : version_check_host(at->client_version, STR(CTELEPORT_VERSION));
+
+                if (err == NULL)
+                        attempt_find_token(at);
+                else
+                        attempt_fail(at, "version", err);
         }
 }
 

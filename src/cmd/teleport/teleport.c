@@ -92,7 +92,7 @@ static const struct command commands[] = {
 static const struct foreign_flag foreign[] = {
         { "permit-user-env", 0, "sshd's PermitUserEnvironment stays no; leave it out" },
         { "fips", 0, "there are no FIPS builds; auth_service.aws.fips asks the FIPS endpoints of STS" },
-        { "skip-version-check", 0, "no versions are compared; leave it out" },
+        { "skip-version-check", 0, "the Auth Service compares the versions, and accepts hosts of its own major version and of the one before" },
         { "bootstrap", 0, "create the resources when the cluster runs: tctl create -f FILE" },
         { "apply-on-startup", 0, "create the resources when the cluster runs: tctl create -f FILE" },
         { "app-name", 0, "this release serves SSH only" },

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs of the last release and of this tree in one cluster, and data of the one opened by the other."""
+import json
+import re
+import subprocess
+
+import pytest
+
+from harness import WEB_ARN, Cluster, iam_token, port_of, program, reserved_port, wait_until
+from releases import PROJECT, Release, remove, service_protocol
+from test_proxies import Proxy, tunnels
+from users import User, invite_url
+
+TOKEN = "a-secret-of-the-tests"
+SIDES = ("older hosts", "newer hosts")
+
+
+def token(name, *roles):
+    return {"kind": "token", "version": "v2", "metadata": {"name": name}, "spec": {"roles": list(roles), "join_method": "token"}}
+
+
+@pytest.fixture(scope="module")
+def release():
+    return Release("peers")
+
+
+@pytest.fixture(scope="module")
+def older(release):
+    build = release.build()
+    yield build
+    remove(build)
+
+
+def version_of(build):
+    return re.search(r"Teleport v(\S+)", subprocess.run([program(build, "teleport"), "version"], capture_output=True, text=True, check=True).stdout).group(1)
+
+
+class Skewed:
+    """A cluster whose Auth Service, and one proxy, are of one release, and whose hosts, another proxy and users are of the other."""
+
+    def __init__(self, own, other, aws, directory):
+        self.own, self.other, self.aws = own, other, aws
+        self.cluster = Cluster(own, aws, directory / "cluster", auth={"host_cert_ttl": "30s"})
+        with reserved_port() as port:
+            addr = f"127.0.0.1:{port_of(port)}"
+            self.cluster.config["proxy_service"].update(web_listen_addr=addr, public_addr=addr)
+            self.cluster.start()
+        self.cluster.node_env = aws.identity()
+        for resource in (iam_token(), iam_token("proxy-token", roles=["Proxy"]), token(TOKEN, "Node")):
+            self.cluster.create(resource)
+        self.proxy = Proxy(self.cluster, "proxy-2")
+        self.proxy.own_build = other
+        self.proxy.start()
+        self.proxy.wait_serving()
+        self.hosts = {name: self.cluster.join(name, build=other, **settings) for name, settings in
+                      {"by-iam": {"env": aws.identity()}, "by-token": {"token": TOKEN, "method": "token"}, "by-auth": {"env": aws.identity(), "via": "auth"}}.items()}
+        self.users = {}
+        for name, build in (("alice", other), ("bob", own)):
+            words = self.cluster.tctl("users", "add", name, "--roles=access,editor,auditor", "--logins=root").out
+            self.users[name] = User(self.cluster, name, directory / name, build=build).accept(invite_url(words))
+            self.users[name].login()
+        self.alice, self.bob = self.users.values()
+
+    def stop(self):
+        self.cluster.stop()
+
+
+@pytest.fixture(scope="module", params=SIDES)
+def skewed(request, older, programs, aws_process, tmp_path_factory):
+    own, other = (programs, older) if request.param == "older hosts" else (older, programs)
+    made = Skewed(own, other, aws_process, tmp_path_factory.mktemp("skew"))
+    yield made
+    made.stop()
+
+
+@pytest.mark.nightly
+def test_hosts_of_another_release_join_and_their_versions_are_listed(skewed, programs):
+    counts = json.loads(skewed.cluster.tctl("inventory", "status", "--format=json", build=programs).out)["versions"]
+    assert counts == {version_of(skewed.own): 1, version_of(skewed.other): 4}
+
+
+@pytest.mark.nightly
+def test_hosts_of_another_release_keep_a_tunnel_to_each_proxy(skewed):
+    for host in skewed.hosts.values():
+        wait_until(lambda: len(tunnels(host)) >= 2, f"{host.name} has a tunnel to both proxies")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["by-iam", "by-token", "by-auth"])
+def test_sessions_at_hosts_of_another_release_are_recorded_and_audited(skewed, name):
+    for user in (skewed.alice, skewed.bob):
+        shell = user.shell(f"root@{name}")
+        shell.sendline("echo $((6 * 7)) is shown")
+        shell.expect("42 is shown")
+        shell.sendline("exit")
+        shell.wait()
+        started = skewed.cluster.event("session.start", user=user.name, server_hostname=name)
+        skewed.cluster.event("session.end", sid=started["sid"])
+        for player in (skewed.alice, skewed.bob):
+            wait_until(lambda: "42 is shown" in player.tsh("play", "--format=text", started["sid"], check=False).out, "the recording has arrived")
+        assert user.tsh("ssh", f"root@{name}", "echo and a command").out == "and a command\n"
+
+
+@pytest.mark.nightly
+def test_certificates_of_hosts_of_another_release_are_renewed(skewed):
+    hosts = {**skewed.hosts, "proxy": skewed.proxy}
+    for host in hosts.values():
+        host.process.mark()
+    for host in hosts.values():
+        host.process.wait_for(rf"The certificate was renewed role:{'Proxy' if host is skewed.proxy else 'Node'}")
+    for name in skewed.hosts:
+        assert skewed.alice.tsh("ssh", f"root@{name}", "echo renewed").out == "renewed\n"
+
+
+# Commands of tctl that the release before has too, in the order in which they run.
+COMMANDS = [
+    (["create", "-f"], iam_token("made-by-a-tool", arn=WEB_ARN)),
+    (["create", "-f"], {"kind": "role", "version": "v7", "metadata": {"name": "made-by-a-tool"}, "spec": {"allow": {"logins": ["root"]}}}),
+    (["get", "token/made-by-a-tool"], None),
+    (["get", "role/made-by-a-tool"], None),
+    (["get", "users"], None),
+    (["status"], None),
+    (["tokens", "ls"], None),
+    (["nodes", "ls"], None),
+    (["users", "ls"], None),
+    (["inventory", "ls"], None),
+    (["audit", "ls"], None),
+    (["rm", "token/made-by-a-tool"], None),
+    (["rm", "role/made-by-a-tool"], None),
+]
+
+
+# Requests that the Auth Service did not always have, and commands that send them.
+NEW_REQUESTS = {
+    "RotateAuthority": ["auth", "rotate", "--type=user", "--manual", "--phase=init"],
+    "CreateCrl": ["auth", "crl", "--type=user"],
+    "Backup": ["backup", "--recipient=age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("where", ["locally", "through the proxy"])
+def test_tools_of_another_release_administer_the_cluster(skewed, where):
+    run = (lambda *args, **how: skewed.cluster.tctl(*args, build=skewed.other, **how)) if where == "locally" else skewed.alice.tctl
+    for args, document in COMMANDS:
+        done = run(*args, stdin=json.dumps(document) if document else "")
+        assert done.err == "", (args, done.err)
+    for name in skewed.hosts:
+        assert name in run("nodes", "ls").out
+
+
+@pytest.mark.nightly
+def test_users_tools_of_another_release_work(skewed, tmp_path):
+    alice = skewed.alice
+    assert set(skewed.hosts) <= set(re.findall(r"^\S+", alice.tsh("ls").out, re.M))
+    (tmp_path / "sent").write_text("content")
+    alice.tsh("scp", tmp_path / "sent", f"root@by-iam:{tmp_path}/received")
+    assert (tmp_path / "received").read_text() == "content"
+    assert alice.ssh("root@by-token.example.test", "echo openssh too").out == "openssh too\n"
+    assert "alice" in alice.tsh("status").out
+
+
+@pytest.mark.nightly
+def test_requests_unknown_to_an_older_cluster_end_with_both_versions(older, programs, release, make_cluster, tmp_path):
+    cluster = make_cluster(build=older)
+    unknown = {name: command for name, command in NEW_REQUESTS.items() if f"rpc {name}(" not in release.source("proto/api.proto")}
+    for name, command in unknown.items():
+        done = cluster.tctl(*command, tmp_path / name, build=programs, check=False) if name == "Backup" else cluster.tctl(*command, build=programs, check=False)
+        assert done.code == 1
+        assert f"the server does not know the request {name}: it runs version {version_of(older)}, and this program is version {version_of(programs)}" in done.err
+        assert "the Auth Service is upgraded first" in done.err
+    assert list(tmp_path.glob("Backup*")) == []
+    assert cluster.tctl("status", build=programs).out.startswith("Cluster  example.test")
