@@ -31,6 +31,8 @@ struct agent_events {
         void (*on_request)(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request);
         /* A request ended before it was answered; `in` must not be used any more. */
         void (*on_gone)(void *ctx, struct tunnel_incoming *in);
+        /* All tunnels are open. Called once. NULL: ignored. */
+        void (*on_connected)(void *ctx);
 };
 
 /* Everything is borrowed for the agent's life. */

@@ -69,9 +69,11 @@ struct tunnel_keeper {
         size_t wanted; /* number of tunnels; 0: one to each proxy */
         uint64_t failures; /* of all entries so far */
         bool is_draining;
+        bool is_connected; /* all tunnels were open once */
 };
 
 static void dial(void *ctx);
+static bool wants_tunnel(const struct proxy_entry *p);
 
 /* ---- lists ------------------------------------------------------------------------------------------------- */
 
@@ -151,11 +153,28 @@ size_t tunnel_keeper_count(const struct tunnel_keeper *t)
         return count;
 }
 
+/* Whether at least one tunnel is open, and no other one is missing. */
+static bool is_complete(const struct tunnel_keeper *t)
+{
+        if (t->is_draining || tunnel_keeper_count(t) == 0)
+                return false;
+        for (const struct proxy_entry *p = t->entries; p != NULL; p = p->next)
+                if (p->open == NULL && wants_tunnel(p))
+                        return false;
+        return true;
+}
+
 static void report_count(struct tunnel_keeper *t)
 {
         metric_set_at(METRIC_AGENT_TUNNELS, 0, (int64_t)tunnel_keeper_count(t));
-        if (t->agent != NULL)
-                instance_link_report_tunnels(t->agent->instance);
+        if (t->agent == NULL)
+                return;
+        instance_link_report_tunnels(t->agent->instance);
+        if (t->is_connected || !is_complete(t))
+                return;
+        t->is_connected = true;
+        if (t->agent->options.events->on_connected != NULL)
+                t->agent->options.events->on_connected(t->agent->options.ctx);
 }
 
 /* ---- which proxies ------------------------------------------------------------------------------------------- */

@@ -60,6 +60,7 @@ static struct fixture {
         size_t open;
         int closed_streams;
         int requests;             /* received by the service */
+        int connected;            /* reports that all tunnels are open */
         enum error_code refusal; /* of the last that did not */
         struct held_identity identities[2];
         uint32_t wanted; /* number of tunnels, by the cluster */
@@ -167,7 +168,12 @@ static void on_request_gone(void *ctx, struct tunnel_incoming *in)
         (void)ctx, (void)in;
 }
 
-static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone };
+static void on_connected(void *ctx)
+{
+        ((struct fixture *)ctx)->connected++;
+}
+
+static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone, .on_connected = on_connected };
 
 void instance_link_report_tunnels(struct instance_link *k)
 {
@@ -299,6 +305,21 @@ static void keeps_a_tunnel_to_each_proxy(void **state)
         assert_int_equal(f->open, 2);
         wait_for(f, HOURS(1));
         assert_int_equal(f->dial_count, 0);
+}
+
+/* A former process of the service waits for this. */
+static void reports_once_that_no_tunnel_is_missing(void **state)
+{
+        struct fixture *f = *state;
+
+        SET(f, ONE, "one:443", TWO, "two:443");
+        answer(f, "one:443", ONE);
+        assert_int_equal(f->connected, 0);
+        answer(f, "two:443", TWO);
+        assert_int_equal(f->connected, 1);
+        SET(f, ONE, "one:443", TWO, "two:443", THREE, "three:443");
+        answer(f, "three:443", THREE);
+        assert_int_equal(f->connected, 1);
 }
 
 static void reaches_all_proxies_behind_one_address(void **state)
@@ -675,6 +696,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(keeps_a_tunnel_to_each_proxy),
+                TEST(reports_once_that_no_tunnel_is_missing),
                 TEST(reaches_all_proxies_behind_one_address),
                 TEST(searches_slowly_where_an_address_leads_to_one_proxy),
                 TEST(searches_silently_for_more_tunnels_than_one_address_leads_to),

@@ -45,6 +45,7 @@ enum child_message_kind {
         CHILD_SENT_STATUS,
 
         CHILD_SENT_ALIVE, /* of every service that polls the control socket: answers Control.PING */
+        CHILD_SENT_CONNECTED, /* of a process with tunnels, once: all of them are open, so that a former process need not accept connections */
         CHILD_MESSAGE_KINDS
 };
 

@@ -24,7 +24,7 @@
  * programs that sshd starts. Raised with each change that a process of the former version would not understand: during an upgrade,
  * processes of two programs run on a host, but only if their versions are equal.
  */
-#define SERVICE_PROTOCOL "1"
+#define SERVICE_PROTOCOL "2"
 
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 
@@ -34,7 +34,7 @@ struct service_events {
         void (*on_drain)(void *ctx); /* finish open work, accept no new work, then end. NULL: on_stop */
         /*
          * A new process of this service takes over. It starts when this one has ended, unless the row has `.overlaps`: then it runs
-         * already, and this one finishes its connections first. NULL: on_stop.
+         * already, and this one finishes its connections first; the second call says that the new one has all its tunnels. NULL: on_stop.
          */
         void (*on_replace)(void *ctx);
         void (*on_reload)(void *ctx); /* the operator has sent SIGHUP; only for processes whose row has `.reloads` */

@@ -35,10 +35,12 @@ enum {
         TIMEOUT_LEAVE = 1000, /* ms: A stopping agent has this time to report its stop to the cluster; it is below TIMEOUT_STOP_STEP. */
         TIMEOUT_STOP_STEP = 1500, /* ms: A service that does not stop delays the SIGTERM for the next service by this time at most. */
         TIMEOUT_RELOAD_STEP = 10 * 1000, /* ms: During a reload or an upgrade a service process has this time to end, and its next process this time to be ready. */
-        TIMEOUT_RELOAD = 150 * 1000, /* ms: The command `teleport reload` waits for the result for this time at most. */
+        TIMEOUT_RELOAD = 80 * 1000, /* ms: The command `teleport reload` waits for the result for this time at most; the unit of systemd permits ten seconds more. */
         TIMEOUT_ACCOUNTS = 30 * 1000, /* ms: The account database of the host has this time to answer when a service starts; WatchdogSec=60 allows for it. */
         LIMIT_RELOAD_CLIENTS = 8, /* count: At most this number of `teleport reload` commands wait for a result at the same time. */
-        PACE_TUNNEL_HANDOVER = 3000, /* ms: A process of the SSH Service that a new one replaces accepts connections for this time, in which the new one opens its tunnels. */
+        TIMEOUT_TUNNEL_HANDOVER = 30 * 1000, /* ms: A process of the SSH Service that a new one replaces accepts connections until the new one reports that its tunnels are open, and for this time at most. */
+        LIMIT_FORMER_PROCESSES = 16, /* count: A reload that would replace a process of a service is refused while this number of its former processes have connections. */
+        PACE_REPLACE_AGAIN = 2000, /* ms: The order to leave is repeated at this interval to a former process that does not read its messages. */
         PACE_RESTART_FIRST = 100, /* ms: A service process that ended is started again after this pause, which doubles each time. */
         PACE_RESTART_MAX = 30 * 1000, /* ms: The pause before a restart grows up to this time. */
         PACE_MANAGER_STATUS = 200, /* ms: A new state for `systemctl status` is sent to the service manager after this time at the earliest. */

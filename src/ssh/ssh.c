@@ -137,11 +137,16 @@ static void on_replace(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        if (s->is_replaced || s->is_draining || s->is_stopping)
+        if (s->is_draining || s->is_stopping || s->has_left)
                 return;
+        if (s->is_replaced) {
+                log_info("The new process of this service has its tunnels, and accepts all new connections");
+                timer_start(s->leave, MILLISECONDS(1));
+                return;
+        }
         s->is_replaced = true;
         agent_drain(s->agent);
-        timer_start(s->leave, MILLISECONDS(PACE_TUNNEL_HANDOVER));
+        timer_start(s->leave, MILLISECONDS(TIMEOUT_TUNNEL_HANDOVER));
 }
 
 /* Another process of this service may have left recordings. */
@@ -223,7 +228,14 @@ static void on_request_gone(void *ctx, struct tunnel_incoming *in)
         connection_client_gone(ctx, in);
 }
 
-static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone };
+static void on_connected(void *ctx)
+{
+        const struct ssh_service *s = ctx;
+
+        service_send(s->service, &(struct child_message){ .kind = CHILD_SENT_CONNECTED });
+}
+
+static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone, .on_connected = on_connected };
 
 static struct agent_options agent_options(struct ssh_service *s)
 {

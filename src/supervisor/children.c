@@ -476,6 +476,8 @@ static void received_own(struct child *c, const struct child_message *m, int fd)
                 supervisor_take_membership(s, m->text);
 }
 
+static void received_connected(const struct child *c);
+
 static void received(struct child *c, const struct child_message *m, int fd)
 {
         if (m->kind == CHILD_SENT_READY)
@@ -486,6 +488,8 @@ static void received(struct child *c, const struct child_message *m, int fd)
                 received_fatal(c, m);
         else if (m->kind == CHILD_SENT_ALIVE)
                 c->unanswered = 0;
+        else if (m->kind == CHILD_SENT_CONNECTED)
+                received_connected(c);
         else if (child_lives(c) && (c->row->requests & child_message_right(m->kind)))
                 received_own(c, m, fd);
 }
@@ -649,17 +653,36 @@ void supervisor_start_again(struct child *c)
         plan_restart(c, SECONDS(0));
 }
 
-void supervisor_replace(struct child *c)
+/* Returns whether the order was sent. */
+static bool order_to_leave(struct child *c)
 {
         control_message control = CTELEPORT__INTERNAL__V1__CONTROL__INIT;
 
         control.kind = CTELEPORT__INTERNAL__V1__CONTROL__KIND__REPLACE;
         c->is_replaced = true;
-        supervisor_send(c, &control);
+        return supervisor_send_with(c, &control, -1);
+}
+
+void supervisor_replace(struct child *c)
+{
+        (void)order_to_leave(c); /* TIMEOUT_RELOAD_STEP limits the time of a process that does not read it */
+}
+
+/* No timeout applies to a former process: an order that does not fit into its socket is repeated. */
+static void order_former_to_leave(void *ctx)
+{
+        struct child *former = ctx;
+
+        if (former->control_fd < 0 || order_to_leave(former))
+                return;
+        if (former->restart == NULL)
+                former->restart = timer_new(&former->sup->loop, order_former_to_leave, former);
+        timer_start(former->restart, MILLISECONDS(PACE_REPLACE_AGAIN));
 }
 
 static void free_child(struct child *c)
 {
+        timer_free(c->restart);
         free(c->helpers_address);
         free(c);
 }
@@ -694,8 +717,18 @@ static void take_out(struct supervisor *s, const struct child *former)
 void supervisor_drain_former(struct child *c)
 {
         if (c->former != NULL)
-                supervisor_replace(c->former);
+                order_former_to_leave(c->former);
         c->former = NULL;
+}
+
+/* The new process can take over all new work: its former processes need not wait any longer. */
+static void received_connected(const struct child *c)
+{
+        if (c != supervisor_child(c->sup, child_name(c)))
+                return; /* a former process itself */
+        for (struct child *former = c->sup->draining; former != NULL; former = former->next)
+                if (former->row == c->row && former != c->former)
+                        order_former_to_leave(former);
 }
 
 void supervisor_take_back(struct child *c)

@@ -28,7 +28,7 @@ struct child {
         pid_t pid;
         int control_fd;     /* -1 when there is none */
         uv_poll_t *control; /* on control_fd; freed by its close callback */
-        struct timer *restart;
+        struct timer *restart; /* of a former process: until it is ordered again to leave */
         struct backoff pause;
         struct instant started, relinked;
         uint64_t starts;
@@ -78,6 +78,7 @@ struct supervisor {
         struct reload *reload;       /* in progress; NULL: none */
         int reload_fd;               /* listening, for `teleport reload`; -1: none */
         uv_poll_t *reload_poll;      /* on reload_fd; freed by its close callback */
+        struct timer *reload_pause;  /* until it is polled again, after descriptors were missing */
         struct reload_client {
                 int fd;
                 bool is_served; /* by the reload in progress, not by the next one */

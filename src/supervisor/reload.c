@@ -141,6 +141,35 @@ static void compare_files(const struct supervisor *s)
                 config_changes_add(&r->changes, next->arena, "teleport.ca_pin");
 }
 
+/* Each reload may leave a former process of a service, for as long as its connections last. */
+static struct error *check_former_of(const struct child *c)
+{
+        AUTO(buf) pids = BUF_MAX(4 * KiB);
+        size_t count = 0;
+
+        for (const struct child *former = c->sup->draining; former != NULL; former = former->next)
+                if (former->row == c->row)
+                        buf_printf(&pids, "%s%ld", count++ == 0 ? "" : ", ", (long)former->pid);
+        if (count < LIMIT_FORMER_PROCESSES)
+                return NULL;
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "%zu former processes of the service '%s' still have connections: processes %s", count,
+                                    child_name(c), buf_c(&pids)),
+                          "end sessions that are older than the last reloads, or restart the service, which ends all: systemctl restart teleport");
+}
+
+static bool is_concerned(const struct child *c, bool is_upgrade)
+{
+        return is_upgrade || config_changes_concern(&c->sup->reload->changes, child_name(c));
+}
+
+static struct error *check_former(const struct supervisor *s, bool is_upgrade)
+{
+        for (size_t i = 0; i < s->child_count; i++)
+                if (s->children[i].row->overlaps && child_lives(&s->children[i]) && is_concerned(&s->children[i], is_upgrade))
+                        TRY(check_former_of(&s->children[i]));
+        return NULL;
+}
+
 static struct error *load(struct supervisor *s)
 {
         struct reload *r = s->reload;
@@ -157,6 +186,7 @@ static struct error *load(struct supervisor *s)
         compare_files(s);
         TRY(check_keys(r, r->next->config_path));
         TRY(check_keypairs(s));
+        TRY(check_former(s, false));
         r->next->nodename = str_to_c(r->next->arena, str_of(s->launch->nodename)); /* the name of the machine may have changed */
         return NULL;
 }
@@ -404,6 +434,8 @@ static void refuse(struct supervisor *s, struct error *err)
 static void on_checked(struct supervisor *s, struct program program, struct error *err)
 {
         s->reload->program = program;
+        if (err == NULL)
+                err = check_former(s, true);
         s->reload->is_upgrade = err == NULL;
         if (err != NULL) {
                 refuse(s, err);

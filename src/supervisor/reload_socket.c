@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* data_dir/reload.sock: a client that connects requests a reload, sends nothing, and gets the result. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,6 +28,24 @@ static bool may_reload(int fd)
         return err == NULL && (uid == 0 || uid == geteuid());
 }
 
+static void on_client(uv_poll_t *poll, int status, int events);
+
+static void on_pause_over(void *ctx)
+{
+        struct supervisor *s = ctx;
+
+        uv_poll_start(s->reload_poll, UV_READABLE, on_client);
+}
+
+/* The client stays in the queue. Without a pause the loop would see it at once, again and again. */
+static void pause_accepting(struct supervisor *s, struct error *err)
+{
+        log_warn("A reload that was requested waits", LOG_ERR(err));
+        error_free(err);
+        uv_poll_stop(s->reload_poll);
+        timer_start(s->reload_pause, MILLISECONDS(TIMEOUT_ACCEPT_PAUSE));
+}
+
 static void on_client(uv_poll_t *poll, int status, int events)
 {
         struct supervisor *s = poll->data;
@@ -34,8 +53,12 @@ static void on_client(uv_poll_t *poll, int status, int events)
 
         (void)status;
         (void)events;
-        if (fd < 0)
+        if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
                 return;
+        if (fd < 0) {
+                pause_accepting(s, error_errno(errno, "cannot accept a connection"));
+                return;
+        }
         if (!may_reload(fd) || s->end != RUNNING || s->reload_client_count == ARRAY_LEN(s->reload_clients)) {
                 close(fd);
                 return;
@@ -55,6 +78,7 @@ void supervisor_serve_reload(struct supervisor *s)
                 s->reload_poll = NULL;
                 return;
         }
+        s->reload_pause = timer_new(&s->loop, on_pause_over, s);
         uv_poll_start(s->reload_poll, UV_READABLE, on_client);
 }
 
@@ -92,6 +116,8 @@ void supervisor_close_reload(struct supervisor *s)
         if (s->reload_poll != NULL)
                 uv_close((uv_handle_t *)s->reload_poll, on_closed);
         s->reload_poll = NULL;
+        timer_free(s->reload_pause);
+        s->reload_pause = NULL;
         fd_close_at(&s->reload_fd);
         s->reload_fd = -1;
         for (size_t i = 0; i < s->reload_client_count; i++)

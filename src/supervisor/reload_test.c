@@ -5,21 +5,23 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/limits.h"
 #include "supervisor/stand_in.h"
 #include "supervisor/supervisor_testing.h"
 
-static void await_log(const struct fixture *f, const char *part)
+static bool log_has(const struct fixture *f, const char *part)
 {
         AUTO_MEM char *path = path_in(f->dir, "log");
+        AUTO(buf) log = BUF_MAX(256 * KiB);
 
-        for (;;) {
-                AUTO(buf) log = BUF_MAX(256 * KiB);
+        assert_null(file_read(path, &log));
+        return str_contains(buf_str(&log), str_of(part));
+}
 
-                assert_null(file_read(path, &log));
-                if (str_contains(buf_str(&log), str_of(part)))
-                        return;
+static void await_log(const struct fixture *f, const char *part)
+{
+        while (!log_has(f, part))
                 sched_yield();
-        }
 }
 
 static void reload(const struct fixture *f, const char *config)
@@ -156,6 +158,65 @@ static void keeps_the_former_ssh_if_the_new_one_fails(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
+/* The process `ssh` that was started last. */
+static pid_t current_ssh(struct fixture *f)
+{
+        for (size_t i = 0; i < f->event_count; i++)
+                if (strncmp(f->seen[i].line, "ssh starts", strlen("ssh starts")) == 0)
+                        f->last = &f->seen[i];
+        return pid_of_last_line(f);
+}
+
+/* The socket of the stopped process is full when the order to leave is sent. */
+static void repeats_the_order_to_leave(void **state)
+{
+        static const char config[] = TELEPORT "  log: {severity: WARN}\n"
+                                              "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY;
+        AUTO_MEM char *changed = mem_printf("%sssh_service: {port_forwarding: no}\n", config);
+        struct fixture *f = *state;
+
+        start_all(f, config);
+        pid_t former = current_ssh(f);
+        kill(former, SIGSTOP);
+        while (!log_has(f, "does not read the supervisor's messages name:ssh")) {
+                kill(f->pid, SIGHUP);
+                sched_yield();
+        }
+        reload(f, changed);
+        AWAIT(f, "ssh starts", "ssh receives auth");
+        kill(former, SIGCONT);
+        AWAIT(f, "ssh stops");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
+static void refuses_a_reload_while_too_many_former_processes_remain(void **state)
+{
+        static const char *const configs[] = { WITH_SSH("{port_forwarding: no}"), WITH_SSH("{port_forwarding: yes}") };
+        pid_t former[LIMIT_FORMER_PROCESSES];
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        for (size_t i = 0; i < LIMIT_FORMER_PROCESSES; i++) {
+                former[i] = current_ssh(f);
+                kill(former[i], SIGSTOP); /* as one whose sessions go on */
+                reload(f, configs[i % 2]);
+                AWAIT(f, "ssh starts", "ssh receives auth");
+        }
+        reload(f, configs[LIMIT_FORMER_PROCESSES % 2]);
+        AUTO_MEM char *reason = mem_printf("error:\"%d former processes of the service 'ssh' still have connections: processes ", LIMIT_FORMER_PROCESSES);
+        await_log(f, reason);
+        kill(former[3], SIGCONT);
+        AWAIT(f, "ssh stops");
+        await_log(f, "The former process of a service has ended name:ssh");
+        reload(f, configs[LIMIT_FORMER_PROCESSES % 2]);
+        AWAIT(f, "ssh starts");
+        for (size_t i = 0; i < LIMIT_FORMER_PROCESSES; i++)
+                kill(former[i], SIGCONT);
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
 static void starts_and_ends_a_process_as_the_configuration_needs_it(void **state)
 {
         struct fixture *f = *state;
@@ -274,6 +335,8 @@ int main(int argc, char **argv)
                 TEST(reverts_to_the_former_configuration_if_a_process_fails),
                 TEST(starts_a_new_ssh_before_the_former_one_ends),
                 TEST(keeps_the_former_ssh_if_the_new_one_fails),
+                TEST(repeats_the_order_to_leave),
+                TEST(refuses_a_reload_while_too_many_former_processes_remain),
                 TEST(starts_and_ends_a_process_as_the_configuration_needs_it),
                 TEST(does_not_keep_a_failed_process_that_is_not_needed),
                 TEST(reverts_if_a_process_that_follows_another_one_fails),

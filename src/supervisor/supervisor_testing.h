@@ -21,7 +21,7 @@ enum { TIMEOUT_SECONDS = 60 }; /* limit for an event that never comes; no test u
 
 /* ---- a supervisor under test --------------------------------------------------------------------------------- */
 
-enum { EVENTS_MAX = 128 };
+enum { EVENTS_MAX = 256 };
 
 struct event {
         char *line;

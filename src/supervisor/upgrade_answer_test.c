@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "api/service.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 
@@ -72,8 +73,8 @@ static void refuses_other_metrics_only_if_there_are_metrics(void **state)
 static void refuses_all_else(void **state)
 {
         static const char *const rows[] = {
-                "", "\n", "service protocol", "service protocol 0, metrics 1 0 0", "service protocol 1x", "SERVICE PROTOCOL 1",
-                "service protocol 1\nand more", "error: service protocol 1",
+                "", "\n", "service protocol", "service protocol 0, metrics 1 0 0", "service protocol " SERVICE_PROTOCOL "x", "SERVICE PROTOCOL " SERVICE_PROTOCOL,
+                "service protocol " SERVICE_PROTOCOL "\nand more", "error: service protocol " SERVICE_PROTOCOL,
         };
         static const char *const metrics[] = {
                 "", ",", ", metrics", ", metrics  ", ", metrics -1 0123456789abcdef 8", ", metrics 99999999999999999999 0123456789abcdef 8",
@@ -86,7 +87,7 @@ static void refuses_all_else(void **state)
                 assert_false(can_take_over(rows[i], false));
         }
         for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
-                AUTO_MEM char *output = mem_printf("service protocol 1%s", metrics[i]);
+                AUTO_MEM char *output = mem_printf("service protocol " SERVICE_PROTOCOL "%s", metrics[i]);
 
                 assert_false(can_take_over(output, true));
                 assert_true(can_take_over(output, false));

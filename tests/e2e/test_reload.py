@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of teleport.yaml while the service runs: applied without a restart, or refused as a whole."""
 import os
+import pathlib
+import resource
 import signal
 import subprocess
 
@@ -96,6 +98,19 @@ def test_a_reload_needs_a_running_service(build, tmp_path):
     assert done.code == 1 and f"no teleport runs with the data directory {tmp_path}/data" in done.err
 
 
+def test_a_reload_waits_while_descriptors_are_missing(host):
+    pid, usual = host.process.pid, resource.prlimit(host.process.pid, resource.RLIMIT_NOFILE)
+    host.process.mark()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, usual[1]))
+    try:
+        command = subprocess.Popen([program(host.cluster.build, "teleport"), "reload", "-c", str(host.config_path)], stdout=subprocess.PIPE, text=True, env=host.env)
+        host.process.wait_for(r"A reload that was requested waits .*Too many open files")
+        wait_until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S", "the supervisor waits, too")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    assert command.communicate(timeout=TIMEOUT)[0] == "The configuration was reloaded: nothing has changed\n"
+
+
 def test_a_wrong_file_is_refused_by_signal_too(host):
     good = host.config_path.read_text()
     host.process.mark()
@@ -113,7 +128,7 @@ def test_a_session_goes_on_while_its_services_are_replaced(alice, access):
     assert reload(access, config=changed(access, proxy_service={"proxy_protocol": "off"})).code == 0
     assert alice.tsh("ssh", "root@web-1", "echo new").out == "new\n"
     assert reload(web, config=changed(web, ssh_service={"port_forwarding": False})).code == 0
-    web.process.wait_for(r"Reverse tunnel established")
+    web.process.wait_for(r"The new process of this service has its tunnels, and accepts all new connections")
     shell.sendline("echo $((6 * 7)) is still here")
     shell.expect("42 is still here")
     assert alice.tsh("ssh", "root@web-1", "echo newer").out == "newer\n" and all(os.path.exists(f"/proc/{pid}") for pid in former)

@@ -49,8 +49,8 @@ static struct error *read_result(int fd, struct buf *out)
                 if (ready < 0 && errno == EINTR)
                         continue;
                 if (ready <= 0)
-                        return error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "the service has not reported a result after %d s", TIMEOUT_RELOAD / 1000),
-                                          "its log says what it waits for: journalctl -u teleport");
+                        return error_hint(error_new(ERROR_DEADLINE_EXCEEDED, "the reload is not done after %d s, and goes on", TIMEOUT_RELOAD / 1000),
+                                          "its result will be in the log of the service: journalctl -u teleport");
                 n = read(fd, block, sizeof(block));
                 if (n > 0)
                         buf_put(out, str_of_bytes(block, (size_t)n));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/teleport/systemd_unit.h"
 
+#include "base/limits.h"
 #include "supervisor/supervisor.h"
 
 static const char head_format[] =
@@ -12,6 +13,8 @@ static const char head_format[] =
         "[Service]\n"
         "Type=notify\n"
         "NotifyAccess=main\n"
+        "# For a start, and for ExecReload: `teleport reload` gives up ten seconds before, and the reload goes on.\n"
+        "TimeoutStartSec=%d\n"
         "Restart=always\n"
         "RestartSec=5\n"
         "# The supervisor reports that it works every quarter of this time, and itself restarts a service that does not answer.\n"
@@ -124,7 +127,7 @@ static void put_paths(struct buf *out, const struct systemd_unit *unit)
 
 void systemd_unit_put(struct buf *out, const struct systemd_unit *unit)
 {
-        buf_printf(out, head_format, unit->env_file, unit->program, unit->config, unit->pid_file, unit->program, unit->config, unit->pid_file,
+        buf_printf(out, head_format, TIMEOUT_RELOAD / 1000 + 10, unit->env_file, unit->program, unit->config, unit->pid_file, unit->program, unit->config, unit->pid_file,
                    (long long)unit->fd_limit);
         buf_put_c(out, unit->has_sessions ? sessions_text : restricted_text);
         if (!unit->has_sessions)
