@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pki/key.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/objects.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -12,6 +15,105 @@
 #include "pki/public_key.h"
 
 enum { KEY_PEM_MAX = 64 * KiB }; /* a key, perhaps after a chain of certificates */
+enum { P256_SCALAR = 32, P256_POINT = 65, ED25519_BYTES = 32 };
+
+/* ---- encoding without OpenSSL's encoders --------------------------------------------------------------------------------- */
+
+/*
+ * The kinds of keys that hosts make are encoded here. OpenSSL 3 has a hundred encoders; the first key that one of them writes makes it
+ * create them all, and they stay in the memory of the process: 60 KiB.
+ */
+struct plain_key {
+        struct public_key public;
+        uint8_t point[P256_POINT]; /* of which `public` borrows */
+};
+
+static bool parameter_is(const EVP_PKEY *k, const char *name, const char *value)
+{
+        char text[64];
+
+        return EVP_PKEY_get_utf8_string_param(k, name, text, sizeof text, NULL) == 1 && strcmp(text, value) == 0;
+}
+
+/* False for another kind, and for an EC key from a file with another form of its curve or point, which OpenSSL would write again. */
+static bool is_plain_p256(const EVP_PKEY *k)
+{
+        return EVP_PKEY_get_base_id(k) == EVP_PKEY_EC && parameter_is(k, OSSL_PKEY_PARAM_GROUP_NAME, SN_X9_62_prime256v1) &&
+               parameter_is(k, OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_GROUP) &&
+               parameter_is(k, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED);
+}
+
+static bool plain_key_of(const EVP_PKEY *k, struct plain_key *ret)
+{
+        size_t len = sizeof ret->point;
+
+        if (EVP_PKEY_get_base_id(k) == EVP_PKEY_ED25519 && EVP_PKEY_get_raw_public_key(k, ret->point, &len) == 1 && len == ED25519_BYTES)
+                ret->public = (struct public_key){ .kind = PUBLIC_KEY_ED25519, .point = str_of_bytes(ret->point, len) };
+        else if (is_plain_p256(k) && EVP_PKEY_get_octet_string_param(k, OSSL_PKEY_PARAM_PUB_KEY, ret->point, sizeof ret->point, &len) == 1 &&
+                 len == P256_POINT)
+                ret->public = (struct public_key){ .kind = PUBLIC_KEY_P256, .point = str_of_bytes(ret->point, len) };
+        else
+                return false;
+        return true;
+}
+
+/* RFC 5915, as OpenSSL writes it: without the curve, which PKCS#8 has outside, with the public key. */
+static bool put_p256(const EVP_PKEY *k, const struct plain_key *plain, uint8_t **at)
+{
+        static const uint8_t before_scalar[] = { 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, P256_SCALAR };
+        static const uint8_t before_point[] = { 0xa1, 0x44, 0x03, 0x42, 0x00 };
+        BIGNUM *scalar = NULL;
+
+        if (EVP_PKEY_get_bn_param(k, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) != 1)
+                return false;
+        memcpy(*at, before_scalar, sizeof before_scalar);
+        *at += sizeof before_scalar;
+        bool fits = BN_bn2binpad(scalar, *at, P256_SCALAR) == P256_SCALAR;
+        BN_clear_free(scalar);
+        *at += P256_SCALAR;
+        memcpy(*at, before_point, sizeof before_point);
+        *at += sizeof before_point;
+        memcpy(*at, plain->point, P256_POINT);
+        *at += P256_POINT;
+        return fits;
+}
+
+/* RFC 8410 section 7. */
+static bool put_ed25519(const EVP_PKEY *k, uint8_t **at)
+{
+        size_t len = ED25519_BYTES;
+
+        *(*at)++ = 0x04;
+        *(*at)++ = ED25519_BYTES;
+        bool is_there = EVP_PKEY_get_raw_private_key(k, *at, &len) == 1 && len == ED25519_BYTES;
+        *at += ED25519_BYTES;
+        return is_there;
+}
+
+/* The key for PEM_write_bio_PKCS8_PRIV_KEY_INFO(), which wipes it when it is freed. NULL if OpenSSL has to encode it. */
+static PKCS8_PRIV_KEY_INFO *plain_pkcs8(const EVP_PKEY *k)
+{
+        enum { ROOM = 128 };
+        struct plain_key plain;
+
+        if (!plain_key_of(k, &plain))
+                return NULL;
+        bool is_ec = plain.public.kind == PUBLIC_KEY_P256;
+        PKCS8_PRIV_KEY_INFO *info = PKCS8_PRIV_KEY_INFO_new();
+        uint8_t *bytes = OPENSSL_zalloc(ROOM), *at = bytes;
+        if (info == NULL || bytes == NULL)
+                bug("out of memory");
+        if (!(is_ec ? put_p256(k, &plain, &at) : put_ed25519(k, &at)) ||
+            PKCS8_pkey_set0(info, OBJ_nid2obj(is_ec ? NID_X9_62_id_ecPublicKey : NID_ED25519), 0, is_ec ? V_ASN1_OBJECT : V_ASN1_UNDEF,
+                            is_ec ? OBJ_nid2obj(NID_X9_62_prime256v1) : NULL, bytes, (int)(at - bytes)) != 1) {
+                OPENSSL_clear_free(bytes, ROOM);
+                PKCS8_PRIV_KEY_INFO_free(info);
+                return NULL;
+        }
+        return info;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------------------------- */
 
 struct error *key_generate(struct key *k, enum key_kind kind)
 {
@@ -47,7 +149,11 @@ struct error *key_to_pem(const struct key *k, struct secret *ret_pem)
 
         if (bio == NULL)
                 bug("out of memory");
-        if (PEM_write_bio_PKCS8PrivateKey(bio, k->handle, NULL, NULL, 0, NULL, NULL) != 1) {
+        PKCS8_PRIV_KEY_INFO *plain = plain_pkcs8(k->handle);
+        bool is_written = plain != NULL ? PEM_write_bio_PKCS8_PRIV_KEY_INFO(bio, plain) == 1
+                                        : PEM_write_bio_PKCS8PrivateKey(bio, k->handle, NULL, NULL, 0, NULL, NULL) == 1;
+        PKCS8_PRIV_KEY_INFO_free(plain);
+        if (!is_written) {
                 BIO_free(bio);
                 return openssl_error(ERROR_INTERNAL, "cannot write a private key");
         }
@@ -92,6 +198,14 @@ struct error *key_from_pem(struct key *k, struct str pem)
 struct error *key_public_der(const struct key *k, struct buf *out)
 {
         unsigned char *spki = NULL;
+        struct plain_key plain;
+
+        if (plain_key_of(k->handle, &plain)) {
+                AUTO(buf) der = BUF_MAX(PUBLIC_KEY_MAX);
+
+                public_key_put_spki(&plain.public, &der);
+                return public_key_check_der(buf_str(&der), out);
+        }
         int len = i2d_PUBKEY(k->handle, &spki);
 
         if (len <= 0)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pki/key.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -32,6 +35,85 @@ static void writes_a_key_that_it_reads_again(void **state)
                 assert_done(key_from_pem(&again, secret_str(&pem)));
                 assert_int_equal(EVP_PKEY_eq(key.handle, again.handle), 1);
         }
+}
+
+/* A P-256 key whose private half is 1, so that it has leading zeros; its point is the base point of the curve (SEC 2). */
+static struct key given_smallest_p256(void)
+{
+        static const char base_point[] = "046B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296"
+                                         "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5";
+        long len = 0;
+        unsigned char *point = OPENSSL_hexstr2buf(base_point, &len);
+        BIGNUM *one = BN_new();
+        OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+        EVP_PKEY *pkey = NULL;
+
+        assert_int_equal(BN_one(one), 1);
+        assert_int_equal(OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0), 1);
+        assert_int_equal(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, one), 1);
+        assert_int_equal(OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, (size_t)len), 1);
+        OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+        assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+        assert_int_equal(EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_KEYPAIR, params), 1);
+        OSSL_PARAM_free(params);
+        OSSL_PARAM_BLD_free(build);
+        EVP_PKEY_CTX_free(ctx);
+        BN_free(one);
+        OPENSSL_free(point);
+        return (struct key){ .handle = pkey };
+}
+
+static struct key given_p256_with(const char *parameter, const char *value)
+{
+        struct key key = given_key(KEY_ECDSA_P256);
+
+        assert_int_equal(EVP_PKEY_set_utf8_string_param(key.handle, parameter, value), 1);
+        return key;
+}
+
+/* Whether both halves are written as OpenSSL's encoders write them. */
+static void assert_encoded_as_openssl_does(struct key key)
+{
+        AUTO(secret) pem = { 0 };
+        AUTO(buf) ours = BUF_MAX(4 * KiB);
+        AUTO(buf) theirs = BUF_MAX(4 * KiB);
+        BIO *bio = BIO_new(BIO_s_mem());
+        unsigned char *spki = NULL;
+        char *text = NULL;
+
+        assert_done(key_to_pem(&key, &pem));
+        assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, key.handle, NULL, NULL, 0, NULL, NULL), 1);
+        long len = BIO_get_mem_data(bio, &text);
+        assert_true(str_equal(secret_str(&pem), str_of_bytes(text, (size_t)len)));
+        BIO_free(bio);
+
+        struct error *our_error = key_public_der(&key, &ours);
+        int spki_len = i2d_PUBKEY(key.handle, &spki);
+        assert_true(spki_len > 0);
+        struct error *their_error = public_key_check_der(str_of_bytes(spki, (size_t)spki_len), &theirs);
+        OPENSSL_free(spki);
+        assert_int_equal(our_error == NULL, their_error == NULL);
+        if (our_error != NULL)
+                assert_string_equal(our_error->what, their_error->what);
+        assert_true(str_equal(buf_str(&ours), buf_str(&theirs)));
+        error_free(our_error);
+        error_free(their_error);
+        key_release(&key);
+}
+
+static void encodes_keys_as_openssl_does(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(all_kinds); i++)
+                assert_encoded_as_openssl_does(given_key(all_kinds[i]));
+        assert_encoded_as_openssl_does(given_smallest_p256());
+        assert_encoded_as_openssl_does((struct key){ .handle = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384") });
+        assert_encoded_as_openssl_does((struct key){ .handle = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521") });
+        assert_encoded_as_openssl_does((struct key){ .handle = EVP_PKEY_Q_keygen(NULL, NULL, "X25519") });
+        assert_encoded_as_openssl_does(given_p256_with(OSSL_PKEY_PARAM_EC_ENCODING, "explicit"));
+        assert_encoded_as_openssl_does(given_p256_with(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"));
+        assert_encoded_as_openssl_does(given_p256_with(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "hybrid"));
 }
 
 static void refuses_texts_without_a_usable_private_key(void **state)
@@ -102,12 +184,6 @@ static void public_halves_agree_in_all_forms(void **state)
                 assert_done(public_key_of_spki(buf_str(&der), &from_der));
                 assert_done(public_key_of_ssh(buf_str(&ssh), &from_ssh));
                 assert_true(public_key_equal(&from_der, &from_ssh));
-
-                /* Our encoding equals that of OpenSSL. */
-                unsigned char *theirs = NULL;
-                int len = i2d_PUBKEY(key.handle, &theirs);
-                assert_true(str_equal(buf_str(&der), str_of_bytes(theirs, (size_t)len)));
-                OPENSSL_free(theirs);
         }
 }
 
@@ -439,6 +515,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_a_key_that_it_reads_again),
+                cmocka_unit_test(encodes_keys_as_openssl_does),
                 cmocka_unit_test(refuses_texts_without_a_usable_private_key),
                 cmocka_unit_test(writes_keys_that_openssh_reads),
                 cmocka_unit_test(public_halves_agree_in_all_forms),
