@@ -28,8 +28,8 @@ char *mem_dup(const void *bytes, size_t len) MUST_USE;
 char *mem_printf(const char *format, ...) PRINTF_LIKE(1, 2) MUST_USE;
 
 /*
- * Returns memory that the process does not use at the moment to the system: free blocks of malloc, and resident pages of read-only
- * data of the program and its libraries, which is most of what the dynamic loader read at the start. Pages that are read again
+ * Returns memory that the process does not use at the moment to the system: free blocks of malloc, stack that the main thread used before, and
+ * resident pages of read-only data of the program and its libraries, which is most of what the dynamic loader read at the start. Pages that are read again
  * come from the system's cache of the files.
  */
 void mem_trim(void);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/wait.h>
@@ -92,12 +93,64 @@ static void constants_leave_the_memory_and_come_back(void **state)
         assert_int_equal(constants[sizeof constants - 1], 3);
 }
 
+static __attribute__((noinline)) int use_stack(size_t count)
+{
+        volatile char deep[64 * 1024];
+        int sum = 0;
+
+        for (size_t i = 0; i < sizeof deep; i++)
+                deep[i] = 1;
+        for (size_t i = 0; i < count; i++)
+                sum += deep[i];
+        return sum;
+}
+
+static void stack_that_was_used_leaves_the_memory(void **state)
+{
+        const volatile char *below = (const volatile char *)__builtin_frame_address(0) - 40 * 1024;
+        char here[256];
+
+        (void)state;
+        memset(here, 'x', sizeof here);
+        assert_int_equal(use_stack(10), 10);
+        assert_true(is_resident(below));
+        mem_trim();
+        assert_false(is_resident(below));
+        for (size_t i = 0; i < sizeof here; i++)
+                assert_int_equal(here[i], 'x');
+        assert_int_equal(use_stack(sizeof here), sizeof here);
+}
+
+/* Whether the page that the thread has used is still there after mem_trim(). */
+static void *trim(void *ret)
+{
+        const volatile char *below = (const volatile char *)__builtin_frame_address(0) - 40 * 1024;
+
+        (void)use_stack(10);
+        mem_trim();
+        *(bool *)ret = is_resident(below);
+        return NULL;
+}
+
+static void the_stack_of_another_thread_is_left_alone(void **state)
+{
+        bool is_there = false;
+        pthread_t thread;
+
+        (void)state;
+        assert_int_equal(pthread_create(&thread, NULL, trim, &is_there), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(is_there);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_all_that_a_pipe_takes_in_pieces),
                 cmocka_unit_test(reports_the_reason_of_a_failure),
                 cmocka_unit_test(constants_leave_the_memory_and_come_back),
+                cmocka_unit_test(stack_that_was_used_leaves_the_memory),
+                cmocka_unit_test(the_stack_of_another_thread_is_left_alone),
         };
 
         return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

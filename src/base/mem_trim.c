@@ -4,8 +4,11 @@
 #include <link.h>
 #include <malloc.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/compiler.h"
 
 /*
  * Segments that are only read: tables of the dynamic loader and constants. Code is left alone: breakpoints of a debugger or a
@@ -28,8 +31,23 @@ static int drop_constants(struct dl_phdr_info *object, size_t size, void *ctx)
         return 0;
 }
 
+/*
+ * Pages of the main thread's stack below the frame of this function: calls at the start went deeper than the loop does. At an execve the kernel maps
+ * 128 KiB below the strings of the program, among them the bytes of AT_RANDOM (Linux, setup_arg_pages), so this range is always of the stack.
+ */
+static __attribute__((noinline)) void drop_unused_stack(void)
+{
+        enum { DROPPED_MAX = 96 * KiB };
+        const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = getauxval(AT_RANDOM) / page * page - DROPPED_MAX;
+        const uintptr_t end = (uintptr_t)__builtin_frame_address(0) / page * page - page; /* the frame of madvise() is above */
+
+        if (start < end && end < start + DROPPED_MAX)
+                (void)madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
 void mem_trim(void)
 {
         malloc_trim(0);
+        drop_unused_stack();
         dl_iterate_phdr(drop_constants, NULL);
 }
