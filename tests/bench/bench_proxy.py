@@ -11,7 +11,6 @@ program plays (proxy_fleet.c): the memory of their idle tunnels, and the time un
 import contextlib
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import time
 
 import bench_ssh
 from bench_ssh import pss_kib, round_trips_ms
-from figures import ROOT, directories, options, print_figures
+from figures import ROOT, allow_played_agents, cpu_seconds, directories, options, print_figures
 
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
@@ -28,10 +27,6 @@ from boxes import Box, Place  # noqa: E402
 from harness import Aws, Cluster, iam_token, program  # noqa: E402
 from test_proxies import PEER, PEERING, Proxy  # noqa: E402
 from users import Accounts, User, invite_url  # noqa: E402
-
-ACCESS_KEY = "ASIAEXAMPLE000000000"  # of the agents that the program plays (load.c)
-SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-TOKEN = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE"
 
 NGINX = """
 user root;
@@ -65,11 +60,6 @@ backend teleport
     balance roundrobin
     default-server ssl verify none check inter 1s fall 1 rise 1
 """
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def by_turns(rounds, ways, measure):
@@ -151,13 +141,6 @@ def box_figures(directory, stack, given):
 
 
 # ---- many agents --------------------------------------------------------------------------------------------------------
-
-
-def allow_played_agents(aws):
-    """The stand-in for AWS knows the one key of all agents that the program plays."""
-    aws.identity(key=ACCESS_KEY)
-    aws.state["keys"][ACCESS_KEY].update(secret=SECRET_KEY, token=TOKEN)
-    aws.write()
 
 
 def fleet_figures(build, aws, directory, stack, given):

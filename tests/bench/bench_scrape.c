@@ -27,15 +27,6 @@ struct report {
         double supervisor_percent; /* of one CPU, without scrapes */
 };
 
-static pid_t pid_of(struct program *p, const char *name)
-{
-        program_find_processes(p);
-        for (size_t i = 0; i < p->process_count; i++)
-                if (strcmp(p->processes[i].name, name) == 0)
-                        return p->processes[i].pid;
-        bug("there is no process '%s'", name);
-}
-
 /* ---- one scrape ------------------------------------------------------------------------------------------------------------- */
 
 struct scrape {
@@ -93,7 +84,7 @@ static void scrape(struct loop *l, const char *address, struct report *r)
 static void measure(struct bench_cluster *cluster, const char *address, struct report *r)
 {
         struct fleet *f = fleet_new(&(struct fleet_options){ .proxy = cluster->proxy, .token = "bench", .agents = r->agents, .at_once = AT_ONCE });
-        pid_t diag = pid_of(&cluster->program, "diag"), supervisor = pid_of(&cluster->program, "supervisor");
+        pid_t diag = program_pid(&cluster->program, "diag"), supervisor = program_pid(&cluster->program, "supervisor");
 
         fleet_connect(f, cluster->proxy, true, MILLISECONDS(SPREAD));
         double before = process_cpu_seconds(supervisor);
@@ -114,26 +105,16 @@ static void measure(struct bench_cluster *cluster, const char *address, struct r
 
 int main(int argc, char **argv)
 {
-        bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
-        const char *const *words = (const char *const *)argv + 1 + as_json;
-        int count = argc - 1 - as_json;
-        struct report r = { .agents = AGENTS_DEFAULT };
+        struct agents_arguments given = agents_arguments(argc, argv, "bench_scrape", AGENTS_DEFAULT);
+        struct report r = { .agents = given.agents };
         struct bench_cluster cluster;
-        int64_t agents = AGENTS_DEFAULT;
 
-        if (count != 2 && count != 3) {
-                fprintf(stderr, "usage: bench_scrape [--json] TELEPORT TCTL [AGENTS]\n");
-                return 1;
-        }
-        if (count == 3)
-                must(parse_int(str_of(words[2]), 1, 12000, "AGENTS", &agents));
-        r.agents = (size_t)agents;
-        bench_cluster_open_with(&cluster, words[0], words[1], "  diag_addr: 127.0.0.1:0\n");
+        bench_cluster_open_with(&cluster, given.teleport, given.tctl, "  diag_addr: 127.0.0.1:0\n");
         AUTO_MEM char *address = program_await(&cluster.program, "Diagnostic service listening addr:");
         measure(&cluster, address, &r);
         bench_cluster_stop(&cluster);
         bench_cluster_close(&cluster);
-        if (as_json)
+        if (given.as_json)
                 printf("{\"bench\":\"scrape\",\"agents\":%zu,\"cpu_ms\":%.3f,\"ms\":%.3f,\"bytes\":%zu,\"series\":%zu,\"supervisor_percent\":%.3f}\n", r.agents,
                        r.diag_ms, r.ms, r.bytes, r.series, r.supervisor_percent);
         else

@@ -28,19 +28,10 @@ struct report {
         double connect_seconds, back_seconds; /* all at once; after the proxy died */
 };
 
-static pid_t pid_of(struct program *p, const char *name)
-{
-        program_find_processes(p);
-        for (size_t i = 0; i < p->process_count; i++)
-                if (strcmp(p->processes[i].name, name) == 0)
-                        return p->processes[i].pid;
-        bug("there is no process '%s'", name);
-}
-
 /* A minute with heartbeats and polls only. */
 static void measure_idle(struct fleet *f, struct program *cluster, struct report *r)
 {
-        pid_t auth = pid_of(cluster, "auth"), proxy = pid_of(cluster, "proxy");
+        pid_t auth = program_pid(cluster, "auth"), proxy = program_pid(cluster, "proxy");
         double auth_before = process_cpu_seconds(auth), proxy_before = process_cpu_seconds(proxy);
         struct instant begun = loop_now(&f->load.loop);
         size_t polls_before = f->polls;
@@ -55,7 +46,7 @@ static void measure_idle(struct fleet *f, struct program *cluster, struct report
 static void measure_restart(struct fleet *f, struct program *cluster, struct report *r)
 {
         struct instant begun = loop_now(&f->load.loop);
-        if (kill(pid_of(cluster, "proxy"), SIGKILL) != 0)
+        if (kill(program_pid(cluster, "proxy"), SIGKILL) != 0)
                 bug("the proxy cannot be killed");
         loop_run(&f->load.loop); /* until the last of them has both again */
         r->back_seconds = seconds_since(begun);
@@ -63,13 +54,13 @@ static void measure_restart(struct fleet *f, struct program *cluster, struct rep
 
 static void measure(struct program *cluster, const char *proxy_addr, struct report *r)
 {
-        double auth = process_pss_kib(pid_of(cluster, "auth")), proxy = process_pss_kib(pid_of(cluster, "proxy"));
+        double auth = process_pss_kib(program_pid(cluster, "auth")), proxy = process_pss_kib(program_pid(cluster, "proxy"));
         struct fleet *f = fleet_new(&(struct fleet_options){ .proxy = proxy_addr, .token = "bench", .agents = r->agents, .at_once = AT_ONCE });
 
         r->connect_seconds = fleet_connect(f, proxy_addr, true, MILLISECONDS(SPREAD));
         measure_idle(f, cluster, r);
-        r->auth_kib = (process_pss_kib(pid_of(cluster, "auth")) - auth) / (double)f->count;
-        r->proxy_kib = (process_pss_kib(pid_of(cluster, "proxy")) - proxy) / (double)f->count;
+        r->auth_kib = (process_pss_kib(program_pid(cluster, "auth")) - auth) / (double)f->count;
+        r->proxy_kib = (process_pss_kib(program_pid(cluster, "proxy")) - proxy) / (double)f->count;
         measure_restart(f, cluster, r);
         fleet_free(f);
 }
@@ -93,25 +84,15 @@ static void print_table(const struct report *r)
 
 int main(int argc, char **argv)
 {
-        bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
-        const char *const *words = (const char *const *)argv + 1 + as_json;
-        int count = argc - 1 - as_json;
-        struct report r = { .agents = AGENTS_DEFAULT };
+        struct agents_arguments given = agents_arguments(argc, argv, "bench_tunnels", AGENTS_DEFAULT);
+        struct report r = { .agents = given.agents };
         struct bench_cluster cluster;
-        int64_t agents = AGENTS_DEFAULT;
 
-        if (count != 2 && count != 3) {
-                fprintf(stderr, "usage: bench_tunnels [--json] TELEPORT TCTL [AGENTS]\n");
-                return 1;
-        }
-        if (count == 3)
-                must(parse_int(str_of(words[2]), 1, 12000, "AGENTS", &agents));
-        r.agents = (size_t)agents;
-        bench_cluster_open(&cluster, words[0], words[1]);
+        bench_cluster_open(&cluster, given.teleport, given.tctl);
         measure(&cluster.program, cluster.proxy, &r);
         bench_cluster_stop(&cluster);
         bench_cluster_close(&cluster);
-        if (as_json)
+        if (given.as_json)
                 print_json(&r);
         else
                 print_table(&r);

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of all benchmarks in Python: the options and the directories that they run with, and how figures are printed."""
+"""Of all benchmarks in Python: the options and the directories that they run with, agents that a program plays, and how figures are printed."""
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import tempfile
 
@@ -24,6 +25,23 @@ def directories():
     """One for the cluster, and one with a short name for the user's home, where sockets are."""
     with tempfile.TemporaryDirectory(prefix="ct-bench.") as directory, tempfile.TemporaryDirectory(prefix="b.", dir="/tmp") as home:
         yield pathlib.Path(directory), pathlib.Path(home)
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+ACCESS_KEY = "ASIAEXAMPLE000000000"  # of the agents that a program plays (load.c)
+SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+TOKEN = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIEXAMPLE"
+
+
+def allow_played_agents(aws):
+    """The stand-in for AWS knows the one key of all agents that the program plays."""
+    aws.identity(key=ACCESS_KEY)
+    aws.state["keys"][ACCESS_KEY].update(secret=SECRET_KEY, token=TOKEN)
+    aws.write()
 
 
 def print_figures(figures, as_json):

@@ -8,15 +8,21 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cluster/identity_message.h"
 #include "instance/presence.h"
 #include "rpc/rpc.h"
 #include "tunnel/tunnel.h"
 
 enum { JOINS_AT_ONCE = 32 };
 
+/* The identities of an agent: the host's, with which it has its presence, and that of its SSH service, with which it has its tunnel. */
+enum { INSTANCE, NODE, ROLES };
+static const char *const roles[ROLES] = { "Instance", "Node" };
+
 struct agent {
         struct fleet *fleet;
-        struct host_identity instance, node;
+        struct host_identity identities[ROLES], renewed[ROLES];
+        char *revision;  /* of the CAs of its certificates; owned; NULL: they are from a join */
         struct connect_trust instance_trust, node_trust;
         struct rpc_client *client;
         struct presence *presence;
@@ -29,6 +35,8 @@ struct agent {
         } dial_presence, dial_tunnel;
         struct backoff pause_presence, pause_tunnel;
         bool is_present, has_tunnel;
+        bool is_renewing, has_renewed; /* requests certificates; has them, and begins to use them after a dial of its tunnel */
+        bool is_dialling_tunnel;       /* which borrows the identity */
 };
 
 static void begin_presence(struct agent *a);
@@ -114,6 +122,120 @@ static void lost(struct agent *a, bool *what)
         report(a, what);
 }
 
+/* ---- certificates ------------------------------------------------------------------------------------------------ */
+
+static void request_certificates(struct agent *a, struct rpc_client *client, size_t role,
+                                 void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
+{
+        const struct load *load = &a->fleet->load;
+        Cteleport__V1__HostCertsRequest request = CTELEPORT__V1__HOST_CERTS_REQUEST__INIT;
+        AUTO_MEM char *name = str_dup(str_of(roles[role]));
+
+        request.role = name;
+        request.public_tls_key = (ProtobufCBinaryData){ load->tls_public.len, (uint8_t *)load->tls_public.ptr };
+        request.public_ssh_key = (ProtobufCBinaryData){ load->ssh_public.len, (uint8_t *)load->ssh_public.ptr };
+        rpc_client_unary(client,
+                         (struct rpc_client_call_options){ .path = "/cteleport.v1.HostService/GenerateHostCerts",
+                                                           .response = &cteleport__v1__host_certs_response__descriptor,
+                                                           .within = MILLISECONDS(TIMEOUT_RPC) },
+                         &request.base, done, ctx);
+}
+
+static struct error *take_certificates(const struct agent *a, const ProtobufCMessage *message, size_t role, struct host_identity *ret)
+{
+        const Cteleport__V1__HostCertsResponse *answer = (const void *)message;
+        struct host_certificates certs;
+
+        TRY(host_certificates_of(&certs, answer->certificates));
+        TRY(identity_add_user_cas(&certs, answer));
+        return host_identity_make(ret, &a->fleet->load.keys, &certs, (struct host_expectation){ .role = str_of(roles[role]) });
+}
+
+static void drop_renewed(struct agent *a)
+{
+        for (size_t role = 0; role < ROLES; role++)
+                host_identity_release(&a->renewed[role]);
+        a->is_renewing = a->has_renewed = false;
+}
+
+/* Begins to use the renewed certificates, and connects with them. */
+static void use_renewed(struct agent *a)
+{
+        if (!a->has_renewed || a->is_dialling_tunnel)
+                return;
+        for (size_t role = 0; role < ROLES; role++) {
+                host_identity_release(&a->identities[role]);
+                a->identities[role] = a->renewed[role];
+                a->renewed[role] = (struct host_identity){ 0 };
+        }
+        free(a->revision);
+        a->revision = str_dup(a->identities[INSTANCE].certs.ca_revision);
+        a->is_renewing = a->has_renewed = false;
+        open_presence(a);
+}
+
+static void hang_up(struct agent *a)
+{
+        presence_close(a->presence);
+        a->presence = NULL;
+        rpc_client_close(a->client);
+        a->client = NULL;
+        lost(a, &a->is_present);
+}
+
+static void end_renewal(void *ctx)
+{
+        struct agent *a = ctx;
+
+        if (!a->is_renewing)
+                return; /* the connection was lost meanwhile */
+        a->has_renewed = !host_identity_is_empty(&a->renewed[NODE]);
+        hang_up(a);
+        if (a->has_renewed) {
+                use_renewed(a);
+                return;
+        }
+        a->fleet->failed_renewals++;
+        drop_renewed(a);
+        timer_start(a->again_presence, backoff_next(&a->pause_presence));
+}
+
+static void on_renewed(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct agent *a = ctx;
+        size_t role = host_identity_is_empty(&a->renewed[INSTANCE]) ? INSTANCE : NODE;
+
+        if (!a->is_renewing) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = take_certificates(a, answer, role, &a->renewed[role]);
+        if (err == NULL && role == INSTANCE)
+                request_certificates(a, a->client, NODE, on_renewed, a);
+        else
+                loop_defer(&a->fleet->load.loop, end_renewal, a);
+        error_free(err);
+}
+
+static void begin_renewal(void *ctx)
+{
+        struct agent *a = ctx;
+
+        if (a->is_renewing && a->client != NULL)
+                request_certificates(a, a->client, INSTANCE, on_renewed, a);
+}
+
+static void on_authorities(void *ctx, struct str revision)
+{
+        struct agent *a = ctx;
+
+        if (a->is_renewing || str_equal(revision, str_of(a->revision == NULL ? "" : a->revision)))
+                return;
+        a->is_renewing = true;
+        loop_defer(&a->fleet->load.loop, begin_renewal, a); /* in a later turn: this stream is closed by it */
+}
+
 /* ---- presence ---------------------------------------------------------------------------------------------------- */
 
 static void on_welcome(void *ctx, struct str cluster, struct duration skew)
@@ -124,17 +246,21 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         backoff_reset(&a->pause_presence);
         if (!a->is_present)
                 gained(a, &a->is_present);
+        if (a->fleet->on_followed != NULL && !a->is_renewing)
+                a->fleet->on_followed(a->fleet->ctx, (size_t)(a - a->fleet->agents), str_of(a->revision == NULL ? "" : a->revision));
 }
 
 /* Present, until a poll fails. */
 static void on_polled(void *ctx, struct duration pause)
 {
         struct agent *a = ctx;
+        a->fleet->polls++;
         presence_close(a->presence);
         a->presence = NULL;
+        if (a->is_renewing)
+                return; /* on this connection */
         rpc_client_close(a->client);
         a->client = NULL;
-        a->fleet->polls++;
         timer_start(a->again_presence, pause);
 }
 
@@ -150,10 +276,9 @@ static void on_presence_end(void *ctx, struct error *err)
 {
         struct agent *a = ctx;
         error_free(err);
-        lost(a, &a->is_present);
         a->presence = NULL; /* it has ended by itself */
-        rpc_client_close(a->client);
-        a->client = NULL;
+        hang_up(a);
+        drop_renewed(a);
         timer_start(a->again_presence, backoff_next(&a->pause_presence));
 }
 
@@ -170,7 +295,8 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *pr
 }
 
 static const struct presence_events presence_events = {
-        .on_welcome = on_welcome, .on_polled = on_polled, .on_notice = on_notice, .on_proxies = on_proxies, .on_end = on_presence_end,
+        .on_welcome = on_welcome, .on_polled = on_polled, .on_notice = on_notice, .on_proxies = on_proxies, .on_authorities = on_authorities,
+        .on_end = on_presence_end,
 };
 
 static void on_member(void *ctx, struct stream *tls, struct error *err)
@@ -197,6 +323,8 @@ static void on_member(void *ctx, struct stream *tls, struct error *err)
         hello.services = services;
         hello.n_services = ARRAY_LEN(services);
         hello.use_tunnel = hello.may_poll = true;
+        if (a->revision != NULL)
+                hello.ca_revision = a->revision;
         a->client = rpc_client_new(&a->fleet->load.loop, tls, "auth", on_client_closed, a);
         a->presence = presence_open(&a->fleet->load.loop, a->client, &hello, &presence_events, a);
 }
@@ -242,11 +370,13 @@ static void on_tunnel_connected(void *ctx, struct stream *tls, struct error *err
         struct agent *a = ctx;
 
         dial_done(a->fleet);
+        a->is_dialling_tunnel = false;
         if (a->fleet->is_ending) {
                 stream_close(tls);
                 error_free(err);
                 return;
         }
+        use_renewed(a);
         if (err != NULL) {
                 error_free(err);
                 timer_start(a->again_tunnel, backoff_next(&a->pause_tunnel));
@@ -259,6 +389,7 @@ static void on_tunnel_connected(void *ctx, struct stream *tls, struct error *err
 
 static void begin_tunnel(struct agent *a)
 {
+        a->is_dialling_tunnel = true;
         (void)!connect_start(&a->fleet->load.loop, &a->fleet->tunnel, &a->node_trust, on_tunnel_connected, a);
 }
 
@@ -269,11 +400,11 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
         struct fleet *f = ctx;
         struct agent *a = &f->agents[f->joined++];
 
-        load_take_identity(&f->load, result, &a->instance);
+        load_take_identity(&f->load, result, &a->identities[INSTANCE]);
         a->fleet = f;
         /* the HTTPS of a load balancer in between is not verified, the cluster behind it is */
-        a->instance_trust = (struct connect_trust){ .stored = &a->instance, .is_insecure = true };
-        a->node_trust = (struct connect_trust){ .stored = &a->node, .is_insecure = true };
+        a->instance_trust = (struct connect_trust){ .stored = &a->identities[INSTANCE], .is_insecure = true };
+        a->node_trust = (struct connect_trust){ .stored = &a->identities[NODE], .is_insecure = true };
         a->again_presence = timer_new(&f->load.loop, open_presence, a);
         a->again_tunnel = timer_new(&f->load.loop, open_tunnel, a);
         a->pause_presence = a->pause_tunnel =
@@ -302,30 +433,19 @@ static void certify_end(void *ctx)
 static void on_node_certs(void *ctx, const ProtobufCMessage *answer, struct error *err)
 {
         struct certify *c = ctx;
-        struct host_certificates certs;
 
         must(err);
-        must(host_certificates_of(&certs, ((const Cteleport__V1__HostCertsResponse *)(const void *)answer)->certificates));
-        must(host_identity_make(&c->agent->node, &c->agent->fleet->load.keys, &certs, (struct host_expectation){ .role = STR("Node") }));
+        must(take_certificates(c->agent, answer, NODE, &c->agent->identities[NODE]));
         loop_defer(&c->agent->fleet->load.loop, certify_end, c);
 }
 
 static void on_certify_connected(void *ctx, struct stream *tls, struct error *err)
 {
         struct certify *c = ctx;
-        struct load *load = &c->agent->fleet->load;
-        Cteleport__V1__HostCertsRequest request = CTELEPORT__V1__HOST_CERTS_REQUEST__INIT;
 
         must(err);
-        request.role = (char[]){ "Node" };
-        request.public_tls_key = (ProtobufCBinaryData){ load->tls_public.len, (uint8_t *)load->tls_public.ptr };
-        request.public_ssh_key = (ProtobufCBinaryData){ load->ssh_public.len, (uint8_t *)load->ssh_public.ptr };
-        c->client = rpc_client_new(&load->loop, tls, "auth", on_client_closed, c);
-        rpc_client_unary(c->client,
-                         (struct rpc_client_call_options){ .path = "/cteleport.v1.HostService/GenerateHostCerts",
-                                                           .response = &cteleport__v1__host_certs_response__descriptor,
-                                                           .within = MILLISECONDS(TIMEOUT_RPC) },
-                         &request.base, on_node_certs, c);
+        c->client = rpc_client_new(&c->agent->fleet->load.loop, tls, "auth", on_client_closed, c);
+        request_certificates(c->agent, c->client, NODE, on_node_certs, c);
 }
 
 static void certify_next(struct fleet *f)
@@ -372,7 +492,7 @@ struct fleet *fleet_new(const struct fleet_options *options)
 
 struct str fleet_host_id(const struct fleet *f, size_t agent)
 {
-        return f->agents[agent].node.host_id;
+        return f->agents[agent].identities[NODE].host_id;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------- */
@@ -452,8 +572,10 @@ void fleet_free(struct fleet *f)
                 struct agent *a = &f->agents[n];
                 timer_free(a->again_presence);
                 timer_free(a->again_tunnel);
-                host_identity_release(&a->instance);
-                host_identity_release(&a->node);
+                drop_renewed(a);
+                for (size_t role = 0; role < ROLES; role++)
+                        host_identity_release(&a->identities[role]);
+                free(a->revision);
         }
         load_release(&f->load);
         free(f->agents);

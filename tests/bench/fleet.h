@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Thousands of agents, simulated by one process: each has joined, and keeps a reverse tunnel to a proxy and its presence at the
- * Auth Service, by a stream or by polls. An agent that loses one of them restores it, with the pauses of a host.
+ * Auth Service, by a stream or by polls. An agent that loses one of them restores it, with the pauses of a host. When the CAs are rotated, it
+ * renews the certificates of both, and connects to the Auth Service with the new ones, as a host does.
  */
 #ifndef BENCH_FLEET_H
 #define BENCH_FLEET_H
@@ -28,11 +29,13 @@ struct fleet {
         /* Each may be NULL. `agent` is the position of the agent. */
         void (*on_change)(void *ctx, size_t agent, enum fleet_part part, bool is_there); /* it has this now, or has lost it */
         void (*on_request)(void *ctx, size_t agent); /* a proxy requests a connection, which is refused afterwards */
+        void (*on_followed)(void *ctx, size_t agent, struct str revision); /* auth has accepted it with the certificates of this revision of the CAs */
         void *ctx;
 
         struct load load;
         size_t count, complete; /* agents; those that have all that they are to have */
         size_t polls;           /* of all agents so far */
+        size_t failed_renewals;
 
         struct connect_way member, tunnel;
         struct agent *agents;

@@ -16,6 +16,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "figures.h"
 #include "os/file.h"
 
@@ -160,6 +161,15 @@ double process_pss_kib(pid_t pid)
         if (pss == NULL || sscanf(pss, " Pss: %lf", &kib) != 1)
                 bug("'%s' does not tell the share of this process", path);
         return kib;
+}
+
+pid_t program_pid(struct program *p, const char *name)
+{
+        program_find_processes(p);
+        for (size_t i = 0; i < p->process_count; i++)
+                if (strcmp(p->processes[i].name, name) == 0)
+                        return p->processes[i].pid;
+        bug("there is no process '%s'", name);
 }
 
 /* ---- the cluster --------------------------------------------------------------------------------------------- */
@@ -307,4 +317,21 @@ void bench_cluster_close(struct bench_cluster *c)
         bench_dir_remove(c->dir);
         free(c->dir);
         free(c->proxy);
+}
+
+struct agents_arguments agents_arguments(int argc, char **argv, const char *name, size_t agents_default)
+{
+        enum { AGENTS_MOST = 12000 };
+        bool as_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+        char *const *words = argv + 1 + as_json;
+        int count = argc - 1 - as_json;
+        int64_t agents = (int64_t)agents_default;
+
+        if (count != 2 && count != 3) {
+                fprintf(stderr, "usage: %s [--json] TELEPORT TCTL [AGENTS]\n", name);
+                exit(1);
+        }
+        if (count == 3)
+                must(parse_int(str_of(words[2]), 1, AGENTS_MOST, "AGENTS", &agents));
+        return (struct agents_arguments){ as_json, words[0], words[1], (size_t)agents };
 }

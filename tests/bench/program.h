@@ -40,6 +40,9 @@ char *program_await(struct program *p, const char *text) MUST_USE;
 /* Looks up the service processes; again after a restart. */
 void program_find_processes(struct program *p);
 
+/* The process of that name, which must be there. */
+pid_t program_pid(struct program *p, const char *name);
+
 /* SIGTERM, and waits. */
 void program_stop(struct program *p);
 void program_release(struct program *p);
@@ -78,6 +81,14 @@ void bench_cluster_close(struct bench_cluster *c);
 
 /* Runs a command to its end; its output is dropped, failing is a bug. */
 void run(const char *const *words);
+
+/* The arguments [--json] TELEPORT TCTL [AGENTS] of a benchmark with simulated agents; others end the program with a line of usage. */
+struct agents_arguments {
+        bool as_json;
+        const char *teleport, *tctl;
+        size_t agents;
+};
+struct agents_arguments agents_arguments(int argc, char **argv, const char *name, size_t agents_default);
 
 /* Credentials that the chain finds first; the stand-in accepts any. */
 void aws_credentials_in_environment(void);
