@@ -24,7 +24,7 @@
  * programs that sshd starts. Raised with each change that a process of the former version would not understand: during an upgrade,
  * processes of two programs run on a host, but only if their versions are equal.
  */
-#define SERVICE_PROTOCOL "2"
+#define SERVICE_PROTOCOL "1"
 
 enum { SERVICE_FD_BOOT = 3, SERVICE_FD_CONTROL = 4, SERVICE_FD_FIRST = 5 };
 

@@ -232,7 +232,8 @@ static void on_connected(void *ctx)
 {
         const struct ssh_service *s = ctx;
 
-        service_send(s->service, &(struct child_message){ .kind = CHILD_SENT_CONNECTED });
+        if (s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH && s->boot->ssh->takes_connected)
+                service_send(s->service, &(struct child_message){ .kind = CHILD_SENT_CONNECTED });
 }
 
 static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone, .on_connected = on_connected };

@@ -283,6 +283,7 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
                 parts->ssh.helpers_address = c->helpers_address;
                 parts->ssh.authorize_uid = s->accounts.authorize_uid;
                 parts->ssh.insecure = s->launch->insecure;
+                parts->ssh.takes_connected = true;
                 parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH;
                 parts->boot.ssh = &parts->ssh;
         }
