@@ -163,7 +163,11 @@ def test_joins_logins_and_sessions_are_counted(watched, aws, invite):
     shell.expect(pexpect.EOF)
     alice.tsh("ssh", "root@no-such-node", "true", check=False)
     wait_until(lambda: (now := diag.metrics())["server_interactive_sessions_total"] == now["teleport_incomplete_session_uploads_total"] == 0, "the session has ended")
-    assert diag.metrics()["failed_connect_to_node_attempts_total"] == 1
+    now = diag.metrics()
+    assert now["failed_connect_to_node_attempts_total"] == 1
+    assert now.keys() == before.keys(), "hosts, users and sessions add no series"
+    assert len(now) <= 10_000
+    assert not re.search("alice|root@|web-[12]|auth-1|iam-token|" + host.host_id, diag.get("/metrics")[2] + diag.get("/readyz")[2]), "no names"
 
     for agent in (host, refused):
         agent.stop()
