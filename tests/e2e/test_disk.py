@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The disk of the Auth Service, or of a host, is full: requests are refused with this reason, and succeed when there is space again."""
+import contextlib
 import errno
 import itertools
 import os
 import pathlib
 import re
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
 
-from harness import TIMEOUT, iam_token, wait_until
+from harness import TIMEOUT, Result, iam_token, program, wait_until
+from test_backup import keys  # noqa: F401
+from test_retention import add, line
 
 
 # The reason depends on the file that was the first to find no space: the database, or the audit log with the event of an earlier change.
@@ -257,3 +261,86 @@ def test_a_users_loop_leaves_the_disk_to_administrators(small_disk, make_cluster
     host.wait_joined()
     cluster.tctl("rm", f"lock/{cluster.json('get', 'locks')[0]['metadata']['name']}")
     wait_until(lambda: attempt().code == 0, "connections are let in again")
+
+
+# ---- retention, backup, restore, an older database ---------------------------------------------------------------
+
+
+def test_a_full_disk_keeps_uncompressed_files_until_there_is_room(small_disk, make_cluster):
+    """The audit log is rotated at its start; a rotated file cannot be compressed. Nothing is lost, and it is compressed when there is room."""
+    cluster = make_cluster(disk=small_disk, teleport={"storage": {"audit_rotation_size_mib": 17}})
+    cluster.stop_cluster()
+    older = add(cluster, "events.log-20260101-080000", "".join(line(n, "2026-01-01", noise=2048) for n in range(1500)))
+    log = older.with_name("events.log")
+    with log.open("a") as f:
+        f.writelines(line(n, "2026-01-02", 8192) for n in range(2000, 2000 + (18 << 20) // 8192))
+    small_disk.fill_but(1 << 20)  # less than the compressed file has
+    cluster.start()
+    cluster.process.wait_for("Old files of the audit log could not be compressed or removed; they stay.*No space left on device")
+    cluster.create(iam_token("rotates"))
+    cluster.process.wait_for("The audit log was rotated")
+    names = lambda: {path.name for path in log.parent.glob("events.*")}
+    found = wait_until(lambda: {"events.packing"}.isdisjoint(now := names()) and now, "the unfinished file is removed")
+    assert older.name in found and older.name + ".gz" not in found and len(found) == 3
+    small_disk.free()
+    cluster.restart()
+    wait_until(lambda: older.name + ".gz" in names() and older.name not in names(), "it is compressed")
+    found = cluster.json("audit", "ls", "--from=2026-01-01", "--user=seed", "--limit=100000")
+    assert len(found) == len({e["uid"] for e in found}) == 1500 + (18 << 20) // 8192
+    assert "rotates" in token_names(cluster) and cluster.event("join_token.create", name="rotates")
+
+
+def test_a_backup_to_a_full_disk_leaves_nothing_and_is_repeated(shared, disk, keys):
+    disk.fill()
+    backup = [*disk.inside, program(shared.build, "tctl"), "-c", shared.config_path, "backup", "-r", keys.recipient, "--audit-log", disk.path / "cluster.age"]
+    run = lambda: Result(subprocess.run(list(map(str, backup)), capture_output=True, text=True, timeout=TIMEOUT, env=shared.env))
+    full = run()
+    assert full.code == 1 and re.search(r"ERROR: .*cluster\.age: No space left on device", full.err), full.err
+    assert [path.name for path in disk.here.iterdir()] == ["ballast"]
+    disk.free()
+    assert run().code == 0
+    subprocess.run(["age", "-d", "-i", keys.identity, "-o", "/dev/null", disk.here / "cluster.age"], check=True, timeout=TIMEOUT)
+
+
+def test_a_restore_to_a_full_disk_says_so_and_is_repeated(make_cluster, disk, keys, tmp_path):
+    cluster = make_cluster()
+    cluster.create(iam_token())
+    pin, backup = cluster.ca_pin, tmp_path / "cluster.age"
+    cluster.tctl("backup", "-r", keys.recipient, "--audit-log", backup)
+    cluster.stop_cluster()
+    (disk.here / "data").mkdir(mode=0o700)
+    args = [*disk.inside, program(cluster.build, "teleport"), "restore", "--data-dir", disk.path / "data", "--identity", keys.identity, backup]
+    run = lambda: Result(subprocess.run(list(map(str, args)), capture_output=True, text=True, timeout=TIMEOUT, env=cluster.env))
+    for left in (0, 40 << 10):  # not even a marker; a part of the cluster
+        disk.free()
+        disk.fill_but(left)
+        full = run()
+        assert full.code == 1 and "No space left on device" in full.err, full.err
+    disk.free()
+    assert pin in run().out
+    cluster.data_dir, cluster.inside = disk.here / "data", disk.inside
+    cluster.config["teleport"]["data_dir"] = str(disk.path / "data")
+    cluster.start()
+    assert cluster.ca_pin == pin and token_names(cluster) == {"iam-token"}
+
+
+def test_a_database_of_an_older_release_waits_for_room(make_cluster, small_disk, build):
+    """It is written anew, once, to become smaller; that needs as much room. Without it the cluster works."""
+    cluster = make_cluster(disk=small_disk)
+    cluster.create(iam_token())
+    cluster.stop_cluster()
+    subprocess.run([*small_disk.inside, program(build, "full_store"), small_disk.path, "3000", "1"], check=True, timeout=TIMEOUT)
+    with contextlib.closing(sqlite3.connect(cluster.data_dir / "backend/sqlite.db")) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("PRAGMA auto_vacuum = NONE")
+        db.execute("VACUUM")
+    small_disk.fill_but(1 << 20)
+    cluster.start()
+    cluster.process.wait_for("The store cannot be packed; it does not become smaller, and the next start tries again")
+    assert "iam-token" in token_names(cluster)
+    small_disk.free()
+    cluster.restart()
+    assert "iam-token" in token_names(cluster)
+    cluster.stop_cluster()
+    with contextlib.closing(sqlite3.connect(cluster.data_dir / "backend/sqlite.db")) as db:
+        assert db.execute("PRAGMA auto_vacuum").fetchone() == (2,), "it can become smaller from now on"

@@ -18,9 +18,10 @@ from test_recording import record, the_recording
 TAIL = 16 << 20  # LIMIT_AUDIT_TAIL
 
 
-def line(number, day, size=0):
+def line(number, day, size=0, noise=0):
+    """An event with padding; noise: bytes that cannot be compressed."""
     return json.dumps({"time": f"{day}T08:00:00.000Z", "uid": f"00000000-0000-4000-8000-{number:012d}", "event": "exec", "code": "T3002I",
-                       "user": "seed", "padding": "x" * size, "success": True}, separators=(",", ":")) + "\n"
+                       "user": "seed", "padding": "x" * size + random.randbytes(noise // 2).hex(), "success": True}, separators=(",", ":")) + "\n"
 
 
 def add(cluster, name, text):
@@ -64,6 +65,25 @@ def test_the_log_is_rotated_compressed_searched_and_removed(make_cluster):
     assert len({e["uid"] for e in found}) == len(found) == 2010 + TAIL // 4096
     assert foreign.exists()
     assert cluster.json("audit", "ls", "--type=join_token.create,cluster.init") != []
+
+
+def test_a_clock_that_has_jumped_removes_nothing_at_once(make_cluster):
+    """The clock was right until 2020, as the noted time says, and is years ahead now. An operator who knows better removes the note."""
+    cluster = make_cluster(teleport={"storage": {"audit_retention_period": "30d"}})
+    noted = cluster.data_dir / "log" / "retention-time"
+    wait_until(noted.exists, "the time is noted")
+    cluster.stop_cluster()
+    noted.write_text("2020-02-10T00:00:00Z\n")
+    kept, old = (add(cluster, f"events.log-{day}-080000", line(1, "2020-01-01")) for day in ("20200120", "20200101"))
+    cluster.start()
+    cluster.process.wait_for("Old files of the audit log were removed, as configured count:1 .*until:\"?2020-01-01T08:00:00Z")
+    cluster.process.wait_for(f"The clock is ahead of the time by which old files .* hours:\\d+ file:{noted}")
+    assert kept.exists() and not old.exists()
+    cluster.stop_cluster()
+    noted.unlink()
+    cluster.start()
+    cluster.process.wait_for("Old files of the audit log were removed, as configured count:1 .*until:\"?2020-01-20T08:00:00Z")
+    assert not kept.exists()
 
 
 def test_a_size_limit_keeps_the_latest_files(make_cluster):
