@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from harness import TIMEOUT, Result, iam_token, program, wait_until
-from test_backup import keys  # noqa: F401
+from test_backup import keys, names_below  # noqa: F401
 from test_retention import add, line
 
 
@@ -316,6 +316,7 @@ def test_a_restore_to_a_full_disk_says_so_and_is_repeated(make_cluster, disk, ke
         disk.fill_but(left)
         full = run()
         assert full.code == 1 and "No space left on device" in full.err, full.err
+        assert names_below(disk.here / "data") == []
     disk.free()
     assert pin in run().out
     cluster.data_dir, cluster.inside = disk.here / "data", disk.inside
