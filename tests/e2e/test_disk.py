@@ -266,7 +266,7 @@ def test_a_users_loop_leaves_the_disk_to_administrators(small_disk, make_cluster
 # ---- retention, backup, restore, an older database ---------------------------------------------------------------
 
 
-def test_a_full_disk_keeps_uncompressed_files_until_there_is_room(small_disk, make_cluster):
+def test_a_full_disk_delays_the_compression_of_the_log(small_disk, make_cluster):
     """The audit log is rotated at its start; a rotated file cannot be compressed. Nothing is lost, and it is compressed when there is room."""
     cluster = make_cluster(disk=small_disk, teleport={"storage": {"audit_rotation_size_mib": 17}})
     cluster.stop_cluster()
@@ -290,7 +290,7 @@ def test_a_full_disk_keeps_uncompressed_files_until_there_is_room(small_disk, ma
     assert "rotates" in token_names(cluster) and cluster.event("join_token.create", name="rotates")
 
 
-def test_a_backup_to_a_full_disk_leaves_nothing_and_is_repeated(shared, disk, keys):
+def test_a_backup_to_a_full_disk_leaves_nothing(shared, disk, keys):
     disk.fill()
     backup = [*disk.inside, program(shared.build, "tctl"), "-c", shared.config_path, "backup", "-r", keys.recipient, "--audit-log", disk.path / "cluster.age"]
     run = lambda: Result(subprocess.run(list(map(str, backup)), capture_output=True, text=True, timeout=TIMEOUT, env=shared.env))
@@ -302,7 +302,7 @@ def test_a_backup_to_a_full_disk_leaves_nothing_and_is_repeated(shared, disk, ke
     subprocess.run(["age", "-d", "-i", keys.identity, "-o", "/dev/null", disk.here / "cluster.age"], check=True, timeout=TIMEOUT)
 
 
-def test_a_restore_to_a_full_disk_says_so_and_is_repeated(make_cluster, disk, keys, tmp_path):
+def test_a_restore_to_a_full_disk_can_be_repeated(make_cluster, disk, keys, tmp_path):
     cluster = make_cluster()
     cluster.create(iam_token())
     pin, backup = cluster.ca_pin, tmp_path / "cluster.age"
