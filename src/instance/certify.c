@@ -216,7 +216,8 @@ static void certify_next(struct instance *i)
                 i->certify_slot++;
         }
         if (has_due(i)) { /* the CAs have changed meanwhile */
-                certify_begin(i);
+                i->certify_slot = 0;
+                certify_next(i);
                 return;
         }
         instance_plan_renewal(i);

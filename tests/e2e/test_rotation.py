@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster's CAs: exported for other programs, and rotated while everything goes on."""
+import concurrent.futures
 import contextlib
 import datetime
 import json
@@ -177,6 +178,19 @@ def test_the_user_ca_is_rotated_under_open_sessions(access, alice, invite):
     assert [e["phase"] for e in access.events("cert_authority.rotate")] == ["init", "update_clients", "update_servers", "standby"]
     alice.login()
     assert signer_of(alice) == new and greets(alice)
+
+
+def test_both_cas_are_rotated_at_once(make_cluster, aws):
+    """A host learns of the second step while it renews its certificates for the first one."""
+    cluster = make_cluster()
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    before = [started.process.children()["instance"] for started in (cluster, host)]
+    for phase in ("init", "update_clients", "update_servers", "standby"):
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda kind: step(cluster, kind, phase), ("user", "host")))
+        followed(cluster)
+    assert [started.process.children()["instance"] for started in (cluster, host)] == before
 
 
 def test_a_phase_waits_for_a_host_of_hidden_name(access, alice):
