@@ -96,11 +96,18 @@ static void put_counts(struct buf *out, const json_t *all)
         buf_printf(out, "Total Instances: %lld\n", (long long)json_integer_value(json_object_get(all, "total_instances")));
 }
 
-static void put_connected(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count)
+static bool is_connected(const Cteleport__V1__InstanceSpec *spec, const struct flags *given)
+{
+        (void)given;
+        return spec->is_connected;
+}
+
+static void put_connected(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, const struct flags *given)
 {
         static const char *const titles[] = { "Server ID", "Services", "Version", NULL };
         AUTO_PTR(table) t = table_new(titles);
 
+        (void)given;
         for (size_t i = 0; i < count; i++) {
                 const Cteleport__V1__InstanceSpec *spec = instances[i]->spec;
                 AUTO(buf) services = BUF_MAX(CELL_MAX);
@@ -113,24 +120,17 @@ static void put_connected(struct buf *out, Cteleport__V1__Instance *const *insta
 
 struct error *inventory_status_run(void *ctx, const struct flags *given)
 {
+        static const struct instances_view connected = { .is_shown = is_connected, .put_table = put_connected };
         AUTO(session) s = { 0 };
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
         Cteleport__V1__Instance **instances = NULL;
-        size_t count = 0, kept = 0;
+        size_t count = 0;
 
         (void)ctx;
         TRY(session_open(&s, given));
+        if (flags_switch(given, "connected"))
+                return instances_ls(&s, given, &connected);
         TRY(instances_list(&s, &instances, &count));
-        if (flags_switch(given, "connected")) {
-                for (size_t i = 0; i < count; i++)
-                        if (instances[i]->spec->is_connected)
-                                instances[kept++] = instances[i];
-                if (output_is_text(given))
-                        put_connected(&out, instances, kept);
-                else
-                        output_put_list(&out, given, (ProtobufCMessage **)instances, kept);
-                return output_flush(&out);
-        }
         json_t *all = count_all(instances, count);
         if (output_is_text(given))
                 put_counts(&out, all);

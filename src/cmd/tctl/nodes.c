@@ -51,35 +51,30 @@ struct error *nodes_ls_run(void *ctx, const struct flags *given)
 
 /* ---- inventory ------------------------------------------------------------------------------------ */
 
-static bool runs(const Cteleport__V1__Instance *instance, const char *const *services)
+static bool runs(const Cteleport__V1__InstanceSpec *spec, const struct flags *given)
 {
-        for (; *services != NULL; services++) {
+        for (const char *const *service = flags_list(given, "services"); *service != NULL; service++) {
                 bool found = false;
 
-                for (size_t i = 0; i < instance->spec->n_services && !found; i++)
-                        found = str_equal_nocase(str_of(instance->spec->services[i]), str_of(*services));
+                for (size_t i = 0; i < spec->n_services && !found; i++)
+                        found = str_equal_nocase(str_of(spec->services[i]), str_of(*service));
                 if (!found)
                         return false;
         }
         return true;
 }
 
+static void put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, const struct flags *given)
+{
+        instances_put_table(out, instances, count, flags_switch(given, "verbose"));
+}
+
 struct error *inventory_ls_run(void *ctx, const struct flags *given)
 {
+        static const struct instances_view view = { .is_shown = runs, .put_table = put_table };
         AUTO(session) s = { 0 };
-        AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
-        Cteleport__V1__Instance **instances = NULL;
-        size_t count = 0, kept = 0;
 
         (void)ctx;
         TRY(session_open(&s, given));
-        TRY(instances_list(&s, &instances, &count));
-        for (size_t i = 0; i < count; i++)
-                if (runs(instances[i], flags_list(given, "services")))
-                        instances[kept++] = instances[i];
-        if (output_is_text(given))
-                instances_put_table(&out, instances, kept, flags_switch(given, "verbose"));
-        else
-                output_put_list(&out, given, (ProtobufCMessage **)instances, kept);
-        return output_flush(&out);
+        return instances_ls(&s, given, &view);
 }

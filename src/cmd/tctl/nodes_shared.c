@@ -58,6 +58,23 @@ struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, 
         return NULL;
 }
 
+struct error *instances_ls(struct session *s, const struct flags *given, const struct instances_view *view)
+{
+        AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
+        Cteleport__V1__Instance **instances = NULL;
+        size_t count = 0, kept = 0;
+
+        TRY(instances_list(s, &instances, &count));
+        for (size_t i = 0; i < count; i++)
+                if (view->is_shown(instances[i]->spec, given))
+                        instances[kept++] = instances[i];
+        if (output_is_text(given))
+                view->put_table(&out, instances, kept, given);
+        else
+                output_put_list(&out, given, (ProtobufCMessage **)instances, kept);
+        return output_flush(&out);
+}
+
 /* ---- tables --------------------------------------------------------------------------------------- */
 
 /* A host with a reverse tunnel has no address. */

@@ -11,6 +11,13 @@
 struct error *nodes_list(struct session *s, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
 struct error *instances_list(struct session *s, Cteleport__V1__Instance ***ret, size_t *ret_count) MUST_USE;
 
+/* Prints the instances that is_shown() accepts, as a table or in the format of the flags. */
+struct instances_view {
+        bool (*is_shown)(const Cteleport__V1__InstanceSpec *spec, const struct flags *given);
+        void (*put_table)(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, const struct flags *given);
+};
+struct error *instances_ls(struct session *s, const struct flags *given, const struct instances_view *view) MUST_USE;
+
 /* "online", "offline", "locked" …; borrowed. */
 const char *instance_state(const Cteleport__V1__InstanceSpec *spec);
 
