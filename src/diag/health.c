@@ -29,20 +29,20 @@ static const struct {
 /* The worst process: the supervisor if it stops the others, one that does not run, then one that does not respond, then one that is starting. */
 static struct health_part_state processes_state(const struct figures *f, struct instant now)
 {
-        struct health_part_state all = { "processes", HEALTH_OK, NULL };
+        struct health_part_state all = { "processes", HEALTH_OK, NULL, NULL };
 
         if (figures_phase(f, 0) == PROCESS_DOWN)
-                return (struct health_part_state){ "processes", HEALTH_DEGRADED, "this host is being stopped: it finishes what is open" };
+                return (struct health_part_state){ "processes", HEALTH_DEGRADED, NULL, "this host is being stopped: it finishes what is open" };
         for (size_t n = 1; n < METRIC_PROCESSES; n++) {
                 if (!figures_is_here(f, n))
                         continue;
                 enum process_phase phase = figures_phase(f, n);
                 if (phase < PROCESS_STARTING)
-                        return (struct health_part_state){ "processes", HEALTH_DEGRADED, "a process has ended, and is started again; cteleport_process_up names it" };
+                        return (struct health_part_state){ "processes", HEALTH_DEGRADED, f->of[n].name, "has ended, and is started again; its log says why" };
                 if (phase == PROCESS_READY && figures_lag(f, n, now).ns > MILLISECONDS(TIMEOUT_LOOP_LAG).ns)
-                        return (struct health_part_state){ "processes", HEALTH_DEGRADED, "a process does not respond; cteleport_event_loop_lag_seconds names it" };
+                        return (struct health_part_state){ "processes", HEALTH_DEGRADED, f->of[n].name, "does not respond" };
                 if (phase != PROCESS_READY)
-                        all = (struct health_part_state){ "processes", HEALTH_STARTING, "a process is starting; cteleport_process_up names it" };
+                        all = (struct health_part_state){ "processes", HEALTH_STARTING, f->of[n].name, "is starting" };
         }
         return all;
 }
@@ -50,12 +50,12 @@ static struct health_part_state processes_state(const struct figures *f, struct 
 static struct health_part_state reported(const struct figures *f, enum health_part part)
 {
         const struct figures_process *p = figures_find(f, parts[part].process);
-        struct health_part_state state = { parts[part].name, HEALTH_ABSENT, NULL };
+        struct health_part_state state = { parts[part].name, HEALTH_ABSENT, NULL, NULL };
 
         if (p == NULL)
                 return state;
         if (!figures_is_running(f, (size_t)(p - f->of)))
-                return (struct health_part_state){ parts[part].name, HEALTH_DEGRADED, "the process that reports it does not run" };
+                return (struct health_part_state){ parts[part].name, HEALTH_DEGRADED, p->name, "does not run" };
         int64_t value = metric_value(p->memory, METRIC_HEALTH, part);
         if (value >= HEALTH_OK && value <= HEALTH_DEGRADED)
                 state.health = (enum health)value;
@@ -139,8 +139,13 @@ void health_put_json(const struct health_machine *h, const struct figures *f, st
                         continue;
                 buf_printf(out, "%s{\"part\":\"%s\",\"state\":\"%s\"", is_first ? "" : ",", part.name, names[part.health]);
                 if (part.reason != NULL) {
+                        AUTO(buf) reason = BUF_MAX(512);
+
+                        if (part.process != NULL)
+                                buf_printf(&reason, "the process %s ", part.process);
+                        buf_put_c(&reason, part.reason);
                         buf_put_c(out, ",\"reason\":");
-                        json_put_string(out, str_of(part.reason));
+                        json_put_string(out, buf_str(&reason));
                 }
                 buf_put_c(out, "}");
                 is_first = false;

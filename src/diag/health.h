@@ -36,7 +36,8 @@ void health_put_json(const struct health_machine *h, const struct figures *f, st
 struct health_part_state {
         const char *name;
         enum health health; /* HEALTH_ABSENT: this host does not have it */
-        const char *reason; /* what is wrong, and where to look; NULL: nothing */
+        const char *process; /* that is at fault; NULL: no particular one */
+        const char *reason; /* what is wrong, and where to look; with a process, what is said of it; NULL: nothing */
 };
 bool health_part_at(const struct figures *f, struct instant now, size_t i, struct health_part_state *ret);
 

@@ -144,10 +144,10 @@ static void a_process_that_has_ended_is_not_ready(void **state)
         set_phase(f, AUTH, PROCESS_DOWN);
         assert_int_equal(state_after(f, 1), HEALTH_STATE_DEGRADED);
         assert_body(f, "{\"status\":\"teleport is in a degraded state, check logs for details\",\"parts\":[{\"part\":\"processes\",\"state\":\"degraded\","
-                       "\"reason\":\"a process has ended, and is started again; cteleport_process_up names it\"},{\"part\":\"cluster\",\"state\":\"ok\"},"
-                       "{\"part\":\"store\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"},"
-                       "{\"part\":\"audit\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"},"
-                       "{\"part\":\"disk\",\"state\":\"degraded\",\"reason\":\"the process that reports it does not run\"}]}\n");
+                       "\"reason\":\"the process auth has ended, and is started again; its log says why\"},{\"part\":\"cluster\",\"state\":\"ok\"},"
+                       "{\"part\":\"store\",\"state\":\"degraded\",\"reason\":\"the process auth does not run\"},"
+                       "{\"part\":\"audit\",\"state\":\"degraded\",\"reason\":\"the process auth does not run\"},"
+                       "{\"part\":\"disk\",\"state\":\"degraded\",\"reason\":\"the process auth does not run\"}]}\n");
 }
 
 static void a_host_that_stops_is_not_ready(void **state)
@@ -181,6 +181,8 @@ static void a_process_with_a_hanging_loop_is_not_ready(void **state)
         assert_int_equal(state_after(f, 30), HEALTH_STATE_OK);
         assert_int_equal(state_after(f, 1), HEALTH_STATE_DEGRADED);
         assert_int_equal(figures_lag(&f->figures, AUTH, f->now).ns, SECONDS(31).ns);
+        assert_body(f, "{\"status\":\"teleport is in a degraded state, check logs for details\",\"parts\":[{\"part\":\"processes\",\"state\":\"degraded\","
+                       "\"reason\":\"the process auth does not respond\"},{\"part\":\"cluster\",\"state\":\"ok\"},{\"part\":\"store\",\"state\":\"ok\"}]}\n");
         write_as(f, AUTH, METRIC_LOOP_DUE, 0, f->now.ns + SECONDS(5).ns);
         assert_int_equal(state_after(f, 1), HEALTH_STATE_RECOVERING);
 }
