@@ -8,7 +8,8 @@ import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 REFERENCE = PROJECT / "docs/reference/commands.md"
-PAGES = ["README.md", "CHANGELOG.md", "docs/troubleshooting.md", "docs/operate/backup.md", "docs/operate/install.md", *(str(p.relative_to(PROJECT)) for p in sorted((PROJECT / "docs/guide").glob("*.md")))]
+PAGES = ["README.md", "CHANGELOG.md", "docs/troubleshooting.md",
+         *(str(p.relative_to(PROJECT)) for folder in ("guide", "operate") for p in sorted((PROJECT / "docs" / folder).glob("*.md")))]
 ENDS = {"|", "||", "&&", ";", ">", ">>", "<", "2>&1"}  # of a command, in a shell
 # Flags of ssh, scp and sftp that tsh passes on have no row; -V of tsh's ssh likewise.
 HIDDEN = {"tsh ssh": {"-tt"}, "teleport start": {"--insecure-no-tls", "--bootstrap"}}
@@ -38,12 +39,14 @@ def words_of(text):
 def command_lines(page):
     """(line, words) of each command line in blocks and in `code`; words of a shell that precede it are left out."""
     text = (PROJECT / page).read_text()
-    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S):
+    indented = "".join(re.findall(r"^    ((?:teleport|tctl|tsh) .*\n)", text, re.M))
+    for block in [*re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S), indented]:
         for line in re.sub(r"\\\n", " ", block).splitlines():
             found = re.match(r"(?:\$ |.*\| )?((?:teleport|tctl|tsh) .*)", line)
             if found and (line.startswith(("$ ", "teleport ", "tctl ", "tsh ")) or "| t" in line):
                 yield found.group(1), words_of(found.group(1))
-    for code in re.findall(r"`((?:teleport|tctl|tsh) [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+    for code in re.findall(r"`((?!teleport is )(?:teleport|tctl|tsh) [^`]+)`",  # but the texts of /readyz
+                            re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
         yield code, words_of(code)
 
 
@@ -79,10 +82,12 @@ def test_commands_are_read_from_the_reference():
     assert mistake_of(["tctl", "users", "add", "--roles=a", ">", "--x"]) is None and mistake_of(["tctl", "-c", "x", "status"]) is None
 
 
-def test_tests_cited_by_the_guides_exist():
+def test_tests_and_benchmarks_cited_by_the_pages_exist():
     tests = {name for path in PROJECT.glob("tests/e2e/test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
-    cited = {name for path in PROJECT.glob("docs/guide/*.md") for name in re.findall(r"`(test_\w+)`", path.read_text())}
-    assert len(cited) > 10 and cited - tests == set()
+    text = "".join((PROJECT / page).read_text() for page in PAGES)
+    cited = {name for name in re.findall(r"`(test_\w+)`", text)}
+    assert len(cited) > 30 and cited - tests == set()
+    assert {path.name.split(".")[0] for path in PROJECT.glob("tests/bench/bench_*")} >= set(re.findall(r"\bbench_[a-z]+", text))
 
 
 @pytest.mark.parametrize("page", PAGES)

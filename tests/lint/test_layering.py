@@ -254,16 +254,6 @@ def test_tests_cited_by_the_sections_on_processes_exist():
     assert [name for name in sorted(cited) if not re.search(rf"\b{name}\b(?= *\()", sources)] == []
 
 
-def test_tests_and_benchmarks_cited_for_operators_exist():
-    sources = "".join(p.read_text() for p in [*SRC.rglob("*_test.c"), *(PROJECT / "tests").rglob("test_*.py")])
-    pages = "".join(p.read_text() for p in (PROJECT / "docs/operate").glob("*.md"))
-    benches = {p.name.split(".")[0] for p in (PROJECT / "tests/bench").glob("bench_*")}
-    cited = set(re.findall(r"`(test_[a-z0-9_]+)`", pages))
-    assert len(cited) > 20
-    assert [name for name in sorted(cited) if not re.search(rf"\b{name}\b(?= *\()", sources)] == []
-    assert set(re.findall(r"\bbench_[a-z]+", pages)) <= benches
-
-
 def test_limits_are_documented():
     """A limit has a unit and one complete sentence; the reference page has all limits."""
     reference = (PROJECT / "docs/reference/limits.md").read_text()
