@@ -319,6 +319,38 @@ static void the_log_is_rotated_by_age_despite_a_wrong_clock(void **state)
         test_dir_free(dir);
 }
 
+/* A machine without a battery starts in 1970, until a time server answers: the events of before are neither removed as old, nor missed by a search. */
+static void a_start_in_1970_makes_no_event_old(void **state)
+{
+        const struct walltime right = walltime_of_unix(1700000060);
+        const struct audit_archive_options options = { .now = right, .age = HOURS(24) };
+        const struct audit_query q = { .from = walltime_sub(right, HOURS(1)), .to = { INT64_MAX } };
+        atomic_uchar acknowledged[EVENTS] = { 0 };
+        struct writer w = { .acknowledged = acknowledged };
+        struct audit_archived done;
+        struct audit_page page = { 0 };
+        struct fake_clock clock;
+        char *dir = test_dir_new();
+
+        (void)state;
+        fake_clock_init(&clock, 1700000000);
+        reopen(&w, dir, &clock);
+        write_event(&w, 0);
+        write_event(&w, 1);
+        clock.walltime = walltime_of_unix(1000);
+        reopen(&w, dir, &clock);
+        write_event(&w, 2);
+        assert_int_equal(count_files(dir), 2);
+        close_log(&w);
+        assert_done(audit_archive(dir, &options, &done));
+        assert_int_equal(done.removed, 0);
+        assert_int_equal(count_files(dir), 2);
+        assert_done(audit_search(dir, &q, &page));
+        assert_int_equal(page.count, 3);
+        audit_page_release(&page);
+        test_dir_free(dir);
+}
+
 /* The limit of the size of a file stands for the end of the disk. */
 static void a_full_disk_keeps_the_uncompressed_file(void **state)
 {
@@ -358,6 +390,7 @@ int main(void)
                 cmocka_unit_test(nothing_acknowledged_is_lost_at_any_step),
                 cmocka_unit_test(a_log_that_cannot_be_rotated_goes_on),
                 cmocka_unit_test(the_log_is_rotated_by_age_despite_a_wrong_clock),
+                cmocka_unit_test(a_start_in_1970_makes_no_event_old),
                 cmocka_unit_test(a_full_disk_keeps_the_uncompressed_file),
         };
         struct error *err = zlib_load();

@@ -45,6 +45,7 @@ struct audit_log {
         int fd;
         off_t size; /* all bytes before it are durable */
         struct walltime first; /* of the first event of the file; 0: not known */
+        struct walltime latest; /* of its last event when it was opened, or of the latest one since; 0: not known */
 
         struct audit_rotation rotation;
         struct walltime now;           /* when the batch began */
@@ -99,7 +100,7 @@ static struct error *open_log_file(struct audit_log *log)
                 close(log->fd); /* it was renamed; its records were durable before they were acknowledged */
         log->fd = fd;
         log->size = st.st_size;
-        log->first = (struct walltime){ 0 };
+        log->first = log->latest = (struct walltime){ 0 };
         return NULL;
 }
 
@@ -176,19 +177,37 @@ static struct error *repair_tail(struct audit_log *log)
         return NULL;
 }
 
+/* 0: the line is no event. */
+static struct walltime time_of_line(struct str line)
+{
+        struct walltime at = { 0 };
+        AUTO_PTR(error) err = walltime_parse_rfc3339(audit_line_time(line), &at);
+
+        return err == NULL ? at : (struct walltime){ 0 };
+}
+
 /* Finds the time of the first event; a file that does not begin with one is not rotated by age. */
 static void find_first(struct audit_log *log)
 {
         char begin[64];
         ssize_t len = pread(log->fd, begin, sizeof begin, 0);
-        struct walltime at = { 0 };
 
-        if (len <= 0)
+        if (len > 0)
+                log->first = time_of_line((struct str){ begin, (size_t)len });
+}
+
+/* Finds the time of the last event. The file ends with a line feed. */
+static void find_latest(struct audit_log *log)
+{
+        char tail[LIMIT_AUDIT_RECORD + 1];
+        size_t len = log->size < (off_t)sizeof tail ? (size_t)log->size : sizeof tail;
+        AUTO_PTR(error) err = read_at(log->fd, log->shown, tail, len, log->size - (off_t)len);
+
+        if (err != NULL || len == 0)
                 return;
-        struct error *err = walltime_parse_rfc3339(audit_line_time((struct str){ begin, (size_t)len }), &at);
-        if (err == NULL)
-                log->first = at;
-        error_free(err);
+        const char *before = memrchr(tail, '\n', len - 1);
+        size_t begin = before == NULL ? 0 : (size_t)(before - tail) + 1;
+        log->latest = time_of_line((struct str){ tail + begin, len - begin });
 }
 
 static struct error *open_and_repair(struct audit_log *log)
@@ -196,6 +215,7 @@ static struct error *open_and_repair(struct audit_log *log)
         TRY(open_log_file(log));
         TRY(repair_tail(log));
         find_first(log);
+        find_latest(log);
         return NULL;
 }
 
@@ -224,10 +244,13 @@ static bool is_rotation_due(const struct audit_log *log)
         return r->age.ns > 0 && log->first.ns > 0 && (age >= r->age.ns || age <= -r->age.ns);
 }
 
-/* The path to rename to, which no file has; "" if there is none. */
+/*
+ * The path to rename to, which no file has; "" if there is none. Its time is not before that of an event in the file, also while the clock is
+ * behind: else the file would be old, and outside a search, when the clock is right again.
+ */
 static char *free_path(const struct audit_log *log)
 {
-        struct audit_name name = { .at = log->now, .number = 1 };
+        struct audit_name name = { .at = walltime_since(log->latest, log->now).ns > 0 ? log->latest : log->now, .number = 1 };
 
         for (; name.number <= AUDIT_NAMES_PER_SECOND; name.number++) {
                 AUTO(buf) text = BUF_MAX(AUDIT_NAME_MAX);
@@ -297,6 +320,8 @@ static void write_batch(struct audit_log *log)
                 err = error_errno(errno, "cannot sync '%s'", log->shown);
         if (err == NULL && log->size == 0)
                 log->first = log->now;
+        if (err == NULL && walltime_since(log->now, log->latest).ns > 0)
+                log->latest = log->now;
         if (err == NULL)
                 log->size += (off_t)log->text.len;
         metric_set_health(HEALTH_AUDIT, err == NULL ? HEALTH_OK : HEALTH_DEGRADED);

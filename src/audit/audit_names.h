@@ -26,7 +26,7 @@ enum {
 
 /* A name that the Auth Service has made. */
 struct audit_name {
-        struct walltime at; /* when it was renamed: no event in it is later */
+        struct walltime at; /* when it was renamed, or of a later event in it, while the clock was behind */
         int number;         /* 1: the first of that second */
         bool is_packed;
 };
