@@ -104,6 +104,16 @@ static struct error *write_open_file(int fd, const struct stat *st, const char *
         return entry.size <= PIECE ? copy_small(fd, &entry, to) : copy(fd, &entry, to);
 }
 
+/* Without it the backup would be incomplete, and nobody would know before the restore. */
+static struct error *is_a_link(const char *name)
+{
+        AUTO_MEM char *shown = escaped(str_of(name));
+
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the file '%s' of the data directory is a symbolic link or has several names (hard links): "
+                                                               "it may be a file of another user", shown),
+                          "replace it by a copy of its own: cp FILE FILE.new && mv FILE.new FILE; copies by `cp -l` or `rsync --link-dest` make such names");
+}
+
 struct error *tree_write_file(const char *path, const char *name, struct archive_writer *to, bool *ret_exists)
 {
         AUTO_FD int fd = -1;
@@ -112,6 +122,8 @@ struct error *tree_write_file(const char *path, const char *name, struct archive
 
         *ret_exists = false;
         TRY(open_file(AT_FDCWD, path, &fd, &st, &is_link));
+        if (is_link)
+                return is_a_link(path);
         if (fd < 0)
                 return NULL;
         *ret_exists = true;
@@ -214,16 +226,6 @@ static bool is_the_last(const struct place *p, const struct stat *st)
 static bool is_wanted(const struct tree *t, const char *name, unsigned depth)
 {
         return name[0] != '.' && (depth < t->depth || t->wants == NULL || t->wants(name));
-}
-
-/* Without it the backup would be incomplete, and nobody would know before the restore. */
-static struct error *is_a_link(const char *name)
-{
-        AUTO_MEM char *shown = escaped(str_of(name));
-
-        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the file '%s' of the data directory is a symbolic link or has several names (hard links): "
-                                                               "it may be a file of another user", shown),
-                          "replace it by a copy of its own: cp FILE FILE.new && mv FILE.new FILE; copies by `cp -l` or `rsync --link-dest` make such names");
 }
 
 static bool is_last(const struct place *p, const char *name)

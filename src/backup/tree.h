@@ -25,7 +25,7 @@ struct tree {
  */
 struct error *tree_write(const struct tree *t, struct archive_writer *to, uint64_t *count) MUST_USE;
 
-/* Adds one file; *ret_exists false: there is none, or it is a link. */
+/* Adds one file; *ret_exists false: there is none. FAILED_PRECONDITION: a link. */
 struct error *tree_write_file(const char *path, const char *name, struct archive_writer *to, bool *ret_exists) MUST_USE;
 
 /* SHA-256 of the names and contents of all files, to see whether they change during a backup. 1 MiB at most. */

@@ -16,7 +16,7 @@ import pexpect
 import pytest
 import yaml
 
-from harness import TIMEOUT, Result, iam_token, program, wait_until
+from harness import FAKES, TIMEOUT, Result, iam_token, program, wait_until
 from join_client import messages
 from test_rotation import step
 
@@ -249,6 +249,37 @@ def test_a_backup_is_never_overwritten_or_incomplete(shared, keys, backup, tmp_p
     assert full.returncode == 1 and "x.age: File too large" in full.stderr, full.stderr
     assert run().returncode == -signal.SIGXFSZ  # killed in the middle of a write
     assert list(tmp_path.iterdir()) == []
+
+
+def test_links_are_followed_or_refused(shared, keys, tmp_path):
+    """A file that is left out is missed at the restore only."""
+    config, other, out = tmp_path / "link.yaml", tmp_path / "host_uuid", tmp_path / "out"
+    config.symlink_to(shared.config_path)
+    out.mkdir()
+    tctl = [program(shared.build, "tctl"), "-c", config, "backup", "-r", keys.recipient]
+    run = lambda to: subprocess.run([str(word) for word in [*tctl, to]], capture_output=True, text=True, timeout=TIMEOUT, env=shared.env)
+    done = run(tmp_path / "x.age")
+    assert done.returncode == 0 and done.stderr == ""
+    assert unpack(tmp_path / "x.age", keys, out)["config/teleport.yaml"].read_text() == shared.config_path.read_text()
+    other.hardlink_to(shared.data_dir / "host_uuid")
+    try:
+        done = run(tmp_path / "y.age")
+    finally:
+        other.unlink()
+    assert done.returncode == 1 and "host_uuid" in done.stderr and "hard links" in done.stderr and not (tmp_path / "y.age").exists(), done.stderr
+
+
+def test_a_backup_is_written_to_a_network_file_system(shared, keys, tmp_path):
+    library, directory = tmp_path / "nfs.so", tmp_path / "nfs"
+    directory.mkdir()
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, FAKES / "nfs.c"], check=True)
+    tctl = [str(word) for word in [program(shared.build, "tctl"), "-c", shared.config_path, "backup", "-r", keys.recipient, directory / "x.age"]]
+    run = lambda: subprocess.run(tctl, capture_output=True, text=True, timeout=TIMEOUT, 
+                                 env={**shared.env, "LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    done = run()
+    assert done.returncode == 0 and [path.name for path in directory.iterdir()] == ["x.age"], done.stderr
+    done = run()
+    assert done.returncode == 1 and "exists already" in done.stderr and [path.name for path in directory.iterdir()] == ["x.age"]
 
 
 def test_a_backup_goes_through_pipes_to_a_store_elsewhere(shared, keys, tmp_path):

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/audit_names.h"
 #include "backup/archive.h"
 #include "backup/tree.h"
 #include "base/limits.h"
@@ -102,6 +103,16 @@ static struct error *output_write(void *ctx, struct str bytes)
         return error_errno(errnum, "cannot write %s", shown);
 }
 
+/* Never replaces a file. NFS and some file systems in user space have no such rename, and give a file a second name instead. */
+static int rename_new(const char *from, const char *to)
+{
+        if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+                return 0;
+        if (errno != EINVAL && errno != ENOSYS)
+                return -1;
+        return link(from, to) < 0 ? -1 : unlink(from);
+}
+
 /* Gives the file its name when it is on the disk: there is never an incomplete backup under that name. */
 static struct error *output_publish(struct output *o)
 {
@@ -113,7 +124,7 @@ static struct error *output_publish(struct output *o)
         if (fsync(o->fd) < 0)
                 return error_errno(errno, "cannot bring %s to the disk", shown);
         int code = o->temporary == NULL ? linkat(AT_FDCWD, self, AT_FDCWD, o->path, AT_SYMLINK_FOLLOW)
-                                        : renameat2(AT_FDCWD, o->temporary, AT_FDCWD, o->path, RENAME_NOREPLACE);
+                                        : rename_new(o->temporary, o->path);
         if (code < 0 && errno == EEXIST)
                 return exists_already(o->path);
         if (code < 0)
@@ -220,6 +231,25 @@ static bool is_key_or_certificate(const char *name)
         return !str_starts_with(str_of(name), STR("issued.log")) && strcmp(name, "in-use") != 0;
 }
 
+/* A symbolic link is followed: root has named the file, which is in no service's directory. It may have several names. */
+static struct error *put_config(struct backup *b)
+{
+        AUTO_MEM char *path = realpath(b->config_path, NULL);
+        bool exists = false;
+        struct error *err = path == NULL ? NULL : tree_write_file(path, ARCHIVE_CONFIG, b->to, &exists);
+
+        if (err != NULL && err->code != ERROR_FAILED_PRECONDITION)
+                return err;
+        error_free(err);
+        b->files += exists;
+        if (!exists) {
+                AUTO_MEM char *shown = path_shown(b->config_path);
+
+                fprintf(stderr, "WARNING: %s is no plain file, or has several names (hard links), and is not in the backup\n", shown);
+        }
+        return NULL;
+}
+
 static struct error *put_single(struct backup *b)
 {
         bool exists;
@@ -230,19 +260,19 @@ static struct error *put_single(struct backup *b)
                 TRY(tree_write_file(path, single[i], b->to, &exists));
                 b->files += exists;
         }
-        if (b->config_path == NULL)
-                return NULL;
-        TRY(tree_write_file(b->config_path, ARCHIVE_CONFIG, b->to, &exists));
-        b->files += exists;
-        if (!exists)
-                fprintf(stderr, "WARNING: %s is a link or no plain file, and is not in the backup\n", b->config_path);
-        return NULL;
+        return b->config_path == NULL ? NULL : put_config(b);
+}
+
+/* A file that is being compressed is in the backup uncompressed. */
+static bool is_complete_log(const char *name)
+{
+        return strcmp(name, AUDIT_PACKING_NAME) != 0;
 }
 
 static struct error *put_logs(struct backup *b)
 {
         AUTO_MEM char *log_dir = mem_printf("%s/log", b->data_dir);
-        const struct tree log = { .dir = log_dir, .prefix = "log", .last = "events.log" }, records = { .dir = log_dir, .inner = "records", .prefix = "log/records" };
+        const struct tree log = { .dir = log_dir, .prefix = "log", .last = "events.log", .wants = is_complete_log }, records = { .dir = log_dir, .inner = "records", .prefix = "log/records" };
 
         if (flags_switch(b->given, "audit-log"))
                 TRY(tree_write(&log, b->to, &b->files));
