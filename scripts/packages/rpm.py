@@ -91,8 +91,8 @@ def write(build, roots, out, work):
               for package, root in roots.items()}
     stage.write(top / "teleport.spec", SPEC.format(version=build.version, summary=stage.SUMMARY, about=stage.ABOUT, loaded=loaded, tree=both,
                                                     files={p: lines_of(t) for p, t in trees.items()}))
-    subprocess.run(["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", "--define", f"_rpmdir {top}/made", top / "teleport.spec"], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    places = [word for name, place in (("_topdir", top), ("_rpmdir", top / "made"), ("_dbpath", top / "db")) for word in ("--define", f"{name} {place}")]  # nothing in ~
+    subprocess.run(["rpmbuild", "-bb", "--quiet", *places, top / "teleport.spec"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found = []
     for path in sorted((top / "made").rglob("*.rpm")):
         found.append(pathlib.Path(out) / path.name)

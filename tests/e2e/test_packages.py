@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian packages on a fresh Debian 12: installed, joined, upgraded under a session, removed, purged. Two builds, compared. The other kinds of packages."""
+import contextlib
 import json
 import os
 import pathlib
@@ -37,7 +38,7 @@ def package(source, output, version, *kinds):
 def packages(tmp_path_factory):
     """Two versions of the packages: {version: {package: path}}"""
     out = tmp_path_factory.mktemp("packages")
-    return {version: package(PROJECT, out / version, version, *kinds) for version, kinds in (("16.1.0", ["deb", "rpm", "oci", "spdx"]), ("16.1.1", ["deb"]))}
+    return {version: package(PROJECT, out / version, version, *kinds) for version, kinds in (("16.1.0", ["deb", "rpm", "oci", "spdx"]), ("16.1.1", ["deb", "rpm"]))}
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +84,9 @@ def test_meson_install_brings_programs_pages_and_completions(tmp_path):
 
 
 class Site:
-    """A cluster outside, a booted machine of Debian, and a user of the cluster."""
+    """A cluster outside, a booted machine with packages that can be installed on it, and a user of the cluster."""
 
-    def __init__(self, build, aws, debian, packages, directory):
+    def __init__(self, build, aws, directory, files, lower="/"):
         self.cluster = Cluster(build, aws, directory / "cluster")
         self.cluster.start()
         self.cluster.create({"kind": "token", "version": "v2", "metadata": {"name": TOKEN}, "spec": {"roles": ["Node"], "join_method": "token"}})
@@ -95,8 +96,7 @@ class Site:
         environment = [f"SSL_CERT_FILE=/etc/proxy.pem\n", *(f"{name}={os.environ[name]}\n" for name in ("CTELEPORT_LANDLOCK",) if name in os.environ)]
         self.environment = "".join(environment)
         self.machine = Machine(directory / "machine", {"/etc/proxy.pem": (self.cluster.data_dir / "webproxy_cert.pem").read_text(), "/etc/default/teleport": self.environment,
-                                                       "/usr/share/upgrade.deb": packages["16.1.1"]["teleport"], "/usr/share/upgrade-client.deb": packages["16.1.1"]["teleport-client"],
-                                                       **{f"/usr/share/{name}.deb": path for name, path in packages["16.1.0"].items()}}, debian)
+                                                       **files}, lower)
 
     def run(self, *words, **more):
         return self.machine.run(*words, **more).stdout
@@ -117,12 +117,22 @@ class Site:
 
 
 @pytest.fixture
-def site(build, aws, debian, packages):
-    with tempfile.TemporaryDirectory(prefix="ct-boot.", dir="/var/tmp") as directory:
+def make_site(build, aws):
+    with tempfile.TemporaryDirectory(prefix="ct-boot.", dir="/var/tmp") as directory, contextlib.ExitStack() as stops:
         pathlib.Path(directory).chmod(0o755)
-        made = Site(build, aws, debian, packages, pathlib.Path(directory))
-        yield made
-        made.stop()
+
+        def make(*files, **more):
+            made = Site(build, aws, pathlib.Path(directory), *files, **more)
+            stops.callback(made.stop)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def site(make_site, debian, packages):
+    upgrades = {"/usr/share/upgrade.deb": packages["16.1.1"]["teleport"], "/usr/share/upgrade-client.deb": packages["16.1.1"]["teleport-client"]}
+    return make_site({**upgrades, **{f"/usr/share/{name}.deb": path for name, path in packages["16.1.0"].items()}}, lower=debian)
 
 
 @pytest.mark.nightly
@@ -186,8 +196,8 @@ def test_a_fresh_debian_installs_joins_upgrades_removes_and_purges(site):
 # ---- other kinds --------------------------------------------------------------------------------------------------
 
 
-def other(packages, end):
-    return sorted(packages["16.1.0"]["teleport"].parent.glob(f"*{end}"))
+def other(packages, end, version="16.1.0"):
+    return sorted(packages[version]["teleport"].parent.glob(f"*{end}"))
 
 
 IN_CONTAINER = """set -e
@@ -232,17 +242,58 @@ def test_the_image_runs_a_cluster_with_its_own_libraries(packages, build, tmp_pa
 @pytest.mark.nightly
 def test_the_rpms_have_the_files_of_the_debian_packages(packages, tmp_path):
     server, client = sorted(other(packages, ".rpm"), key=lambda path: "client" in path.name)
+    query = lambda *words: run("rpm", "--dbpath", tmp_path / "none", *words)  # else it makes one in ~
     run("rpm", "--root", tmp_path, "--nodeps", "--noscripts", "-i", server, client)
     for name in ("teleport", "tctl", "tsh"):
         assert "v16.1.0" in run(tmp_path / "usr/bin" / name, "version")
     debian = {line.split()[-1].removeprefix(".") for line in run("dpkg-deb", "-c", packages["16.1.0"]["teleport"]).splitlines() if not line.startswith("d")}
     moved = {name.replace("/lib/systemd", "/usr/lib/systemd").replace("vendor-completions", "site-functions") for name in debian}
-    assert moved - set(run("rpm", "-qlp", server).split()) == {"/usr/share/doc/teleport/changelog.gz"}
-    assert run("rpm", "-qcp", server) == "/etc/default/teleport\n"
-    required = run("rpm", "-qRp", server)
+    assert moved - set(query("-qlp", server).split()) == {"/usr/share/doc/teleport/changelog.gz"}
+    assert query("-qcp", server) == "/etc/default/teleport\n"
+    required = query("-qRp", server)
     assert "libssl.so.3()(64bit)" in required and "libsqlite3.so.0()(64bit)" in required and "teleport-client = 16.1.0-1" in required
     run("rpm", "--root", tmp_path, "--noscripts", "-e", "teleport", "teleport-client")
     assert not (tmp_path / "usr/bin/teleport").exists()
+
+
+@pytest.fixture
+def rpm_site(make_site, packages):
+    """A machine of this Debian, where rpm can install the packages. Their names are those of Debian's libraries, but its database has none of these."""
+    return make_site({f"/usr/share/{version}{'-client' if 'client' in path.name else ''}.rpm": path for version in packages for path in other(packages, ".rpm", version)})
+
+
+@pytest.mark.nightly
+def test_rpm_installs_upgrades_and_removes_a_running_agent(rpm_site):
+    site = rpm_site
+    site.run("rpm", "-i", "--nodeps", "/usr/share/16.1.0.rpm", "/usr/share/16.1.0-client.rpm")
+    assert {line.split(":")[0] for line in site.run("getent", "passwd").splitlines()} >= {"teleport-auth", "teleport-ssh", "teleport-authorize"}
+    assert site.run("stat", "-c", "%U %a", "/var/lib/teleport") == "root 700\n"
+    assert site.machine.run("systemctl", "is-enabled", "teleport", check=False).stdout == "disabled\n" and not site.there("/etc/teleport.yaml")
+    assert site.run("systemctl", "show", "-P", "LoadState", "teleport") == "loaded\n"
+    assert (site.machine.root / "etc/default/teleport").read_text() == site.environment
+    assert site.run("rpm", "-V", "--nodeps", "teleport-client") == ""
+
+    site.run("teleport", "node", "configure", f"--proxy={site.cluster.proxy_addr}", f"--token={TOKEN}", f"--ca-pin={site.cluster.ca_pin}", "--node-name=fresh", "-o", "file")
+    site.run("systemctl", "enable", "--now", "teleport")
+    site.joined()
+    shell = site.alice.shell("root@fresh")
+    main = site.run("systemctl", "show", "-P", "MainPID", "teleport")
+
+    # The old package's scriptlets run after the new one's: they must neither stop nor disable the service.
+    site.run("rpm", "-U", "--nodeps", "/usr/share/16.1.1.rpm", "/usr/share/16.1.1-client.rpm")
+    assert "teleport-16.1.1-1" in site.run("rpm", "-q", "teleport") and site.run("systemctl", "is-active", "teleport") == "active\n"
+    assert site.run("systemctl", "is-enabled", "teleport") == "enabled\n" and site.run("systemctl", "show", "-P", "MainPID", "teleport") == main
+    wait_until(lambda: "The services run from the program on the disk" in site.run("journalctl", "-u", "teleport"), "the services run from the new program")
+    assert (site.machine.root / "etc/default/teleport").read_text() == site.environment
+    shell.sendline("echo still-$((6*7))")
+    shell.expect_exact("still-42")
+    shell.sendline("exit")
+    shell.expect_exact("exit")
+
+    site.run("rpm", "-e", "teleport", "teleport-client")
+    assert site.machine.run("pgrep", "teleport", check=False).stdout == "" and not site.there("/usr/bin/teleport")
+    assert site.machine.run("systemctl", "is-enabled", "teleport", check=False).returncode != 0
+    assert site.there("/etc/teleport.yaml") and site.there("/var/lib/teleport/host_uuid")
 
 
 @pytest.mark.nightly

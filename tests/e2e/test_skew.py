@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs of the last release and of this tree in one cluster, and data of the one opened by the other."""
 import json
+import pathlib
 import re
+import signal
 import subprocess
 
+import pexpect
 import pytest
 
 from harness import WEB_ARN, Cluster, iam_token, port_of, program, reserved_port, wait_until
 from releases import PROJECT, Release, remove, service_protocol
+from test_backup import Keys, move_to, store_check, teleport
+from test_new_program import install, program_of
 from test_proxies import Proxy, tunnels
-from users import User, invite_url
+from test_reload import reload
+from users import User, invite_url, reachable_programs
 
 TOKEN = "a-secret-of-the-tests"
 SIDES = ("older hosts", "newer hosts")
@@ -29,6 +35,20 @@ def older(release):
     build = release.build()
     yield build
     remove(build)
+
+
+@pytest.fixture(scope="module")
+def upgradable():
+    """A release that has reloads and backups, and its programs."""
+    release = Release("upgrades")
+    release.programs = release.build()
+    yield release
+    remove(release.programs)
+
+
+def versions(cluster, tctl):
+    """The number of hosts of each version, by the tctl of this build."""
+    return json.loads(cluster.tctl("inventory", "status", "--format=json", build=tctl).out)["versions"]
 
 
 def version_of(build):
@@ -75,8 +95,7 @@ def skewed(request, older, programs, aws_process, tmp_path_factory):
 
 @pytest.mark.nightly
 def test_hosts_of_another_release_join_and_their_versions_are_listed(skewed, programs):
-    counts = json.loads(skewed.cluster.tctl("inventory", "status", "--format=json", build=programs).out)["versions"]
-    assert counts == {version_of(skewed.own): 1, version_of(skewed.other): 4}
+    assert versions(skewed.cluster, programs) == {version_of(skewed.own): 1, version_of(skewed.other): 4}
 
 
 @pytest.mark.nightly
@@ -171,3 +190,122 @@ def test_requests_unknown_to_an_older_cluster_end_with_both_versions(older, prog
         assert "the Auth Service is upgraded first" in done.err
     assert list(tmp_path.glob("Backup*")) == []
     assert cluster.tctl("status", build=programs).out.startswith("Cluster  example.test")
+
+
+# ---- data of the last release -----------------------------------------------------------------------------------------
+
+
+def session(user, text):
+    """A session at web-1 on a terminal, to its end."""
+    shell = user.shell("root@web-1")
+    shell.sendline(f"echo {text}-$((6 * 7))")
+    shell.expect(f"{text}-42")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+
+
+def is_played(user, text):
+    wait_until(lambda: any(f"{text}-42" in user.tsh("play", "--format=text", r["session_id"], check=False).out for r in user.recordings()),
+               f"the recording of '{text}' is played")
+
+
+@pytest.mark.nightly
+def test_data_directories_of_the_last_release_are_opened(older, programs, make_cluster, aws, invite):
+    cluster = make_cluster(build=older)
+    cluster.create(iam_token())
+    web = cluster.join("web-1", env=aws.identity())
+    web.wait_reachable()
+    alice = invite(cluster, roles="access,auditor")
+    alice.login()
+    session(alice, "before")
+    is_played(alice, "before")
+    pin, host_id = cluster.ca_pin, web.host_id
+    web.stop()
+    cluster.stop_cluster()
+
+    cluster.build = programs
+    assert store_check(cluster).out.count(": ok, ") == 4
+    cluster.start()
+    web.start()
+    web.wait_reachable()
+    assert (cluster.ca_pin, web.host_id) == (pin, host_id)
+    cluster.exactly(1, "instance.join", success=True)
+    session(alice, "after")  # the login of the former tsh
+    for text in ("before", "after"):
+        is_played(alice, text)
+    assert versions(cluster, programs) == {version_of(programs): 2}
+
+
+@pytest.mark.nightly
+def test_a_backup_of_the_last_release_is_restored(upgradable, programs, make_cluster, aws, tmp_path):
+    cluster = make_cluster(build=upgradable.programs)
+    cluster.create(iam_token())
+    cluster.join("web-1", env=aws.identity())
+    keys, backup, elsewhere = Keys(tmp_path), tmp_path / "cluster.age", tmp_path / "elsewhere"
+    pin = cluster.ca_pin
+    cluster.tctl("backup", "-r", keys.recipient, "--audit-log", "--recordings", backup)
+    cluster.stop_cluster()
+
+    cluster.build = programs
+    teleport(cluster, "restore", "--data-dir", elsewhere, "--identity", keys.identity, "--ca-pin", pin, backup)
+    move_to(cluster, elsewhere)
+    assert store_check(cluster).out.count(": ok, ") == 4
+    cluster.start()
+    wait_until(lambda: (node := cluster.node("web-1")) and node["spec"].get("version") == version_of(upgradable.programs), "the host of the last release is back")
+    cluster.exactly(1, "instance.join", success=True)
+
+
+# ---- an upgrade in place ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["peers", "upgrades"])
+def upgrade(request, release, older, upgradable, programs):
+    """A release, a copy of its programs in which `teleport` may be replaced, and the bytes of the newer one."""
+    of, build = (release, older) if request.param == "peers" else (upgradable, upgradable.programs)
+    directory = reachable_programs(build)
+    yield of, directory, pathlib.Path(program(programs, "teleport")).read_bytes()
+    remove(directory)
+
+
+@pytest.mark.nightly
+def test_hosts_are_upgraded_in_place(upgrade, programs, make_cluster, aws, invite):
+    of, build, newer = upgrade
+    cluster = make_cluster(build=build)
+    cluster.restart()  # the file has the ports from now on
+    cluster.create(iam_token())
+    web = cluster.join("web-1", env=aws.identity()).wait_signed()
+    web.wait_reachable()
+    alice = invite(cluster, roles="access,auditor")
+    alice.login()
+    shell = alice.shell("root@web-1")
+    shell.sendline("echo before-$((6 * 7))")
+    shell.expect("before-42")
+    install(build, newer)
+    path = pathlib.Path(program(build, "teleport"))
+    ours = service_protocol((PROJECT / "src/api/service.h").read_text())
+
+    for owner in (cluster, web):
+        owner.process.mark()
+        if of.service_protocol == ours:
+            former = set(owner.process.children().values())
+            owner.process.popen.send_signal(signal.SIGUSR2)
+            owner.process.wait_for("The services run from the program on the disk; the configuration has not changed")
+            assert {program_of(pid) for pid in set(owner.process.children().values()) - former} == {path.stat().st_ino}
+            continue
+        if of.service_protocol is not None:  # it knows reloads, and refuses one to a program with other messages
+            assert "understand each other" in reload(owner).err
+            assert program_of(owner.process.children()["instance"]) != path.stat().st_ino
+        if owner is cluster:
+            cluster.restart()
+        else:
+            owner.stop()
+            owner.start()
+    if of.service_protocol == ours:
+        shell.sendline("echo still-$((6 * 7))")
+        shell.expect("still-42")
+        shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    is_played(alice, "before")
+    wait_until(lambda: alice.tsh("ssh", "root@web-1", "echo new", check=False).out == "new\n", "sessions begin")
+    cluster.exactly(1, "instance.join", success=True)
+    assert versions(cluster, programs) == {version_of(programs): 2}

@@ -77,7 +77,9 @@ struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello
                 return error_new(ERROR_INVALID_ARGUMENT, "the nonce of this host's process is longer than %d characters", NONCE_MAX);
         if (strlen(hello->ca_revision) > LIMIT_NAME)
                 return error_new(ERROR_INVALID_ARGUMENT, "the revision of this host's CAs is longer than %d characters", LIMIT_NAME);
-        TRY(error_for(version_check_host(str_of(hello->version), STR(CTELEPORT_VERSION)), REASON_REFUSED));
+        /* During an upgrade of the auth machine its other services are newer for a moment: the Auth Service is replaced last. */
+        if (strcmp(host->join_method, "local") != 0)
+                TRY(error_for(version_check_host(str_of(hello->version), STR(CTELEPORT_VERSION)), REASON_REFUSED));
         TRY(check_labels(hello->labels, hello->n_labels));
         TRY(presence_check_commands(hello->commands, hello->n_commands));
         for (size_t i = 0; i < hello->n_services; i++) {

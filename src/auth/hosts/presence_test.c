@@ -634,6 +634,27 @@ static void a_host_beyond_its_pace_ends_alone(void **state)
         host_pace_release(&f->auth.presence_messages);
 }
 
+static void a_hello_of_a_distant_version_is_refused(void **state)
+{
+        static const struct row {
+                const char *version, *join_method;
+                bool may;
+        } rows[] = { { CTELEPORT_VERSION, "iam", true }, { "9999.0.0", "iam", false }, { "0.1.0", "token", false }, { "9999.0.0", "local", true } };
+        Cteleport__V1__PresenceUp__Hello hello = CTELEPORT__V1__PRESENCE_UP__HELLO__INIT;
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                hello.version = pb_text(rows[i].version);
+                host.join_method = pb_text(rows[i].join_method);
+                AUTO_PTR(error) err = presence_check_hello(&hello, &host);
+
+                if ((err == NULL) != rows[i].may)
+                        fail_msg("%s, %s", rows[i].version, rows[i].join_method);
+                assert_true(err == NULL || error_is_for(err, REASON_REFUSED));
+        }
+}
+
 static void a_host_that_polls_in_a_loop_is_refused(void **state)
 {
         struct fixture *f = *state;
@@ -675,6 +696,7 @@ int main(void)
                 cmocka_unit_test(remembers_as_many_former_agents_as_it_may),
                 cmocka_unit_test(finds_each_of_three_clones_that_take_turns),
                 cmocka_unit_test(does_not_report_a_record_without_nonces),
+                cmocka_unit_test(a_hello_of_a_distant_version_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
