@@ -227,17 +227,19 @@ static struct error *list(struct archive *a)
 
 static struct error *remove_file(struct archive_file *f, struct audit_archived *ret)
 {
+        f->is_gone = true; /* or it is left as it is */
         if (unlink(f->path) != 0 && errno != ENOENT)
                 return error_errno(errno, "a file of the audit log cannot be removed");
-        f->is_gone = true;
         ret->removed++;
         ret->removed_bytes += f->size;
         ret->removed_until = f->name.at;
         return NULL;
 }
 
+/* A file that cannot be removed, as one with chattr +i, keeps no other one: it does not count in the size any more. */
 static struct error *remove_old(struct archive *a, const struct audit_archive_options *o, struct audit_archived *ret)
 {
+        struct error *first = NULL;
         int64_t sum = 0;
 
         for (size_t i = 0; i < a->count; i++)
@@ -249,9 +251,13 @@ static struct error *remove_old(struct archive *a, const struct audit_archive_op
                 if (!is_old && (o->size == 0 || sum <= o->size))
                         break;
                 sum -= f->size;
-                TRY(remove_file(f, ret));
+                struct error *err = remove_file(f, ret);
+                if (first == NULL)
+                        first = err;
+                else
+                        error_free(err);
         }
-        return ret->removed > 0 ? dir_sync(a->dir) : NULL;
+        return first == NULL && ret->removed > 0 ? dir_sync(a->dir) : first;
 }
 
 /* Packs all but the end of the log, from the newest file on, so that the order of the sizes is that of the log. */
@@ -283,6 +289,10 @@ struct error *audit_archive(const char *dir, const struct audit_archive_options 
         if (unlink(packing) != 0 && errno != ENOENT)
                 return error_errno(errno, "an unfinished compressed file of the audit log cannot be removed");
         TRY(list(&a));
-        TRY(remove_old(&a, o, ret));
-        return pack_due(&a, o, ret);
+        struct error *err = remove_old(&a, o, ret);
+        struct error *more = pack_due(&a, o, ret);
+        if (err == NULL)
+                return more;
+        error_free(more);
+        return err;
 }

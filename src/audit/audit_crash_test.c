@@ -29,6 +29,7 @@ static struct {
         int kill_at;      /* number of the call before or within which the process is killed; 0: never */
         int rename_errno; /* the result of the next rename; 0: the system's result */
         int sync_errno;   /* the same of the next fsync */
+        const char *stuck; /* the path of a file that cannot be removed; NULL: there is none */
 } steps;
 
 /* Whether the process is to be killed in this call. */
@@ -56,6 +57,10 @@ int rename(const char *from, const char *to)
 int unlink(const char *path)
 {
         die_if(is_last());
+        if (steps.stuck != NULL && strcmp(path, steps.stuck) == 0) {
+                errno = EPERM;
+                return -1;
+        }
         return (int)syscall(SYS_unlink, path);
 }
 
@@ -384,6 +389,31 @@ static void a_full_disk_keeps_the_uncompressed_file(void **state)
         test_dir_free(dir);
 }
 
+/* As one with chattr +i. */
+static void a_file_that_cannot_be_removed_keeps_no_other(void **state)
+{
+        struct audit_archive_options by_size = { .size = 25, .tail = INT64_MAX };
+        char *dir = test_dir_new();
+        AUTO_MEM char *oldest = path_in(dir, "events.log-20260101-000000"), *second = path_in(dir, "events.log-20260102-000000");
+        AUTO_MEM char *newest = path_in(dir, "events.log-20260103-000000");
+        struct audit_archived done;
+
+        (void)state;
+        given_file(dir, "events.log-20260101-000000", "twenty bytes of text");
+        given_file(dir, "events.log-20260102-000000", "twenty bytes of text");
+        given_file(dir, "events.log-20260103-000000", "twenty bytes of text");
+        steps.stuck = oldest;
+        assert_code(audit_archive(dir, &by_size, &done), ERROR_PERMISSION_DENIED);
+        assert_int_equal(done.removed, 1);
+        assert_true(access(oldest, F_OK) == 0 && access(second, F_OK) != 0 && access(newest, F_OK) == 0);
+        assert_code(audit_archive(dir, &by_size, &done), ERROR_PERMISSION_DENIED);
+        assert_int_equal(done.removed, 0); /* nothing else is removed for it */
+        steps.stuck = NULL;
+        assert_done(audit_archive(dir, &by_size, &done));
+        assert_true(access(oldest, F_OK) != 0 && access(newest, F_OK) == 0);
+        test_dir_free(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -392,6 +422,7 @@ int main(void)
                 cmocka_unit_test(the_log_is_rotated_by_age_despite_a_wrong_clock),
                 cmocka_unit_test(a_start_in_1970_makes_no_event_old),
                 cmocka_unit_test(a_full_disk_keeps_the_uncompressed_file),
+                cmocka_unit_test(a_file_that_cannot_be_removed_keeps_no_other),
         };
         struct error *err = zlib_load();
 

@@ -627,7 +627,9 @@ static void a_host_beyond_its_pace_ends_alone(void **state)
         beat(a);
         AWAIT(f, has_received(a, '.'));
         assert_int_equal(a->code, ERROR_RESOURCE_EXHAUSTED);
+        uint64_t before = revision_of(f, "host-2");
         beat(other);
+        AWAIT(f, revision_of(f, "host-2") > before);
         assert_false(has_received(other, '.'));
         hang_up(a);
         hang_up(other);
@@ -668,6 +670,8 @@ static void a_host_that_polls_in_a_loop_is_refused(void **state)
         assert_string_equal(a->reported, ".");
         assert_int_equal(a->code, ERROR_RESOURCE_EXHAUSTED);
         hang_up(a);
+        given_host(f, "host-4");
+        assert_string_equal(poll(f, "host-4", "b"), "PV."); /* another one is not */
         loop_advance(&f->auth.loop, &f->clock, SECONDS(1));
         assert_string_equal(poll(f, "host-1", "a"), "PV.");
         hang_up(held[0]);
