@@ -392,19 +392,19 @@ static void on_status_change(void *ctx)
         service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_STATUS, .text = buf_c(&line) });
 }
 
-static void on_tunnels(void *ctx, struct str host_id, size_t count)
+static void on_tunnels(void *ctx)
 {
         struct instance *i = ctx;
         bool had_tunnel = i->has_tunnel;
-        i->has_tunnel = count > 0 && str_equal(host_id, i->slots[SLOT_NODE].identity.host_id);
-        status_set_tunnels(&i->status, i->has_tunnel ? count : 0);
+        size_t count = sibling_tunnels(i->siblings[SLOT_NODE], i->slots[SLOT_NODE].identity.host_id);
+        i->has_tunnel = count > 0;
+        status_set_tunnels(&i->status, count);
         if (i->has_tunnel != had_tunnel && i->is_listed && !i->is_stopping)
                 instance_show_state(i);
 }
 
 static void take_sibling(struct instance *i, enum slot_index n, int fd)
 {
-        sibling_free(i->siblings[n]);
         i->siblings[n] = sibling_new(&i->loop, fd,
                                          (struct sibling_events){
                                                  .role = i->slots[n].role,
@@ -414,7 +414,8 @@ static void take_sibling(struct instance *i, enum slot_index n, int fd)
                                                  .proxies = n == SLOT_NODE ? i->proxies : NULL,
                                                  .on_tunnels = n == SLOT_NODE ? on_tunnels : NULL,
                                                  .ctx = i,
-                                         });
+                                         },
+                                         i->siblings[n]);
 }
 
 static void on_link(void *ctx, const char *name, int fd)

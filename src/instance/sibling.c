@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/sibling.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "internal.pb-c.h"
 #include "loop/loop.h"
@@ -22,6 +23,9 @@ struct sibling {
         struct sibling_events events;
         struct link_service *link; /* NULL: not connected */
         struct query identity, proxies;
+        char host_id[HAVE_MAX]; /* under which it has tunnels */
+        size_t tunnels;
+        struct sibling *other; /* the next one of the same service, owned; NULL: none */
 };
 
 static size_t put_list(const struct str *list, size_t count, ProtobufCBinaryData *ret)
@@ -58,9 +62,9 @@ static void answer_identity(struct sibling *n)
         link_service_answer(n->link, n->identity.id, &msg.base);
 }
 
-void sibling_check(struct sibling *n)
+static void check_one(struct sibling *n)
 {
-        if (n == NULL || n->link == NULL)
+        if (n->link == NULL)
                 return;
         const struct host_identity *id = n->events.identity;
         if (n->identity.is_open && !host_identity_is_empty(id) && *n->events.is_in_place &&
@@ -73,6 +77,22 @@ void sibling_check(struct sibling *n)
                 n->proxies.is_open = false;
                 link_service_answer(n->link, n->proxies.id, &list->base);
         }
+}
+
+void sibling_check(struct sibling *n)
+{
+        for (; n != NULL; n = n->other)
+                check_one(n);
+}
+
+size_t sibling_tunnels(const struct sibling *n, struct str host_id)
+{
+        size_t most = 0;
+
+        for (; n != NULL; n = n->other)
+                if (n->tunnels > most && str_equal(str_of(n->host_id), host_id))
+                        most = n->tunnels;
+        return most;
 }
 
 static struct error *open_query(struct sibling *n, struct query *q, uint32_t id, const char *have)
@@ -119,7 +139,11 @@ static struct error *take_tunnels(struct sibling *n, struct arena *a, uint32_t i
                 return error_new(ERROR_PERMISSION_DENIED, "this process keeps no tunnels");
         TRY(wire_decode(a, &cteleport__internal__v1__tunnels_report__descriptor, body, &msg));
         const Cteleport__Internal__V1__TunnelsReport *report = (const Cteleport__Internal__V1__TunnelsReport *)msg;
-        n->events.on_tunnels(n->events.ctx, str_of(report->host_id), report->count);
+        if (strlen(report->host_id) >= HAVE_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "a host ID is longer than %d bytes", HAVE_MAX - 1);
+        memcpy(n->host_id, report->host_id, strlen(report->host_id) + 1);
+        n->tunnels = report->count;
+        n->events.on_tunnels(n->events.ctx);
         link_service_answer(n->link, id, &noted.base);
         return NULL;
 }
@@ -150,23 +174,46 @@ static void on_ended(void *ctx)
         link_service_free(n->link);
         n->link = NULL;
         n->identity.is_open = n->proxies.is_open = false;
+        n->tunnels = 0;
         if (n->events.on_tunnels != NULL)
-                n->events.on_tunnels(n->events.ctx, STR(""), 0);
+                n->events.on_tunnels(n->events.ctx);
 }
 
-struct sibling *sibling_new(struct loop *l, int fd, struct sibling_events events)
+static void free_one(struct sibling *n)
+{
+        if (n->link != NULL)
+                link_service_free(n->link);
+        free(n);
+}
+
+/* Frees those whose process has ended, and the oldest if there are more than the supervisor lets live. */
+static void free_ended(struct sibling **at)
+{
+        for (size_t count = 0; *at != NULL;) {
+                struct sibling *n = *at;
+
+                if (n->link != NULL && count++ < LIMIT_FORMER_PROCESSES) {
+                        at = &n->other;
+                } else {
+                        *at = n->other;
+                        free_one(n);
+                }
+        }
+}
+
+struct sibling *sibling_new(struct loop *l, int fd, struct sibling_events events, struct sibling *others)
 {
         struct sibling *n = NEW(struct sibling);
-        *n = (struct sibling){ .loop = l, .events = events };
+        free_ended(&others);
+        *n = (struct sibling){ .loop = l, .events = events, .other = others };
         n->link = link_service_new(l, fd, on_requested, on_ended, n);
         return n;
 }
 
 void sibling_free(struct sibling *n)
 {
-        if (n == NULL)
-                return;
-        if (n->link != NULL)
-                link_service_free(n->link);
-        free(n);
+        for (struct sibling *other; n != NULL; n = other) {
+                other = n->other;
+                free_one(n);
+        }
 }

@@ -19,20 +19,24 @@ struct sibling_events {
         const bool *is_in_place;           /* whether the identity may be sent: its other files are on the disk */
         const char *auth_addr;
         const struct proxy_list *proxies;  /* NULL: the process gets no list */
-        /*
-         * The process reports how many proxies can reach this host under which ID; also called when the process has
-         * ended. NULL: it has no tunnels.
-         */
-        void (*on_tunnels)(void *ctx, struct str host_id, size_t count);
+        /* The result of sibling_tunnels() may be another one. NULL: the process has no tunnels. */
+        void (*on_tunnels)(void *ctx);
         void *ctx;
 };
 
-/* fd is owned. */
+/*
+ * fd is owned. others (owned): earlier links of the same service, or NULL. They are served as long as they are open: a process that was
+ * replaced finishes its connections, and needs renewed certificates for that.
+ */
 struct sibling;
-struct sibling *sibling_new(struct loop *l, int fd, struct sibling_events events) MUST_USE;
-void sibling_free(struct sibling *n); /* NULL is silent */
+struct sibling *sibling_new(struct loop *l, int fd, struct sibling_events events, struct sibling *others) MUST_USE;
+/* With the others. NULL is silent. */
+void sibling_free(struct sibling *n);
 
-/* Answers waiting requests after a change of the identity or the list. NULL is ignored. */
+/* Answers waiting requests, also of the others, after a change of the identity or the list. NULL is ignored. */
 void sibling_check(struct sibling *n);
+
+/* The number of proxies that can reach this host under this ID, as reported by the process that has the most. */
+size_t sibling_tunnels(const struct sibling *n, struct str host_id);
 
 #endif

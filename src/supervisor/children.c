@@ -409,6 +409,18 @@ static void received_ready(struct child *c)
         supervisor_report_status(c->sup);
 }
 
+/*
+ * Whether the row of a process names a sibling that starts earlier and serves it. Such a sibling also serves former processes beside the
+ * current one: they report their connections to `auth`, with certificates from `instance`.
+ */
+static bool is_client_of(const struct service_process *row, const char *name)
+{
+        for (const char *const *link = row->links; *link != NULL; link++)
+                if (strcmp(*link, name) == 0)
+                        return true;
+        return false;
+}
+
 static void received_relink(struct child *c, const char *name)
 {
         struct instant now = loop_now(&c->sup->loop);
@@ -416,8 +428,11 @@ static void received_relink(struct child *c, const char *name)
         if (c->sup->end != RUNNING || duration_ms(instant_since(now, c->relinked)) < PACE_RELINK / 2)
                 return; /* limits the rate of a faulty service */
         c->relinked = now;
+        const struct child *current = supervisor_child(c->sup, child_name(c));
+        if (c != current && !is_client_of(c->row, name))
+                return;
         for (size_t i = 0; i < c->sup->pairing_count; i++) {
-                int side = side_of(&c->sup->pairings[i], c);
+                int side = side_of(&c->sup->pairings[i], current);
                 struct child *sibling = side < 0 ? NULL : c->sup->pairings[i].ends[1 - side];
 
                 if (sibling != NULL && child_lives(sibling) && strcmp(child_name(sibling), name) == 0)

@@ -123,6 +123,28 @@ def test_all_services_keep_the_former_program_if_one_fails(build, replaceable, m
     shell.expect(pexpect.EOF)
 
 
+def test_a_session_on_the_auth_host_survives_an_upgrade(replaceable, make_cluster, invite):
+    """Former processes report it to the new process of the Auth Service."""
+    cluster = make_cluster(build=replaceable, ssh=True)
+    cluster.process.wait_for(r"Reverse tunnel established")
+    alice = invite(cluster)
+    alice.login()
+    shell = alice.shell("root@auth-1")
+    install(replaceable, pathlib.Path(program(replaceable, "teleport")).read_bytes())
+    done = reload(cluster)
+    assert done.code == 0 and "new processes of the program on the disk" in done.out, done.err
+    shell.sendline("echo $((6 * 7)) is still here")
+    shell.expect("42 is still here")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    for service in ("ssh", "proxy"):
+        cluster.process.wait_for(rf"The former process of a service has ended name:{service}")
+    cluster.event("session.end")
+    wait_until(lambda: any("42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out for r in alice.recordings()),
+               "the recording has arrived")
+    assert alice.tsh("ssh", "root@auth-1", "echo new").out == "new\n"
+
+
 def interrupt(owner, name, build):
     """Lets it reload, with a copy of the program, and kills one of its processes meanwhile; "" for the supervisor. Whether the supervisor runs on."""
     install(build, pathlib.Path(program(build, "teleport")).read_bytes())

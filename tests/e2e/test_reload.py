@@ -139,3 +139,33 @@ def test_a_session_goes_on_while_its_services_are_replaced(alice, access):
     assert alice.tsh("ssh", "root@web-1", "echo again").out == "again\n"
     wait_until(lambda: any("42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out for r in alice.recordings()),
                "the recording has arrived")
+
+
+@pytest.mark.nightly
+def test_a_former_process_gets_renewed_certificates(make_cluster, programs, aws, invite):
+    """A session on it can be reported after the certificate with which it was replaced has expired."""
+    cluster = make_cluster(build=programs, auth={"host_cert_ttl": "12s"})
+    cluster.create(iam_token())
+    web = cluster.join("web-1", env=aws.identity()).wait_signed()
+    web.wait_reachable()
+    alice = invite(cluster)
+    alice.login()
+    shell = alice.shell("root@web-1")
+    former, old = web.process.children()["ssh"], web.identity("node")["tls_cert"]
+    assert reload(web, config=changed(web, ssh_service={"port_forwarding": False})).code == 0
+    web.process.wait_for(r"The new process of this service has its tunnels, and accepts all new connections")
+    assert reload(web, config=changed(web, ssh_service={"labels": {"a": "b"}})).code == 0  # instance is another process, too
+    ended = ["openssl", "x509", "-inform", "DER", "-noout", "-checkend", "0"]
+    wait_until(lambda: subprocess.run(ended, input=old, capture_output=True).returncode, "the former certificate has expired")
+    os.kill(cluster.process.children()["auth"], signal.SIGKILL)  # connections to it are made again
+    wait_until(lambda: cluster.tctl("status", check=False).code == 0, "auth is back")
+    shell.sendline("echo $((6 * 7)) is still here")
+    shell.expect("42 is still here")
+    assert os.path.exists(f"/proc/{former}")
+    web.process.mark()
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    web.process.wait_for(r"The former process of a service has ended name:ssh")
+    wait_until(lambda: any("42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out for r in alice.recordings()),
+               "the recording has arrived")
+    assert cluster.event("session.end")
