@@ -202,6 +202,8 @@ def test_a_changed_backup_leaves_nothing(shared, keys, backup, tmp_path):
 def test_a_passphrase_opens_a_backup_here_and_in_age(shared, keys, tmp_path):
     path, data_dir = tmp_path / "cluster.age", tmp_path / "data"
     assert "the two passphrases differ" in shared.tctl("backup", path, stdin=f"{PASSPHRASE}\nanother passphrase\n", check=False).err
+    without = shared.tctl("backup", path, stdin="", check=False)  # as in a cron job
+    assert without.code == 1 and "there is no passphrase: nothing was entered" in without.err and "--passphrase-file=FILE, or a key: --recipient=age1" in without.err
     shared.tctl("backup", path, stdin=f"{PASSPHRASE}\n{PASSPHRASE}\n")  # as at a prompt
     done = teleport(shared, "restore", "--data-dir", data_dir, "--passphrase-file", keys.wrong, path, check=False)
     assert done.code == 1 and "the passphrase is wrong" in done.err and not data_dir.exists()

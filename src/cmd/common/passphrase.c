@@ -28,7 +28,11 @@ static struct error *prompt(bool is_new, struct secret *ret)
 {
         AUTO(secret) again = { 0 };
 
-        TRY(prompt_secret("Passphrase of the backup: ", ret));
+        struct error *err = prompt_secret("Passphrase of the backup: ", ret);
+
+        if (err != NULL)
+                return error_hint(error_wrap(err, "there is no passphrase"), "without a terminal use --passphrase-file=FILE, or a key: %s",
+                                  is_new ? "--recipient=age1…, made by age-keygen" : "--identity=FILE");
         if (!is_new)
                 return NULL;
         TRY(prompt_secret("The same again: ", &again));

@@ -6,6 +6,7 @@
 #include "cmd/common/output.h"
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/nodes_shared.h"
+#include "resource/role.h"
 
 const struct flag nodes_ls_flags[] = {
         { "search", 0, FLAG_LIST, .value = "WORDS", .help = "Only hosts that have all these words in name, address or labels" },
@@ -54,10 +55,11 @@ struct error *nodes_ls_run(void *ctx, const struct flags *given)
 static bool runs(const Cteleport__V1__InstanceSpec *spec, const struct flags *given)
 {
         for (const char *const *service = flags_list(given, "services"); *service != NULL; service++) {
+                const struct system_role *role = system_role_parse(str_of(*service)); /* the name may be an alias */
                 bool found = false;
 
-                for (size_t i = 0; i < spec->n_services && !found; i++)
-                        found = str_equal_nocase(str_of(spec->services[i]), str_of(*service));
+                for (size_t i = 0; role != NULL && i < spec->n_services && !found; i++)
+                        found = str_equal(str_of(spec->services[i]), role->name);
                 if (!found)
                         return false;
         }
@@ -75,6 +77,9 @@ struct error *inventory_ls_run(void *ctx, const struct flags *given)
         AUTO(session) s = { 0 };
 
         (void)ctx;
+        for (const char *const *service = flags_list(given, "services"); *service != NULL; service++)
+                if (system_role_parse(str_of(*service)) == NULL)
+                        return system_role_unknown(str_of(*service));
         TRY(session_open(&s, given));
         return instances_ls(&s, given, &view);
 }

@@ -190,6 +190,14 @@ static void reads_its_own_output_from_standard_input(void **state)
         assert_prints(f, "provision_token \"iam-token\" has been updated\n");
 }
 
+static void refuses_a_service_that_does_not_exist(void **state)
+{
+        struct fixture *f = *state;
+
+        TCTL(f, "inventory", "ls", "--services=nod");
+        assert_fails(f, "ERROR: invalid role \"nod\"\nhint:  did you mean Node\n\n");
+}
+
 static void writes_nothing_when_one_resource_of_a_file_is_wrong(void **state)
 {
         struct fixture *f = *state;
@@ -683,6 +691,7 @@ int main(int argc, char **argv)
                 STORY(shows_the_cluster_and_its_pin),
                 STORY(creates_a_token_overwrites_it_and_prints_it_back),
                 STORY(reads_its_own_output_from_standard_input),
+                STORY(refuses_a_service_that_does_not_exist),
                 STORY(writes_nothing_when_one_resource_of_a_file_is_wrong),
                 STORY(refuses_empty_input_and_kinds_it_does_not_create),
                 STORY(prints_warnings_of_the_server_escaped),
