@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/core/caller.h"
 #include "auth/hosts/tunnels_service.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -88,6 +89,26 @@ static void add_web(void *ctx, const char *proxy, struct cert_times times)
         add_warning(ctx, "the web certificate of proxy ", proxy, times, "replace its files, and let it load them by SIGHUP");
 }
 
+size_t expiry_count_hosts(const struct auth *a)
+{
+        struct walltime soon = walltime_add(loop_wall(&a->loop), (struct duration){ a->host_cert_ttl.ns / 4 });
+        size_t count = 0;
+
+        for (const struct caller *c = a->callers; c != NULL; c = c->next)
+                count += str_equal(str_of(c->role), STR("Instance")) && c->cert_not_after.ns != 0 && c->cert_not_after.ns <= soon.ns;
+        return count;
+}
+
+/* Without their names, as not everybody may see every host. */
+static void add_hosts(struct warnings *w)
+{
+        size_t count = expiry_count_hosts(w->auth);
+
+        if (count > 0 && w->count < EXPIRY_WARNINGS)
+                w->list[w->count++] = pb_text(arena_printf(w->arena, "%zu connected %s not renewed %s: `tctl inventory ls -v` shows when each ends, `teleport status` there why",
+                                                           count, count == 1 ? "host has" : "hosts have", count == 1 ? "its certificate" : "their certificates"));
+}
+
 size_t expiry_warnings(const struct auth *a, struct arena *arena, char *ret[EXPIRY_WARNINGS])
 {
         struct warnings w = { .auth = a, .arena = arena, .list = ret };
@@ -100,5 +121,6 @@ size_t expiry_warnings(const struct auth *a, struct arena *arena, char *ret[EXPI
                                     i == 0 ? "tctl auth rotate --type=host" : "tctl auth rotate --type=user");
         }
         tunnels_each_web_end(a, add_web, &w);
+        add_hosts(&w);
         return w.count;
 }
