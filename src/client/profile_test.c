@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -680,5 +681,7 @@ int main(void)
                 PROFILE_TEST(refuses_names_that_would_be_paths),
                 PROFILE_TEST(refuses_damaged_files_with_a_hint),
         };
+        if (dlopen("libyaml-0.so.2", RTLD_NOW) == NULL) /* a test with a root directory of its own finds no library there */
+                return 1;
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
