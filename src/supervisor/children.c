@@ -385,6 +385,7 @@ struct error *supervisor_start(struct child *c)
         c->started = loop_now(&c->sup->loop);
         c->has_reported_fatal = c->was_reported = c->is_replaced = false;
         c->starts++;
+        supervisor_reload_started(c);
         supervisor_note_phase(c);
         c->unanswered = 0;
         log_debug("service started", LOG_C("name", child_name(c)), LOG_INT("pid", c->pid));

@@ -286,6 +286,8 @@ void supervisor_reload(struct supervisor *s);
 bool supervisor_reload_awaits(const struct child *c);
 /* Notes why an awaited child is killed (owned). */
 void supervisor_reload_note(struct child *c, struct error *reason);
+/* A child was started, perhaps not by the reload that is applied: it has the new settings and program, and loses them if they are reverted. */
+void supervisor_reload_started(const struct child *c);
 /* A child is ready; returns whether a reload awaited it. */
 bool supervisor_reload_ready(struct child *c);
 /* A child has ended; returns whether the reload handles that. Otherwise the child is restarted as usual. */

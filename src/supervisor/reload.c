@@ -330,6 +330,20 @@ static void revert(struct supervisor *s, struct error *failure)
         step(s);
 }
 
+void supervisor_reload_started(const struct child *c)
+{
+        const struct supervisor *s = c->sup;
+        struct reload *r = s->reload;
+
+        if (r == NULL || r->before == NULL || r->failure != NULL)
+                return;
+        const struct child *leader = c->row->follows == NULL ? c : supervisor_child(c->sup, c->row->follows);
+        bool begins_with_leader = leader != c && r->has_begun[leader - s->children];
+
+        if (is_concerned(c, r->is_upgrade) && !begins_with_leader)
+                r->has_begun[c - s->children] = true;
+}
+
 bool supervisor_reload_ready(struct child *c)
 {
         if (!supervisor_reload_awaits(c))
@@ -449,6 +463,10 @@ void supervisor_reload(struct supervisor *s)
 {
         struct program program = { .fd = -1 };
 
+        if (s->end != RUNNING) { /* a signal: a new process would be started beside those that end */
+                log_info("teleport is stopping, and loads no configuration");
+                return;
+        }
         if (s->reload != NULL) {
                 s->reload->is_again = true;
                 return;

@@ -158,13 +158,54 @@ static void keeps_the_former_ssh_if_the_new_one_fails(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
-/* The process `ssh` that was started last. */
-static pid_t current_ssh(struct fixture *f)
+/* The process of a service that was started last; the line begins with "NAME starts". */
+static pid_t current(struct fixture *f, const char *line)
 {
         for (size_t i = 0; i < f->event_count; i++)
-                if (strncmp(f->seen[i].line, "ssh starts", strlen("ssh starts")) == 0)
+                if (strncmp(f->seen[i].line, line, strlen(line)) == 0)
                         f->last = &f->seen[i];
         return pid_of_last_line(f);
+}
+
+/* `instance` ends while the new `auth` is awaited, and is started again with the new settings. */
+static void reverts_processes_that_were_started_again_meanwhile(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        pid_t instance = current(f, "instance starts");
+        given_file(f->dir, "token", "another-token");
+        given_file(f->dir, "auth.do", "hang once");
+        reload(f, TELEPORT "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY);
+        AWAIT(f, "auth starts");
+        pid_t auth = pid_of_last_line(f);
+        kill(instance, SIGKILL);
+        AWAIT(f, "instance was given token=another-token");
+        given_file(f->dir, "token", "secret-token");
+        kill(auth, SIGKILL);
+        AWAIT(f, "auth was given token= static=1", "instance was given token=secret-token");
+        await_log(f, "The configuration was not reloaded; the former one stays in force");
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
+static void starts_no_process_for_a_reload_while_it_stops(void **state)
+{
+        struct fixture *f = *state;
+
+        start_all(f, base_config);
+        pid_t ssh = current(f, "ssh starts");
+        kill(ssh, SIGSTOP); /* so that the stop is not over before the reload */
+        kill(f->pid, SIGQUIT);
+        await_log(f, "shutting down gracefully");
+        reload(f, WITH_SSH("{port_forwarding: no}"));
+        await_log(f, "SIGHUP reopens the log file");
+        kill(ssh, SIGCONT);
+        assert_int_equal(await_end(f), 0);
+        while (read_event(f))
+                ;
+        assert_int_equal(count_events(f, "ssh starts"), 1);
+        assert_false(log_has(f, "configuration was reloaded"));
 }
 
 /* The socket of the stopped process is full when the order to leave is sent. */
@@ -176,7 +217,7 @@ static void repeats_the_order_to_leave(void **state)
         struct fixture *f = *state;
 
         start_all(f, config);
-        pid_t former = current_ssh(f);
+        pid_t former = current(f, "ssh starts");
         kill(former, SIGSTOP);
         while (!log_has(f, "does not read the supervisor's messages name:ssh")) {
                 kill(f->pid, SIGHUP);
@@ -198,7 +239,7 @@ static void refuses_a_reload_while_too_many_former_processes_remain(void **state
 
         start_all(f, base_config);
         for (size_t i = 0; i < LIMIT_FORMER_PROCESSES; i++) {
-                former[i] = current_ssh(f);
+                former[i] = current(f, "ssh starts");
                 kill(former[i], SIGSTOP); /* as one whose sessions go on */
                 reload(f, configs[i % 2]);
                 AWAIT(f, "ssh starts", "ssh receives auth");
@@ -335,6 +376,8 @@ int main(int argc, char **argv)
                 TEST(reverts_to_the_former_configuration_if_a_process_fails),
                 TEST(starts_a_new_ssh_before_the_former_one_ends),
                 TEST(keeps_the_former_ssh_if_the_new_one_fails),
+                TEST(reverts_processes_that_were_started_again_meanwhile),
+                TEST(starts_no_process_for_a_reload_while_it_stops),
                 TEST(repeats_the_order_to_leave),
                 TEST(refuses_a_reload_while_too_many_former_processes_remain),
                 TEST(starts_and_ends_a_process_as_the_configuration_needs_it),
