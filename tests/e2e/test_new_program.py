@@ -145,12 +145,16 @@ def test_a_session_on_the_auth_host_survives_an_upgrade(replaceable, make_cluste
     assert alice.tsh("ssh", "root@auth-1", "echo new").out == "new\n"
 
 
-def interrupt(owner, name, build):
-    """Lets it reload, with a copy of the program, and kills one of its processes meanwhile; "" for the supervisor. Whether the supervisor runs on."""
+# Lines of the log that divide an upgrade into steps, on the auth host and on an agent.
+STEPS = ("loads the configuration again", "The program on the disk is another one", r"has a new process name:(instance)", r"has a new process name:(ssh|auth)")
+
+
+def interrupt(owner, name, build, step):
+    """Lets it reload, with a copy of the program, and kills one of its processes at a step; "" for the supervisor. Whether the supervisor runs on."""
     install(build, pathlib.Path(program(build, "teleport")).read_bytes())
     owner.process.mark()
     running = subprocess.Popen([program(build, "teleport"), "reload", "-c", str(owner.config_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    owner.process.wait_for(r"loads the configuration again")
+    owner.process.wait_for(step)
     pid = owner.process.children().get(name) if name else owner.process.pid
     if pid:
         with contextlib.suppress(ProcessLookupError):
@@ -168,13 +172,13 @@ def test_kills_during_reloads_leave_a_working_cluster(replaceable, make_cluster,
     alice = invite(cluster)
     alice.login()
     victims = ["", "instance", "ssh", "auth", "signer", "proxy"]
-    for n in range(24):
-        name = victims[n % len(victims)]
+    for n in range(len(victims) * len(STEPS)):
+        name, step = victims[n % len(victims)], STEPS[n // len(victims)]
         web.config["ssh_service"]["labels"] = {"n": str(n)}
         cluster.config["auth_service"]["tokens"] = [f"node:static-token-{n}"]
         for owner in (web, cluster):
             owner.config_path.write_text(yaml.safe_dump(owner.config))
-            if interrupt(owner, name, replaceable):
+            if interrupt(owner, name, replaceable, step):
                 reload(owner)  # refused or interrupted before: now it is applied
             elif owner is web:
                 web.kill()
