@@ -109,12 +109,17 @@ def test_all_services_keep_the_former_program_if_one_fails(build, replaceable, m
     alice = invite(cluster)
     alice.login()
     shell = alice.shell("root@web-1")
-    former = os.stat(program(replaceable, "teleport")).st_ino
-    install(replaceable, pathlib.Path(program(build, "teleport-broken")).read_bytes())
-    for owner, service in ((web, "ssh"), (cluster, "proxy")):
+    path = pathlib.Path(program(replaceable, "teleport"))
+    former, good = path.stat().st_ino, path.read_bytes()
+    broken, bad_auth = pathlib.Path(program(build, "teleport-broken")).read_bytes(), good.replace(b"SELECT count(*) FROM sqlite_schema", b"SELECT error(*) FROM sqlite_schema")
+    assert bad_auth != good
+    for owner, content, reason in ((web, broken, "the new process of the service 'ssh' ended with status 1 before it was ready"),
+                                   (cluster, broken, "the new process of the service 'proxy' ended with status 1 before it was ready"),
+                                   (cluster, bad_auth, "no such function: error")):  # the last one, when the others have the new program
+        install(replaceable, content)
         done = reload(owner)
-        assert done.code == 1 and f"the new process of the service '{service}' ended with status 1 before it was ready" in done.err, done.err
-        assert {program_of(pid) for pid in owner.process.children().values()} == {former}
+        assert done.code == 1 and reason in done.err, done.err
+        wait_until(lambda: {program_of(pid) for pid in owner.process.children().values()} == {former}, "all have the former program")
     shell.sendline("echo $((6 * 7)) is still here")
     shell.expect("42 is still here")
     cluster.create(iam_token("another"))
