@@ -16,6 +16,7 @@
 #include "os/file.h"
 #include "pki/key.h"
 #include "signer/authorities.h"
+#include "signer/rotation.h"
 #include "state/state_check.h"
 
 static const char *const names[] = {
@@ -146,6 +147,9 @@ static struct error *load_ca(struct data_check *c, const char *dir)
         AUTO(authorities) ca = { 0 };
         struct error *err = authorities_load_from(&ca, ".");
 
+        if (err != NULL)
+                return error_wrap(err, "%s", dir);
+        err = rotations_check(".", buf_str(&ca.cluster));
         if (err != NULL)
                 return error_wrap(err, "%s", dir);
         TRY(ca_pin_of_cert(buf_str(&ca.all[AUTHORITY_HOST].tls_cert), &c->pin));

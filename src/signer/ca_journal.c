@@ -132,7 +132,8 @@ static struct error *read_file(int fd, struct buf *out)
         return NULL;
 }
 
-static struct error *choose(struct ca_journal *j, struct str bytes, struct buf *ret_record)
+/* *ret_has_former: the other slot holds keys too. */
+static struct error *choose(struct ca_journal *j, struct str bytes, struct buf *ret_record, bool *ret_has_former)
 {
         struct slot slots[SLOTS];
         bool is_damaged = false;
@@ -145,14 +146,45 @@ static struct error *choose(struct ca_journal *j, struct str bytes, struct buf *
                 /* The first write leaves nothing else when it is interrupted; no certificate was made with it. */
                 is_damaged |= slots[i].is_written && !slots[i].is_valid && slots[i].generation > 1;
         }
+        *ret_has_former = false;
         if (chosen < 0 && is_damaged)
-                return error_new(ERROR_FAILED_PRECONDITION, "the journal of its rotation is damaged");
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the journal of its rotation is damaged"),
+                                  "restore the directory from a backup: the file has the keys of the new CA");
         if (chosen < 0)
                 return NULL;
         j->generation = slots[chosen].generation;
         j->slot = (unsigned)chosen;
         buf_put(ret_record, slots[chosen].record);
-        return slots[1 - chosen].is_written ? wipe_slot(j->fd, 1 - j->slot) : NULL;
+        *ret_has_former = slots[1 - chosen].is_written;
+        return NULL;
+}
+
+static struct error *check_file(int fd, const char *path, size_t *ret_size)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0 || st.st_size > FILE_SIZE)
+                return error_new(ERROR_FAILED_PRECONDITION, "the journal of the CA's rotation, %s, is not a private file of this user", path);
+        *ret_size = (size_t)st.st_size;
+        return NULL;
+}
+
+struct error *ca_journal_read(const char *dir, struct buf *ret_record)
+{
+        AUTO_MEM char *path = mem_printf("%s/rotation", dir);
+        AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        AUTO(buf) bytes = BUF_MAX(FILE_SIZE + 1);
+        struct ca_journal found = { .fd = fd };
+        bool has_former;
+
+        if (fd < 0)
+                return errno == ENOENT ? NULL : error_errno(errno, "cannot open the journal of the CA's rotation, %s", path);
+        TRY(check_file(fd, path, &found.size));
+        struct error *err = read_file(fd, &bytes);
+        if (err == NULL)
+                err = choose(&found, buf_str(&bytes), ret_record, &has_former);
+        wipe(bytes.ptr, bytes.room);
+        return err == NULL ? NULL : error_wrap(err, "%s", path);
 }
 
 struct error *ca_journal_open(struct ca_journal *j, const char *dir, struct buf *ret_record)
@@ -161,13 +193,11 @@ struct error *ca_journal_open(struct ca_journal *j, const char *dir, struct buf 
         AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         AUTO(buf) bytes = BUF_MAX(FILE_SIZE + 1);
         struct ca_journal opened = { .fd = fd };
-        struct stat st;
+        bool has_former = false;
 
         if (fd < 0)
                 return error_errno(errno, "cannot open the journal of the CA's rotation, %s", path);
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0 || st.st_size > FILE_SIZE)
-                return error_new(ERROR_FAILED_PRECONDITION, "the journal of the CA's rotation, %s, is not a private file of this user", path);
-        opened.size = (size_t)st.st_size;
+        TRY(check_file(fd, path, &opened.size));
         struct error *err = fill_up(&opened);
         if (err != NULL && err->code == ERROR_RESOURCE_EXHAUSTED) { /* the CA signs without a rotation */
                 error_free(err);
@@ -176,8 +206,10 @@ struct error *ca_journal_open(struct ca_journal *j, const char *dir, struct buf 
         if (err == NULL)
                 err = read_file(fd, &bytes);
         if (err == NULL)
-                err = choose(&opened, buf_str(&bytes), ret_record);
+                err = choose(&opened, buf_str(&bytes), ret_record, &has_former);
         wipe(bytes.ptr, bytes.room);
+        if (err == NULL && has_former)
+                err = wipe_slot(fd, 1 - opened.slot);
         if (err == NULL)
                 err = dir_sync(dir);
         if (err != NULL)

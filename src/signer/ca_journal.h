@@ -29,6 +29,9 @@ struct ca_journal {
  * there is none. FAILED_PRECONDITION if the only record is damaged, other than by an interrupted first write.
  */
 struct error *ca_journal_open(struct ca_journal *j, const char *dir, struct buf *ret_record) MUST_USE;
+/* The same of a journal that no process has open; nothing is changed, and there may be no file. */
+struct error *ca_journal_read(const char *dir, struct buf *ret_record) MUST_USE;
+
 void ca_journal_release(struct ca_journal *j);
 
 /*

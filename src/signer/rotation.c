@@ -185,6 +185,32 @@ struct error *rotations_open(struct rotations *r, const char *dir)
         return err != NULL ? err : finish_files(r, dir);
 }
 
+static struct error *check_keys(const struct ca_keys *keys, struct str cluster)
+{
+        AUTO(authority) made = { 0 };
+
+        return keys->tls_key.ptr == NULL ? NULL : authority_of_keys(&made, keys, cluster);
+}
+
+struct error *rotations_check(const char *dir, struct str cluster)
+{
+        AUTO(buf) record = BUF_MAX(CA_JOURNAL_RECORD);
+        AUTO(rotations) r = { 0 };
+
+        (void)buf_extend(&record, CA_JOURNAL_RECORD - 1);
+        buf_clear(&record);
+        struct error *err = ca_journal_read(dir, &record);
+        if (err == NULL && record.len > 0)
+                err = take_record(buf_str(&record), r.all);
+        wipe(record.ptr, record.room);
+        for (size_t i = 0; err == NULL && i < AUTHORITY_COUNT; i++) {
+                err = check_keys(&r.all[i].next, cluster);
+                if (err == NULL)
+                        err = check_keys(&r.all[i].current, cluster);
+        }
+        return err;
+}
+
 struct error *rotations_load(struct rotations *r, struct authorities *as, const char *dir)
 {
         for (size_t i = 0; i < AUTHORITY_COUNT; i++)

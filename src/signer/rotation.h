@@ -33,6 +33,9 @@ struct rotations {
 
 /* Reads the journal and finishes the files of a rotation that was interrupted. To be called before authorities_load_from(). */
 struct error *rotations_open(struct rotations *r, const char *dir) MUST_USE;
+/* Checks the journal of a CA that no process has open, and the keys in it; changes nothing. */
+struct error *rotations_check(const char *dir, struct str cluster) MUST_USE;
+
 /* Adds the new CAs to `as`, and opens the files of the CAs for later steps. */
 struct error *rotations_load(struct rotations *r, struct authorities *as, const char *dir) MUST_USE;
 void rotations_release(struct rotations *r);

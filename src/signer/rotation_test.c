@@ -314,6 +314,29 @@ static void replaces_a_missing_file_of_the_new_ca(void **state)
         finishes_files(*state, false);
 }
 
+/* As `teleport store check` does, while the Auth Service is stopped. */
+static void the_check_reads_the_journal_and_changes_nothing(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = mem_printf("%s/rotation", f->ca);
+        AUTO(buf) before = BUF_MAX(1 * MiB);
+        AUTO(buf) after = BUF_MAX(1 * MiB);
+
+        assert_done(rotations_check(f->ca, STR("example.com")));
+        STEPS(f, FIRST, CA_INIT, CA_UPDATE_CLIENTS);
+        assert_done(file_read(path, &before));
+        assert_done(rotations_check(f->ca, STR("example.com")));
+        assert_done(file_read(path, &after));
+        assert_true(str_equal(buf_str(&before), buf_str(&after)));
+        assert_code(rotations_check(f->ca, STR("example.org")), ERROR_FAILED_PRECONDITION); /* the new CA is of another cluster */
+        before.ptr[f->rotations.journal.slot * CA_JOURNAL_SLOT + 100] ^= 1;
+        assert_done(file_write_atomic(path, buf_str(&before), 0600));
+        assert_code(rotations_check(f->ca, STR("example.com")), ERROR_FAILED_PRECONDITION);
+        assert_int_equal(unlink(path), 0);
+        assert_done(rotations_check(f->ca, STR("example.com"))); /* of a release without rotations */
+        assert_int_equal(access(path, F_OK), -1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -324,6 +347,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(survives_a_crash_in_every_write_of_every_step, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(finishes_the_files_of_the_new_ca_at_the_next_start, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(replaces_a_missing_file_of_the_new_ca, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(the_check_reads_the_journal_and_changes_nothing, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

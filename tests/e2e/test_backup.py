@@ -351,6 +351,10 @@ def test_the_store_is_checked_while_teleport_is_stopped(make_cluster, tmp_path):
         log.write("no event\n")
     done = store_check(cluster, check=False)
     assert done.code == 1 and "database : FAILED" in done.out and "CA       : ok" in done.out and "audit log: FAILED, the last line of" in done.out
+    with open(cluster.data_dir / "ca/rotation", "r+b") as journal:
+        journal.write(b"ctcajnl1" + (2).to_bytes(8) + b"\xff" * 64)
+    done = store_check(cluster, check=False)
+    assert "CA       : FAILED, " in done.out and "the journal of its rotation is damaged" in done.out
     shutil.rmtree(cluster.data_dir / "backend")
     done = store_check(cluster, check=False)
     assert done.code == 1 and "database : FAILED, " in done.out and "records  : not checked" in done.out
