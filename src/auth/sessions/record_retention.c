@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "rpc/pb.h"
+#include "state/host.h"
 #include "state/recording.h"
 #include "state/session.h"
 
@@ -45,6 +46,7 @@ struct run {
         struct arena *arena; /* of the records of one session */
         const Cteleport__State__V1__Recording *recording; /* NULL: it has no record */
         uint64_t revision;
+        const Cteleport__State__V1__Session *session; /* NULL: it has no record */
 
         struct recorded removed[LIMIT_RETENTION_BATCH];
         size_t removed_count;
@@ -292,6 +294,46 @@ static bool is_due(const struct run *run, int64_t ended_ms)
         return run->excess > 0 || (run->age.ns > 0 && walltime_since(run->now, (struct walltime){ ended_ms * 1000000 }).ns >= run->age.ns);
 }
 
+static bool is_complete(const struct run *run)
+{
+        return run->recording != NULL && run->recording->is_complete;
+}
+
+/* A node whose recording is complete learns that later, and removes its copy. */
+static void delete_records(struct run *run)
+{
+        struct store_txn *t = store_txn_new(run->retention->auth->store);
+        struct str id = str_of(current(run)->id);
+
+        state_require(t, &recording_kind, id, run->revision);
+        state_delete(t, &recording_kind, id);
+        state_delete(t, &session_kind, id);
+        if (run->session != NULL && is_complete(run)) {
+                struct walltime until = walltime_add(loop_wall(&run->retention->auth->loop), HOURS(24 * LIMIT_RECORDING_REMOVED_DAYS));
+
+                state_put_text(t, &removed_recording_kind, id, str_of(run->session->host_id), until);
+        }
+        store_txn_commit(t, on_deleted, run);
+}
+
+/* The node has not sent all of the recording. One that is no member any more, as a machine that was terminated, never will. */
+static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t revision, struct error *err)
+{
+        struct run *run = ctx;
+
+        (void)revision;
+        if (is_orphan(run, err))
+                return;
+        if (err != NULL) {
+                run->err = err;
+                finish(run);
+        } else if (host != NULL) {
+                skip(run);
+        } else {
+                delete_records(run);
+        }
+}
+
 static void on_session(void *ctx, const struct state_record *record, struct error *err)
 {
         struct run *run = ctx;
@@ -311,22 +353,14 @@ static void on_session(void *ctx, const struct state_record *record, struct erro
                 take(run); /* files that a crash has left, or a restore of the store */
                 return;
         }
-        bool is_complete = run->recording != NULL && run->recording->is_complete;
+        run->session = s;
         bool has_ended = s == NULL || (s->ended != 0 && is_due(run, s->ended));
-        if (!is_complete || !has_ended || record_is_coming(run->retention->auth, id) != NULL) {
+        if (!has_ended || (s == NULL && !is_complete(run)) || record_is_coming(run->retention->auth, id) != NULL)
                 skip(run);
-                return;
-        }
-        struct store_txn *t = store_txn_new(run->retention->auth->store);
-        state_require(t, &recording_kind, id, run->revision);
-        state_delete(t, &recording_kind, id);
-        state_delete(t, &session_kind, id);
-        if (s != NULL) {
-                struct walltime until = walltime_add(loop_wall(&run->retention->auth->loop), HOURS(24 * LIMIT_RECORDING_REMOVED_DAYS));
-
-                state_put_text(t, &removed_recording_kind, id, str_of(s->host_id), until);
-        }
-        store_txn_commit(t, on_deleted, run);
+        else if (is_complete(run))
+                delete_records(run);
+        else
+                host_get(run->retention->auth->store, str_of(s->host_id), on_host, run);
 }
 
 static void on_recording(void *ctx, const struct state_record *record, struct error *err)

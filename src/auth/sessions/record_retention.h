@@ -5,8 +5,8 @@
  *
  *      [thread] list the files ─▶ each that is due: read its records ─▶ complete, not being sent? delete them ─▶ [thread] remove the files
  *
- * Only recordings that are complete are removed: one of a running session, or one that its node is sending or still has to send, stays. When
- * it is the oldest one, it does not count in the size, so that one which never becomes complete does not displace all others. The
+ * Only recordings that are complete are removed: one of a running session, or one that its node is sending or still has to send, stays, as
+ * long as the node is a member of the cluster. When it is the oldest one, it does not count in the size, so that one which never becomes complete does not displace all others. The
  * records are deleted first: after a crash, the next run finds files without records, and removes them. What was removed is logged and
  * audited with the IDs of the sessions. For LIMIT_RECORDING_REMOVED_DAYS, a node that has not learned that its recording was stored gets
  * this answer (record_service.c), and removes its copy.

@@ -10,6 +10,8 @@
 #include "state/recording.h"
 #include "state/session.h"
 
+#define NODE_ID "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
+
 enum { HOUR = 3600 };
 
 static char *id_of(int number)
@@ -45,6 +47,7 @@ static void given_records(struct testbed *w, int number, int64_t ended_ago, bool
         AUTO_MEM char *session_at = mem_printf("/sessions/%s", id), *recording_at = mem_printf("/recordings/%s", id);
 
         s.session_id = r.session_id = id;
+        s.host_id = pb_text(NODE_ID);
         s.is_recorded = true;
         s.ended = ended_ago < 0 ? 0 : (NOW - ended_ago) * INT64_C(1000);
         r.is_complete = is_complete;
@@ -98,6 +101,7 @@ static void open_and_unsent_recordings_stay(void **state)
         struct testbed *w = *state;
 
         w->a.retention_settings = (struct retention_settings){ .recording_age = HOURS(2), .recording_size = 1 };
+        given_node(w, NODE_ID, "web-1", "test");
         given_records(w, 1, -1, false); /* it goes on, and was silent for days */
         given_file_of(w, 1, ".rec", 99 * HOUR, 1000);
         given_records(w, 2, 98 * HOUR, false); /* its node is switched off */
@@ -129,6 +133,7 @@ static void one_that_cannot_be_removed_displaces_no_other(void **state)
         struct testbed *w = *state;
 
         w->a.retention_settings = (struct retention_settings){ .recording_size = 2500 };
+        given_node(w, NODE_ID, "web-1", "test");
         given_records(w, 1, 9 * HOUR, false);
         given_file_of(w, 1, ".rec", 9 * HOUR, 5000);
         given_recording(w, 2, 3 * HOUR);
@@ -138,6 +143,24 @@ static void one_that_cannot_be_removed_displaces_no_other(void **state)
         run(w, 1);
         assert_true(has_file(w, 1, ".rec") && has_file(w, 3, ".rec") && has_file(w, 4, ".rec"));
         assert_false(has_file(w, 2, ".rec"));
+}
+
+/* A machine that was terminated in the middle of a session sends no more, and another one cannot have its ID. */
+static void an_unsent_recording_of_a_removed_node_expires(void **state)
+{
+        struct testbed *w = *state;
+
+        w->a.retention_settings = (struct retention_settings){ .recording_age = HOURS(2) };
+        given_records(w, 1, 3 * HOUR, false);
+        given_file_of(w, 1, ".rec", 3 * HOUR, 1000);
+        given_records(w, 2, 1 * HOUR, false);
+        given_file_of(w, 2, ".rec", 3 * HOUR, 1000);
+        given_records(w, 3, -1, false); /* its end is not reported yet */
+        given_file_of(w, 3, ".rec", 3 * HOUR, 1000);
+        run(w, 1);
+        assert_false(has_file(w, 1, ".rec"));
+        assert_true(has_file(w, 2, ".rec") && has_file(w, 3, ".rec"));
+        assert_int_equal(count_records(w, &session_kind), 2);
 }
 
 /* The time of day is a year ahead: nothing expires by it. */
@@ -208,6 +231,7 @@ int main(void)
                 ROW(open_and_unsent_recordings_stay),
                 ROW(the_oldest_are_removed_beyond_the_size),
                 ROW(one_that_cannot_be_removed_displaces_no_other),
+                ROW(an_unsent_recording_of_a_removed_node_expires),
                 ROW(a_clock_that_jumps_removes_nothing),
                 ROW(many_are_removed_in_batches),
                 ROW(a_recording_that_stays_is_not_reported),
