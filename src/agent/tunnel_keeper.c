@@ -621,7 +621,7 @@ void tunnel_keeper_set(struct tunnel_keeper *t, const Cteleport__Internal__V1__P
                 next = p->next;
                 if (p->is_listed || p->is_removed || p->open != NULL)
                         continue;
-                if (!proxies->is_guess)
+                if (!proxies->is_guess && p->proxy_id[0] != '\0') /* without an ID it was a guess itself */
                         report_unlisted(p->proxy_id);
                 entry_remove(p);
         }

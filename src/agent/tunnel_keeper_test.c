@@ -497,6 +497,24 @@ static void forgets_proxies_that_are_gone(void **state)
         answer(f, "one:443", ONE);
 }
 
+/* The configured address, before the cluster has named its proxies, is no proxy that has left. */
+static void reports_no_proxy_that_was_a_guess(void **state)
+{
+        static const char event[] = "A proxy does not belong to the cluster any more";
+        struct fixture *f = *state;
+        int log_fd = memfd_create("log", MFD_CLOEXEC);
+
+        log_setup((struct log_options){ .level = LOG_INFO, .fd = log_fd });
+        SET(f, "", "lb:443");
+        SET(f, ONE, "one:443");
+        assert_int_equal(times_logged(log_fd, event), 0);
+        answer(f, "one:443", ONE);
+        SET(f, TWO, "two:443");
+        assert_int_equal(times_logged(log_fd, event), 1);
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        close(log_fd);
+}
+
 static void keeps_its_tunnels_while_the_cluster_is_unknown(void **state)
 {
         struct fixture *f = *state;
@@ -705,6 +723,7 @@ int main(void)
                 TEST(dials_slowly_where_tunnels_end_early),
                 TEST(leaves_a_proxy_that_ends_its_streams),
                 TEST(forgets_proxies_that_are_gone),
+                TEST(reports_no_proxy_that_was_a_guess),
                 TEST(keeps_its_tunnels_while_the_cluster_is_unknown),
                 TEST(searches_anew_when_a_proxy_comes_back),
                 TEST(keeps_as_many_tunnels_as_the_cluster_requests),
