@@ -117,20 +117,46 @@ static void the_next_line_is_followed_by_the_number_of_lost_lines(void **state)
         assert_null(strstr(stays, "Log lines were lost"));
 }
 
+static void fill_pipe(int fd)
+{
+        char page[4 * KiB] = { 0 };
+
+        assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+        while (write(fd, page, sizeof(page)) > 0)
+                ;
+        assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+}
+
 /* The signer has no socket of the journal, and standard error of all processes may be a pipe. */
 static void a_full_pipe_delays_one_line(void **state)
 {
         struct fixture *f = *state;
-        char page[4 * KiB] = { 0 };
 
-        assert_int_equal(fcntl(f->out[1], F_SETFL, O_NONBLOCK), 0);
-        while (write(f->out[1], page, sizeof(page)) > 0)
-                ;
-        assert_int_equal(fcntl(f->out[1], F_SETFL, 0), 0);
+        fill_pipe(f->out[1]);
         assert_waited_once(time_of_lines(LINES));
         read_all(f->out[0]);
         log_info("the reader is back");
         assert_non_null(strstr(read_all(f->out[0]), "Log lines were lost: the log could not be written lines:60 "));
+}
+
+/* poll() reports room for one page; the write of a longer line would wait for a reader that may never come. */
+static void a_pipe_with_little_room_delays_nothing(void **state)
+{
+        struct fixture *f = *state;
+        char page[4 * KiB], text[6 * KiB];
+
+        memset(text, 'x', sizeof(text));
+        text[sizeof(text) - 1] = '\0';
+        fill_pipe(f->out[1]);
+        assert_int_equal(read(f->out[0], page, sizeof(page)), sizeof(page));
+        log_info(text);
+        read_all(f->out[0]);
+        log_info(text);
+        log_info("the reader is back");
+        const char *all = read_all(f->out[0]);
+        assert_non_null(strstr(all, text));
+        assert_non_null(strstr(all, "the reader is back"));
+        assert_non_null(strstr(all, "Log lines were lost: the log could not be written lines:1 "));
 }
 
 int main(void)
@@ -139,6 +165,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_journal_that_hangs_delays_one_line, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(the_next_line_is_followed_by_the_number_of_lost_lines, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_full_pipe_delays_one_line, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_pipe_with_little_room_delays_nothing, set_up, tear_down),
         };
 
         return cmocka_run_group_tests_name("log_sink", tests, NULL, NULL);
