@@ -104,9 +104,12 @@ static void assert_encoded_as_openssl_does(struct key key)
 
 static void encodes_keys_as_openssl_does(void **state)
 {
+        enum { KEYS = 512 }; /* some of them have halves or coordinates that begin with a zero */
+
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(all_kinds); i++)
-                assert_encoded_as_openssl_does(given_key(all_kinds[i]));
+                for (size_t n = all_kinds[i] == KEY_RSA_2048 ? KEYS - 1 : 0; n < KEYS; n++)
+                        assert_encoded_as_openssl_does(given_key(all_kinds[i]));
         assert_encoded_as_openssl_does(given_smallest_p256());
         assert_encoded_as_openssl_does((struct key){ .handle = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384") });
         assert_encoded_as_openssl_does((struct key){ .handle = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521") });
