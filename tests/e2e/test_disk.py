@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The disk of the Auth Service, or of a host, is full: requests are refused with this reason, and succeed when there is space again."""
+import concurrent.futures
 import contextlib
 import errno
 import itertools
@@ -261,6 +262,39 @@ def test_a_users_loop_leaves_the_disk_to_administrators(small_disk, make_cluster
     host.wait_joined()
     cluster.tctl("rm", f"lock/{cluster.json('get', 'locks')[0]['metadata']['name']}")
     wait_until(lambda: attempt().code == 0, "connections are let in again")
+
+
+@pytest.mark.nightly
+def test_commands_in_a_loop_leave_the_disk_usable(request, tmp_path, make_cluster, aws, programs, invite, account):
+    """OpenSSH's client, eight commands at a time on one connection: it ends with half of what is reserved, which is more than the log of the store takes."""
+    disk = Disk(tmp_path / "larger", size="400m")
+    request.addfinalizer(disk.close)
+    cluster = make_cluster(build=programs, disk=disk, auth={"heartbeat_ttl": "10m"})
+    cluster.create(iam_token())
+    cluster.join("web-1", env=aws.identity(), ssh={}).wait_reachable()
+    alice = invite(cluster, "alice", "access", account.pw_name)
+    alice.login()
+    least = (400 << 20) // 20
+    config, socket_path, where = alice.ssh_config(), alice.home / "mux", f"{account.pw_name}@web-1.example.test"
+    ssh = ["ssh", "-F", config, "-S", socket_path]
+    master = subprocess.Popen([*ssh, "-M", "-N", where], env=alice.env, stderr=subprocess.PIPE, text=True)
+    wait_until(socket_path.exists, "the connection is open")
+    disk.fill_but(least + (200 << 10))
+
+    def loop(_):
+        return next(count for count in itertools.count() if count == 5000 or
+                    subprocess.run([*ssh, "-oBatchMode=yes", "-oProxyCommand=false", where, "true"], env=alice.env, stderr=subprocess.DEVNULL).returncode != 0)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(loop, range(8)))
+    assert master.wait(TIMEOUT) != 0 and max(counts) < 5000
+    end = cluster.event("client.disconnect")
+    assert RESERVED in end["reason"]
+    wait_until(lambda: len(cluster.events("session.start")) == len(cluster.events("session.end")), "the ends of all sessions are written")
+    assert len(cluster.events("session.start")) >= sum(counts) > 100, "each command is in the log"
+    assert disk.left() > least / 4
+    cluster.tctl("lock", "--user=alice", "--ttl=1h")
+    cluster.create(iam_token("more"))
 
 
 # ---- retention, backup, restore, an older database ---------------------------------------------------------------
