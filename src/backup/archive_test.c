@@ -316,6 +316,27 @@ static void refuses_links(void **state)
         buf_release(&file);
 }
 
+/* A log that nothing had rotated before, and a file that does not belong there: without a remedy, there is no backup any more. */
+static void names_the_remedy_for_files_that_are_too_large(void **state)
+{
+        char *dir = test_dir_new();
+        AUTO_MEM char *path = path_in(dir, "large");
+        const struct tree tree = { .dir = dir, .prefix = "ca" };
+        struct archive_writer *w = archive_writer_new(NULL); /* nothing is written */
+        uint8_t digest[32];
+        uint64_t count = 0;
+
+        (void)state;
+        given_file(dir, "large", "");
+        assert_int_equal(truncate(path, INT64_C(8) << 30), 0);
+        AUTO_PTR(error) err = tree_write(&tree, w, &count);
+        assert_true(err != NULL && err->hint != NULL && strstr(err->hint, "8 GiB") != NULL);
+        AUTO_PTR(error) no_key = tree_digest(&tree, digest);
+        assert_true(no_key != NULL && no_key->hint != NULL && strstr(no_key->hint, "move it out") != NULL);
+        archive_writer_free(w);
+        test_dir_free(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -327,6 +348,7 @@ int main(void)
                 cmocka_unit_test(writes_a_file_that_gets_another_name_once),
                 cmocka_unit_test(finds_a_file_that_gets_another_name_meanwhile),
                 cmocka_unit_test(refuses_links),
+                cmocka_unit_test(names_the_remedy_for_files_that_are_too_large),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,8 @@ struct error *tar_header_write(const struct tar_entry *entry, char ret[TAR_BLOCK
                 return error_new(ERROR_INVALID_ARGUMENT, "the name of a file cannot be stored in an archive");
         memcpy(h.name, name.ptr, name.len);
         if (!put_octal(h.size, sizeof h.size, entry->size))
-                return error_new(ERROR_INVALID_ARGUMENT, "the file %s is too large for an archive", entry->name);
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the file %s is too large for an archive", entry->name),
+                                  "a file of an archive has less than 8 GiB; move this one out of the data directory, and copy it by other means");
         (void)put_octal(h.mode, sizeof h.mode, entry->mode & 0777);
         (void)put_octal(h.uid, sizeof h.uid, 0);
         (void)put_octal(h.gid, sizeof h.gid, 0);

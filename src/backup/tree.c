@@ -358,7 +358,8 @@ static struct error *note_one(void *ctx, int fd, const struct stat *st, const ch
         buf_printf(all, "%s %lld\n", name, (long long)st->st_size);
         char *to = buf_extend(all, (size_t)st->st_size);
         if (to == NULL)
-                return error_new(ERROR_RESOURCE_EXHAUSTED, "the file %s is larger than a key or certificate", name);
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the file %s is larger than a key or certificate", name),
+                                  "it is no part of the CA: move it out of the directory");
         memset(to, 0, (size_t)st->st_size);
         return read_piece(fd, name, to, (size_t)st->st_size, &n);
 }
