@@ -35,6 +35,7 @@ struct reason {
 struct joins {
         const char *const *tokens, *const *accounts; /* empty: all */
         bool is_failed_only;
+        int64_t left_out; /* refusals that were only counted: their event has neither token nor account */
 };
 
 /* ---- one event ------------------------------------------------------------------------------------ */
@@ -79,13 +80,15 @@ static void put_reason(json_t *join, const json_t *event)
 /* The keys of the output, which are stable. */
 static json_t *take_join(void *ctx, json_t *event)
 {
-        const struct joins *wanted = ctx;
+        struct joins *wanted = ctx;
         const json_t *attributes = json_object_get(event, "attributes");
         struct str account = events_text(attributes, "account"), token = events_text(event, "token_name");
         bool has_joined = json_is_true(json_object_get(event, "success"));
 
-        if ((wanted->is_failed_only && has_joined) || !is_one_of(token, wanted->tokens) || !is_one_of(account, wanted->accounts))
+        if ((wanted->is_failed_only && has_joined) || !is_one_of(token, wanted->tokens) || !is_one_of(account, wanted->accounts)) {
+                wanted->left_out += count_only(event);
                 return NULL;
+        }
         json_t *join = json_object();
         put(join, "time", events_text(event, "time"));
         put(join, "result", has_joined ? STR("joined") : STR("refused"));
@@ -180,16 +183,20 @@ static void put_summary(struct buf *out, const json_t *joins)
         buf_put_char(out, '\n');
 }
 
-static void put_joins(struct buf *out, const struct flags *given, const json_t *joins)
+static void put_joins(struct buf *out, const struct flags *given, const json_t *joins, int64_t left_out)
 {
         if (!output_is_text(given)) {
                 events_put(out, given, joins);
-        } else if (json_array_size(joins) == 0) {
-                buf_put_c(out, "No joins found.\n");
+                return;
+        }
+        if (json_array_size(joins) == 0) {
+                buf_put_c(out, left_out > 0 ? "No joins found.\n\n" : "No joins found.\n");
         } else {
                 put_table(out, joins);
                 put_summary(out, joins);
         }
+        if (left_out > 0)
+                buf_printf(out, "%lld further refusals were only counted, without token and account\n", (long long)left_out);
 }
 
 struct error *joins_ls_run(void *ctx, const struct flags *given)
@@ -197,7 +204,7 @@ struct error *joins_ls_run(void *ctx, const struct flags *given)
         AUTO(session) s = { 0 };
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
         Cteleport__V1__SearchEventsRequest request = CTELEPORT__V1__SEARCH_EVENTS_REQUEST__INIT;
-        struct joins wanted = { flags_list(given, "token"), flags_list(given, "account"), flags_switch(given, "failed") };
+        struct joins wanted = { flags_list(given, "token"), flags_list(given, "account"), flags_switch(given, "failed"), 0 };
         size_t limit = 0;
 
         (void)ctx;
@@ -209,7 +216,7 @@ struct error *joins_ls_run(void *ctx, const struct flags *given)
         json_t *joins = json_array();
         struct error *err = events_request(&s, &request, limit, take_join, &wanted, &joins);
         if (err == NULL)
-                put_joins(&out, given, joins);
+                put_joins(&out, given, joins, wanted.left_out);
         json_decref(joins);
         return err != NULL ? err : output_flush(&out);
 }

@@ -615,7 +615,9 @@ static void lists_joins_with_reasons_and_their_counts(void **state)
         assert_true(str_contains(buf_str(&f->out), STR("\"result\": \"refused\"")));
         assert_false(str_contains(buf_str(&f->out), STR("\"result\": \"joined\"")));
         TCTL(f, "joins", "ls", "--token=nobody's");
-        assert_prints(f, "No joins found.\n");
+        assert_prints(f, "No joins found.\n\n40 further refusals were only counted, without token and account\n");
+        TCTL(f, "joins", "ls", "--account=123456789012");
+        assert_true(str_ends_with(buf_str(&f->out), STR("\n\n1 joined, 0 refused\n40 further refusals were only counted, without token and account\n")));
         TCTL(f, "joins", "ls", "--since=-1h");
         assert_int_equal(f->exit_code, 1);
 }
