@@ -44,7 +44,7 @@ def hosts(shared, aws):
     yield found
     for host in found:
         host.peer.channel.close()
-        shared.tctl("inventory", "rm", host.id, check=False)
+        shared.tctl("rm", f"node/{host.id}")
 
 
 def test_a_host_that_renews_in_a_loop_is_refused_alone(shared, hosts):
