@@ -18,7 +18,7 @@ import yaml
 
 from harness import FAKES, TIMEOUT, Result, iam_token, program, wait_until
 from join_client import messages
-from test_rotation import step
+from test_rotation import followed, step
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -123,6 +123,28 @@ def test_a_rotation_goes_on_from_a_backup(make_cluster, keys, tmp_path):
     step(cluster, "user", "update_servers")
     step(cluster, "user", "standby")
     assert cluster.tctl("auth", "export", "--type=user").out != exported
+
+
+@pytest.mark.nightly
+def test_hosts_join_again_after_a_backup_from_before_a_rotation(make_cluster, aws, keys, tmp_path):
+    cluster = make_cluster(ssh=True)
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    host.wait_reachable()
+    backup, elsewhere = tmp_path / "cluster.age", tmp_path / "elsewhere"
+    cluster.tctl("backup", "-r", keys.recipient, backup)
+    for phase in ("init", "update_clients", "update_servers", "standby"):
+        step(cluster, "host", phase)
+        followed(cluster)
+    cluster.stop_cluster()
+    restore(cluster, keys, elsewhere, backup)
+    move_to(cluster, elsewhere)
+    host.process.mark()
+    cluster.start()
+    host.process.wait_for("signed by an unknown authority")
+    host.process.wait_for("Successfully registered via proxy server")
+    wait_until(lambda: sorted(n["spec"]["state"] for n in cluster.json("nodes", "ls") if n["spec"]["hostname"] == "web-1") == ["offline", "online"],
+               "web-1 is back under a new ID")
 
 
 def names_below(directory):
