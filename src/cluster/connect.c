@@ -317,10 +317,13 @@ static void finish(struct connect *c, struct stream *tls, struct error *err)
         free(c);
 }
 
-/* A member knows the CA of its cluster: an untrusted certificate comes from a device in front of it, which the hint names. */
+/*
+ * A member knows the CA of its cluster: a certificate of an unknown one (REASON_CONNECTION) comes from a device in front of it, which
+ * the hint names. One that has expired is the cluster's own.
+ */
 static struct error *hint_at_what_is_between(const struct connect *c, struct error *err)
 {
-        bool is_untrusted = err->code == ERROR_UNAUTHENTICATED && !error_is_for(err, REASON_OTHER_CA);
+        bool is_untrusted = err->code == ERROR_UNAUTHENTICATED && error_is_for(err, REASON_CONNECTION);
         if (!routes[c->way->route].shows_certificate || !is_untrusted)
                 return err;
         return error_hint(err, "something in front of the cluster seems to end TLS (a load balancer, an HTTP proxy, a captive portal): it must "

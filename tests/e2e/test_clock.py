@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clocks that are off, the host's or the Auth Service's, are measured and named."""
 import datetime
+import os
+import signal
 import time
 
 import grpc
@@ -146,3 +148,17 @@ class AnotherTime(Certifier):
                 value = x509.SubjectKeyIdentifier.from_public_key(public_key)
             builder = builder.add_extension(value, extension.critical)
         return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+# ---- certificates of the cluster ---------------------------------------------------------------------------------
+
+@pytest.mark.nightly
+def test_an_expired_server_certificate_is_blamed_on_no_load_balancer(make_cluster, aws):
+    """The signer hangs, so that the proxy gets no new certificate."""
+    cluster = make_cluster(auth={"host_cert_ttl": "12s"})
+    cluster.create(iam_token())
+    host = cluster.join(env=aws.identity())
+    host.wait_reachable()
+    os.kill(cluster.process.children()["signer"], signal.SIGSTOP)
+    line = host.process.wait_for(r"\[SSH\].*the server's certificate expired on .*").group(0)
+    assert "the clock of this machine says" in line and "load balancer" not in line
