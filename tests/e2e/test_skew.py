@@ -15,6 +15,7 @@ from test_backup import Keys, move_to, store_check, teleport
 from test_new_program import install, program_of
 from test_proxies import Proxy, tunnels
 from test_reload import reload
+from test_rotation import step
 from users import User, invite_url, reachable_programs
 
 TOKEN = "a-secret-of-the-tests"
@@ -309,3 +310,28 @@ def test_hosts_are_upgraded_in_place(upgrade, programs, make_cluster, aws, invit
     wait_until(lambda: alice.tsh("ssh", "root@web-1", "echo new", check=False).out == "new\n", "sessions begin")
     cluster.exactly(1, "instance.join", success=True)
     assert versions(cluster, programs) == {version_of(programs): 2}
+
+
+# ---- a rotation of the CA ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.nightly
+def test_a_rotation_waits_until_older_hosts_are_upgraded(older, programs, make_cluster, aws, invite):
+    cluster = make_cluster(build=programs)
+    cluster.create(iam_token())
+    web = cluster.join("web-1", env=aws.identity(), build=older)
+    web.wait_reachable()
+    alice = invite(cluster)
+    alice.login()
+    rotate = ["auth", "rotate", "--type=user", "--manual"]
+    cluster.tctl(*rotate, "--phase=init")
+    refused = cluster.tctl(*rotate, "--phase=update_clients", check=False)
+    assert refused.code == 1 and "web-1" in refused.err, refused.err
+    assert alice.tsh("ssh", "root@web-1", "echo works").out == "works\n"  # the host goes on in the former phase
+    web.stop()
+    web.own_build = programs
+    web.start()
+    for phase in ("update_clients", "update_servers", "standby"):
+        step(cluster, "user", phase)
+    alice.login()
+    wait_until(lambda: alice.tsh("ssh", "root@web-1", "echo new CA", check=False).out == "new CA\n", "the host accepts certificates of the new CA")
