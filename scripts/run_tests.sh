@@ -26,6 +26,8 @@ unit() {
 e2e() {
   local options=(-q -o "cache_dir=$PWD/$1/pytest-cache" tests/e2e) names again
   [ "${kind:-}" = nightly ] || options+=(-m "not nightly")
+  # The last release is built without sanitizers. With them services have no users of their own, and could not open each other's files.
+  [ "$1" = build ] || options+=(--ignore=tests/e2e/test_skew.py)
   export CTELEPORT_BUILD="$PWD/$1"
   $python -m pytest -n 3 --durations=15 "${options[@]}" && return
   mapfile -t names < <(failed_e2e "$1")
