@@ -618,11 +618,18 @@ static void end_dependents(const struct child *of)
         }
 }
 
+/* Also those that wait for the end of a pause: the process that they follow would wait for them in vain, and give up. */
 static void start_dependents(const struct child *of)
 {
-        for (size_t i = 0; i < of->sup->child_count; i++)
-                if (follows(&of->sup->children[i], of) && of->sup->children[i].state == CHILD_STOPPED)
-                        come_back(&of->sup->children[i]);
+        for (size_t i = 0; i < of->sup->child_count; i++) {
+                struct child *c = &of->sup->children[i];
+
+                if (!follows(c, of) || (c->state != CHILD_STOPPED && c->state != CHILD_PAUSING))
+                        continue;
+                if (c->restart != NULL)
+                        timer_stop(c->restart);
+                come_back(c);
+        }
 }
 
 static bool some_dependent_lives(const struct child *of)

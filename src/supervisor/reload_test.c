@@ -189,6 +189,36 @@ static void reverts_processes_that_were_started_again_meanwhile(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
+/* Its pause has grown with each end, and the process that it follows would wait in vain. */
+static void a_process_starts_with_the_one_that_it_follows(void **state)
+{
+        static const char config[] = TELEPORT "  log: {severity: DEBUG}\n"
+                                              "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY,
+                          changed[] = TELEPORT "  log: {severity: DEBUG}\n"
+                                               "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY;
+        enum { ENDS = 5 };
+        struct fixture *f = *state;
+        size_t starts = 0;
+
+        start_all(f, config);
+        for (size_t i = 0; i < ENDS; i++) {
+                kill(current(f, "signer starts"), SIGKILL);
+                if (i + 1 < ENDS)
+                        AWAIT(f, "signer starts");
+        }
+        reload(f, changed);
+        await_log(f, "A service has a new process name:auth");
+        AUTO_MEM char *path = path_in(f->dir, "log");
+        AUTO(buf) log = BUF_MAX(256 * KiB);
+        assert_null(file_read(path, &log));
+        *strstr(buf_c(&log), "A service has a new process name:auth") = '\0';
+        for (const char *at = buf_c(&log); (at = strstr(at, "service started name:signer")) != NULL; at++)
+                starts++;
+        assert_int_equal(starts, 1 + ENDS);
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
 static void starts_no_process_for_a_reload_while_it_stops(void **state)
 {
         struct fixture *f = *state;
@@ -377,6 +407,7 @@ int main(int argc, char **argv)
                 TEST(starts_a_new_ssh_before_the_former_one_ends),
                 TEST(keeps_the_former_ssh_if_the_new_one_fails),
                 TEST(reverts_processes_that_were_started_again_meanwhile),
+                TEST(a_process_starts_with_the_one_that_it_follows),
                 TEST(starts_no_process_for_a_reload_while_it_stops),
                 TEST(repeats_the_order_to_leave),
                 TEST(refuses_a_reload_while_too_many_former_processes_remain),
