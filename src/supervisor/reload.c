@@ -400,7 +400,10 @@ bool supervisor_reload_ended(struct child *c, const char *exit_text)
 
 /* ---- the reload ----------------------------------------------------------------------------------------------- */
 
-/* Decides which children have to be replaced. A child that waits for its restart gets the new settings there. */
+/*
+ * Decides which children have to be replaced. One that waits for its restart is started now with the new settings, but not awaited: those
+ * may be a remedy, and new processes of others may need it.
+ */
 static void plan(struct supervisor *s)
 {
         struct reload *r = s->reload;
@@ -418,6 +421,8 @@ static void plan(struct supervisor *s)
                         timer_stop(c->restart);
                         c->state = CHILD_ABSENT;
                         supervisor_note_phase(c);
+                } else if (c->state == CHILD_PAUSING) {
+                        supervisor_start_again(c);
                 }
         }
 }

@@ -18,6 +18,20 @@ static bool log_has(const struct fixture *f, const char *part)
         return str_contains(buf_str(&log), str_of(part));
 }
 
+/* How often the log has `part`, before `end` or its own end. */
+static size_t count_in_log(const struct fixture *f, const char *part, const char *end)
+{
+        AUTO_MEM char *path = path_in(f->dir, "log");
+        AUTO(buf) log = BUF_MAX(256 * KiB);
+        size_t count = 0;
+
+        assert_null(file_read(path, &log));
+        const char *stop = end == NULL ? NULL : strstr(buf_c(&log), end);
+        for (const char *at = buf_c(&log); (at = strstr(at, part)) != NULL && (stop == NULL || at < stop); at++)
+                count++;
+        return count;
+}
+
 static void await_log(const struct fixture *f, const char *part)
 {
         while (!log_has(f, part))
@@ -189,32 +203,49 @@ static void reverts_processes_that_were_started_again_meanwhile(void **state)
         assert_int_equal(await_end(f), 0);
 }
 
-/* Its pause has grown with each end, and the process that it follows would wait in vain. */
+#define WITH_DEBUG(tokens, ssh) TELEPORT "  log: {severity: DEBUG}\n" "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [" tokens "]}\n" PROXY ssh
+
+enum { ENDS = 5 }; /* of a process in a row; the pause after the last one is about a second */
+
+static void kill_until_it_pauses(struct fixture *f, const char *name)
+{
+        AUTO_MEM char *starts = mem_printf("%s starts", name), *ended = mem_printf("will be started again name:%s", name);
+
+        for (size_t i = 1; i <= ENDS; i++) {
+                kill(current(f, starts), SIGKILL);
+                while (count_in_log(f, ended, NULL) < i)
+                        sched_yield();
+                if (i < ENDS)
+                        AWAIT(f, starts);
+        }
+}
+
+/* It would wait for the other in vain. */
 static void a_process_starts_with_the_one_that_it_follows(void **state)
 {
-        static const char config[] = TELEPORT "  log: {severity: DEBUG}\n"
-                                              "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\"]}\n" PROXY,
-                          changed[] = TELEPORT "  log: {severity: DEBUG}\n"
-                                               "auth_service: {listen_addr: \"127.0.0.1:0\", tokens: [\"node:static\", \"node:other\"]}\n" PROXY;
-        enum { ENDS = 5 };
+        static const char new_process[] = "A service has a new process name:auth";
         struct fixture *f = *state;
-        size_t starts = 0;
 
-        start_all(f, config);
-        for (size_t i = 0; i < ENDS; i++) {
-                kill(current(f, "signer starts"), SIGKILL);
-                if (i + 1 < ENDS)
-                        AWAIT(f, "signer starts");
-        }
-        reload(f, changed);
-        await_log(f, "A service has a new process name:auth");
-        AUTO_MEM char *path = path_in(f->dir, "log");
-        AUTO(buf) log = BUF_MAX(256 * KiB);
-        assert_null(file_read(path, &log));
-        *strstr(buf_c(&log), "A service has a new process name:auth") = '\0';
-        for (const char *at = buf_c(&log); (at = strstr(at, "service started name:signer")) != NULL; at++)
-                starts++;
-        assert_int_equal(starts, 1 + ENDS);
+        start_all(f, WITH_DEBUG("\"node:static\"", ""));
+        kill_until_it_pauses(f, "signer");
+        reload(f, WITH_DEBUG("\"node:static\", \"node:other\"", ""));
+        await_log(f, new_process);
+        assert_true(count_in_log(f, "service started name:signer", new_process) > ENDS);
+        kill(f->pid, SIGTERM);
+        assert_int_equal(await_end(f), 0);
+}
+
+/* Also if its settings are the same: new processes of others may need it to be ready. */
+static void a_reload_ends_the_pause_before_a_restart(void **state)
+{
+        static const char new_process[] = "A service has a new process name:ssh";
+        struct fixture *f = *state;
+
+        start_all(f, WITH_DEBUG("\"node:static\"", ""));
+        kill_until_it_pauses(f, "instance");
+        reload(f, WITH_DEBUG("\"node:static\"", "ssh_service: {port_forwarding: no}\n"));
+        await_log(f, new_process);
+        assert_true(count_in_log(f, "service started name:instance", new_process) > ENDS);
         kill(f->pid, SIGTERM);
         assert_int_equal(await_end(f), 0);
 }
@@ -408,6 +439,7 @@ int main(int argc, char **argv)
                 TEST(keeps_the_former_ssh_if_the_new_one_fails),
                 TEST(reverts_processes_that_were_started_again_meanwhile),
                 TEST(a_process_starts_with_the_one_that_it_follows),
+                TEST(a_reload_ends_the_pause_before_a_restart),
                 TEST(starts_no_process_for_a_reload_while_it_stops),
                 TEST(repeats_the_order_to_leave),
                 TEST(refuses_a_reload_while_too_many_former_processes_remain),
