@@ -123,7 +123,7 @@ def test_all_services_keep_the_former_program_if_one_fails(build, replaceable, m
     shell.sendline("echo $((6 * 7)) is still here")
     shell.expect("42 is still here")
     cluster.create(iam_token("another"))
-    assert alice.tsh("ssh", "root@web-1", "echo new").out == "new\n"
+    wait_until(lambda: alice.tsh("ssh", "root@web-1", "echo new", check=False).out == "new\n", "the proxy has found the Auth Service again")
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
 
