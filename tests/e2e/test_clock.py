@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clocks that are off, the host's or the Auth Service's, are measured and named."""
+"""Clocks that are off, the host's or the Auth Service's, are measured and named; clocks jump during a rotation."""
 import datetime
 import os
+import pathlib
+import shutil
 import signal
+import struct
+import subprocess
+import tempfile
 import time
 
 import grpc
@@ -12,9 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fake_auth import Certifier
-from harness import iam_token, wait_until
+from harness import FAKES, iam_token, wait_until
 from join_client import Identity, Keys, Peer, audited, host_params, messages, solution
 from signing import sign
+from test_rotation import await_reached, followed, rotation_of, session_open
 
 MINUTE = 60
 
@@ -162,3 +168,69 @@ def test_an_expired_server_certificate_is_blamed_on_no_load_balancer(make_cluste
     os.kill(cluster.process.children()["signer"], signal.SIGSTOP)
     line = host.process.wait_for(r"\[SSH\].*the server's certificate expired on .*").group(0)
     assert "the clock of this machine says" in line and "load balancer" not in line
+
+
+# ---- clocks that jump during a rotation ---------------------------------------------------------------------------
+
+class JumpingClock:
+    """The time of day of a machine: that of all processes that are started by `inside`, also of sshd. The monotonic clock goes on."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="clock.", dir="/tmp"))
+        self.dir.chmod(0o755)
+        self.file = self.dir / "seconds"
+        self.jump(0)
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", f'-DCLOCK_FILE="{self.file}"', "-o", self.dir / "clock.so", FAKES / "clock.c"], check=True)
+        subprocess.run(["cp", "-a", "/etc", self.dir / "etc"], check=True)
+        (self.dir / "etc/ld.so.preload").write_text(f"{self.dir / 'clock.so'}\n")
+        self.inside = ["unshare", "--mount", "sh", "-c", f'mount --bind {self.dir}/etc /etc && exec "$@"', "sh"]
+        self.env = {"ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+    def jump(self, seconds):
+        """To so many seconds ahead of the time of this machine."""
+        with open(self.file, "r+b" if self.file.exists() else "wb") as f:
+            f.write(struct.pack("q", seconds))
+
+    def close(self):
+        shutil.rmtree(self.dir)
+
+
+@pytest.fixture
+def jumping():
+    clock = JumpingClock()
+    yield clock
+    clock.close()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("where, seconds", [("auth", 3600), ("agent", 3600), ("agent", 24 * 3600)], ids=["auth-hour", "agent-hour", "agent-day"])
+def test_a_clock_jumps_in_each_phase_of_a_rotation(make_cluster, aws, programs, invite, jumping, where, seconds):
+    """Ahead and back, behind and back, in each phase of a rotation by schedule; by an hour until a heartbeat of the host has arrived."""
+    cluster = make_cluster(build=programs, **({"inside": jumping.inside, "env": jumping.env} if where == "auth" else {}))
+    cluster.create(iam_token())
+    cluster.node_env = aws.identity()
+    host = cluster.join("web-1", env={**cluster.node_env, **jumping.env}, ssh={}, inside=jumping.inside if where == "agent" else ())
+    host.wait_reachable()
+    alice = invite(cluster)
+    alice.login()
+
+    def last_seen():
+        node = cluster.node("web-1")  # not listed if its last heartbeat has expired by the clock of the Auth Service
+        return node and node["metadata"]["expires"]
+
+    with session_open(alice) as still_runs:
+        cluster.tctl("auth", "rotate", "--type=host", f"--grace-period={90 if seconds == 3600 else 45}s")
+        for phase in ("initialized", "rotating clients", "rotating servers", "rotated"):
+            wait_until(lambda: rotation_of(cluster, "host").startswith(phase), f"the CA is {phase}")
+            for ahead in (seconds, 0, -seconds, 0):
+                jumping.jump(ahead)
+                before = last_seen()
+                still_runs(f"{phase}, {ahead} seconds ahead")
+                if seconds == 3600:
+                    wait_until(lambda: last_seen() not in (None, before), "the host sends heartbeats")
+            if phase == "rotating clients":
+                alice.login()  # the workstation learns the new CA
+            await_reached(alice)
+        followed(cluster)
+        still_runs("the new CA is alone")
+    assert "Joining the cluster" not in host.process.text().split("This host is present", 1)[1], "its certificates were accepted throughout"
