@@ -389,7 +389,7 @@ def test_a_schedule_that_waits_is_in_status_and_metrics(make_cluster, aws):
     finally:
         os.kill(instance, signal.SIGCONT)
     wait_until(lambda: rotation_of(cluster, "user").startswith("rotating clients"), "the schedule goes on")
-    assert not waiting() and not warning()
+    wait_until(lambda: not waiting() and not warning(), "nothing waits when the signer has taken the step")
 
 
 @pytest.mark.nightly
