@@ -340,7 +340,8 @@ static struct error *spawn_with(struct child *c, struct child_fds *fds)
                 /* A socket of its own: one that processes share could be shut down by a compromised one. Without a socket, the lines go to
                    standard error, with their priority. */
                 journal = c->row->has_no_journal ? open("/dev/null", O_WRONLY | O_CLOEXEC) : journal_open();
-                child_fds_add(fds, SERVICE_FD_JOURNAL, journal);
+                if (journal >= 0) /* else its lines go to standard error */
+                        child_fds_add(fds, SERVICE_FD_JOURNAL, journal);
         }
         fill_boot(&parts, c, fds);
         struct error *err = child_spawn(c->row, &parts.boot, fds, s->log_fd, s->program.fd, &c->pid, &c->control_fd);
