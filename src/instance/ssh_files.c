@@ -115,8 +115,8 @@ static bool are_there(const char *dir, const struct ssh_files *f)
         return true;
 }
 
-/* Removes the files of a directory that was replaced, and the directory. What cannot be removed is overwritten by the next write. */
-static void remove_replaced(const char *dir)
+/* Removes the files of a directory, and the directory. What cannot be removed is overwritten by the next write. */
+static void remove_files(const char *dir)
 {
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 AUTO_MEM char *path = mem_printf("%s/%s", dir, rows[i].name);
@@ -140,11 +140,21 @@ static struct error *replace_each(const char *fresh, const char *dir)
         return dir_sync(dir);
 }
 
+/* An sshd that starts now may have opened the key and not yet its certificate: the former files stay for it. */
+static void set_aside(const char *replaced, const char *dir)
+{
+        AUTO_MEM char *former = mem_printf("%s.former", dir);
+
+        remove_files(former);
+        if (rename(replaced, former) < 0)
+                remove_files(replaced);
+}
+
 /* Puts the new directory in the place of the old one, in one step. */
 static struct error *replace(const char *fresh, const char *dir)
 {
         if (renameat2(AT_FDCWD, fresh, AT_FDCWD, dir, RENAME_EXCHANGE) == 0) {
-                remove_replaced(fresh);
+                set_aside(fresh, dir);
                 return NULL;
         }
         if (errno == EINVAL) /* a file system without this operation */

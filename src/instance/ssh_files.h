@@ -4,7 +4,8 @@
  * `authority` for ssh-authorize, by which it verifies decisions: "host <host ID>", then "ca <pin>" for each CA that
  * certifies Auth Services, a line each.
  *
- * The directory is replaced as a whole, so that the key and its certificate belong together at each time.
+ * The directory is replaced as a whole, so that the key and its certificate belong together at each time. A process that has opened it, or
+ * works in it, reads the files of one identity: the former directory stays as `ssh.former` until the next replacement.
  */
 #ifndef INSTANCE_SSH_FILES_H
 #define INSTANCE_SSH_FILES_H

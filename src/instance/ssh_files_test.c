@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/ssh_files.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -125,6 +126,35 @@ static void replaces_all_files_in_one_step(void **state)
         assert_string_equal(lines, "2");
 }
 
+static ino_t inode_at(int dir, const char *name)
+{
+        struct stat st;
+
+        assert_int_equal(fstatat(dir, name, &st, 0), 0);
+        return st.st_ino;
+}
+
+/* As for an sshd that opens them one after the other while the identity is renewed. */
+static void a_process_in_the_directory_keeps_its_files(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *dir = mem_printf("%s/ssh", f->dir);
+
+        for (int renewal = 0; renewal < 2; renewal++) {
+                store(f);
+                AUTO_FD int opened = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                ino_t key = inode_at(opened, "host_key"), cert = inode_at(opened, "host_key-cert.pub");
+
+                f->id.certs.ssh_user_ca_keys[f->id.certs.ssh_user_ca_count++] = f->id.certs.ssh_user_ca_keys[0];
+                store(f);
+                assert_true(stat_of(f, "host_key").st_ino != key);
+                assert_true(inode_at(opened, "host_key") == key && inode_at(opened, "host_key-cert.pub") == cert);
+        }
+        AUTO_MEM char *command = mem_printf("ls %s | tr '\\n' ' '", f->dir);
+        AUTO_MEM char *names = sent_by(command);
+        assert_string_equal(names, "ssh ssh.former"); /* the last one only */
+}
+
 static void writes_nothing_without_the_user_ca(void **state)
 {
         struct fixture *f = *state;
@@ -141,6 +171,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(writes_files_that_sshd_reads, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(leaves_files_alone_that_are_right, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(replaces_all_files_in_one_step, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_process_in_the_directory_keeps_its_files, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(writes_nothing_without_the_user_ca, set_up, tear_down),
         };
 

@@ -289,7 +289,8 @@ static bool put_preload(int fd)
         return fd == SSHD_PRELOAD_FD ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, SSHD_PRELOAD_FD) == SSHD_PRELOAD_FD;
 }
 
-static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const struct ends *e, const struct cgroup_leaf *leaf, pid_t parent)
+/* keys: the directory of sshd's keys, see sshd_command.h; sshd reports it if they are missing. */
+static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const char *keys, const struct ends *e, const struct cgroup_leaf *leaf, pid_t parent)
 {
         static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         static const char preload[] = SSHD_PRELOAD_ENV;
@@ -309,7 +310,7 @@ static NO_RETURN void become_sshd(const struct supervisor *s, char **argv, const
         restore_limits(s);
         umask(0022);
         /* All sources are above descriptor 2, so that none is overwritten before it is duplicated. */
-        if (chdir("/") < 0 || dup2(e->there, STDIN_FILENO) < 0 || dup2(e->there, STDOUT_FILENO) < 0 ||
+        if ((chdir(keys) < 0 && chdir("/") < 0) || dup2(e->there, STDIN_FILENO) < 0 || dup2(e->there, STDOUT_FILENO) < 0 ||
             dup2(e->log_there, STDERR_FILENO) < 0 || !put_preload(s->preload_fd))
                 _exit(126);
         process_close_from(SSHD_PRELOAD_FD + 1);
@@ -384,6 +385,7 @@ static struct error *start(const struct child *ssh, const char *connection_id, s
                 .guard = SSHD_PRELOAD_GUARD,
         };
         char **argv = sshd_command_arguments(&command, arena);
+        AUTO_MEM char *keys = mem_printf("%s/proc/ssh", s->launch->data_dir);
         pid_t parent = getpid();
 
         if (geteuid() != 0)
@@ -401,7 +403,7 @@ static struct error *start(const struct child *ssh, const char *connection_id, s
         if (pid < 0)
                 return error_errno(errno, "cannot start a process");
         if (pid == 0)
-                become_sshd(s, argv, e, &leaf, parent);
+                become_sshd(s, argv, keys, e, &leaf, parent);
         *ret_pid = pid;
         return NULL;
 }

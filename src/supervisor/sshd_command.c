@@ -134,8 +134,10 @@ char **sshd_command_arguments(const struct sshd_command *c, struct arena *a)
         }
         add_option(&args, "MaxSessions=%d", LIMIT_SSH_SESSIONS);
         add_option(&args, "UsePAM=%s", wants_pam(c) ? "yes" : "no");
-        add_option(&args, "HostKey=%s/proc/ssh/host_key", c->data_dir);
-        add_option(&args, "HostCertificate=%s/proc/ssh/host_key-cert.pub", c->data_dir);
+        add(&args, "-o"); /* of one identity, also if the directory is replaced between the reads of both */
+        add(&args, "HostKey=/proc/self/cwd/host_key");
+        add(&args, "-o");
+        add(&args, "HostCertificate=/proc/self/cwd/host_key-cert.pub");
         add_option(&args, "TrustedUserCAKeys=%s/proc/ssh/user_ca.pub", c->data_dir);
         /* sshd requires a program in directories that only root can write: env(1) is in one, `teleport` may not be. */
         add_option(&args, "AuthorizedPrincipalsCommand=/usr/bin/env %s ssh-authorize --socket=%s --connection=%s%s %%u %%k",

@@ -30,7 +30,7 @@ struct sshd_command {
         const char *guard;         /* an option for the library preloaded into sshd; NULL: sshd runs without it */
 };
 
-/* argv, NULL-terminated, in the arena. */
+/* argv, NULL-terminated, in the arena. sshd's working directory must be data_dir/proc/ssh (instance/ssh_files.h): it reads host key and certificate there. */
 char **sshd_command_arguments(const struct sshd_command *c, struct arena *a) MUST_USE;
 
 /* Whether sshd of this host is built with PAM, and PAM has a configuration for it. */

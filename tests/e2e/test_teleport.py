@@ -157,7 +157,7 @@ def test_systemd_accepts_the_units_without_a_word(install, tmp_path, config, mos
 def test_the_unit_of_a_node_restricts_no_session(install):
     lines = install(AGENT)
     allowed = {"Type", "NotifyAccess", "Restart", "RestartSec", "EnvironmentFile", "ExecStart", "ExecReload", "PIDFile", "LimitNOFILE", "OOMPolicy",
-               "UMask", "KillMode", "Delegate", "TasksMax", "Description", "After", "WantedBy", "WatchdogSec"}
+               "UMask", "KillMode", "Delegate", "TasksMax", "Description", "After", "WantedBy", "WatchdogSec", "TimeoutStartSec"}
     assert set(lines) <= allowed and lines["KillMode"] == ["process"] and lines["Delegate"] == ["pids"]
 
 
