@@ -143,7 +143,7 @@ struct error *api_client_request(struct api_client *a, const char *method, const
         rpc_client_unary(a->client, options, request, on_answer, &q);
         loop_run(&a->loop);
         if (q.err != NULL)
-                return q.err;
+                return client_refusal_hint(q.err, a->is_unauthenticated ? NULL : a->profile);
         *ret = q.answer;
         return NULL;
 }

@@ -149,4 +149,7 @@ void client_dial_watch(struct client_dial *d, const struct watch *w);
 /* done is called with CANCELLED unless it has been called already. */
 void client_dial_cancel(struct client_dial *d);
 
+/* Names the remedy if the cluster refuses the certificate of this user, whose CA may have been replaced. Other errors stay as they are. */
+struct error *client_refusal_hint(struct error *err, const struct profile *p) MUST_USE;
+
 #endif

@@ -61,7 +61,7 @@ struct client_dial {
 
 static void finish(struct client_dial *d, struct stream *s, struct error *err)
 {
-        d->done(d->ctx, s, err);
+        d->done(d->ctx, s, client_refusal_hint(err, d->is_unauthenticated ? NULL : d->profile));
         free(d->address);
         free(d->target);
         free(d->login);
@@ -73,6 +73,13 @@ static void fail(struct client_dial *d, struct error *err)
         if (err->code != ERROR_CANCELLED)
                 err = error_wrap(err, "cannot reach the %s at %s", routes[d->way].name, d->address);
         finish(d, NULL, err);
+}
+
+struct error *client_refusal_hint(struct error *err, const struct profile *p)
+{
+        if (p == NULL || err == NULL || !error_is_for(err, REASON_IDENTITY))
+                return err;
+        return error_hint(err, "the login may have ended, or the CA of users was replaced; log in again: tsh login --proxy=%s --user=%s", p->web_addr, p->user);
 }
 
 /* ---- proof ------------------------------------------------------------------------------------------------ */

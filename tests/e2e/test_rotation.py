@@ -175,8 +175,10 @@ def test_the_user_ca_is_rotated_under_open_sessions(access, alice, invite):
         assert re.fullmatch(r"rotated \w{3} [ \d]\d \d\d:\d\d:\d\d UTC", rotation_of(access, "user"))
         still_runs("the old CA is gone")
         await_reached(bob)
-        refused = alice.tsh("ssh", "root@web-1", "true", check=False)
-        assert refused.code == 1 and "the server refused our certificate" in refused.err
+        for command in (("ssh", "root@web-1", "true"), ("ls",)):
+            refused = alice.tsh(*command, check=False)
+            assert refused.code == 1 and "the server refused our certificate" in refused.err
+            assert "log in again: tsh login --proxy=" in refused.err and "data directory" not in refused.err
     assert [e["phase"] for e in access.events("cert_authority.rotate")] == ["init", "update_clients", "update_servers", "standby"]
     alice.login()
     assert signer_of(alice) == new and greets(alice)
