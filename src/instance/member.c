@@ -146,6 +146,8 @@ static void finish_join(struct instance *i, enum slot_index slot, struct join_ou
         join_outcome_log(o);
         instance_report_skew(i, o->clock_skew);
         instance_take_identity(i, slot, &o->identity);
+        free(i->slots[slot].revision_asked); /* certificates of a join have no revision of the CAs: in a rotation they are requested again */
+        i->slots[slot].revision_asked = NULL;
         if (slot == SLOT_INSTANCE) {
                 log_info(events_of_success[i->ways[i->way].route], LOG_C("server", i->ways[i->way].address),
                          LOG_STR("host_id", i->slots[slot].identity.host_id),

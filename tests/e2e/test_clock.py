@@ -20,7 +20,7 @@ from fake_auth import Certifier
 from harness import FAKES, iam_token, wait_until
 from join_client import Identity, Keys, Peer, audited, host_params, messages, solution
 from signing import sign
-from test_rotation import await_reached, followed, rotation_of, session_open
+from test_rotation import await_reached, followed, rotation_of, session_open, step
 
 MINUTE = 60
 
@@ -234,3 +234,34 @@ def test_a_clock_jumps_in_each_phase_of_a_rotation(make_cluster, aws, programs, 
         followed(cluster)
         still_runs("the new CA is alone")
     assert "Joining the cluster" not in host.process.text().split("This host is present", 1)[1], "its certificates were accepted throughout"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("ahead", [24 * 3600, -24 * 3600], ids=["ahead", "behind"])
+def test_hosts_come_back_after_auth_was_off_by_a_day(make_cluster, aws, programs, invite, jumping, ahead):
+    """By a clock that is a day ahead their certificates have expired; they join again when it is right."""
+    cluster = make_cluster(build=programs, inside=jumping.inside, env=jumping.env)
+    cluster.create(iam_token())
+    cluster.node_env = aws.identity()
+    host = cluster.join("web-1", env={**cluster.node_env, **jumping.env}, ssh={})
+    host.wait_reachable()
+    alice = invite(cluster)
+    alice.login()
+    host.process.mark()
+    step(cluster, "host", "init")
+    followed(cluster)
+    jumping.jump(ahead)
+    if ahead > 0:
+        host.process.wait_for("Can not join the cluster.*the clock of this host is 86400 seconds behind")
+    else:
+        step(cluster, "host", "update_clients")
+    jumping.jump(0)
+    await_reached(alice)
+    if ahead > 0:
+        step(cluster, "host", "update_clients")
+    followed(cluster)
+    alice.login()
+    for phase in ("update_servers", "standby"):
+        step(cluster, "host", phase)
+        followed(cluster)
+    await_reached(alice)

@@ -278,6 +278,21 @@ def test_the_host_ca_is_rotated_under_open_sessions(access, alice, aws):
     late.stop()
 
 
+def test_a_host_that_joins_again_in_a_phase_follows(make_cluster, aws):
+    """In the same process, which has requested certificates of this phase before."""
+    cluster = make_cluster()
+    cluster.create(iam_token())
+    cluster.node_env = aws.identity()
+    web = cluster.join("web-1", env=aws.identity())
+    web.wait_reachable()
+    step(cluster, "host", "init")
+    followed(cluster)
+    web.process.mark()
+    cluster.tctl("rm", f"node/{web.host_id}")
+    web.process.wait_for("This host is present in the cluster")
+    step(cluster, "host", "update_clients")
+
+
 @pytest.mark.nightly
 def test_a_host_that_was_off_for_a_rotation_joins_again(access, alice, aws):
     access.tctl("tokens", "add", "--type=node", "--value=a-secret-for-one-host")
