@@ -146,7 +146,6 @@ static void on_hangup(int signum)
 static struct error *take_metrics(struct service *s)
 {
         AUTO_FD int fd = service_take_fd(s, "metrics");
-
         struct stat st;
 
         if (fd < 0)

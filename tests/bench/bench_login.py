@@ -74,7 +74,7 @@ class Recordings:
     def are_in(self, records):
         """Whether Auth has two lines of each. A session that has ended is an error."""
         assert all(program.poll() is None for program in self.programs), f"a session has ended: {self.errors.read_text()}"
-        return sum(f.stat().st_size > 2 * len(LINE) for f in records.iterdir()) >= len(self.pipes)
+        return records.is_dir() and sum(f.stat().st_size > 2 * len(LINE) for f in records.iterdir()) >= len(self.pipes)
 
     def write(self):
         while not self.over.wait(1):
@@ -92,18 +92,24 @@ class Recordings:
             os.close(pipe)
 
 
+def cluster_with_node(ends, build, directory):
+    """AWS, a cluster, a node of it and an account there, all until `ends` is left."""
+    aws = Aws(tempfile.mkdtemp(dir=directory))
+    ends.callback(aws.stop)
+    cluster = Cluster(build, aws, directory / "cluster")
+    ends.callback(cluster.stop)
+    cluster.start()
+    cluster.create(iam_token())
+    host = cluster.join("web-1", env=aws.identity())
+    host.wait_reachable()
+    accounts = Accounts()
+    ends.callback(accounts.remove)
+    return aws, cluster, host, accounts.make(shell="/bin/sh")  # which has no start-up files
+
+
 def measure(build, count, directory, home):
     with contextlib.ExitStack() as ends:
-        aws = Aws(tempfile.mkdtemp(dir=directory))
-        ends.callback(aws.stop)
-        cluster = Cluster(build, aws, directory / "cluster")
-        ends.callback(cluster.stop)
-        cluster.start()
-        cluster.create(iam_token())
-        cluster.join("web-1", env=aws.identity()).wait_reachable()
-        accounts = Accounts()
-        ends.callback(accounts.remove)
-        account = accounts.make(shell="/bin/sh")  # which has no start-up files
+        _, cluster, _, account = cluster_with_node(ends, build, directory)
         users = [invite(cluster, f"user-{n}", home, account.pw_name) for n in range(USERS)]
         worker = invite(cluster, "worker", home, account.pw_name)
         worker.login()

@@ -12,7 +12,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import time
 
 import pexpect
@@ -21,10 +20,9 @@ from figures import ROOT, directories, options, print_figures
 
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-from bench_login import invite  # noqa: E402
+from bench_login import cluster_with_node, invite  # noqa: E402
 from bench_ssh import pss_kib  # noqa: E402
-from harness import Aws, Cluster, iam_token, program, wait_until  # noqa: E402
-from users import Accounts  # noqa: E402
+from harness import Cluster, iam_token, program, wait_until  # noqa: E402
 
 TIMES, MINUTE, PAUSE, SCREEN = 20, 60, 5, "seq -f %079g 24"
 
@@ -159,17 +157,7 @@ def per_session(cluster, host, worker, target, count):
 
 def measure(build, hosts, sessions, directory, home):
     with contextlib.ExitStack() as ends:
-        aws = Aws(tempfile.mkdtemp(dir=directory))
-        ends.callback(aws.stop)
-        cluster = Cluster(build, aws, directory / "cluster")
-        ends.callback(cluster.stop)
-        cluster.start()
-        cluster.create(iam_token())
-        host = cluster.join("web-1", env=aws.identity())
-        host.wait_reachable()
-        accounts = Accounts()
-        ends.callback(accounts.remove)
-        account = accounts.make(shell="/bin/sh")  # which has no start-up files
+        aws, cluster, host, account = cluster_with_node(ends, build, directory)
         target = f"{account.pw_name}@web-1"
         users = [invite(cluster, f"user-{n}", home, account.pw_name) for n in range(5)]
         users[0].login()

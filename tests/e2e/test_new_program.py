@@ -13,7 +13,7 @@ import yaml
 
 from harness import TIMEOUT, iam_token, program, wait_until
 from test_monitoring import DIAG, Diag
-from test_reload import reload
+from test_reload import open_session, reload
 from users import reachable_programs
 
 
@@ -40,12 +40,7 @@ def program_of(pid):
 
 def test_a_new_program_takes_over_from_the_former_one(replaceable, make_cluster, aws, invite):
     cluster = make_cluster(build=replaceable)
-    cluster.create(iam_token())
-    web = cluster.join("web-1", env=aws.identity()).wait_signed()
-    web.wait_reachable()
-    alice = invite(cluster)
-    alice.login()
-    shell = alice.shell("root@web-1")
+    web, alice, shell = open_session(cluster, aws, invite)
     former = web.process.children()
     all_former = {*former.values(), *cluster.process.children().values()}
     path = pathlib.Path(program(replaceable, "teleport"))
@@ -103,12 +98,7 @@ def test_metrics_of_a_later_program_are_shown_and_others_refused(build, replacea
 def test_all_services_keep_the_former_program_if_one_fails(build, replaceable, make_cluster, aws, invite):
     """With all services on one host, and on an agent; sessions that are open go on."""
     cluster = make_cluster(build=replaceable, ssh=True)
-    cluster.create(iam_token())
-    web = cluster.join("web-1", env=aws.identity()).wait_signed()
-    web.wait_reachable()
-    alice = invite(cluster)
-    alice.login()
-    shell = alice.shell("root@web-1")
+    web, alice, shell = open_session(cluster, aws, invite)
     path = pathlib.Path(program(replaceable, "teleport"))
     former, good = path.stat().st_ino, path.read_bytes()
     broken, bad_auth = pathlib.Path(program(build, "teleport-broken")).read_bytes(), good.replace(b"SELECT count(*) FROM sqlite_schema", b"SELECT error(*) FROM sqlite_schema")

@@ -120,6 +120,16 @@ def test_a_wrong_file_is_refused_by_signal_too(host):
     host.config_path.write_text(good)
 
 
+def open_session(cluster, aws, invite):
+    """A host that joins the cluster, a user, and the user's terminal on that host."""
+    cluster.create(iam_token())
+    web = cluster.join("web-1", env=aws.identity()).wait_signed()
+    web.wait_reachable()
+    alice = invite(cluster)
+    alice.login()
+    return web, alice, alice.shell("root@web-1")
+
+
 def test_a_session_goes_on_while_its_services_are_replaced(alice, access):
     shell, web = alice.shell("root@web-1"), access.web
     former = [web.process.children()["ssh"], access.process.children()["proxy"]]
@@ -145,12 +155,7 @@ def test_a_session_goes_on_while_its_services_are_replaced(alice, access):
 def test_a_former_process_gets_renewed_certificates(make_cluster, programs, aws, invite):
     """A session on it can be reported after the certificate with which it was replaced has expired."""
     cluster = make_cluster(build=programs, auth={"host_cert_ttl": "12s"})
-    cluster.create(iam_token())
-    web = cluster.join("web-1", env=aws.identity()).wait_signed()
-    web.wait_reachable()
-    alice = invite(cluster)
-    alice.login()
-    shell = alice.shell("root@web-1")
+    web, alice, shell = open_session(cluster, aws, invite)
     former, old = web.process.children()["ssh"], web.identity("node")["tls_cert"]
     assert reload(web, config=changed(web, ssh_service={"port_forwarding": False})).code == 0
     web.process.wait_for(r"The new process of this service has its tunnels, and accepts all new connections")

@@ -117,7 +117,17 @@ static void a_loop_spends_the_budget_of_a_day(void **state)
         audit_budgets_release(&w->a);
 }
 
-/* It was ordered to end, and continues. */
+/* The node was ordered to end the connection, and continues. */
+static void report_until_refused(struct testbed *w, struct node_side *n, char *path)
+{
+        for (int i = 0; i < 100 && n->call != NULL; i++) {
+                opened(n, SESSION_1, path);
+                AWAIT_ACK(n, n->seq);
+        }
+        AWAIT(w, n->call == NULL);
+        assert_int_equal(n->err->code, ERROR_RESOURCE_EXHAUSTED);
+}
+
 static void a_node_beyond_twice_the_budget_is_refused(void **state)
 {
         struct testbed *w = *state;
@@ -128,12 +138,7 @@ static void a_node_beyond_twice_the_budget_is_refused(void **state)
         audit_budgets_init(&w->a);
         w->a.user_events.on_node.bytes_per_day = MiB;
         given_shell(w, &n);
-        for (int i = 0; i < 100 && n.call != NULL; i++) {
-                opened(&n, SESSION_1, path);
-                AWAIT_ACK(&n, n.seq);
-        }
-        AWAIT(w, n.call == NULL);
-        assert_int_equal(n.err->code, ERROR_RESOURCE_EXHAUSTED);
+        report_until_refused(w, &n, path);
         assert_in_range(n.acked * 61 * KiB, 2 * MiB - 200 * KiB, 2 * MiB + 200 * KiB);
         leave(&n);
         audit_budgets_release(&w->a);
@@ -156,12 +161,7 @@ static void a_connection_ends_with_its_events(void **state)
         }
         assert_string_equal(n.terminated, "this connection has caused 1 MiB of audit events within a day, which is the limit of one connection");
         assert_in_range(n.seq, 15, 22);
-        for (int i = 0; i < 100 && n.call != NULL; i++) { /* it does not end */
-                opened(&n, SESSION_1, path);
-                AWAIT_ACK(&n, n.seq);
-        }
-        AWAIT(w, n.call == NULL);
-        assert_int_equal(n.err->code, ERROR_RESOURCE_EXHAUSTED);
+        report_until_refused(w, &n, path);
         leave(&n);
         struct dialled d = dial(w, "alice", "web-1", "root");
         assert_done(d.err);
