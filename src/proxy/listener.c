@@ -17,7 +17,7 @@
 #include "proxy/proxy.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/ssh_refusal.h"
-#include "proxy/web.h"
+#include "proxy/web/web.h"
 
 struct client {
         struct proxy *proxy;

@@ -14,7 +14,7 @@
 #include "proxy/acme_link.h"
 #include "proxy/listener.h"
 #include "proxy/peer_server.h"
-#include "proxy/qr.h"
+#include "proxy/web/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
 #include "rpc/link.h"

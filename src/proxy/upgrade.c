@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "net/ping_stream.h"
 #include "net/websocket.h"
-#include "proxy/webapi.h"
+#include "proxy/web/webapi.h"
 
 /* What a load balancer has done to the request, or NULL if it asks for one of our protocols. */
 static const char *why_not(const struct http1_request *r, const char *legacy, bool is_websocket)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/web.h"
+#include "proxy/web/web.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "net/socket.h"
-#include "proxy/form.h"
+#include "proxy/web/form.h"
 #include "proxy/upgrade.h"
-#include "proxy/web_page.h"
+#include "proxy/web/web_page.h"
 #include "rpc/pb.h"
 
 enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INVITE_ARENA = 64 * KiB };

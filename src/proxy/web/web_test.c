@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/web.h"
+#include "proxy/web/web.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,9 +16,9 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "pki/key.h"
-#include "proxy/qr.h"
-#include "proxy/web_page.h"
-#include "proxy/web_testing.h"
+#include "proxy/web/qr.h"
+#include "proxy/web/web_page.h"
+#include "proxy/web/web_testing.h"
 
 #define PATH "/web/invite/0123456789abcdef0123456789abcdef"
 #define FORM "user=alice&password=correct+horse&again=correct+horse&otp=123+456"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/webapi.h"
+#include "proxy/web/webapi.h"
 
 #include "base/bug.h"
 #include "base/interop.h"

@@ -18,7 +18,7 @@
 
 #include "net/ingress.h"
 #include "proxy/upstream.h"
-#include "proxy/webapi.h"
+#include "proxy/web/webapi.h"
 
 struct web_options {
         struct loop *loop;

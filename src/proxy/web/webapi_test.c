@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/webapi.h"
+#include "proxy/web/webapi.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 #include "base/version.h"
-#include "proxy/web_testing.h"
+#include "proxy/web/web_testing.h"
 
 static const struct webapi_facts facts = {
         .cluster = STR_INIT("example.com"),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/form.h"
+#include "proxy/web/form.h"
 
 #include "base/buf.h"
 #include "base/error_testing.h"

@@ -6,7 +6,7 @@
 #include "base/bug.h"
 #include "base/buf.h"
 #include "base/text.h"
-#include "proxy/form.h"
+#include "proxy/web/form.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/web_page.h"
+#include "proxy/web/web_page.h"
 
 #include "base/limits.h"
 #include "base/text.h"
 #include "pki/key.h"
-#include "proxy/qr.h"
+#include "proxy/web/qr.h"
 
 /* The Content-Security-Policy has the hash of these bytes. */
 static const char style[] =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/qr.h"
+#include "proxy/web/qr.h"
 
 #include <errno.h>
 #include <qrencode.h>

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "loop/loop.h"
 #include "net/memory_stream.h"
-#include "proxy/web.h"
+#include "proxy/web/web.h"
 
 struct browser {
         struct loop *loop;
