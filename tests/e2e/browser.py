@@ -328,7 +328,7 @@ class Page:
         return self.browser.downloads / self.finished[-1]
 
     def accessible(self):
-        """The tree of what assistive technology is told, as a list: role, name, and properties of each node that is not ignored."""
+        """The accessibility tree as a list: role, name and properties of each node that assistive technology gets."""
         nodes = self.send("Accessibility.getFullAXTree")["nodes"]
         return [{"role": n["role"]["value"], "name": n.get("name", {}).get("value", ""),
                  **{p["name"]: p["value"].get("value") for p in n.get("properties", ())}} for n in nodes if not n["ignored"]]

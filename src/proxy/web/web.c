@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "net/socket.h"
+#include "proxy/web/assets.h"
 #include "proxy/web/form.h"
 #include "proxy/upgrade.h"
 #include "proxy/web/web_page.h"
@@ -303,6 +304,18 @@ static void open_invite(void *ctx, struct http_exchange *x)
         request_invite(i);
 }
 
+static void open_asset(void *ctx, struct http_exchange *x)
+{
+        bool is_current = false;
+        const struct web_asset *asset = web_asset_find(http_exchange_request(x)->path, &is_current);
+        if (asset != NULL) {
+                web_asset_respond(x, asset, is_current);
+                return;
+        }
+        AUTO_PTR(error) err = no_such_page();
+        refuse_page(ctx, x, err);
+}
+
 static void open_webapi(void *ctx, struct http_exchange *x)
 {
         const struct web *w = ctx;
@@ -361,6 +374,7 @@ static void refuse(void *ctx, struct http_exchange *x, int status, const struct 
 static const struct http_route routes[] = {
         { "GET", "/", .open = open_landing },
         { "GET", "/web", .open = open_landing },
+        { "GET", "/web/assets/*", .open = open_asset },
         { "GET", "/web/invite/*", .open = open_invite },
         { "POST", "/web/invite/*", .body_max = LIMIT_HTTP1_FORM, .open = open_invite },
         { "GET", "/web/reset/*", .open = open_invite },

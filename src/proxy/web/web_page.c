@@ -3,32 +3,8 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "pki/key.h"
+#include "proxy/web/assets.h"
 #include "proxy/web/qr.h"
-
-/* The Content-Security-Policy has the hash of these bytes. */
-static const char style[] =
-        ":root{color-scheme:light dark;--ink:#1b1f2a;--soft:#59627a;--paper:#fff;--ground:#eef0f6;--line:#c9cede;"
-        "--brand:#4b3fd1;--bad:#a8132c;--bad-ground:#fdecee}"
-        "@media(prefers-color-scheme:dark){:root{--ink:#e9ebf3;--soft:#a3abc2;--paper:#1d2130;--ground:#12151f;"
-        "--line:#424a63;--brand:#a79fff;--bad:#ff9aa8;--bad-ground:#3a1a22}}"
-        "*{box-sizing:border-box}"
-        "body{margin:0;padding:1.25rem;min-height:100vh;display:grid;place-items:center;background:var(--ground);"
-        "color:var(--ink);font:1rem/1.5 system-ui,sans-serif}"
-        "main{width:100%;max-width:30rem;padding:2rem;background:var(--paper);border-radius:.75rem;"
-        "box-shadow:0 1px 3px #0003,0 8px 30px #0001;overflow-wrap:anywhere}"
-        "h1{margin:0 0 .25rem;font-size:1.5rem;line-height:1.25}h2{margin:1.75rem 0 .5rem;font-size:1.05rem}"
-        "p{margin:.5rem 0}.soft{color:var(--soft)}"
-        ".qr{display:block;width:100%;max-width:15rem;margin:1rem auto;border-radius:.5rem}"
-        "code,pre{font:.95em/1.5 ui-monospace,monospace}"
-        "pre{margin:.5rem 0;padding:.75rem 1rem;background:var(--ground);border-radius:.5rem;white-space:pre-wrap}"
-        "label{display:block;margin:1rem 0 .25rem;font-weight:600}"
-        "input{width:100%;padding:.6rem .75rem;font:inherit;color:inherit;background:transparent;"
-        "border:1px solid var(--line);border-radius:.5rem}input[readonly]{color:var(--soft)}"
-        "button{width:100%;margin-top:1.5rem;padding:.75rem;font:inherit;font-weight:600;color:var(--paper);"
-        "background:var(--brand);border:0;border-radius:.5rem;cursor:pointer}"
-        "a{color:var(--brand)}:focus-visible{outline:3px solid var(--brand);outline-offset:2px}"
-        ".bad{margin:1rem 0;padding:.75rem 1rem;color:var(--bad);background:var(--bad-ground);border-radius:.5rem}";
 
 /* ---- text ------------------------------------------------------------------------------------------ */
 
@@ -106,38 +82,30 @@ static void put_login_command(struct buf *out, const struct web_page *page)
 
 /* ---- the response around a page ------------------------------------------------------------------------ */
 
-static void put_policy(struct buf *out)
-{
-        uint8_t digest[32];
-        sha256(str_of(style), digest);
-        buf_put_c(out, "Content-Security-Policy: default-src 'none'; style-src 'sha256-");
-        base64_encode(out, str_of_bytes(digest, sizeof digest));
-        buf_put_c(out, "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n");
-}
+static const char page_fields[] =
+        "Content-Security-Policy: default-src 'none'; style-src 'self'; img-src 'self';"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n"
+        "Cache-Control: no-store\r\n"
+        "Referrer-Policy: no-referrer\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "X-Frame-Options: DENY\r\n"
+        "Cross-Origin-Opener-Policy: same-origin\r\n"
+        "Cross-Origin-Resource-Policy: same-origin\r\n"
+        "Strict-Transport-Security: max-age=31536000\r\n";
 
 static void respond(struct http_exchange *x, const struct web_page *page, const char *title, struct str content)
 {
         AUTO(buf) body = BUF_MAX(WEB_PAGE_MAX);
-        AUTO(buf) fields = BUF_MAX(2 * KiB);
         buf_printf(&body,
                    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                   "<meta name=\"robots\" content=\"noindex\">\n<title>%s</title>\n<style>",
-                   title);
-        buf_put_c(&body, style);
-        buf_printf(&body, "</style>\n</head>\n<body>\n<main>\n<h1>%s</h1>\n", title);
+                   "<meta name=\"robots\" content=\"noindex\">\n<title>%s</title>\n"
+                   "<link rel=\"icon\" href=\"%s\">\n<link rel=\"stylesheet\" href=\"%s\">\n</head>\n<body class=\"narrow\">\n<main class=\"card\">\n<h1>%s</h1>\n",
+                   title, web_asset_url("icon.svg"), web_asset_url("style.css"), title);
         buf_put(&body, content);
         buf_put_c(&body, "</main>\n</body>\n</html>\n");
-        put_policy(&fields);
-        buf_put_c(&fields, "Cache-Control: no-store\r\n"
-                           "Referrer-Policy: no-referrer\r\n"
-                           "X-Content-Type-Options: nosniff\r\n"
-                           "X-Frame-Options: DENY\r\n"
-                           "Cross-Origin-Opener-Policy: same-origin\r\n"
-                           "Cross-Origin-Resource-Policy: same-origin\r\n"
-                           "Strict-Transport-Security: max-age=31536000\r\n");
         http_respond(x, (struct http_response){ .status = page->status, .content_type = "text/html; charset=utf-8",
-                                                .fields = buf_c(&fields), .body = buf_str(&body) });
+                                                .fields = page_fields, .body = buf_str(&body) });
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------- */

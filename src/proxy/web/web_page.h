@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Web pages for users: plain HTML without scripts, images and fonts.
+ * Web pages for users: HTML that needs no scripts.
  *
- * Their content security policy permits only their own style sheet (by its hash) and forms to this host; no site may
+ * Their content security policy permits only the style sheet and icon of this host (assets.h) and forms to this host; no site may
  * frame them, and browsers do not send their address, which is a secret, to other sites.
  */
 #ifndef PROXY_WEB_PAGE_H

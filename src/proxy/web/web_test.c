@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 #include "net/socket.h"
-#include "pki/key.h"
+#include "proxy/web/assets.h"
 #include "proxy/web/qr.h"
 #include "proxy/web/web_page.h"
 #include "proxy/web/web_testing.h"
@@ -233,24 +233,41 @@ static void permits_its_own_style_and_form_alone(void **state)
 {
         struct stage *s = *state;
         AUTO(buf) expected = BUF_MAX(1 * KiB);
-        uint8_t digest[32];
 
         get(s, PATH);
-        const char *from = strstr(buf_c(&s->answer), "<style>"), *to = strstr(buf_c(&s->answer), "</style>");
-        assert_non_null(from);
-        assert_non_null(to);
-        from += strlen("<style>");
-        sha256(str_of_bytes(from, (size_t)(to - from)), digest);
-        buf_put_c(&expected, "Content-Security-Policy: default-src 'none'; style-src 'sha256-");
-        base64_encode(&expected, str_of_bytes(digest, sizeof digest));
-        buf_put_c(&expected, "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n");
+        buf_printf(&expected, "<link rel=\"stylesheet\" href=\"%s\">", web_asset_url("style.css"));
         assert_sends(s, buf_c(&expected));
+        assert_sends(s, "Content-Security-Policy: default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none';"
+                        " base-uri 'none'\r\n");
         assert_sends(s, "Referrer-Policy: no-referrer\r\n");
         assert_sends(s, "Cache-Control: no-store\r\n");
         assert_sends(s, "X-Content-Type-Options: nosniff\r\n");
         assert_sends(s, "Strict-Transport-Security: max-age=31536000\r\n"); /* other servers may live below our name */
         assert_hides(s, "<script");
         assert_hides(s, "style=");
+}
+
+static void sends_files_that_browsers_may_keep(void **state)
+{
+        struct stage *s = *state;
+
+        get(s, web_asset_url("style.css"));
+        assert_sends(s, "HTTP/1.1 200 OK\r\n");
+        assert_sends(s, "Content-Type: text/css; charset=utf-8\r\n");
+        assert_sends(s, "Cache-Control: public, max-age=31536000, immutable\r\n");
+        assert_sends(s, "X-Content-Type-Options: nosniff\r\n");
+        assert_sends(s, "prefers-color-scheme: dark");
+
+        get(s, "/web/assets/0123456789abcdef/style.css"); /* of a page of another version */
+        assert_sends(s, "HTTP/1.1 200 OK\r\n");
+        assert_sends(s, "Cache-Control: no-store\r\n");
+
+        static const char *const none[] = { "/web/assets/", "/web/assets/0123456789abcdef/", "/web/assets/../web.c", "/web/assets/style.css/x" };
+        for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+                get(s, none[i]);
+                assert_sends(s, "HTTP/1.1 404 Not Found\r\n");
+                assert_sends(s, "There is no such page.");
+        }
 }
 
 static void sets_password_and_code(void **state)
@@ -440,6 +457,7 @@ int main(void)
                 STORY(shows_the_form_with_a_qr_code_and_the_key),
                 STORY(sends_auth_the_address_that_a_load_balancer_forwards),
                 STORY(permits_its_own_style_and_form_alone),
+                STORY(sends_files_that_browsers_may_keep),
                 STORY(sets_password_and_code),
                 STORY(shows_the_form_again_with_the_refusal_and_without_secrets),
                 STORY(refuses_forms_that_are_not_filled_in_without_asking_auth),
