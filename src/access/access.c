@@ -207,24 +207,27 @@ struct error *access_logins(const struct access_user *p, struct arena *a, struct
         return NULL;
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------------------------------- */
+/* ---- resources by their labels ---------------------------------------------------------------------------------------------------------- */
 
-static const Cteleport__V1__Role *role_denying_node(const struct access_user *p, const struct access_label *labels, size_t count)
+static const Cteleport__V1__Role *role_denying(const struct access_user *p, enum role_labels of, const struct access_label *labels, size_t count)
 {
         for (size_t i = 0; i < p->role_count; i++)
-                if (labels_match(deny_of(p->roles[i]), labels, count, true))
+                if (labels_match(deny_of(p->roles[i]), of, labels, count, true))
                         return p->roles[i];
         return NULL;
 }
 
-bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count)
+static bool is_allowed(const struct access_user *p, enum role_labels of, const struct access_label *labels, size_t count)
 {
-        if (role_denying_node(p, labels, label_count) != NULL)
-                return false;
         for (size_t i = 0; i < p->role_count; i++)
-                if (labels_match(allow_of(p->roles[i]), labels, label_count, false))
+                if (labels_match(allow_of(p->roles[i]), of, labels, count, false))
                         return true;
         return false;
+}
+
+bool access_sees(const struct access_user *p, enum role_labels of, const struct access_label *labels, size_t label_count)
+{
+        return role_denying(p, of, labels, label_count) == NULL && is_allowed(p, of, labels, label_count);
 }
 
 static struct error *no_node(const struct access_user *p)
@@ -297,16 +300,16 @@ static void add_restrictions(const struct access_user *p, struct access_session 
 struct error *access_check_login(const struct access_user *p, const struct access_label *labels, size_t label_count,
                                  struct str login, struct access_session *ret)
 {
-        const Cteleport__V1__Role *denying = role_denying_node(p, labels, label_count);
+        const Cteleport__V1__Role *denying = role_denying(p, ROLE_NODE_LABELS, labels, label_count);
         struct access_session session = { 0 };
         bool reaches = false, grants = false;
 
         if (denying != NULL)
-                return denied_by(no_node(p), denying, "node_labels");
+                return denied_by(no_node(p), denying, role_labels_name(ROLE_NODE_LABELS));
         for (size_t i = 0; i < p->role_count; i++) {
                 const Cteleport__V1__RoleConditions *allow = allow_of(p->roles[i]);
 
-                if (!labels_match(allow, labels, label_count, false))
+                if (!labels_match(allow, ROLE_NODE_LABELS, labels, label_count, false))
                         continue;
                 reaches = true;
                 /* One role must grant both: a role that allows root on test machines grants nothing on others. */
@@ -322,6 +325,26 @@ struct error *access_check_login(const struct access_user *p, const struct acces
                 return denied_by(no_login(p, login), denying, "logins");
         if (!grants)
                 return no_login(p, login);
+        add_restrictions(p, &session);
+        *ret = session;
+        return NULL;
+}
+
+static struct error *no_app(const struct access_user *p)
+{
+        return error_hint(error_new(ERROR_PERMISSION_DENIED, "access denied: user %.*s has no role that reaches this application", STR_ARG(p->name)),
+                          "the applications that you can reach are listed by: tsh apps ls");
+}
+
+struct error *access_check_app(const struct access_user *p, const struct access_label *labels, size_t label_count, struct access_session *ret)
+{
+        const Cteleport__V1__Role *denying = role_denying(p, ROLE_APP_LABELS, labels, label_count);
+        struct access_session session = { 0 };
+
+        if (denying != NULL)
+                return denied_by(no_app(p), denying, role_labels_name(ROLE_APP_LABELS));
+        if (!is_allowed(p, ROLE_APP_LABELS, labels, label_count))
+                return no_app(p);
         add_restrictions(p, &session);
         *ret = session;
         return NULL;

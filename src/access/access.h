@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/names.h" /* name_is_user(), name_is_login() */
 #include "base/str.h"
+#include "resource/access_role.h"
 #include "role.pb-c.h"
 
 /* A user with the user's current roles; everything is borrowed. */
@@ -71,8 +72,11 @@ struct error *access_check_login(const struct access_user *p, const struct acces
 /* The union of the permissions that the user's sessions may have on any node; the user's certificate gets these. */
 struct access_session access_most(const struct access_user *p);
 
-/* Whether the node is visible to the user: the labels of at least one role match and no role denies it. */
-bool access_sees_node(const struct access_user *p, const struct access_label *labels, size_t label_count);
+/* Whether a resource with these labels is visible to the user: the selector of at least one role matches and no role denies it. */
+bool access_sees(const struct access_user *p, enum role_labels of, const struct access_label *labels, size_t label_count);
+
+/* Whether the user may use an application with these labels. On PERMISSION_DENIED the message may be shown to the user. */
+struct error *access_check_app(const struct access_user *p, const struct access_label *labels, size_t label_count, struct access_session *ret) MUST_USE;
 
 /*
  * All valid logins that at least one role grants and no role denies, sorted, without duplicates; in the arena.

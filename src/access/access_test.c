@@ -137,7 +137,7 @@ static void decides_about_logins(void **state)
                 assert_int_equal(err == NULL, logins[i].may);
                 if (err != NULL)
                         assert_int_equal(err->code, ERROR_PERMISSION_DENIED);
-                assert_int_equal(access_sees_node(&f.user, labels, count), logins[i].sees);
+                assert_int_equal(access_sees(&f.user, ROLE_NODE_LABELS, labels, count), logins[i].sees);
                 fixture_release(&f);
         }
 }
@@ -319,7 +319,7 @@ static void gives_each_preset_its_duty_and_no_more(void **state)
 
         f = (struct fixture){ 0 };
         given_preset(&f, "editor");
-        assert_false(access_sees_node(&f.user, NULL, 0));
+        assert_false(access_sees(&f.user, ROLE_NODE_LABELS, NULL, 0));
         assert_int_equal(access_may(&f.user, "user", ACCESS_EVERYTHING), ACCESS_ALL);
         assert_int_equal(access_may(&f.user, "role", ACCESS_EVERYTHING), ACCESS_ALL);
         assert_int_equal(access_may(&f.user, "session", ACCESS_READ), ACCESS_NONE);
@@ -328,7 +328,7 @@ static void gives_each_preset_its_duty_and_no_more(void **state)
 
         f = (struct fixture){ 0 };
         given_preset(&f, "auditor");
-        assert_false(access_sees_node(&f.user, NULL, 0));
+        assert_false(access_sees(&f.user, ROLE_NODE_LABELS, NULL, 0));
         assert_int_equal(access_may(&f.user, "session", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
         assert_int_equal(access_may(&f.user, "event", ACCESS_LIST | ACCESS_READ), ACCESS_ALL);
         assert_int_equal(access_may(&f.user, "session", ACCESS_DELETE), ACCESS_NONE);

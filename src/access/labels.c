@@ -33,25 +33,24 @@ static bool has_wildcard(const Cteleport__V1__Strings *patterns)
         return false;
 }
 
-static bool pair_matches(const Cteleport__V1__RoleConditions__NodeLabelsEntry *pair, const struct access_label *labels, size_t count,
-                         bool otherwise)
+static bool pair_matches(struct role_label pair, const struct access_label *labels, size_t count, bool otherwise)
 {
-        struct str key = str_of(pair->key);
+        struct str key = str_of(pair.key);
 
         if (str_equal(key, STR("*")))
-                return has_wildcard(pair->value);
+                return has_wildcard(pair.values);
         for (size_t i = 0; i < count; i++)
-                if (str_equal(labels[i].key, key) && any_value_matches(pair->value, labels[i].value, otherwise))
+                if (str_equal(labels[i].key, key) && any_value_matches(pair.values, labels[i].value, otherwise))
                         return true;
         return false;
 }
 
-bool labels_match(const Cteleport__V1__RoleConditions *conditions, const struct access_label *labels, size_t count, bool otherwise)
+bool labels_match(const Cteleport__V1__RoleConditions *conditions, enum role_labels of, const struct access_label *labels, size_t count, bool otherwise)
 {
-        if (conditions == NULL || conditions->n_node_labels == 0)
-                return false;
-        for (size_t i = 0; i < conditions->n_node_labels; i++)
-                if (!pair_matches(conditions->node_labels[i], labels, count, otherwise))
+        size_t pairs = role_label_count(conditions, of);
+
+        for (size_t i = 0; i < pairs; i++)
+                if (!pair_matches(role_label_at(conditions, of, i), labels, count, otherwise))
                         return false;
-        return true;
+        return pairs > 0;
 }

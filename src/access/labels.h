@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matches the labels of a node against the label selectors of a role.
+ * Matches the labels of a resource against the label selectors of a role.
  */
 #ifndef ACCESS_LABELS_H
 #define ACCESS_LABELS_H
@@ -8,10 +8,10 @@
 #include "access/access.h"
 
 /*
- * Whether every pair of node_labels matches one of the labels; `*: *` matches every node, no pairs match none.
+ * Whether every pair of the selector matches one of the labels; `*: *` matches every resource, no pairs match none.
  * Invalid regular expressions are refused when a role is written. Should a stored role have one, `otherwise` is
  * its result: true for deny rules, false for allow rules.
  */
-bool labels_match(const Cteleport__V1__RoleConditions *conditions, const struct access_label *labels, size_t count, bool otherwise);
+bool labels_match(const Cteleport__V1__RoleConditions *conditions, enum role_labels of, const struct access_label *labels, size_t count, bool otherwise);
 
 #endif

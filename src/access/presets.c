@@ -17,12 +17,12 @@ struct preset_rule {
 /* The roles that exist in every cluster. */
 static const struct preset {
         const char *name, *description;
-        bool reaches_nodes; /* grants all nodes, with the logins of the user */
+        bool reaches_all; /* grants all nodes, with the logins of the user, and all applications */
         bool may_forward;
         struct preset_rule rules[RULES_MAX]; /* terminated by a row without resource */
 } presets[] = {
         { "access",
-          "Reach every node as one of the user's own logins",
+          "Reach every application, and every node as one of the user's own logins",
           true,
           true,
           { { "event", { READ }, NULL }, { "session", { READ }, ROLE_WHERE_OWN } } },
@@ -56,19 +56,23 @@ static Cteleport__V1__RoleRule *rule_of(struct arena *a, const struct preset_rul
         return rule;
 }
 
-static void reach_every_node(struct arena *a, Cteleport__V1__RoleConditions *allow)
+static void reach_all(struct arena *a, Cteleport__V1__RoleConditions *allow)
 {
-        Cteleport__V1__RoleConditions__NodeLabelsEntry *pair = arena_alloc(a, sizeof *pair);
+        Cteleport__V1__RoleConditions__NodeLabelsEntry *nodes = arena_alloc(a, sizeof *nodes);
+        Cteleport__V1__RoleConditions__AppLabelsEntry *apps = arena_alloc(a, sizeof *apps);
         Cteleport__V1__Strings *values = arena_alloc(a, sizeof *values);
 
-        cteleport__v1__role_conditions__node_labels_entry__init(pair);
+        cteleport__v1__role_conditions__node_labels_entry__init(nodes);
+        cteleport__v1__role_conditions__app_labels_entry__init(apps);
         cteleport__v1__strings__init(values);
         values->values = arena_alloc(a, sizeof *values->values);
         values->values[values->n_values++] = unconst("*");
-        pair->key = unconst("*");
-        pair->value = values;
+        nodes->key = apps->key = unconst("*");
+        nodes->value = apps->value = values;
         allow->node_labels = arena_alloc(a, sizeof *allow->node_labels);
-        allow->node_labels[allow->n_node_labels++] = pair;
+        allow->node_labels[allow->n_node_labels++] = nodes;
+        allow->app_labels = arena_alloc(a, sizeof *allow->app_labels);
+        allow->app_labels[allow->n_app_labels++] = apps;
         allow->logins = arena_alloc(a, sizeof *allow->logins);
         allow->logins[allow->n_logins++] = unconst("{{internal.logins}}");
 }
@@ -100,8 +104,8 @@ static Cteleport__V1__Role *role_of(struct arena *a, const struct preset *preset
         cteleport__v1__metadata__init(metadata);
         metadata->name = unconst(preset->name);
         metadata->description = unconst(preset->description);
-        if (preset->reaches_nodes)
-                reach_every_node(a, allow);
+        if (preset->reaches_all)
+                reach_all(a, allow);
         allow->rules = arena_alloc(a, RULES_MAX * sizeof *allow->rules);
         for (; preset->rules[allow->n_rules].resource != NULL; allow->n_rules++)
                 allow->rules[allow->n_rules] = rule_of(a, &preset->rules[allow->n_rules]);

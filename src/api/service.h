@@ -115,6 +115,7 @@ int auth_main(struct service *s);
 int proxy_main(struct service *s);
 int instance_main(struct service *s);
 int ssh_main(struct service *s);
+int app_main(struct service *s);
 int labels_main(struct service *s);
 int acme_main(struct service *s);
 int diag_main(struct service *s);

@@ -70,6 +70,7 @@ enum {
         TIMEOUT_LINGER = 5 * 1000, /* ms: A closed connection may send its pending data and wait for the end of the peer's data for this time. */
         TIMEOUT_ACCEPT_PAUSE = 100, /* ms: A listener does not accept for this time after the process ran out of descriptors. */
         TIMEOUT_SSH_CONNECT = 20 * 1000, /* ms: A node must answer a dial within this time, which includes a request to auth and the start of sshd. */
+        TIMEOUT_APP_DIAL = 20 * 1000, /* ms: A host must have connected to an application within this time; below TIMEOUT_DIAL_NODE. */
         TIMEOUT_TUNNEL_AWAITED = 3 * 1000, /* ms: A dial of a node without a tunnel waits for its tunnel for this time; nodes open a lost tunnel again within a second. */
         TIMEOUT_PEER_CONNECT = 3 * 1000, /* ms: A connection between proxies must be established within this time; the next proxy is tried then. */
         PACE_MEMORY_TRIM = 20 * 1000, /* ms: Memory that handshakes have freed is returned to the system at this interval. */
@@ -230,6 +231,7 @@ enum {
         LIMIT_STREAM_MEMORY = 1152 * MiB, /* bytes: All streams through a proxy have at most this memory for windows and waiting data together. */
         LIMIT_STREAM_MEMORY_USER = 512 * MiB, /* bytes: The streams of one user through a proxy have at most this part of LIMIT_STREAM_MEMORY. */
         LIMIT_STREAM_MEMORY_NODE = 128 * MiB, /* bytes: All streams in a node's SSH Service have at most this memory; LIMIT_SSH_CONNECTIONS first windows take 55 MiB. */
+        LIMIT_STREAM_MEMORY_APP = 512 * MiB, /* bytes: All streams in a host's Application Service have at most this memory; LIMIT_APP_CONNECTIONS first windows take 440 MiB. */
         LIMIT_STREAM_WAITING = 128 * KiB, /* bytes: A stream in a tunnel holds at most this much data to be written, each way, in addition to its window. */
         LIMIT_TUNNEL_CONTROL_BURST = 20000, /* frames: A tunnel may send at most this number of HTTP/2 frames without data at once. */
         LIMIT_TUNNEL_CONTROL_PER_SECOND = 5000, /* frames/s: A tunnel may send HTTP/2 frames without data at this rate: enough for the flow control of streams at full speed. */
@@ -458,6 +460,10 @@ enum {
         LIMIT_USER_CERT_SECONDS_DEFAULT = 12 * 3600, /* s: A user certificate is valid for this time by default. */
         LIMIT_HEARTBEAT_SECONDS = 24 * 3600, /* s: The setting auth_service.heartbeat_ttl is at most this time. */
         LIMIT_HEARTBEAT_SECONDS_MIN = 2, /* s: The setting auth_service.heartbeat_ttl is at least this time. */
+        LIMIT_APPS = 64, /* applications: A host offers at most this number of applications. */
+        LIMIT_APP_LABELS = 64, /* labels: An application has at most this number of labels. */
+        LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
+        LIMIT_APPS_BYTES = 64 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications of a host have at most this size. */
         LIMIT_LABEL_COMMANDS = 64, /* commands: A host has at most this number of commands for labels. */
         LIMIT_LABEL_VALUE = 1 * KiB, /* bytes: At most this much of a label command's output is used as the value. */
         LIMIT_SSH_REPORTING = 256, /* events: At most this number of events of one connection are sent and unacknowledged at once; below LIMIT_REPORT_WAITING. */
@@ -474,6 +480,10 @@ enum {
         LIMIT_SSH_CONNECTIONS_USER = 250, /* connections: A user has at most this number of SSH connections to a host. */
         LIMIT_SSH_CONNECTIONS_RESERVE = 100, /* connections: This number of LIMIT_SSH_CONNECTIONS is reserved for users with fewer than LIMIT_SSH_CONNECTIONS_RESERVED connections. */
         LIMIT_SSH_CONNECTIONS_RESERVED = 10, /* connections: A user with fewer connections than this may use LIMIT_SSH_CONNECTIONS_RESERVE; it suffices for ten users beside two with the maximum. */
+        LIMIT_APP_CONNECTIONS = 4000, /* connections: A host has at most this number of connections to its applications. */
+        LIMIT_APP_CONNECTIONS_USER = 3000, /* connections: A user has at most this number of connections to the applications of a host. */
+        LIMIT_APP_CONNECTIONS_RESERVE = 500, /* connections: This number of LIMIT_APP_CONNECTIONS is reserved for users with fewer than LIMIT_APP_CONNECTIONS_RESERVED connections. */
+        LIMIT_APP_CONNECTIONS_RESERVED = 50, /* connections: A user with fewer connections than this may use LIMIT_APP_CONNECTIONS_RESERVE. */
         LIMIT_CHILD_MESSAGES_PER_TURN = 32, /* messages: The supervisor handles at most this number of messages of one service before those of others. */
         LIMIT_CHILD_LAST_MESSAGES = 1024, /* messages: The supervisor handles at most this number of remaining messages of a service process that has ended. */
         LIMIT_SSH_HELPERS_WAITING = 128, /* programs: At most this number of programs that sshd started wait for an answer. */

@@ -114,6 +114,8 @@
                "Recordings on this node that the cluster has not acknowledged, at most LIMIT_SPOOL_UPLOADS of earlier runs.") \
         METRIC(ROTATION_WAITING, GAUGE, TIME, "auth", "cteleport_ca_rotation_waiting_since_seconds", "ca=host|user", \
                "Unix time since which a step of the rotation of a CA that is due waits for hosts or for the signer.") \
+        METRIC(APP_CONNECTIONS, GAUGE, NUMBER, "app", "cteleport_app_connections_open", "", \
+               "Connections of users to applications of this host.") \
         METRIC_TABLE_APPENDED(METRIC)
 /* clang-format on */
 

@@ -77,6 +77,14 @@ static bool is_account(struct str s, size_t most, struct str others)
         return true;
 }
 
+bool name_is_app(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_digit(s.ptr[i]) && s.ptr[i] != '-' && (s.ptr[i] < 'a' || s.ptr[i] > 'z'))
+                        return false;
+        return s.len > 0 && s.len <= 63 && s.ptr[0] >= 'a' && s.ptr[s.len - 1] != '-';
+}
+
 bool name_is_user(struct str s)
 {
         return is_account(s, LIMIT_USER_NAME, STR("._-+@"));

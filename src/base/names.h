@@ -24,6 +24,9 @@ bool name_is_dns(struct str s);
  */
 const char *name_dns_hint(struct str s);
 
+/* Applications: a label of the DNS (RFC 1035 section 2.3.1): lower case letters, digits, '-'; begins with a letter, does not end in '-'; at most 63. */
+bool name_is_app(struct str s);
+
 /* Token names and IDs: letters, digits, '.', '_', '-', '+', '=', '@', ':'; not beginning with '-'; at most 256. */
 bool name_is_token(struct str s);
 

@@ -162,3 +162,53 @@ void node_put_state(struct buf *out, const Cteleport__V1__NodeSpec *spec)
         if (spec->state[0] != '\0' && strcmp(spec->state, "online") != 0)
                 buf_printf(out, " (%s)", shown);
 }
+
+/* ---- applications --------------------------------------------------------------------------------------- */
+
+/* A node with the name, labels and addresses of the application, which filters and labels are read from; valid with the spec. */
+static Cteleport__V1__Node node_like(const Cteleport__V1__AppServer *server, Cteleport__V1__NodeSpec *spec, char *addresses[2])
+{
+        Cteleport__V1__Node node = CTELEPORT__V1__NODE__INIT;
+
+        cteleport__v1__node_spec__init(spec);
+        spec->hostname = server->metadata->name;
+        addresses[0] = server->metadata->description;
+        addresses[1] = server->spec->app->spec->uri;
+        spec->public_addrs = addresses;
+        spec->n_public_addrs = 2;
+        node.metadata = server->metadata;
+        node.spec = spec;
+        return node;
+}
+
+struct error *app_servers_check(Cteleport__V1__AppServer *const *servers, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (servers[i]->metadata == NULL || servers[i]->spec == NULL || servers[i]->spec->app == NULL || servers[i]->spec->app->spec == NULL)
+                        return error_new(ERROR_DATA_LOSS, "the Auth Service sent an application without a spec");
+        return NULL;
+}
+
+size_t app_filter_keep(const struct node_filter *f, Cteleport__V1__AppServer **servers, size_t count, struct arena *a)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                Cteleport__V1__NodeSpec spec;
+                char *addresses[2];
+                Cteleport__V1__Node node = node_like(servers[i], &spec, addresses);
+
+                if (node_filter_matches(f, &node, a))
+                        servers[kept++] = servers[i];
+        }
+        return kept;
+}
+
+void app_put_labels(struct buf *out, const Cteleport__V1__AppServer *server, bool is_verbose)
+{
+        Cteleport__V1__NodeSpec spec;
+        char *addresses[2];
+        Cteleport__V1__Node node = node_like(server, &spec, addresses);
+
+        node_put_labels(out, &node, is_verbose);
+}

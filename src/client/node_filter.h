@@ -32,6 +32,11 @@ struct error *node_filter_read(struct node_filter *f, struct arena *a, const cha
 /* Moves the nodes that fit to the front, in their order, and returns how many they are. */
 size_t node_filter_keep(const struct node_filter *f, Cteleport__V1__Node **nodes, size_t count, struct arena *a);
 
+/* Checks that the parts that are shown are there: DATA_LOSS. */
+struct error *app_servers_check(Cteleport__V1__AppServer *const *servers, size_t count) MUST_USE;
+/* The same of applications, by their name, description, uri and labels. */
+size_t app_filter_keep(const struct node_filter *f, Cteleport__V1__AppServer **servers, size_t count, struct arena *a);
+
 /* Labels of commands count like the others; temporary memory is from the arena. */
 bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node *node, struct arena *a);
 
@@ -40,6 +45,9 @@ bool node_filter_matches(const struct node_filter *f, const Cteleport__V1__Node 
  * cluster's own are left out unless is_verbose.
  */
 void node_put_labels(struct buf *out, const Cteleport__V1__Node *node, bool is_verbose);
+
+/* The same of an application. */
+void app_put_labels(struct buf *out, const Cteleport__V1__AppServer *server, bool is_verbose);
 
 /* Adds " (locked)" after the address of a locked node; nothing for an online node. */
 void node_put_state(struct buf *out, const Cteleport__V1__NodeSpec *spec);

@@ -201,6 +201,41 @@ static struct error *send_request(struct instance *i, const struct slot *s)
         return NULL;
 }
 
+/* The applications of app_service, in the arena. */
+static void put_apps(const struct instance *i, struct arena *a, Cteleport__V1__PresenceUp__Hello *hello)
+{
+        const Cteleport__V1__AppServiceConfig *service = i->boot->config->app_service;
+        bool is_wanted = false;
+
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                is_wanted = is_wanted || (i->slots[n].is_wanted && services_offers(str_of(i->slots[n].role), "app"));
+        if (service == NULL || !is_wanted)
+                return;
+        hello->apps = arena_alloc(a, (service->n_apps + 1) * sizeof *hello->apps);
+        for (size_t n = 0; n < service->n_apps; n++) {
+                const Cteleport__V1__AppConfig *from = service->apps[n];
+                Cteleport__V1__App *app = hello->apps[hello->n_apps++] = arena_alloc(a, sizeof *app);
+
+                cteleport__v1__app__init(app);
+                app->metadata = arena_alloc(a, sizeof *app->metadata);
+                cteleport__v1__metadata__init(app->metadata);
+                app->spec = arena_alloc(a, sizeof *app->spec);
+                cteleport__v1__app_spec__init(app->spec);
+                app->metadata->name = from->name;
+                app->metadata->description = from->description == NULL ? pb_text("") : from->description;
+                app->spec->uri = from->uri;
+                app->metadata->labels = arena_alloc(a, (from->n_labels + 1) * sizeof *app->metadata->labels);
+                for (size_t k = 0; k < from->n_labels; k++) {
+                        Cteleport__V1__Metadata__LabelsEntry *label = arena_alloc(a, sizeof *label);
+
+                        cteleport__v1__metadata__labels_entry__init(label);
+                        label->key = from->labels[k]->key;
+                        label->value = from->labels[k]->value;
+                        app->metadata->labels[app->metadata->n_labels++] = label;
+                }
+        }
+}
+
 static void open_presence(struct instance *i);
 
 static void certify_next(struct instance *i)
@@ -371,6 +406,7 @@ static void open_presence(struct instance *i)
         hello.ca_revision = pb_text(own_revision(i, a));
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)
                 hello.proxy_addr = i->boot->config->proxy_service->public_addr[0];
+        put_apps(i, a, &hello);
         if (ssh != NULL && i->slots[SLOT_NODE].is_wanted) {
                 hello.has_no_file_copy = ssh->has_ssh_file_copy && !ssh->ssh_file_copy;
                 hello.n_public_addrs = ssh->n_public_addr;

@@ -211,6 +211,12 @@ static const struct sandbox_row rows[] = {
                 .name = "diag",
                 .allowed = { calls_base, calls_sockets, calls_accept },
         },
+        [SANDBOX_APP] = {
+                .name = "app",
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files },
+                .may_socket = true, .may_thread = true, .may_load_code = true,
+                .reads = paths_network,
+        },
         [SANDBOX_SSH] = {
                 .name = "ssh",
                 .allowed = { calls_base, calls_threads, calls_sockets, calls_accept, calls_connect, calls_read_files,

@@ -26,6 +26,7 @@ enum sandbox_kind {
         SANDBOX_LABELS,         /* runs the operator's commands, which may use any system call */
         SANDBOX_ACME,           /* network out, resolver files read-only, its directory below data_dir */
         SANDBOX_SSH,            /* network, the socket of helpers, the directory of recordings */
+        SANDBOX_APP,            /* network, resolver files read-only, nothing else on disk */
         SANDBOX_KINDS
 };
 

@@ -161,23 +161,48 @@ static bool is_just_a_star(const Cteleport__V1__Strings *values)
         return values != NULL && values->n_values == 1 && strcmp(values->values[0], "*") == 0;
 }
 
-static struct error *check_label(const Cteleport__V1__RoleConditions *c, size_t index)
+/* What the labels of each selector are about, for errors. */
+static const struct {
+        const char *name, *thing;
+} selectors[ROLE_LABELS] = { [ROLE_NODE_LABELS] = { "node_labels", "node" }, [ROLE_APP_LABELS] = { "app_labels", "application" } };
+
+const char *role_labels_name(enum role_labels of)
 {
-        const Cteleport__V1__RoleConditions__NodeLabelsEntry *pair = c->node_labels[index];
-        struct str key = str_of(pair->key);
+        return selectors[of].name;
+}
+
+size_t role_label_count(const Cteleport__V1__RoleConditions *conditions, enum role_labels of)
+{
+        if (conditions == NULL)
+                return 0;
+        return of == ROLE_APP_LABELS ? conditions->n_app_labels : conditions->n_node_labels;
+}
+
+struct role_label role_label_at(const Cteleport__V1__RoleConditions *conditions, enum role_labels of, size_t index)
+{
+        if (of == ROLE_APP_LABELS)
+                return (struct role_label){ conditions->app_labels[index]->key, conditions->app_labels[index]->value };
+        return (struct role_label){ conditions->node_labels[index]->key, conditions->node_labels[index]->value };
+}
+
+static struct error *check_label(const Cteleport__V1__RoleConditions *c, enum role_labels of, size_t index)
+{
+        const struct role_label pair = role_label_at(c, of, index);
+        const char *thing = selectors[of].thing;
+        struct str key = str_of(pair.key);
 
         if (str_is_empty(key) || key.len > LIMIT_LABEL_KEY)
                 return error_new(ERROR_INVALID_ARGUMENT, "the name of a label is empty or longer than %d characters", LIMIT_LABEL_KEY);
-        if (str_equal(key, STR("*")) && (c->n_node_labels > 1 || !is_just_a_star(pair->value)))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the label '*' has no other meaning than every node"),
-                                  "write '*': '*' alone for every node, or name the labels");
-        if (pair->value == NULL || pair->value->n_values == 0)
+        if (str_equal(key, STR("*")) && (role_label_count(c, of) > 1 || !is_just_a_star(pair.values)))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the label '*' has no other meaning than every %s", thing),
+                                  "write '*': '*' alone for every %s, or name the labels", thing);
+        if (pair.values == NULL || pair.values->n_values == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a label has no values and would match nothing"), "write '*' for any value");
-        if (pair->value->n_values > LIMIT_ROLE_ITEMS)
+        if (pair.values->n_values > LIMIT_ROLE_ITEMS)
                 return error_new(ERROR_INVALID_ARGUMENT, "a label has more than %d values", LIMIT_ROLE_ITEMS);
         struct error *err = NULL;
-        for (size_t i = 0; i < pair->value->n_values; i++)
-                err = error_also(err, check_pattern(str_of(pair->value->values[i])));
+        for (size_t i = 0; i < pair.values->n_values; i++)
+                err = error_also(err, check_pattern(str_of(pair.values->values[i])));
         return err;
 }
 
@@ -315,14 +340,15 @@ static struct error *check_conditions(const Cteleport__V1__RoleConditions *c, co
 {
         if (c == NULL)
                 return NULL;
-        if (c->n_logins > LIMIT_ROLE_ITEMS || c->n_node_labels > LIMIT_ROLE_ITEMS || c->n_rules > LIMIT_ROLE_ITEMS)
+        if (c->n_logins > LIMIT_ROLE_ITEMS || c->n_node_labels > LIMIT_ROLE_ITEMS || c->n_app_labels > LIMIT_ROLE_ITEMS || c->n_rules > LIMIT_ROLE_ITEMS)
                 return error_about(error_new(ERROR_INVALID_ARGUMENT, "spec.%s has more than %d logins, labels or rules", side, LIMIT_ROLE_ITEMS),
                                    "spec.%s", side);
         struct error *err = NULL;
         for (size_t i = 0; i < c->n_logins; i++)
                 err = error_also(err, within(check_login(str_of(c->logins[i])), side, "logins", i + 1));
-        for (size_t i = 0; i < c->n_node_labels; i++)
-                err = error_also(err, error_about(check_label(c, i), "spec.%s.node_labels.%s", side, c->node_labels[i]->key));
+        for (enum role_labels of = 0; of < ROLE_LABELS; of++)
+                for (size_t i = 0; i < role_label_count(c, of); i++)
+                        err = error_also(err, error_about(check_label(c, of, i), "spec.%s.%s.%s", side, role_labels_name(of), role_label_at(c, of, i).key));
         for (size_t i = 0; i < c->n_rules; i++)
                 err = error_also(err, within(check_rule(c->rules[i], is_deny), side, "rules", i + 1));
         return err;

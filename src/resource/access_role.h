@@ -19,6 +19,21 @@
  */
 struct error *access_role_check(Cteleport__V1__Role *role, struct arena *arena, struct token_warnings *warnings) MUST_USE;
 
+/* The selectors of a role: which resources of a kind it is about, by their labels. */
+enum role_labels { ROLE_NODE_LABELS, ROLE_APP_LABELS, ROLE_LABELS };
+
+/* One label of a selector; borrowed from the role. */
+struct role_label {
+        char *key;
+        const Cteleport__V1__Strings *values; /* may be NULL */
+};
+
+/* "node_labels", "app_labels" */
+const char *role_labels_name(enum role_labels of);
+/* 0 if conditions is NULL. */
+size_t role_label_count(const Cteleport__V1__RoleConditions *conditions, enum role_labels of);
+struct role_label role_label_at(const Cteleport__V1__RoleConditions *conditions, enum role_labels of, size_t index);
+
 /* Whether s is a valid role name: as for tokens, but without ':' and '='. */
 bool name_is_role(struct str s);
 

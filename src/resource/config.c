@@ -380,7 +380,8 @@ struct error *config_check(Cteleport__V1__Config *config, struct arena *arena, s
         err = error_also(err, check_storage(&c));
         err = error_also(err, config_check_auth(&c));
         err = error_also(err, config_check_proxy(&c));
-        return error_join(error_also(err, config_check_ssh(&c)), "the configuration");
+        err = error_also(err, config_check_ssh(&c));
+        return error_join(error_also(err, config_check_app(&c)), "the configuration");
 }
 
 bool config_service_enabled(const Cteleport__V1__Config *config, const char *service)

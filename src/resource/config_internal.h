@@ -24,6 +24,7 @@ bool config_word(const char *word, const char *const *list, const char **ret);
 struct error *config_check_auth(struct config_checker *c) MUST_USE;
 struct error *config_check_proxy(struct config_checker *c) MUST_USE;
 struct error *config_check_ssh(struct config_checker *c) MUST_USE;
+struct error *config_check_app(struct config_checker *c) MUST_USE;
 struct error *config_check_others(struct config_checker *c) MUST_USE;
 
 #endif

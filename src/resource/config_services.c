@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "resource/address.h"
+#include "resource/app.h"
 #include "resource/config_internal.h"
 #include "resource/label.h"
 #include "resource/role.h"
@@ -461,6 +462,51 @@ struct error *config_check_ssh(struct config_checker *c)
         for (size_t i = 0; i < ssh->n_labels; i++)
                 err = error_also(err, label_check_configured(str_of(ssh->labels[i]->key), "ssh_service.labels"));
         return error_also(err, check_label_commands(ssh));
+}
+
+/* ---- app_service ---------------------------------------------------------------------------------- */
+
+static struct error *check_app(struct config_checker *c, const Cteleport__V1__AppServiceConfig *service, size_t index)
+{
+        const Cteleport__V1__AppConfig *app = service->apps[index];
+        AUTO_MEM char *field = mem_printf("app_service.apps[%zu]", index + 1), *name = mem_printf("%s.name", field), *labels = mem_printf("%s.labels", field);
+        AUTO_MEM char *shown = escaped(str_of(app->name));
+        const char *target;
+
+        TRY(app_check_name(str_of(app->name), name));
+        for (size_t i = 0; i < index; i++)
+                if (str_equal(str_of(service->apps[i]->name), str_of(app->name)))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service.apps: the application '%s' occurs twice", shown),
+                                          "give each application a name of its own");
+        if (is_unset(app->uri))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "missing application \"%s\" URI", shown), "write uri: tcp://HOST:PORT");
+        struct error *err = app_uri_parse(c->arena, str_of(app->uri), &target);
+        if (err != NULL)
+                return error_wrap(err, "%s", field);
+        if (!is_unset(app->description) && strlen(app->description) > LIMIT_APP_DESCRIPTION)
+                err = error_new(ERROR_INVALID_ARGUMENT, "the description of the application '%s' is longer than %d bytes", shown, LIMIT_APP_DESCRIPTION);
+        if (app->n_labels > LIMIT_APP_LABELS)
+                return error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has more than %d labels", shown, LIMIT_APP_LABELS));
+        for (size_t i = 0; i < app->n_labels; i++)
+                err = error_also(err, label_check_configured(str_of(app->labels[i]->key), labels));
+        return err;
+}
+
+struct error *config_check_app(struct config_checker *c)
+{
+        Cteleport__V1__AppServiceConfig *service = c->config->app_service;
+        struct error *err = NULL;
+
+        if (service == NULL)
+                return NULL;
+        if (service->n_apps > LIMIT_APPS)
+                return error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d applications", LIMIT_APPS);
+        if (service->has_enabled && service->enabled && service->n_apps == 0)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service is enabled and has no applications"),
+                                  "write apps: [{name: NAME, uri: \"tcp://HOST:PORT\"}], or enabled: no");
+        for (size_t i = 0; i < service->n_apps; i++)
+                err = error_also(err, check_app(c, service, i));
+        return err;
 }
 
 /* ---- services of other releases ------------------------------------------------------------------- */

@@ -147,8 +147,16 @@ static const struct {
           "allow_tcp_forwarding",
           "it has another name",
           "write port_forwarding instead" },
+        { "cteleport.v1.AppServiceConfig",
+          "debug_app resources allowed_hosts denied_hosts mcp_demo_server",
+          "applications are those of `apps`",
+          NULL },
+        { "cteleport.v1.AppConfig",
+          "public_addr commands insecure_skip_verify rewrite cloud aws tcp_ports required_apps cors mcp use_any_proxy_public_addr",
+          "applications are TCP servers",
+          NULL },
         { "cteleport.v1.OtherServiceConfig",
-          "debug_app apps resources databases aws azure listen_addr kubeconfig_file kube_cluster_name labels "
+          "resources databases aws azure listen_addr kubeconfig_file kube_cluster_name labels "
           "commands public_addr ldap discovery hosts static_hosts host_labels show_desktop_wallpaper",
           "the service is not part of this release",
           NULL },
@@ -234,7 +242,7 @@ static const struct {
           "labels are matched by node_labels",
           "write it as node_labels: keys with values, globs or regular expressions" },
         { "cteleport.v1.RoleConditions",
-          "app_labels app_labels_expression kubernetes_labels kubernetes_labels_expression kubernetes_groups "
+          "app_labels_expression kubernetes_labels kubernetes_labels_expression kubernetes_groups "
           "kubernetes_users kubernetes_resources db_labels db_labels_expression db_names db_users db_roles "
           "db_service_labels db_service_labels_expression db_permissions windows_desktop_labels "
           "windows_desktop_labels_expression windows_desktop_logins desktop_groups aws_role_arns "
@@ -341,7 +349,7 @@ static const struct {
           "ssh_port_forwarding.remote.enabled=yes ssh_port_forwarding.local.enabled=yes" },
         { "cteleport.v1.RecordSession", "desktop=*" },
         { "cteleport.v1.RoleConditions",
-          "app_labels=* app_labels_expression=* cluster_labels=* cluster_labels_expression=* kubernetes_labels=* "
+          "app_labels_expression=* cluster_labels=* cluster_labels_expression=* kubernetes_labels=* "
           "kubernetes_labels_expression=* kubernetes_groups=* kubernetes_users=* kubernetes_resources=* db_labels=* "
           "db_labels_expression=* db_names=* db_users=* db_roles=* db_service_labels=* db_service_labels_expression=* "
           "db_permissions=* windows_desktop_labels=* windows_desktop_labels_expression=* windows_desktop_logins=* "

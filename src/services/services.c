@@ -9,7 +9,7 @@
  * Fallback IDs of users lie in the range that systemd's UIDS-GIDS.md (2024) leaves to nobody: 60706 to 61183. Each
  * process has its own, so that none can signal, trace or read the files of another.
  */
-enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_ACME, ID_DIAG };
+enum { ID_SIGNER = 61101, ID_STS, ID_AUTH, ID_PROXY, ID_INSTANCE, ID_SSH, ID_ACME, ID_DIAG, ID_APP };
 
 /* Auth makes its own identity and does not join. Instance comes with every service and is never written down. */
 /* clang-format off */
@@ -61,8 +61,17 @@ static const struct service_row rows[] = {
                 .certificate = SERVICE_CERT_DNS_NAMES,
         },
         {
-                .name = "app", .title = "Application Service", .section = "app_service", .flag = "app",
+                .name = "app", .title = "Application Service", .about = "Makes applications reachable from this host.",
+                .section = "app_service", .flag = "app", .kind = "app",
                 .role = { STR_INIT("App"), .is_local_service = true, .is_joinable = true },
+                .calls = SERVICE_CALLS_SESSIONS,
+                .processes = {
+                        {
+                                .name = "app", .user = { "teleport-app", ID_APP }, .sandbox = SANDBOX_APP,
+                                .links = { "auth", "instance" }, .sections = { "app_service", "proxy_service" },
+                                .secrets = SERVICE_SECRET_HTTP_PROXY, .overlaps = true, .start = 6, .stop = 2,
+                        },
+                },
         },
         {
                 .name = "db", .title = "Database Service", .section = "db_service", .flag = "db",
@@ -108,7 +117,7 @@ static const struct service_row rows[] = {
                 .processes = {
                         {
                                 .name = "instance", .user = { "teleport-instance", ID_INSTANCE }, .sandbox = SANDBOX_INSTANCE,
-                                .links = { "auth", "proxy" }, .sections = { "proxy_service", "ssh_service" },
+                                .links = { "auth", "proxy" }, .sections = { "proxy_service", "ssh_service", "app_service" },
                                 .secrets = SERVICE_SECRET_JOIN_TOKEN | SERVICE_SECRET_HTTP_PROXY,
                                 .requests = SERVICE_REQUEST_AWS_SIGN | SERVICE_REQUEST_HOST_ID | SERVICE_REQUEST_STATUS, .start = 5, .stop = 4,
                         },

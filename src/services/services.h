@@ -148,10 +148,10 @@ bool services_is_present(const struct service_row *row);
 /* Whether the role of a certificate or record permits to offer resources of a kind: "Node" offers "node". */
 bool services_offers(struct str role, const char *kind);
 
-/* Appends the values of --roles that this release accepts: "auth, proxy and node". */
+/* Appends the values of --roles that this release accepts: "auth, proxy, node and app". */
 void services_put_flags(struct buf *out);
 /* The output of services_put_flags(), as a constant for help texts. */
-#define SERVICES_FLAGS "auth, proxy and node"
+#define SERVICES_FLAGS "auth, proxy, node and app"
 
 /* ---- processes ----------------------------------------------------------------------------------------- */
 

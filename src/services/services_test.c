@@ -52,8 +52,8 @@ static void links_lead_to_processes_that_start_earlier(void **state)
 
 static void starts_and_stops_in_the_order_of_the_table(void **state)
 {
-        static const char *const started[] = { "signer", "sts", "auth", "proxy", "acme", "instance", "ssh", "echo", "labels", "diag" };
-        static const char *const stopped[] = { "proxy", "acme", "ssh", "echo", "labels", "instance", "auth", "diag" };
+        static const char *const started[] = { "signer", "sts", "auth", "proxy", "acme", "instance", "ssh", "app", "echo", "labels", "diag" };
+        static const char *const stopped[] = { "proxy", "acme", "ssh", "app", "echo", "labels", "instance", "auth", "diag" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(started); i++)

@@ -684,7 +684,7 @@ static void start_sshd(struct connection *c)
 
 static struct error *check_request(struct ssh_service *s, const struct tunnel_request *request)
 {
-        if (s->is_stopping || s->is_draining)
+        if (!lifecycle_accepts(&s->life))
                 return error_new(ERROR_UNAVAILABLE, "the SSH Service of this host is stopping");
         if (!name_is_uuid(request->connection_id) || request->client_addr.len > LIMIT_NAME)
                 return error_new(ERROR_INVALID_ARGUMENT, "the proxy's request cannot be understood");

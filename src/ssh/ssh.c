@@ -59,22 +59,22 @@ const char *ssh_proxy_addr(const struct ssh_service *s)
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
-/* Cancelled operations call back in later turns of the loop, so the loop stops last. */
-static void stop_loop(void *ctx)
+static size_t open_connections(const void *ctx)
 {
-        struct ssh_service *s = ctx;
+        const struct ssh_service *s = ctx;
 
-        if (s->turns_left-- > 0)
-                loop_defer(&s->loop, stop_loop, s);
-        else
-                loop_stop(&s->loop);
+        return s->connections.count;
+}
+
+static void end_all(void *ctx, const char *why)
+{
+        connections_end(ctx, why);
 }
 
 static void finish(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        timer_stop(s->leave);
         agent_close_tunnels(s->agent);
         helpers_close(s->helpers);
         s->helpers = NULL;
@@ -83,70 +83,34 @@ static void finish(void *ctx)
         connections_free(s);
         agent_free(s->agent);
         s->agent = NULL;
-        s->turns_left = 4;
-        loop_defer(&s->loop, stop_loop, s);
 }
 
-/* Ends all sessions with a reason, and reports their ends to the cluster, within the supervisor's timeout. */
+static const struct lifecycle_events lifecycle_events = { .open = open_connections, .end_all = end_all, .finish = finish };
+
+void ssh_connection_gone(struct ssh_service *s)
+{
+        lifecycle_connection_gone(&s->life);
+}
+
 static void on_stop(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        if (s->is_stopping)
-                return;
-        s->is_stopping = true;
-        timer_start(s->end, MILLISECONDS(TIMEOUT_SSH_STOP));
-        agent_drain(s->agent);
-        connections_end(s, "the SSH Service of this host was stopped");
-        ssh_connection_gone(s);
-}
-
-void ssh_connection_gone(struct ssh_service *s)
-{
-        if ((s->is_draining || s->is_stopping || s->has_left) && s->connections.count == 0)
-                timer_start(s->end, MILLISECONDS(1));
+        lifecycle_stop(&s->life);
 }
 
 static void on_drain(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        if (s->is_draining || s->is_stopping)
-                return;
-        s->is_draining = true;
-        agent_drain(s->agent);
-        ssh_connection_gone(s);
+        lifecycle_drain(&s->life);
 }
 
-static void leave(void *ctx)
-{
-        struct ssh_service *s = ctx;
-
-        if (s->is_draining || s->is_stopping)
-                return;
-        s->has_left = true;
-        agent_leave(s->agent);
-        ssh_connection_gone(s);
-}
-
-/*
- * A new process of this service runs. The proxies send new connections through its tunnels as soon as these are open; until then
- * they come here, so that this host can be reached all the time.
- */
 static void on_replace(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        if (s->is_draining || s->is_stopping || s->has_left)
-                return;
-        if (s->is_replaced) {
-                log_info("The new process of this service has its tunnels, and accepts all new connections");
-                timer_start(s->leave, MILLISECONDS(1));
-                return;
-        }
-        s->is_replaced = true;
-        agent_drain(s->agent);
-        timer_start(s->leave, MILLISECONDS(TIMEOUT_TUNNEL_HANDOVER));
+        lifecycle_replace(&s->life);
 }
 
 /* Another process of this service may have left recordings. */
@@ -154,7 +118,7 @@ static void on_reload(void *ctx)
 {
         struct ssh_service *s = ctx;
 
-        if (s->spool != NULL && !s->is_stopping)
+        if (s->spool != NULL && !s->life.is_stopping)
                 spool_send_old(s->spool);
 }
 
@@ -258,9 +222,8 @@ static struct error *set_up(struct ssh_service *s)
         read_boot(s);
         TRY(enter_sandbox(s));
         TRY(service_control(s->service, &s->loop, &service_events, s));
-        s->end = timer_new(&s->loop, finish, s);
-        s->leave = timer_new(&s->loop, leave, s);
         s->agent = agent_new(&s->loop, agent_options(s));
+        lifecycle_init(&s->life, s->agent, "SSH Service", &lifecycle_events, s);
         s->spool = spool_open(s->agent, ".");
         fd = service_take_fd(s->service, "helpers");
         if (fd < 0)
@@ -273,8 +236,7 @@ static void tear_down(struct ssh_service *s)
 {
         map_release(&s->connections);
         shares_release(&s->user_connections);
-        timer_free(s->end);
-        timer_free(s->leave);
+        lifecycle_release(&s->life);
         service_end(s->service);
         loop_release(&s->loop);
         budget_release(&s->memory);

@@ -6,6 +6,7 @@
 #define SSH_SSH_SERVICE_H
 
 #include "agent/agent.h"
+#include "agent/lifecycle.h"
 #include "base/budget.h"
 #include "base/shares.h"
 #include "base/map.h"
@@ -18,13 +19,9 @@ struct ssh_service {
         const Cteleport__Internal__V1__Boot *boot;
         const Cteleport__V1__TeleportConfig *config; /* never NULL */
         const Cteleport__V1__SSHConfig *ssh_config;  /* never NULL */
-        bool is_stopping, is_draining;
-        bool is_replaced, has_left; /* a new process takes over; the proxies send no more connections here */
+        struct lifecycle life;
         struct budget memory;   /* of bytes buffered in connections */
         struct buf roots;       /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
-        struct timer *leave;    /* running: a new process takes over */
-        struct timer *end;      /* running: the process is about to end */
-        unsigned turns_left;    /* turns of the loop before the end */
 
         struct agent *agent;
         struct shares user_connections; /* number of connections, by user */

@@ -234,6 +234,7 @@ struct boot_parts {
         Cteleport__Internal__V1__ProxyBoot proxy;
         Cteleport__Internal__V1__InstanceBoot instance;
         Cteleport__Internal__V1__SshBoot ssh;
+        Cteleport__Internal__V1__AgentBoot agent;
 };
 
 static void fill_services(struct boot_parts *parts, const struct supervisor *s)
@@ -286,6 +287,12 @@ static void fill_own(struct boot_parts *parts, const struct child *c)
                 parts->ssh.takes_connected = true;
                 parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_SSH;
                 parts->boot.ssh = &parts->ssh;
+        } else if (services_of_process(c->row->name)->kind != NULL) {
+                cteleport__internal__v1__agent_boot__init(&parts->agent);
+                parts->agent.insecure = s->launch->insecure;
+                parts->agent.takes_connected = true;
+                parts->boot.own_case = CTELEPORT__INTERNAL__V1__BOOT__OWN_AGENT;
+                parts->boot.agent = &parts->agent;
         }
 }
 

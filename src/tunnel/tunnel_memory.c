@@ -43,12 +43,18 @@ bool tunnel_memory_may_grow(void *ctx, size_t window)
         return true;
 }
 
+struct splice *tunnel_splice_above(struct tunnel_memory *m, struct loop *l, struct stream *tunnel, struct stream *upper, struct stream *other,
+                                   void (*done)(void *ctx, uint64_t from_tunnel, uint64_t to_tunnel), void *ctx)
+{
+        tunnel_stream_grow_by(tunnel, tunnel_memory_may_grow, m);
+        m->splice = splice_start(l, upper, other, waiting_of(m->window), done, ctx);
+        return m->splice;
+}
+
 struct splice *tunnel_splice(struct tunnel_memory *m, struct loop *l, struct stream *tunnel, struct stream *other,
                              void (*done)(void *ctx, uint64_t from_tunnel, uint64_t to_tunnel), void *ctx)
 {
-        tunnel_stream_grow_by(tunnel, tunnel_memory_may_grow, m);
-        m->splice = splice_start(l, tunnel, other, waiting_of(m->window), done, ctx);
-        return m->splice;
+        return tunnel_splice_above(m, l, tunnel, tunnel, other, done, ctx);
 }
 
 struct splice *tunnel_relay(struct tunnel_memory m[2], struct loop *l, struct stream *first, struct stream *second,

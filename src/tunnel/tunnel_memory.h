@@ -29,6 +29,9 @@ struct error *tunnel_memory_open(struct tunnel_memory *m, struct budget *b, stru
 /* Connects a tunnel's stream (tunnel_connect, tunnel_accept) and another one with these windows. */
 struct splice *tunnel_splice(struct tunnel_memory *m, struct loop *l, struct stream *tunnel, struct stream *other,
                              void (*done)(void *ctx, uint64_t from_tunnel, uint64_t to_tunnel), void *ctx) MUST_USE;
+/* The same for a stream `upper` that lies above the tunnel's: TLS in it. The tunnel's stream stays owned by `upper`. */
+struct splice *tunnel_splice_above(struct tunnel_memory *m, struct loop *l, struct stream *tunnel, struct stream *upper, struct stream *other,
+                                   void (*done)(void *ctx, uint64_t from_tunnel, uint64_t to_tunnel), void *ctx) MUST_USE;
 /* Connects the streams of two tunnels; m[0] is the memory of the first, m[1] that of the second. */
 struct splice *tunnel_relay(struct tunnel_memory m[2], struct loop *l, struct stream *first, struct stream *second,
                             void (*done)(void *ctx, uint64_t from_first, uint64_t to_first), void *ctx) MUST_USE;

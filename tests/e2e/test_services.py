@@ -28,7 +28,7 @@ def echo_cluster(build, aws_process, tmp_path_factory):
 @pytest.fixture
 def echo_host(echo_cluster, aws):
     """A host that runs the Echo Service and no other."""
-    host = echo_cluster.host("echo-1", env=aws.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes"}},
+    host = echo_cluster.host("echo-1", env=aws.identity(), ssh={"enabled": "no"}, services={"db_service": {"enabled": "yes"}},
                              teleport={"log": {"severity": "DEBUG"}})
     host.start()
     yield host
@@ -58,7 +58,7 @@ def test_a_service_of_one_row_joins_with_its_role(echo_cluster, echo_host):
 
 def test_a_service_gets_its_own_section_and_user(echo_host):
     given = echo_host.process.wait_for(r"Echo Service was given.*").group(0)
-    assert "app_service:yes" in given and "auth_service:no" in given and "ssh_service:no" in given
+    assert "db_service:yes" in given and "auth_service:no" in given and "ssh_service:no" in given
     echo_host.process.wait_for(r"Echo Service is ready")
     if os.geteuid() == 0:
         is_sanitized = "none (sanitizer build)" in echo_host.process.text()  # such a build changes no users
@@ -82,14 +82,14 @@ def test_a_service_is_restarted_when_it_dies(echo_host):
 
 def test_roles_and_configure_know_the_service(echo_cluster, tmp_path):
     written = run(echo_cluster, "configure", "--roles=echo", "--proxy=a.example.com", "--token=t", f"--data-dir={tmp_path}")
-    assert written.returncode == 0 and "# Serves nothing.\napp_service:\n  enabled: \"yes\"\n" in written.stdout
+    assert written.returncode == 0 and "# Serves nothing.\ndb_service:\n  enabled: \"yes\"\n" in written.stdout
     refused = run(echo_cluster, "start", "--roles=ecko")
-    assert refused.returncode == 1 and "--roles takes auth, proxy, node and echo" in refused.stderr
+    assert refused.returncode == 1 and "--roles takes auth, proxy, node, app and echo" in refused.stderr
 
 
 def test_a_program_without_the_row_refuses_the_service(build, tmp_path):
     config = tmp_path / "teleport.yaml"
-    config.write_text("version: v3\nteleport: {proxy_server: a}\napp_service: {enabled: yes}\n")
+    config.write_text("version: v3\nteleport: {proxy_server: a}\ndb_service: {enabled: yes}\n")
     refused = subprocess.run([program(build, "teleport"), "start", "-c", config], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT,
                              env=clean_env())
-    assert refused.returncode == 1 and "app_service is not part of this release" in refused.stderr
+    assert refused.returncode == 1 and "db_service is not part of this release" in refused.stderr

@@ -112,7 +112,7 @@ AGENT = "version: v3\nauth_service: {enabled: no}\nproxy_service: {enabled: no}\
     (AGENT + "teleport: {proxy_server: a, join_params: {token_name: x}, auth_token: x}\n", ["cannot both be set"]),
     (AGENT + "teleport: {proxy_server: a, ca_pin: abc}\n", ["'abc' is not a CA pin"]),
     *[(AGENT + f"teleport: {{proxy_server: a}}\n{service}_service: {{enabled: yes}}\n", [f"{service}_service is not part of this release", "already joins"])
-      for service in ("app", "db", "kubernetes", "windows_desktop")],
+      for service in ("db", "kubernetes", "windows_desktop")],
 ], ids=lambda value: None if isinstance(value, list) else re.sub(r"[^a-z_0-9:]+", " ", value.replace(AGENT, ""))[-40:].strip())
 def test_start_and_configure_report_a_wrong_file_alike(teleport, tmp_path, text, words):
     path = tmp_path / "teleport.yaml"

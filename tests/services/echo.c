@@ -57,7 +57,7 @@ static void on_link(void *ctx, const char *name, int fd)
 /* What of the configuration came with Boot: its own section, and none of the others. */
 static void log_sections(const Cteleport__V1__Config *config)
 {
-        log_info("Echo Service was given", LOG_C("app_service", config->app_service == NULL ? "no" : "yes"),
+        log_info("Echo Service was given", LOG_C("db_service", config->db_service == NULL ? "no" : "yes"),
                  LOG_C("auth_service", config->auth_service == NULL ? "no" : "yes"),
                  LOG_C("ssh_service", config->ssh_service == NULL ? "no" : "yes"));
 }

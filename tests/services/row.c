@@ -6,12 +6,12 @@ int echo_main(struct service *s) WEAK; /* tctl has none */
 
 const struct service_row services_test_rows[] = {
         {
-                .name = "echo", .title = "Echo Service", .about = "Serves nothing.", .section = "app_service", .flag = "echo",
+                .name = "echo", .title = "Echo Service", .about = "Serves nothing.", .section = "db_service", .flag = "echo",
                 .role = { STR_INIT("Echo"), .is_local_service = true, .is_joinable = true },
                 .processes = {
                         {
                                 .name = "echo", .main = echo_main, .user = { "teleport-echo", 61170 }, .sandbox = SANDBOX_SSH,
-                                .links = { "auth", "instance" }, .sections = { "app_service" }, .start = 6, .stop = 2,
+                                .links = { "auth", "instance" }, .sections = { "db_service" }, .start = 6, .stop = 2,
                         },
                 },
         },

@@ -118,7 +118,7 @@ static struct error *sees(struct admin_request *q, struct node_listing *l, const
                 TRY(admin_user(q, &l->user));
         l->is_known = true;
         struct node node = node_of_presence(q->arena, p);
-        *ret = access_sees_node(&l->user, node.labels, node.label_count);
+        *ret = access_sees(&l->user, ROLE_NODE_LABELS, node.labels, node.label_count);
         return NULL;
 }
 

@@ -79,6 +79,8 @@ struct listing {
 
 /* Adds a message to the page; false when it is full. */
 bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message);
+/* The same for a further resource of one record, also beyond the size of a page. */
+void listing_add_more(struct admin_request *q, struct listing *l, ProtobufCMessage *message);
 /* Ends with the page. */
 void listing_reply(struct admin_request *q, struct listing *l);
 

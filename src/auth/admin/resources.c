@@ -13,7 +13,7 @@
 #include "rpc/pb.h"
 #include "rpc/wire.h"
 
-const struct admin_kind *const admin_kinds[] = { &admin_token_kind, &admin_node_kind, &admin_instance_kind,
+const struct admin_kind *const admin_kinds[] = { &admin_token_kind, &admin_node_kind, &admin_instance_kind, &admin_app_server_kind,
                                                        &admin_user_kind,  &admin_role_kind, &admin_lock_kind, NULL };
 
 /* ---- fields of messages -------------------------------------------------------------------------------- */
@@ -185,10 +185,21 @@ enum {
         PAGE_SIZE = LIMIT_UNREAD_OUTPUT / 2, /* bytes of an answer; only its last message may exceed this */
 };
 
+static bool listing_is_full(const struct listing *l)
+{
+        return l->size >= PAGE_SIZE;
+}
+
 bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *message)
 {
-        if (l->size >= PAGE_SIZE)
+        if (listing_is_full(l))
                 return false;
+        listing_add_more(q, l, message);
+        return true;
+}
+
+void listing_add_more(struct admin_request *q, struct listing *l, ProtobufCMessage *message)
+{
         if (l->count == l->room) {
                 ProtobufCMessage **old = l->messages;
 
@@ -199,7 +210,6 @@ bool listing_add(struct admin_request *q, struct listing *l, ProtobufCMessage *m
         }
         l->messages[l->count++] = message;
         l->size += protobuf_c_message_get_packed_size(message);
-        return true;
 }
 
 void listing_reply(struct admin_request *q, struct listing *l)
@@ -240,9 +250,12 @@ static void on_page(void *ctx, const struct state_page *page, struct error *err)
         size_t seen = 0;
 
         for (; err == NULL && seen < page->count; seen++) {
+                const struct state_record *record = &page->records[seen];
                 ProtobufCMessage *message = NULL;
 
-                state_log_unreadable(&page->records[seen], l->kind->show(q, &page->records[seen], &message));
+                if (l->kind->show_all != NULL && listing_is_full(l))
+                        break;
+                state_log_unreadable(record, l->kind->show_all != NULL ? l->kind->show_all(q, record, l) : l->kind->show(q, record, &message));
                 if (message != NULL && !listing_add(q, l, message))
                         break;
                 last = page->records[seen].id;

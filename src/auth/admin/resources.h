@@ -25,6 +25,8 @@ struct admin_kind {
 
         /* Reads a record, in the arena, as the resource that is shown to this client; *ret stays NULL for one that is not shown. */
         struct error *(*show)(struct admin_request *q, const struct state_record *r, ProtobufCMessage **ret);
+        /* The same for records that hold several resources: adds those that are shown by listing_add_more(). Instead of show. */
+        struct error *(*show_all)(struct admin_request *q, const struct state_record *r, struct listing *l);
         /*
          * Finds the resource in memory, borrowed until the next turn of the loop; NULL with a revision: its record
          * cannot be read. Hook NULL: resources are read from the store, with the ID that put_id makes of the name.
@@ -66,7 +68,7 @@ struct admin_kind {
 
 /* All kinds; NULL at the end. */
 extern const struct admin_kind *const admin_kinds[];
-extern const struct admin_kind admin_token_kind, admin_node_kind, admin_instance_kind, admin_user_kind, admin_role_kind, admin_lock_kind;
+extern const struct admin_kind admin_token_kind, admin_node_kind, admin_app_server_kind, admin_instance_kind, admin_user_kind, admin_role_kind, admin_lock_kind;
 
 /* A write or removal of a resource, in the arena of its request. */
 struct change {

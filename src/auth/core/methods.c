@@ -101,6 +101,7 @@ const struct guarded_method auth_methods[] = {
         ADMIN("ExplainToken", explain_token_request, admin_explain_token, "token", ACCESS_READ),
         RESOURCE("ListNodes", list_request, admin_list_resources, node, NO_RULE), /* lists only the nodes that the user sees */
         RESOURCE("DeleteNode", name_request, admin_delete_resource, node, "node", ACCESS_DELETE),
+        RESOURCE("ListAppServers", list_request, admin_list_resources, app_server, NO_RULE), /* lists only the applications that the user sees */
         RESOURCE("ListInstances", list_request, admin_list_resources, instance, "instance", VIEW),
         RESOURCE("ListUsers", list_request, admin_list_resources, user, "user", VIEW),
         RESOURCE("GetUser", name_request, admin_get_resource, user, "user", ACCESS_READ),

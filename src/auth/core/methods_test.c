@@ -23,7 +23,8 @@ enum { ARENA_CAP = 1 * MiB };
 #define ADMIN_SERVICE "/cteleport.v1.AdminService/"
 
 /* Methods without a rule: every user may call them, and receives only permitted resources. */
-static const char *const open_to_all_users[] = { ADMIN_SERVICE "ClusterStatus", ADMIN_SERVICE "ListNodes" };
+static const char *const open_to_all_users[] = { ADMIN_SERVICE "ClusterStatus", ADMIN_SERVICE "ListNodes",
+                                                  ADMIN_SERVICE "ListAppServers" };
 
 /* Methods for the administrator on the auth machine, which no role gives to a user: a backup has all secrets of the store. */
 static const char *const local_only[] = { ADMIN_SERVICE "Backup" };

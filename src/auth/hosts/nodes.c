@@ -222,6 +222,19 @@ static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *na
         return false;
 }
 
+struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app)
+{
+        const Cteleport__V1__Metadata *m = app->metadata;
+        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name) };
+
+        if (m == NULL)
+                return result;
+        result.labels = arena_alloc(arena, (m->n_labels + 1) * sizeof *result.labels);
+        for (size_t i = 0; i < m->n_labels; i++)
+                result.labels[result.label_count++] = (struct access_label){ str_of(m->labels[i]->key), str_of(m->labels[i]->value) };
+        return result;
+}
+
 struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p)
 {
         bool has_roles = p->n_system_roles > 0;
@@ -242,6 +255,9 @@ struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Pr
                 node.labels[node.label_count++] = (struct access_label){ str_of(p->commands[i]->name), str_of(p->commands[i]->result) };
         for (size_t i = 0; i < p->n_services; i++)
                 node.has_ssh = node.has_ssh || services_offers(str_of(p->services[i]), "node");
+        node.apps = arena_alloc(arena, (p->n_apps + 1) * sizeof *node.apps);
+        for (size_t i = 0; i < p->n_apps; i++)
+                node.apps[node.app_count++] = node_app_of(arena, p->apps[i]);
         return node;
 }
 

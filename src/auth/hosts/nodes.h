@@ -31,12 +31,21 @@ size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_
  */
 size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
 
+/* An application that a host offers. */
+struct node_app {
+        struct str name;
+        struct access_label *labels;
+        size_t label_count;
+};
+
 /* A host that announces itself. */
 struct node {
         struct str host_id, hostname;
         struct access_label *labels; /* static labels and the last results of label commands */
         size_t label_count;
         bool has_ssh; /* it runs the SSH Service */
+        struct node_app *apps; /* of its Application Service */
+        size_t app_count;
         struct str aws_account, aws_arn; /* attested at its join; may be empty */
         char *const *system_roles;       /* of its join, announced or not */
         size_t system_role_count;
@@ -44,6 +53,9 @@ struct node {
 
 /* Reads it from the store. node borrowed until done returns; NULL without err: the host is not announced. err owned. */
 void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx);
+
+/* Converts an application, in the arena; borrows from app. */
+struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app);
 
 /* Converts a presence record, in the arena; borrows from p. */
 struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p);

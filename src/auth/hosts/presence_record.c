@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "resource/address.h"
+#include "resource/app.h"
 #include "resource/label.h"
 #include "rpc/pb.h"
 
@@ -69,6 +70,54 @@ struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *comman
         return NULL;
 }
 
+static size_t size_of_app(const Cteleport__V1__App *app)
+{
+        return protobuf_c_message_get_packed_size(&app->base);
+}
+
+static struct error *check_app(const Cteleport__V1__App *app)
+{
+        AUTO_PTR(arena) arena = arena_new(4 * LIMIT_NAME);
+        const char *target;
+
+        if (app->metadata == NULL || app->spec == NULL)
+                return error_new(ERROR_INVALID_ARGUMENT, "an application of this host has no name or no uri");
+        TRY(app_check_name(str_of(app->metadata->name), "app_service.apps"));
+        if (app->metadata->n_labels > LIMIT_APP_LABELS || strlen(app->metadata->description) > LIMIT_APP_DESCRIPTION)
+                return error_new(ERROR_INVALID_ARGUMENT, "the application '%s' of this host has too many labels or a description that is too long", app->metadata->name);
+        for (size_t i = 0; i < app->metadata->n_labels; i++)
+                for (size_t j = 0; j <= i; j++)
+                        if (app->metadata->labels[i]->key[0] == '\0' || strlen(app->metadata->labels[i]->key) > LIMIT_LABEL_KEY ||
+                            (j < i && strcmp(app->metadata->labels[i]->key, app->metadata->labels[j]->key) == 0))
+                                return error_new(ERROR_INVALID_ARGUMENT, "the application '%s' of this host has a label twice, or one with an invalid name",
+                                                 app->metadata->name);
+        return app_uri_parse(arena, str_of(app->spec->uri), &target);
+}
+
+/* Applications are those of a host that joined with role App. */
+static struct error *check_apps(const Cteleport__V1__PresenceUp__Hello *hello)
+{
+        bool has_role = false;
+        size_t size = 0;
+
+        for (size_t i = 0; i < hello->n_services; i++)
+                has_role = has_role || services_offers(str_of(hello->services[i]), "app");
+        if (hello->n_apps > 0 && !has_role)
+                return error_new(ERROR_PERMISSION_DENIED, "this host announces applications without role App");
+        if (hello->n_apps > LIMIT_APPS)
+                return error_new(ERROR_INVALID_ARGUMENT, "this host announces more than %d applications", LIMIT_APPS);
+        for (size_t i = 0; i < hello->n_apps; i++) {
+                TRY(check_app(hello->apps[i]));
+                size += size_of_app(hello->apps[i]);
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(hello->apps[i]->metadata->name, hello->apps[j]->metadata->name) == 0)
+                                return error_new(ERROR_INVALID_ARGUMENT, "this host announces an application twice");
+        }
+        if (size > LIMIT_APPS_BYTES)
+                return error_new(ERROR_INVALID_ARGUMENT, "the applications of this host have more than %d bytes", LIMIT_APPS_BYTES);
+        return NULL;
+}
+
 struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello, const Cteleport__State__V1__Host *host)
 {
         if (hello->n_services > SERVICES_MAX || hello->n_labels > LABELS_MAX || hello->n_public_addrs > ADDRS_MAX)
@@ -93,7 +142,7 @@ struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello
                         return error_new(ERROR_PERMISSION_DENIED, "this host did not join with role '%s'", shown);
                 }
         }
-        return NULL;
+        return check_apps(hello);
 }
 
 bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello)
@@ -112,6 +161,27 @@ static char *announced_proxy(struct presence *p, const Cteleport__V1__PresenceUp
         if (presence_announces_proxy(hello) && hello->proxy_addr[0] != '\0')
                 error_free(address_normalize(p->arena, str_of(hello->proxy_addr), WEB_PORT, "proxy_addr", &whole));
         return pb_text(whole);
+}
+
+/* Reserved labels are removed, as those of the host are; other fields than name, description, labels and uri are not the host's to set. */
+static void keep_apps(struct presence *p, Cteleport__State__V1__Presence *r)
+{
+        r->apps = p->hello->apps;
+        r->n_apps = p->hello->n_apps;
+        for (size_t i = 0; i < r->n_apps; i++) {
+                Cteleport__V1__Metadata *m = r->apps[i]->metadata;
+                size_t kept = 0;
+
+                r->apps[i]->kind = pb_text("app");
+                r->apps[i]->sub_kind = pb_text("");
+                r->apps[i]->version = pb_text("v3");
+                m->expires = NULL;
+                m->revision = pb_text("");
+                for (size_t j = 0; j < m->n_labels; j++)
+                        if (!label_name_is_reserved(str_of(m->labels[j]->key)))
+                                m->labels[kept++] = m->labels[j];
+                m->n_labels = kept;
+        }
 }
 
 /* Name and identity are those of the join. The agent provides only its version and the properties of its services. */
@@ -153,6 +223,7 @@ void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *
         }
         r->commands = hello->commands;
         r->n_commands = hello->n_commands;
+        keep_apps(p, r);
         r->use_tunnel = hello->use_tunnel;
         r->has_no_file_copy = hello->has_no_file_copy;
         r->knows_no_proxy = hello->knows_no_proxy;

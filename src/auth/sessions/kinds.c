@@ -37,7 +37,7 @@ static bool node_is_offered(const struct node *host)
 
 static bool node_is_seen(const struct access_user *user, const struct node *host)
 {
-        return access_sees_node(user, host->labels, host->label_count);
+        return access_sees(user, ROLE_NODE_LABELS, host->labels, host->label_count);
 }
 
 static struct error *node_check(const struct directory *d, struct str user, const struct kind_fields *fields, const struct node *host,

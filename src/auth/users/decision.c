@@ -145,7 +145,7 @@ struct error *decision_check(const struct directory *d, struct str user, struct 
         TRY(find_user(d, user, login, node, arena, ret_user));
         if (!str_is_empty(login))
                 return access_check_login(ret_user, node->labels, node->label_count, login, ret_may);
-        if (!access_sees_node(ret_user, node->labels, node->label_count))
+        if (!access_sees(ret_user, ROLE_NODE_LABELS, node->labels, node->label_count))
                 return error_new(ERROR_PERMISSION_DENIED, "none of your roles gives access to this node");
         return NULL;
 }

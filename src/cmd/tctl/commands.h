@@ -50,9 +50,10 @@ extern const struct argument tokens_explain_arguments[];
 struct error *tokens_explain_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* nodes.c */
-extern const struct flag nodes_ls_flags[], inventory_ls_flags[];
+extern const struct flag nodes_ls_flags[], apps_ls_flags[], inventory_ls_flags[];
 extern const struct argument nodes_ls_arguments[];
 struct error *nodes_ls_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *apps_ls_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *inventory_ls_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* inventory_status.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tctl nodes ls, tctl inventory ls. */
+/* tctl nodes ls, tctl apps ls, tctl inventory ls. */
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/node_filter.h"
@@ -18,6 +18,14 @@ const struct flag nodes_ls_flags[] = {
 
 const struct argument nodes_ls_arguments[] = {
         { "labels", .help = "Only hosts with these labels: env=prod,team=db" },
+        { NULL },
+};
+
+const struct flag apps_ls_flags[] = {
+        { "search", 0, FLAG_LIST, .value = "WORDS", .help = "Only applications that have all these words in name, description, URI or labels" },
+        { "query", .kind = FLAG_TEXT, .value = "QUERY", .help = "Only applications that match the query: labels[\"env\"] == \"prod\"" },
+        { "verbose", 'v', FLAG_SWITCH, .help = "All labels, without truncation" },
+        OUTPUT_FORMAT_FLAG("text"),
         { NULL },
 };
 
@@ -47,6 +55,28 @@ struct error *nodes_ls_run(void *ctx, const struct flags *given)
                 nodes_put_table(&out, nodes, count, flags_switch(given, "verbose"));
         else
                 output_put_list(&out, given, (ProtobufCMessage **)nodes, count);
+        return output_flush(&out);
+}
+
+/* ---- applications ---------------------------------------------------------------------------------- */
+
+struct error *apps_ls_run(void *ctx, const struct flags *given)
+{
+        AUTO(session) s = { 0 };
+        AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
+        struct node_filter filter;
+        Cteleport__V1__AppServer **servers = NULL;
+        size_t count = 0;
+
+        (void)ctx;
+        TRY(session_open(&s, given));
+        TRY(node_filter_read(&filter, s.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
+        TRY(app_servers_list(&s, &servers, &count));
+        count = app_filter_keep(&filter, servers, count, s.arena);
+        if (output_is_text(given))
+                app_servers_put_table(&out, servers, count, flags_switch(given, "verbose"));
+        else
+                output_put_list(&out, given, (ProtobufCMessage **)servers, count);
         return output_flush(&out);
 }
 

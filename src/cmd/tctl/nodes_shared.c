@@ -75,6 +75,21 @@ struct error *instances_ls(struct session *s, const struct flags *given, const s
         return output_flush(&out);
 }
 
+static int compare_app_servers(const void *a, const void *b)
+{
+        const Cteleport__V1__AppServer *x = *(Cteleport__V1__AppServer *const *)a, *y = *(Cteleport__V1__AppServer *const *)b;
+
+        return compare_hosts(x->spec->hostname, name_of(x->metadata), y->spec->hostname, name_of(y->metadata));
+}
+
+struct error *app_servers_list(struct session *s, Cteleport__V1__AppServer ***ret, size_t *ret_count)
+{
+        TRY(session_list(s, "ListAppServers", &cteleport__v1__list_app_servers_response__descriptor, (ProtobufCMessage ***)ret, ret_count));
+        TRY(app_servers_check(*ret, *ret_count));
+        qsort(*ret, *ret_count, sizeof **ret, compare_app_servers);
+        return NULL;
+}
+
 /* ---- tables --------------------------------------------------------------------------------------- */
 
 /* A host with a reverse tunnel has no address. */
@@ -109,6 +124,26 @@ void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t 
                 TABLE_ROW(t, str_of(spec->hostname), str_of(name_of(nodes[i]->metadata)), buf_str(&address),
                           buf_str(&labels), str_of(spec->version), buf_str(&services), str_of(spec->join_method),
                           str_of(spec->aws_account), str_of(spec->aws_arn), buf_str(&heartbeat));
+        }
+        if (is_verbose)
+                table_put(out, t);
+        else
+                table_put_truncated(out, t, LABELS, terminal_width());
+}
+
+void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count, bool is_verbose)
+{
+        static const char *const titles[] = { "Host", "Name", "Type", "Public Address", "URI", "Labels", "Version", NULL };
+        enum { LABELS = 5 };
+        AUTO_PTR(table) t = table_new(titles);
+
+        for (size_t i = 0; i < count; i++) {
+                const Cteleport__V1__AppServerSpec *spec = servers[i]->spec;
+                AUTO(buf) labels = BUF_MAX(CELL_MAX);
+
+                app_put_labels(&labels, servers[i], is_verbose);
+                TABLE_ROW(t, str_of(spec->hostname), str_of(servers[i]->metadata->name), STR("TCP"), STR(""), str_of(spec->app->spec->uri), buf_str(&labels),
+                          str_of(spec->version));
         }
         if (is_verbose)
                 table_put(out, t);

@@ -18,11 +18,15 @@ struct instances_view {
 };
 struct error *instances_ls(struct session *s, const struct flags *given, const struct instances_view *view) MUST_USE;
 
+/* All hosts that offer applications, one for each application, by host name and then by that of the application. */
+struct error *app_servers_list(struct session *s, Cteleport__V1__AppServer ***ret, size_t *ret_count) MUST_USE;
+
 /* "online", "offline", "locked" …; borrowed. */
 const char *instance_state(const Cteleport__V1__InstanceSpec *spec);
 
 /* Verbose tables have all columns and complete cells. */
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose);
+void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count, bool is_verbose);
 void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose);
 
 #endif

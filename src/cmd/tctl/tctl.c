@@ -26,6 +26,7 @@ static const struct command commands[] = {
           .notes = "  tctl tokens explain iam-token --account=123456789012 \\\n"
                    "      --arn=arn:aws:sts::123456789012:assumed-role/web/i-0123456789abcdef0\n" },
         { "nodes ls", ALIASES("nodes list"), nodes_ls_flags, nodes_ls_arguments, nodes_ls_run, .help = "List SSH hosts" },
+        { "apps ls", ALIASES("apps list"), apps_ls_flags, nodes_ls_arguments, apps_ls_run, .help = "List applications, with the hosts that offer them" },
         { "inventory ls", ALIASES("inventory list"), inventory_ls_flags, NULL, inventory_ls_run,
           .help = "List every host that joined, with its services" },
         { "inventory status", NULL, inventory_status_flags, NULL, inventory_status_run,
@@ -109,7 +110,7 @@ static const struct foreign_command foreign_commands[] = {
         { "acl, access-lists", "there are no access lists; roles are given by: tctl users update NAME --set-roles=ROLES" },
         { "sso, saml, oidc, idp, loginrule, login_rule", "users sign in with password and one-time code; there is no single sign-on" },
         { "devices", "devices are not known" },
-        { "app, apps, db, kube, desktop, windows_desktops, proxy", SSH_ONLY },
+        { "db, kube, desktop, windows_desktops, proxy", SSH_ONLY },
         { "alerts, notifications", "there are no cluster alerts" },
         { "inventory ping", "every host, with its state, is listed by: tctl inventory ls" },
         { "plugins, terraform, integration, discovery", "other systems are not connected" },

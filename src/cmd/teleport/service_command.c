@@ -99,6 +99,7 @@ static const struct {
 } mains[] = {
         { "signer", run_signer },      { "sts", run_sts }, { "auth", auth_main }, { "proxy", proxy_main },
         { "instance", instance_main }, { "ssh", ssh_main }, { "labels", labels_main },
+        { "app", app_main },
         { "aws-sign", aws_sign_main }, { "acme", acme_main },      { "diag", diag_main },
 };
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "app/app_service.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/app_status.h"
+#include "cluster/roots.h"
+#include "os/fdpass.h"
+#include "os/sandbox.h"
+
+enum { CHAIN_PEM_MAX = 64 * KiB };
+
+/* ---- values for connections ------------------------------------------------------------------------------- */
+
+const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str name)
+{
+        for (size_t i = 0; i < s->apps->n_apps; i++)
+                if (str_equal(str_of(s->apps->apps[i]->name), name))
+                        return s->apps->apps[i];
+        return NULL;
+}
+
+static struct error *make_tls(const struct host_identity *id, struct tls_context **ret)
+{
+        static const char *const alpn[] = { APP_ALPN_TCP, NULL };
+        AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX), users = BUF_MAX(CHAIN_PEM_MAX);
+
+        host_identity_chain_pem(id, &chain);
+        host_identity_user_trust_pem(id, &users);
+        if (users.len == 0)
+                return error_new(ERROR_UNAVAILABLE, "this host has not received the CA of users yet");
+        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&users), .alpn = alpn,
+                                                  .is_internal = true }, ret));
+        struct error *err = tls_context_add(*ret, NULL, (struct tls_identity){ buf_str(&chain), secret_str(&id->tls_key_pem) });
+        if (err != NULL) {
+                tls_context_free(*ret);
+                *ret = NULL;
+        }
+        return err;
+}
+
+struct error *app_tls(struct app_service *s, struct tls_context **ret)
+{
+        const struct host_identity *id = agent_identity(s->agent);
+
+        if (host_identity_is_empty(id))
+                return error_new(ERROR_UNAVAILABLE, "this host has no certificate of the role App yet");
+        if (s->tls == NULL || !str_equal(str_of(s->tls_serial), id->serial)) {
+                tls_context_free(s->tls);
+                s->tls = NULL;
+                TRY(make_tls(id, &s->tls));
+                free(s->tls_serial);
+                s->tls_serial = str_dup(id->serial);
+        }
+        *ret = s->tls;
+        return NULL;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+static size_t open_connections(const void *ctx)
+{
+        const struct app_service *s = ctx;
+
+        return s->connections.count;
+}
+
+static void end_all(void *ctx, const char *why)
+{
+        app_connections_end(ctx, why);
+}
+
+static void finish(void *ctx)
+{
+        struct app_service *s = ctx;
+
+        agent_close_tunnels(s->agent);
+        app_connections_free(s);
+        agent_free(s->agent);
+        s->agent = NULL;
+}
+
+static const struct lifecycle_events lifecycle_events = { .open = open_connections, .end_all = end_all, .finish = finish };
+
+/* ---- messages of the supervisor --------------------------------------------------------------------------- */
+
+static void on_stop(void *ctx)
+{
+        struct app_service *s = ctx;
+
+        lifecycle_stop(&s->life);
+}
+
+static void on_drain(void *ctx)
+{
+        struct app_service *s = ctx;
+
+        lifecycle_drain(&s->life);
+}
+
+static void on_replace(void *ctx)
+{
+        struct app_service *s = ctx;
+
+        lifecycle_replace(&s->life);
+}
+
+static void on_link(void *ctx, const char *name, int fd)
+{
+        struct app_service *s = ctx;
+
+        if (s->agent == NULL)
+                fd_close_at(&fd);
+        else
+                agent_use_link(s->agent, name, fd);
+}
+
+static const struct service_events service_events = { .on_stop = on_stop, .on_drain = on_drain, .on_replace = on_replace, .on_link = on_link };
+
+/* ---- main ------------------------------------------------------------------------------------------------- */
+
+static void read_boot(struct app_service *s)
+{
+        static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
+        static const Cteleport__V1__AppServiceConfig no_apps = CTELEPORT__V1__APP_SERVICE_CONFIG__INIT;
+        const Cteleport__V1__Config *config = s->boot->config;
+
+        s->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY_APP, .share = LIMIT_STREAM_MEMORY_APP };
+        s->user_connections.limits = (struct share_limits){ LIMIT_APP_CONNECTIONS, LIMIT_APP_CONNECTIONS_USER, LIMIT_APP_CONNECTIONS_RESERVE,
+                                                            LIMIT_APP_CONNECTIONS_RESERVED };
+        s->config = config->teleport != NULL ? config->teleport : &no_config;
+        s->apps = config->app_service != NULL ? config->app_service : &no_apps;
+}
+
+static struct error *enter_sandbox(struct app_service *s)
+{
+        if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
+                roots_read(&s->roots);
+        TRY(sandbox_become_unprivileged(&s->service->row->user));
+        TRY(sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .read = roots_paths(s->service->arena) }));
+        roots_drop_if_open(&s->roots);
+        return NULL;
+}
+
+static void on_request(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)
+{
+        app_connection_begin(ctx, in, request);
+}
+
+/* A request is answered at once, so none is pending when it ends. */
+static void on_request_gone(void *ctx, struct tunnel_incoming *in)
+{
+        (void)ctx;
+        (void)in;
+}
+
+static void on_connected(void *ctx)
+{
+        const struct app_service *s = ctx;
+
+        if (s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_AGENT && s->boot->agent->takes_connected)
+                service_send(s->service, &(struct child_message){ .kind = CHILD_SENT_CONNECTED });
+}
+
+static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone, .on_connected = on_connected };
+
+static struct agent_options agent_options(struct app_service *s)
+{
+        return (struct agent_options){
+                .service = s->service,
+                .proxy_server = s->config->proxy_server,
+                .is_local = service_is_here(s->boot, "auth"),
+                .roots_pem = buf_str(&s->roots),
+                .is_insecure = s->boot->own_case == CTELEPORT__INTERNAL__V1__BOOT__OWN_AGENT && s->boot->agent->insecure,
+                .events = &agent_events,
+                .ctx = s,
+        };
+}
+
+static struct error *set_up(struct app_service *s)
+{
+        read_boot(s);
+        TRY(enter_sandbox(s));
+        TRY(service_control(s->service, &s->loop, &service_events, s));
+        s->agent = agent_new(&s->loop, agent_options(s));
+        lifecycle_init(&s->life, s->agent, "Application Service", &lifecycle_events, s);
+        return NULL;
+}
+
+static void tear_down(struct app_service *s)
+{
+        map_release(&s->connections);
+        shares_release(&s->user_connections);
+        lifecycle_release(&s->life);
+        tls_context_free(s->tls);
+        free(s->tls_serial);
+        service_end(s->service);
+        loop_release(&s->loop);
+        budget_release(&s->memory);
+        buf_release(&s->roots);
+}
+
+int app_main(struct service *service)
+{
+        static struct app_service the_service;
+        struct app_service *s = &the_service;
+
+        s->service = service;
+        s->boot = service->boot;
+        mallopt(M_ARENA_MAX, 1); /* one arena for all threads: the pool only ever holds small copies */
+        struct error *err = loop_init(&s->loop, NULL);
+        if (err == NULL)
+                err = set_up(s);
+        if (err != NULL) {
+                service_fatal(service, err);
+                return 1;
+        }
+        log_info("Service is starting", LOG_C("service", "Application Service"), LOG_INT("applications", (int64_t)s->apps->n_apps),
+                 LOG_C("sandbox", sandbox_describe()));
+        service_ready(service); /* ready without an identity, which the cluster issues later: until then no client can connect */
+        loop_run(&s->loop);
+        tear_down(s);
+        return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State of the Application Service process, shared by app.c and connection.c. Private to src/app.
+ *
+ *      proxies ◀── reverse tunnels ── agent/tunnel_keeper.c
+ *         │ CONNECT
+ *         ▼
+ *      connection.c ── TLS with the user ── report_stream.c ──▶ auth   the decision, the session, the order to end
+ *         └──────────── splice ──────────────────────────────▶ the application
+ *
+ * The user's TLS ends in this process, with the user's certificate: proxies carry ciphertext.
+ */
+#ifndef APP_APP_SERVICE_H
+#define APP_APP_SERVICE_H
+
+#include "agent/agent.h"
+#include "agent/lifecycle.h"
+#include "base/budget.h"
+#include "base/map.h"
+#include "base/shares.h"
+#include "net/tls.h"
+
+struct app_service {
+        struct loop loop;
+        struct service *service;
+        const Cteleport__Internal__V1__Boot *boot;
+        const Cteleport__V1__TeleportConfig *config;  /* never NULL */
+        const Cteleport__V1__AppServiceConfig *apps;  /* never NULL */
+        struct budget memory;   /* of bytes buffered in connections */
+        struct buf roots;       /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
+
+        struct agent *agent;
+        struct lifecycle life;
+        struct tls_context *tls; /* of the identity with this serial number; NULL: not made yet */
+        char *tls_serial;
+        struct shares user_connections; /* number of connections, by user */
+        struct map connections;         /* by ID */
+};
+
+/* ---- app.c ------------------------------------------------------------------------------------------------ */
+/* The application of that name, borrowed; NULL: this host does not offer it. */
+const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str name);
+/* Sets *ret to the TLS of the current identity, borrowed until the next turn of the loop. UNAVAILABLE: there is no identity yet. */
+struct error *app_tls(struct app_service *s, struct tls_context **ret) MUST_USE;
+
+/* ---- connection.c ----------------------------------------------------------------------------------------- */
+/* Handles a CONNECT received through a tunnel. */
+void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, const struct tunnel_request *request);
+/* Ends all connections with a reason. */
+void app_connections_end(struct app_service *s, const char *why);
+/* Frees the remaining connections at the end of the process, without callbacks. */
+void app_connections_free(struct app_service *s);
+
+#endif

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   incoming ── accepted ──▶ HANDSHAKE ── TLS ──▶ DECIDING ── allowed ──▶ STARTING ── the start is stored ──▶ DIALLING
+ *                               │                    │                       │                                 │ connected
+ *                               ▼                    ▼                       ▼                                 ▼
+ *        freed ◀─ acknowledged, or deadline ── REPORTING ◀────────────── refused, or ended ◀────────────────── OPEN
+ *
+ * A session begins after the Auth Service has stored its start, and before the first byte reaches the application.
+ */
+#include <stdlib.h>
+
+#include "agent/report_stream.h"
+#include "app/app_service.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "cluster/app_status.h"
+#include "loop/conversation.h"
+#include "net/socket.h"
+#include "resource/app.h"
+#include "rpc/pb.h"
+#include "tunnel/tunnel_memory.h"
+
+enum connection_state { HANDSHAKE, DECIDING, STARTING, DIALLING, OPEN, REPORTING };
+
+static const struct conversation_state states[] = {
+        [HANDSHAKE] = { "handshake", SECONDS(0), TO(DECIDING) | TO(REPORTING) }, /* tls_start() has a deadline */
+        [DECIDING] = { "deciding", MILLISECONDS(TIMEOUT_REPORT_REQUEST), TO(STARTING) | TO(REPORTING) },
+        [STARTING] = { "starting", MILLISECONDS(TIMEOUT_REPORT_REQUEST), TO(DIALLING) | TO(REPORTING) },
+        [DIALLING] = { "dialling", SECONDS(0), TO(OPEN) | TO(REPORTING) }, /* dial_start() has a deadline */
+        /* No deadline: a connection may last as long as its user likes. */
+        [OPEN] = { "open", SECONDS(0), TO(REPORTING) },
+        [REPORTING] = { "reporting", MILLISECONDS(TIMEOUT_REPORT_LAST), 0 },
+};
+
+struct app_connection {
+        struct app_service *service;
+        const Cteleport__V1__AppConfig *app;
+        char *id, *client_addr, *counted_user;
+        struct conversation at;
+        struct report_stream *report_stream;
+
+        struct tls_handshake *handshake; /* NULL: finished, or failed */
+        struct stream *tunnel;           /* the lowest layer, owned by handshake, client or splice */
+        struct stream *client;           /* TLS; NULL: not established, in the splice, or closed */
+        struct buf certificate;          /* of the user, DER */
+        struct dial *dial;
+        struct splice *splice;
+        struct tunnel_memory memory;
+        bool has_started;                /* the Auth Service knows of the session */
+        uint64_t bytes_from_client, bytes_to_client;
+
+        struct timer *idle; /* running: the user's roles limit the time without traffic */
+        int64_t idle_ms;
+        uint64_t idle_bytes; /* number of bytes when the timer last expired */
+        struct instant idle_since;
+        char *reason;       /* why this process ends it; NULL: it ended by itself */
+        bool is_free_due, is_abandoned; /* is_abandoned: the process is ending */
+};
+
+/* ---- release ---------------------------------------------------------------------------------------------- */
+
+static void connection_free(struct app_connection *c)
+{
+        struct app_service *s = c->service;
+
+        map_remove(&s->connections, str_of(c->id));
+        metric_set_at(METRIC_APP_CONNECTIONS, 0, (int64_t)s->connections.count);
+        report_stream_free(c->report_stream);
+        stream_close(c->client);
+        tunnel_memory_close(&c->memory);
+        conversation_release(&c->at);
+        timer_free(c->idle);
+        shares_remove(&s->user_connections, str_of(c->counted_user));
+        buf_release(&c->certificate);
+        free(c->counted_user);
+        free(c->client_addr);
+        free(c->reason);
+        free(c->id);
+        free(c);
+}
+
+static void on_free_turn(void *ctx)
+{
+        struct app_connection *c = ctx;
+        struct app_service *s = c->service;
+
+        connection_free(c);
+        loop_trim_later(&s->loop);
+        lifecycle_connection_gone(&s->life);
+}
+
+/* Frees the connection in a later turn of the loop, because a caller up the stack may still use it. */
+static void free_soon(struct app_connection *c)
+{
+        if (c->is_free_due)
+                return;
+        c->is_free_due = true;
+        loop_defer(&c->service->loop, on_free_turn, c);
+}
+
+/* ---- reports ---------------------------------------------------------------------------------------------- */
+
+static void send_report(struct app_connection *c, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err))
+{
+        report_stream_send(c->report_stream, up, acknowledged, c);
+}
+
+static void report_exit(struct app_connection *c)
+{
+        Cteleport__V1__ReportExit ended = CTELEPORT__V1__REPORT_EXIT__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+
+        ended.session_id = c->id;
+        ended.bytes_to_client = c->bytes_to_client;
+        ended.bytes_from_client = c->bytes_from_client;
+        if (c->reason != NULL)
+                ended.reason = c->reason;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT;
+        up.exit = &ended;
+        send_report(c, &up, NULL);
+}
+
+static void report_closed(struct app_connection *c)
+{
+        Cteleport__V1__ReportClosed closed = CTELEPORT__V1__REPORT_CLOSED__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+
+        closed.bytes_to_client = c->bytes_to_client;
+        closed.bytes_from_client = c->bytes_from_client;
+        if (c->reason != NULL)
+                closed.reason = c->reason;
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
+        up.closed = &closed;
+        send_report(c, &up, NULL);
+        report_stream_finish(c->report_stream);
+}
+
+/* ---- ending ----------------------------------------------------------------------------------------------- */
+
+/* No part of the connection is left: the cluster learns of its end. */
+static void end_if_quiet(struct app_connection *c)
+{
+        if (c->at.state == REPORTING || c->handshake != NULL || c->dial != NULL || c->splice != NULL)
+                return;
+        conversation_enter(&c->at, REPORTING);
+        timer_stop(c->idle);
+        log_debug("A connection to an application has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
+        if (c->has_started)
+                report_exit(c);
+        report_closed(c);
+}
+
+/* Sends the reason to a client that has not received a status, and closes its stream, which sends what was written before. */
+static void refuse_client(struct app_connection *c)
+{
+        AUTO(buf) status = BUF_MAX(1 + APP_REFUSAL_MAX);
+
+        if (c->client == NULL)
+                return;
+        app_status_put(&status, c->reason);
+        stream_write(c->client, buf_str(&status));
+        stream_close(c->client);
+        c->client = NULL;
+}
+
+/* err is owned; its text is for the user. */
+static void connection_end(struct app_connection *c, struct error *err)
+{
+        if (c->at.state == REPORTING || c->reason != NULL) {
+                error_free(err);
+                return;
+        }
+        c->reason = escaped(str_of(err->what));
+        error_free(err);
+        refuse_client(c);
+        if (c->handshake != NULL)
+                tls_cancel(c->handshake);
+        if (c->dial != NULL)
+                dial_cancel(c->dial);
+        if (c->splice != NULL)
+                splice_cancel(c->splice);
+        end_if_quiet(c);
+}
+
+static void on_expired(void *ctx)
+{
+        struct app_connection *c = ctx;
+
+        if (c->at.state == REPORTING)
+                free_soon(c);
+        else
+                connection_end(c, error_new(ERROR_UNAVAILABLE, "the cluster did not decide in time whether this connection is allowed"));
+}
+
+static void on_spliced(void *ctx, uint64_t from_client, uint64_t to_client)
+{
+        struct app_connection *c = ctx;
+
+        c->splice = NULL;
+        tunnel_memory_close(&c->memory);
+        if (c->is_abandoned) {
+                connection_free(c);
+                return;
+        }
+        c->bytes_from_client = from_client;
+        c->bytes_to_client = to_client;
+        end_if_quiet(c);
+}
+
+/* ---- idle connections ------------------------------------------------------------------------------------- */
+
+/* Checks eight times within the idle timeout, so that the end is at most an eighth late. */
+static void watch_idle(struct app_connection *c)
+{
+        int64_t ms = c->idle_ms / 8;
+
+        if (ms > 0)
+                timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_MIN ? PACE_SSH_IDLE_MIN : ms > PACE_SSH_IDLE_MAX ? PACE_SSH_IDLE_MAX : ms));
+}
+
+static void on_idle_turn(void *ctx)
+{
+        struct app_connection *c = ctx;
+        uint64_t bytes = c->splice == NULL ? 0 : splice_bytes(c->splice);
+        struct instant now = loop_now(&c->service->loop);
+        struct duration most = MILLISECONDS(c->idle_ms);
+
+        if (bytes != c->idle_bytes) {
+                c->idle_bytes = bytes;
+                c->idle_since = now;
+        }
+        if (most.ns == 0 || instant_since(now, c->idle_since).ns < most.ns) {
+                watch_idle(c);
+                return;
+        }
+        AUTO(buf) text = BUF_MAX(128);
+        duration_put(&text, most);
+        connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was closed: it had no traffic for %s", buf_c(&text)));
+}
+
+/* ---- the application -------------------------------------------------------------------------------------- */
+
+static void on_dialled(void *ctx, int fd, struct error *err)
+{
+        struct app_connection *c = ctx;
+
+        c->dial = NULL;
+        if (c->is_abandoned) {
+                fd_close_at(&fd);
+                error_free(err);
+                connection_free(c);
+                return;
+        }
+        if (err == NULL && c->at.state == DIALLING)
+                err = tunnel_memory_open(&c->memory, &c->service->memory, STR(""));
+        if (err != NULL || c->at.state != DIALLING || c->reason != NULL) {
+                fd_close_at(&fd);
+                if (err != NULL)
+                        log_warn("An application cannot be reached", LOG_C("app", c->app->name), LOG_C("uri", c->app->uri), LOG_ERR(err));
+                connection_end(c, err != NULL ? error_wrap(err, "the host of the application '%s' cannot connect to it", c->app->name) : NULL);
+                end_if_quiet(c);
+                return;
+        }
+        AUTO(buf) status = BUF_MAX(1);
+        struct stream *app = socket_stream(&c->service->loop, fd), *client = c->client;
+
+        socket_stream_limit_reads(app, STREAM_WRITE_BEST);
+        app_status_put(&status, NULL);
+        stream_write(client, buf_str(&status));
+        c->client = NULL;
+        conversation_enter(&c->at, OPEN);
+        c->idle_since = loop_now(&c->service->loop);
+        watch_idle(c);
+        c->splice = tunnel_splice_above(&c->memory, &c->service->loop, c->tunnel, client, app, on_spliced, c);
+}
+
+static void on_started(void *ctx, struct error *err)
+{
+        struct app_connection *c = ctx;
+        AUTO_PTR(arena) a = arena_new(4 * KiB);
+        const char *target = NULL;
+
+        if (c->at.state != STARTING) {
+                error_free(err);
+                return;
+        }
+        if (err == NULL)
+                err = app_uri_parse(a, str_of(c->app->uri), &target);
+        if (err != NULL) {
+                connection_end(c, err);
+                return;
+        }
+        c->has_started = true;
+        conversation_enter(&c->at, DIALLING);
+        c->dial = dial_start(&c->service->loop, str_of(target), MILLISECONDS(TIMEOUT_APP_DIAL), on_dialled, c);
+}
+
+/* ---- decisions of the cluster ----------------------------------------------------------------------------- */
+
+static void start_session(struct app_connection *c, const Cteleport__V1__ReportDecision *decision)
+{
+        Cteleport__V1__ReportAccepted accepted = CTELEPORT__V1__REPORT_ACCEPTED__INIT;
+        Cteleport__V1__ReportStart start = CTELEPORT__V1__REPORT_START__INIT;
+        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
+
+        conversation_enter(&c->at, STARTING);
+        accepted.certificate = pb_bytes(buf_str(&c->certificate));
+        report_stream_accepted(c->report_stream, &accepted);
+        start.session_id = c->id;
+        start.kind = pb_text("app");
+        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_START;
+        up.start = &start;
+        send_report(c, &up, on_started);
+        log_info("A user connects to an application", LOG_C("connection", c->id), LOG_C("app", c->app->name), LOG_C("user", decision->user),
+                 LOG_C("from", c->client_addr));
+}
+
+/* The first decision permits the session; a later one that denies it ends the connection. */
+static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
+{
+        struct app_connection *c = ctx;
+
+        if (!str_equal(pb_str(decision->certificate), buf_str(&c->certificate)) || c->at.state == REPORTING || c->reason != NULL)
+                return;
+        if (!decision->is_allowed) {
+                AUTO_MEM char *reason = escaped(str_of(decision->reason));
+
+                connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", reason));
+                return;
+        }
+        c->idle_ms = decision->idle_timeout_ms;
+        if (c->at.state == DECIDING)
+                start_session(c, decision);
+        else if (c->at.state == OPEN)
+                watch_idle(c);
+}
+
+static void on_terminate(void *ctx, struct str reason)
+{
+        struct app_connection *c = ctx;
+        AUTO_MEM char *shown = escaped(reason);
+
+        log_info("The cluster ends a connection to an application", LOG_C("connection", c->id), LOG_STR("reason", reason));
+        connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", shown));
+}
+
+static void on_refused(void *ctx, struct error *err)
+{
+        struct app_connection *c = ctx;
+
+        log_warn("The events of a connection to an application cannot be reported to the cluster, it is ended", LOG_C("connection", c->id), LOG_ERR(err));
+        if (c->at.state == REPORTING) {
+                error_free(err);
+                free_soon(c);
+                return;
+        }
+        connection_end(c, err);
+}
+
+static void on_finished(void *ctx)
+{
+        free_soon(ctx);
+}
+
+static const struct report_events report_events = {
+        .on_decision = on_decision, .on_terminate = on_terminate, .on_refused = on_refused, .on_finished = on_finished,
+};
+
+/* ---- the beginning ---------------------------------------------------------------------------------------- */
+
+static void ignore_bytes(void *ctx, struct str bytes)
+{
+        (void)ctx;
+        (void)bytes;
+}
+
+/* The client's stream broke before the application's bytes followed. */
+static void on_client_end(void *ctx, struct error *err)
+{
+        struct app_connection *c = ctx;
+
+        connection_end(c, err != NULL ? err : error_new(ERROR_CANCELLED, "the user closed the connection before it was established"));
+}
+
+static const struct stream_events client_events = { .on_read = ignore_bytes, .on_end = on_client_end };
+
+static void on_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct app_connection *c = ctx;
+
+        c->handshake = NULL;
+        if (c->is_abandoned) {
+                stream_close(tls);
+                error_free(err);
+                connection_free(c);
+                return;
+        }
+        if (err != NULL) {
+                if (c->reason == NULL)
+                        connection_end(c, error_wrap(err, "the TLS handshake with the user failed"));
+                else
+                        error_free(err);
+                end_if_quiet(c);
+                return;
+        }
+        Cteleport__V1__ReportRequest request = CTELEPORT__V1__REPORT_REQUEST__INIT;
+
+        c->client = tls;
+        stream_listen(tls, &client_events, c);
+        buf_put(&c->certificate, tls_peer_cert_der(tls));
+        tls_forget_peer(tls);
+        conversation_enter(&c->at, DECIDING);
+        request.certificate = pb_bytes(buf_str(&c->certificate));
+        report_stream_request(c->report_stream, &request);
+}
+
+static struct error *check_request(struct app_service *s, const struct tunnel_request *request, const Cteleport__V1__AppConfig **ret_app,
+                                   struct tls_context **ret_tls)
+{
+        AUTO_MEM char *shown = escaped(str_slice(request->name, 0, LIMIT_NAME));
+
+        if (!lifecycle_accepts(&s->life))
+                return error_new(ERROR_UNAVAILABLE, "the Application Service of this host is stopping");
+        if (!name_is_uuid(request->connection_id) || request->client_addr.len > LIMIT_NAME)
+                return error_new(ERROR_INVALID_ARGUMENT, "the proxy's request cannot be understood");
+        if (!str_equal(request->host_id, agent_identity(s->agent)->host_id))
+                return error_new(ERROR_NOT_FOUND, "this is another host");
+        *ret_app = app_find(s, request->name);
+        if (*ret_app == NULL)
+                return error_new(ERROR_NOT_FOUND, "this host offers no application '%s'", shown);
+        if (map_get(&s->connections, request->connection_id) != NULL)
+                return error_new(ERROR_ALREADY_EXISTS, "there is a connection of this ID already");
+        if (!shares_have_room(&s->user_connections, request->user))
+                return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %zu connections to applications, %zu of them yours: there is no room for one more",
+                                 s->connections.count, shares_count(&s->user_connections, request->user));
+        return app_tls(s, ret_tls);
+}
+
+void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, const struct tunnel_request *request)
+{
+        const Cteleport__V1__AppConfig *app = NULL;
+        struct tls_context *tls = NULL;
+        struct error *err = check_request(s, request, &app, &tls);
+
+        if (err != NULL) {
+                tunnel_refuse(in, err);
+                return;
+        }
+        struct app_connection *c = NEW(struct app_connection);
+        *c = (struct app_connection){
+                .service = s,
+                .app = app,
+                .id = str_dup(request->connection_id),
+                .client_addr = escaped(request->client_addr),
+                .counted_user = str_dup(request->user),
+                .certificate = BUF_MAX(CERT_MAX),
+        };
+        map_put(&s->connections, request->connection_id, c);
+        metric_set_at(METRIC_APP_CONNECTIONS, 0, (int64_t)s->connections.count);
+        shares_add(&s->user_connections, request->user);
+        conversation_init(&c->at, &s->loop, states, HANDSHAKE, on_expired, c);
+        c->idle = timer_new(&s->loop, on_idle_turn, c);
+        c->report_stream = report_stream_new(s->agent, str_of(c->id), str_of(c->client_addr), &report_events, c);
+        c->tunnel = tunnel_accept(in);
+        c->handshake = tls_start(&s->loop, tls, c->tunnel, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, c);
+}
+
+/* ---- all connections -------------------------------------------------------------------------------------- */
+
+static void end_one(void *ctx, struct str id, void *value)
+{
+        (void)id;
+        connection_end(value, error_new(ERROR_UNAVAILABLE, "%s", (const char *)ctx));
+}
+
+void app_connections_end(struct app_service *s, const char *why)
+{
+        map_each(&s->connections, end_one, (void *)(uintptr_t)why);
+}
+
+/* What is pending calls back from the loop, and frees the connection then. */
+static void free_one(void *ctx, struct str id, void *value)
+{
+        struct app_connection *c = value;
+
+        (void)ctx;
+        (void)id;
+        if (c->is_free_due)
+                return;
+        c->is_abandoned = true;
+        if (c->splice != NULL)
+                splice_cancel(c->splice);
+        else if (c->handshake != NULL)
+                tls_cancel(c->handshake);
+        else if (c->dial != NULL)
+                dial_cancel(c->dial);
+        else
+                connection_free(c);
+}
+
+void app_connections_free(struct app_service *s)
+{
+        map_each(&s->connections, free_one, NULL);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.pb-c.h"
+#include "auth/admin/resources.h"
+#include "auth/hosts/nodes.h"
+#include "auth/hosts/presence.h"
+#include "rpc/pb.h"
+
+/* The user of the request; read once per page, which is built in one turn of the loop. */
+struct app_listing {
+        struct access_user user;
+        bool is_known;
+};
+
+static struct error *sees(struct admin_request *q, struct app_listing *l, const Cteleport__V1__App *app, bool *ret)
+{
+        *ret = true;
+        if (str_is_empty(q->user))
+                return NULL;
+        if (!l->is_known)
+                TRY(admin_user(q, &l->user));
+        l->is_known = true;
+        struct node_app shown = node_app_of(q->arena, app);
+        *ret = access_sees(&l->user, ROLE_APP_LABELS, shown.labels, shown.label_count);
+        return NULL;
+}
+
+static Cteleport__V1__AppServer *server_of(struct admin_request *q, const Cteleport__State__V1__Presence *p, Cteleport__V1__App *app)
+{
+        Cteleport__V1__AppServer *server = arena_alloc(q->arena, sizeof *server);
+        Cteleport__V1__AppServerSpec *spec = arena_alloc(q->arena, sizeof *spec);
+
+        cteleport__v1__app_server__init(server);
+        cteleport__v1__app_server_spec__init(spec);
+        server->kind = pb_text("app_server");
+        server->version = pb_text("v3");
+        server->metadata = app->metadata;
+        server->spec = spec;
+        spec->version = p->version;
+        spec->hostname = p->hostname;
+        spec->host_id = p->host_id;
+        spec->app = app;
+        spec->state = pb_text(presence_state(q->auth, p));
+        return server;
+}
+
+static struct error *show_all(struct admin_request *q, const struct state_record *record, struct listing *l)
+{
+        Cteleport__State__V1__Presence *p = NULL;
+
+        TRY(presence_read(q->arena, record, &p));
+        for (size_t i = 0; i < p->n_apps; i++) {
+                bool is_shown = false;
+
+                TRY(sees(q, l->ctx, p->apps[i], &is_shown));
+                if (is_shown)
+                        listing_add_more(q, l, &server_of(q, p, p->apps[i])->base);
+        }
+        return NULL;
+}
+
+static bool begin_list(struct admin_request *q, struct listing *l)
+{
+        l->ctx = arena_alloc(q->arena, sizeof(struct app_listing));
+        return false;
+}
+
+const struct admin_kind admin_app_server_kind = {
+        .name = "app_server",
+        .listed_by = "tctl apps ls",
+        .state = &presence_kind,
+        .page = &cteleport__v1__list_app_servers_response__descriptor,
+        .show_all = show_all,
+        .begin_list = begin_list,
+};

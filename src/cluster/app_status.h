@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The first bytes of the Application Service on a connection to a TCP application, inside the user's TLS: whether the
+ * application's bytes follow, or why not. HTTP applications have responses for that, and no status.
+ *
+ *     0                      the bytes of the application follow
+ *     n = 1…255, n bytes     the reason, UTF-8; the stream ends after it
+ */
+#ifndef CLUSTER_APP_STATUS_H
+#define CLUSTER_APP_STATUS_H
+
+#include "base/buf.h"
+
+/* What a client offers by ALPN for applications; the host selects by the application's uri. */
+#define APP_ALPN_TCP  "cteleport-tcp"
+#define APP_ALPN_HTTP "http/1.1"
+
+enum { APP_REFUSAL_MAX = 255 };
+
+/* Appends the status; refusal NULL: the application's bytes follow. A longer text is cut. */
+void app_status_put(struct buf *out, const char *refusal);
+
+/*
+ * Reads the status at the begin of `bytes`: *ret_used is its length, 0 while more bytes are needed. *ret_refusal borrows, and is
+ * untrusted; {NULL, 0}: the application's bytes follow.
+ */
+void app_status_parse(struct str bytes, size_t *ret_used, struct str *ret_refusal);
+
+#endif
