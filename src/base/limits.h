@@ -14,6 +14,12 @@ enum {
         TIMEOUT_HTTP1 = 10 * 1000, /* ms: An HTTP/1.1 request must be complete within this time after its first byte; each piece of a streamed body must be received, and the response must be read, within this time. */
         TIMEOUT_HTTP1_IDLE = 10 * 1000, /* ms: A connection on which no further HTTP/1.1 request follows is closed after this time. */
         TIMEOUT_HTTP1_IDLE_BALANCER = 75 * 1000, /* ms: The same for a load balancer, which must not use a connection that is about to close: its own idle timeout, 60 seconds in many, must be shorter. */
+        TIMEOUT_HTTP_HEAD = 30 * 1000, /* ms: The head of a forwarded HTTP request or response must be complete within this time after its first byte. */
+        TIMEOUT_HTTP_IDLE = 120 * 1000, /* ms: A client's connection to an application on which no further request follows is closed after this time. */
+        TIMEOUT_HTTP_BACKEND_IDLE = 60 * 1000, /* ms: A connection to an application's backend that is kept for the next request is closed after this time. */
+        TIMEOUT_HTTP_RESPONSE = 300 * 1000, /* ms: A backend must begin its response within this time after the last byte of the request was sent, and after each interim response. */
+        TIMEOUT_HTTP_STALL = 300 * 1000, /* ms: A client or backend that stops reading or sending within a body is disconnected after this time; a backend that has nothing to send is not. */
+        TIMEOUT_HTTP_LINGER = 5 * 1000, /* ms: After a response that came before the end of its request, the rest of the request is read and discarded for this time. */
         TIMEOUT_JOIN = 60 * 1000, /* ms: A join must finish within this time after the first byte of its stream. */
         TIMEOUT_JOIN_CLOSE = 2 * 1000, /* ms: The stream of a finished or refused join is closed after this time if the host leaves it open. */
         TIMEOUT_STS_CONNECT = 5 * 1000, /* ms: A TCP and TLS connection to an STS host must be established within this time. */
@@ -197,6 +203,11 @@ enum {
         LIMIT_WEB_CERT_NAMES = 100, /* names: A certificate of https_keypairs has at most this number of names. */
         LIMIT_LOCK_EARLIER_HOSTS = 16, /* identities: A lock by ID records at most this number of earlier identities of the host. */
         LIMIT_HTTP1_HEADER = 16 * KiB, /* bytes: Request line and headers of an HTTP/1.1 request have at most this size. */
+        LIMIT_HTTP_HEAD = 64 * KiB, /* bytes: The head of a forwarded HTTP request or response has at most this size. */
+        LIMIT_HTTP_FIELDS = 256, /* fields: A forwarded HTTP request or response has at most this number of fields. */
+        LIMIT_HTTP_TRAILER = 8 * KiB, /* bytes: The trailer of a forwarded HTTP message has at most this size. */
+        LIMIT_HTTP_INTERIM = 32, /* responses: A backend sends at most this number of interim responses to a request. */
+        LIMIT_HTTP_WINDOW = 64 * KiB, /* bytes: Of a forwarded body at most this much, and one read, waits for a slow receiver. */
         LIMIT_HTTP1_FORM = 8 * KiB, /* bytes: The body of a form has at most this size, enough for two passwords with all characters escaped. */
         LIMIT_HTTP1_AHEAD = 4 * KiB, /* bytes: A client may send this much before its last HTTP/1.1 request was answered; with more its connection is closed after the response. */
         LIMIT_HTTP1_REQUESTS = 100, /* requests: A connection is closed after this number of HTTP/1.1 requests. */

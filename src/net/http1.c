@@ -12,9 +12,11 @@ static const struct {
         int status;
         const char *reason;
 } reasons[] = {
-        { 101, "Switching Protocols" }, { 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
-        { 405, "Method Not Allowed" },        { 409, "Conflict" }, { 413, "Content Too Large" }, { 426, "Upgrade Required" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
+        { 101, "Switching Protocols" }, { 200, "OK" }, { 204, "No Content" }, { 302, "Found" },
+        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+        { 408, "Request Timeout" }, { 409, "Conflict" }, { 413, "Content Too Large" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
+        { 426, "Upgrade Required" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
 };
 
 const char *http1_reason(int status)
@@ -32,7 +34,7 @@ static bool is_token_char(char c)
         return char_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-static bool is_token(struct str s)
+bool http1_is_token(struct str s)
 {
         for (size_t i = 0; i < s.len; i++) {
                 if (!is_token_char(s.ptr[i]))
@@ -52,7 +54,7 @@ static bool is_visible(struct str s)
 }
 
 /* Blanks, tabs, visible ASCII and obs-text (above 0x7f); no control bytes. */
-static bool is_value(struct str s)
+bool http1_is_field_value(struct str s)
 {
         for (size_t i = 0; i < s.len; i++) {
                 unsigned char c = (unsigned char)s.ptr[i];
@@ -101,7 +103,7 @@ static struct error *parse_request_line(struct str line, struct http1_request *r
         struct str rest = line;
         struct str method = str_split(&rest, ' ');
         struct str target = str_split(&rest, ' ');
-        if (!is_token(method) || method.len > 16)
+        if (!http1_is_token(method) || method.len > 16)
                 return bad("its method is malformed");
         if (target.len > HTTP1_TARGET_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the request target is longer than %d bytes",
@@ -203,9 +205,9 @@ static struct error *parse_field(struct str line, struct http1_request *request,
         size_t colon = str_find_char(line, ':');
         struct str name = str_slice(line, 0, colon);
         struct str value = str_trim(str_slice(line, colon + 1, line.len));
-        if (colon == line.len || !is_token(name))
+        if (colon == line.len || !http1_is_token(name))
                 return bad("a field has no proper name");
-        if (!is_value(value))
+        if (!http1_is_field_value(value))
                 return bad("a field holds control bytes");
         if (str_equal_nocase(name, STR("connection"))) {
                 ret->is_close = ret->is_close || http1_list_has(value, STR("close"));
