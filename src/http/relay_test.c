@@ -413,7 +413,7 @@ static void a_backend_that_does_not_respond_becomes_a_page(void **state)
         assert_page(o, HTTP_FAILURE_SLOW, "HTTP/1.1 504 ");
 }
 
-static void a_backend_whose_head_trickles_becomes_a_page(void **state)
+static void a_response_head_that_trickles_becomes_a_page(void **state)
 {
         struct relay_owner *o = *state;
         int seconds = 0;
@@ -725,7 +725,7 @@ int main(void)
                 A_TEST(a_response_with_too_many_fields_becomes_a_page),
                 A_TEST(interim_responses_without_end_become_a_page),
                 A_TEST(a_backend_that_does_not_respond_becomes_a_page),
-                A_TEST(a_backend_whose_head_trickles_becomes_a_page),
+                A_TEST(a_response_head_that_trickles_becomes_a_page),
                 A_TEST(events_may_come_at_any_interval),
                 A_TEST(a_response_that_breaks_off_does_not_look_complete),
                 A_TEST(a_response_of_unknown_end_that_breaks_does_not_look_complete),
