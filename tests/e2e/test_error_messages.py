@@ -30,8 +30,8 @@ def run(build, tmp_path):
 
 
 @pytest.mark.parametrize("line, what, hint", [
-    ("tsh kube ls", "'tsh kube' is a command of Teleport that this release does not have", "this release serves SSH only; the commands are listed by: tsh help"),
-    ("tsh proxy db x", "'tsh proxy db' is a command of Teleport that this release does not have", "this release serves SSH only; the commands are listed by: tsh help"),
+    ("tsh kube ls", "'tsh kube' is a command of Teleport that this release does not have", "this release serves SSH and applications only; the commands are listed by: tsh help"),
+    ("tsh proxy db x", "'tsh proxy db' is a command of Teleport that this release does not have", "this release serves SSH and applications only; the commands are listed by: tsh help"),
     ("tsh join x", "'tsh join' is a command of Teleport that this release does not have",
      "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`; the commands are listed by: tsh help"),
     ("tctl nodes add", "'tctl nodes add' is a command of Teleport that this release does not have",

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "client/app_list.h"
 #include "client/node_filter.h"
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
@@ -142,8 +143,8 @@ void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *ser
                 AUTO(buf) labels = BUF_MAX(CELL_MAX);
 
                 app_put_labels(&labels, servers[i], is_verbose);
-                TABLE_ROW(t, str_of(spec->hostname), str_of(servers[i]->metadata->name), STR("TCP"), STR(""), str_of(spec->app->spec->uri), buf_str(&labels),
-                          str_of(spec->version));
+                TABLE_ROW(t, str_of(spec->hostname), str_of(servers[i]->metadata->name), str_of(app_list_type(spec->app->spec->uri)), STR(""),
+                          str_of(spec->app->spec->uri), buf_str(&labels), str_of(spec->version));
         }
         if (is_verbose)
                 table_put(out, t);

@@ -24,6 +24,11 @@ extern const struct flag ls_flags[];
 extern const struct argument ls_arguments[];
 struct error *ls_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* apps.c */
+extern const struct flag apps_ls_flags[];
+extern const struct argument apps_ls_arguments[];
+struct error *apps_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* ssh.c */
 extern const struct flag ssh_flags[];
 extern const struct argument ssh_arguments[];

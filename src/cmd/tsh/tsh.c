@@ -20,6 +20,8 @@ static const struct command commands[] = {
         { "ls", NULL, ls_flags, ls_arguments, ls_run, .help = "List nodes",
           .notes = "  tsh ls env=prod,team=db\n"
                    "  tsh ls --query='labels[\"env\"] == \"prod\" && hasPrefix(name, \"web-\")'\n" },
+        { "apps ls", ALIASES("apps list", "app ls"), apps_ls_flags, apps_ls_arguments, apps_ls_run, .help = "List applications",
+          .notes = "  tsh apps ls env=prod,team=db\n  tsh apps ls --query='hasPrefix(name, \"wiki\")'\n" },
         { "ssh", NULL, ssh_flags, ssh_arguments, ssh_run, .free_after = 2, .help = "Log in to a node, or run a command there",
           .notes = "  tsh ssh root@web-1\n  tsh ssh root@env=prod,role=db uptime\n  tsh ssh -L 8080:localhost:80 root@web-1\n" },
         { "scp", NULL, scp_flags, scp_arguments, scp_run, .help = "Copy files from and to nodes",
@@ -85,9 +87,11 @@ static const struct foreign_flag foreign[] = {
 };
 
 static const struct foreign_command foreign_commands[] = {
-        { "db, databases, app, apps, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy app, proxy kube, proxy aws, "
+        { "apps login, apps logout, apps config, app, proxy app",
+          "this release lists applications, and users cannot connect to them yet" },
+        { "db, databases, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy kube, proxy aws, "
           "proxy azure, proxy gcp, proxy mcp, vnet",
-          "this release serves SSH only" },
+          "this release serves SSH and applications only" },
         { "join, sessions", "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`" },
         { "mfa", "the second factor is a one-time code; an administrator lets you set a new one: tctl users reset NAME" },
         { "request, requests", NO_REQUESTS },

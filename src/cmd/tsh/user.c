@@ -119,6 +119,13 @@ struct error *user_nodes(struct api_client *a, Cteleport__V1__Node ***ret, size_
         return NULL;
 }
 
+struct error *user_apps(struct api_client *a, Cteleport__V1__AppServer ***ret, size_t *ret_count)
+{
+        TRY(api_client_list(a, "/cteleport.v1.AdminService/ListAppServers", &cteleport__v1__list_app_servers_response__descriptor,
+                            (ProtobufCMessage ***)ret, ret_count));
+        return app_servers_check(*ret, *ret_count);
+}
+
 struct error *user_ambiguous(Cteleport__V1__Node *const *nodes, size_t count)
 {
         AUTO(buf) table = BUF_MAX(NODES_TABLE_MAX);

@@ -30,6 +30,9 @@ struct error *user_login(const struct flags *given, const struct profile *p, con
 /* All nodes that the user may see, by name and ID; each has a spec. */
 struct error *user_nodes(struct api_client *a, Cteleport__V1__Node ***ret, size_t *ret_count) MUST_USE;
 
+/* All applications that the user may see, one for each host that offers it; each has passed app_servers_check(). */
+struct error *user_apps(struct api_client *a, Cteleport__V1__AppServer ***ret, size_t *ret_count) MUST_USE;
+
 /* INVALID_ARGUMENT when the target's name is one of another profile's cluster. */
 struct error *user_check_target(const struct profile *p, const struct target *t) MUST_USE;
 

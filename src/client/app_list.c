@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/app_list.h"
+
+#include <stdlib.h>
+
+#include "base/str.h"
+
+static struct str name_of(const Cteleport__V1__AppServer *server)
+{
+        return str_of(server->metadata->name);
+}
+
+/* Those of one name by host, so that the same one is shown each time. */
+static int compare(const void *a, const void *b)
+{
+        const Cteleport__V1__AppServer *const *x = a, *const *y = b;
+        int order = str_compare(name_of(*x), name_of(*y));
+
+        return order != 0 ? order : str_compare(str_of((*x)->spec->host_id), str_of((*y)->spec->host_id));
+}
+
+size_t app_list_unite(Cteleport__V1__AppServer **servers, size_t count)
+{
+        size_t kept = 0;
+
+        qsort(servers, count, sizeof *servers, compare);
+        for (size_t i = 0; i < count; i++)
+                if (kept == 0 || !str_equal(name_of(servers[i]), name_of(servers[kept - 1])))
+                        servers[kept++] = servers[i];
+        return kept;
+}
+
+const char *app_list_type(const char *uri)
+{
+        return str_starts_with(str_of(uri), STR("tcp://")) ? "TCP" : "HTTP";
+}
