@@ -12,7 +12,7 @@ static const struct {
         int status;
         const char *reason;
 } reasons[] = {
-        { 101, "Switching Protocols" }, { 200, "OK" }, { 204, "No Content" }, { 302, "Found" },
+        { 101, "Switching Protocols" }, { 200, "OK" }, { 204, "No Content" }, { 302, "Found" }, { 303, "See Other" },
         { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
         { 408, "Request Timeout" }, { 409, "Conflict" }, { 413, "Content Too Large" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
         { 426, "Upgrade Required" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
@@ -150,7 +150,7 @@ bool http1_lines_have(const struct http1_lines *lines, const char *token)
 
 /* The fields that are parsed, each at most once. */
 enum field {
-        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, LOGIN, KIND, TRANSFER_ENCODING, WEBSOCKET_KEY, WEBSOCKET_VERSION, FIELDS
+        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, COOKIE, USER_AGENT, LOGIN, KIND, TRANSFER_ENCODING, WEBSOCKET_KEY, WEBSOCKET_VERSION, FIELDS
 };
 
 static const char *const field_names[FIELDS] = {
@@ -159,6 +159,8 @@ static const char *const field_names[FIELDS] = {
         [CONTENT_TYPE] = "content-type",
         [ORIGIN] = "origin",
         [FETCH_SITE] = "sec-fetch-site",
+        [COOKIE] = "cookie",
+        [USER_AGENT] = "user-agent",
         [LOGIN] = "x-teleport-login",
         [KIND] = "x-teleport-kind",
         [TRANSFER_ENCODING] = "transfer-encoding",
@@ -257,6 +259,8 @@ static struct error *take_fields(struct http1_request *request, const struct fie
         request->content_type = fields->values[CONTENT_TYPE];
         request->origin = fields->values[ORIGIN];
         request->fetch_site = fields->values[FETCH_SITE];
+        request->cookie = fields->values[COOKIE];
+        request->user_agent = fields->values[USER_AGENT];
         request->login = fields->values[LOGIN];
         request->kind = fields->values[KIND];
         request->websocket_key = fields->values[WEBSOCKET_KEY];

@@ -73,6 +73,10 @@ bool cert_issue_is_before(struct cert_issue a, struct cert_issue b);
 struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *subject, struct str public_key_der,
                               struct cert_times times, struct buf *out_der, char *ret_serial_hex) MUST_USE;
 
+/* Whether this is the ID of a web session: 32 lower-case hexadecimal digits. */
+enum { WEB_SESSION_ID_LEN = 32 };
+bool web_session_is_id(struct str s);
+
 /* The fields of a user's X.509 certificate. Names that are not valid by names.h are refused. */
 struct x509_user_subject {
         struct str user;          /* CN */
@@ -81,6 +85,7 @@ struct x509_user_subject {
         size_t role_count;
         const struct str *logins; /* L, each; at most LIMIT_CERT_NAMES */
         size_t login_count;
+        struct str web_session;   /* 1.3.9999.50.1: ID of the web session that the certificate belongs to; "": to none */
 };
 /*
  * Issues a user certificate: digitalSignature, client auth only, no host names, not a CA. Parameters as for hosts; ca
@@ -159,6 +164,7 @@ struct cert_info {
         size_t system_role_count;
         const struct str *roles, *logins; /* of users, whose name is the common name; empty for others */
         size_t role_count, login_count;
+        struct str web_session; /* of users: ID of the web session without which the certificate is void; "": it belongs to none */
         struct cert_times times;
         struct str serial_hex;
         struct str issuer; /* one line, escaped, for messages */

@@ -19,6 +19,9 @@
 #define OID_CLUSTER       OID(1, 3, 9999, 1, 7)
 #define OID_SYSTEM_ROLE   OID(1, 3, 9999, 2, 11)
 
+/* Of this project: not among Teleport's, which are below 1, 2 and 3. */
+#define OID_WEB_SESSION OID(1, 3, 9999, 50, 1)
+
 /* RFC 5280 section 4.2.1. */
 #define OID_SUBJECT_KEY_ID     OID(2, 5, 29, 14)
 #define OID_KEY_USAGE          OID(2, 5, 29, 15)

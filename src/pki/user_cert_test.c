@@ -87,6 +87,27 @@ static void reads_the_user_of_a_certificate(void **state)
         assert_int_equal(info.role_count + info.login_count, 0);
 }
 
+static void a_certificate_names_its_web_session(void **state)
+{
+        struct fixture *f = *state;
+        struct x509_user_subject subject = alice();
+        AUTO(buf) der = BUF_MAX(CERT_MAX);
+        struct cert_info info;
+
+        subject.web_session = STR("0123456789abcdef0123456789abcdef");
+        assert_done(issue(f, &subject, &der));
+        assert_done(cert_read(f->arena, buf_str(&der), &info));
+        assert_str(info.web_session, "0123456789abcdef0123456789abcdef");
+
+        subject.web_session = STR("0123456789ABCDEF0123456789ABCDEF");
+        assert_refused(issue(f, &subject, &der), ERROR_INVALID_ARGUMENT, "ID of the web session");
+        subject.web_session = STR("");
+        buf_clear(&der);
+        assert_done(issue(f, &subject, &der));
+        assert_done(cert_read(f->arena, buf_str(&der), &info));
+        assert_str(info.web_session, "");
+}
+
 static void users_and_hosts_are_never_confused(void **state)
 {
         static const struct str roles[] = { STR_INIT("Instance") };
@@ -300,6 +321,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(openssl_accepts_user_certificates_for_clients_only),
                 cmocka_unit_test(reads_the_user_of_a_certificate),
+                cmocka_unit_test(a_certificate_names_its_web_session),
                 cmocka_unit_test(users_and_hosts_are_never_confused),
                 cmocka_unit_test(takes_as_many_roles_and_logins_as_one_may_have),
                 cmocka_unit_test(refuses_to_certify_invalid_names),

@@ -557,6 +557,8 @@ static struct error *check_user(const struct x509_user_subject *subject)
         if (subject->role_count > LIMIT_USER_ROLES || subject->login_count > LIMIT_CERT_NAMES)
                 return error_new(ERROR_INVALID_ARGUMENT, "%zu roles and %zu logins are too many for a certificate",
                                  subject->role_count, subject->login_count);
+        if (!str_is_empty(subject->web_session) && !web_session_is_id(subject->web_session))
+                return error_new(ERROR_INVALID_ARGUMENT, "the ID of the web session cannot be in a certificate");
         for (size_t i = 0; i < subject->role_count; i++)
                 TRY(name_check_token(subject->roles[i], "role"));
         for (size_t i = 0; i < subject->login_count; i++)
@@ -582,6 +584,8 @@ struct error *x509_issue_user(struct x509_ca *ca, const struct x509_user_subject
         for (size_t i = 0; i < subject->login_count; i++)
                 put_attribute(&d, OID_LOCALITY, DER_UTF8_STRING, subject->logins[i]);
         put_attribute(&d, OID_CLUSTER, DER_UTF8_STRING, subject->cluster);
+        if (!str_is_empty(subject->web_session))
+                put_attribute(&d, OID_WEB_SESSION, DER_UTF8_STRING, subject->web_session);
         der_end(&d);
         TRY(buf_finish(&name, "the certificate's subject"));
         c.subject = buf_str(&name);

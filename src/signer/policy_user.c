@@ -8,7 +8,7 @@
 typedef Cteleport__Internal__V1__UserCertRequest request_message;
 
 /* The reasons that auth gives for a certificate. */
-static const struct str reasons[] = { STR_INIT("login") };
+static const struct str reasons[] = { STR_INIT("login"), STR_INIT("web") };
 
 static struct error *check_reason(struct str reason)
 {
@@ -72,6 +72,18 @@ static struct error *take_logins(struct arena *a, const request_message *r, stru
         return NULL;
 }
 
+/* The certificate of a web session is one of X.509, and as short as the session. */
+static struct error *check_web_session(const struct user_order *order, int64_t ttl_seconds)
+{
+        if (!web_session_is_id(order->x509.web_session))
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate of a web session needs its ID");
+        if (!str_is_empty(order->ssh_public_key))
+                return error_new(ERROR_INVALID_ARGUMENT, "a web session has no SSH certificate");
+        if (ttl_seconds > LIMIT_WEB_SESSION_SECONDS)
+                return error_new(ERROR_INVALID_ARGUMENT, "a web session of %lld s; it may last %d", (long long)ttl_seconds, LIMIT_WEB_SESSION_SECONDS);
+        return NULL;
+}
+
 struct error *policy_check_user(struct arena *a, const struct policy_facts *facts, const request_message *request,
                                 struct user_order *ret)
 {
@@ -90,7 +102,10 @@ struct error *policy_check_user(struct arena *a, const struct policy_facts *fact
         order.x509.role_count = request->n_roles;
         TRY(take_logins(a, request, &order));
         TRY(policy_times(facts, request->ttl_seconds, LIMIT_USER_CERT_SECONDS, &order.times));
-        if (str_is_empty(order.ssh_public_key))
+        order.x509.web_session = str_of(request->web_session);
+        if (!str_is_empty(order.x509.web_session))
+                TRY(check_web_session(&order, request->ttl_seconds));
+        else if (str_is_empty(order.ssh_public_key))
                 return error_new(ERROR_INVALID_ARGUMENT, "a user's certificates need an SSH key too");
         TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));
 

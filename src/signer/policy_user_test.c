@@ -80,6 +80,26 @@ static void certifies_a_user_with_roles_and_logins(void **state)
         assert_int_equal(walltime_unix(f->order.times.not_after), NOW + 3600);
 }
 
+static void the_certificate_of_a_web_session_is_short_and_alone(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
+
+        r->reason = pb_text("web");
+        r->web_session = pb_text("0123456789abcdef0123456789abcdef");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "no SSH certificate");
+        r->ssh_public_key = (ProtobufCBinaryData){ 0 };
+        assert_done(checked(f));
+        assert_str(f->order.x509.web_session, "0123456789abcdef0123456789abcdef");
+        r->ttl_seconds = LIMIT_WEB_SESSION_SECONDS + 1;
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "it may last 43200");
+        r->ttl_seconds = 60;
+        r->web_session = pb_text("0123");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "needs its ID");
+        r->web_session = pb_text("");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "need an SSH key");
+}
+
 static void a_user_without_logins_gets_a_principal_without_account(void **state)
 {
         struct fixture *f = *state;
@@ -205,6 +225,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(certifies_a_user_with_roles_and_logins, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_user_without_logins_gets_a_principal_without_account, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(the_certificate_of_a_web_session_is_short_and_alone, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_names_that_are_none, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_lists_that_are_too_long_or_say_one_thing_twice, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_to_thirty_hours_and_the_life_of_the_ca, set_up, tear_down),

@@ -344,6 +344,8 @@ static struct error *answer_host(struct signer *s, struct arena *a, const Protob
 static struct error *issue_user(const struct authority *user, const struct user_order *order, struct certificates *ret)
 {
         TRY(x509_issue_user(user->x509, &order->x509, order->tls_public_key, order->times, &ret->x509, ret->serial));
+        if (str_is_empty(order->ssh_public_key))
+                return NULL; /* of a web session */
         return ssh_issue_user(user->ssh, &order->ssh, order->ssh_public_key, ssh_serial(ret), order->times, &ret->ssh);
 }
 

@@ -21,6 +21,7 @@
 #include "state/state_internal.h"
 #include "state/token.h"
 #include "state/user.h"
+#include "state/web_session.h"
 
 enum { CHECK_ARENA = 16 * MiB }; /* a message of LIMIT_STORE_VALUE, decoded */
 
@@ -31,6 +32,7 @@ static const struct state_kind probe_kind = { "probe", STR_INIT("/health/"), NUL
 static const struct state_kind *const kinds[] = {
         &cluster_kind,  &connection_kind,    &credential_kind, &host_kind, &invite_kind,    &invite_newest_kind, &lock_kind,  &name_kind,
         &outbox_event_kind, &presence_kind, &probe_kind,  &recording_kind,  &removed_recording_kind, &role_kind, &rotation_kind, &server_kind,    &session_kind,       &token_kind, &user_kind,
+        &web_session_kind, &web_session_use_kind,
 };
 
 static const struct state_kind *kind_of(struct str key)

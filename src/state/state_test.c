@@ -27,6 +27,7 @@
 #include "state/state_watch.h"
 #include "state/token.h"
 #include "state/user.h"
+#include "state/web_session.h"
 #include "store/store_testing.h"
 
 enum { ARENA = MiB };
@@ -124,6 +125,13 @@ static struct error *read_credential(struct arena *a, const struct state_record 
         return credential_read(r, &c);
 }
 
+static struct error *read_web_session(struct arena *a, const struct state_record *r)
+{
+        Cteleport__State__V1__WebSession *session;
+
+        return web_session_read(a, r, &session);
+}
+
 /* prefix: of the keys, in data directories that other releases wrote. */
 static const struct every_kind {
         const struct state_kind *kind;
@@ -144,6 +152,8 @@ static const struct every_kind {
         { &user_kind, "/users/", read_user },
         { &role_kind, "/roles/", read_role },
         { &lock_kind, "/locks/", read_lock },
+        { &web_session_kind, "/web_sessions/", read_web_session },
+        { &web_session_use_kind, "/web_session_uses/", NULL },
         { &outbox_event_kind, "/audit/outbox/", NULL },
 };
 
@@ -204,7 +214,7 @@ static void reports_a_damaged_record_of_every_kind(void **state)
 /* The value is no message; kinds of text accept it. */
 static void checks_items_of_every_kind(void **state)
 {
-        static const char *const texts[] = { "/audit/outbox/", "/cluster/", "/health/", "/invited/" };
+        static const char *const texts[] = { "/audit/outbox/", "/cluster/", "/health/", "/invited/", "/web_session_uses/" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

@@ -222,7 +222,7 @@ def test_every_unit_test_is_registered():
 
 
 def test_every_rpc_method_is_in_a_permission_table():
-    protos = "".join((PROJECT / "proto" / f).read_text() for f in ("api.proto", "join.proto", "join_legacy.proto"))
+    protos = "".join((PROJECT / "proto" / f).read_text() for f in ("api.proto", "web.proto", "join.proto", "join_legacy.proto"))
     table = (SRC / "auth/core/methods.c").read_text()
     for service, body in re.findall(r"service (\w+) \{(.*?)\n\}", protos, re.S):
         for method in re.findall(r"rpc (\w+)\(", body):

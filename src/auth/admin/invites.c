@@ -6,6 +6,7 @@
 #include "auth/users/directory.h"
 #include "auth/users/invites.h"
 #include "auth/hosts/proxies.h"
+#include "auth/web/web_sessions.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
@@ -115,6 +116,7 @@ static void write_invite(struct admin_request *q, struct str older, uint64_t old
         if (older_revision != 0)
                 state_delete(t, &invite_kind, older);
         credentials_delete(t, m->user);
+        web_sessions_delete(q->auth->web_sessions, t, m->user, STR("")); /* logins in browsers end with the password */
         state_put(t, &invite_kind, m->id, &invite.base, expires);
         invite_newest_put(t, m->user, m->id, expires);
         wipe(key, sizeof key);

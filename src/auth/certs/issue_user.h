@@ -16,7 +16,8 @@ struct issue_user_request {
         struct str ssh_public_key; /* wire form */
         struct duration ttl;
         bool permit_port_forwarding, permit_agent_forwarding;
-        const char *reason; /* "login": for the signer's log */
+        struct str web_session; /* its ID, and no SSH key; "": no web session */
+        const char *reason; /* "login", "web": for the signer's log */
 };
 
 /*

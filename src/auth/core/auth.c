@@ -27,6 +27,7 @@
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/record_retention.h"
 #include "auth/sessions/sessions.h"
+#include "auth/web/web_sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -49,7 +50,7 @@
 #include "state/token.h"
 
 /*
- * The start is a chain: store → audit outbox → cluster name → authorities (signer) → their rotation → directory (users, roles, locks) → proxies
+ * The start is a chain: store → audit outbox → cluster name → authorities (signer) → their rotation → directory (users, roles, locks) → web sessions → proxies
  * → own certificate → own host record → sessions of the last run → listener → ready. Each step's callback begins the
  * next; a failure in the chain is fatal.
  */
@@ -339,6 +340,20 @@ static void on_servers(void *ctx, struct error *err)
                 a->proxies = proxies_open(a, on_proxies, presence_report_proxies, a);
 }
 
+static void on_web_sessions(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_superseded(a, err))
+                return;
+        if (err != NULL) {
+                fatal(a, error_wrap(err, "the web sessions cannot be read"));
+                return;
+        }
+        a->tokens = record_cache_new(&a->loop, a->store, &token_kind);
+        a->servers = servers_open(a, on_servers, a);
+}
+
 static void on_directory(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
@@ -349,8 +364,7 @@ static void on_directory(void *ctx, struct error *err)
                 fatal(a, error_wrap(err, "users, roles and locks cannot be read"));
                 return;
         }
-        a->tokens = record_cache_new(&a->loop, a->store, &token_kind);
-        a->servers = servers_open(a, on_servers, a);
+        a->web_sessions = web_sessions_open(a, on_web_sessions, a);
 }
 
 static void on_rotation(void *ctx, struct error *err)
@@ -655,6 +669,8 @@ static void on_store_closed(void *ctx)
         rotation_close(a->rotation);
         a->rotation = NULL;
         a->proxies = NULL;
+        web_sessions_close(a->web_sessions);
+        a->web_sessions = NULL;
         directory_close(a->directory);
         a->directory = NULL;
         passwords_free(a->passwords);
@@ -676,6 +692,7 @@ static void on_audit_closed(void *ctx)
         struct auth *a = ctx;
 
         directory_stop(a->directory);
+        web_sessions_stop(a->web_sessions);
         proxies_stop(a->proxies);
         servers_stop(a->servers);
         record_cache_stop(a->tokens);

@@ -40,6 +40,7 @@ struct expiry;
 struct servers;
 struct sources;
 struct tls_context;
+struct web_sessions;
 
 /* One user's reading of one recording, which takes many requests but is audited once. */
 enum { RECORDING_ACCESSES = 64 };
@@ -73,6 +74,7 @@ struct auth {
         struct outbox *outbox;
         struct directory *directory;   /* users, roles and locks; read completely before the listener opens */
         struct proxies *proxies;       /* the same */
+        struct web_sessions *web_sessions; /* the same; NULL in tests: there are none */
         struct servers *servers;       /* the same; names and keys of the cluster's servers */
         struct record_cache *tokens;   /* of the tokens that joins use; NULL in tests, where each is read from the store */
         struct link *signer;

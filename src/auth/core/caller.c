@@ -7,6 +7,7 @@
 #include "auth/core/auth.h"
 #include "auth/users/directory.h"
 #include "auth/hosts/hosts.h"
+#include "auth/web/web_sessions.h"
 #include "auth/hosts/tunnels_service.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -49,6 +50,7 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
         c->groups = groups | CALLER_UNAUTHENTICATED;
         c->host_id = str_dup(host_id);
         c->user = str_dup(STR(""));
+        c->web_session = str_dup(STR(""));
         c->role = str_dup(role);
         snprintf(c->peer, sizeof c->peer, "%s", peer);
         c->next = a->callers;
@@ -69,6 +71,7 @@ void caller_free(struct caller *c)
         host_free(c->host);
         free(c->host_id);
         free(c->user);
+        free(c->web_session);
         free(c->role);
         free(c->identity);
         free(c);
@@ -106,6 +109,7 @@ struct error *caller_user(const struct caller *c, struct arena *arena, struct ac
         if (directory_user(c->auth->directory, str_of(c->user), NULL) == NULL)
                 return is_gone(c);
         TRY(directory_check_issued(c->auth->directory, str_of(c->user), c->cert_not_before));
+        TRY(web_sessions_check(c->auth->web_sessions, str_of(c->web_session), str_of(c->user)));
         TRY(directory_access_user(c->auth->directory, str_of(c->user), arena, &p));
         struct str *roles = arena_alloc(arena, (p.role_count + 1) * sizeof *roles);
         for (size_t i = 0; i < p.role_count; i++)

@@ -39,6 +39,7 @@ struct caller {
         unsigned groups;
         char *host_id;      /* hosts, nodes and proxies; owned; "" otherwise */
         char *user;         /* user name; owned; "" for other callers */
+        char *web_session;  /* users: ID of the web session of the certificate; owned; "" for other certificates */
         char *role;         /* the certificate's role, owned; "" otherwise */
         Cteleport__State__V1__Host *host; /* the host's record when it connected, for locks; owned; NULL: none */
         struct walltime cert_not_before, cert_not_after; /* not_before: of users only */
@@ -66,7 +67,7 @@ enum { USER_ARENA = 64 * KiB };
 
 /*
  * The user of a CALLER_USER with the current roles, in the arena (until the next turn of the loop). UNAUTHENTICATED
- * when the certificate has expired meanwhile, or the user was removed or replaced, PERMISSION_DENIED when the user or
+ * when the certificate has expired meanwhile, its web session has ended, or the user was removed or replaced, PERMISSION_DENIED when the user or
  * one of the roles is locked.
  */
 struct error *caller_user(const struct caller *c, struct arena *arena, struct access_user *ret) MUST_USE;

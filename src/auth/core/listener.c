@@ -234,6 +234,8 @@ static void serve_user(struct auth_connection *v)
 
         free(c->user);
         c->user = str_dup(v->cert->common_name);
+        free(c->web_session);
+        c->web_session = str_dup(v->cert->web_session);
         c->cert_not_before = v->cert->times.not_before;
         c->cert_not_after = v->cert->times.not_after;
         note_authenticated(v);

@@ -17,8 +17,11 @@
 #include "auth/sessions/record_service.h"
 #include "auth/sessions/sessions.h"
 #include "auth/hosts/tunnels_service.h"
+#include "auth/web/web_service.h"
+#include "auth/web/web_sessions.h"
 #include "base/limits.h"
 #include "join/legacy.h"
+#include "web.pb-c.h"
 
 /* A method of the AdminService: after the handler come the kind and the verbs for which a user needs a rule. */
 #define ADMIN(name, type, handler, ...)                                                                                \
@@ -50,6 +53,13 @@
                 { "/cteleport.v1.LoginService/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC_JOIN, false,     \
                   handler, NULL },                                                                                     \
                         CALLER_PROXY                                                                                   \
+        }
+
+/* A method for web sessions; callers: a Proxy Service, or the user. */
+#define WEB(name, type, handler, callers)                                                                              \
+        {                                                                                                              \
+                { "/cteleport.v1.Web/" name, &cteleport__v1__##type##__descriptor, LIMIT_RPC_JOIN, false, handler, NULL }, \
+                        callers                                                                                        \
         }
 
 /* Open to every user who is logged in. */
@@ -91,6 +101,10 @@ const struct guarded_method auth_methods[] = {
         LOGIN("Login", login_request, login_open),
         LOGIN("OpenInvite", open_invite_request, invite_open),
         LOGIN("AcceptInvite", accept_invite_request, invite_accept),
+        WEB("CreateWebSession", create_web_session_request, login_web_open, CALLER_PROXY),
+        WEB("GetWebSession", get_web_session_request, web_session_get_open, CALLER_PROXY),
+        WEB("ListWebSessions", list_web_sessions_request, web_session_list_open, CALLER_USER),
+        WEB("DeleteWebSession", delete_web_session_request, web_session_delete_open, CALLER_USER),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("CreateCrl", create_crl_request, admin_create_crl, "cert_authority", ACCESS_READ),
         ADMIN("RotateAuthority", rotate_request, admin_rotate_authority, "cert_authority", WRITE),
@@ -151,6 +165,7 @@ static struct error *guard_user(const struct caller *c, const struct guarded_met
         struct access_user p;
 
         TRY(caller_user(c, arena, &p));
+        web_sessions_use(c->auth->web_sessions, str_of(c->web_session));
         if (row->kind == NULL)
                 return NULL;
         enum access_reach reach = access_may(&p, row->kind, row->verbs);

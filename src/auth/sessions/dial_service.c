@@ -16,6 +16,7 @@
 #include "auth/hosts/tunnels_service.h"
 #include "auth/sessions/kinds.h"
 #include "auth/sessions/session_events.h"
+#include "auth/web/web_sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -295,6 +296,7 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
         TRY(user_cert_check(&d->auth->authorities, d->auth->cluster, pb_str(m->user_cert),
                             loop_wall(&d->auth->loop), step, ret_cert));
         TRY(directory_check_issued(d->auth->directory, ret_cert->common_name, ret_cert->times.not_before));
+        TRY(web_sessions_check(d->auth->web_sessions, ret_cert->web_session, ret_cert->common_name));
         TRY(check_user(d, ret_cert->common_name, step));
         return arena_check(step, "the question for a connection");
 }

@@ -11,6 +11,7 @@
 #include "auth/certs/issue_user.h"
 #include "auth/core/refusal_log.h"
 #include "auth/hosts/servers.h"
+#include "auth/web/web_sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -18,12 +19,14 @@
 #include "login/password.h"
 #include "login/totp.h"
 #include "net/socket.h"
+#include "pki/cert.h"
 #include "rpc/pb.h"
 #include "rpc/wire.h"
 #include "state/credential.h"
 #include "state/user.h"
+#include "web.pb-c.h"
 
-enum { LOGIN_ARENA = 256 * KiB, OTP_MAX = 16 };
+enum { LOGIN_ARENA = 256 * KiB, OTP_MAX = 16, SEALED_KEY_MAX = 1 * KiB };
 
 /* The state of one login. */
 struct login {
@@ -35,6 +38,7 @@ struct login {
         struct secret password, otp;
         struct buf tls_public_key, ssh_public_key;
         struct duration requested_ttl;
+        Cteleport__State__V1__WebSession *web; /* of a login in a browser, in arena; NULL: by tsh */
 
         struct credential credential;
         struct guard_attempt attempt;
@@ -73,6 +77,8 @@ static void put_common(const struct login *l, struct audit_record *record)
         audit_str(record, "user", l->user);
         audit_str(record, "method", STR("local"));
         audit_str(record, "addr.remote", str_of(l->peer));
+        if (l->web != NULL)
+                audit_str(record, "user_agent", str_of(l->web->user_agent));
 }
 
 static void report_refusal(struct login *l, const struct error *err)
@@ -125,6 +131,17 @@ static char **texts_of(struct arena *arena, const struct str *list, size_t count
         return texts;
 }
 
+static void reply_web(struct login *l)
+{
+        Cteleport__V1__CreateWebSessionResponse response = CTELEPORT__V1__CREATE_WEB_SESSION_RESPONSE__INIT;
+
+        response.tls_cert = l->certs->tls_cert;
+        response.expires = l->certs->not_after;
+        if (l->call != NULL)
+                rpc_call_reply(l->call, &response.base);
+        l->call = NULL;
+}
+
 static void reply(struct login *l)
 {
         Cteleport__V1__LoginResponse response = CTELEPORT__V1__LOGIN_RESPONSE__INIT;
@@ -164,9 +181,12 @@ static void on_recorded(void *ctx, uint64_t revision, struct error *err)
         }
         guard_passed(&l->auth->guard, &l->attempt, loop_now(&l->auth->loop));
         metric_count(METRIC_LOGINS, "", "");
-        log_info("User has logged in", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer),
+        log_info(l->web != NULL ? "User has logged in with a browser" : "User has logged in", LOG_STR("user", l->user), LOG_C("remote_addr", l->peer),
                  LOG_C("serial", l->certs->tls_serial));
-        reply(l);
+        if (l->web != NULL)
+                reply_web(l);
+        else
+                reply(l);
         login_free(l);
 }
 
@@ -190,7 +210,8 @@ static void audit_login(struct login *l, struct store_txn *t)
         audit_str(&cert, "expires", buf_str(&expires));
         audit_close(&cert);
         audit_str(&cert, "serial", str_of(l->certs->tls_serial));
-        audit_str(&cert, "ssh_serial", str_of(l->certs->ssh_serial));
+        if (l->web == NULL)
+                audit_str(&cert, "ssh_serial", str_of(l->certs->ssh_serial));
         audit_str(&cert, "addr.remote", str_of(l->peer));
         audit_account_add(l->auth, ACCOUNT_LOGIN, l->user, t, &cert);
 }
@@ -205,6 +226,12 @@ static void record(struct login *l)
         l->credential.last_step = l->step;
         credential_add_source(&l->credential, l->source);
         credential_put(t, l->user, &l->credential);
+        if (l->web != NULL) {
+                l->web->created = walltime_unix(loop_wall(&l->auth->loop));
+                l->web->expires = l->certs->not_after;
+                l->web->tls_cert = l->certs->tls_cert;
+                web_sessions_add(l->auth->web_sessions, t, l->web);
+        }
         audit_login(l, t);
         store_txn_commit(t, on_recorded, l);
 }
@@ -264,6 +291,8 @@ static struct duration ttl_of(const struct login *l, const struct access_user *u
         struct duration requested = l->requested_ttl.ns > 0 ? l->requested_ttl : SECONDS(LIMIT_USER_CERT_SECONDS_DEFAULT);
         struct duration most = access_max_ttl(user, SECONDS(LIMIT_USER_CERT_SECONDS));
 
+        if (l->web != NULL)
+                return shorter(most, SECONDS(LIMIT_WEB_SESSION_SECONDS));
         return shorter(requested, shorter(most, SECONDS(LIMIT_USER_CERT_SECONDS)));
 }
 
@@ -299,7 +328,8 @@ static void certify(struct login *l)
                 .ttl = ttl_of(l, &user),
                 .permit_port_forwarding = most.port_forwarding,
                 .permit_agent_forwarding = most.agent_forwarding,
-                .reason = "login",
+                .web_session = l->web != NULL ? str_of(l->web->id) : STR(""),
+                .reason = l->web != NULL ? "web" : "login",
         };
         issue_user(l->auth, &request, on_certs, l);
 }
@@ -377,17 +407,54 @@ static struct secret take_secret(char *text, size_t most)
         return secret;
 }
 
+/* What a login by tsh and one in a browser have in common. */
+static struct error *take_user(struct login *l, const char *user, char *password, char *otp, const char *remote_addr)
+{
+        l->user = arena_str(l->arena, str_slice(str_of(user), 0, LIMIT_AUDIT_FIELD));
+        l->password = take_secret(password, LIMIT_PASSWORD);
+        l->otp = take_secret(otp, OTP_MAX);
+        TRY(client_addr_check(remote_addr));
+        snprintf(l->peer, sizeof l->peer, "%s", remote_addr);
+        source_of(str_of(remote_addr), l->source);
+        return NULL;
+}
+
+/* Printable ASCII of what the browser calls itself, cut. */
+static char *shown_agent(struct arena *a, struct str agent)
+{
+        char *text = arena_alloc(a, LIMIT_WEB_USER_AGENT + 1);
+        size_t len = 0;
+
+        for (; len < agent.len && len < LIMIT_WEB_USER_AGENT; len++)
+                text[len] = agent.ptr[len] >= ' ' && agent.ptr[len] <= '~' ? agent.ptr[len] : '?';
+        text[len] = '\0';
+        return text;
+}
+
+static struct error *take_web_request(struct login *l, const Cteleport__V1__CreateWebSessionRequest *q)
+{
+        Cteleport__State__V1__WebSession *web = arena_alloc(l->arena, sizeof *web);
+
+        cteleport__state__v1__web_session__init(web);
+        l->web = web;
+        web->user_agent = shown_agent(l->arena, str_of(q->user_agent));
+        TRY(take_user(l, q->user, q->password, q->otp, q->remote_addr));
+        if (!web_session_is_id(str_of(q->id)) || q->sealed_key.len == 0 || q->sealed_key.len > SEALED_KEY_MAX)
+                return error_new(ERROR_INVALID_ARGUMENT, "a web session needs an ID and a sealed key");
+        web->id = pb_text(arena_str(l->arena, str_of(q->id)).ptr);
+        web->user = pb_text(l->user.ptr);
+        web->remote_addr = pb_text(arena_str(l->arena, str_of(q->remote_addr)).ptr);
+        web->sealed_key = pb_bytes(arena_str(l->arena, pb_str(q->sealed_key)));
+        TRY(public_key_check_der(pb_str(q->public_key), &l->tls_public_key));
+        return servers_check_key(l->auth, buf_str(&l->tls_public_key), (struct server_claim){ 0 });
+}
+
 static struct error *take_request(struct login *l, const Cteleport__V1__LoginRequest *q)
 {
         struct str tls = pb_str(q->public_tls_key);
         struct str ssh = pb_str(q->public_ssh_key);
 
-        TRY(client_addr_check(q->remote_addr));
-        l->user = arena_str(l->arena, str_slice(str_of(q->user), 0, LIMIT_AUDIT_FIELD));
-        snprintf(l->peer, sizeof l->peer, "%s", q->remote_addr);
-        source_of(str_of(q->remote_addr), l->source);
-        l->password = take_secret(q->password, LIMIT_PASSWORD);
-        l->otp = take_secret(q->otp, OTP_MAX);
+        TRY(take_user(l, q->user, q->password, q->otp, q->remote_addr));
         if (q->ttl_seconds < 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "a login for less than no time");
         if (q->ttl_seconds > 0)
@@ -398,22 +465,40 @@ static struct error *take_request(struct login *l, const Cteleport__V1__LoginReq
         return servers_check_ssh_key(l->auth, buf_str(&l->ssh_public_key));
 }
 
-void login_open(struct rpc_call *call, const ProtobufCMessage *first)
+static struct login *login_new(struct rpc_call *call)
 {
-        const struct caller *caller = rpc_call_caller(call);
         struct login *l = NEW(struct login);
 
-        l->auth = caller->auth;
+        l->auth = ((const struct caller *)rpc_call_caller(call))->auth;
         l->call = call;
         l->arena = arena_new(LOGIN_ARENA);
         l->tls_public_key = BUF_MAX(2 * KiB);
         l->ssh_public_key = BUF_MAX(2 * KiB);
-        struct error *err = take_request(l, (const Cteleport__V1__LoginRequest *)first);
+        return l;
+}
+
+/* Begins with the request that was read, unless that failed. err is owned. */
+static void begin(struct login *l, struct error *err)
+{
         if (err != NULL) {
                 finish(l, err);
                 return;
         }
-        rpc_call_listen(call, &call_events, l);
+        rpc_call_listen(l->call, &call_events, l);
         /* An invalid name causes a lookup too: the answer takes the same time as for an unknown user. */
         state_get(l->auth->store, &credential_kind, name_is_user(l->user) ? l->user : STR("?"), on_credential, l);
+}
+
+void login_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct login *l = login_new(call);
+
+        begin(l, take_request(l, (const Cteleport__V1__LoginRequest *)first));
+}
+
+void login_web_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        struct login *l = login_new(call);
+
+        begin(l, take_web_request(l, (const Cteleport__V1__CreateWebSessionRequest *)first));
 }

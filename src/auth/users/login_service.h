@@ -15,4 +15,7 @@
 
 void login_open(struct rpc_call *call, const ProtobufCMessage *first);
 
+/* Web/CreateWebSession: the same login in a browser; the transaction stores the session too, and there is no SSH certificate. */
+void login_web_open(struct rpc_call *call, const ProtobufCMessage *first);
+
 #endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/web/web_service.h"
+
+#include <stdlib.h>
+
+#include "auth/core/auth.h"
+#include "auth/core/caller.h"
+#include "auth/web/web_sessions.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pki/cert.h"
+#include "rpc/pb.h"
+#include "state/web_session.h"
+#include "web.pb-c.h"
+
+enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
+
+/* A call that waits for the store. */
+struct pending {
+        struct rpc_call *call; /* NULL: the caller is gone */
+        uint32_t deleted;
+        char *user;
+};
+
+static void on_gone(void *ctx)
+{
+        ((struct pending *)ctx)->call = NULL;
+}
+
+static const struct rpc_call_events call_events = { .on_gone = on_gone };
+
+static struct pending *pending_new(struct rpc_call *call)
+{
+        struct pending *p = NEW(struct pending);
+
+        p->call = call;
+        p->user = str_dup(str_of(((const struct caller *)rpc_call_caller(call))->user));
+        rpc_call_listen(call, &call_events, p);
+        return p;
+}
+
+/* Ends the call: with the answer if err is NULL. err is owned. */
+static void pending_end(struct pending *p, const ProtobufCMessage *answer, struct error *err)
+{
+        if (p->call == NULL)
+                error_free(err);
+        else if (err != NULL)
+                rpc_call_finish(p->call, err);
+        else
+                rpc_call_reply(p->call, answer);
+        free(p->user);
+        free(p);
+}
+
+static struct error *no_session(void)
+{
+        return error_hint(error_for(error_new(ERROR_NOT_FOUND, "there is no such login in a browser"), REASON_IDENTITY), "it may have ended: log in again");
+}
+
+/* ---- Get --------------------------------------------------------------------------------------------------- */
+
+static void on_record(void *ctx, const struct state_record *record, struct error *err)
+{
+        AUTO_PTR(arena) arena = arena_new(RECORD_ARENA);
+        Cteleport__State__V1__WebSession *s = NULL;
+        Cteleport__V1__GetWebSessionResponse answer = CTELEPORT__V1__GET_WEB_SESSION_RESPONSE__INIT;
+
+        if (err == NULL && record == NULL)
+                err = no_session();
+        if (err == NULL)
+                err = web_session_read(arena, record, &s);
+        if (err == NULL) {
+                answer.user = s->user;
+                answer.sealed_key = s->sealed_key;
+                answer.tls_cert = s->tls_cert;
+                answer.expires = s->expires;
+        }
+        pending_end(ctx, &answer.base, err);
+}
+
+void web_session_get_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct str id = str_of(((const Cteleport__V1__GetWebSessionRequest *)first)->id);
+        struct web_session_info info;
+
+        if (!web_session_is_id(id) || !web_sessions_find(caller->auth->web_sessions, id, &info)) {
+                rpc_call_finish(call, no_session());
+                return;
+        }
+        state_get(caller->auth->store, &web_session_kind, id, on_record, pending_new(call));
+}
+
+/* ---- List -------------------------------------------------------------------------------------------------- */
+
+void web_session_list_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct arena *arena = rpc_call_arena(call);
+        struct web_session_info list[2 * LIMIT_WEB_SESSIONS_USER];
+        size_t count = web_sessions_of(caller->auth->web_sessions, str_of(caller->user), list, ARRAY_LEN(list));
+        Cteleport__V1__ListWebSessionsResponse answer = CTELEPORT__V1__LIST_WEB_SESSIONS_RESPONSE__INIT;
+
+        (void)first;
+        answer.sessions = arena_alloc(arena, (count + 1) * sizeof *answer.sessions);
+        for (size_t i = 0; i < count; i++) {
+                Cteleport__V1__WebSessionInfo *s = arena_alloc(arena, sizeof *s);
+
+                cteleport__v1__web_session_info__init(s);
+                s->id = pb_text(list[i].id.ptr); /* texts of the list end in NUL */
+                s->created = list[i].created;
+                s->last_used = list[i].last_used;
+                s->expires = list[i].expires;
+                s->remote_addr = pb_text(list[i].remote_addr.ptr);
+                s->user_agent = pb_text(list[i].user_agent.ptr);
+                s->is_current = str_equal(list[i].id, str_of(caller->web_session));
+                answer.sessions[answer.n_sessions++] = s;
+        }
+        rpc_call_reply(call, &answer.base);
+}
+
+/* ---- Delete ------------------------------------------------------------------------------------------------ */
+
+static void on_deleted(void *ctx, uint64_t revision, struct error *err)
+{
+        struct pending *p = ctx;
+        Cteleport__V1__DeleteWebSessionResponse answer = CTELEPORT__V1__DELETE_WEB_SESSION_RESPONSE__INIT;
+
+        (void)revision;
+        answer.deleted = p->deleted;
+        if (err == NULL && p->deleted > 0)
+                log_info("A user has ended web sessions", LOG_C("user", p->user), LOG_INT("count", p->deleted));
+        pending_end(p, &answer.base, err);
+}
+
+void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        const Cteleport__V1__DeleteWebSessionRequest *q = (const Cteleport__V1__DeleteWebSessionRequest *)first;
+        struct web_sessions *all = caller->auth->web_sessions;
+        struct web_session_info info;
+        bool is_own = web_sessions_find(all, str_of(q->id), &info) && str_equal(info.user, str_of(caller->user));
+
+        if (!q->is_others && !is_own) {
+                rpc_call_finish(call, no_session());
+                return;
+        }
+        struct pending *p = pending_new(call);
+        struct store_txn *t = store_txn_new(caller->auth->store);
+        if (q->is_others)
+                p->deleted = (uint32_t)web_sessions_delete(all, t, str_of(caller->user), str_of(caller->web_session));
+        else
+                web_session_delete(t, info.id);
+        if (!q->is_others)
+                p->deleted = 1;
+        store_txn_commit(t, on_deleted, p);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The web sessions of the cluster, in memory: read from the store at the start and updated by a watch, as the directory. The
+ * certificate of a web session is valid only while the session is here.
+ */
+#ifndef AUTH_WEB_WEB_SESSIONS_H
+#define AUTH_WEB_WEB_SESSIONS_H
+
+#include "auth/core/auth.h"
+#include "state.pb-c.h"
+
+/* Reads all sessions; ready(ctx, err) is called once, from the loop. The directory must be open. */
+struct web_sessions;
+struct web_sessions *web_sessions_open(struct auth *a, void (*ready)(void *ctx, struct error *err), void *ctx) MUST_USE;
+void web_sessions_stop(struct web_sessions *w); /* stops watching the store; NULL is silent */
+void web_sessions_close(struct web_sessions *w); /* NULL is silent */
+
+/*
+ * Whether a certificate of this session (id "": of none) may be used by the user: UNAUTHENTICATED when the session has ended.
+ * w may be NULL without an ID.
+ */
+struct error *web_sessions_check(const struct web_sessions *w, struct str id, struct str user) MUST_USE;
+
+/* Notes that the session is used now; stored at PACE_WEB_SESSION_USE. Nothing happens for id "". */
+void web_sessions_use(struct web_sessions *w, struct str id);
+
+/* Adds the session to the transaction, and removes the user's oldest ones beyond LIMIT_WEB_SESSIONS_USER. */
+void web_sessions_add(struct web_sessions *w, struct store_txn *t, const Cteleport__State__V1__WebSession *s);
+
+/* Removes the sessions of the user, but not `except`, in the transaction; returns their number. w NULL: there are none. */
+size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except);
+
+/* A session; texts are borrowed until the next turn of the loop. */
+struct web_session_info {
+        struct str id, user, remote_addr, user_agent;
+        int64_t created, expires, last_used; /* Unix seconds */
+};
+
+/* Finds a session; false: there is none, or it has expired. */
+bool web_sessions_find(const struct web_sessions *w, struct str id, struct web_session_info *ret);
+
+/* The sessions of the user, the newest first; at most `room`. Those of a removed user of the same name are left out. */
+size_t web_sessions_of(struct web_sessions *w, struct str user, struct web_session_info *list, size_t room);
+
+#endif
