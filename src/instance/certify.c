@@ -362,7 +362,8 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *se
         auth_client_use_proxies(i->auth, proxy_list_message(i->proxies));
         if (i->is_listed)
                 instance_show_state(i);
-        sibling_check(i->siblings[SLOT_NODE]);
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                sibling_check(i->siblings[n]);
 }
 
 static const struct presence_events presence_events = {
@@ -395,8 +396,8 @@ static void open_presence(struct instance *i)
                 if (s->service != NULL && s->is_wanted && s->refusal == NULL && !host_identity_is_empty(&s->identity))
                         services[hello.n_services++] = pb_text(s->role);
         }
-        /* A node has no listener: users reach it through its tunnels to the proxies. */
-        hello.use_tunnel = i->slots[SLOT_NODE].is_wanted;
+        /* Its services have no listeners: users reach them through their tunnels to the proxies. */
+        hello.use_tunnel = instance_keeps_tunnels(i);
         hello.may_poll = !i->is_local;
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;
         if (i->labels != NULL)

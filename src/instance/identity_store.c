@@ -240,7 +240,7 @@ void instance_take_identity(struct instance *i, enum slot_index slot, struct hos
                 log_info(obtained);
         else
                 log_info("The certificate was renewed", LOG_C("role", s->role), LOG_STR("serial", identity->serial));
-        if (slot == SLOT_NODE && !host_identity_is_empty(&s->identity) && !str_equal(s->identity.host_id, identity->host_id))
+        if (s->keeps_tunnels && !host_identity_is_empty(&s->identity) && !str_equal(s->identity.host_id, identity->host_id))
                 i->has_tunnel = false; /* the open tunnels lead to the former host ID */
         hold_identity(i, s, identity, true);
         /* The files of sshd must exist before the SSH Service gets the identity; a proxy reads no files. */

@@ -172,10 +172,18 @@ void instance_failed(struct instance *i, struct error *err)
         timer_start(i->wait, pause);
 }
 
-/* For /readyz. A node of a cluster without proxies has no tunnels to wait for. */
+bool instance_keeps_tunnels(const struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                if (i->slots[n].is_wanted && i->slots[n].keeps_tunnels)
+                        return true;
+        return false;
+}
+
+/* For /readyz. A host of a cluster without proxies has no tunnels to wait for. */
 static void show_tunnels(struct instance *i, bool has_way)
 {
-        if (!i->slots[SLOT_NODE].is_wanted)
+        if (!instance_keeps_tunnels(i))
                 return;
         i->has_had_tunnel |= i->has_tunnel;
         metric_set_health(HEALTH_TUNNELS, i->has_tunnel                ? HEALTH_OK
@@ -186,13 +194,13 @@ static void show_tunnels(struct instance *i, bool has_way)
 
 void instance_show_state(struct instance *i)
 {
-        bool is_node = i->slots[SLOT_NODE].is_wanted;
+        bool keeps_tunnels = instance_keeps_tunnels(i);
         bool has_way = proxy_list_message(i->proxies)->n_proxies > 0; /* without a proxy no tunnel is missing */
-        bool is_reached = !is_node || i->has_tunnel || !has_way;
-        bool has_notice = i->is_listed && is_node && !has_way;
+        bool is_reached = !keeps_tunnels || i->has_tunnel || !has_way;
+        bool has_notice = i->is_listed && keeps_tunnels && !has_way;
         show_tunnels(i, has_way);
         status_set_notice(&i->status, "proxy",
-                          has_notice ? "no proxy of the cluster has an address for agents (proxy_service.public_addr): users cannot reach this host by SSH"
+                          has_notice ? "no proxy of the cluster has an address for agents (proxy_service.public_addr): users cannot reach this host"
                                      : NULL);
         status_set_state(&i->status, i->is_locked      ? STATUS_LOCKED
                                      : !i->is_listed   ? STATUS_CONNECTING
@@ -392,11 +400,25 @@ static void on_status_change(void *ctx)
         service_send(i->service, &(struct child_message){ .kind = CHILD_SENT_STATUS, .text = buf_c(&line) });
 }
 
+/* The number of tunnels of the service that has the fewest. */
+static size_t fewest_tunnels(const struct instance *i)
+{
+        size_t fewest = SIZE_MAX;
+
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                if (!i->slots[n].is_wanted || !i->slots[n].keeps_tunnels)
+                        continue;
+                size_t count = sibling_tunnels(i->siblings[n], i->slots[n].identity.host_id);
+                fewest = count < fewest ? count : fewest;
+        }
+        return fewest;
+}
+
 static void on_tunnels(void *ctx)
 {
         struct instance *i = ctx;
         bool had_tunnel = i->has_tunnel;
-        size_t count = sibling_tunnels(i->siblings[SLOT_NODE], i->slots[SLOT_NODE].identity.host_id);
+        size_t count = fewest_tunnels(i);
         i->has_tunnel = count > 0;
         status_set_tunnels(&i->status, count);
         if (i->has_tunnel != had_tunnel && i->is_listed && !i->is_stopping)
@@ -411,8 +433,8 @@ static void take_sibling(struct instance *i, enum slot_index n, int fd)
                                                  .identity = &i->slots[n].identity,
                                                  .is_in_place = &i->slots[n].is_in_place,
                                                  .auth_addr = i->auth_server.len == 0 ? "" : i->auth_server.ptr,
-                                                 .proxies = n == SLOT_NODE ? i->proxies : NULL,
-                                                 .on_tunnels = n == SLOT_NODE ? on_tunnels : NULL,
+                                                 .proxies = i->slots[n].keeps_tunnels ? i->proxies : NULL,
+                                                 .on_tunnels = i->slots[n].keeps_tunnels ? on_tunnels : NULL,
                                                  .ctx = i,
                                          },
                                          i->siblings[n]);
@@ -477,6 +499,7 @@ static void fill_slots(struct instance *i)
                         .service = row->name,
                         .title = row->title,
                         .is_wanted = service_is_here(i->boot, row->name),
+                        .keeps_tunnels = row->kind != NULL,
                 };
         }
 }

@@ -38,6 +38,7 @@ struct slot {
         const char *service;   /* as Boot names it: "ssh"; NULL: the host itself */
         const char *title;     /* "SSH Service", for users */
         bool is_wanted;
+        bool keeps_tunnels;    /* its service keeps tunnels to the proxies, through which users reach it */
         struct host_identity identity;
         struct walltime renew_at;
         bool is_fresh;         /* certified since this process began */
@@ -114,7 +115,7 @@ struct instance {
         bool must_report;        /* the certificates are of another revision than the last hello said */
         struct presence *presence;
         bool is_listed;
-        bool has_tunnel;         /* to at least one proxy, under the current host ID */
+        bool has_tunnel;         /* of each service that keeps tunnels: to at least one proxy, under the current host ID */
         bool has_had_tunnel;     /* in this run */
         bool is_locked;          /* the last refusal was because of a lock */
         bool is_clock_off;       /* this was logged */
@@ -149,6 +150,8 @@ struct rpc_client *instance_auth(const struct instance *i);
 void instance_report_skew(struct instance *i, struct duration skew);
 /* Sets the status to whether users can connect to this host. */
 void instance_show_state(struct instance *i);
+/* Whether one of its services keeps tunnels to the proxies. */
+bool instance_keeps_tunnels(const struct instance *i);
 
 /* ---- identity_store.c: the identities of this host ---------------------------------------------------------- */
 

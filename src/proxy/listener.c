@@ -18,6 +18,7 @@
 #include "proxy/ssh_dial.h"
 #include "proxy/ssh_refusal.h"
 #include "proxy/web/web.h"
+#include "services/services.h"
 
 struct client {
         struct proxy *proxy;
@@ -206,14 +207,17 @@ static void serve_ssh(struct client *v, struct stream *s)
         v->ssh = ssh_dial_start(v->proxy, s, v->accepted.peer, on_over, v);
 }
 
-/* Every host has a certificate of the host CA, but only a node may open a tunnel, and only for its own host ID. */
-static struct error *check_node(const struct proxy *p, struct arena *a, struct str leaf, struct cert_info *ret)
+/*
+ * Every host has a certificate of the host CA, but only a service that offers resources to users may open a tunnel, and only for its
+ * own host ID and role.
+ */
+static struct error *check_agent(const struct proxy *p, struct arena *a, struct str leaf, struct cert_info *ret)
 {
         struct cert_info info;
         TRY(cert_read(a, leaf, &info));
-        if (info.is_ca || !str_equal(info.role, STR("Node")) || str_is_empty(info.host_id) ||
-            !str_equal(info.cluster, proxy_cluster(p)))
-                return error_new(ERROR_PERMISSION_DENIED, "the certificate is not that of a node of this cluster");
+        const struct service_row *row = services_of_role(info.role);
+        if (info.is_ca || row == NULL || row->kind == NULL || str_is_empty(info.host_id) || !str_equal(info.cluster, proxy_cluster(p)))
+                return error_new(ERROR_PERMISSION_DENIED, "the certificate is not that of a service of this cluster that users connect to");
         *ret = info;
         return NULL;
 }
@@ -223,7 +227,7 @@ static void take_tunnel(struct client *v, struct stream *s)
         struct proxy *p = v->proxy;
         AUTO_PTR(arena) a = arena_new(2 * CERT_MAX);
         struct cert_info cert;
-        struct error *err = check_node(p, a, tls_peer_cert_der(s), &cert);
+        struct error *err = check_agent(p, a, tls_peer_cert_der(s), &cert);
 
         if (err != NULL) {
                 log_warn("A tunnel was refused", LOG_C("peer", v->accepted.peer), LOG_ERR(err));

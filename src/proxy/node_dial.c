@@ -7,7 +7,9 @@
 #include "base/names.h"
 #include "loop/loop.h"
 #include "proxy/proxy.h"
+#include "rpc/pb.h"
 #include "rpc/rpc.h"
+#include "services/services.h"
 
 struct node_dial {
         struct proxy *proxy;
@@ -162,6 +164,8 @@ static void locate(struct node_dial *d)
         if (auth == NULL)
                 return;
         request.host_id = host_id;
+        const struct service_row *row = services_of_kind(d->request.kind);
+        request.role = row == NULL ? pb_text("") : pb_text(row->role.name.ptr);
         d->locate = rpc_client_call(auth,
                                     (struct rpc_client_call_options){
                                             .path = "/cteleport.v1.DialService/Locate",
@@ -189,7 +193,7 @@ static void try_routes(struct node_dial *d)
                 return;
         }
         d->has_waited = true;
-        d->wait = tunnels_await(&d->proxy->tunnels, d->request.host_id, MILLISECONDS(TIMEOUT_TUNNEL_AWAITED), on_awaited, d);
+        d->wait = tunnels_await(&d->proxy->tunnels, d->request.host_id, d->request.kind, MILLISECONDS(TIMEOUT_TUNNEL_AWAITED), on_awaited, d);
         locate(d);
 }
 

@@ -79,7 +79,7 @@ static const struct tunnel_server_events node_events = { .on_connect = on_connec
 static struct tunnel_server *given_tunnel_of(struct stage *s, struct proxy *p, struct str host_id)
 {
         struct stream *a, *b;
-        struct cert_info cert = { .host_id = host_id, .serial_hex = STR("01"), .times = fake_times(&s->hosts) };
+        struct cert_info cert = { .host_id = host_id, .role = STR("Node"), .serial_hex = STR("01"), .times = fake_times(&s->hosts) };
 
         connected_pair(&p->loop, &a, &b);
         tunnels_add(&p->tunnels, a, &cert, "127.0.0.1:1");
@@ -417,7 +417,7 @@ static void connections_to_a_former_holder_of_an_id_end(void **state)
         assert_null(s->here.peer_client.links);
 }
 
-static void note_tunnel(void *ctx, const char *host_id, struct cert_issue cert UNUSED)
+static void note_tunnel(void *ctx, const char *host_id, const char *role UNUSED, struct cert_issue cert UNUSED)
 {
         *(int *)ctx += strcmp(host_id, HOST_ID) == 0;
 }
@@ -428,7 +428,7 @@ static void ends_the_connections_of_a_host_by_role(void **state)
         static const struct {
                 const char *role;
                 int tunnels, links;
-        } rows[] = { { "Node", 0, 1 }, { "Proxy", 1, 0 }, { "", 0, 0 } };
+        } rows[] = { { "Node", 0, 1 }, { "App", 1, 1 }, { "Proxy", 1, 0 }, { "", 0, 0 } };
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;

@@ -246,9 +246,10 @@ static struct client *host_connects(struct stage *s, const char *role, const cha
         return v;
 }
 
-static void count_tunnel(void *ctx, const char *host_id, struct cert_issue cert)
+static void count_tunnel(void *ctx, const char *host_id, const char *role, struct cert_issue cert)
 {
         (void)host_id;
+        (void)role;
         (void)cert;
         (*(size_t *)ctx)++;
 }

@@ -46,8 +46,8 @@ void tunnel_guard_end_host(struct proxy *p, const Cteleport__V1__TunnelsDown *do
         struct cert_issue before = { down->before, down->before_serial_time };
 
         if (!str_equal(role, STR("Proxy")))
-                tunnels_end_host(&p->tunnels, host_id, before, down->reason);
-        if (str_equal(role, STR("Node")))
+                tunnels_end_host(&p->tunnels, host_id, role, before, down->reason);
+        if (!str_is_empty(role) && !str_equal(role, STR("Proxy")))
                 return;
         peer_server_end_host(p->peer_server, host_id, before, down->reason);
         peer_client_end_host(&p->peer_client, host_id, before);
@@ -221,7 +221,7 @@ static void send_peers(struct tunnel_guard *g)
 
 struct naming {
         struct tunnel_guard *guard;
-        char *ids[IDS_PER_MESSAGE];
+        char *ids[IDS_PER_MESSAGE], *roles[IDS_PER_MESSAGE];
         int64_t not_before[IDS_PER_MESSAGE];
         uint64_t serial_times[IDS_PER_MESSAGE];
         size_t count;
@@ -232,7 +232,8 @@ static void send_names(struct naming *n)
         Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
 
         up.host_ids = n->ids;
-        up.n_host_ids = up.n_cert_not_before = up.n_cert_serial_time = n->count;
+        up.roles = n->roles;
+        up.n_host_ids = up.n_roles = up.n_cert_not_before = up.n_cert_serial_time = n->count;
         up.cert_not_before = n->not_before;
         up.cert_serial_time = n->serial_times;
         if (n->count > 0)
@@ -240,12 +241,13 @@ static void send_names(struct naming *n)
         n->count = 0;
 }
 
-static void add_name(void *ctx, const char *host_id, struct cert_issue cert)
+static void add_name(void *ctx, const char *host_id, const char *role, struct cert_issue cert)
 {
         struct naming *n = ctx;
 
         n->not_before[n->count] = cert.not_before;
         n->serial_times[n->count] = cert.serial_time;
+        n->roles[n->count] = pb_text(role);
         n->ids[n->count++] = pb_text(host_id);
         if (n->count == IDS_PER_MESSAGE)
                 send_names(n);
@@ -275,25 +277,27 @@ static void begin(void *ctx)
         send_names(&all);
 }
 
-void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_issue cert)
+void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, const char *role, struct cert_issue cert)
 {
         if (g == NULL || g->call == NULL) /* begin() reports all tunnels */
                 return;
         AUTO_MEM char *id = str_dup(host_id);
         struct naming one = { .guard = g };
-        add_name(&one, id, cert);
+        add_name(&one, id, role, cert);
         send_names(&one);
 }
 
-void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id)
+void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id, const char *role)
 {
         Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
 
         if (g == NULL || g->call == NULL)
                 return;
         AUTO_MEM char *id = str_dup(host_id);
+        char *closed_role = pb_text(role);
         up.closed_host_ids = &id;
-        up.n_closed_host_ids = 1;
+        up.closed_roles = &closed_role;
+        up.n_closed_host_ids = up.n_closed_roles = 1;
         rpc_client_send(g->call, &up.base);
 }
 

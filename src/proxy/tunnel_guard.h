@@ -24,8 +24,8 @@ void tunnel_guard_free(struct tunnel_guard *g);
 /* Reports the keys with which HTTPS is served from now on; not stored. */
 void tunnel_guard_set_keypairs(struct tunnel_guard *g, Cteleport__Internal__V1__HttpsKeyPair *const *pairs, size_t count);
 
-/* Reports that a node has opened a tunnel with a certificate. NULL is ignored, here and below. */
-void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, struct cert_issue cert);
+/* Reports that a host has opened a tunnel in a role with a certificate. NULL is ignored, here and below. */
+void tunnel_guard_name(struct tunnel_guard *g, struct str host_id, const char *role, struct cert_issue cert);
 
 /* Reports a connection to or from another proxy, with its certificate; auth may order its end. */
 void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id, struct cert_issue cert);
@@ -33,7 +33,7 @@ void tunnel_guard_name_peer(struct tunnel_guard *g, struct str host_id, struct c
 /* Ends what auth names: the tunnels of a host, its connections as another proxy, or both. */
 void tunnel_guard_end_host(struct proxy *p, const Cteleport__V1__TunnelsDown *down);
 
-/* Reports that the last tunnel of a node has closed or does not accept new connections. */
-void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id);
+/* Reports that the last tunnel of a host in a role has closed or does not accept new connections. */
+void tunnel_guard_gone(struct tunnel_guard *g, struct str host_id, const char *role);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -10,13 +11,15 @@
 #include "loop/loop.h"
 #include "net/sources.h"
 #include "proxy/tunnel_guard.h"
+#include "services/services.h"
 
 struct node_tunnel {
         struct tunnels *all;
         struct node_tunnel *next, **at;
-        struct node_tunnel *older; /* the next older tunnel of the host */
+        struct node_tunnel *older; /* the next older tunnel of the host, of any role */
         struct tunnel *tunnel;
         char *host_id, *peer;
+        const char *role; /* in the table of services */
         bool is_ready;             /* the node serves it */
         bool is_drained;           /* it accepts no streams: a newer tunnel does, or the node leaves */
         struct walltime not_after; /* expiry of its certificate */
@@ -49,21 +52,36 @@ static void leave_chain(struct node_tunnel *n)
                 (void)map_put(chains, str_of(n->host_id), first);
 }
 
-/* The newest tunnel of the host that accepts streams; NULL: there is none. */
-static struct node_tunnel *open_tunnel(const struct tunnels *t, struct str host_id)
+/* Roles of tunnels are pointers into the table of services. */
+static bool is_of_role(const struct node_tunnel *n, const char *role)
+{
+        return n->role == role;
+}
+
+/* The role that offers resources of a kind; NULL: no service does. */
+static const char *role_offering(struct str kind)
+{
+        const struct service_row *row = services_of_kind(kind);
+
+        return row == NULL ? NULL : row->role.name.ptr;
+}
+
+/* The newest tunnel of the host in a role that accepts streams; NULL: there is none. */
+static struct node_tunnel *open_tunnel(const struct tunnels *t, struct str host_id, const char *role)
 {
         struct node_tunnel *n = map_get(&t->by_host, host_id);
-        while (n != NULL && n->is_drained)
+        while (n != NULL && (n->is_drained || !is_of_role(n, role)))
                 n = n->older;
         return n;
 }
 
-/* The first tunnel beyond a limit of the chain; NULL: the chain is within its limits. */
+/* The first tunnel beyond a limit of its role in the chain; NULL: the chain is within its limits. */
 static struct node_tunnel *one_too_many(struct node_tunnel *first)
 {
+        const char *role = first->role;
         size_t open = 0, drained = 0;
         for (; first != NULL; first = first->older) {
-                if (first->is_drained ? ++drained > LIMIT_TUNNELS_DRAINED_PER_HOST : ++open > LIMIT_TUNNELS_PER_HOST)
+                if (is_of_role(first, role) && (first->is_drained ? ++drained > LIMIT_TUNNELS_DRAINED_PER_HOST : ++open > LIMIT_TUNNELS_PER_HOST))
                         return first;
         }
         return NULL;
@@ -78,6 +96,7 @@ struct tunnel_wait {
         void (*done)(void *ctx, bool is_there);
         void *ctx;
         char *host_id;
+        const char *role; /* in the table of services; NULL: no service offers the kind */
 };
 
 void tunnels_await_cancel(struct tunnel_wait *w)
@@ -97,16 +116,17 @@ static void on_waited(void *ctx)
         struct tunnel_wait *w = ctx;
         void (*done)(void *ctx, bool is_there) = w->done;
         void *done_ctx = w->ctx;
-        bool is_there = open_tunnel(w->all, str_of(w->host_id)) != NULL;
+        bool is_there = open_tunnel(w->all, str_of(w->host_id), w->role) != NULL;
         tunnels_await_cancel(w);
         done(done_ctx, is_there);
 }
 
-struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct duration within, void (*done)(void *ctx, bool is_there),
-                                  void *ctx)
+struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct str kind, struct duration within,
+                                  void (*done)(void *ctx, bool is_there), void *ctx)
 {
         struct tunnel_wait *w = NEW(struct tunnel_wait);
-        *w = (struct tunnel_wait){ .all = t, .next = t->waits, .at = &t->waits, .done = done, .ctx = ctx, .host_id = str_dup(host_id) };
+        *w = (struct tunnel_wait){ .all = t, .next = t->waits, .at = &t->waits, .done = done, .ctx = ctx, .host_id = str_dup(host_id),
+                                   .role = role_offering(kind) };
         if (w->next != NULL)
                 w->next->at = &w->next;
         t->waits = w;
@@ -115,11 +135,11 @@ struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct 
         return w;
 }
 
-/* Ends the waits for this host, or for any host, in the next turn. */
-static void wake(struct tunnels *t, const char *host_id)
+/* Ends the waits for this tunnel, or all waits if it is NULL, in the next turn. */
+static void wake(struct tunnels *t, const struct node_tunnel *n)
 {
         for (struct tunnel_wait *w = t->waits; w != NULL; w = w->next)
-                if (host_id == NULL || strcmp(w->host_id, host_id) == 0)
+                if (n == NULL || (is_of_role(n, w->role) && strcmp(w->host_id, n->host_id) == 0))
                         timer_start(w->deadline, MILLISECONDS(1));
 }
 
@@ -132,11 +152,12 @@ static void report_empty(void *ctx)
                 t->on_empty(t->ctx);
 }
 
-/* A tunnel of this host accepts no more streams. */
-static void note_left(struct tunnels *t, const char *host_id)
+/* This tunnel accepts no more streams. */
+static void note_left(const struct node_tunnel *n)
 {
-        if (!t->is_closing && open_tunnel(t, str_of(host_id)) == NULL)
-                tunnel_guard_gone(t->guard, str_of(host_id));
+        const struct tunnels *t = n->all;
+        if (!t->is_closing && open_tunnel(t, str_of(n->host_id), n->role) == NULL)
+                tunnel_guard_gone(t->guard, str_of(n->host_id), n->role);
 }
 
 static void node_tunnel_free(struct node_tunnel *n)
@@ -145,7 +166,7 @@ static void node_tunnel_free(struct node_tunnel *n)
         bool was_open = n->is_ready && !n->is_drained;
         leave_chain(n);
         if (was_open)
-                note_left(t, n->host_id);
+                note_left(n);
         *n->at = n->next;
         if (n->next != NULL)
                 n->next->at = n->at;
@@ -164,7 +185,7 @@ static void on_end(void *ctx, struct error *err)
 {
         struct node_tunnel *n = ctx;
         if (n->is_ready)
-                log_info("A node's tunnel has ended", LOG_C("host_id", n->host_id), LOG_ERR(err));
+                log_info("A node's tunnel has ended", LOG_C("host_id", n->host_id), LOG_C("role", n->role), LOG_ERR(err));
         else
                 log_debug("A node has closed a connection before it became a tunnel", LOG_C("host_id", n->host_id), LOG_ERR(err));
         error_free(err);
@@ -173,12 +194,12 @@ static void on_end(void *ctx, struct error *err)
 
 /* ---- expired certificates ---------------------------------------------------------------------------- */
 
-/* The latest expiry among the certificates of the node's tunnels. */
+/* The latest expiry among the certificates of the node's tunnels in this role. */
 static struct walltime proven_until(const struct node_tunnel *n)
 {
         struct walltime latest = n->not_after;
         for (const struct node_tunnel *other = map_get(&n->all->by_host, str_of(n->host_id)); other != NULL; other = other->older)
-                if (other->not_after.ns > latest.ns)
+                if (is_of_role(other, n->role) && other->not_after.ns > latest.ns)
                         latest = other->not_after;
         return latest;
 }
@@ -223,7 +244,7 @@ static void on_expiry(void *ctx)
 static void drain_older(const struct node_tunnel *n)
 {
         for (struct node_tunnel *older = n->older; older != NULL; older = older->older) {
-                if (older->is_drained || older->not_after.ns >= n->not_after.ns)
+                if (older->is_drained || !is_of_role(older, n->role) || older->not_after.ns >= n->not_after.ns)
                         continue;
                 older->is_drained = true;
                 tunnel_drain(older->tunnel);
@@ -247,11 +268,11 @@ static void on_ready(void *ctx)
         leave_chain(n);
         n->is_ready = true;
         enter_chain(n);
-        log_info("A node's tunnel is open", LOG_C("host_id", n->host_id), LOG_C("peer", n->peer), LOG_INT("open", t->count));
+        log_info("A node's tunnel is open", LOG_C("host_id", n->host_id), LOG_C("role", n->role), LOG_C("peer", n->peer), LOG_INT("open", t->count));
         drain_older(n);
         free_oldest(n);
-        tunnel_guard_name(t->guard, str_of(n->host_id), n->cert);
-        wake(t, n->host_id);
+        tunnel_guard_name(t->guard, str_of(n->host_id), n->role, n->cert);
+        wake(t, n);
 }
 
 static void on_leaving(void *ctx)
@@ -260,13 +281,16 @@ static void on_leaving(void *ctx)
         if (n->is_drained || !n->is_ready)
                 return;
         n->is_drained = true;
-        note_left(n->all, n->host_id);
+        note_left(n);
 }
 
 void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *cert, const char *peer)
 {
+        const struct service_row *row = services_of_role(cert->role);
         struct str host_id = cert->host_id;
 
+        if (row == NULL || row->kind == NULL)
+                bug("a tunnel of a role that offers nothing");
         if (t->is_closing || !sources_enter(t->sources, SOURCE_TUNNELS, peer)) {
                 if (!t->is_closing)
                         log_warn("A node's tunnel was turned away: too many are open", LOG_STR("host_id", host_id),
@@ -276,7 +300,7 @@ void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *
         }
         struct node_tunnel *n = NEW(struct node_tunnel);
         *n = (struct node_tunnel){ .all = t, .next = t->list, .at = &t->list, .host_id = str_dup(host_id),
-                                    .not_after = cert->times.not_after,
+                                    .role = row->role.name.ptr, .not_after = cert->times.not_after,
                                     .cert = cert_issue_of(walltime_unix(cert->times.not_before), cert->serial_hex), .peer = str_dup(str_of(peer)) };
         if (n->next != NULL)
                 n->next->at = &n->next;
@@ -290,12 +314,14 @@ void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *
         plan_expiry(t, n->not_after);
 }
 
-void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason)
+void tunnels_end_host(struct tunnels *t, struct str host_id, struct str role, struct cert_issue before, const char *reason)
 {
         bool is_reported = false;
 
         for (struct node_tunnel *n = map_get(&t->by_host, host_id), *older; n != NULL; n = older) {
                 older = n->older;
+                if (role.len > 0 && !str_equal(str_of(n->role), role))
+                        continue;
                 if (before.not_before != 0 && !cert_issue_is_before(n->cert, before))
                         continue;
                 if (!is_reported)
@@ -305,17 +331,17 @@ void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue b
         }
 }
 
-void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx)
+void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, const char *role, struct cert_issue cert), void *ctx)
 {
         for (const struct node_tunnel *n = t->list; n != NULL; n = n->next)
                 if (n->is_ready)
-                        each(ctx, n->host_id, n->cert);
+                        each(ctx, n->host_id, n->role, n->cert);
 }
 
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
-        struct node_tunnel *newest = open_tunnel(t, request->host_id);
+        struct node_tunnel *newest = open_tunnel(t, request->host_id, role_offering(request->kind));
         return newest == NULL ? NULL : tunnel_connect(newest->tunnel, request, done, ctx);
 }
 
@@ -331,7 +357,7 @@ void tunnels_drain(struct tunnels *t)
 {
         stop_taking(t);
         for (struct node_tunnel *n = t->list; n != NULL; n = n->next) {
-                tunnel_guard_gone(t->guard, str_of(n->host_id)); /* open streams continue, new ones are not accepted */
+                tunnel_guard_gone(t->guard, str_of(n->host_id), n->role); /* open streams continue, new ones are not accepted */
                 tunnel_drain(n->tunnel);
         }
 }

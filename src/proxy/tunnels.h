@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reverse tunnels of the nodes that are connected to this proxy, by host ID.
+ * The reverse tunnels of the agents that are connected to this proxy, by host ID and role: a host has a tunnel of its own for each
+ * service that users connect to ("Node": SSH, "App": applications), opened with the certificate of that role, and a connection
+ * to a resource goes through the tunnel of the service that offers its kind.
  *
  * A node that reconnects before its old tunnel has failed has two for a while: the newest is used. A connection counts as
  * a tunnel when the node begins to serve it: of several proxies behind one address, a node closes at once the connections
@@ -32,7 +34,7 @@ struct tunnels {
         struct node_tunnel *list;
         struct timer *expiry;
         struct walltime next_expiry;
-        struct map by_host;   /* host ID -> the newest tunnel, which knows the older ones */
+        struct map by_host;   /* host ID -> the newest tunnel of any role, which knows the older ones */
         struct map beginning; /* the same of connections that the node does not serve yet */
         struct tunnel_wait *waits;
         size_t count;
@@ -40,29 +42,33 @@ struct tunnels {
 };
 
 /*
- * Adds the tunnel of node cert->host_id, which has authenticated with this certificate; tls is owned. Beyond the limit
- * of sources, or while closing, it is closed at once; beyond LIMIT_TUNNELS_PER_HOST the oldest of the host is closed.
+ * Adds the tunnel of host cert->host_id for cert->role, which offers a kind of resources; it has authenticated with this
+ * certificate; tls is owned. Beyond the limit of sources, or while closing, it is closed at once; beyond LIMIT_TUNNELS_PER_HOST
+ * the oldest of the host in this role is closed.
  */
 void tunnels_add(struct tunnels *t, struct stream *tls, const struct cert_info *cert, const char *peer);
 
 /*
- * Closes the tunnels of a host and the connections in them: those opened with certificates issued before `before`, or
- * all if that is zero.
+ * Closes the tunnels of a host in a role, "" for each, and the connections in them: those opened with certificates issued before
+ * `before`, or all if that is zero.
  */
-void tunnels_end_host(struct tunnels *t, struct str host_id, struct cert_issue before, const char *reason);
+void tunnels_end_host(struct tunnels *t, struct str host_id, struct str role, struct cert_issue before, const char *reason);
 
-/* Calls each() for every tunnel, with the certificate that opened it; host_id is borrowed. */
-void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, struct cert_issue cert), void *ctx);
+/* Calls each() for every tunnel, with the certificate that opened it; host_id is borrowed, role is static. */
+void tunnels_each(const struct tunnels *t, void (*each)(void *ctx, const char *host_id, const char *role, struct cert_issue cert), void *ctx);
 
 /*
- * Waits for a tunnel of this host. done is called once, from the loop: true when there is one, false after `within` or
+ * Waits for a tunnel of this host in the role that offers `kind`. done is called once, from the loop: true when there is one, false after `within` or
  * when no more tunnels are accepted. A cancelled wait calls nothing.
  */
-struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct duration within, void (*done)(void *ctx, bool is_there),
-                                  void *ctx) MUST_USE;
+struct tunnel_wait *tunnels_await(struct tunnels *t, struct str host_id, struct str kind, struct duration within,
+                                  void (*done)(void *ctx, bool is_there), void *ctx) MUST_USE;
 void tunnels_await_cancel(struct tunnel_wait *w); /* NULL is ignored */
 
-/* Opens a stream to the node host_id, see tunnel_connect(). NULL: it has no tunnel to this proxy that accepts streams. */
+/*
+ * Opens a stream to request->host_id, see tunnel_connect(), in the tunnel of the role that offers request->kind. NULL: the host has
+ * no such tunnel to this proxy that accepts streams.
+ */
 struct tunnel_dial *tunnels_connect(struct tunnels *t, const struct tunnel_request *request,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 

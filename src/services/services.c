@@ -203,6 +203,16 @@ bool services_is_present(const struct service_row *row)
         return row->processes[0].name != NULL;
 }
 
+const struct service_row *services_of_kind(struct str kind)
+{
+        const struct service_row *row;
+
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
+                if (row->kind != NULL && str_equal(str_of(row->kind), kind) && services_is_present(row))
+                        return row;
+        return NULL;
+}
+
 bool services_offers(struct str role, const char *kind)
 {
         const struct service_row *row = services_of_role(role);

@@ -137,6 +137,8 @@ const struct service_row *services_at(size_t i);
 const struct service_row *services_find(const char *name);
 const struct service_row *services_of_role(struct str role); /* canonical name, case-sensitive */
 const struct service_row *services_of_process(const char *process);
+/* The service of this release that offers resources of a kind. */
+const struct service_row *services_of_kind(struct str kind);
 /* If several rows share a section (only in tests), the one that this release runs. */
 const struct service_row *services_of_section(const char *section);
 

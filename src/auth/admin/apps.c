@@ -39,7 +39,7 @@ static Cteleport__V1__AppServer *server_of(struct admin_request *q, const Ctelep
         spec->hostname = p->hostname;
         spec->host_id = p->host_id;
         spec->app = app;
-        spec->state = pb_text(presence_state(q->auth, p));
+        spec->state = pb_text(presence_state(q->auth, p, "app"));
         return server;
 }
 

@@ -98,7 +98,7 @@ static Cteleport__V1__Node *node_of(struct admin_request *q, const Cteleport__St
         spec->services = p->services;
         spec->n_services = p->n_services;
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
-        spec->state = pb_text(presence_state(q->auth, p));
+        spec->state = pb_text(presence_state(q->auth, p, "node"));
         put_command_labels(q->arena, spec, p);
         return node;
 }
@@ -260,7 +260,7 @@ static Cteleport__V1__Instance *instance_of(struct admin_request *q, const Ctele
         spec->last_heartbeat = timestamp(q->arena, p->last_heartbeat);
         if (p->cert_not_after > 0)
                 spec->cert_expires = timestamp(q->arena, p->cert_not_after * 1000);
-        spec->state = pb_text(presence_state(q->auth, p));
+        spec->state = pb_text(presence_state(q->auth, p, NULL));
         spec->is_connected = presence_is_whole(q->auth, p);
         spec->clock_skew_ms = p->clock_skew_ms;
         return instance;

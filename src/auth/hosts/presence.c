@@ -64,29 +64,33 @@ static bool is_locked(const struct auth *a, const Cteleport__State__V1__Presence
         return err != NULL;
 }
 
-/* Whether the host can be reached. For a node with a tunnel, the proxies report that. */
-static bool is_reached(const struct auth *a, const Cteleport__State__V1__Presence *record)
+/* Whether the service of the host that offers `kind`, or if that is NULL each that users connect to, can be reached. The proxies report tunnels. */
+static bool is_reached(const struct auth *a, const Cteleport__State__V1__Presence *record, const char *kind)
 {
-        bool is_node = false;
+        for (size_t i = 0; record->use_tunnel && i < record->n_services; i++) {
+                const struct service_row *service = services_of_role(str_of(record->services[i]));
 
-        for (size_t i = 0; i < record->n_services; i++)
-                is_node = is_node || services_offers(str_of(record->services[i]), "node");
-        return !is_node || !record->use_tunnel || tunnels_reach(a, str_of(record->host_id));
+                if (service == NULL || service->kind == NULL || (kind != NULL && strcmp(service->kind, kind) != 0))
+                        continue;
+                if (!tunnels_reach(a, str_of(record->host_id), service->role.name))
+                        return false;
+        }
+        return true;
 }
 
-const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record)
+const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record, const char *kind)
 {
         if (is_locked(a, record))
                 return "locked";
         if (!presence_is_connected(a, record))
                 return "offline";
-        return is_reached(a, record) ? "online" : "unreachable";
+        return is_reached(a, record, kind) ? "online" : "unreachable";
 }
 
 bool presence_is_whole(const struct auth *a, const Cteleport__State__V1__Presence *record)
 {
         AUTO_PTR(arena) arena = arena_new(PROXIES_ARENA);
-        const char *state = presence_state(a, record);
+        const char *state = presence_state(a, record, NULL);
 
         if (strcmp(state, "unreachable") == 0)
                 return record->knows_no_proxy && str_is_empty(proxies_public_addr(a->proxies, arena));

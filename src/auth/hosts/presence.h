@@ -27,8 +27,11 @@ void presence_leave(struct rpc_call *call, const ProtobufCMessage *first);
 /* Whether the agent of this record is connected now or polls on schedule. */
 bool presence_is_connected(const struct auth *a, const Cteleport__State__V1__Presence *record);
 
-/* "online", "unreachable", "offline" or "locked": NodeSpec.state in resource.proto. */
-const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record);
+/*
+ * "online", "unreachable", "offline" or "locked": NodeSpec.state in resource.proto. It is unreachable if the service that offers `kind`
+ * has no tunnel; kind NULL: if one of its services has none.
+ */
+const char *presence_state(const struct auth *a, const Cteleport__State__V1__Presence *record, const char *kind);
 
 /*
  * Whether the agent is fully connected: online, or "unreachable" in a cluster whose proxies have no address for agents

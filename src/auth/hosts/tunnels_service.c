@@ -15,6 +15,7 @@
 #include "net/socket.h"
 #include "net/sources.h"
 #include "rpc/pb.h"
+#include "services/services.h"
 
 enum { HOST_ARENA = 64 * KiB };
 
@@ -22,7 +23,7 @@ struct tunnels_stream {
         struct auth *auth;
         struct rpc_call *call; /* NULL: the proxy is gone; answers of the store are due */
         struct tunnels_stream *next, **at;
-        struct map hosts; /* IDs of the hosts with a tunnel; the values have no meaning */
+        struct map hosts; /* IDs of the hosts with a tunnel -> the roles of their tunnels, role_bit() of each */
         char *proxy;      /* host ID of the proxy */
         struct cert_times web; /* life of its web certificate that ends first; 0: not known */
         char *peer_addr;  /* at which other proxies reach it; NULL: they do not */
@@ -32,7 +33,7 @@ struct tunnels_stream {
 /* A host whose connection the proxy has reported, while its record is read. */
 struct named {
         struct tunnels_stream *stream;
-        const char *role;       /* "Node": it has a tunnel; "Proxy": another proxy */
+        const char *role;       /* of the tunnel, or "Proxy": another proxy; in the table of services */
         struct cert_issue cert; /* of the connection; zero: not reported */
         char host_id[];
 };
@@ -46,10 +47,49 @@ static void free_if_idle(struct tunnels_stream *s)
         free(s);
 }
 
-bool tunnels_reach(const struct auth *a, struct str host_id)
+/* ---- the tunnels of a proxy ------------------------------------------------------------------------------------- */
+
+/* The service whose certificates open tunnels of a role; NULL: there is none. "" is the role of older proxies, which know no other. */
+static const struct service_row *tunnel_service(const char *role)
+{
+        const struct service_row *row = services_of_role(role[0] == '\0' ? STR("Node") : str_of(role));
+
+        return row == NULL || row->kind == NULL ? NULL : row;
+}
+
+static uintptr_t role_bit(const struct service_row *service)
+{
+        size_t i = 0;
+
+        while (services_at(i) != service)
+                i++;
+        return (uintptr_t)1 << i;
+}
+
+static uintptr_t roles_of(const struct tunnels_stream *s, struct str host_id)
+{
+        return (uintptr_t)map_get(&s->hosts, host_id);
+}
+
+static void set_roles(struct tunnels_stream *s, struct str host_id, uintptr_t roles)
+{
+        if (roles == 0)
+                (void)map_remove(&s->hosts, host_id);
+        else
+                (void)map_put(&s->hosts, host_id, (void *)roles); /* never followed */
+}
+
+static bool has_tunnel(const struct tunnels_stream *s, struct str host_id, struct str role)
+{
+        const struct service_row *service = services_of_role(role);
+
+        return service != NULL && (roles_of(s, host_id) & role_bit(service)) != 0;
+}
+
+bool tunnels_reach(const struct auth *a, struct str host_id, struct str role)
 {
         for (const struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
-                if (map_get(&s->hosts, host_id) != NULL)
+                if (has_tunnel(s, host_id, role))
                         return true;
         return false;
 }
@@ -92,16 +132,17 @@ void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const 
 
 /* ---- proxies that relay -------------------------------------------------------------------------------------------- */
 
-/* A proxy waits for another one that has a tunnel of the host. */
+/* A proxy waits for another one that has the tunnel of the host. */
 struct locate {
         struct auth *auth;
         struct rpc_call *call;
         struct locate *next, **at; /* of auth->locates */
         struct timer *deadline;
+        const struct service_row *service; /* whose tunnel it is */
         char *host_id;
 };
 
-void tunnels_find_peers(const struct auth *a, struct str host_id, struct str except, struct tunnels_peers *ret)
+void tunnels_find_peers(const struct auth *a, struct str host_id, struct str role, struct str except, struct tunnels_peers *ret)
 {
         ret->count = 0;
         if (a->agent_connections == 0)
@@ -109,7 +150,7 @@ void tunnels_find_peers(const struct auth *a, struct str host_id, struct str exc
         for (const struct tunnels_stream *s = a->tunnels; s != NULL && ret->count < LIMIT_DIAL_PEERS; s = s->next) {
                 Cteleport__V1__PeerProxy *row = &ret->rows[ret->count];
 
-                if (s->peer_addr == NULL || str_equal(str_of(s->proxy), except) || map_get(&s->hosts, host_id) == NULL)
+                if (s->peer_addr == NULL || str_equal(str_of(s->proxy), except) || !has_tunnel(s, host_id, role))
                         continue;
                 cteleport__v1__peer_proxy__init(row);
                 row->host_id = s->proxy;
@@ -136,13 +177,13 @@ static void on_locate_gone(void *ctx)
 
 static const struct rpc_call_events locate_events = { .on_gone = on_locate_gone };
 
-static void reply_location(struct rpc_call *call, const struct auth *a, struct str host_id)
+static void reply_location(struct rpc_call *call, const struct auth *a, struct str host_id, struct str role)
 {
         const struct caller *caller = rpc_call_caller(call);
         Cteleport__V1__LocateResponse response = CTELEPORT__V1__LOCATE_RESPONSE__INIT;
         struct tunnels_peers peers;
 
-        tunnels_find_peers(a, host_id, str_of(caller->host_id), &peers);
+        tunnels_find_peers(a, host_id, role, str_of(caller->host_id), &peers);
         response.peers = peers.list;
         response.n_peers = peers.count;
         rpc_call_reply(call, &response.base);
@@ -152,15 +193,15 @@ static void on_located(void *ctx)
 {
         struct locate *l = ctx;
 
-        reply_location(l->call, l->auth, str_of(l->host_id));
+        reply_location(l->call, l->auth, str_of(l->host_id), l->service->role.name);
         locate_free(l);
 }
 
-/* A proxy has got a tunnel of this host. */
-static void answer_located(struct auth *a, struct str host_id)
+/* A proxy has got this tunnel of a host. */
+static void answer_located(struct auth *a, struct str host_id, const struct service_row *service)
 {
         for (struct locate *l = a->locates; l != NULL; l = l->next)
-                if (str_equal(str_of(l->host_id), host_id))
+                if (l->service == service && str_equal(str_of(l->host_id), host_id))
                         timer_start(l->deadline, MILLISECONDS(1));
 }
 
@@ -169,16 +210,18 @@ void locate_open(struct rpc_call *call, const ProtobufCMessage *first)
         const Cteleport__V1__LocateRequest *m = (const Cteleport__V1__LocateRequest *)first;
         const struct caller *caller = rpc_call_caller(call);
         struct auth *a = caller->auth;
-        struct str host_id = str_of(m->host_id);
+        const struct service_row *service = tunnel_service(m->role);
+        struct str host_id = str_of(m->host_id), role = service == NULL ? STR("") : service->role.name;
         struct tunnels_peers peers;
 
-        tunnels_find_peers(a, host_id, str_of(caller->host_id), &peers);
-        if (!name_is_host_id(host_id) || peers.count > 0 || a->agent_connections == 0 || a->locate_count >= LIMIT_DIALS || a->is_stopping) {
-                reply_location(call, a, host_id);
+        tunnels_find_peers(a, host_id, role, str_of(caller->host_id), &peers);
+        if (service == NULL || !name_is_host_id(host_id) || peers.count > 0 || a->agent_connections == 0 || a->locate_count >= LIMIT_DIALS ||
+            a->is_stopping) {
+                reply_location(call, a, host_id, role);
                 return;
         }
         struct locate *l = NEW(struct locate);
-        *l = (struct locate){ .auth = a, .call = call, .next = a->locates, .at = &a->locates, .host_id = str_dup(host_id) };
+        *l = (struct locate){ .auth = a, .call = call, .next = a->locates, .at = &a->locates, .service = service, .host_id = str_dup(host_id) };
         if (l->next != NULL)
                 l->next->at = &l->next;
         a->locates = l;
@@ -211,8 +254,8 @@ static void on_host(void *ctx, const Cteleport__State__V1__Host *host, uint64_t 
         if (s->call != NULL && is_known) {
                 AUTO_PTR(error) refusal = check_host(s->auth, host, str_of(n->role));
 
-                if (refusal != NULL && strcmp(n->role, "Node") == 0)
-                        (void)map_remove(&s->hosts, str_of(n->host_id)); /* it is not reached through this proxy, whatever that reports */
+                if (refusal != NULL) /* it is not reached through this proxy in this role, whatever that reports */
+                        set_roles(s, str_of(n->host_id), roles_of(s, str_of(n->host_id)) & ~role_bit(services_of_role(str_of(n->role))));
                 if (refusal != NULL)
                         send_refusal(s, str_of(n->host_id), n->role, (struct cert_issue){ 0 }, refusal->what);
                 else if (n->cert.not_before != 0 && host_is_later_than(host, n->cert))
@@ -257,6 +300,35 @@ static void note_peer_addr(struct tunnels_stream *s, const char *addr)
         log_info("A proxy relays for other proxies", LOG_C("proxy", s->proxy), LOG_C("addr", s->peer_addr));
 }
 
+static void note_closed(struct tunnels_stream *s, const Cteleport__V1__TunnelsUp *up)
+{
+        for (size_t i = 0; i < up->n_closed_host_ids; i++) {
+                const struct service_row *service = tunnel_service(up->n_closed_roles == up->n_closed_host_ids ? up->closed_roles[i] : "");
+                struct str host_id = str_of(up->closed_host_ids[i]);
+
+                if (service != NULL)
+                        set_roles(s, host_id, roles_of(s, host_id) & ~role_bit(service));
+        }
+}
+
+static void note_opened(struct tunnels_stream *s, const Cteleport__V1__TunnelsUp *up)
+{
+        bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
+
+        for (size_t i = 0; i < up->n_host_ids; i++) {
+                const struct service_row *service = tunnel_service(up->n_roles == up->n_host_ids ? up->roles[i] : "");
+                struct str host_id = str_of(up->host_ids[i]);
+
+                if (service == NULL || !name_is_host_id(host_id))
+                        continue;
+                if (s->hosts.count < LIMIT_TUNNELS || roles_of(s, host_id) != 0) /* no proxy has more tunnels */
+                        set_roles(s, host_id, roles_of(s, host_id) | role_bit(service));
+                check(s, up->host_ids[i], service->role.name.ptr,
+                      has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 });
+                answer_located(s->auth, host_id, service);
+        }
+}
+
 static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct tunnels_stream *s = ctx;
@@ -273,18 +345,8 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 s->web = (struct cert_times){ walltime_of_unix(up->web_not_before), walltime_of_unix(up->web_not_after) };
         if (up->n_web_keys > 0)
                 servers_note_web_keys(s->auth, str_of(s->proxy), up->web_keys, up->n_web_keys);
-        for (size_t i = 0; i < up->n_closed_host_ids; i++)
-                (void)map_remove(&s->hosts, str_of(up->closed_host_ids[i]));
-        bool has_certs = up->n_cert_not_before == up->n_host_ids && up->n_cert_serial_time == up->n_host_ids;
-        for (size_t i = 0; i < up->n_host_ids; i++) {
-                if (!name_is_host_id(str_of(up->host_ids[i])))
-                        continue;
-                if (s->hosts.count < LIMIT_TUNNELS) /* no proxy has more tunnels */
-                        (void)map_put(&s->hosts, str_of(up->host_ids[i]), s);
-                check(s, up->host_ids[i], "Node",
-                      has_certs ? (struct cert_issue){ up->cert_not_before[i], up->cert_serial_time[i] } : (struct cert_issue){ 0 });
-                answer_located(s->auth, str_of(up->host_ids[i]));
-        }
+        note_closed(s, up);
+        note_opened(s, up);
 }
 
 static void on_half_close(void *ctx)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DialService/Tunnels: which nodes may have a tunnel. A proxy reports the nodes that have opened a tunnel and receives,
- * immediately or later, the IDs of nodes that may not have one: the host was removed, has lost role Node, or is locked.
- * A change is sent to every proxy. Reported nodes count as reachable as long as the proxy's stream is open. A proxy
+ * DialService/Tunnels: which hosts may have a tunnel. A proxy reports the hosts that have opened a tunnel, with the role of its
+ * certificate (Node, App), and receives, immediately or later, the IDs of hosts that may not have one: the host was removed, has
+ * lost the role, or is locked. A change is sent to every proxy. Reported hosts count as reachable in this role as long as the
+ * proxy's stream is open. A proxy
  * also reports the keys of its web certificates here (auth/hosts/servers.h); and where other proxies reach it, and which
  * of them it is connected to: those are answered as nodes are, by role Proxy.
  */
@@ -20,28 +21,28 @@ struct locate;
 
 void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first);
 
-/* DialService/Locate: answers when a proxy that relays has a tunnel of the host, after TIMEOUT_TUNNEL_AWAITED without one. */
+/* DialService/Locate: answers when a proxy that relays has the tunnel of the host in the role, after TIMEOUT_TUNNEL_AWAITED without one. */
 void locate_open(struct rpc_call *call, const ProtobufCMessage *first);
 
-/* The proxies that have a tunnel of the host and can relay to it, at most LIMIT_DIAL_PEERS. */
+/* The proxies that have a tunnel of the host in a role and can relay to it, at most LIMIT_DIAL_PEERS. */
 struct tunnels_peers {
         Cteleport__V1__PeerProxy rows[LIMIT_DIAL_PEERS], *list[LIMIT_DIAL_PEERS];
         size_t count;
 };
 /* Without the proxy `except`. The texts are valid in this turn of the loop. None unless proxies relay to each other. */
-void tunnels_find_peers(const struct auth *a, struct str host_id, struct str except, struct tunnels_peers *ret);
+void tunnels_find_peers(const struct auth *a, struct str host_id, struct str role, struct str except, struct tunnels_peers *ret);
 
-/* Whether some proxy has a tunnel to this host. */
-bool tunnels_reach(const struct auth *a, struct str host_id);
+/* Whether some proxy has a tunnel to this host in the role, "Node" or "App". */
+bool tunnels_reach(const struct auth *a, struct str host_id, struct str role);
 
 /*
- * Orders every proxy to disconnect this host in a role: "Node", its tunnels; "Proxy", its connections as a proxy; "", both. A proxy of
+ * Orders every proxy to disconnect this host in a role: "Node", "App", its tunnels; "Proxy", its connections as a proxy; "", all. A proxy of
  * an older release, without roles in this message, ends the tunnels for any of them: nodes connect again.
  */
 void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const char *reason);
 
 /*
- * The same in both roles for connections by certificates issued before `before`, unless that is zero. A proxy of an
+ * The same in all roles for connections by certificates issued before `before`, unless that is zero. A proxy of an
  * older release closes all.
  */
 void tunnels_refuse_earlier(struct auth *a, struct str host_id, struct cert_issue before, const char *reason);

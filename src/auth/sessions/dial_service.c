@@ -107,7 +107,7 @@ static void name_peers(const struct dial *d, Cteleport__V1__DialResponse *respon
 {
         const struct caller *caller = rpc_call_caller(d->call);
 
-        tunnels_find_peers(d->auth, d->host_id, str_of(caller->host_id), peers);
+        tunnels_find_peers(d->auth, d->host_id, kind_service(d->kind)->role.name, str_of(caller->host_id), peers);
         response->peers = peers->list;
         response->n_peers = peers->count;
         response->is_peering = d->auth->agent_connections > 0;

@@ -77,12 +77,7 @@ const struct resource_kind *kind_of_record(const char *name)
 
 const struct service_row *kind_service(const struct resource_kind *kind)
 {
-        const struct service_row *row;
-
-        for (size_t i = 0; (row = services_at(i)) != NULL; i++)
-                if (row->kind != NULL && strcmp(row->kind, kind->name) == 0 && services_is_present(row))
-                        return row;
-        return NULL;
+        return services_of_kind(str_of(kind->name));
 }
 
 struct error *kind_unknown(const char *name)
