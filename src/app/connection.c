@@ -332,6 +332,11 @@ static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision
                 connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", reason));
                 return;
         }
+        /* The proxy named the application in its request, and may have asked the Auth Service for another one. */
+        if (decision->app == NULL || strcmp(decision->app->name, c->app->name) != 0) {
+                connection_end(c, error_new(ERROR_PERMISSION_DENIED, "the cluster has permitted a connection to another application"));
+                return;
+        }
         c->idle_ms = decision->idle_timeout_ms;
         if (c->at.state == DECIDING)
                 start_session(c, decision);

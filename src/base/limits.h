@@ -79,6 +79,7 @@ enum {
         TIMEOUT_ACCEPT_PAUSE = 100, /* ms: A listener does not accept for this time after the process ran out of descriptors. */
         TIMEOUT_SSH_CONNECT = 20 * 1000, /* ms: A node must answer a dial within this time, which includes a request to auth and the start of sshd. */
         TIMEOUT_APP_DIAL = 20 * 1000, /* ms: A host must have connected to an application within this time; below TIMEOUT_DIAL_NODE. */
+        TIMEOUT_ALTERNATIVE = 5 * 1000, /* ms: A host must accept a connection to an application within this time if another one offers the application, too. */
         TIMEOUT_TUNNEL_AWAITED = 3 * 1000, /* ms: A dial of a node without a tunnel waits for its tunnel for this time; nodes open a lost tunnel again within a second. */
         TIMEOUT_PEER_CONNECT = 3 * 1000, /* ms: A connection between proxies must be established within this time; the next proxy is tried then. */
         PACE_MEMORY_TRIM = 20 * 1000, /* ms: Memory that handshakes have freed is returned to the system at this interval. */
@@ -429,6 +430,7 @@ enum {
         LIMIT_DIALS_RESERVE = 200, /* dials: This number of LIMIT_DIALS is reserved for users with fewer than LIMIT_DIALS_RESERVED dials. */
         LIMIT_DIALS_RESERVED = 10, /* dials: A user with fewer dials than this may use LIMIT_DIALS_RESERVE. */
         LIMIT_DIAL_CANDIDATES = 16, /* hosts: A dial checks at most this number of hosts of one name. */
+        LIMIT_DIAL_TRIES = 3, /* hosts: A proxy tries at most this number of hosts for one connection to an application that several offer. */
         LIMIT_DIAL_ARENA = 32 * KiB, /* bytes: A dial stores names of at most this size until it is answered. */
         LIMIT_REPORT = 64 * KiB, /* bytes: A message about a connection has at most this size; nodes truncate commands and paths. */
         LIMIT_REPORT_UNACKED = 1 * MiB, /* bytes: The messages about one connection that are not durable yet have at most this size. */

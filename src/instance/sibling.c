@@ -8,6 +8,7 @@
 #include "rpc/link.h"
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
+#include "services/services.h"
 
 enum { QUERY_MAX = 4 * KiB, HAVE_MAX = 128 };
 
@@ -35,6 +36,14 @@ static size_t put_list(const struct str *list, size_t count, ProtobufCBinaryData
         return count;
 }
 
+/* Users connect to an SSH Service by SSH, and to other services by TLS with their certificates. */
+static bool ends_tls_of_users(struct str role)
+{
+        const struct service_row *row = services_of_role(role);
+
+        return row != NULL && (row->certificate & SERVICE_CERT_SSH) == 0;
+}
+
 /* Sends the parts for TLS only: the SSH host key is for sshd, and is never sent to a process that is exposed to the network. */
 static void answer_identity(struct sibling *n)
 {
@@ -51,7 +60,7 @@ static void answer_identity(struct sibling *n)
         msg.tls_cert = pb_bytes(id->certs.tls_cert);
         msg.n_tls_ca_certs = put_list(id->certs.tls_ca_certs, id->certs.tls_ca_count, tls_cas);
         msg.tls_ca_certs = tls_cas;
-        if (str_equal(id->role, STR("Proxy"))) {
+        if (ends_tls_of_users(id->role)) {
                 msg.n_tls_user_ca_certs = put_list(id->certs.tls_user_ca_certs, id->certs.tls_user_ca_count, tls_user_cas);
                 msg.tls_user_ca_certs = tls_user_cas;
         }

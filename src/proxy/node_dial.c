@@ -29,12 +29,15 @@ struct node_dial {
         bool has_waited, has_left_tunnel, is_cancelled;
 };
 
-static struct error *no_tunnel(const struct error *refusal)
+static struct error *no_tunnel(const struct node_dial *d)
 {
-        if (refusal != NULL)
-                return error_new(ERROR_UNAVAILABLE, "the node is connected to another proxy only: %s", refusal->what);
-        return error_hint(error_new(ERROR_UNAVAILABLE, "the node is not connected to this proxy right now"),
-                          "a node connects again within seconds; if it does not, check its log and the proxy's public_addr");
+        bool is_node = str_equal(d->request.kind, STR("node"));
+        const char *host = is_node ? "node" : "application's host";
+
+        if (d->refusal != NULL)
+                return error_new(ERROR_UNAVAILABLE, "the %s is connected to another proxy only: %s", host, d->refusal->what);
+        return error_hint(error_new(ERROR_UNAVAILABLE, "the %s is not connected to this proxy right now", host),
+                          "a %s connects again within seconds; if it does not, check its log and the proxy's public_addr", is_node ? "node" : "host");
 }
 
 void node_dial_read_peers(Cteleport__V1__PeerProxy *const *peers, size_t count, struct node_dial_peers *ret)
@@ -189,7 +192,7 @@ static void try_routes(struct node_dial *d)
                 return;
         }
         if (d->has_waited) {
-                finish(d, NULL, no_tunnel(d->refusal));
+                finish(d, NULL, no_tunnel(d));
                 return;
         }
         d->has_waited = true;

@@ -18,12 +18,14 @@
 #include "rpc/status.h"
 #include "tunnel/tunnel_memory.h"
 
-enum { HEAD, REQUEST, CONNECT, SPLICE, OVER };
+enum { HEAD, REQUEST, CONNECT, ALTERNATIVE, SPLICE, OVER };
 
 static const struct conversation_state states[] = {
         [HEAD] = { "head", MILLISECONDS(TIMEOUT_HTTP1), TO(REQUEST) | TO(OVER) },
-        [REQUEST] = { "request", SECONDS(0), TO(CONNECT) | TO(OVER) }, /* the call has its own deadline */
+        [REQUEST] = { "request", SECONDS(0), TO(CONNECT) | TO(ALTERNATIVE) | TO(OVER) }, /* the call has its own deadline */
         [CONNECT] = { "connect", MILLISECONDS(TIMEOUT_SSH_CONNECT), TO(SPLICE) | TO(OVER) },
+        /* As CONNECT, to one of several hosts: if it fails, auth names another one. */
+        [ALTERNATIVE] = { "alternative", MILLISECONDS(TIMEOUT_ALTERNATIVE), TO(REQUEST) | TO(SPLICE) | TO(OVER) },
         [SPLICE] = { "splice", SECONDS(0), TO(OVER) },
         [OVER] = { "over", SECONDS(0), 0 },
 };
@@ -34,6 +36,7 @@ struct ssh_dial {
         struct stream *stream; /* to the user; NULL while the splice owns it */
         char peer[ADDRESS_TEXT_MAX];
         struct buf input; /* the request and the bytes after it */
+        struct buf certificate; /* of the user, DER; until the connection is established */
         size_t head;      /* length of the request */
         struct rpc_client_call *call;
         struct error *call_failure;
@@ -42,7 +45,11 @@ struct ssh_dial {
         struct splice *splice;
         struct tunnel_memory memory; /* used by the splice */
         char host_id[LIMIT_NAME], hostname[LIMIT_NAME], connection_id[LIMIT_NAME], user[LIMIT_NAME], service[LIMIT_NAME];
-        char kind[LIMIT_NAME]; /* kind of the resource, from the request */
+        char kind[LIMIT_NAME], resource[LIMIT_NAME]; /* of the resource: from the request; its name, by the Auth Service */
+        char tried[LIMIT_DIAL_TRIES][LIMIT_NAME]; /* hosts that could not be reached */
+        size_t tried_count;
+        struct error *unreached; /* why not: of the last of them */
+        bool has_alternatives;   /* to host_id, by the Auth Service */
         bool is_expired;
         bool is_cancelled; /* the current call, dial or splice is ending */
         void (*done)(void *ctx);
@@ -57,6 +64,8 @@ static void report_done(void *ctx)
         d->done(d->ctx);
         tunnel_memory_close(&d->memory);
         buf_release(&d->input);
+        buf_release(&d->certificate);
+        error_free(d->unreached);
         free(d);
 }
 
@@ -121,6 +130,8 @@ static void on_spliced(void *ctx, uint64_t from_node, uint64_t to_node)
         end(d);
 }
 
+static void request_again(struct ssh_dial *d, struct error *err);
+
 static void on_connected(void *ctx, struct stream *node, struct error *err)
 {
         struct ssh_dial *d = ctx;
@@ -131,9 +142,13 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
                 end(d);
                 return;
         }
+        if (err != NULL && d->is_expired)
+                err = error_because(error_new(ERROR_UNAVAILABLE, "the %s did not answer in time", strcmp(d->kind, "node") == 0 ? "node" : "host"), err);
+        if (err != NULL && d->talk.state == ALTERNATIVE) {
+                request_again(d, err);
+                return;
+        }
         if (err != NULL) {
-                if (d->is_expired)
-                        err = error_because(error_new(ERROR_UNAVAILABLE, "the node did not answer in time"), err);
                 refuse(d, err);
                 return;
         }
@@ -145,6 +160,7 @@ static void on_connected(void *ctx, struct stream *node, struct error *err)
         stream_write(user, buf_str(&answer));
         stream_write(node, str_slice(buf_str(&d->input), d->head, d->input.len));
         buf_release(&d->input);
+        buf_release(&d->certificate);
         d->stream = NULL;
         metric_add_at(METRIC_PROXY_SESSIONS, 0, 1);
         d->splice = tunnel_splice(&d->memory, &d->proxy->loop, node, user, on_spliced, d);
@@ -178,6 +194,9 @@ static void on_answer(void *ctx, const ProtobufCMessage *msg)
                 d->call_failure = take(d->service, answer->service);
         if (d->call_failure == NULL && answer->hostname[0] != '\0')
                 d->call_failure = take(d->hostname, answer->hostname);
+        if (d->call_failure == NULL && answer->resource[0] != '\0')
+                d->call_failure = take(d->resource, answer->resource);
+        d->has_alternatives = answer->has_alternatives;
         node_dial_read_peers(answer->peers, answer->n_peers, &d->peers);
         d->peers.is_peering = answer->is_peering;
         if (d->call_failure == NULL && answer->user[0] != '\0') /* an older Auth Service does not set it */
@@ -199,21 +218,23 @@ static void on_requested(void *ctx, struct error *err)
         }
         if (err == NULL && (d->host_id[0] == '\0' || d->connection_id[0] == '\0'))
                 err = error_new(ERROR_INTERNAL, "the Auth Service did not answer");
+        if (err != NULL && d->unreached != NULL) { /* no other host offers it */
+                error_free(err);
+                err = d->unreached;
+                d->unreached = NULL;
+        } else if (err == NULL && d->tried_count == 0) {
+                err = tunnel_memory_open(&d->memory, &d->proxy->memory, str_of(d->user[0] == '\0' ? d->peer : d->user));
+        }
         if (err != NULL) {
                 refuse(d, err);
                 return;
         }
-        err = tunnel_memory_open(&d->memory, &d->proxy->memory, str_of(d->user[0] == '\0' ? d->peer : d->user));
-        if (err != NULL) {
-                refuse(d, err);
-                return;
-        }
-        conversation_enter(&d->talk, CONNECT);
+        conversation_enter(&d->talk, d->has_alternatives && d->tried_count + 1 < LIMIT_DIAL_TRIES ? ALTERNATIVE : CONNECT);
         struct tunnel_request request = {
                 .host_id = str_of(d->host_id),
                 .service = str_of(d->service),
                 .kind = str_of(d->kind),
-                .name = str_of(d->hostname),
+                .name = str_of(d->resource[0] == '\0' ? d->hostname : d->resource),
                 .connection_id = str_of(d->connection_id),
                 .client_addr = str_of(d->peer),
                 .user = str_of(d->user),
@@ -231,14 +252,18 @@ static void send_request(struct ssh_dial *d, const struct http1_request *http)
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
         AUTO_MEM char *target = str_dup(http->authority);
         AUTO_MEM char *login = str_dup(http->login);
-        struct str cert = tls_peer_cert_der(d->stream);
+        char *tried[LIMIT_DIAL_TRIES];
         snprintf(d->kind, sizeof d->kind, "%.*s", STR_ARG(str_is_empty(http->kind) ? STR("node") : http->kind));
+        for (size_t i = 0; i < d->tried_count; i++)
+                tried[i] = d->tried[i];
         conversation_enter(&d->talk, REQUEST);
         if (auth == NULL) {
                 refuse(d, upstream_absence(d->proxy->upstream));
                 return;
         }
-        request.user_cert = pb_bytes(cert);
+        request.user_cert = pb_bytes(buf_str(&d->certificate));
+        request.tried_hosts = tried;
+        request.n_tried_hosts = d->tried_count;
         request.kind = d->kind;
         request.target = target;
         node.login = login;
@@ -252,8 +277,27 @@ static void send_request(struct ssh_dial *d, const struct http1_request *http)
                                   },
                                   &call_events, d);
         rpc_client_send(d->call, &request.base);
-        tls_forget_peer(d->stream);
         rpc_client_half_close(d->call);
+}
+
+/* Requests another host that offers the resource; err, owned, is reported if there is none. */
+static void request_again(struct ssh_dial *d, struct error *err)
+{
+        struct http1_request request = { 0 };
+        size_t head = 0;
+
+        log_info("A host that offers an application cannot be reached: another one is tried", LOG_C("app", d->resource), LOG_C("host_id", d->host_id),
+                 LOG_ERR(err));
+        error_free(d->unreached);
+        d->unreached = err;
+        memcpy(d->tried[d->tried_count++], d->host_id, sizeof d->host_id);
+        d->host_id[0] = d->connection_id[0] = '\0';
+        d->is_expired = d->has_alternatives = false;
+        err = http1_parse(buf_str(&d->input), 0, &request, &head); /* as on_read() has */
+        if (err != NULL)
+                refuse(d, err);
+        else
+                send_request(d, &request);
 }
 
 /* ---- the request ----------------------------------------------------------------------------------- */
@@ -267,6 +311,8 @@ static void on_read(void *ctx, struct str bytes)
         if (err == NULL && d->head == 0)
                 return;
         stream_read(d->stream, false);
+        buf_put(&d->certificate, tls_peer_cert_der(d->stream));
+        tls_forget_peer(d->stream);
         if (err == NULL && !str_equal(request.method, STR("CONNECT")))
                 err = error_new(ERROR_INVALID_ARGUMENT, "only CONNECT is served here");
         if (err != NULL)
@@ -291,7 +337,7 @@ static void on_expired(void *ctx)
 {
         struct ssh_dial *d = ctx;
         d->is_expired = true;
-        if (d->talk.state == CONNECT)
+        if (d->talk.state == CONNECT || d->talk.state == ALTERNATIVE)
                 node_dial_cancel(d->dial); /* on_connected() then refuses */
         else
                 ssh_dial_cancel(d);
@@ -302,6 +348,7 @@ struct ssh_dial *ssh_dial_start(struct proxy *p, struct stream *tls, const char 
         struct ssh_dial *d = NEW(struct ssh_dial);
         *d = (struct ssh_dial){ .proxy = p, .stream = tls, .done = done, .ctx = ctx };
         d->input = BUF_MAX(LIMIT_HTTP1_HEADER + LOOP_BUFFER);
+        d->certificate = BUF_MAX(CERT_MAX);
         snprintf(d->peer, sizeof d->peer, "%s", peer);
         conversation_init(&d->talk, &p->loop, states, HEAD, on_expired, d);
         stream_listen(tls, &user_events, d);

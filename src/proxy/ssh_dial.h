@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Serves a user's connection to a node: over TLS with the ALPN "cteleport-ssh" and a user certificate, the client sends
- * one HTTP/1.1 CONNECT; auth decides, the proxy opens a stream in the node's tunnel, and then forwards bytes in both
+ * Serves a user's connection to a node or an application: over TLS with the ALPN "cteleport-ssh" and a user certificate, the client sends
+ * one HTTP/1.1 CONNECT; auth decides, the proxy opens a stream in the tunnel of the host, and then forwards bytes in both
  * directions.
  *
  *     CONNECT <host name or host ID>:0 HTTP/1.1          HTTP/1.1 200 OK
  *     Host: <the same>                                   X-Teleport-Host-Id: <host ID>
  *     X-Teleport-Login: root                             X-Teleport-Connection: <connection ID>
  *
+ * For an application the target is its name, with X-Teleport-Kind: app and without a login. If several hosts offer it and the one
+ * that auth has named does not accept the connection, auth names another one, up to LIMIT_DIAL_TRIES.
+ *
  * A refusal is a status with a text/plain body, "what\nhint: …\n".
  *
- *     HEAD ──▶ ASK ──▶ CONNECT ──▶ SPLICE
+ *     HEAD ──▶ REQUEST ──▶ CONNECT or ALTERNATIVE ──▶ SPLICE
+ *                 ▲─── the host cannot be reached ──┘
  */
 #ifndef PROXY_SSH_DIAL_H
 #define PROXY_SSH_DIAL_H

@@ -41,11 +41,14 @@ struct stage {
         int requested_count, gone;
         char target[64], login[64], client_addr[64];
         bool saw_certificate;
+        int alternatives; /* number of answers of auth that name others */
+        size_t tried;     /* hosts, in the last request to auth */
 
         struct client user_clients[USERS_MAX], nodes[NODES_MAX];
         size_t user_count, node_count;
 
         struct error *refusal; /* of the node; NULL: it accepts */
+        bool refuses_all, is_silent;
         int connects;
         struct client *connected_node;
         char connection_id[64], node_saw_addr[64], kind[32];
@@ -75,10 +78,13 @@ static const struct rpc_call_events request_events = { .on_gone = on_request_gon
 static void answer(struct rpc_call *call)
 {
         Cteleport__V1__DialResponse response = CTELEPORT__V1__DIAL_RESPONSE__INIT;
+        bool is_app = strcmp(the->kind, "app") == 0;
         response.connection_id = pb_text("5f0c");
         response.host_id = pb_text(HOST_ID);
         response.hostname = pb_text("web-1");
-        response.service = pb_text("ssh");
+        response.service = pb_text(is_app ? "app" : "ssh");
+        response.resource = pb_text(is_app ? "grafana" : "");
+        response.has_alternatives = the->alternatives > 0 && the->alternatives-- > 0;
         if (the->verdict == NULL) {
                 rpc_call_reply(call, &response.base);
                 return;
@@ -97,6 +103,7 @@ static void open_dial(struct rpc_call *call, const ProtobufCMessage *first)
         snprintf(the->login, sizeof the->login, "%s", r->node == NULL ? "none" : r->node->login);
         snprintf(the->client_addr, sizeof the->client_addr, "%s", r->client_addr);
         the->saw_certificate = r->user_cert.len > 0;
+        the->tried = r->n_tried_hosts;
         if (!the->answers_late) {
                 answer(call);
                 return;
@@ -153,6 +160,12 @@ static void on_connect(void *ctx, struct tunnel_incoming *v, const struct tunnel
         snprintf(s->connection_id, sizeof s->connection_id, "%.*s", STR_ARG(request->connection_id));
         snprintf(s->resource, sizeof s->resource, "%.*s %.*s/%.*s", STR_ARG(request->service), STR_ARG(request->kind), STR_ARG(request->name));
         snprintf(s->node_saw_addr, sizeof s->node_saw_addr, "%.*s", STR_ARG(request->client_addr));
+        if (s->is_silent)
+                return;
+        if (s->refuses_all) {
+                tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "stopping"));
+                return;
+        }
         if (s->refusal != NULL) {
                 tunnel_refuse(v, s->refusal);
                 s->refusal = NULL;
@@ -262,12 +275,17 @@ static size_t open_tunnels(const struct stage *s)
         return count;
 }
 
-static struct client *node_connects(struct stage *s)
+static struct client *agent_connects(struct stage *s, const char *role)
 {
         size_t before = open_tunnels(s);
-        struct client *v = host_connects(s, "Node", TUNNEL_ALPN);
+        struct client *v = host_connects(s, role, TUNNEL_ALPN);
         RUN_UNTIL(s, open_tunnels(s) > before || v->has_ended);
         return v;
+}
+
+static struct client *node_connects(struct stage *s)
+{
+        return agent_connects(s, "Node");
 }
 
 /* A user with a certificate of this CA. */
@@ -444,6 +462,133 @@ static void passes_the_kind_that_a_client_requests_on_to_auth(void **state)
         assert_string_equal(s->login, "none"); /* which is of nodes only */
         assert_true(str_starts_with(buf_str(&alice->saw), STR("HTTP/1.1 501 ")));
         assert_int_equal(s->connects, 0);
+}
+
+static const char app_way[] = "CONNECT grafana:0 HTTP/1.1\r\nHost: grafana:0\r\nX-Teleport-Kind: app\r\n\r\n";
+
+/* One host, one ID, two tunnels: a connection goes to the one whose certificate is of the role that offers its kind. */
+static void each_kind_has_the_tunnel_of_its_role(void **state)
+{
+        static const char *const roles[] = { "Node", "App" }, *const ways[] = { way, app_way };
+        static const char *const resources[] = { "ssh node/web-1", "app app/grafana" };
+        struct stage *s = *state;
+        struct client *agents[ARRAY_LEN(roles)];
+
+        for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+                agents[i] = agent_connects(s, roles[i]);
+        assert_int_equal(s->proxy.tunnels.by_host.count, 1);
+        for (size_t i = 0; i < 2 * ARRAY_LEN(roles); i++) {
+                struct client *alice = alice_requests(s, ways[i % 2]);
+
+                RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+                assert_ptr_equal(s->connected_node, agents[i % 2]);
+                assert_string_equal(s->resource, resources[i % 2]);
+                stream_close(alice->stream);
+                alice->stream = NULL;
+                RUN_UNTIL(s, s->node_has_ended);
+                stream_close(s->at_node);
+                s->at_node = NULL;
+                s->node_has_ended = false;
+        }
+}
+
+/* A host that has only the certificate of one role gets no connection to resources of another. */
+static void a_tunnel_of_another_role_gets_no_connection(void **state)
+{
+        static const char *const roles[] = { "App", "Node" }, *const ways[] = { way, app_way }, *const hosts[] = { "node", "application's host" };
+        struct stage *s = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+                struct client *agent = agent_connects(s, roles[i]), *alice = alice_requests(s, ways[i]);
+                AUTO_MEM char *why = mem_printf("the %s is not connected to this proxy right now\n", hosts[i]);
+
+                for (int requested = s->requested_count; s->requested_count == requested;)
+                        uv_run(&s->proxy.loop.uv, UV_RUN_ONCE);
+                RUN_UNTIL(s, s->proxy.tunnels.waits != NULL);
+                advance(s, TIMEOUT_TUNNEL_AWAITED);
+                RUN_UNTIL(s, alice->has_ended);
+                assert_true(has_answer(alice, "HTTP/1.1 503 "));
+                assert_non_null(strstr(buf_c(&alice->saw), why));
+                tunnel_server_close(agent->tunnel);
+                agent->tunnel = NULL;
+                RUN_UNTIL(s, tunnels_are_empty(&s->proxy.tunnels));
+        }
+        assert_int_equal(s->connects, 0);
+}
+
+static void only_services_that_users_connect_to_open_tunnels(void **state)
+{
+        static const char *const roles[] = { "Proxy", "Instance", "Auth", "Discovery" };
+        struct stage *s = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+                struct client *v = host_connects(s, roles[i], TUNNEL_ALPN);
+
+                RUN_UNTIL(s, v->has_ended || v->is_refused);
+        }
+        assert_true(tunnels_are_empty(&s->proxy.tunnels));
+}
+
+/* The first host refuses, another one that auth names then accepts; the user gets one answer. */
+static void another_host_is_tried_if_several_offer_the_application(void **state)
+{
+        struct stage *s = *state;
+
+        (void)agent_connects(s, "App");
+        s->alternatives = 1;
+        s->refusal = error_new(ERROR_UNAVAILABLE, "stopping");
+        struct client *alice = alice_requests(s, app_way);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        assert_int_equal(s->requested_count, 2);
+        assert_int_equal(s->tried, 1);
+        assert_true(s->saw_certificate);
+        assert_int_equal(s->connects, 2);
+        stream_close(alice->stream);
+        alice->stream = NULL;
+        RUN_UNTIL(s, s->node_has_ended);
+}
+
+/* Auth names no other host that works: the user gets the reason of the last one, after a number of tries. */
+static void the_last_host_gives_the_reason(void **state)
+{
+        struct stage *s = *state;
+
+        s->alternatives = 100;
+        for (int round = 0; round < 2; round++) {
+                struct client *alice;
+                int requested = s->requested_count;
+
+                if (round == 0)
+                        alice = alice_requests(s, app_way); /* no tunnel */
+                else
+                        (void)agent_connects(s, "App"), s->refuses_all = true, alice = alice_requests(s, app_way);
+                for (int tries = 1; round == 0 && tries <= LIMIT_DIAL_TRIES; tries++) {
+                        RUN_UNTIL(s, s->requested_count == requested + tries && s->proxy.tunnels.waits != NULL);
+                        advance(s, TIMEOUT_TUNNEL_AWAITED);
+                }
+                RUN_UNTIL(s, alice->has_ended);
+                assert_int_equal(s->requested_count, requested + LIMIT_DIAL_TRIES);
+                assert_true(has_answer(alice, "HTTP/1.1 503 "));
+                assert_non_null(strstr(buf_c(&alice->saw), round == 0 ? "not connected to this proxy" : "stopping"));
+        }
+}
+
+static void a_host_that_does_not_answer_is_left_for_another(void **state)
+{
+        struct stage *s = *state;
+
+        (void)agent_connects(s, "App");
+        s->alternatives = 1;
+        s->is_silent = true;
+        struct client *alice = alice_requests(s, app_way);
+        RUN_UNTIL(s, s->connects == 1);
+        s->is_silent = false;
+        advance(s, TIMEOUT_ALTERNATIVE);
+        RUN_UNTIL(s, has_answer(alice, "HTTP/1.1 200 OK\r\n"));
+        assert_int_equal(s->requested_count, 2);
+        stream_close(alice->stream);
+        alice->stream = NULL;
+        RUN_UNTIL(s, s->node_has_ended);
 }
 
 static void refusals_of_auth_are_forwarded(void **state)
@@ -674,6 +819,12 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(a_user_reaches_a_node),
                 TEST(passes_the_kind_that_a_client_requests_on_to_auth),
+                TEST(each_kind_has_the_tunnel_of_its_role),
+                TEST(a_tunnel_of_another_role_gets_no_connection),
+                TEST(only_services_that_users_connect_to_open_tunnels),
+                TEST(another_host_is_tried_if_several_offer_the_application),
+                TEST(the_last_host_gives_the_reason),
+                TEST(a_host_that_does_not_answer_is_left_for_another),
                 TEST(refusals_of_auth_are_forwarded),
                 TEST(a_node_without_a_tunnel_cannot_be_reached),
                 TEST(a_dial_waits_for_a_tunnel_on_its_way),

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/hosts/app_index.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/servers.h"
 #include "base/mem.h"
@@ -25,6 +26,7 @@ struct nodes {
         struct state_watch *watch;
         struct map by_id;   /* host ID -> struct entry, owned */
         struct map by_name; /* canonical form -> struct list, owned */
+        struct app_index apps;
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
         bool is_closed; /* nodes_close() was called while the records are read */
@@ -92,6 +94,7 @@ static struct error *note_record(void *ctx, const struct state_record *record)
 
         TRY(presence_read(arena, record, &presence));
         note(ctx, record->id, str_of(presence->hostname));
+        app_index_note(&((struct nodes *)ctx)->apps, record->id, presence->apps, presence->n_apps);
         return NULL;
 }
 
@@ -104,6 +107,8 @@ static void on_change(void *ctx, const struct state_record *record, bool is_dele
                 state_log_unreadable(record, note_record(n, record));
         else if (e != NULL)
                 forget(n, e);
+        if (is_deleted)
+                app_index_note(&n->apps, record->id, NULL, 0);
 }
 
 size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room)
@@ -139,6 +144,11 @@ size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_id
         return kept;
 }
 
+size_t nodes_offering_app(const struct nodes *n, struct str name, struct str ret_ids[LIMIT_DIAL_CANDIDATES])
+{
+        return app_index_find(&n->apps, n->auth, name, ret_ids);
+}
+
 /* ---- open and close --------------------------------------------------------------------------------------- */
 
 static void free_entry(void *ctx, struct str key, void *value)
@@ -164,6 +174,7 @@ static void nodes_free(struct nodes *n)
         map_each(&n->by_name, free_list, NULL);
         map_release(&n->by_id);
         map_release(&n->by_name);
+        app_index_release(&n->apps);
         free(n);
 }
 
@@ -225,7 +236,7 @@ static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *na
 struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app)
 {
         const Cteleport__V1__Metadata *m = app->metadata;
-        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name) };
+        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name), .uri = app->spec == NULL ? STR("") : str_of(app->spec->uri) };
 
         if (m == NULL)
                 return result;
@@ -233,6 +244,14 @@ struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app)
         for (size_t i = 0; i < m->n_labels; i++)
                 result.labels[result.label_count++] = (struct access_label){ str_of(m->labels[i]->key), str_of(m->labels[i]->value) };
         return result;
+}
+
+const struct node_app *node_find_app(const struct node *host, struct str name)
+{
+        for (size_t i = 0; i < host->app_count; i++)
+                if (str_equal(host->apps[i].name, name))
+                        return &host->apps[i];
+        return NULL;
 }
 
 struct node node_of_presence(struct arena *arena, const Cteleport__State__V1__Presence *p)

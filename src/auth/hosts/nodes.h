@@ -31,9 +31,15 @@ size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_
  */
 size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
 
+/*
+ * Hosts that offer the application `name`, in the order in which they are to be tried: at most LIMIT_DIAL_CANDIDATES, in random
+ * order, but those with a tunnel to some proxy first. Borrowed until the next turn.
+ */
+size_t nodes_offering_app(const struct nodes *n, struct str name, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
+
 /* An application that a host offers. */
 struct node_app {
-        struct str name;
+        struct str name, uri;
         struct access_label *labels;
         size_t label_count;
 };
@@ -53,6 +59,9 @@ struct node {
 
 /* Reads it from the store. node borrowed until done returns; NULL without err: the host is not announced. err owned. */
 void node_find(struct auth *a, struct str host_id, void (*done)(void *ctx, const struct node *node, struct error *err), void *ctx);
+
+/* The application of this name that the host offers; NULL: none. */
+const struct node_app *node_find_app(const struct node *host, struct str name);
 
 /* Converts an application, in the arena; borrows from app. */
 struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app);

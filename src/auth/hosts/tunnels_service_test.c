@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/hosts/tunnels_service.h"
 
+#include "auth/sessions/kinds.h"
 #include "auth/sessions/session_testing.h"
 #include "base/log.h"
 
@@ -64,7 +65,7 @@ static void a_locked_node_loses_its_tunnels_with_its_connections(void **state)
         AWAIT(w, o.count == 1);
         assert_string_equal(o.host_id, WEB_2);
         for (int i = 0; i < 2; i++) { /* with the last connection, or at the deadline */
-                assert_done(sessions_enter_node(w->a.sessions, STR(CONNECTION_1), STR(WEB_1), STR("alice")));
+                assert_done(sessions_enter_node(w->a.sessions, STR(CONNECTION_1), kind_find("node"), STR(WEB_1), STR("alice")));
                 given_locked_host(w, WEB_1);
                 run_a_while(&w->a.loop);
                 assert_int_equal(o.count, 1 + i);
@@ -144,7 +145,7 @@ static void a_locked_node_loses_its_tunnels_after_errors_of_the_store(void **sta
         struct orders o = { 0 };
         struct rpc_client *proxy = given_proxy(w, &o);
 
-        assert_done(sessions_enter_node(w->a.sessions, STR(CONNECTION_1), STR(WEB_1), STR("alice")));
+        assert_done(sessions_enter_node(w->a.sessions, STR(CONNECTION_1), kind_find("node"), STR(WEB_1), STR("alice")));
         failing.scans = 1;
         given_locked_host(w, WEB_1);
         assert_int_equal(failing.scans, 0);

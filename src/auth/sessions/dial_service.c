@@ -5,6 +5,9 @@
  *      certificate ─▶ target ─▶ the host with that ID, or the hosts with that name
  *                                   └─▶ user, locks, roles ─▶ /connections/<id> ─▶ answer
  *
+ * Several nodes of one name are ambiguous. Several hosts that offer an application are alternatives: the first one that the user
+ * may use is taken, and a proxy that cannot reach it requests the connection again without it.
+ *
  * This decision keeps users without permission away from nodes. The login itself is decided later: the node requests a second
  * decision, on the certificate that the client shows to sshd.
  */
@@ -28,7 +31,7 @@
  * the user's roles and logins; their memory (STEP_ARENA) is freed before the next answer of the store.
  */
 enum { STEP_ARENA = CERT_READ_ARENA + LIMIT_STORE_VALUE };
-_Static_assert((int)LIMIT_DIAL_ARENA >= LIMIT_DIAL_CANDIDATES * 3 * (LIMIT_NAME + 32) + 8 * LIMIT_NAME, "the names that a dial keeps have room");
+_Static_assert((int)LIMIT_DIAL_ARENA >= LIMIT_DIAL_CANDIDATES * 3 * (LIMIT_NAME + 32) + (9 + LIMIT_DIAL_TRIES) * LIMIT_NAME, "the names that a dial keeps have room");
 
 struct dial {
         struct auth *auth;
@@ -39,6 +42,8 @@ struct dial {
         struct str user, target, client_addr, serial;
         struct str candidates[LIMIT_DIAL_CANDIDATES];
         size_t candidate_count, last_examined;
+        char *tried[LIMIT_DIAL_TRIES]; /* hosts that the proxy could not reach; in the arena */
+        size_t tried_count;
         /* A host that the user may enter; without one, the host of the refusal that is reported. */
         struct str host_id, hostname;
         size_t found;
@@ -82,14 +87,19 @@ static bool is_refusal(const struct error *err)
         return err->code == ERROR_PERMISSION_DENIED || err->code == ERROR_UNAUTHENTICATED;
 }
 
+static struct str kind_name(const struct dial *d)
+{
+        return d->kind == NULL ? STR("") : str_of(d->kind->name);
+}
+
 static void report_refusal(struct dial *d, const struct error *err)
 {
         const struct rejection r = { .user = d->user, .fields = d->fields, .host_id = d->host_id,
-                                     .hostname = str_is_empty(d->hostname) ? d->target : d->hostname, .client_addr = d->client_addr,
+                                     .hostname = !str_is_empty(d->hostname) || !str_is_empty(d->fields.app.name) ? d->hostname : d->target, .client_addr = d->client_addr,
                                      .serial = d->serial, .why = err };
 
         if (session_audit_rejected(d->auth, &r))
-                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login), LOG_STR("target", d->target),
+                log_warn("Connection refused", LOG_STR("kind", kind_name(d)), LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login), LOG_STR("target", d->target),
                          LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
 }
 
@@ -113,6 +123,12 @@ static void name_peers(const struct dial *d, Cteleport__V1__DialResponse *respon
         response->is_peering = d->auth->agent_connections > 0;
 }
 
+/* Whether further hosts may offer the resource; they have not been examined. */
+static bool has_alternatives(const struct dial *d)
+{
+        return d->kind->ambiguous == NULL && d->last_examined < d->candidate_count && d->tried_count + 1 < LIMIT_DIAL_TRIES;
+}
+
 static void on_written(void *ctx, uint64_t revision, struct error *err)
 {
         struct dial *d = ctx;
@@ -126,13 +142,16 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
                 finish(d, error_wrap(err, "the connection could not be written down"));
                 return;
         }
-        log_info("SSH connection on its way", LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login),
+        log_info("Connection on its way", LOG_STR("kind", kind_name(d)), LOG_C("connection_id", d->connection_id), LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login),
+                 LOG_STR("app", d->fields.app.name),
                  LOG_STR("node_name", d->hostname), LOG_STR("remote_addr", d->client_addr));
         response.connection_id = d->connection_id;
         response.host_id = pb_text(d->host_id.ptr);
         response.hostname = pb_text(d->hostname.ptr);
         response.user = pb_text(d->user.ptr);
         response.service = pb_text(kind_service(d->kind)->name);
+        response.resource = pb_text(d->fields.app.name.ptr);
+        response.has_alternatives = has_alternatives(d);
         if (d->call != NULL)
                 name_peers(d, &response, &peers);
         if (d->call != NULL)
@@ -150,9 +169,9 @@ static void write_connection(struct dial *d)
         memcpy(d->connection_id, buf_c(&id), AUDIT_UID_LEN + 1);
         struct error *err = session_check_new(d->auth, d->user, d->host_id);
         if (err == NULL)
-                err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->host_id, d->user);
+                err = sessions_enter_node(d->auth->sessions, str_of(d->connection_id), d->kind, d->host_id, d->user);
         if (err != NULL) {
-                log_warn("SSH connection refused", LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login), LOG_STR("node_name", d->hostname),
+                log_warn("Connection refused", LOG_STR("kind", kind_name(d)), LOG_STR("user", d->user), LOG_STR("login", d->fields.node.login), LOG_STR("node_name", d->hostname),
                          LOG_STR("remote_addr", d->client_addr), LOG_ERR(err));
                 finish(d, err);
                 return;
@@ -160,6 +179,7 @@ static void write_connection(struct dial *d)
         struct store_txn *t = store_txn_new(d->auth->store);
         c.connection_id = d->connection_id;
         c.kind = pb_text(d->kind->name);
+        c.resource = pb_text(d->fields.app.name.ptr);
         c.host_id = pb_text(d->host_id.ptr);
         c.hostname = pb_text(d->hostname.ptr);
         c.user = pb_text(d->user.ptr);
@@ -189,6 +209,8 @@ static void decide_target(struct dial *d)
         } else if (d->found > 1) {
                 d->host_id = d->hostname = STR("");
                 finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s", d->kind->ambiguous), "%s", d->kind->ambiguous_hint));
+        } else if (d->tried_count > 0) { /* the proxy reports why it could not reach those */
+                finish(d, no_such_resource(d));
         } else if (d->refusal != NULL) {
                 err = d->refusal;
                 d->refusal = NULL;
@@ -213,7 +235,7 @@ static struct error *check_node(struct dial *d, const struct node *node, bool *r
         if (d->auth->is_stopping)
                 return error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
         struct error *err = d->kind->check(d->auth->directory, d->user, &d->fields, node, step, &user, &may);
-        *ret_is_seen = d->kind->is_seen(&user, node);
+        *ret_is_seen = d->kind->is_seen(&user, node, &d->fields);
         return err == NULL ? arena_check(step, "the decision on a connection") : err;
 }
 
@@ -234,7 +256,7 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
                 finish(d, err);
                 return;
         }
-        if (node != NULL && d->kind->is_offered(node)) {
+        if (node != NULL && d->kind->is_offered(node, &d->fields)) {
                 bool is_seen;
 
                 err = check_node(d, node, &is_seen);
@@ -253,10 +275,20 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
 
 static void check_next(struct dial *d)
 {
-        if (d->last_examined == d->candidate_count)
+        bool is_enough = d->kind->ambiguous == NULL && d->found > 0;
+
+        if (is_enough || d->last_examined == d->candidate_count)
                 decide_target(d);
         else
                 node_find(d->auth, d->candidates[d->last_examined++], on_node, d);
+}
+
+static bool was_tried(const struct dial *d, struct str host_id)
+{
+        for (size_t i = 0; i < d->tried_count; i++)
+                if (str_equal(str_of(d->tried[i]), host_id))
+                        return true;
+        return false;
 }
 
 static void find_candidates(struct dial *d)
@@ -265,9 +297,10 @@ static void find_candidates(struct dial *d)
         size_t count = d->kind->find(sessions_nodes(d->auth->sessions), d->target, ids);
 
         for (size_t i = 0; i < count; i++)
-                d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
+                if (!was_tried(d, ids[i]))
+                        d->candidates[d->candidate_count++] = arena_str(d->arena, ids[i]);
         /* An unknown name causes a lookup too, so that the time of the answer does not show whether a host exists. */
-        if (count == 0)
+        if (d->candidate_count == 0)
                 d->candidates[d->candidate_count++] = STR("00000000-0000-0000-0000-000000000000");
 }
 
@@ -290,6 +323,11 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
         if (d->kind == NULL)
                 return kind_unknown(m->kind);
         TRY(d->kind->read(m, &target, &fields));
+        d->fields = kind_fields_copy(d->arena, &fields);
+        if (m->n_tried_hosts > LIMIT_DIAL_TRIES)
+                return error_new(ERROR_INVALID_ARGUMENT, "the proxy has tried more than %d hosts", LIMIT_DIAL_TRIES);
+        for (size_t i = 0; i < m->n_tried_hosts; i++)
+                d->tried[d->tried_count++] = pb_text(arena_str(d->arena, str_slice(str_of(m->tried_hosts[i]), 0, LIMIT_NAME)).ptr);
         TRY(client_addr_check(m->client_addr));
         if (m->user_cert.len > CERT_MAX)
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is too large");

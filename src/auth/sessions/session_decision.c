@@ -43,7 +43,7 @@ struct error *session_check_options(const struct session_options *w, const struc
 }
 
 void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
-                           Cteleport__V1__NodePermits *node)
+                           Cteleport__V1__NodePermits *node, Cteleport__V1__AppPermits *app)
 {
         d->user = user;
         d->is_allowed = answer->refusal == NULL;
@@ -54,14 +54,19 @@ void session_decision_fill(const struct answer *answer, char *user, Cteleport__V
         for (size_t i = 0; i < answer->role_count && d->n_roles < LIMIT_AUDIT_VALUES; i++)
                 roles[d->n_roles++] = pb_text(answer->roles[i].ptr);
         d->roles = roles;
+        d->idle_timeout_ms = duration_ms(answer->may.idle_timeout);
+        d->ends = answer->ends;
+        if (answer->fields.app.name.len > 0) {
+                app->name = pb_text(answer->fields.app.name.ptr);
+                d->app = app;
+                return;
+        }
         node->pty = answer->permits_pty;
         node->port_forwarding = answer->permits_port_forwarding;
         node->agent_forwarding = answer->permits_agent_forwarding;
         node->file_copy = answer->may.file_copy;
         node->record = pb_text(answer->may.record == ACCESS_RECORD_STRICT ? "strict" : "best_effort");
         d->node = node;
-        d->idle_timeout_ms = duration_ms(answer->may.idle_timeout);
-        d->ends = answer->ends;
 }
 
 void session_decision_sign(const struct auth *a, const struct login_permit *permit, Cteleport__V1__ReportDecision *d, struct buf *signature)

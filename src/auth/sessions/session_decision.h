@@ -32,9 +32,9 @@ struct session_options {
 /* PERMISSION_DENIED when the options of the answer forbid a requested feature. */
 struct error *session_check_options(const struct session_options *w, const struct answer *answer) MUST_USE;
 
-/* Fills the wire message d from the answer, from which it borrows; roles, node: storage for parts of the message. */
+/* Fills the wire message d from the answer, from which it borrows; roles, node, app: storage for parts of the message. */
 void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
-                           Cteleport__V1__NodePermits *node);
+                           Cteleport__V1__NodePermits *node, Cteleport__V1__AppPermits *app);
 /*
  * Adds the Auth Service's signature, stored in the buffer. The program that sshd runs on the node verifies it, as it
  * does not trust the processes in between, and refuses unsigned decisions.

@@ -2,6 +2,7 @@
 #include "auth/sessions/session_events.h"
 
 #include "auth/core/refusal_log.h"
+#include "auth/sessions/kinds.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -112,13 +113,22 @@ static void begin(struct auth *a, struct audit_record *r, const struct audit_kin
 
         auth_audit_begin(a, r, kind);
         audit_str(r, "user", str_of(m->user));
-        audit_str(r, "login", str_of(m->login));
+        if (m->resource[0] == '\0')
+                audit_str(r, "login", str_of(m->login));
+        else
+                audit_str(r, "app_name", str_of(m->resource));
         audit_str(r, "server_id", str_of(m->host_id));
         audit_str(r, "server_hostname", str_of(m->hostname));
         audit_str(r, "namespace", STR("default"));
         audit_str(r, "addr.remote", str_of(m->client_addr));
-        audit_str(r, "proto", STR("ssh"));
+        if (m->resource[0] == '\0')
+                audit_str(r, "proto", STR("ssh"));
         audit_str(r, "connection_id", str_of(m->connection_id));
+}
+
+static bool is_to_app(const struct connection *c)
+{
+        return strcmp(c->record->kind, "app") == 0;
 }
 
 static void begin_session(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c,
@@ -151,6 +161,14 @@ static void put_time(struct audit_record *r, const char *key, int64_t ms)
         audit_str(r, key, buf_str(&text));
 }
 
+static void put_labels(struct audit_record *r, const char *key, const struct connection *c)
+{
+        audit_open(r, key);
+        for (size_t i = 0; i < c->record->n_labels && i < LIMIT_AUDIT_VALUES; i++)
+                audit_str(r, c->record->labels[i]->key, str_of(c->record->labels[i]->value));
+        audit_close(r);
+}
+
 static int64_t now_ms(const struct auth *a)
 {
         return loop_wall(&a->loop).ns / 1000000;
@@ -162,13 +180,14 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
 {
         struct audit_record r = { 0 };
         Cteleport__State__V1__Connection *m = c->record;
+        const struct kind_resource *resource = &answer->resource;
 
         if (m->login[0] != '\0' && !str_equal(str_of(m->login), answer->fields.node.login))
                 return error_new(ERROR_INVALID_ARGUMENT, "a second login on one connection");
         m->is_accepted = true;
         m->login = keep(c, answer->fields.node.login, LIMIT_NAME);
         m->hostname = keep(c, answer->hostname, LIMIT_NAME);
-        m->cert_serial = pb_text(arena_printf(c->arena, "%llu", (unsigned long long)answer->serial));
+        m->cert_serial = keep(c, answer->serial, LIMIT_NAME);
         m->cert_ends = answer->ends;
         m->permits = answer->permits;
         m->has_permits = true;
@@ -176,23 +195,23 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
         m->n_roles = 0;
         for (size_t i = 0; i < answer->role_count; i++)
                 m->roles[m->n_roles++] = keep(c, answer->roles[i], LIMIT_NAME);
-        m->labels = arena_alloc(c->arena, (answer->label_count + 1) * sizeof *m->labels);
+        m->resource_uri = keep(c, resource->uri, SIZE_MAX);
+        m->labels = arena_alloc(c->arena, (resource->label_count + 1) * sizeof *m->labels);
         m->n_labels = 0;
-        for (size_t i = 0; i < answer->label_count; i++) {
+        for (size_t i = 0; i < resource->label_count; i++) {
                 Cteleport__State__V1__Connection__LabelsEntry *label = arena_alloc(c->arena, sizeof *label);
 
                 cteleport__state__v1__connection__labels_entry__init(label);
-                label->key = keep(c, answer->labels[i].key, SIZE_MAX);
-                label->value = keep(c, answer->labels[i].value, SIZE_MAX);
+                label->key = keep(c, resource->labels[i].key, SIZE_MAX);
+                label->value = keep(c, resource->labels[i].value, SIZE_MAX);
                 m->labels[m->n_labels++] = label;
         }
+        if (is_to_app(c))
+                return NULL; /* the start of its session is audited */
         begin(a, &r, &audit_session_connect, c);
         audit_strs(&r, "roles", answer->roles, answer->role_count);
         audit_str(&r, "cert_serial", str_of(m->cert_serial));
-        audit_open(&r, "server_labels");
-        for (size_t i = 0; i < answer->label_count && i < LIMIT_AUDIT_VALUES; i++)
-                audit_str(&r, m->labels[i]->key, answer->labels[i].value);
-        audit_close(&r);
+        put_labels(&r, "server_labels", c);
         add(a, t, &r);
         return NULL;
 }
@@ -213,7 +232,10 @@ static struct error *report_rejected(struct auth *a, struct connection *c, struc
                 return NULL;
         auth_audit_begin(a, &r, &audit_session_rejected);
         audit_str(&r, "user", str_of(c->record->user));
-        audit_str(&r, "login", kind_fields_of(m->node).node.login);
+        if (!is_to_app(c))
+                audit_str(&r, "login", kind_fields_of(m->node).node.login);
+        else
+                audit_str(&r, "app_name", str_of(c->record->resource));
         audit_str(&r, "server_id", str_of(c->record->host_id));
         audit_str(&r, "server_hostname", str_of(c->record->hostname));
         audit_str(&r, "addr.remote", str_of(c->record->client_addr));
@@ -243,10 +265,12 @@ static struct error *check_start(const struct connection *c, const Cteleport__V1
 {
         if (!connection_is_accepted(c))
                 return error_new(ERROR_INVALID_ARGUMENT, "a session before a login");
-        if (!name_is_session(str_of(m->session_id)) || !is_kind(m->kind))
+        if (!name_is_session(str_of(m->session_id)) || !(is_to_app(c) ? strcmp(m->kind, "app") == 0 : is_kind(m->kind)))
                 return error_new(ERROR_INVALID_ARGUMENT, "a session without a proper name or kind");
         if (find_session(c, m->session_id) != NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "a session begins twice");
+        if (is_to_app(c) && c->record->last_session[0] != '\0')
+                return error_new(ERROR_INVALID_ARGUMENT, "a second session on a connection to an application");
         if (c->session_count == LIMIT_CONNECTION_SESSIONS)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "more than %d sessions on one connection", LIMIT_CONNECTION_SESSIONS);
         return NULL;
@@ -272,6 +296,24 @@ static void put_recording(const Cteleport__State__V1__Session *s, struct store_t
         state_put(t, &recording_kind, str_of(s->session_id), &recording.base, (struct walltime){ 0 });
 }
 
+static void begin_app_session(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c,
+                              const Cteleport__State__V1__Session *s)
+{
+        begin(a, r, kind, c);
+        audit_str(r, "sid", str_of(s->session_id));
+        audit_str(r, "app_uri", str_of(c->record->resource_uri));
+        put_labels(r, "app_labels", c);
+}
+
+static struct str *roles_of(const struct connection *c)
+{
+        struct str *roles = arena_alloc(c->arena, (c->record->n_roles + 1) * sizeof *roles);
+
+        for (size_t i = 0; i < c->record->n_roles; i++)
+                roles[i] = str_of(c->record->roles[i]);
+        return roles;
+}
+
 static struct error *report_start(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__V1__ReportStart *m)
 {
         Cteleport__State__V1__Session *s = arena_alloc(c->arena, sizeof *s);
@@ -288,8 +330,8 @@ static struct error *report_start(struct auth *a, struct connection *c, struct s
         s->client_addr = c->record->client_addr;
         s->kind = keep(c, str_of(m->kind), SIZE_MAX);
         s->command = keep(c, str_of(m->command), LIMIT_SESSION_COMMAND);
-        s->has_pty = m->has_pty;
-        s->is_recorded = m->is_recorded;
+        s->has_pty = m->has_pty && !is_to_app(c);
+        s->is_recorded = m->is_recorded && !is_to_app(c);
         s->started = now_ms(a);
         c->sessions[c->session_count++] = s;
         c->record->last_session = s->session_id;
@@ -297,6 +339,13 @@ static struct error *report_start(struct auth *a, struct connection *c, struct s
         if (s->is_recorded)
                 put_recording(s, t);
 
+        if (is_to_app(c)) {
+                begin_app_session(a, &r, &audit_app_session_start, c, s);
+                audit_strs(&r, "roles", roles_of(c), c->record->n_roles);
+                audit_str(&r, "cert_serial", str_of(c->record->cert_serial));
+                add(a, t, &r);
+                return NULL;
+        }
         begin_session(a, &r, &audit_session_start, c, s);
         audit_str(&r, "session_kind", str_of(s->kind));
         if (m->has_pty) {
@@ -344,14 +393,27 @@ static void forget_session(struct connection *c, const Cteleport__State__V1__Ses
         }
 }
 
-static void end_session(struct auth *a, struct connection *c, struct store_txn *t, Cteleport__State__V1__Session *s,
-                        const Cteleport__V1__ReportExit *m)
+static void report_app_end(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                           const Cteleport__V1__ReportExit *m)
+{
+        struct audit_record r = { 0 };
+
+        begin_app_session(a, &r, &audit_app_session_end, c, s);
+        put_time(&r, "session_start", s->started);
+        put_time(&r, "session_stop", s->ended);
+        if (m->reason[0] != '\0')
+                audit_str(&r, "reason", str_of(m->reason));
+        audit_int(&r, "tx", (int64_t)(m->bytes_to_client & INT64_MAX));
+        audit_int(&r, "rx", (int64_t)(m->bytes_from_client & INT64_MAX));
+        add(a, t, &r);
+}
+
+static void report_end(struct auth *a, struct connection *c, struct store_txn *t, const Cteleport__State__V1__Session *s,
+                       const Cteleport__V1__ReportExit *m)
 {
         struct str participants[] = { str_of(s->user) };
         struct audit_record r = { 0 };
 
-        s->ended = now_ms(a);
-        s->exit_code = m->code;
         if (strcmp(s->kind, "exec") == 0 || strcmp(s->kind, "scp") == 0)
                 report_command(a, c, t, s, m);
         if (s->has_pty)
@@ -368,6 +430,17 @@ static void end_session(struct auth *a, struct connection *c, struct store_txn *
                 audit_int(&r, "terminal_rx", (int64_t)(m->bytes_from_client & INT64_MAX));
         }
         add(a, t, &r);
+}
+
+static void end_session(struct auth *a, struct connection *c, struct store_txn *t, Cteleport__State__V1__Session *s,
+                        const Cteleport__V1__ReportExit *m)
+{
+        s->ended = now_ms(a);
+        s->exit_code = m->code;
+        if (is_to_app(c))
+                report_app_end(a, c, t, s, m);
+        else
+                report_end(a, c, t, s, m);
         put_session(s, t, false);
         forget_session(c, s);
 }
@@ -410,8 +483,8 @@ static struct error *report_port(struct auth *a, struct connection *c, struct st
 {
         struct audit_record r = { 0 };
 
-        if (!connection_is_accepted(c))
-                return error_new(ERROR_INVALID_ARGUMENT, "a forwarded port before a login");
+        if (!connection_is_accepted(c) || is_to_app(c))
+                return error_new(ERROR_INVALID_ARGUMENT, "a forwarded port before a login, or to an application");
         begin(a, &r, m->is_denied ? &audit_port_failed : &audit_port, c);
         audit_str(&r, "addr", str_of(m->address));
         audit_str(&r, "direction", str_of(m->direction));
@@ -428,12 +501,16 @@ static void report_closed(struct auth *a, struct connection *c, struct store_txn
         struct audit_record r = { 0 };
 
         exit.code = -1;
+        if (is_to_app(c)) { /* it has one session */
+                exit.bytes_to_client = m->bytes_to_client;
+                exit.bytes_from_client = m->bytes_from_client;
+        }
         exit.reason = pb_text(m->reason[0] != '\0' ? m->reason : "the connection ended");
         while (c->session_count > 0)
                 end_session(a, c, t, c->sessions[c->session_count - 1], &exit);
         c->is_over = true;
-        if (!connection_is_accepted(c))
-                return; /* without a login no end is reported; the refusals were reported before */
+        if (!connection_is_accepted(c) || is_to_app(c))
+                return; /* without a login no end is reported; the refusals were reported before, and so was the end of an application's session */
         if (m->reason[0] != '\0') {
                 begin(a, &r, &audit_client_disconnect, c);
                 audit_str(&r, "reason", str_of(m->reason));
@@ -508,6 +585,8 @@ struct error *connection_record_report(struct auth *a, struct connection *c, str
                 report_resize(a, c, t, s, up->resize);
                 return NULL;
         case CTELEPORT__V1__REPORT_UP__PAYLOAD_FILE:
+                if (is_to_app(c))
+                        return error_new(ERROR_INVALID_ARGUMENT, "a file of an application");
                 TRY(named_session(c, up->file->session_id, &s));
                 report_file(a, c, t, s, up->file);
                 return NULL;
@@ -529,6 +608,7 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
         } fields[] = {
                 { "user", x->user },
                 { "login", x->fields.node.login },
+                { "app_name", x->fields.app.name },
                 { "server_id", x->host_id },
                 { "server_hostname", x->hostname },
                 { "addr.remote", x->client_addr },

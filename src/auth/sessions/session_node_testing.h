@@ -14,7 +14,8 @@
 /* ---- Dial ---------------------------------------------------------------------------------------------------- */
 
 struct dialled {
-        char id[64], host_id[64], service[32];
+        char id[64], host_id[64], service[32], resource[64];
+        bool has_alternatives;
         struct error *err;
         bool is_done;
 };
@@ -28,13 +29,18 @@ static inline UNUSED void on_dialled(void *ctx, const ProtobufCMessage *answer, 
                 snprintf(d->id, sizeof d->id, "%s", m->connection_id);
                 snprintf(d->host_id, sizeof d->host_id, "%s", m->host_id);
                 snprintf(d->service, sizeof d->service, "%s", m->service);
+                snprintf(d->resource, sizeof d->resource, "%s", m->resource);
+                d->has_alternatives = m->has_alternatives;
         }
         d->err = err;
         d->is_done = true;
 }
 
-static inline UNUSED struct dialled dial_kind(struct testbed *w, struct str cert, const char *kind, const char *target, const char *login)
+/* tried: ID of a host that the proxy could not reach; "": none. */
+static inline UNUSED struct dialled dial_except(struct testbed *w, struct str cert, const char *kind, const char *target, const char *login,
+                                                const char *tried)
 {
+        char *tried_host = pb_text(tried);
         struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
         Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
@@ -45,6 +51,8 @@ static inline UNUSED struct dialled dial_kind(struct testbed *w, struct str cert
         m.kind = pb_text(kind);
         node.login = pb_text(login);
         m.node = &node;
+        m.tried_hosts = &tried_host;
+        m.n_tried_hosts = tried[0] != '\0';
         m.client_addr = pb_text("198.51.100.7:5022");
         rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
                                                                   .response = &cteleport__v1__dial_response__descriptor },
@@ -53,6 +61,11 @@ static inline UNUSED struct dialled dial_kind(struct testbed *w, struct str cert
         rpc_client_close(proxy);
         AWAIT(w, w->a.callers == NULL);
         return d;
+}
+
+static inline UNUSED struct dialled dial_kind(struct testbed *w, struct str cert, const char *kind, const char *target, const char *login)
+{
+        return dial_except(w, cert, kind, target, login, "");
 }
 
 static inline UNUSED struct dialled dial_with(struct testbed *w, struct str cert, const char *target, const char *login)
@@ -78,7 +91,7 @@ struct node_side {
         bool is_older; /* acts as a release that does not wait for decisions on sessions */
         int decisions;
         bool is_allowed, permits_pty, permits_port_forwarding;
-        char reason[256], terminated[256], record[32];
+        char reason[256], terminated[256], record[32], app[64];
         char session_id[64]; /* that the last decision is about; empty: a certificate */
         bool decides_sessions;
 };
@@ -96,6 +109,7 @@ static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
                 snprintf(n->session_id, sizeof n->session_id, "%s", m->decision->session_id);
                 const Cteleport__V1__NodePermits none = CTELEPORT__V1__NODE_PERMITS__INIT, *node = m->decision->node == NULL ? &none : m->decision->node;
 
+                snprintf(n->app, sizeof n->app, "%s", m->decision->app == NULL ? "" : m->decision->app->name);
                 n->permits_pty = node->pty;
                 n->permits_port_forwarding = node->port_forwarding;
                 snprintf(n->reason, sizeof n->reason, "%s", m->decision->reason);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Report: one stream for each SSH connection of a node.
+ * Report: one stream for each connection of a user to a host, by SSH or to an application.
  *
  *      LOADING ── begin: its record and sessions are read ──▶ READY ── closed ──▶ gone
  *                                                              │ ▲
@@ -100,7 +100,7 @@ static void detach(struct report_stream *t)
         session_repeats_end(&t->repeats);
         t->call = NULL;
         if (t->state == READY)
-                log_info("The report stream of an SSH connection ended", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
+                log_info("The report stream of a connection ended", LOG_C("connection_id", t->id), LOG_C("host_id", t->host_id));
         t->state = DONE;
         if (is_left_open && !t->is_writing)
                 sessions_note_lost(t->all, str_of(t->id));
@@ -113,7 +113,7 @@ static void detach(struct report_stream *t)
 static void give_up_later(struct report_stream *t, struct error *err)
 {
         if (err != NULL && err->code != ERROR_NOT_FOUND && t->state != DONE) {
-                log_warn("A lost SSH connection cannot be closed", LOG_C("connection_id", t->id), LOG_ERR(err));
+                log_warn("A lost connection cannot be closed", LOG_C("connection_id", t->id), LOG_ERR(err));
                 sessions_note_lost(t->all, str_of(t->id));
         }
         error_free(err);
@@ -130,7 +130,7 @@ static void finish(struct report_stream *t, struct error *err)
                 return;
         }
         if (err != NULL)
-                log_warn("The report stream of an SSH connection was refused", LOG_C("connection_id", t->id == NULL ? "" : t->id),
+                log_warn("The report stream of a connection was refused", LOG_C("connection_id", t->id == NULL ? "" : t->id),
                          LOG_C("host_id", t->host_id), LOG_ERR(err));
         t->call = NULL; /* the call is finished before the state of the stream is released */
         rpc_call_finish(call, err);
@@ -164,7 +164,7 @@ static void terminate(struct report_stream *t, const char *reason)
         if (t->call == NULL || t->is_terminated)
                 return;
         t->is_terminated = true;
-        log_info("An SSH connection is ended by the cluster", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+        log_info("A connection is ended by the cluster", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
                  LOG_C("login", t->now.record->login), LOG_C("node_name", t->now.record->hostname), LOG_C("reason", reason));
         order.reason = pb_text(reason);
         down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_TERMINATE;
@@ -177,16 +177,13 @@ static void terminate(struct report_stream *t, const char *reason)
 static void audit_refusal(struct report_stream *t, const struct answer *answer)
 {
         const Cteleport__State__V1__Connection *m = t->now.record;
-        AUTO(buf) serial = BUF_MAX(32);
 
-        if (answer->serial != 0)
-                buf_printf(&serial, "%llu", (unsigned long long)answer->serial);
         bool is_reported = session_audit_rejected(t->auth, &(struct rejection){ .user = str_of(m->user), .fields = answer->fields, .host_id = str_of(m->host_id),
                                                               .hostname = str_of(m->hostname), .client_addr = str_of(m->client_addr),
-                                                              .connection_id = str_of(m->connection_id), .serial = buf_str(&serial),
+                                                              .connection_id = str_of(m->connection_id), .serial = answer->serial,
                                                               .why = answer->refusal });
         if (is_reported)
-                log_warn("SSH login refused", LOG_C("user", m->user), LOG_STR("login", answer->fields.node.login), LOG_C("node_name", m->hostname),
+                log_warn("A user of a connection was refused", LOG_C("kind", t->kind->name), LOG_C("user", m->user), LOG_STR("login", answer->fields.node.login), LOG_C("node_name", m->hostname),
                  LOG_C("remote_addr", m->client_addr), LOG_ERR(answer->refusal));
 }
 
@@ -205,9 +202,10 @@ static void send_decision(struct report_stream *t, const struct answer *answer, 
 {
         Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
         Cteleport__V1__NodePermits node = CTELEPORT__V1__NODE_PERMITS__INIT;
+        Cteleport__V1__AppPermits app = CTELEPORT__V1__APP_PERMITS__INIT;
         char *roles[LIMIT_AUDIT_VALUES];
 
-        session_decision_fill(answer, t->now.record->user, d, roles, &node);
+        session_decision_fill(answer, t->now.record->user, d, roles, &node, &app);
         down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION;
         down.decision = d;
         rpc_call_send(t->call, &down.base);
@@ -263,10 +261,18 @@ static struct query query_of(const struct report_stream *t, struct kind_fields f
         };
 }
 
-/* The fields of the kind, from the record of the connection. */
+/* The fields of the kind: the name of the resource is that of the Dial, whatever the host sends. */
+static struct kind_fields fields_of(const struct report_stream *t, const Cteleport__V1__NodeLogin *node)
+{
+        if (t->now.record->resource[0] != '\0')
+                return (struct kind_fields){ .app.name = str_of(t->now.record->resource) };
+        return kind_fields_of(node);
+}
+
+/* The same from the record of the connection. */
 static struct kind_fields known_fields(const struct report_stream *t)
 {
-        return (struct kind_fields){ .node.login = str_of(t->now.record->login) };
+        return fields_of(t, &(Cteleport__V1__NodeLogin){ .login = t->now.record->login });
 }
 
 static struct error *send_request(struct report_stream *t, const Cteleport__V1__ReportRequest *m)
@@ -286,7 +292,7 @@ static struct error *send_request(struct report_stream *t, const Cteleport__V1__
         q->len = m->certificate.len;
         memcpy(q->certificate, m->certificate.data, m->certificate.len);
         t->pending++;
-        struct query query = query_of(t, kind_fields_of(m->node), m->certificate);
+        struct query query = query_of(t, fields_of(t, m->node), m->certificate);
         decide(t->auth, &query, on_request_decided, q);
         return NULL;
 }
@@ -298,16 +304,18 @@ static void keep_answer(struct report_stream *t, const struct answer *answer)
 {
         struct arena *arena = arena_new(2 * LIMIT_STORE_VALUE);
         struct answer *kept = arena_alloc(arena, sizeof *kept);
-        struct access_label *labels = arena_alloc(arena, (answer->label_count + 1) * sizeof *labels);
+        const struct kind_resource *resource = &answer->resource;
+        struct access_label *labels = arena_alloc(arena, (resource->label_count + 1) * sizeof *labels);
 
         *kept = *answer;
         kept->refusal = NULL;
         kept->user = arena_str(arena, answer->user);
-        kept->fields.node.login = arena_str(arena, answer->fields.node.login);
+        kept->serial = arena_str(arena, answer->serial);
+        kept->fields = kind_fields_copy(arena, &answer->fields);
         kept->hostname = arena_str(arena, answer->hostname);
-        for (size_t i = 0; i < answer->label_count; i++)
-                labels[i] = (struct access_label){ arena_str(arena, answer->labels[i].key), arena_str(arena, answer->labels[i].value) };
-        kept->labels = labels;
+        for (size_t i = 0; i < resource->label_count; i++)
+                labels[i] = (struct access_label){ arena_str(arena, resource->labels[i].key), arena_str(arena, resource->labels[i].value) };
+        kept->resource = (struct kind_resource){ arena_str(arena, resource->uri), labels, resource->label_count };
         kept->roles = arena_alloc(arena, (answer->role_count + 1) * sizeof *kept->roles);
         for (size_t i = 0; i < answer->role_count; i++)
                 kept->roles[i] = arena_str(arena, answer->roles[i]);
@@ -348,7 +356,7 @@ static void on_accept_decided(void *ctx, const struct answer *answer)
 
 static void decide_accepted(struct report_stream *t, const Cteleport__V1__ReportAccepted *m)
 {
-        struct query query = query_of(t, kind_fields_of(m->node), m->certificate);
+        struct query query = query_of(t, fields_of(t, m->node), m->certificate);
 
         if (m->certificate.len == 0) {
                 finish(t, error_new(ERROR_INVALID_ARGUMENT, "a login without a certificate"));
@@ -621,7 +629,7 @@ static void become_ready(struct report_stream *t)
                 return;
         }
         t->state = READY;
-        log_info("The report stream of an SSH connection is open", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
+        log_info("The report stream of a connection is open", LOG_C("connection_id", t->id), LOG_C("user", t->now.record->user),
                  LOG_C("node_name", t->now.record->hostname), LOG_C("remote_addr", t->now.record->client_addr));
         if (t->now.record->last_seq > 0)
                 send_ack(t, t->now.record->last_seq);

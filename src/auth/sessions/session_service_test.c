@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/sessions/kinds.h"
 #include "auth/sessions/session_node_testing.h"
 #include "base/log.h"
 #include "state/recording.h"
@@ -379,7 +380,7 @@ static void one_user_does_not_use_all_connections_of_a_node(void **state)
 
         assert_done(first.err);
         for (int i = 1; i < LIMIT_SSH_CONNECTIONS_USER; i++)
-                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("alice")));
+                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), kind_find("node"), STR(WEB_1), STR("alice")));
         struct dialled refused = dial(w, "alice", "web-1", "root");
         assert_refused(refused.err, ERROR_RESOURCE_EXHAUSTED, "as many as one user may have");
         given_node(w, WEB_2, "web-2", "prod");
@@ -390,7 +391,7 @@ static void one_user_does_not_use_all_connections_of_a_node(void **state)
         assert_done(other.err);
         /* The rest beyond bob's share is a reserve. */
         for (int i = LIMIT_SSH_CONNECTIONS_USER; i < LIMIT_SSH_CONNECTIONS - LIMIT_SSH_CONNECTIONS_RESERVE - 1; i++)
-                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), STR(WEB_1), STR("bob")));
+                assert_done(sessions_enter_node(w->a.sessions, str_of(mem_id(i)), kind_find("node"), STR(WEB_1), STR("bob")));
         refused = dial(w, "bob", "web-1", "root");
         assert_refused(refused.err, ERROR_RESOURCE_EXHAUSTED, "no more room");
         given_user(w, "carol");
@@ -428,7 +429,7 @@ static void sessions_may_be_closed_while_they_are_read(void **state)
 
 static void a_kind_that_is_not_there_is_refused(void **state)
 {
-        static const char *const kinds[] = { "app", "", "Node", "node " };
+        static const char *const kinds[] = { "db", "", "Node", "node " };
         struct testbed *w = *state;
         AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
 
@@ -464,7 +465,7 @@ static void a_report_is_of_the_kind_that_was_dialled(void **state)
                 const char *kind, *role, *why; /* why: NULL: it begins */
                 enum error_code code;
         } rows[] = {
-                { "app", "Node", "no resources of the kind 'app'", ERROR_UNIMPLEMENTED },
+                { "db", "Node", "no resources of the kind 'db'", ERROR_UNIMPLEMENTED },
                 { "node", "App", "this service does not offer", ERROR_PERMISSION_DENIED },
                 { "", "Node", NULL, 0 }, /* by a release with nodes only */
                 { "node", "Node", NULL, 0 },

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "auth/hosts/tunnels_service.h"
+#include "auth/sessions/kinds.h"
 #include "auth/sessions/session_events.h"
 #include "auth/sessions/sessions_internal.h"
 #include "base/mem.h"
@@ -40,33 +41,48 @@ bool session_has_report_stream(const struct sessions *s, struct str connection_i
 
 /* ---- connections by host and user ------------------------------------------------------------------------------------------ */
 
-/* The host and the user of a connection, for the shares. */
+/* The host, the kind and the user of a connection, for the shares. */
 struct counted {
+        const struct resource_kind *kind;
         char *host_id, *user;
 };
 
-static struct shares *host_shares_of(struct sessions *s, struct str host_id)
+/* The connections to one host. */
+struct host_shares {
+        struct shares of_kind[KIND_COUNT];
+};
+
+static struct shares *host_shares_of(struct sessions *s, const struct resource_kind *kind, struct str host_id)
 {
-        struct shares *load = map_get(&s->shares_by_host, host_id);
+        struct host_shares *load = map_get(&s->shares_by_host, host_id);
 
         if (load == NULL) {
-                load = NEW(struct shares);
-                load->limits = (struct share_limits){ LIMIT_SSH_CONNECTIONS, LIMIT_SSH_CONNECTIONS_USER, LIMIT_SSH_CONNECTIONS_RESERVE,
-                                                       LIMIT_SSH_CONNECTIONS_RESERVED };
+                load = NEW(struct host_shares);
+                *load = (struct host_shares){ 0 };
                 map_put(&s->shares_by_host, host_id, load);
         }
-        return load;
+        load->of_kind[kind_index(kind)].limits = kind->limits;
+        return &load->of_kind[kind_index(kind)];
+}
+
+static void host_shares_free(struct host_shares *load)
+{
+        for (size_t i = 0; i < KIND_COUNT; i++)
+                shares_release(&load->of_kind[i]);
+        free(load);
 }
 
 static void host_shares_forget_if_empty(struct sessions *s, struct str host_id)
 {
-        struct shares *load = map_get(&s->shares_by_host, host_id);
+        struct host_shares *load = map_get(&s->shares_by_host, host_id);
+        size_t total = 0;
 
-        if (load == NULL || load->total > 0)
+        for (size_t i = 0; load != NULL && i < KIND_COUNT; i++)
+                total += load->of_kind[i].total;
+        if (load == NULL || total > 0)
                 return;
         map_remove(&s->shares_by_host, host_id);
-        shares_release(load);
-        free(load);
+        host_shares_free(load);
         tunnels_note_unused(s->auth, host_id);
 }
 
@@ -75,15 +91,15 @@ bool sessions_has_connections(const struct sessions *s, struct str host_id)
         return s != NULL && map_get(&s->shares_by_host, host_id) != NULL;
 }
 
-static void count_connection(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+static void count_connection(struct sessions *s, struct str connection_id, const struct resource_kind *kind, struct str host_id, struct str user)
 {
         if (map_get(&s->open, connection_id) != NULL)
                 return;
         struct counted *counted = NEW(struct counted);
-        *counted = (struct counted){ str_dup(host_id), str_dup(user) };
+        *counted = (struct counted){ kind, str_dup(host_id), str_dup(user) };
         map_put(&s->open, connection_id, counted);
         metric_set_at(METRIC_CONNECTIONS, 0, (int64_t)s->open.count);
-        shares_add(host_shares_of(s, host_id), user);
+        shares_add(host_shares_of(s, kind, host_id), user);
 }
 
 void sessions_leave_node(struct sessions *s, struct str connection_id)
@@ -93,31 +109,39 @@ void sessions_leave_node(struct sessions *s, struct str connection_id)
         if (counted == NULL)
                 return;
         metric_set_at(METRIC_CONNECTIONS, 0, (int64_t)s->open.count);
-        shares_remove(host_shares_of(s, str_of(counted->host_id)), str_of(counted->user));
+        shares_remove(host_shares_of(s, counted->kind, str_of(counted->host_id)), str_of(counted->user));
         host_shares_forget_if_empty(s, str_of(counted->host_id));
         free(counted->host_id);
         free(counted->user);
         free(counted);
 }
 
-struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user)
+struct error *sessions_enter_node(struct sessions *s, struct str connection_id, const struct resource_kind *kind, struct str host_id, struct str user)
 {
-        const struct shares *load = host_shares_of(s, host_id);
+        const struct shares *load = host_shares_of(s, kind, host_id);
         size_t count = shares_count(load, user);
         bool has_room = shares_have_room(load, user);
 
         if (has_room)
-                count_connection(s, connection_id, host_id, user);
+                count_connection(s, connection_id, kind, host_id, user);
         else
                 host_shares_forget_if_empty(s, host_id);
         if (has_room)
                 return NULL;
-        if (count >= LIMIT_SSH_CONNECTIONS_USER)
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "you have %zu connections to this node, as many as one user may have",
-                                            count),
+        if (count >= kind->limits.each)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "you have %zu connections to this %s, as many as one user may have",
+                                            count, kind->place),
                                   "close some of them");
-        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this node has no more room for connections"),
+        return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this %s has no more room for connections", kind->place),
                           "try again later, or close some of yours");
+}
+
+/* A kind that this release does not know counts as a node: no connection of it begins here. */
+static void count_record(struct sessions *s, const Cteleport__State__V1__Connection *record)
+{
+        const struct resource_kind *kind = kind_of_record(record->kind);
+
+        count_connection(s, str_of(record->connection_id), kind == NULL ? kind_find("node") : kind, str_of(record->host_id), str_of(record->user));
 }
 
 static void on_connection_changed(void *ctx, const struct state_record *record, bool is_deleted)
@@ -131,7 +155,7 @@ static void on_connection_changed(void *ctx, const struct state_record *record, 
         }
         AUTO_PTR(error) err = connection_load(&c, record);
         if (err == NULL)
-                count_connection(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+                count_record(s, c.record);
         connection_release(&c);
 }
 
@@ -150,8 +174,7 @@ static void free_host_shares(void *ctx, struct str key, void *value)
 {
         (void)ctx;
         (void)key;
-        shares_release(value);
-        free(value);
+        host_shares_free(value);
 }
 
 /* ---- lost connections ---------------------------------------------------------------------------------------------------- */
@@ -277,7 +300,7 @@ static struct error *note_connection(void *ctx, const struct state_record *recor
         struct error *err = connection_load(&c, record);
 
         if (err == NULL)
-                count_connection(s, str_of(c.record->connection_id), str_of(c.record->host_id), str_of(c.record->user));
+                count_record(s, c.record);
         if (err == NULL && c.record->is_begun && !is_followed(s, str_of(c.record->connection_id)))
                 sessions_note_lost(s, str_of(c.record->connection_id));
         connection_release(&c);

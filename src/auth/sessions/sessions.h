@@ -20,6 +20,7 @@
 #include "rpc/rpc.h"
 #include "state/connection.h"
 
+struct resource_kind;
 struct sessions;
 
 /* Whether s is the canonical form of a UUID, as we and nodes name connections and sessions. */
@@ -37,11 +38,12 @@ void sessions_close(struct sessions *s);
 const struct nodes *sessions_nodes(const struct sessions *s);
 
 /*
- * Counts a connection of the user on the host until its record is removed from the store or sessions_leave_node() is
- * called. RESOURCE_EXHAUSTED: the user has LIMIT_SSH_CONNECTIONS_USER connections there, or the host has none left for
- * this user. Dialled connections count like open ones.
+ * Counts a connection of the user to a resource of the kind on the host until its record is removed from the store or
+ * sessions_leave_node() is called. RESOURCE_EXHAUSTED: the user has kind->limits.each connections there, or the host has none left
+ * for this user. Dialled connections count like open ones.
  */
-struct error *sessions_enter_node(struct sessions *s, struct str connection_id, struct str host_id, struct str user) MUST_USE;
+struct error *sessions_enter_node(struct sessions *s, struct str connection_id, const struct resource_kind *kind, struct str host_id,
+                                  struct str user) MUST_USE;
 void sessions_leave_node(struct sessions *s, struct str connection_id);
 
 /* Whether a host has connections that count; s may be NULL. */

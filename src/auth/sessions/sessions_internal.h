@@ -16,7 +16,7 @@ struct sessions {
         struct map reporting; /* connection ID -> struct report_stream */
         struct map lost;     /* connection ID -> struct lost, owned */
         struct map open;     /* connection ID -> struct counted, owned: all that are in the store, or on their way there */
-        struct map shares_by_host;   /* host ID -> struct shares, owned: number of connections of each user there */
+        struct map shares_by_host;   /* host ID -> struct host_shares, owned: number of connections of each user there */
         struct timer *timeout;
         struct timer *recheck;
         struct directory_watch *users;

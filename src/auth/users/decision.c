@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "auth/hosts/hosts.h"
-#include "auth/sessions/kinds.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/cert_check.h"
@@ -150,6 +149,17 @@ struct error *decision_check(const struct directory *d, struct str user, struct 
         return NULL;
 }
 
+struct error *decision_check_app(const struct directory *d, struct str user, struct str app, const struct node *host, struct arena *arena,
+                                 struct access_user *ret_user, struct access_session *ret_may)
+{
+        const struct node_app *offered = node_find_app(host, app);
+
+        TRY(find_user(d, user, STR(""), host, arena, ret_user));
+        if (offered == NULL)
+                return error_new(ERROR_PERMISSION_DENIED, "the host does not offer this application any more");
+        return access_check_app(ret_user, offered->labels, offered->label_count, ret_may);
+}
+
 /* ---- a connection ------------------------------------------------------------------------------------------------ */
 
 struct decision {
@@ -168,17 +178,32 @@ struct decision {
         void *ctx;
 };
 
-static struct error *check_certificate(const struct decision *d, struct answer *answer)
+struct error *decision_check_ssh_certificate(const struct shown_certificate *c, struct answer *answer)
 {
-        struct ssh_cert_info *cert = arena_alloc(d->arena, sizeof *cert);
+        struct ssh_cert_info *cert = arena_alloc(c->arena, sizeof *cert);
 
-        TRY(ssh_user_cert_check(&d->auth->authorities, d->certificate, d->user, d->fields.node.login, loop_wall(&d->auth->loop), d->arena, cert));
-        TRY(directory_check_issued(d->auth->directory, d->user, walltime_of_unix(clamp_time(cert->valid_after))));
-        answer->serial = cert->serial;
+        TRY(ssh_user_cert_check(&c->auth->authorities, c->bytes, c->user, c->fields->node.login, loop_wall(&c->auth->loop), c->arena, cert));
+        TRY(directory_check_issued(c->auth->directory, c->user, walltime_of_unix(clamp_time(cert->valid_after))));
+        answer->serial = str_of(arena_printf(c->arena, "%llu", (unsigned long long)cert->serial));
         answer->ends = clamp_time(cert->valid_before);
         answer->permits_pty = ssh_cert_permits(cert, STR("permit-pty"));
         answer->permits_port_forwarding = answer->may.port_forwarding && ssh_cert_permits(cert, STR("permit-port-forwarding"));
         answer->permits_agent_forwarding = answer->may.agent_forwarding && ssh_cert_permits(cert, STR("permit-agent-forwarding"));
+        return NULL;
+}
+
+struct error *decision_check_x509_certificate(const struct shown_certificate *c, struct answer *answer)
+{
+        struct cert_info cert = { 0 };
+
+        if (c->bytes.len > CERT_MAX)
+                return error_new(ERROR_UNAUTHENTICATED, "the certificate is too large");
+        TRY(user_cert_check(&c->auth->authorities, c->auth->cluster, c->bytes, loop_wall(&c->auth->loop), c->arena, &cert));
+        if (!str_equal(cert.common_name, c->user))
+                return error_new(ERROR_UNAUTHENTICATED, "the certificate is not that of the user who opened this connection");
+        TRY(directory_check_issued(c->auth->directory, c->user, cert.times.not_before));
+        answer->serial = cert.serial_hex;
+        answer->ends = walltime_unix(cert.times.not_after);
         return NULL;
 }
 
@@ -195,7 +220,8 @@ static struct error *check_all(const struct decision *d, const struct node *node
                 answer->ends = d->cert_ends;
                 return d->cert_ends == 0 ? NULL : check_times(0, d->cert_ends, loop_wall(&d->auth->loop));
         }
-        return str_is_empty(d->certificate) ? NULL : check_certificate(d, answer);
+        const struct shown_certificate shown = { d->auth, d->certificate, d->user, &d->fields, d->arena };
+        return str_is_empty(d->certificate) ? NULL : d->kind->check_certificate(&shown, answer);
 }
 
 /* Checks locks of the name with which the node joined. */
@@ -215,8 +241,7 @@ static void answer_with(struct decision *d, const struct node *node, struct erro
                 answer.refusal = error_new(ERROR_UNAVAILABLE, "the Auth Service is stopping");
         } else if (node != NULL) {
                 answer.hostname = node->hostname;
-                answer.labels = node->labels;
-                answer.label_count = node->label_count;
+                answer.resource = d->kind->resource(node, &d->fields);
                 answer.refusal = check_all(d, node, &answer);
                 if (answer.refusal == NULL)
                         answer.refusal = check_member_name(d);
@@ -275,6 +300,11 @@ static void keep_known(struct decision *d, const Cteleport__State__V1__Connectio
         for (size_t i = 0; i < c->n_labels; i++)
                 d->known.labels[d->known.label_count++] = (struct access_label){ arena_str(d->arena, str_of(c->labels[i]->key)),
                                                                                  arena_str(d->arena, str_of(c->labels[i]->value)) };
+        if (c->resource[0] == '\0')
+                return;
+        d->known.apps = arena_alloc(d->arena, sizeof *d->known.apps);
+        d->known.app_count = 1;
+        d->known.apps[0] = (struct node_app){ d->fields.app.name, arena_str(d->arena, str_of(c->resource_uri)), d->known.labels, d->known.label_count };
 }
 
 void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const struct answer *answer), void *ctx)
@@ -285,7 +315,7 @@ void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const
         d->arena = arena_new(DECISION_ARENA);
         d->user = arena_str(d->arena, q->user);
         d->kind = q->kind;
-        d->fields.node.login = arena_str(d->arena, q->fields.node.login);
+        d->fields = kind_fields_copy(d->arena, &q->fields);
         d->host_id = arena_str(d->arena, q->host_id);
         d->certificate = arena_str(d->arena, str_slice(q->certificate, 0, CERT_MAX + 1));
         d->done = done;

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/hosts/app_index.h"
+
+#include <stdlib.h>
+
+#include "auth/hosts/tunnels_service.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pki/key.h"
+
+/* An application of a host. */
+struct app_offer {
+        struct app_offer *next, **at;   /* of the same name */
+        struct app_offer *next_of_host; /* of the same host */
+        char *host_id, *name, *uri;
+};
+
+struct app_list {
+        struct app_offer *first;
+};
+
+/* ---- changes ---------------------------------------------------------------------------------------------- */
+
+static void offer_free(struct app_offer *o)
+{
+        free(o->host_id);
+        free(o->name);
+        free(o->uri);
+        free(o);
+}
+
+static void forget_offer(struct app_index *x, struct app_offer *o)
+{
+        struct app_list *list = map_get(&x->by_name, str_of(o->name));
+
+        *o->at = o->next;
+        if (o->next != NULL)
+                o->next->at = o->at;
+        if (list != NULL && list->first == NULL)
+                free(map_remove(&x->by_name, str_of(o->name)));
+        offer_free(o);
+}
+
+static void forget_host(struct app_index *x, struct str host_id)
+{
+        struct app_offer *o = map_remove(&x->by_host, host_id), *next;
+
+        for (; o != NULL; o = next) {
+                next = o->next_of_host;
+                forget_offer(x, o);
+        }
+}
+
+/* The hosts before it have been compared with each other when they were added. */
+static void report_conflict(const struct app_offer *o)
+{
+        const struct app_offer *other = o->next;
+
+        if (other != NULL && strcmp(other->uri, o->uri) != 0)
+                log_warn("Two hosts offer an application of one name with different URIs: connections go to either of them", LOG_C("app", o->name),
+                         LOG_C("host_id", o->host_id), LOG_C("uri", o->uri), LOG_C("other_host_id", other->host_id), LOG_C("other_uri", other->uri),
+                         LOG_C("hint", "if they are not the same application, give one of them another name"));
+}
+
+static void add_offer(struct app_index *x, struct str host_id, const Cteleport__V1__App *app)
+{
+        struct str name = str_of(app->metadata->name);
+        struct app_list *list = map_get(&x->by_name, name);
+        struct app_offer *o = NEW(struct app_offer);
+
+        if (list == NULL) {
+                list = NEW(struct app_list);
+                map_put(&x->by_name, name, list);
+        }
+        *o = (struct app_offer){ .next = list->first, .at = &list->first, .next_of_host = map_get(&x->by_host, host_id),
+                                 .host_id = str_dup(host_id), .name = str_dup(name), .uri = str_dup(str_of(app->spec->uri)) };
+        if (o->next != NULL)
+                o->next->at = &o->next;
+        list->first = o;
+        map_put(&x->by_host, host_id, o);
+        report_conflict(o);
+}
+
+/* Whether the host has offered exactly these: most announcements change nothing. */
+static bool is_unchanged(const struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
+{
+        const struct app_offer *o = map_get(&x->by_host, host_id);
+
+        for (size_t i = count; i > 0; i--, o = o->next_of_host) /* the last one was added first */
+                if (o == NULL || strcmp(o->name, apps[i - 1]->metadata->name) != 0 || strcmp(o->uri, apps[i - 1]->spec->uri) != 0)
+                        return false;
+        return o == NULL;
+}
+
+void app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
+{
+        if (is_unchanged(x, host_id, apps, count))
+                return;
+        forget_host(x, host_id);
+        for (size_t i = 0; i < count; i++)
+                add_offer(x, host_id, apps[i]);
+}
+
+/* ---- search ----------------------------------------------------------------------------------------------- */
+
+/* Chooses hosts at random from all that are shown to it: each is chosen with the same probability. */
+struct sample {
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+        size_t count, seen;
+        uint64_t random;
+};
+
+/* Spreads connections, and need not resist a guess: xorshift64. */
+static size_t below(struct sample *s, size_t limit)
+{
+        s->random ^= s->random << 13;
+        s->random ^= s->random >> 7;
+        s->random ^= s->random << 17;
+        return (size_t)(s->random % limit);
+}
+
+/* The chosen ones are in random order, too: the new one changes places with one of them. */
+static void sample_add(struct sample *s, struct str id)
+{
+        size_t at = below(s, ++s->seen);
+
+        if (s->count < LIMIT_DIAL_CANDIDATES)
+                s->count++;
+        if (at >= s->count)
+                return;
+        if (s->seen <= LIMIT_DIAL_CANDIDATES)
+                s->ids[s->count - 1] = s->ids[at];
+        s->ids[at] = id;
+}
+
+size_t app_index_find(const struct app_index *x, const struct auth *a, struct str name, struct str ret_ids[LIMIT_DIAL_CANDIDATES])
+{
+        const struct app_list *list = map_get(&x->by_name, name);
+        struct sample live = { 0 }, rest = { 0 };
+        size_t count = 0;
+
+        random_bytes(&live.random, sizeof live.random);
+        live.random |= 1; /* a state of 0 would stay 0 */
+        rest.random = live.random;
+        for (const struct app_offer *o = list == NULL ? NULL : list->first; o != NULL; o = o->next)
+                sample_add(tunnels_reach(a, str_of(o->host_id), STR("App")) ? &live : &rest, str_of(o->host_id));
+        for (size_t i = 0; i < live.count; i++)
+                ret_ids[count++] = live.ids[i];
+        for (size_t i = 0; i < rest.count && count < LIMIT_DIAL_CANDIDATES; i++)
+                ret_ids[count++] = rest.ids[i];
+        return count;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+static void free_list(void *ctx, struct str key, void *value)
+{
+        (void)ctx;
+        (void)key;
+        free(value);
+}
+
+static void free_offers(void *ctx, struct str key, void *value)
+{
+        struct app_offer *o = value, *next;
+
+        (void)ctx;
+        (void)key;
+        for (; o != NULL; o = next) {
+                next = o->next_of_host;
+                offer_free(o);
+        }
+}
+
+void app_index_release(struct app_index *x)
+{
+        map_each(&x->by_host, free_offers, NULL);
+        map_each(&x->by_name, free_list, NULL);
+        map_release(&x->by_host);
+        map_release(&x->by_name);
+        *x = (struct app_index){ 0 };
+}

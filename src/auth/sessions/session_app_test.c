@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections to applications, from the Dial to the end of the session. */
+#include "access/access.h"
+#include "auth/sessions/session_node_testing.h"
+#include "base/log.h"
+#include "state/session.h"
+
+#define APPS_1 "33333333-3333-4333-8333-333333333331"
+#define APPS_2 "33333333-3333-4333-8333-333333333332"
+
+/* A host with one application of this name and label env. */
+static void given_app_host(struct testbed *w, const char *id, const char *app_name, const char *uri, const char *env)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        Cteleport__State__V1__Presence p = CTELEPORT__STATE__V1__PRESENCE__INIT;
+        Cteleport__V1__App app = CTELEPORT__V1__APP__INIT, *apps[] = { &app };
+        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
+        Cteleport__V1__Metadata__LabelsEntry label = CTELEPORT__V1__METADATA__LABELS_ENTRY__INIT, *labels[] = { &label };
+        Cteleport__V1__AppSpec spec = CTELEPORT__V1__APP_SPEC__INIT;
+        char *services[] = { pb_text("App") };
+        AUTO_MEM char *host_at = mem_printf("/hosts/%s", id);
+        AUTO_MEM char *presence_at = mem_printf("/presence/%s", id);
+
+        host.host_id = p.host_id = pb_text(id);
+        host.hostname = p.hostname = pb_text("apps");
+        host.system_roles = services;
+        host.n_system_roles = 1;
+        p.services = services;
+        p.n_services = 1;
+        p.apps = apps;
+        p.n_apps = 1;
+        app.metadata = &metadata;
+        app.spec = &spec;
+        metadata.name = pb_text(app_name);
+        metadata.labels = labels;
+        metadata.n_labels = 1;
+        label.key = pb_text("env");
+        label.value = pb_text(env);
+        spec.uri = pb_text(uri);
+        put_message(w, host_at, &host.base);
+        put_message(w, presence_at, &p.base);
+}
+
+/* The role that alice has reaches the applications with this env; "": none. */
+static void given_app_role(struct testbed *w, const char *env)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        Cteleport__V1__Role *role = access_preset(a, STR("access"));
+        Cteleport__V1__RoleConditions__AppLabelsEntry entry = CTELEPORT__V1__ROLE_CONDITIONS__APP_LABELS_ENTRY__INIT, *entries[] = { &entry };
+        Cteleport__V1__Strings values = CTELEPORT__V1__STRINGS__INIT;
+        char *value = pb_text(env);
+
+        entry.key = pb_text("env");
+        entry.value = &values;
+        values.values = &value;
+        values.n_values = 1;
+        role->spec->allow->app_labels = entries;
+        role->spec->allow->n_app_labels = env[0] != '\0';
+        put_message(w, "/roles/access", &role->base);
+}
+
+static struct dialled dial_app_except(struct testbed *w, const char *user, const char *name, const char *tried)
+{
+        AUTO(buf) cert = tls_cert(&w->ca, user, 3600);
+
+        return dial_except(w, buf_str(&cert), "app", name, "", tried);
+}
+
+static struct dialled dial_app(struct testbed *w, const char *name)
+{
+        return dial_app_except(w, "alice", name, "");
+}
+
+/* A Report stream of the host; the certificate is shown to it, and accepted. */
+static void given_app_session(struct testbed *w, struct node_side *n, struct str cert)
+{
+        struct dialled d = dial_app(w, "grafana");
+
+        assert_done(d.err);
+        w->role = "App";
+        report_stream(w, n, APPS_1, d.id, false);
+        send_request(n, cert, "");
+        assert_true(n->is_allowed);
+        assert_string_equal(n->app, "grafana");
+        accepted(n, cert, "");
+        started(n, SESSION_1, "app", "");
+        AWAIT_ACK(n, 2);
+        assert_non_null(n->call);
+}
+
+/* ---- Dial -------------------------------------------------------------------------------------------------------- */
+
+static void a_dial_finds_the_host_of_an_application(void **state)
+{
+        struct testbed *w = *state;
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        struct dialled d = dial_app(w, "grafana");
+        assert_done(d.err);
+        assert_string_equal(d.host_id, APPS_1);
+        assert_string_equal(d.service, "app");
+        assert_string_equal(d.resource, "grafana");
+        assert_false(d.has_alternatives);
+}
+
+/* Whether it exists or not, a user who may not see it gets the same answer. */
+static void a_dial_tells_nothing_about_applications_of_others(void **state)
+{
+        struct testbed *w = *state;
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        given_app_role(w, "dev");
+        struct dialled hidden = dial_app(w, "grafana"), none = dial_app(w, "grafanb");
+        assert_int_equal(hidden.err->code, ERROR_NOT_FOUND);
+        assert_string_equal(hidden.err->what, "there is no app 'grafana', or it is offline");
+        assert_string_equal(none.err->what, "there is no app 'grafanb', or it is offline");
+        assert_non_null(strstr(none.err->hint, "tsh apps ls"));
+        error_free(hidden.err);
+        error_free(none.err);
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 1);
+        assert_int_equal(count_events(w, "\"app_name\":\"grafana\""), 1);
+}
+
+static void a_dial_refuses_names_that_no_application_has(void **state)
+{
+        static const char *const names[] = { "", "Grafana", "-x", "a.b", "a/b", "a\nb", "web_1", "../grafana", "11111111-1111-4111-8111-111111111111" };
+        struct testbed *w = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                struct dialled d = dial_app(w, names[i]);
+
+                assert_refused(d.err, ERROR_INVALID_ARGUMENT, "is not the name of an application");
+        }
+}
+
+/* A node of this name is no application, and the other way round. */
+static void a_host_offers_only_announced_applications(void **state)
+{
+        struct testbed *w = *state;
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        assert_refused(dial_app(w, "web-1").err, ERROR_NOT_FOUND, "no app");
+        assert_refused(dial(w, "alice", "grafana", "root").err, ERROR_NOT_FOUND, "no node");
+        assert_refused(dial(w, "alice", "apps", "root").err, ERROR_NOT_FOUND, "no node");
+        given_app_host(w, APPS_1, "prometheus", "tcp://10.0.0.1:80", "prod");
+        assert_refused(dial_app(w, "grafana").err, ERROR_NOT_FOUND, "no app");
+        assert_done(dial_app(w, "prometheus").err);
+        delete_key(w, "/presence/" APPS_1);
+        assert_refused(dial_app(w, "prometheus").err, ERROR_NOT_FOUND, "no app");
+}
+
+static void hosts_that_offer_one_application_are_alternatives(void **state)
+{
+        struct testbed *w = *state;
+        size_t of_first = 0;
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        given_app_host(w, APPS_2, "grafana", "tcp://10.0.0.2:80", "prod");
+        for (int i = 0; i < 64; i++) {
+                struct dialled d = dial_app(w, "grafana");
+
+                assert_done(d.err);
+                assert_true(d.has_alternatives);
+                of_first += strcmp(d.host_id, APPS_1) == 0;
+        }
+        assert_in_range(of_first, 1, 63);
+        struct dialled d = dial_app_except(w, "alice", "grafana", APPS_1);
+        assert_done(d.err);
+        assert_string_equal(d.host_id, APPS_2);
+        assert_false(d.has_alternatives);
+        given_app_host(w, APPS_2, "grafana", "tcp://10.0.0.2:80", "dev"); /* there the labels of the application differ */
+        given_app_role(w, "prod");
+        for (int i = 0; i < 8; i++) {
+                d = dial_app(w, "grafana");
+                assert_done(d.err);
+                assert_string_equal(d.host_id, APPS_1);
+        }
+        assert_refused(dial_app_except(w, "alice", "grafana", APPS_1).err, ERROR_NOT_FOUND, "no app");
+}
+
+/* ---- Report -------------------------------------------------------------------------------------------------------- */
+
+static void a_session_is_audited_by_the_names_of_teleport(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        given_app_session(w, &n, buf_str(&cert));
+        assert_int_equal(count_events(w, "\"event\":\"app.session.start\",\"code\":\"T2007I\""), 1);
+        exited(&n, SESSION_1, 0);
+        over(&n);
+        AWAIT(w, n.call == NULL);
+        assert_done(n.err);
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"app.session.end\",\"code\":\"T2011I\""), 1);
+        assert_int_equal(count_events(w, "\"app_name\":\"grafana\""), 2);
+        assert_int_equal(count_events(w, "\"app_uri\":\"tcp://10.0.0.1:80\",\"app_labels\":{\"env\":\"prod\"}"), 2);
+        assert_int_equal(count_events(w, "\"sid\":\"" SESSION_1 "\""), 2);
+        assert_int_equal(count_events(w, "\"event\":\"session."), 0);
+        assert_int_equal(count_records(w, &connection_kind), 0);
+        assert_int_equal(count_records(w, &session_kind), 0);
+}
+
+static void certificates_of_other_users_and_kinds_are_refused(void **state)
+{
+        struct testbed *w = *state;
+        struct test_ca other = { 0 };
+        struct node_side n = { 0 };
+
+        test_ca_init(&other, times_of(NOW - 100, NOW + 100000));
+        given_user(w, "bob");
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        const struct {
+                struct buf cert;
+                const char *reason;
+        } rows[] = {
+                { tls_cert(&w->ca, "alice", -10), "expired" },
+                { tls_cert(&w->ca, "bob", 3600), "not that of the user" },
+                { tls_cert(&other, "alice", 3600), "not one of a user of this cluster" },
+                { ssh_cert(&w->ca, "alice", "root", 3600), "" },
+        };
+        struct dialled d = dial_app(w, "grafana");
+        assert_done(d.err);
+        w->role = "App";
+        report_stream(w, &n, APPS_1, d.id, false);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct buf cert = rows[i].cert;
+
+                send_request(&n, buf_str(&cert), "");
+                assert_non_null(n.call);
+                assert_false(n.is_allowed);
+                assert_non_null(strstr(n.reason, rows[i].reason));
+                buf_release(&cert);
+        }
+        leave(&n);
+        test_ca_release(&other);
+}
+
+static void only_the_service_that_offers_it_reports_a_connection(void **state)
+{
+        static const char *const hosts[] = { APPS_1, WEB_1, APPS_2 }, *const roles[] = { "Node", "App", "App" };
+        struct testbed *w = *state;
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        struct dialled d = dial_app(w, "grafana");
+        assert_done(d.err);
+        for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+                struct node_side n = { 0 };
+
+                w->role = roles[i];
+                report_stream(w, &n, hosts[i], d.id, false);
+                AWAIT(w, n.call == NULL);
+                assert_refused(n.err, ERROR_PERMISSION_DENIED, "the connection");
+                n.err = NULL;
+                leave(&n);
+        }
+        struct node_side n = { 0 };
+        struct dialled to_node = dial(w, "alice", "web-1", "root"); /* nor does the Application Service get connections to the node */
+        assert_done(to_node.err);
+        report_stream(w, &n, WEB_1, to_node.id, false);
+        AWAIT(w, n.call == NULL);
+        assert_refused(n.err, ERROR_PERMISSION_DENIED, "does not offer");
+        n.err = NULL;
+        leave(&n);
+}
+
+/* What only sshd has is an error on a connection to an application; and it has one session. */
+static void other_reports_than_those_of_an_application_are_refused(void **state)
+{
+        struct testbed *w = *state;
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        for (int i = 0; i < 3; i++) {
+                struct node_side n = { 0 };
+                Cteleport__V1__ReportPort port = CTELEPORT__V1__REPORT_PORT__INIT;
+
+                given_app_session(w, &n, buf_str(&cert));
+                if (i == 0)
+                        started(&n, SESSION_2, "shell", "");
+                else if (i == 1)
+                        started(&n, SESSION_2, "app", "");
+                else
+                        SEND(&n, PORT, port, ReportPort, port);
+                AWAIT(w, n.call == NULL);
+                assert_int_equal(n.err->code, ERROR_INVALID_ARGUMENT);
+                leave(&n);
+                delete_key(w, "/sessions/" SESSION_1);
+        }
+        assert_int_equal(count_events(w, "\"event\":\"session.start\""), 0);
+}
+
+static void a_session_ends_with_the_right_to_it(void **state)
+{
+        struct testbed *w = *state;
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        for (int i = 0; i < 4; i++) {
+                struct node_side n = { 0 };
+
+                given_app_session(w, &n, buf_str(&cert));
+                if (i == 0)
+                        given_app_role(w, "dev");
+                else if (i == 1)
+                        given_lock_on(w, "alice");
+                else if (i == 2)
+                        delete_key(w, "/hosts/" APPS_1);
+                else
+                        delete_key(w, "/users/alice");
+                AWAIT(w, n.terminated[0] != '\0');
+                leave(&n);
+                w->role = NULL;
+                delete_key(w, "/sessions/" SESSION_1);
+                delete_key(w, "/locks/l1");
+                given_app_role(w, "prod");
+                given_user(w, "alice");
+                given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        }
+}
+
+/* Its host announces other applications now, or none: the next check of the connection ends it. */
+static void a_session_ends_when_its_application_is_not_offered(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        given_app_session(w, &n, buf_str(&cert));
+        given_app_host(w, APPS_1, "prometheus", "tcp://10.0.0.1:80", "prod");
+        given_user(w, "bob"); /* connections are checked again */
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "does not offer"));
+        leave(&n);
+}
+
+/* The host is silent: its connections are checked by the labels of the application at their begin. */
+static void a_session_continues_without_the_presence_of_its_host(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        given_app_session(w, &n, buf_str(&cert));
+        delete_key(w, "/presence/" APPS_1);
+        given_user(w, "bob");
+        run_a_while(&w->a.loop);
+        assert_string_equal(n.terminated, "");
+        given_app_role(w, "dev");
+        AWAIT(w, n.terminated[0] != '\0');
+        leave(&n);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
+        const struct CMUnitTest tests[] = {
+                ROW(a_dial_finds_the_host_of_an_application),
+                ROW(a_dial_tells_nothing_about_applications_of_others),
+                ROW(a_dial_refuses_names_that_no_application_has),
+                ROW(a_host_offers_only_announced_applications),
+                ROW(hosts_that_offer_one_application_are_alternatives),
+                ROW(a_session_is_audited_by_the_names_of_teleport),
+                ROW(certificates_of_other_users_and_kinds_are_refused),
+                ROW(only_the_service_that_offers_it_reports_a_connection),
+                ROW(other_reports_than_those_of_an_application_are_refused),
+                ROW(a_session_ends_with_the_right_to_it),
+                ROW(a_session_ends_when_its_application_is_not_offered),
+                ROW(a_session_continues_without_the_presence_of_its_host),
+        };
+#undef ROW
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users who reach applications: through the proxy and the tunnel of a host that offers them."""
+import contextlib
+
+import pytest
+
+from app_client import AppConnection, certificate_of
+from harness import Cluster, iam_token, wait_until
+from tcp_server import TcpServer
+from users import User, invite_url
+
+
+def echo(connection):
+    with contextlib.suppress(OSError):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+
+@pytest.fixture(scope="module")
+def echo_server():
+    with TcpServer(echo) as server:
+        yield server
+
+
+def apps(*rows):
+    return {"app_service": {"enabled": "yes", "apps": [{"name": name, "uri": f"tcp://{addr}", "labels": {"env": env}} for name, addr, env in rows]}}
+
+
+@pytest.fixture(scope="module")
+def place(build, programs, aws_process, tmp_path_factory, echo_server):
+    """A cluster with a host that offers applications and SSH, and one that offers one of them."""
+    cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("app-access") / "cluster")
+    cluster.start()
+    cluster.create(iam_token(roles=("Node", "App")))
+    aws_process.reset()
+    env = aws_process.identity()
+    cluster.both = cluster.host("both", env=env, services=apps(("echo", echo_server.addr, "prod"), ("lone", echo_server.addr, "prod"),
+                                                               ("dev", echo_server.addr, "dev"), ("gone", "127.0.0.1:1", "prod")))
+    cluster.only = cluster.host("only", env=env, ssh={"enabled": "no"}, services=apps(("echo", echo_server.addr, "prod")))
+    for host in (cluster.both, cluster.only):
+        host.start()
+    for host in (cluster.both, cluster.only):
+        host.wait_joined()
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * 5, "all applications are reached")
+    wait_until(lambda: cluster.node("both")["spec"]["state"] == "online", "and the node")
+    yield cluster
+    cluster.stop()
+
+
+def role(name, **allow):
+    return {"kind": "role", "version": "v7", "metadata": {"name": name}, "spec": {"allow": allow}}
+
+
+def user_of(place, name, directory, *roles):
+    words = place.tctl("users", "add", name, f"--roles={','.join(roles)}", "--logins=root").out
+    user = User(place, name, directory / name).accept(invite_url(words))
+    user.login()
+    return user
+
+
+@pytest.fixture(scope="module")
+def alice(place, tmp_path_factory):
+    """May use what is labelled env=prod."""
+    place.create(role("prod-apps", app_labels={"env": "prod"}, node_labels={"*": "*"}, logins=["root"]))
+    return user_of(place, "alice", tmp_path_factory.mktemp("homes"), "prod-apps")
+
+
+def test_a_user_reaches_an_application(place, alice):
+    with AppConnection(alice, "lone") as app:
+        assert app.status == 200 and app.refusal is None, app.text
+        assert app.host_id == place.both.host_id
+        assert app.certificate == place.both.identity("app")["tls_cert"], "TLS ends at the host"
+        assert app.echoes() and app.echoes(b"x" * 200_000)
+        start = place.event("app.session.start", app_name="lone")
+    end = place.event("app.session.end", app_name="lone")
+    assert (start["code"], end["code"]) == ("T2007I", "T2011I")
+    for event in (start, end):
+        assert event["user"] == "alice" and event["app_labels"]["env"] == "prod" and event["app_uri"].startswith("tcp://127.0.0.1:")
+        assert event["server_id"] == place.both.host_id and event["sid"] == start["sid"] and event["addr.remote"].startswith("127.0.0.1:")
+    assert (end["tx"], end["rx"]) == (200_006, 200_006) and "login" not in start
+
+
+def test_a_host_offers_ssh_and_applications_at_once(place, alice):
+    assert alice.tsh("ssh", "root@both", "echo in").out == "in\n"
+    with AppConnection(alice, "lone") as app:
+        assert app.echoes()
+    assert "is not connected" not in place.process.text()
+
+
+REFUSED = [
+    ("dev", 404, "there is no app 'dev', or it is offline"),  # not of alice's labels: as if it were not there
+    ("nowhere", 404, "there is no app 'nowhere', or it is offline"),
+    ("both", 404, "there is no app 'both', or it is offline"),  # the name of a host
+    ("Lone", 400, "'Lone' is not the name of an application"),
+    ("a.b", 400, "'a.b' is not the name of an application"),
+]
+
+
+@pytest.mark.parametrize("name,status,text", REFUSED)
+def test_other_names_are_refused(alice, name, status, text):
+    app = AppConnection(alice, name)
+    assert app.status == status and text in app.text and "hint: `tsh apps ls`" in app.text, app.text
+
+
+def test_an_application_that_is_down_is_named(alice):
+    with AppConnection(alice, "gone") as app:
+        assert app.status == 200 and "the application 'gone'" in app.refusal, app.refusal
+
+
+def test_the_host_accepts_only_the_certificate_of_the_dialling_user(place, alice, tmp_path):
+    """The proxy's word is not enough: the certificate inside decides, and it is that of the user whom the Auth Service knows."""
+    other = user_of(place, "oscar", tmp_path, "prod-apps")
+    with AppConnection(alice, "lone", inner=certificate_of(other)) as app:
+        assert app.refusal == "the certificate is not that of the user who opened this connection"
+    with AppConnection(alice, "lone", inner=()) as app:
+        assert app.refusal == "", "without a certificate TLS ends"
+    place.event("session.rejected", app_name="lone", user="alice")
+
+
+def test_a_lock_ends_an_open_connection(place, alice):
+    with AppConnection(alice, "lone") as app:
+        assert app.echoes()
+        place.create({"kind": "lock", "version": "v2", "metadata": {"name": "out"}, "spec": {"target": {"user": "alice"}, "message": "stay out"}})
+        assert app.receive(1) == b""
+    wait_until(lambda: [e for e in place.events("app.session.end") if "stay out" in e.get("reason", "")], "the end is audited with its reason")
+    refused = AppConnection(alice, "lone")
+    assert refused.status == 403 and "stay out" in refused.text, refused.text
+    place.tctl("rm", "lock/out")
+    with AppConnection(alice, "lone") as app:
+        assert app.echoes()
+
+
+def test_a_change_of_roles_ends_open_connections(place, alice):
+    with AppConnection(alice, "lone") as app:
+        assert app.echoes()
+        place.create(role("prod-apps", node_labels={"*": "*"}, logins=["root"]))
+        assert app.receive(1) == b""
+    assert AppConnection(alice, "lone").status == 404
+    place.create(role("prod-apps", app_labels={"env": "prod"}, node_labels={"*": "*"}, logins=["root"]))
+    with AppConnection(alice, "lone") as app:
+        assert app.echoes()
+
+
+def test_another_host_takes_over(place, alice):
+    """Two hosts offer `echo`: connections go to both; when one is killed, they go to the other."""
+    seen = set()
+
+    def both_seen():
+        with AppConnection(alice, "echo") as app:
+            assert app.echoes()
+            seen.add(app.host_id)
+        return seen == {place.both.host_id, place.only.host_id}
+
+    wait_until(both_seen, "each host gets connections")
+    place.only.kill()
+    for _ in range(8):
+        with AppConnection(alice, "echo") as app:
+            assert app.status == 200 and app.echoes(), app.text
+            assert app.host_id == place.both.host_id
+    place.only.start()
+    seen.clear()
+    wait_until(both_seen, "the host that is back gets connections")
