@@ -154,7 +154,8 @@ def messages(path):
 
 CONFIG_FILES, RESOURCE_FILES = ("config.proto",), ("resource.proto", "role.proto")
 # Message of each kind of resource that `tctl create` reads and `tctl get` prints, and its prefix.
-RESOURCES = [("Token", "token"), ("Node", "node"), ("Instance", "instance"), ("Role", "role"), ("User", "user"), ("Lock", "lock")]
+RESOURCES = [("Token", "token"), ("Node", "node"), ("Instance", "instance"), ("Role", "role"), ("User", "user"), ("Lock", "lock"),
+             ("App", "app"), ("AppServer", "app_server")]
 
 
 def key_sections(names, files, described=None):

@@ -45,6 +45,10 @@ extern const struct audit_kind audit_role_delete;                 /* role.delete
 extern const struct audit_kind audit_lock_create;                 /* lock.created         TLK00I */
 extern const struct audit_kind audit_lock_delete;                 /* lock.deleted         TLK01I */
 
+extern const struct audit_kind audit_app_create;                  /* app.create           TAP03I */
+extern const struct audit_kind audit_app_update;                  /* app.update           TAP04I */
+extern const struct audit_kind audit_app_delete;                  /* app.delete           TAP05I */
+
 extern const struct audit_kind audit_session_rejected;         /* session.rejected T1006W */
 extern const struct audit_kind audit_session_start;            /* session.start    T2000I */
 extern const struct audit_kind audit_session_leave;            /* session.leave    T2003I */

@@ -31,6 +31,10 @@ const struct audit_kind audit_role_delete = { "role.deleted", "T9001I" };
 const struct audit_kind audit_lock_create = { "lock.created", "TLK00I" };
 const struct audit_kind audit_lock_delete = { "lock.deleted", "TLK01I" };
 
+const struct audit_kind audit_app_create = { "app.create", "TAP03I" };
+const struct audit_kind audit_app_update = { "app.update", "TAP04I" };
+const struct audit_kind audit_app_delete = { "app.delete", "TAP05I" };
+
 const struct audit_kind audit_session_rejected = { "session.rejected", "T1006W" };
 const struct audit_kind audit_session_start = { "session.start", "T2000I" };
 const struct audit_kind audit_session_leave = { "session.leave", "T2003I" };

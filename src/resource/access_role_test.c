@@ -145,11 +145,11 @@ static const struct {
         { ALLOW "    require_session_join: [{name: x}]\n", "x.yaml:6:5: 'spec.allow.require_session_join' is a key of Teleport that this release does not have, and its value would change something", "leave it out: sessions are not joined" },
         { ALLOW "    rules: [{resources: [token]}]\n", "x.yaml:6:13: a rule needs resources and verbs", NULL },
         { ALLOW "    rules: [{resources: [tokens], verbs: [read]}]\n", "x.yaml:6:26: unknown resource 'tokens'", "did you mean 'token'" },
-        { ALLOW "    rules: [{resources: [apps, saml], verbs: [rotat]}]\n",
+        { ALLOW "    rules: [{resources: [dashboards, saml], verbs: [rotat]}]\n",
           "x.yaml has 2 mistakes:\n"
-          "  x.yaml:6:26: unknown resource 'apps'; the resources are token, node, user, role, lock, event, session, instance, "
+          "  x.yaml:6:26: unknown resource 'dashboards'; the resources are token, node, app, user, role, lock, event, session, instance, "
           "cert_authority and *\n"
-          "  x.yaml:6:47: unknown verb 'rotat'; the verbs are list, read, create, update, delete and *", NULL },
+          "  x.yaml:6:53: unknown verb 'rotat'; the verbs are list, read, create, update, delete and *", NULL },
         { ROLE "  options: {max_session_ttl: 31h, record_session: {default: x, ssh: z}}\n  allow: {logins: ['*', 'a b'], node_labels: {env: '^a'}}\n"
                "---\n" USER "  roles: [a, a]\n  traits: {logins: ['a b']}\n---\n" LOCK "  target: {user: 'a b', role: 'c d'}\n",
           "x.yaml has 10 mistakes:\n"

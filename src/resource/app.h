@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "resource.pb-c.h"
 
 /*
  * Reads where a host reaches an application, tcp://HOST:PORT: *ret_target is HOST:PORT in canonical form, in the arena.
@@ -16,5 +17,19 @@ struct error *app_uri_parse(struct arena *arena, struct str uri, const char **re
 
 /* Checks a name; `field` is for the error. */
 struct error *app_check_name(struct str name, const char *field) MUST_USE;
+
+/* The label that tells who has written an application, and its values: set by the cluster. */
+#define APP_ORIGIN "teleport.dev/origin"
+#define APP_ORIGIN_FILE "config-file" /* teleport.yaml of a host */
+#define APP_ORIGIN_DYNAMIC "dynamic"  /* `tctl create` */
+
+/* Sets the label APP_ORIGIN, with memory from the arena, in place of one that is there. */
+void app_set_origin(Cteleport__V1__App *app, struct arena *arena, const char *origin);
+
+/*
+ * Checks a resource, fills in kind and version and sets its origin, in place, with memory from the arena. INVALID_ARGUMENT names the field and
+ * the problem.
+ */
+struct error *app_check(Cteleport__V1__App *app, struct arena *arena) MUST_USE;
 
 #endif

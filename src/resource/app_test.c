@@ -11,6 +11,7 @@
 
 #include "base/compiler.h"
 #include "base/names.h"
+#include "schema/schema.h"
 
 static void reads_host_and_port(void **state)
 {
@@ -65,12 +66,72 @@ static void a_name_is_a_label_of_the_dns(void **state)
         }
 }
 
+/* ---- the resource ----------------------------------------------------------------------------------- */
+
+#define APP "kind: app\nversion: v3\nmetadata: {name: files, labels: {env: prod}}\nspec: {uri: 'tcp://a:1'}\n"
+
+static struct error *load(struct arena *a, const char *yaml, Cteleport__V1__App **ret)
+{
+        TRY(schema_load_yaml(a, "app.yaml", str_of(yaml), &cteleport__v1__app__descriptor, (ProtobufCMessage **)ret));
+        return app_check(*ret, a);
+}
+
+static void sets_the_origin_of_a_resource_itself(void **state)
+{
+        static const char *const rows[] = { APP, "metadata: {name: files, labels: {teleport.dev/origin: config-file, env: prod}}\nspec: {uri: 'tcp://a:1'}\n" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(arena) arena = arena_new(64 * KiB);
+                Cteleport__V1__App *app = NULL;
+
+                assert_null(load(arena, rows[i], &app));
+                assert_string_equal(app->kind, "app");
+                assert_string_equal(app->version, "v3");
+                assert_int_equal(app->metadata->n_labels, 2);
+                assert_string_equal(app->metadata->labels[1]->key, APP_ORIGIN);
+                assert_string_equal(app->metadata->labels[1]->value, APP_ORIGIN_DYNAMIC);
+        }
+}
+
+static void refuses_resources_that_no_host_could_offer(void **state)
+{
+        static const struct {
+                const char *yaml, *problem;
+        } rows[] = {
+                { "kind: app\nversion: v1\nmetadata: {name: a}\nspec: {uri: 'tcp://a:1'}\n", "version 'v1' of apps is not supported" },
+                { "kind: app\nsub_kind: x\nmetadata: {name: a}\nspec: {uri: 'tcp://a:1'}\n", "has no sub_kind" },
+                { "kind: app\nmetadata: {name: a}\n", "no metadata or no spec" },
+                { "kind: app\nspec: {uri: 'tcp://a:1'}\n", "no metadata or no spec" },
+                { "kind: app\nmetadata: {name: A}\nspec: {uri: 'tcp://a:1'}\n", "must be a valid DNS subdomain" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a'}\n", "has no host and port" },
+                { "kind: app\nmetadata: {name: a}\nspec: {}\n", "is not one of a TCP server" },
+                { "kind: app\nmetadata: {name: a, labels: {'x y': z}}\nspec: {uri: 'tcp://a:1'}\n", "is not a label's name" },
+                { "kind: app\nmetadata: {name: a, labels: {teleport.dev/other: z}}\nspec: {uri: 'tcp://a:1'}\n", "is reserved for the cluster" },
+                { "kind: app\nmetadata: {name: a, expires: '2030-01-01T00:00:00Z'}\nspec: {uri: 'tcp://a:1'}\n", "does not expire" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(arena) arena = arena_new(64 * KiB);
+                Cteleport__V1__App *app = NULL;
+                AUTO_PTR(error) err = load(arena, rows[i].yaml, &app);
+
+                print_message("  %s\n", rows[i].problem);
+                assert_non_null(err);
+                assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+                assert_true(str_contains(str_of(err->what), str_of(rows[i].problem)));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_host_and_port),
                 cmocka_unit_test(refuses_other_uris),
                 cmocka_unit_test(a_name_is_a_label_of_the_dns),
+                cmocka_unit_test(sets_the_origin_of_a_resource_itself),
+                cmocka_unit_test(refuses_resources_that_no_host_could_offer),
         };
 
         return cmocka_run_group_tests_name("app", tests, NULL, NULL);

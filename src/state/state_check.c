@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "rpc/wire.h"
+#include "state/app.h"
 #include "state/connection.h"
 #include "state/credential.h"
 #include "state/host.h"
@@ -30,7 +31,7 @@ static const struct state_kind probe_kind = { "probe", STR_INIT("/health/"), NUL
 
 /* All kinds: tests/lint compares the list with the sources. */
 static const struct state_kind *const kinds[] = {
-        &cluster_kind,  &connection_kind,    &credential_kind, &host_kind, &invite_kind,    &invite_newest_kind, &lock_kind,  &name_kind,
+        &app_kind, &cluster_kind,  &connection_kind,    &credential_kind, &host_kind, &invite_kind,    &invite_newest_kind, &lock_kind,  &name_kind,
         &outbox_event_kind, &presence_kind, &probe_kind,  &recording_kind,  &removed_recording_kind, &role_kind, &rotation_kind, &server_kind,    &session_kind,       &token_kind, &user_kind,
         &web_session_kind, &web_session_use_kind,
 };

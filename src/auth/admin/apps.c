@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* kind: app, which administrators write, and kind: app_server, which the presence of hosts shows. */
 #include "api.pb-c.h"
 #include "auth/admin/resources.h"
 #include "auth/hosts/nodes.h"
 #include "auth/hosts/presence.h"
+#include "resource/app.h"
 #include "rpc/pb.h"
+#include "state/app.h"
+
+/* ---- app_server ------------------------------------------------------------------------------------------ */
 
 /* The user of the request; read once per page, which is built in one turn of the loop. */
 struct app_listing {
@@ -71,4 +76,50 @@ const struct admin_kind admin_app_server_kind = {
         .page = &cteleport__v1__list_app_servers_response__descriptor,
         .show_all = show_all,
         .begin_list = begin_list,
+};
+
+/* ---- app ------------------------------------------------------------------------------------------------- */
+
+static struct error *show_app(struct admin_request *q, const struct state_record *record, ProtobufCMessage **ret)
+{
+        return app_read(q->arena, record, (Cteleport__V1__App **)ret);
+}
+
+static void put_id(struct str name, struct buf *out)
+{
+        buf_put(out, name);
+}
+
+static struct error *check(struct admin_request *q, struct change *c)
+{
+        return app_check((Cteleport__V1__App *)c->resource, q->arena);
+}
+
+static void put_audit(const struct change *c, const ProtobufCMessage *resource, struct audit_record *r)
+{
+        const Cteleport__V1__App *app = (const Cteleport__V1__App *)resource;
+        const Cteleport__V1__Metadata *m = app->metadata;
+
+        (void)c;
+        audit_str(r, "app_uri", str_of(app->spec->uri));
+        audit_open(r, "app_labels");
+        for (size_t i = 0; i < m->n_labels; i++)
+                audit_str(r, m->labels[i]->key, str_of(m->labels[i]->value));
+        audit_close(r);
+}
+
+const struct admin_kind admin_app_kind = {
+        .name = "app",
+        .listed_by = "tctl get apps",
+        .state = &app_kind,
+        .page = &cteleport__v1__list_apps_response__descriptor,
+        .show = show_app,
+        .put_id = put_id,
+        .put = &cteleport__v1__put_app_request__descriptor,
+        .check = check,
+        .account = ACCOUNT_ADMIN,
+        .created = &audit_app_create,
+        .updated = &audit_app_update,
+        .deleted = &audit_app_delete,
+        .put_audit = put_audit,
 };

@@ -13,7 +13,7 @@
 #include "rpc/pb.h"
 #include "rpc/wire.h"
 
-const struct admin_kind *const admin_kinds[] = { &admin_token_kind, &admin_node_kind, &admin_instance_kind, &admin_app_server_kind,
+const struct admin_kind *const admin_kinds[] = { &admin_token_kind, &admin_node_kind, &admin_instance_kind, &admin_app_kind, &admin_app_server_kind,
                                                        &admin_user_kind,  &admin_role_kind, &admin_lock_kind, NULL };
 
 /* ---- fields of messages -------------------------------------------------------------------------------- */

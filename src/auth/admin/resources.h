@@ -68,7 +68,7 @@ struct admin_kind {
 
 /* All kinds; NULL at the end. */
 extern const struct admin_kind *const admin_kinds[];
-extern const struct admin_kind admin_token_kind, admin_node_kind, admin_app_server_kind, admin_instance_kind, admin_user_kind, admin_role_kind, admin_lock_kind;
+extern const struct admin_kind admin_token_kind, admin_node_kind, admin_app_kind, admin_app_server_kind, admin_instance_kind, admin_user_kind, admin_role_kind, admin_lock_kind;
 
 /* A write or removal of a resource, in the arena of its request. */
 struct change {

@@ -160,6 +160,7 @@ KIND(Token, token, TOKEN, tokens, Tokens)
 KIND(User, user, USER, users, Users)
 KIND(Role, role, ROLE, roles, Roles)
 KIND(Lock, lock, LOCK, locks, Locks)
+KIND(App, app, APP, apps, Apps)
 
 static void put_token(struct rpc_call *call, const ProtobufCMessage *first)
 {
@@ -214,6 +215,13 @@ static void put_lock(struct rpc_call *call, const ProtobufCMessage *first)
         const Cteleport__V1__PutLockRequest *request = (const Cteleport__V1__PutLockRequest *)first;
 
         answer_put(call, &request->lock->base, request->must_be_new, request->if_revision);
+}
+
+static void put_app(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const Cteleport__V1__PutAppRequest *request = (const Cteleport__V1__PutAppRequest *)first;
+
+        answer_put(call, &request->app->base, request->must_be_new, request->if_revision);
 }
 
 #define TEXT(literal) ((char[]){ literal })
@@ -299,6 +307,28 @@ static void list_instances(struct rpc_call *call, const ProtobufCMessage *first)
         instance.spec = &spec;
         response.instances = (Cteleport__V1__Instance *[]){ &instance };
         response.n_instances = 1;
+        rpc_call_reply(call, &response.base);
+}
+
+/* One host, which offers the first application that was stored. */
+static void list_app_servers(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        Cteleport__V1__ListAppServersResponse response = CTELEPORT__V1__LIST_APP_SERVERS_RESPONSE__INIT;
+        Cteleport__V1__AppServerSpec spec = CTELEPORT__V1__APP_SERVER_SPEC__INIT;
+        Cteleport__V1__AppServer server = CTELEPORT__V1__APP_SERVER__INIT;
+        char next[2];
+        Cteleport__V1__App *app = (Cteleport__V1__App *)page(rpc_call_caller(call), first, &cteleport__v1__app__descriptor, next);
+
+        server.kind = TEXT("app_server");
+        server.spec = &spec;
+        spec.hostname = TEXT("web");
+        spec.host_id = TEXT("11111111-1111-4111-8111-111111111111");
+        spec.version = TEXT("16.1.0");
+        spec.app = app;
+        response.app_servers = (Cteleport__V1__AppServer *[]){ &server };
+        response.n_app_servers = app != NULL;
+        if (app != NULL)
+                server.metadata = app->metadata;
         rpc_call_reply(call, &response.base);
 }
 
@@ -435,6 +465,11 @@ static const struct rpc_method *const methods[] = {
         METHOD("GetLock", cteleport__v1__name_request__descriptor, get_lock),
         METHOD("PutLock", cteleport__v1__put_lock_request__descriptor, put_lock),
         METHOD("DeleteLock", cteleport__v1__name_request__descriptor, delete_lock),
+        METHOD("ListApps", cteleport__v1__list_request__descriptor, list_apps),
+        METHOD("GetApp", cteleport__v1__name_request__descriptor, get_app),
+        METHOD("PutApp", cteleport__v1__put_app_request__descriptor, put_app),
+        METHOD("DeleteApp", cteleport__v1__name_request__descriptor, delete_app),
+        METHOD("ListAppServers", cteleport__v1__list_request__descriptor, list_app_servers),
         METHOD("SearchEvents", cteleport__v1__search_events_request__descriptor, search_events),
         METHOD("ListRecordings", cteleport__v1__list_request__descriptor, list_recordings),
         METHOD("ExplainToken", cteleport__v1__explain_token_request__descriptor, explain_token),

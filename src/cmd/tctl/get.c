@@ -17,7 +17,7 @@ const struct flag get_flags[] = {
 };
 
 const struct argument get_arguments[] = {
-        { "kind", .is_required = true, .help = "KIND, KIND/NAME or several with commas: tokens, nodes, instances, roles, users, locks; or all" },
+        { "kind", .is_required = true, .help = "KIND, KIND/NAME or several with commas: tokens, nodes, instances, roles, users, locks, apps, app_servers; or all" },
         { NULL },
 };
 
@@ -61,7 +61,7 @@ struct error *get_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(session_open(&s, given));
         if (str_equal(rest, STR("all")))
-                rest = STR("tokens,nodes,instances,roles,users,locks");
+                rest = STR("tokens,nodes,instances,roles,users,locks,apps,app_servers");
         if (str_find_char(rest, ',') < rest.len && strcmp(flags_text(given, "format"), "yaml") != 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "several kinds are printed as YAML only"),
                                   "ask for one kind, or leave --format out");

@@ -10,6 +10,7 @@
 #include "cmd/tctl/users_shared.h"
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/access_role.h"
+#include "resource/app.h"
 #include "resource/lock.h"
 #include "join/token_check.h"
 #include "resource/user.h"
@@ -109,6 +110,40 @@ static struct error *find_locks(struct session *s, const char *name, bool with_s
         return session_list(s, "ListLocks", &cteleport__v1__list_locks_response__descriptor, ret, ret_count);
 }
 
+static struct error *find_apps(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret, size_t *ret_count)
+{
+        (void)with_secrets;
+        if (name != NULL)
+                return find_one(s, "GetApp", name, &cteleport__v1__app__descriptor, ret, ret_count);
+        return session_list(s, "ListApps", &cteleport__v1__list_apps_response__descriptor, ret, ret_count);
+}
+
+/* "NAME" of the application, or "HOST/NAME" with the name or the ID of the host. */
+static bool is_app_server(const Cteleport__V1__AppServer *server, const char *name)
+{
+        struct str rest = str_of(name), host = str_split(&rest, '/');
+
+        if (name == NULL || str_equal(str_of(name), str_of(server->metadata->name)))
+                return true;
+        return str_equal(rest, str_of(server->metadata->name)) &&
+               (name_is_same(str_of(server->spec->hostname), host, STR("")) || name_is_same(str_of(server->spec->host_id), host, STR("")));
+}
+
+static struct error *find_app_servers(struct session *s, const char *name, bool with_secrets, ProtobufCMessage ***ret, size_t *ret_count)
+{
+        Cteleport__V1__AppServer **servers = NULL;
+        size_t count = 0, kept = 0;
+
+        (void)with_secrets;
+        TRY(app_servers_list(s, &servers, &count));
+        for (size_t i = 0; i < count; i++)
+                if (is_app_server(servers[i], name))
+                        servers[kept++] = servers[i];
+        *ret = (ProtobufCMessage **)servers;
+        *ret_count = kept;
+        return name != NULL && kept == 0 ? not_found("app_server", name) : NULL;
+}
+
 /* ---- tables --------------------------------------------------------------------------------------- */
 
 static void put_tokens(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose)
@@ -144,6 +179,16 @@ static void put_locks(struct buf *out, ProtobufCMessage *const *msgs, size_t cou
         locks_put_table(out, (Cteleport__V1__Lock *const *)msgs, count);
 }
 
+static void put_apps(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose)
+{
+        apps_put_table(out, (Cteleport__V1__App *const *)msgs, count, is_verbose);
+}
+
+static void put_app_servers(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose)
+{
+        app_servers_put_table(out, (Cteleport__V1__AppServer *const *)msgs, count, is_verbose);
+}
+
 /* ---- checking and writing ------------------------------------------------------------------------- */
 
 static struct error *check_token(ProtobufCMessage *msg, struct arena *arena)
@@ -171,6 +216,11 @@ static struct error *check_lock(ProtobufCMessage *msg, struct arena *arena)
         return lock_check((Cteleport__V1__Lock *)msg);
 }
 
+static struct error *check_app(ProtobufCMessage *msg, struct arena *arena)
+{
+        return app_check((Cteleport__V1__App *)msg, arena);
+}
+
 /* Requests that write differ only in their resource. */
 #define PUT(kind, KIND, method, response)                                                                              \
         static struct error *put_##kind(struct session *s, ProtobufCMessage *msg, struct kind_put how, ProtobufCMessage **ret) \
@@ -186,6 +236,7 @@ PUT(token, TOKEN, Token, put_response)
 PUT(role, ROLE, Role, put_response)
 PUT(user, USER, User, put_response)
 PUT(lock, LOCK, Lock, put_response)
+PUT(app, APP, App, put_response)
 #undef PUT
 
 /* ---- the table ------------------------------------------------------------------------------------ */
@@ -207,6 +258,11 @@ const struct kind kinds[] = {
         { .name = "lock", .plural = "locks", .type = &cteleport__v1__lock__descriptor, .find = find_locks, .put_table = put_locks,
           .remove = "DeleteLock", .removed_quote = "\"", .get = "GetLock", .check = check_lock, .put = put_lock,
           .written = "lock", .written_quote = "\"" },
+        { .name = "app", .plural = "apps", .type = &cteleport__v1__app__descriptor, .find = find_apps, .put_table = put_apps,
+          .remove = "DeleteApp", .removed_quote = "\"", .get = "GetApp", .check = check_app, .put = put_app,
+          .written = "application", .written_quote = "\"" },
+        { .name = "app_server", .plural = "app_servers", .type = &cteleport__v1__app_server__descriptor, .find = find_app_servers,
+          .put_table = put_app_servers },
         { 0 },
 };
 
@@ -215,6 +271,7 @@ const struct schema_kind kinds_written[] = {
         { "role", &cteleport__v1__role__descriptor },
         { "user", &cteleport__v1__user__descriptor },
         { "lock", &cteleport__v1__lock__descriptor },
+        { "app", &cteleport__v1__app__descriptor },
         { 0 },
 };
 
@@ -235,7 +292,7 @@ struct error *kind_find(struct str text, const struct kind **ret)
         }
         if (nearest.word != NULL)
                 return error_hint(err, "did you mean '%s'", nearest.word);
-        return error_hint(err, "the types are token, node, instance, role, user and lock");
+        return error_hint(err, "the types are token, node, instance, role, user, lock, app and app_server");
 }
 
 const struct kind *kind_of(const ProtobufCMessage *msg)

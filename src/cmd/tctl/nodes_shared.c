@@ -132,6 +132,25 @@ void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t 
                 table_put_truncated(out, t, LABELS, terminal_width());
 }
 
+void apps_put_table(struct buf *out, Cteleport__V1__App *const *apps, size_t count, bool is_verbose)
+{
+        static const char *const titles[] = { "Name", "Description", "URI", "Public Address", "Labels", "Version", NULL };
+        enum { LABELS = 4 };
+        AUTO_PTR(table) t = table_new(titles);
+
+        for (size_t i = 0; i < count; i++) {
+                AUTO(buf) labels = BUF_MAX(CELL_MAX);
+
+                output_put_labels(&labels, apps[i]->metadata, is_verbose);
+                TABLE_ROW(t, str_of(name_of(apps[i]->metadata)), str_of(apps[i]->metadata == NULL ? "" : apps[i]->metadata->description),
+                          str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->uri), STR(""), buf_str(&labels), str_of(apps[i]->version));
+        }
+        if (is_verbose)
+                table_put(out, t);
+        else
+                table_put_truncated(out, t, LABELS, terminal_width());
+}
+
 void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count, bool is_verbose)
 {
         static const char *const titles[] = { "Host", "Name", "Type", "Public Address", "URI", "Labels", "Version", NULL };

@@ -217,10 +217,10 @@ static void refuses_empty_input_and_kinds_it_does_not_create(void **state)
         TCTL(f, "create");
         assert_fails(f, "ERROR: no resources found, empty input?\n"
                         "hint:  give a file that begins with a line like: kind: token\n\n");
-        given_file(f->dir, "in", "kind: app\n");
+        given_file(f->dir, "in", "kind: db\n");
         TCTL(f, "create");
-        assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"app\" is not supported\n"
-                        "hint:  the types are token, role, user and lock\n\n");
+        assert_fails(f, "ERROR: stdin:1:7: creating resources of type \"db\" is not supported\n"
+                        "hint:  the types are token, role, user, lock and app\n\n");
 }
 
 static void prints_warnings_of_the_server_escaped(void **state)
@@ -352,9 +352,9 @@ static void gets_resources_by_name_and_several_kinds_as_yaml(void **state)
         assert_true(str_contains(buf_str(&f->out), STR("---\nkind: instance\n")));
         TCTL(f, "get", "nodes,instances", "--format=json");
         assert_int_equal(f->exit_code, 1);
-        TCTL(f, "get", "apps");
-        assert_fails(f, "ERROR: there are no resources of type \"apps\"\n"
-                        "hint:  the types are token, node, instance, role, user and lock\n\n");
+        TCTL(f, "get", "dbs");
+        assert_fails(f, "ERROR: there are no resources of type \"dbs\"\n"
+                        "hint:  the types are token, node, instance, role, user, lock, app and app_server\n\n");
 }
 
 static void explains_the_rules_of_a_token(void **state)
@@ -537,6 +537,36 @@ static void edits_a_role(void **state)
         assert_true(str_starts_with(buf_str(&f->err), STR("ERROR: resources of type \"node\" cannot be edited\n")));
 }
 
+#define APP "kind: app\nversion: v3\nmetadata: {name: files, description: Shared files, labels: {env: prod}}\nspec: {uri: 'tcp://127.0.0.1:9'}\n"
+
+static void creates_lists_and_removes_an_application(void **state)
+{
+        struct fixture *f = *state;
+
+        given_file(f->dir, "in", APP);
+        TCTL(f, "create");
+        assert_prints(f, "application \"files\" has been created\n");
+        TCTL(f, "create", "-f");
+        assert_prints(f, "application \"files\" has been updated\n");
+        TCTL(f, "get", "apps", "--format=text");
+        assert_prints(f, "Name  Description  URI               Public Address Labels   Version \n"
+                         "----- ------------ ----------------- -------------- -------- ------- \n"
+                         "files Shared files tcp://127.0.0.1:9                env=prod v3      \n");
+        TCTL(f, "get", "app/files");
+        assert_true(str_contains(buf_str(&f->out), STR("    teleport.dev/origin: dynamic\n")));
+        TCTL(f, "get", "app_server/web/files", "--format=text");
+        assert_true(str_contains(buf_str(&f->out), STR("\nweb  files TCP ")));
+        TCTL(f, "get", "app_server/db/files");
+        assert_int_equal(f->exit_code, 1);
+        TCTL(f, "rm", "app/files");
+        assert_prints(f, "app \"files\" has been deleted\n");
+        given_file(f->dir, "in", "kind: app\nversion: v3\nmetadata: {name: Files}\nspec: {uri: 'tcp://127.0.0.1'}\n");
+        TCTL(f, "create");
+        assert_int_equal(f->exit_code, 1);
+        assert_true(str_contains(buf_str(&f->err), STR("must be a valid DNS subdomain")));
+        assert_true(str_contains(buf_str(&f->err), STR("has no host and port to connect to")));
+}
+
 static void locks_one_target_for_a_while(void **state)
 {
         struct fixture *f = *state;
@@ -711,6 +741,7 @@ int main(int argc, char **argv)
                 STORY(lists_updates_and_removes_users),
                 STORY(overwrites_roles_and_users_only_when_forced),
                 STORY(edits_a_role),
+                STORY(creates_lists_and_removes_an_application),
                 STORY(locks_one_target_for_a_while),
                 STORY(lists_events_of_all_pages_without_control_sequences),
                 STORY(lists_joins_with_reasons_and_their_counts),
