@@ -6,7 +6,7 @@ packages_build="gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler p
   libssl-dev libnghttp2-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libsqlite3-dev libseccomp-dev libcmocka-dev
   libargon2-dev libqrencode-dev zlib1g-dev"
 packages_run="ca-certificates openssl openssh-client openssh-server openssh-sftp-server python3 python3-botocore python3-cryptography python3-yaml"
-packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-tools python3-protobuf python3-boto3 python3-websockets awscli gcovr
+packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-tools python3-protobuf python3-boto3 python3-websockets python3-jwt awscli gcovr
   python3-pexpect binutils curl procps rsync git oathtool chromium iproute2 passwd fish tcsh tmux zsh systemd dbus
   libpam-systemd logrotate haproxy nginx-light libnginx-mod-stream nftables conntrack caddy apache2-bin pebble squid microsocks age man-db mandoc
   dpkg-dev lintian nghttp2-client"

@@ -45,7 +45,7 @@ static void make_cluster(const char *data_dir, const char *store)
         struct store_bench b;
 
         assert_done(dir_make(data_dir, 0700));
-        assert_done(authorities_create(data_dir, CLUSTER, (struct walltime){ 1700000000000000000 }));
+        assert_done(authorities_create(data_dir, &(struct ca_template){ .cluster = CLUSTER, .now = { 1700000000000000000 } }));
         assert_done(store_bench_open(&b, (struct store_options){ .path = store }));
         struct store_txn *t = store_txn_new(b.store);
         cluster_name_create(t, CLUSTER);

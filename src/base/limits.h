@@ -479,6 +479,11 @@ enum {
         LIMIT_USER_CERT_SECONDS = 30 * 3600, /* s: A user certificate is valid for at most this time: enough for a working day and the evening. */
         LIMIT_WEB_SESSION_SECONDS = 12 * 3600, /* s: A web session, and its certificate, lasts at most this time; the user's roles may allow less. */
         LIMIT_USER_CERT_SECONDS_DEFAULT = 12 * 3600, /* s: A user certificate is valid for this time by default. */
+        LIMIT_APP_TOKEN_SECONDS = 600, /* s: A token that an application receives is valid for at most this time: roles and locks that change reach the application by then. */
+        LIMIT_APP_TOKEN_SKEW_SECONDS = 10, /* s: Tokens for applications begin this time before they are issued, as in Teleport. */
+        LIMIT_APP_TOKEN = 8 * KiB, /* bytes: A token for an application has at most this size, as web servers limit the header of a request to 8 KiB or 16 KiB. */
+        LIMIT_APP_URI = 2 * KiB, /* bytes: The uri of an application in a token has at most this length. */
+        PACE_TOKEN_KEYS = 1000, /* ms: The proxy requests the public keys of tokens for applications again if its copy is older than this time. */
         LIMIT_HEARTBEAT_SECONDS = 24 * 3600, /* s: The setting auth_service.heartbeat_ttl is at most this time. */
         LIMIT_HEARTBEAT_SECONDS_MIN = 2, /* s: The setting auth_service.heartbeat_ttl is at least this time. */
         LIMIT_APPS = 64, /* applications: A host offers at most this number of applications. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON Web Signatures with a P-256 key: algorithm ES256 (RFC 7515, RFC 7518 section 3.4), as ACME uses them (RFC 8555
- * section 6.2).
+ * JSON Web Signatures (RFC 7515): ES256 with a P-256 key (RFC 7518 section 3.4), as ACME uses them (RFC 8555 section 6.2), and
+ * RS256 with an RSA key (section 3.3) in the compact form, for tokens.
  */
 #ifndef PKI_JWS_H
 #define PKI_JWS_H
@@ -25,5 +25,15 @@ struct error *jws_thumbprint(const struct key *k, uint8_t ret[32]) MUST_USE;
  * payload  any bytes; may be empty
  */
 struct error *jws_sign(const struct key *k, struct str header, struct str payload, struct buf *out) MUST_USE;
+
+/* "ES256" of a P-256 key, "RS256" of an RSA key. */
+const char *jws_algorithm(const struct key *k);
+
+/*
+ * Appends a signed message in the compact serialization (RFC 7515 section 7.1). The key is P-256 or RSA.
+ *
+ * header   the protected header, a JSON object whose "alg" is jws_algorithm() of the key
+ */
+struct error *jws_sign_compact(const struct key *k, struct str header, struct str payload, struct buf *out) MUST_USE;
 
 #endif

@@ -132,6 +132,51 @@ static void refuses_other_kinds_of_keys(void **state)
         }
 }
 
+static bool verifies(const struct key *key, struct str signature, struct str text)
+{
+        EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+        assert_int_equal(EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key->handle), 1);
+        int result = EVP_DigestVerify(md, str_bytes(signature), signature.len, str_bytes(text), text.len);
+        EVP_MD_CTX_free(md);
+        return result == 1;
+}
+
+static void signs_in_the_compact_form(void **state)
+{
+        static const enum key_kind kinds[] = { KEY_ECDSA_P256, KEY_RSA_2048 };
+        AUTO_MEM char *input = mem_printf("%s.%s", header_encoded, payload_encoded);
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                AUTO(key) key = given_key(kinds[i]);
+                AUTO(buf) out = BUF_MAX(4 * KiB);
+                AUTO(buf) signature = BUF_MAX(1 * KiB);
+
+                assert_string_equal(jws_algorithm(&key), kinds[i] == KEY_RSA_2048 ? "RS256" : "ES256");
+                assert_done(jws_sign_compact(&key, str_of(header), str_of(payload), &out));
+                assert_true(str_starts_with(buf_str(&out), str_of(input)));
+                assert_int_equal(out.ptr[strlen(input)], '.');
+                put_base64url(&signature, str_slice(buf_str(&out), strlen(input) + 1, out.len));
+                if (kinds[i] == KEY_ECDSA_P256)
+                        assert_true(is_signature(&key, buf_str(&signature), str_of(input)));
+                else
+                        assert_true(verifies(&key, buf_str(&signature), str_of(input)));
+        }
+}
+
+static void the_compact_form_refuses_other_keys_and_sizes(void **state)
+{
+        AUTO(key) ed25519 = given_key(KEY_ED25519);
+        AUTO(key) p256 = given_key(KEY_ECDSA_P256);
+        AUTO(buf) out = BUF_MAX(4 * KiB);
+        AUTO(buf) small = BUF_MAX(100);
+
+        (void)state;
+        assert_code(jws_sign_compact(&ed25519, str_of(header), str_of(payload), &out), ERROR_INVALID_ARGUMENT);
+        assert_code(jws_sign_compact(&p256, str_of(header), str_of(payload), &small), ERROR_RESOURCE_EXHAUSTED);
+}
+
 static void a_message_that_does_not_fit_is_refused(void **state)
 {
         AUTO(key) key = given_key(KEY_ECDSA_P256);
@@ -148,6 +193,8 @@ int main(void)
                 cmocka_unit_test(signs_header_and_payload),
                 cmocka_unit_test(signs_an_empty_payload),
                 cmocka_unit_test(refuses_other_kinds_of_keys),
+                cmocka_unit_test(signs_in_the_compact_form),
+                cmocka_unit_test(the_compact_form_refuses_other_keys_and_sizes),
                 cmocka_unit_test(a_message_that_does_not_fit_is_refused),
         };
 

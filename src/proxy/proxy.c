@@ -506,6 +506,7 @@ static struct error *set_up(struct proxy *p)
 
         bool has_local_auth = service_is_here(boot, "auth");
         p->upstream = upstream_new(&p->loop, has_local_auth ? request_auth_link : NULL, p);
+        token_keys_init(&p->token_keys, &p->loop);
         p->tunnels.guard = tunnel_guard_new(p);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->request_again = timer_new(&p->loop, request_identity, p);
@@ -541,6 +542,7 @@ static void tear_down(struct proxy *p)
         tls_context_free(p->tls_peers);
         buf_release(&p->user_cas);
         buf_release(&p->host_cas);
+        token_keys_release(&p->token_keys);
         host_identity_release(&p->identity);
         sources_release(&p->sources);
         shares_release(&p->users);

@@ -33,6 +33,7 @@
 #include "proxy/peer_client.h"
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
+#include "proxy/web/token_keys.h"
 
 struct peer_server;
 struct acme_link;
@@ -50,6 +51,7 @@ struct proxy {
         struct budget memory; /* of their buffered bytes, by user */
         struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */
         struct upstream *upstream;
+        struct token_keys token_keys; /* of tokens for applications */
         struct proxy_listener *listener;
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */

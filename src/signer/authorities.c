@@ -12,6 +12,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "os/file.h"
+#include "pki/jwk.h"
 
 enum { FILE_MAX = 64 * KiB };
 enum { CA_LIFE_DAYS = 3652 }; /* ten years, as in Teleport */
@@ -20,7 +21,7 @@ static const char restore_hint[] =
         "restore the directory from a backup; a new CA would be a new cluster, which no host trusts: to begin one on purpose, move both "
         "ca and backend out of the data directory";
 
-static const char *const type_names[] = { [AUTHORITY_HOST] = "host", [AUTHORITY_USER] = "user" };
+static const char *const type_names[] = { [AUTHORITY_HOST] = "host", [AUTHORITY_USER] = "user", [AUTHORITY_JWT] = "jwt" };
 
 const char *authority_name(enum authority_type type)
 {
@@ -43,7 +44,18 @@ void ca_keys_release(struct ca_keys *k)
         secret_release(&k->tls_key);
         secret_release(&k->ssh_key);
         buf_release(&k->tls_cert);
+        secret_release(&k->jwt_key);
         *k = (struct ca_keys){ 0 };
+}
+
+bool ca_keys_exist(const struct ca_keys *k)
+{
+        return k->tls_key.ptr != NULL || k->jwt_key.ptr != NULL;
+}
+
+bool authority_exists(const struct authority *a)
+{
+        return a->x509 != NULL || a->jwt.handle != NULL;
 }
 
 void authority_release(struct authority *a)
@@ -54,6 +66,9 @@ void authority_release(struct authority *a)
         buf_release(&a->ssh_key);
         buf_release(&a->tls_spki);
         buf_release(&a->ssh_spki);
+        key_release(&a->jwt);
+        buf_release(&a->jwt_spki);
+        buf_release(&a->jwt_id);
         *a = (struct authority){ 0 };
 }
 
@@ -124,6 +139,22 @@ static struct error *take_ssh(struct authority *a, struct str key_pem, struct ke
         return key_public_der(ret, &a->ssh_spki);
 }
 
+static struct error *take_jwt(struct authority *a, struct str key_pem)
+{
+        AUTO(key) key = { 0 };
+        AUTO(buf) spki = BUF_MAX(PUBLIC_KEY_MAX);
+        AUTO(buf) id = BUF_MAX(LIMIT_NAME);
+
+        TRY(key_from_pem(&key, key_pem));
+        TRY(key_public_der(&key, &spki));
+        TRY(jwk_put_id(buf_str(&spki), &id));
+        a->jwt = key;
+        key = (struct key){ 0 };
+        buf_put(&a->jwt_spki, buf_str(&spki));
+        buf_put(&a->jwt_id, buf_str(&id));
+        return NULL;
+}
+
 static struct error *take_cert(struct authority *a, struct str pem, struct str cluster)
 {
         TRY(cert_pem_to_der(pem, &a->tls_cert));
@@ -133,21 +164,27 @@ static struct error *take_cert(struct authority *a, struct str pem, struct str c
 static void authority_init(struct authority *a)
 {
         *a = (struct authority){ .tls_cert = BUF_MAX(CERT_MAX), .ssh_key = BUF_MAX(PUBLIC_KEY_MAX), .tls_spki = BUF_MAX(PUBLIC_KEY_MAX),
-                                 .ssh_spki = BUF_MAX(PUBLIC_KEY_MAX) };
+                                 .ssh_spki = BUF_MAX(PUBLIC_KEY_MAX), .jwt_spki = BUF_MAX(PUBLIC_KEY_MAX), .jwt_id = BUF_MAX(LIMIT_NAME) };
+}
+
+static struct error *take_keys(struct authority *a, const struct ca_keys *keys, struct str cluster)
+{
+        AUTO(key) tls = { 0 };
+        AUTO(key) ssh = { 0 };
+
+        if (keys->jwt_key.ptr != NULL)
+                return take_jwt(a, secret_str(&keys->jwt_key));
+        TRY(take_cert(a, buf_str(&keys->tls_cert), cluster));
+        TRY(take_x509(a, secret_str(&keys->tls_key), &tls));
+        return take_ssh(a, secret_str(&keys->ssh_key), &ssh);
 }
 
 struct error *authority_of_keys(struct authority *a, const struct ca_keys *keys, struct str cluster)
 {
-        AUTO(key) tls = { 0 };
-        AUTO(key) ssh = { 0 };
         struct authority made;
 
         authority_init(&made);
-        struct error *err = take_cert(&made, buf_str(&keys->tls_cert), cluster);
-        if (err == NULL)
-                err = take_x509(&made, secret_str(&keys->tls_key), &tls);
-        if (err == NULL)
-                err = take_ssh(&made, secret_str(&keys->ssh_key), &ssh);
+        struct error *err = take_keys(&made, keys, cluster);
         if (err != NULL) {
                 authority_release(&made);
                 return err;
@@ -197,6 +234,25 @@ static struct error *load_ssh(struct authority *a, const char *dir, enum authori
         return err;
 }
 
+/* There may be none: directories of earlier releases have none until the next start. */
+static struct error *load_jwt(struct authority *a, const char *dir)
+{
+        AUTO_MEM char *path = file_path(dir, AUTHORITY_JWT, "key.pem");
+        AUTO(buf) pem = BUF_MAX(FILE_MAX);
+        struct stat st;
+
+        if (lstat(path, &st) < 0 && errno == ENOENT)
+                return NULL;
+        struct error *err = read_text(path, &pem);
+        if (err == NULL) {
+                err = take_jwt(a, buf_str(&pem));
+                if (err != NULL)
+                        err = unusable(path, err);
+        }
+        wipe(pem.ptr, pem.room);
+        return err;
+}
+
 static struct error *read_cluster(const char *dir, struct buf *ret)
 {
         AUTO_MEM char *path = mem_printf("%s/cluster", dir);
@@ -214,21 +270,24 @@ static struct error *read_cluster(const char *dir, struct buf *ret)
 static struct error *load_all(struct authorities *as, const char *dir)
 {
         TRY(read_cluster(dir, &as->cluster));
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+        for (size_t i = 0; i < AUTHORITY_JWT; i++) {
                 TRY(load_x509(&as->all[i], dir, (enum authority_type)i, buf_str(&as->cluster)));
                 TRY(load_ssh(&as->all[i], dir, (enum authority_type)i));
         }
+        TRY(load_jwt(&as->all[AUTHORITY_JWT], dir));
         return authorities_collect_keys(as);
 }
 
 static struct error *collect(struct authorities *as, const struct authority *from)
 {
-        if (from->x509 == NULL)
-                return NULL;
-        TRY(public_key_of_spki(buf_str(&from->tls_spki), &as->own_keys[as->own_key_count]));
-        as->own_key_count++;
-        TRY(public_key_of_spki(buf_str(&from->ssh_spki), &as->own_keys[as->own_key_count]));
-        as->own_key_count++;
+        const struct buf *const keys[] = { &from->tls_spki, &from->ssh_spki, &from->jwt_spki };
+
+        for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+                if (keys[i]->len == 0)
+                        continue;
+                TRY(public_key_of_spki(buf_str(keys[i]), &as->own_keys[as->own_key_count]));
+                as->own_key_count++;
+        }
         return NULL;
 }
 
@@ -304,20 +363,32 @@ struct error *authorities_note_use(int fd)
 
 /* ---- the first start ---------------------------------------------------------------------------------------- */
 
-struct error *ca_keys_generate(struct str cluster, struct walltime now, struct ca_keys *ret)
+static struct error *generate_jwt(enum key_kind kind, struct ca_keys *ret)
+{
+        AUTO(key) key = { 0 };
+        AUTO(ca_keys) made = { 0 };
+
+        TRY(key_generate(&key, kind));
+        TRY(key_to_pem(&key, &made.jwt_key));
+        *ret = made;
+        made = (struct ca_keys){ 0 };
+        return NULL;
+}
+
+static struct error *generate_pair(const struct ca_template *t, struct ca_keys *ret)
 {
         AUTO(key) tls = { 0 };
         AUTO(key) ssh = { 0 };
         AUTO(buf) der = BUF_MAX(CERT_MAX);
         AUTO(ca_keys) made = { .tls_cert = BUF_MAX(2 * CERT_MAX) };
         struct cert_times times = {
-                .not_before = walltime_sub(now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
-                .not_after = walltime_add(now, HOURS(24 * CA_LIFE_DAYS)),
+                .not_before = walltime_sub(t->now, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)),
+                .not_after = walltime_add(t->now, HOURS(24 * CA_LIFE_DAYS)),
         };
 
         TRY(key_generate(&tls, KEY_ECDSA_P256));
         TRY(key_generate(&ssh, KEY_ED25519));
-        TRY(x509_ca_create(&tls, cluster, times, &der));
+        TRY(x509_ca_create(&tls, t->cluster, times, &der));
         cert_der_to_pem(buf_str(&der), &made.tls_cert);
         TRY(buf_finish(&made.tls_cert, "the CA's certificate"));
         TRY(key_to_pem(&tls, &made.tls_key));
@@ -327,8 +398,22 @@ struct error *ca_keys_generate(struct str cluster, struct walltime now, struct c
         return NULL;
 }
 
+struct error *ca_keys_generate(const struct ca_template *t, enum authority_type type, struct ca_keys *ret)
+{
+        return type == AUTHORITY_JWT ? generate_jwt(t->token_key, ret) : generate_pair(t, ret);
+}
+
+static struct error *write_jwt(const struct ca_keys *k, const char *dir)
+{
+        AUTO_MEM char *path = file_path(dir, AUTHORITY_JWT, "key.pem");
+
+        return file_write_atomic(path, secret_str(&k->jwt_key), 0600);
+}
+
 struct error *ca_keys_write(const struct ca_keys *k, const char *dir, enum authority_type type)
 {
+        if (type == AUTHORITY_JWT)
+                return write_jwt(k, dir);
         AUTO_MEM char *tls_key_path = file_path(dir, type, "tls.key.pem");
         AUTO_MEM char *tls_cert_path = file_path(dir, type, "tls.cert.pem");
         AUTO_MEM char *ssh_key_path = file_path(dir, type, "ssh.key.pem");
@@ -338,22 +423,22 @@ struct error *ca_keys_write(const struct ca_keys *k, const char *dir, enum autho
         return file_write_atomic(ssh_key_path, secret_str(&k->ssh_key), 0600);
 }
 
-static struct error *write_authority(const char *dir, enum authority_type type, struct str cluster, struct walltime now)
+static struct error *write_authority(const char *dir, enum authority_type type, const struct ca_template *t)
 {
         AUTO(ca_keys) keys = { 0 };
 
-        TRY(ca_keys_generate(cluster, now, &keys));
+        TRY(ca_keys_generate(t, type, &keys));
         return ca_keys_write(&keys, dir, type);
 }
 
-static struct error *write_all(const char *dir, struct str cluster, struct walltime now)
+static struct error *write_all(const char *dir, const struct ca_template *t)
 {
         AUTO_MEM char *cluster_path = mem_printf("%s/cluster", dir);
-        AUTO_MEM char *cluster_line = mem_printf("%.*s\n", STR_ARG(cluster));
+        AUTO_MEM char *cluster_line = mem_printf("%.*s\n", STR_ARG(t->cluster));
         AUTO_MEM char *use_path = mem_printf("%s/%s", dir, use_name);
 
         for (size_t i = 0; i < AUTHORITY_COUNT; i++)
-                TRY(write_authority(dir, (enum authority_type)i, cluster, now));
+                TRY(write_authority(dir, (enum authority_type)i, t));
         TRY(file_write_atomic(use_path, STR(""), 0600));
         return file_write_atomic(cluster_path, str_of(cluster_line), 0600);
 }
@@ -382,20 +467,35 @@ static struct error *remove_leftovers(const char *dir)
         return errnum == 0 ? NULL : error_errno(errnum, "cannot remove %s, which an earlier start left", shown);
 }
 
-struct error *authorities_create(const char *data_dir, struct str cluster, struct walltime now)
+struct error *authorities_create(const char *data_dir, const struct ca_template *t)
 {
         AUTO_MEM char *draft = mem_printf("%s/ca.new", data_dir);
         AUTO_MEM char *dir = mem_printf("%s/ca", data_dir);
         struct stat st;
 
-        TRY(name_check_host(cluster, "cluster name"));
+        TRY(name_check_host(t->cluster, "cluster name"));
         if (lstat(dir, &st) == 0)
                 return error_new(ERROR_ALREADY_EXISTS, "the data directory already has a CA");
         TRY(remove_leftovers(draft));
         TRY(dir_make(draft, 0700));
-        TRY(write_all(draft, cluster, now));
+        TRY(write_all(draft, t));
         TRY(dir_sync(draft));
         if (renameat2(AT_FDCWD, draft, AT_FDCWD, dir, RENAME_NOREPLACE) < 0)
                 return error_errno(errno, "cannot put the new CA in its place");
         return dir_sync(data_dir);
+}
+
+struct error *authorities_add_jwt(struct authorities *as, const char *dir, const struct ca_template *t)
+{
+        AUTO(ca_keys) keys = { 0 };
+        AUTO(authority) made = { 0 };
+
+        TRY(ca_keys_generate(t, AUTHORITY_JWT, &keys));
+        TRY(authority_of_keys(&made, &keys, buf_str(&as->cluster)));
+        TRY(ca_keys_write(&keys, dir, AUTHORITY_JWT));
+        TRY(dir_sync(dir));
+        authority_release(&as->all[AUTHORITY_JWT]);
+        as->all[AUTHORITY_JWT] = made;
+        made = (struct authority){ 0 };
+        return authorities_collect_keys(as);
 }

@@ -15,8 +15,10 @@ enum { NOW = 1700000000 };
 /* Every file of a CA. */
 static const char *const files[] = {
         "cluster",          "host.tls.key.pem",  "host.tls.cert.pem", "host.ssh.key.pem",
-        "user.tls.key.pem", "user.tls.cert.pem", "user.ssh.key.pem",
+        "user.tls.key.pem", "user.tls.cert.pem", "user.ssh.key.pem", "jwt.key.pem",
 };
+
+static const struct ca_template template = { .cluster = STR_INIT("example.com"), .now = { NOW * 1000000000LL } };
 
 struct fixture {
         char dir[64]; /* the data directory */
@@ -66,7 +68,7 @@ static char *path_of(const struct fixture *f, const char *name)
 
 static void given_ca(struct fixture *f)
 {
-        assert_done(authorities_create(f->dir, STR("example.com"), walltime_of_unix(NOW)));
+        assert_done(authorities_create(f->dir, &template));
 }
 
 static bool exists(const struct fixture *f, const char *name)
@@ -101,18 +103,63 @@ static void makes_a_ca_that_it_reads_again(void **state)
         given_ca(f);
         assert_done(authorities_load(&as, f->dir));
         assert_str(buf_str(&as.cluster), "example.com");
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+        for (size_t i = 0; i < AUTHORITY_JWT; i++) {
                 assert_done(cert_read(arena, buf_str(&as.all[i].tls_cert), &info));
                 assert_true(info.is_ca);
                 assert_str(info.cluster, "example.com");
                 assert_int_equal(walltime_unix(info.times.not_before), NOW - LIMIT_CERT_BACKDATE_SECONDS);
                 assert_true(walltime_unix(info.times.not_after) > NOW + 9LL * 365 * 24 * 3600);
         }
-        for (size_t i = 0; i < as.own_key_count; i++) /* four keys, all different (N4) */
+        assert_int_equal(as.own_key_count, 5);
+        for (size_t i = 0; i < as.own_key_count; i++) /* all different (N4) */
                 for (size_t k = 0; k < i; k++)
                         assert_false(public_key_equal(&as.own_keys[i], &as.own_keys[k]));
         assert_done(authorities_load(&again, f->dir));
         assert_true(str_equal(buf_str(&as.all[0].tls_cert), buf_str(&again.all[0].tls_cert)));
+        assert_true(as.all[AUTHORITY_JWT].jwt_id.len > 0);
+        assert_true(str_equal(buf_str(&as.all[AUTHORITY_JWT].jwt_id), buf_str(&again.all[AUTHORITY_JWT].jwt_id)));
+}
+
+static void makes_the_key_for_tokens_of_the_wanted_kind(void **state)
+{
+        static const enum key_kind kinds[] = { KEY_RSA_2048, KEY_ECDSA_P256 };
+        struct fixture *f = *state;
+        AUTO_MEM char *dir = path_of(f, "ca");
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                AUTO(authorities) as = { 0 };
+                struct ca_template t = template;
+                struct public_key key;
+
+                t.token_key = kinds[i];
+                assert_done(authorities_create(f->dir, &t));
+                assert_done(authorities_load(&as, f->dir));
+                assert_done(public_key_of_spki(buf_str(&as.all[AUTHORITY_JWT].jwt_spki), &key));
+                assert_int_equal(key.kind, kinds[i] == KEY_RSA_2048 ? PUBLIC_KEY_RSA : PUBLIC_KEY_P256);
+                remove_tree(dir);
+        }
+}
+
+/* As the first start does after an upgrade from a release without it. */
+static void adds_the_ca_jwt_to_a_directory_without_it(void **state)
+{
+        struct fixture *f = *state;
+        AUTO(authorities) as = { 0 };
+        AUTO(authorities) again = { 0 };
+        AUTO_MEM char *dir = path_of(f, "ca");
+        AUTO_MEM char *path = path_of(f, "ca/jwt.key.pem");
+
+        given_ca(f);
+        assert_int_equal(unlink(path), 0);
+        assert_done(authorities_load(&as, f->dir));
+        assert_false(authority_exists(&as.all[AUTHORITY_JWT]));
+        assert_int_equal(as.own_key_count, 4);
+        assert_done(authorities_add_jwt(&as, dir, &template));
+        assert_true(authority_exists(&as.all[AUTHORITY_JWT]));
+        assert_int_equal(as.own_key_count, 5);
+        assert_done(authorities_load(&again, f->dir));
+        assert_true(str_equal(buf_str(&as.all[0].tls_cert), buf_str(&again.all[0].tls_cert)));
+        assert_true(str_equal(buf_str(&as.all[AUTHORITY_JWT].jwt_id), buf_str(&again.all[AUTHORITY_JWT].jwt_id)));
 }
 
 static void keeps_the_directory_and_its_files_to_itself(void **state)
@@ -158,7 +205,7 @@ static void never_makes_a_second_ca(void **state)
 
         given_ca(f);
         assert_done(authorities_load(&before, f->dir));
-        assert_refused(authorities_create(f->dir, STR("example.com"), walltime_of_unix(NOW)), ERROR_ALREADY_EXISTS,
+        assert_refused(authorities_create(f->dir, &template), ERROR_ALREADY_EXISTS,
                        "already has");
         assert_done(authorities_load(&after, f->dir));
         assert_true(str_equal(buf_str(&before.all[0].tls_cert), buf_str(&after.all[0].tls_cert)));
@@ -202,7 +249,8 @@ static void refuses_a_ca_with_a_file_missing_or_damaged(void **state)
 
                 assert_done(file_read_private(path, &good));
                 assert_int_equal(unlink(path), 0);
-                assert_unusable(f, files[i]);
+                if (strcmp(files[i], "jwt.key.pem") != 0) /* directories of earlier releases do not have it */
+                        assert_unusable(f, files[i]);
                 given_file(f, name, STR(""));
                 assert_unusable(f, files[i]);
                 given_file(f, name, str_slice(buf_str(&good), 0, good.len / 2));
@@ -228,6 +276,7 @@ static void refuses_files_that_do_not_belong_together(void **state)
                 { "ca/user.tls.cert.pem", "ca/host.tls.cert.pem", "do not belong together" },
                 { "ca/host.ssh.key.pem", "ca/host.tls.key.pem", "not ECDSA P-256" },
                 { "ca/host.tls.key.pem", "ca/host.ssh.key.pem", "not Ed25519" },
+                { "ca/host.ssh.key.pem", "ca/jwt.key.pem", "neither P-256 nor RSA" },
         };
         struct fixture *f = *state;
 
@@ -250,9 +299,9 @@ static void makes_no_ca_for_a_name_that_is_none(void **state)
 {
         struct fixture *f = *state;
 
-        assert_refused(authorities_create(f->dir, STR(""), walltime_of_unix(NOW)), ERROR_INVALID_ARGUMENT,
+        assert_refused(authorities_create(f->dir, &(struct ca_template){ .cluster = STR("") }), ERROR_INVALID_ARGUMENT,
                        "cluster name");
-        assert_refused(authorities_create(f->dir, STR("../x"), walltime_of_unix(NOW)), ERROR_INVALID_ARGUMENT,
+        assert_refused(authorities_create(f->dir, &(struct ca_template){ .cluster = STR("../x") }), ERROR_INVALID_ARGUMENT,
                        "cluster name");
         assert_false(exists(f, "ca"));
         assert_false(exists(f, "ca.new"));
@@ -262,6 +311,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(makes_a_ca_that_it_reads_again, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(makes_the_key_for_tokens_of_the_wanted_kind, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(adds_the_ca_jwt_to_a_directory_without_it, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_the_directory_and_its_files_to_itself, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_missing_ca_means_a_missing_directory, set_up,
                                                 tear_down),

@@ -9,6 +9,7 @@
 #include "internal.pb-c.h"
 #include "pki/cert.h"
 #include "pki/public_key.h"
+#include "signer/app_token.h"
 
 /* Facts that the signer does not take from the request. */
 struct policy_facts {
@@ -52,5 +53,12 @@ struct user_order {
 struct error *policy_check_user(struct arena *a, const struct policy_facts *facts,
                                 const Cteleport__Internal__V1__UserCertRequest *request,
                                 struct user_order *ret) MUST_USE;
+
+/*
+ * Checks a request for a token of an application, from the uri of which the audience is made, and returns the contents: a valid user,
+ * roles and traits in UTF-8, an http or https uri, LIMIT_APP_TOKEN_SECONDS at most and never beyond the end of the user's identity.
+ */
+struct error *policy_check_token(struct arena *a, const struct policy_facts *facts, const Cteleport__Internal__V1__AppTokenRequest *request,
+                                 struct app_token *ret) MUST_USE;
 
 #endif

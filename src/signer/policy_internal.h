@@ -13,4 +13,11 @@ struct error *policy_times(const struct policy_facts *facts, int64_t ttl, int mo
 /* Checks that the keys are acceptable and not those of a CA of the cluster; the SSH key may be empty. */
 struct error *policy_keys(const struct policy_facts *facts, struct str tls_public_key, struct str ssh_public_key) MUST_USE;
 
+/* Checks the name of a user: it must not be mistaken for that of a host. */
+struct error *policy_user_name(struct str user) MUST_USE;
+
+/* A list of the names, whose texts are borrowed; each must pass is_good, and duplicates are refused. */
+struct error *policy_names(struct arena *a, char *const *names, size_t count, size_t most, bool (*is_good)(struct str s), const char *what,
+                           const struct str **ret) MUST_USE;
+
 #endif

@@ -25,7 +25,7 @@ static bool is_like_a_host(struct str user)
         return name_is_host_id(str_slice(user, 0, str_find_char(user, '.')));
 }
 
-static struct error *check_user(struct str user)
+struct error *policy_user_name(struct str user)
 {
         if (name_is_user(user) && !is_like_a_host(user))
                 return NULL;
@@ -33,12 +33,11 @@ static struct error *check_user(struct str user)
         return error_new(ERROR_INVALID_ARGUMENT, "'%s' is not a user that the signer certifies", shown);
 }
 
-/* A list of the names, whose texts are borrowed; each must pass is_good, and duplicates are refused. */
-static struct error *take_names(struct arena *a, char *const *names, size_t count, size_t most,
-                                bool (*is_good)(struct str s), const char *what, const struct str **ret)
+struct error *policy_names(struct arena *a, char *const *names, size_t count, size_t most, bool (*is_good)(struct str s), const char *what,
+                           const struct str **ret)
 {
         if (count > most)
-                return error_new(ERROR_INVALID_ARGUMENT, "%zu %ss in one certificate; it may have %zu", count, what, most);
+                return error_new(ERROR_INVALID_ARGUMENT, "%zu %ss in one request; it may have %zu", count, what, most);
         struct str *list = arena_alloc(a, count * sizeof *list);
         for (size_t i = 0; i < count; i++) {
                 AUTO_MEM char *shown = escaped(str_of(names[i]));
@@ -58,7 +57,7 @@ static struct error *take_logins(struct arena *a, const request_message *r, stru
 {
         AUTO(buf) uuid = BUF_MAX(64);
 
-        TRY(take_names(a, r->logins, r->n_logins, LIMIT_CERT_NAMES, name_is_login, "login", &order->x509.logins));
+        TRY(policy_names(a, r->logins, r->n_logins, LIMIT_CERT_NAMES, name_is_login, "login", &order->x509.logins));
         order->x509.login_count = r->n_logins;
         order->ssh.principals = order->x509.logins;
         order->ssh.principal_count = order->x509.login_count;
@@ -95,8 +94,8 @@ struct error *policy_check_user(struct arena *a, const struct policy_facts *fact
         };
 
         TRY(check_reason(str_of(request->reason)));
-        TRY(check_user(order.x509.user));
-        TRY(take_names(a, request->roles, request->n_roles, LIMIT_USER_ROLES, name_is_token, "role", &order.x509.roles));
+        TRY(policy_user_name(order.x509.user));
+        TRY(policy_names(a, request->roles, request->n_roles, LIMIT_USER_ROLES, name_is_token, "role", &order.x509.roles));
         if (request->n_roles == 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "a user without roles, who may do nothing");
         order.x509.role_count = request->n_roles;

@@ -16,19 +16,27 @@
 
 static void put_keys(struct buf *out, const struct ca_keys *k)
 {
-        bool is_there = k->tls_key.ptr != NULL;
+        bool is_there = ca_keys_exist(k);
 
         buf_put_u8(out, is_there);
-        if (!is_there)
+        if (is_there && k->jwt_key.ptr != NULL)
+                buf_put_ssh_string(out, secret_str(&k->jwt_key));
+        if (!is_there || k->jwt_key.ptr != NULL)
                 return;
         buf_put_ssh_string(out, secret_str(&k->tls_key));
         buf_put_ssh_string(out, buf_str(&k->tls_cert));
         buf_put_ssh_string(out, secret_str(&k->ssh_key));
 }
 
+/* An earlier release, which has no CA jwt, reads the record as long as that CA was not rotated. */
+static bool is_in_record(const struct ca_rotation *all, size_t i)
+{
+        return i != AUTHORITY_JWT || all[i].id[0] != '\0';
+}
+
 static void put_record(struct buf *out, const struct ca_rotation *all)
 {
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+        for (size_t i = 0; i < AUTHORITY_COUNT && is_in_record(all, i); i++) {
                 buf_put_ssh_string(out, str_of(ca_phase_name(all[i].phase)));
                 buf_put_ssh_string(out, str_of(all[i].id));
                 put_keys(out, &all[i].next);
@@ -36,10 +44,14 @@ static void put_record(struct buf *out, const struct ca_rotation *all)
         }
 }
 
-static void take_keys(struct reader *r, struct ca_keys *ret)
+static void take_keys(struct reader *r, enum authority_type type, struct ca_keys *ret)
 {
         if (reader_u8(r) == 0)
                 return;
+        if (type == AUTHORITY_JWT) {
+                ret->jwt_key = secret_of(reader_ssh_string(r, CA_JOURNAL_RECORD));
+                return;
+        }
         ret->tls_key = secret_of(reader_ssh_string(r, CA_JOURNAL_RECORD));
         ret->tls_cert = BUF_MAX(CA_JOURNAL_RECORD);
         buf_put(&ret->tls_cert, reader_ssh_string(r, CA_JOURNAL_RECORD));
@@ -50,16 +62,16 @@ static struct error *take_record(struct str record, struct ca_rotation *all)
 {
         struct reader r = reader_over(record);
 
-        for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
+        for (size_t i = 0; i < AUTHORITY_COUNT && (i != AUTHORITY_JWT || r.rest.len > 0); i++) {
                 struct str phase = reader_ssh_string(&r, LIMIT_NAME), id = reader_ssh_string(&r, ROTATION_ID);
 
                 if (!reader_ok(&r))
                         break;
                 TRY(ca_phase_get(phase, &all[i].phase));
                 memcpy(all[i].id, id.ptr, id.len);
-                take_keys(&r, &all[i].next);
-                take_keys(&r, &all[i].current);
-                if (reader_ok(&r) && (all[i].phase == CA_STANDBY) != (all[i].next.tls_key.ptr == NULL))
+                take_keys(&r, (enum authority_type)i, &all[i].next);
+                take_keys(&r, (enum authority_type)i, &all[i].current);
+                if (reader_ok(&r) && (all[i].phase == CA_STANDBY) != !ca_keys_exist(&all[i].next))
                         reader_fail(&r, "the phase does not fit the keys");
         }
         return reader_finish(&r, "the journal of the CA's rotation");
@@ -94,10 +106,12 @@ static void close_files(struct rotations *r, enum authority_type type)
 static struct error *open_files(struct rotations *r, const char *dir, enum authority_type type)
 {
         static const char *const suffixes[CA_FILES] = { "tls.key.pem", "tls.cert.pem", "ssh.key.pem" };
+        static const char *const jwt_suffixes[CA_FILES] = { "key.pem" };
+        const char *const *list = type == AUTHORITY_JWT ? jwt_suffixes : suffixes;
 
         close_files(r, type); /* they may have been replaced */
-        for (size_t k = 0; k < CA_FILES; k++) {
-                AUTO_MEM char *path = mem_printf("%s/%s.%s", dir, authority_name(type), suffixes[k]);
+        for (size_t k = 0; k < CA_FILES && list[k] != NULL; k++) {
+                AUTO_MEM char *path = mem_printf("%s/%s.%s", dir, authority_name(type), list[k]);
                 int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 
                 if (fd < 0)
@@ -123,6 +137,8 @@ static struct error *write_files(const struct rotations *r, enum authority_type 
         const struct ca_keys *keys = &r->all[type].current;
         const int *fds = r->files[type];
 
+        if (type == AUTHORITY_JWT)
+                return write_in_place(fds[0], secret_str(&keys->jwt_key));
         TRY(write_in_place(fds[0], secret_str(&keys->tls_key)));
         TRY(write_in_place(fds[1], buf_str(&keys->tls_cert)));
         return write_in_place(fds[2], secret_str(&keys->ssh_key));
@@ -163,7 +179,7 @@ static struct error *finish_files(struct rotations *r, const char *dir)
         bool is_changed = false;
 
         for (size_t i = 0; i < AUTHORITY_COUNT; i++) {
-                if (r->all[i].current.tls_key.ptr == NULL)
+                if (!ca_keys_exist(&r->all[i].current))
                         continue;
                 TRY(finish_type(r, dir, (enum authority_type)i));
                 ca_keys_release(&r->all[i].current);
@@ -189,7 +205,7 @@ static struct error *check_keys(const struct ca_keys *keys, struct str cluster)
 {
         AUTO(authority) made = { 0 };
 
-        return keys->tls_key.ptr == NULL ? NULL : authority_of_keys(&made, keys, cluster);
+        return ca_keys_exist(keys) ? authority_of_keys(&made, keys, cluster) : NULL;
 }
 
 struct error *rotations_check(const char *dir, struct str cluster)
@@ -217,7 +233,8 @@ struct error *rotations_load(struct rotations *r, struct authorities *as, const 
                 if (r->all[i].phase != CA_STANDBY)
                         TRY(authority_of_keys(&as->next[i], &r->all[i].next, buf_str(&as->cluster)));
         for (size_t i = 0; i < AUTHORITY_COUNT; i++)
-                TRY(open_files(r, dir, (enum authority_type)i));
+                if (authority_exists(&as->all[i]))
+                        TRY(open_files(r, dir, (enum authority_type)i));
         return authorities_collect_keys(as);
 }
 
@@ -250,12 +267,13 @@ static struct error *write_next(struct rotations *r, enum authority_type type, c
 
 /* The functions below get `next` with the keys of the current record, which they borrow. */
 
-static struct error *begin(struct rotations *r, struct authorities *as, enum authority_type type, struct ca_rotation *next, struct walltime now)
+static struct error *begin(struct rotations *r, struct authorities *as, enum authority_type type, struct ca_rotation *next,
+                           const struct ca_template *t)
 {
         AUTO(ca_keys) keys = { 0 };
         AUTO(authority) made = { 0 };
 
-        TRY(ca_keys_generate(buf_str(&as->cluster), now, &keys));
+        TRY(ca_keys_generate(t, type, &keys));
         TRY(authority_of_keys(&made, &keys, buf_str(&as->cluster)));
         next->next = keys;
         TRY(write_next(r, type, next));
@@ -303,7 +321,7 @@ static struct error *check(const struct ca_rotation *now, struct str id, enum ca
 }
 
 struct error *rotations_step(struct rotations *r, struct authorities *as, enum authority_type type, struct str id, enum ca_phase phase,
-                             struct walltime now)
+                             const struct ca_template *t)
 {
         struct ca_rotation *one = &r->all[type], next = *one;
 
@@ -311,11 +329,14 @@ struct error *rotations_step(struct rotations *r, struct authorities *as, enum a
                 return error_new(ERROR_INVALID_ARGUMENT, "the ID of a rotation is not a UUID");
         if (one->phase == phase && str_equal(id, str_of(one->id)))
                 return NULL;
+        if (!authority_exists(&as->all[type]))
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "there is no %s CA yet", authority_name(type)),
+                                  "the log of the Auth Service's start has the reason; restart the service when it is remedied");
         TRY(check(one, id, phase));
         next.phase = phase;
         memcpy(next.id, id.ptr, id.len);
         if (phase == CA_INIT)
-                TRY(begin(r, as, type, &next, now));
+                TRY(begin(r, as, type, &next, t));
         else if (phase != CA_STANDBY)
                 TRY(write_next(r, type, &next));
         else if (one->phase == CA_ROLLBACK)
@@ -326,7 +347,7 @@ struct error *rotations_step(struct rotations *r, struct authorities *as, enum a
         TRY(authorities_collect_keys(as));
         log_info("A step of the rotation of a CA was taken", LOG_C("type", authority_name(type)), LOG_C("phase", ca_phase_name(phase)),
                  LOG_C("id", one->id));
-        return one->current.tls_key.ptr != NULL ? replace_files(r, type) : NULL;
+        return ca_keys_exist(&one->current) ? replace_files(r, type) : NULL;
 }
 
 struct authority *rotations_signing(const struct rotations *r, struct authorities *as, enum authority_type type, bool is_server)

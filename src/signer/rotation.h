@@ -41,11 +41,11 @@ struct error *rotations_load(struct rotations *r, struct authorities *as, const 
 void rotations_release(struct rotations *r);
 
 /*
- * Takes a step. INVALID_ARGUMENT for a malformed ID, FAILED_PRECONDITION for a step that is not permitted. DATA_LOSS: whether the
+ * Takes a step; `t` is for a new CA. INVALID_ARGUMENT for a malformed ID, FAILED_PRECONDITION for a step that is not permitted. DATA_LOSS: whether the
  * step was taken is known only after a restart, so the process must end.
  */
 struct error *rotations_step(struct rotations *r, struct authorities *as, enum authority_type type, struct str id, enum ca_phase phase,
-                             struct walltime now) MUST_USE;
+                             const struct ca_template *t) MUST_USE;
 
 /* The CA that signs certificates of clients, or of servers. */
 struct authority *rotations_signing(const struct rotations *r, struct authorities *as, enum authority_type type, bool is_server);

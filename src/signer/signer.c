@@ -30,6 +30,7 @@ enum {
 
 struct signer {
         const char *data_dir;
+        enum key_kind token_key; /* of a new CA jwt */
         struct authorities authorities;
         struct rotations rotations;
         struct issued_log log;
@@ -62,6 +63,35 @@ static struct error *change_user(const char *ca_dir)
         return sandbox_become_unprivileged(&services_process("signer")->user);
 }
 
+static struct ca_template template_of(const struct signer *s, struct str cluster)
+{
+        return (struct ca_template){ .cluster = cluster, .now = clock_wall(clock_system()), .token_key = s->token_key };
+}
+
+/*
+ * At the first start after an earlier release: hosts and users do not depend on the CA jwt, so it may begin later than the others. On a
+ * full disk the cluster goes on without it. If it was rotated before, it is not new but lost.
+ */
+static struct error *add_jwt(struct signer *s)
+{
+        const struct ca_template t = template_of(s, buf_str(&s->authorities.cluster));
+
+        if (authority_exists(&s->authorities.all[AUTHORITY_JWT]))
+                return NULL;
+        if (s->rotations.all[AUTHORITY_JWT].id[0] != '\0')
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the cluster's CA cannot be used: the file jwt.key.pem is missing"),
+                                  "restore it from a backup");
+        struct error *err = authorities_add_jwt(&s->authorities, ".", &t);
+        if (err != NULL && err->code == ERROR_RESOURCE_EXHAUSTED) {
+                log_error("The CA for tokens of applications cannot be made; the next start tries again", LOG_ERR(err));
+                error_free(err);
+                return NULL;
+        }
+        if (err == NULL)
+                log_info("The CA for tokens of applications was made, which the data directory did not have");
+        return err;
+}
+
 /* Loads the existing CA and enters the sandbox: from then on no file is opened. */
 static struct error *shut_in(struct signer *s)
 {
@@ -71,6 +101,8 @@ static struct error *shut_in(struct signer *s)
         struct error *err = rotations_open(&s->rotations, ".");
         if (err == NULL)
                 err = authorities_load_from(&s->authorities, ".");
+        if (err == NULL)
+                err = add_jwt(s);
         if (err == NULL)
                 err = rotations_load(&s->rotations, &s->authorities, ".");
         if (err != NULL)
@@ -103,7 +135,9 @@ static struct error *open_ca(struct signer *s)
 /* At the first start of the cluster. */
 static struct error *create_ca(struct signer *s, struct str cluster)
 {
-        TRY(authorities_create(s->data_dir, cluster, clock_wall(clock_system())));
+        const struct ca_template t = template_of(s, cluster);
+
+        TRY(authorities_create(s->data_dir, &t));
         log_info("new CA made", LOG_STR("cluster", cluster));
         s->is_broken = true; /* until the sandbox is entered */
         TRY(shut_in(s));
@@ -139,6 +173,8 @@ static char *text(struct arena *a, struct str s)
 
 static void put_ca(Cteleport__Internal__V1__Authority *to, struct arena *a, const struct authority *from)
 {
+        if (from->jwt.handle != NULL)
+                to->jwt_keys[to->n_jwt_keys++] = binary(a, buf_str(&from->jwt_spki));
         if (from->x509 == NULL)
                 return;
         to->tls_certs[to->n_tls_certs++] = binary(a, buf_str(&from->tls_cert));
@@ -165,6 +201,7 @@ static ProtobufCMessage *describe_authorities(const struct signer *s, struct are
                 to->rotation_id = text(a, str_of(rotation->id));
                 to->tls_certs = arena_alloc(a, 2 * sizeof(*to->tls_certs));
                 to->ssh_keys = arena_alloc(a, 2 * sizeof(*to->ssh_keys));
+                to->jwt_keys = arena_alloc(a, 2 * sizeof(*to->jwt_keys));
                 put_ca(to, a, is_new_first ? new : old);
                 put_ca(to, a, is_new_first ? old : new);
                 answer->authorities[i] = to;
@@ -244,7 +281,7 @@ static struct policy_facts facts_about(const struct signer *s, const struct auth
         return (struct policy_facts){
                 .cluster = buf_str(&s->authorities.cluster),
                 .now = clock_wall(clock_system()),
-                .ca_times = x509_ca_times(ca->x509),
+                .ca_times = ca->x509 == NULL ? (struct cert_times){ { 0 }, { 0 } } : x509_ca_times(ca->x509),
                 .own_keys = s->authorities.own_keys,
                 .own_key_count = s->authorities.own_key_count,
         };
@@ -399,6 +436,33 @@ static struct error *answer_user(struct signer *s, struct arena *a, const Protob
         return NULL;
 }
 
+/* ---- tokens for applications */
+
+/*
+ * A token is not logged, unlike a certificate: it opens nothing in the cluster and is void after minutes, and the lines of tokens would
+ * drive those of certificates out of the archive.
+ */
+static struct error *answer_app_token(struct signer *s, struct arena *a, const ProtobufCMessage *message, ProtobufCMessage **ret)
+{
+        const struct authority *ca = signing(s, AUTHORITY_JWT, false);
+        const struct policy_facts facts = facts_about(s, ca);
+        AUTO(buf) signed_token = BUF_MAX(LIMIT_APP_TOKEN);
+        struct app_token token;
+
+        if (!authority_exists(ca))
+                return error_new(ERROR_FAILED_PRECONDITION, "there is no CA for tokens of applications yet");
+        TRY(policy_check_token(a, &facts, (const Cteleport__Internal__V1__AppTokenRequest *)message, &token));
+        TRY(note_use(s));
+        TRY(app_token_sign(&token, &ca->jwt, buf_str(&ca->jwt_id), &signed_token));
+
+        Cteleport__Internal__V1__AppToken *answer = arena_alloc(a, sizeof *answer);
+        cteleport__internal__v1__app_token__init(answer);
+        answer->token = text(a, buf_str(&signed_token));
+        answer->not_after = walltime_unix(token.not_after);
+        *ret = &answer->base;
+        return NULL;
+}
+
 /* ---- lists of revoked certificates */
 
 enum { CRL_LIFE_DAYS = 365 };
@@ -432,6 +496,8 @@ static struct error *answer_crl(struct signer *s, struct arena *a, const Protobu
         enum authority_type type;
 
         TRY(authority_type_get(str_of(request->type), &type));
+        if (type == AUTHORITY_JWT)
+                return error_new(ERROR_INVALID_ARGUMENT, "the CA jwt issues no certificates, so it has no list of revoked ones");
         TRY(note_use(s));
         cteleport__internal__v1__crls__init(answer);
         answer->crls = arena_alloc(a, 2 * sizeof *answer->crls);
@@ -446,13 +512,14 @@ static struct error *answer_crl(struct signer *s, struct arena *a, const Protobu
 static struct error *answer_rotate(struct signer *s, struct arena *a, const ProtobufCMessage *message, ProtobufCMessage **ret)
 {
         const Cteleport__Internal__V1__RotateCaRequest *request = (const void *)message;
+        const struct ca_template t = template_of(s, buf_str(&s->authorities.cluster));
         enum authority_type type;
         enum ca_phase phase;
 
         TRY(authority_type_get(str_of(request->type), &type));
         TRY(ca_phase_get(str_of(request->phase), &phase));
         TRY(note_use(s));
-        struct error *err = rotations_step(&s->rotations, &s->authorities, type, str_of(request->id), phase, clock_wall(clock_system()));
+        struct error *err = rotations_step(&s->rotations, &s->authorities, type, str_of(request->id), phase, &t);
         s->is_broken |= err != NULL && err->code == ERROR_DATA_LOSS;
         TRY(err);
         *ret = describe_authorities(s, a);
@@ -476,6 +543,8 @@ static const struct verb_row {
           .answer = answer_user },
         { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_CRL, &cteleport__internal__v1__crl_request__descriptor, .answer = answer_crl },
         { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_ROTATE, &cteleport__internal__v1__rotate_ca_request__descriptor, .answer = answer_rotate },
+        { CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_APP_TOKEN, &cteleport__internal__v1__app_token_request__descriptor,
+          .answer = answer_app_token },
 };
 
 /*
@@ -586,10 +655,10 @@ static struct error *serve(struct signer *s, struct link_server *link)
         }
 }
 
-struct error *signer_main(const char *data_dir, int fd, void (*ready)(void *ctx), void *ctx)
+struct error *signer_main(const char *data_dir, enum key_kind token_key, int fd, void (*ready)(void *ctx), void *ctx)
 {
         struct link_server *link = link_server_new(fd);
-        struct signer s = { .data_dir = data_dir, .use_fd = -1 };
+        struct signer s = { .data_dir = data_dir, .token_key = token_key, .use_fd = -1 };
 
         signal(SIGPIPE, SIG_IGN); /* auth may close the link during an answer */
         prepare_openssl();

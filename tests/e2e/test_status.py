@@ -243,16 +243,16 @@ def test_status_inside_of_a_session_tells_about_the_session(teleport):
 
 def test_tctl_status_shows_cluster_authorities_and_pin(cluster):
     lines = [re.split(r"  +", line.strip()) for line in cluster.tctl("status").out.splitlines()]
-    assert [line[0] for line in lines] == ["Cluster", "Version", "host CA", "user CA", "CA pin"]
+    assert [line[0] for line in lines] == ["Cluster", "Version", "host CA", "user CA", "jwt CA", "CA pin"]
     assert lines[0][1] == "example.test"
-    assert lines[2][1] == lines[3][1] == "never updated"
-    assert re.fullmatch("sha256:[0-9a-f]{64}", lines[4][1])
+    assert lines[2][1] == lines[3][1] == lines[4][1] == "never updated"
+    assert re.fullmatch("sha256:[0-9a-f]{64}", lines[5][1])
     whole = cluster.json("status")
-    assert whole["cluster"]["ca_pins"] == [lines[4][1]]
-    assert [a["type"] for a in whole["authorities"]] == ["host", "user"]
+    assert whole["cluster"]["ca_pins"] == [lines[5][1]]
+    assert [a["type"] for a in whole["authorities"]] == ["host", "user", "jwt"]
     assert yaml.safe_load(cluster.tctl("status", "--format=yaml").out) == whole
     cluster.restart()
-    assert cluster.ca_pin == lines[4][1]
+    assert cluster.ca_pin == lines[5][1]
 
 
 def test_tctl_names_the_addresses_that_do_not_answer(cluster, tmp_path):

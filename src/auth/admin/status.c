@@ -7,6 +7,7 @@
 #include "auth/certs/rotation.h"
 #include "auth/core/audit_account.h"
 #include "pki/cert.h"
+#include "pki/public_key.h"
 #include "rpc/pb.h"
 
 /* The signer answers in less than a millisecond; after this time it counts as hanging. */
@@ -24,12 +25,37 @@ static bool may_see_hosts(const struct admin_request *q)
                                access_may(&user, "cert_authority", ACCESS_CREATE | ACCESS_UPDATE) == ACCESS_ALL);
 }
 
+static const char *token_algorithm(ProtobufCBinaryData spki)
+{
+        struct public_key key;
+        AUTO_PTR(error) err = public_key_of_spki(pb_str(spki), &key);
+
+        return err == NULL && key.kind == PUBLIC_KEY_RSA ? "RSA 2048" : "ECDSA P-256";
+}
+
+/* Appends keys of one protocol to the status; the first one signs. algorithm NULL: that of each key. */
+static void add_keys(struct arena *arena, Cteleport__V1__AuthorityStatus *status, const char *protocol, const char *algorithm,
+                     const ProtobufCBinaryData *keys, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
+
+                cteleport__v1__authority_key__init(key);
+                key->protocol = pb_text(protocol);
+                key->status = pb_text(i == 0 ? "active" : "trusted");
+                key->algorithm = pb_text(algorithm == NULL ? token_algorithm(keys[i]) : algorithm);
+                key->storage = pb_text("software");
+                key->public_ = keys[i];
+                status->keys[status->n_keys++] = key;
+        }
+}
+
 static Cteleport__V1__AuthorityStatus *describe_authority(struct admin_request *q, const Cteleport__Internal__V1__Authority *authority,
                                                           const struct hosts_behind *behind)
 {
         struct arena *arena = q->arena;
         Cteleport__V1__AuthorityStatus *status = arena_alloc(arena, sizeof *status);
-        size_t count = authority->n_ssh_keys + authority->n_tls_certs;
+        size_t count = authority->n_ssh_keys + authority->n_tls_certs + authority->n_jwt_keys;
 
         cteleport__v1__authority_status__init(status);
         status->type = authority->type;
@@ -40,19 +66,9 @@ static Cteleport__V1__AuthorityStatus *describe_authority(struct admin_request *
         for (size_t i = 0; has_names && i < HOSTS_BEHIND_NAMED && behind->names[i].len > 0; i++)
                 status->hosts_behind_names[status->n_hosts_behind_names++] = pb_text(arena_str(arena, buf_str(&behind->names[i])).ptr);
         status->keys = arena_alloc(arena, count * sizeof *status->keys);
-        for (size_t i = 0; i < count; i++) {
-                Cteleport__V1__AuthorityKey *key = arena_alloc(arena, sizeof *key);
-                bool is_ssh = i < authority->n_ssh_keys;
-                size_t position = is_ssh ? i : i - authority->n_ssh_keys;
-
-                cteleport__v1__authority_key__init(key);
-                key->protocol = pb_text(is_ssh ? "SSH" : "TLS");
-                key->status = pb_text(position == 0 ? "active" : "trusted");
-                key->algorithm = pb_text(is_ssh ? "Ed25519" : "ECDSA P-256");
-                key->storage = pb_text("software");
-                key->public_ = is_ssh ? authority->ssh_keys[position] : authority->tls_certs[position];
-                status->keys[status->n_keys++] = key;
-        }
+        add_keys(arena, status, "SSH", "Ed25519", authority->ssh_keys, authority->n_ssh_keys);
+        add_keys(arena, status, "TLS", "ECDSA P-256", authority->tls_certs, authority->n_tls_certs);
+        add_keys(arena, status, "JWT", NULL, authority->jwt_keys, authority->n_jwt_keys);
         return status;
 }
 
@@ -98,7 +114,8 @@ static void reply_status(struct admin_request *q, const struct hosts_behind *beh
         response.version = pb_text(CTELEPORT_VERSION);
         response.authorities = arena_alloc(q->arena, cas->all->n_authorities * sizeof *response.authorities);
         for (size_t i = 0; i < cas->all->n_authorities; i++)
-                response.authorities[response.n_authorities++] = describe_authority(q, cas->all->authorities[i], behind);
+                response.authorities[response.n_authorities++] =
+                        describe_authority(q, cas->all->authorities[i], rotation_has_followers(cas->all->authorities[i]->type) ? behind : NULL);
         response.warnings = arena_alloc(q->arena, (EXPIRY_WARNINGS + ROTATION_WARNINGS + 1) * sizeof *response.warnings);
         response.n_warnings = expiry_warnings(q->auth, q->arena, response.warnings);
         response.n_warnings += rotation_warnings(q->auth->rotation, behind, q->arena, response.warnings + response.n_warnings);

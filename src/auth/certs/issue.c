@@ -97,7 +97,7 @@ static void show_end(const Cteleport__Internal__V1__Authority *authority, const 
                 metric_set(METRIC_CERTIFICATE_END, label, "", walltime_unix(ca.times.not_after));
 }
 
-/* "host:<id>:<phase> user:<id>:<phase>" of the CAs that were rotated or are being rotated. */
+/* "host:<id>:<phase> user:<id>:<phase>" of the CAs that were rotated or are being rotated. Hosts do not have that of tokens. */
 static void put_revision(struct authorities *fresh)
 {
         size_t len = 0;
@@ -105,7 +105,7 @@ static void put_revision(struct authorities *fresh)
         for (size_t i = 0; i < fresh->all->n_authorities && len < sizeof fresh->revision; i++) {
                 const Cteleport__Internal__V1__Authority *one = fresh->all->authorities[i];
 
-                if (one->rotation_id[0] != '\0')
+                if (one->rotation_id[0] != '\0' && one != fresh->jwt)
                         len += (size_t)snprintf(fresh->revision + len, sizeof fresh->revision - len, "%s%s:%s:%s", len == 0 ? "" : " ", one->type,
                                                 one->rotation_id, one->phase);
         }
@@ -124,9 +124,11 @@ struct error *issue_keep_authorities(struct auth *a, const ProtobufCMessage *ans
                                 fresh.host = fresh.all->authorities[i];
                         if (str_equal(str_of(fresh.all->authorities[i]->type), STR("user")))
                                 fresh.user = fresh.all->authorities[i];
+                        if (str_equal(str_of(fresh.all->authorities[i]->type), STR("jwt")))
+                                fresh.jwt = fresh.all->authorities[i];
                 }
-                if (fresh.host == NULL || fresh.user == NULL || fresh.host->n_tls_certs == 0 || fresh.host->n_ssh_keys == 0)
-                        err = error_new(ERROR_INTERNAL, "the signer did not name a host and a user CA");
+                if (fresh.host == NULL || fresh.user == NULL || fresh.jwt == NULL || fresh.host->n_tls_certs == 0 || fresh.host->n_ssh_keys == 0)
+                        err = error_new(ERROR_INTERNAL, "the signer did not name a host, a user and a jwt CA");
         }
         if (err != NULL) {
                 arena_free(fresh.arena);

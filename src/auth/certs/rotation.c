@@ -17,11 +17,11 @@
 
 typedef Cteleport__State__V1__Rotation record;
 
-enum { TYPES = 2, RECORD_ARENA = 16 * KiB, FIND_ARENA = 4 * LIMIT_STORE_VALUE };
+enum { TYPES = ROTATION_WARNINGS, RECORD_ARENA = 16 * KiB, FIND_ARENA = 4 * LIMIT_STORE_VALUE };
 
 #define SIGNER_TIMEOUT SECONDS(5)
 
-static const char *const type_names[TYPES] = { "host", "user" };
+static const char *const type_names[TYPES] = { "host", "user", "jwt" };
 
 struct one {
         struct rotation *all;
@@ -56,7 +56,12 @@ static const Cteleport__Internal__V1__Authority *authority_of(const struct one *
 {
         const struct authorities *cas = &o->all->auth->authorities;
 
-        return strcmp(o->type, "host") == 0 ? cas->host : cas->user;
+        return strcmp(o->type, "host") == 0 ? cas->host : strcmp(o->type, "user") == 0 ? cas->user : cas->jwt;
+}
+
+bool rotation_has_followers(const char *type)
+{
+        return strcmp(type, "jwt") != 0;
 }
 
 static int64_t now_of(const struct rotation *r)
@@ -129,20 +134,27 @@ static void plan(struct one *o, bool is_start)
         timer_start(o->due, left.ns > least.ns ? left : least);
 }
 
+/* The metric has the CAs whose steps hosts take over; a step of the CA jwt waits for the signer only, which tctl status shows. */
+static void show_wait(const struct one *o)
+{
+        if (rotation_has_followers(o->type))
+                metric_set(METRIC_ROTATION_WAITING, o->type, "", o->waiting_since);
+}
+
 /* A step that is due cannot be taken. Returns whether that is new. */
 static bool begin_wait(struct one *o)
 {
         if (o->waiting_since != 0)
                 return false;
         o->waiting_since = now_of(o->all);
-        metric_set(METRIC_ROTATION_WAITING, o->type, "", o->waiting_since);
+        show_wait(o);
         return true;
 }
 
 static void end_wait(struct one *o)
 {
         o->waiting_since = 0;
-        metric_set(METRIC_ROTATION_WAITING, o->type, "", 0);
+        show_wait(o);
 }
 
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
@@ -319,7 +331,7 @@ void rotation_step(struct rotation *r, const Cteleport__V1__RotateRequest *reque
         struct one *o = find_type(r, request->type);
 
         if (o == NULL || o->is_busy) {
-                done(ctx, o == NULL ? error_new(ERROR_INVALID_ARGUMENT, "the types of CAs are host and user")
+                done(ctx, o == NULL ? error_new(ERROR_INVALID_ARGUMENT, "the types of CAs are host, user and jwt")
                                     : error_hint(error_new(ERROR_ABORTED, "another step of this rotation is being taken"), "try again"));
                 return;
         }
@@ -329,7 +341,7 @@ void rotation_step(struct rotation *r, const Cteleport__V1__RotateRequest *reque
         struct error *err = prepare(s, request);
         if (err != NULL)
                 step_finish(s, err);
-        else if (s->is_forced)
+        else if (s->is_forced || !rotation_has_followers(o->type))
                 store_step(s);
         else
                 rotation_find_behind(r, on_behind, s);
@@ -498,7 +510,7 @@ static char *warning(const struct one *o, const struct hosts_behind *behind, str
         if (o->is_pending)
                 return pb_text(arena_printf(a, "the rotation of the %s CA waits since %s: the signer has not entered the phase %s; the log of the Auth Service has "
                                                "the reason", o->type, since, phase));
-        if (behind == NULL || behind->count == 0)
+        if (behind == NULL || behind->count == 0 || !rotation_has_followers(o->type))
                 return pb_text(arena_printf(a, "the rotation of the %s CA waits since %s: the phase after %s does not begin; the log of the Auth Service has the reason",
                                             o->type, since, phase));
         return pb_text(arena_printf(a, "the rotation of the %s CA waits since %s for %u connected %s: update or lock %s; without %s the next phase begins by "

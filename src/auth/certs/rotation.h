@@ -7,7 +7,7 @@
  * phase counts if it is neither the stored one nor the one before: one of the two was restored from a backup.
  *
  * Hosts take over a step by new certificates, which they request when the revision of the CAs changes (presence.h). A step is
- * refused while connected hosts have not taken over the last one, as the next would cut them off.
+ * refused while connected hosts have not taken over the last one, as the next would cut them off. The CA jwt has no such hosts.
  */
 #ifndef AUTH_CERTS_ROTATION_H
 #define AUTH_CERTS_ROTATION_H
@@ -32,6 +32,9 @@ void rotation_step(struct rotation *r, const Cteleport__V1__RotateRequest *reque
 /* Fills the state of the rotation of that type of CA; texts are in the arena. */
 void rotation_describe(const struct rotation *r, const char *type, struct arena *arena, Cteleport__V1__AuthorityStatus *ret);
 
+/* Whether hosts take over the steps of that type of CA. Those of the CA jwt concern applications only. */
+bool rotation_has_followers(const char *type);
+
 /* Whether a rotation is in progress. */
 bool rotation_is_active(const struct rotation *r);
 
@@ -49,7 +52,7 @@ void rotation_find_behind(struct rotation *r, void (*done)(void *ctx, const stru
  * A warning for each rotation whose step is due and waits, in the arena. behind: what rotation_find_behind has found; NULL if no
  * rotation is in progress.
  */
-enum { ROTATION_WARNINGS = 2 };
+enum { ROTATION_WARNINGS = 3 }; /* one for each type */
 size_t rotation_warnings(const struct rotation *r, const struct hosts_behind *behind, struct arena *arena, char *ret[ROTATION_WARNINGS]);
 
 #endif

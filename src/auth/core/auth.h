@@ -55,7 +55,8 @@ struct authorities {
         const Cteleport__Internal__V1__Authorities *all;
         const Cteleport__Internal__V1__Authority *host; /* in all */
         const Cteleport__Internal__V1__Authority *user;
-        char revision[256]; /* changes with each step of a rotation; "": those of the first start */
+        const Cteleport__Internal__V1__Authority *jwt; /* signs tokens for applications; has no key if it could not be made yet */
+        char revision[256]; /* changes with each step of a rotation that hosts follow; "": those of the first start */
 };
 
 struct auth {

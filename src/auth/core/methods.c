@@ -14,6 +14,7 @@
 #include "auth/users/login_service.h"
 #include "auth/core/passes.h"
 #include "auth/hosts/presence.h"
+#include "auth/sessions/app_tokens.h"
 #include "auth/sessions/record_service.h"
 #include "auth/sessions/sessions.h"
 #include "auth/hosts/tunnels_service.h"
@@ -98,6 +99,8 @@ const struct guarded_method auth_methods[] = {
         { { "/cteleport.v1.SessionService/Record", &cteleport__v1__record_up__descriptor, LIMIT_RECORD_CHUNK + KiB, true, record_serve,
             NULL },
           CALLER_NODE },
+        { { "/cteleport.v1.AppTokenService/Keys", &cteleport__v1__empty__descriptor, LIMIT_RPC_JOIN, false, app_token_keys_open, NULL },
+          CALLER_PROXY },
         LOGIN("Login", login_request, login_open),
         LOGIN("OpenInvite", open_invite_request, invite_open),
         LOGIN("AcceptInvite", accept_invite_request, invite_accept),

@@ -9,6 +9,7 @@
 #include "cmd/tctl/commands.h"
 #include "cmd/tctl/session.h"
 #include "pki/cert.h"
+#include "pki/pem.h"
 #include "rpc/pb.h"
 
 /* ---- auth export ------------------------------------------------------------------------------------------------ */
@@ -23,14 +24,15 @@ static const struct export_type {
         { "tls-host", "host", "TLS" },
         { "tls-user", "user", "TLS" },
         { "tls-user-der", "user", "TLS", .is_der = true },
+        { "jwt", "jwt", "JWT" },
 };
 
-static const char *const export_choices[] = { "host", "user", "tls-host", "tls-user", "tls-user-der", NULL };
+static const char *const export_choices[] = { "host", "user", "tls-host", "tls-user", "tls-user-der", "jwt", NULL };
 
 const struct flag auth_export_flags[] = {
         { "type", 0, FLAG_TEXT, .value = "TYPE", .choices = export_choices,
           .help = "CA and form: host as a line of known_hosts, user as a line of authorized_keys, tls-host, tls-user and tls-user-der as "
-                  "X.509; default: host and user" },
+                  "X.509, jwt as public keys in PEM; default: host and user" },
         { "fingerprint", 0, FLAG_TEXT, .value = "SHA256", .help = "Only the SSH key of this fingerprint, as ssh-keygen -l prints it" },
         { "compat", 0, FLAG_TEXT, .value = "VERSION", .help = "1.0: host keys as lines of authorized_keys, as older versions printed them" },
         { NULL },
@@ -89,6 +91,8 @@ static struct error *put_key(struct buf *out, const struct flags *given, const s
                                : NULL;
         if (type->is_der)
                 buf_put(out, public);
+        else if (strcmp(type->protocol, "JWT") == 0)
+                pem_put(out, "PUBLIC KEY", public);
         else
                 cert_der_to_pem(public, out);
         return NULL;
@@ -123,7 +127,7 @@ static struct error *check_export(const struct flags *given, const struct export
         if (compat != NULL && strcmp(compat, "1.0") != 0)
                 return error_new(ERROR_INVALID_ARGUMENT, "--compat has one value: 1.0");
         if (flags_text(given, "fingerprint") != NULL && type != NULL && strcmp(type->protocol, "SSH") != 0)
-                return error_new(ERROR_INVALID_ARGUMENT, "--fingerprint selects SSH keys, and --type=%s is X.509", type->name);
+                return error_new(ERROR_INVALID_ARGUMENT, "--fingerprint selects SSH keys, and --type=%s has none", type->name);
         if (type != NULL && type->is_der && isatty(STDOUT_FILENO))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--type=%s prints bytes, and the output is a terminal", type->name),
                                   "write it to a file: tctl auth export --type=%s > ca.der", type->name);
@@ -158,6 +162,8 @@ struct error *auth_export_run(void *ctx, const struct flags *given)
                 if (one == &export_types[i] || (one == NULL && strcmp(export_types[i].protocol, "SSH") == 0))
                         TRY(put_type(&out, given, &export_types[i], status));
         TRY(buf_finish(&out, "the CAs"));
+        if (out.len == 0 && flags_text(given, "fingerprint") == NULL)
+                return error_hint(error_new(ERROR_NOT_FOUND, "the cluster has no CA of this type yet"), "update the Auth Service");
         if (out.len == 0)
                 return error_hint(error_new(ERROR_NOT_FOUND, "no CA has this fingerprint"), "tctl auth export | ssh-keygen -l -f - lists them");
         return write_all(&out);
@@ -192,7 +198,7 @@ struct error *auth_crl_run(void *ctx, const struct flags *given)
 
 /* ---- auth rotate -------------------------------------------------------------------------------------------------- */
 
-static const char *const rotate_types[] = { "host", "user", NULL };
+static const char *const rotate_types[] = { "host", "user", "jwt", NULL };
 static const char *const rotate_phases[] = { "init", "update_clients", "update_servers", "standby", "rollback", NULL };
 
 const struct flag auth_rotate_flags[] = {

@@ -54,7 +54,7 @@ static int run_signer(struct service *s)
         struct sandboxed self = { s, false };
 
         /* signer_main enters its sandbox itself, after it has opened its files. */
-        return finish(&self, signer_main(s->boot->data_dir, service_take_fd(s, "auth"), send_ready, &self));
+        return finish(&self, signer_main(s->boot->data_dir, KEY_RSA_2048, service_take_fd(s, "auth"), send_ready, &self));
 }
 
 static struct error *sts_sandboxed(struct sandboxed *self)

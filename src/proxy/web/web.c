@@ -330,6 +330,22 @@ static void open_export(void *ctx, struct http_exchange *x)
         webapi_respond_export(x, &facts);
 }
 
+static void open_token_keys(void *ctx, struct http_exchange *x)
+{
+        const struct web *w = ctx;
+        if (w->options.token_keys == NULL)
+                webapi_respond_error(x, 503, "this proxy does not serve the keys yet", false);
+        else
+                token_keys_respond(w->options.token_keys, w->options.upstream, x);
+}
+
+static void open_token_configuration(void *ctx, struct http_exchange *x)
+{
+        const struct web *w = ctx;
+        struct webapi_facts facts = w->options.facts(w->options.ctx);
+        token_keys_respond_configuration(x, &facts, shown_address(&facts, http_exchange_request(x)->host));
+}
+
 static void open_upgrade(void *ctx, struct http_exchange *x)
 {
         const struct web *w = ctx;
@@ -387,6 +403,8 @@ static const struct http_route routes[] = {
         { "GET", "/v1/webapi/motd", .open = open_webapi },
         { "GET", "/webapi/auth/export", .open = open_export },
         { "GET", "/v1/webapi/auth/export", .open = open_export },
+        { "GET", "/.well-known/jwks.json", .open = open_token_keys },
+        { "GET", "/.well-known/openid-configuration", .open = open_token_configuration },
         { "GET", "/webapi/connectionupgrade", .open = open_upgrade },
         { "GET", "/v1/webapi/connectionupgrade", .open = open_upgrade },
 };

@@ -7,6 +7,7 @@
  *     POST /web/invite/<32 hex>           password, again, otp              OpenInvite, AcceptInvite
  *     GET  /webapi/find, ping, motd       for agents and clients (webapi.h)
  *     GET  /webapi/auth/export            the host CAs (webapi.h)
+ *     GET  /.well-known/jwks.json, openid-configuration     the keys of tokens for applications (token_keys.h)
  *     GET  /webapi/connectionupgrade      a stream for a connection with TLS of its own (upgrade.h)
  *
  * The Auth Service decides; nothing is stored here. An invitation is valid for everyone who has its address, so there
@@ -18,11 +19,13 @@
 
 #include "net/ingress.h"
 #include "proxy/upstream.h"
+#include "proxy/web/token_keys.h"
 #include "proxy/web/webapi.h"
 
 struct web_options {
         struct loop *loop;
         struct upstream *upstream; /* must live as long as the loop runs */
+        struct token_keys *token_keys; /* the same; NULL: the keys are not served */
         struct webapi_facts (*facts)(void *ctx); /* current values for the pages; borrowed during the call */
         /*
          * A client has upgraded its connection to `s`, which is owned by the receiver; on_closed follows. `client` is its address
