@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 from harness import Aws, Cluster, iam_token
+from tcp_server import TcpServer, echo
 from users import Accounts, User, invite_url, reachable_programs
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -105,6 +106,13 @@ def shared(build, aws_process, tmp_path_factory):
     cluster.create(iam_token())
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def echo_server():
+    """A TCP application that sends back what it gets."""
+    with TcpServer(echo) as server:
+        yield server
 
 
 # ---- users and the nodes they reach -------------------------------------------------------------------------

@@ -21,6 +21,12 @@ def splice(a, b, how=socket.SHUT_RDWR):
     back.join()
 
 
+def echo(connection):
+    """Sends back the bytes of a connection, for TcpServer."""
+    while data := connection.recv(65536):
+        connection.sendall(data)
+
+
 class TcpServer:
     """Serves each connection on a thread of its own, by serve(connection); an OSError there ends the connection."""
 

@@ -1,25 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users who reach applications: through the proxy and the tunnel of a host that offers them."""
-import contextlib
+import os
+import signal
 
 import pytest
 
 from app_client import AppConnection, certificate_of
 from harness import Cluster, iam_token, wait_until
-from tcp_server import TcpServer
 from users import User, invite_url
-
-
-def echo(connection):
-    with contextlib.suppress(OSError):
-        while data := connection.recv(65536):
-            connection.sendall(data)
-
-
-@pytest.fixture(scope="module")
-def echo_server():
-    with TcpServer(echo) as server:
-        yield server
 
 
 def apps(*rows):
@@ -160,3 +148,22 @@ def test_another_host_takes_over(place, alice):
     place.only.start()
     seen.clear()
     wait_until(both_seen, "the host that is back gets connections")
+
+
+@pytest.mark.nightly  # each attempt at the host takes TIMEOUT_ALTERNATIVE
+def test_a_host_that_hangs_is_left_for_another(place, alice):
+    """Its tunnel is open, and its process does not answer: the user waits for some seconds, and is connected."""
+    pid = place.only.process.children()["app"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        def tried():
+            with AppConnection(alice, "echo") as app:
+                assert app.status == 200 and app.echoes() and app.host_id == place.both.host_id, app.text
+            return "another one is tried" in place.process.text()
+
+        place.process.mark()
+        wait_until(tried, "a connection was meant for the host that hangs")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    with AppConnection(alice, "echo") as app:
+        assert app.echoes()

@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from app_client import AppConnection
 from balancers import RoundRobin
 from boxes import SHOWN, Box
 from harness import ACCOUNT, Host, iam_token, port_of, reserved_port, wait_until
@@ -73,7 +74,7 @@ def proxies(make_cluster, aws, programs, tmp_path):
     def make(count=3, is_shared=True, auth=None, **proxy):
         cluster = make_cluster(build=programs, proxy=False, auth=auth)
         cluster.node_env = aws.identity()
-        cluster.create(iam_token())
+        cluster.create(iam_token(roles=("Node", "App")))
         cluster.create(iam_token("proxy-token", roles=["Proxy"]))
         made.append(RoundRobin(tmp_path / "haproxy").start())
         return Proxies(cluster, made[-1], count, is_shared, lambda name: aws.identity(f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/i-0"), **proxy)
@@ -262,18 +263,22 @@ def holder_of(all_, web):
     return next(one for one in all_.all if one.host_id in tunnels(web))
 
 
-def test_proxies_relay_to_a_node_of_another_proxy(proxies, user):
+def test_proxies_relay_to_a_host_of_another_proxy(proxies, user, echo_server):
     all_ = proxies(auth=PEERING, **PEER)
     web = all_.node()
+    apps = all_.node("apps-1", ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": [
+        {"name": "echo", "uri": f"tcp://{echo_server.addr}"}]}})
     holder = holder_of(all_, web)
     alice = user(all_)
     for proxy in all_.all:
         reaches(alice, all_, proxy)
+        with wait_until(lambda: (app := AppConnection(alice, "echo")).status == 200 and app, "the application is reached") as app:
+            assert app.echoes()
     others = [one for one in all_.all if one is not holder]
     for one in others:
         one.process.wait_for(rf"Connected to another proxy proxy:{holder.host_id}")
     assert "Another proxy is connected" in holder.process.text()
-    assert len(tunnels(web)) == 1
+    assert len(tunnels(web)) == len(tunnels(apps)) == 1
     assert len(all_.cluster.events("session.start")) == 3
     all_.only(others[0])
     copied = alice.tsh("scp", NO_SHARING, web.config_path, "root@web-1:/dev/null", check=False)  # more than a first window, both ways

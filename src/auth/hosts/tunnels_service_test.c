@@ -7,10 +7,13 @@
 
 #define CONNECTION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
 
+#define BOTH "44444444-4444-4444-8444-444444444444"
+
 /* The orders of auth to a proxy to end tunnels. */
 struct orders {
         int count;
-        char host_id[64];
+        char host_id[64], role[16];
+        struct rpc_client_call *call; /* to auth */
 };
 
 static void on_order(void *ctx, const ProtobufCMessage *msg)
@@ -18,6 +21,7 @@ static void on_order(void *ctx, const ProtobufCMessage *msg)
         struct orders *o = ctx;
 
         snprintf(o->host_id, sizeof o->host_id, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->host_id);
+        snprintf(o->role, sizeof o->role, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->role);
         o->count++;
 }
 
@@ -49,7 +53,7 @@ static struct rpc_client *given_proxy(struct testbed *w, struct orders *o)
                                                                                          .response = &cteleport__v1__tunnels_down__descriptor },
                                                        &events, o);
 
-        (void)call;
+        o->call = call;
         AWAIT(w, w->a.tunnels != NULL);
         return proxy;
 }
@@ -173,12 +177,103 @@ static void a_locked_node_loses_its_tunnels_after_errors_of_the_store(void **sta
         AWAIT(w, w->a.callers == NULL);
 }
 
+/* A host with these system roles, "Node" or "App" or both. */
+static void given_host_of(struct testbed *w, const char *id, char **roles, size_t count)
+{
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        AUTO_MEM char *at = mem_printf("/hosts/%s", id);
+
+        host.host_id = pb_text(id);
+        host.hostname = pb_text("both");
+        host.system_roles = roles;
+        host.n_system_roles = count;
+        put_message(w, at, &host.base);
+}
+
+/* A proxy reports that a host has opened a tunnel, or that its last one has closed; role NULL: as an older proxy does. */
+static void report_tunnel(struct orders *o, const char *host_id, const char *role, bool is_closed)
+{
+        Cteleport__V1__TunnelsUp up = CTELEPORT__V1__TUNNELS_UP__INIT;
+        char *ids[] = { pb_text(host_id) }, *roles[] = { pb_text(role == NULL ? "" : role) };
+
+        if (is_closed) {
+                up.closed_host_ids = ids;
+                up.n_closed_host_ids = 1;
+                up.closed_roles = roles;
+                up.n_closed_roles = role != NULL;
+        } else {
+                up.host_ids = ids;
+                up.n_host_ids = 1;
+                up.roles = roles;
+                up.n_roles = role != NULL;
+        }
+        rpc_client_send(o->call, &up.base);
+}
+
+static bool reaches(const struct testbed *w, const char *role)
+{
+        return tunnels_reach(&w->a, STR(BOTH), str_of(role));
+}
+
+static void a_host_is_reached_in_each_role_by_its_own_tunnel(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+        struct rpc_client *proxy = given_proxy(w, &o);
+        char *roles[] = { pb_text("Node"), pb_text("App") };
+
+        given_host_of(w, BOTH, roles, 2);
+        report_tunnel(&o, BOTH, "App", false);
+        AWAIT(w, reaches(w, "App"));
+        assert_false(reaches(w, "Node"));
+        report_tunnel(&o, BOTH, NULL, false);
+        AWAIT(w, reaches(w, "Node"));
+        assert_true(reaches(w, "App"));
+        assert_false(reaches(w, "Proxy") || reaches(w, "Db") || reaches(w, ""));
+        report_tunnel(&o, BOTH, NULL, true);
+        AWAIT(w, !reaches(w, "Node"));
+        assert_true(reaches(w, "App"));
+        report_tunnel(&o, BOTH, "App", true);
+        AWAIT(w, !reaches(w, "App"));
+        assert_int_equal(w->a.tunnels == NULL, false);
+        assert_int_equal(o.count, 0);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+}
+
+/* It joined for one role: the tunnel of the other one ends, and only that. */
+static void a_tunnel_in_a_role_that_the_host_lacks_is_ended(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+        struct rpc_client *proxy = given_proxy(w, &o);
+        char *roles[] = { pb_text("App") };
+
+        given_host_of(w, BOTH, roles, 1);
+        report_tunnel(&o, BOTH, "App", false);
+        report_tunnel(&o, BOTH, "Node", false);
+        AWAIT(w, o.count == 1);
+        assert_string_equal(o.host_id, BOTH);
+        assert_string_equal(o.role, "Node");
+        assert_true(reaches(w, "App"));
+        assert_false(reaches(w, "Node"));
+        report_tunnel(&o, BOTH, "Proxy", false); /* no role of tunnels: ignored */
+        report_tunnel(&o, BOTH, "Nothing", false);
+        report_tunnel(&o, "../x", "App", false);
+        run_a_while(&w->a.loop);
+        assert_int_equal(o.count, 1);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_locked_node_loses_its_tunnels_with_its_connections),
                 ROW(a_locked_node_loses_its_tunnels_after_errors_of_the_store),
+                ROW(a_host_is_reached_in_each_role_by_its_own_tunnel),
+                ROW(a_tunnel_in_a_role_that_the_host_lacks_is_ended),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

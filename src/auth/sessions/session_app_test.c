@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections to applications, from the Dial to the end of the session. */
 #include "access/access.h"
+#include "auth/sessions/kinds.h"
 #include "auth/sessions/session_node_testing.h"
 #include "base/log.h"
 #include "state/session.h"
@@ -176,6 +177,30 @@ static void hosts_that_offer_one_application_are_alternatives(void **state)
                 assert_string_equal(d.host_id, APPS_1);
         }
         assert_refused(dial_app_except(w, "alice", "grafana", APPS_1).err, ERROR_NOT_FOUND, "no app");
+}
+
+/* Connections to nodes and to applications have limits of their own on each host. */
+static void a_host_has_room_for_each_kind(void **state)
+{
+        struct testbed *w = *state;
+        const struct resource_kind *node = kind_find("node"), *app = kind_find("app");
+
+        for (int i = 0; i < LIMIT_SSH_CONNECTIONS_USER; i++) {
+                AUTO_MEM char *id = mem_printf("00000000-0000-4000-8000-%012d", i);
+
+                assert_done(sessions_enter_node(w->a.sessions, str_of(id), node, STR(APPS_1), STR("alice")));
+        }
+        assert_refused(sessions_enter_node(w->a.sessions, STR(SESSION_1), node, STR(APPS_1), STR("alice")), ERROR_RESOURCE_EXHAUSTED,
+                       "connections to this node");
+        assert_done(sessions_enter_node(w->a.sessions, STR(SESSION_1), app, STR(APPS_1), STR("alice")));
+        for (int i = 0; i < LIMIT_SSH_CONNECTIONS_USER; i++) {
+                AUTO_MEM char *id = mem_printf("00000000-0000-4000-8000-%012d", i);
+
+                sessions_leave_node(w->a.sessions, str_of(id));
+        }
+        assert_true(sessions_has_connections(w->a.sessions, STR(APPS_1)));
+        sessions_leave_node(w->a.sessions, STR(SESSION_1));
+        assert_false(sessions_has_connections(w->a.sessions, STR(APPS_1)));
 }
 
 /* ---- Report -------------------------------------------------------------------------------------------------------- */
@@ -364,6 +389,7 @@ int main(void)
                 ROW(a_dial_refuses_names_that_no_application_has),
                 ROW(a_host_offers_only_announced_applications),
                 ROW(hosts_that_offer_one_application_are_alternatives),
+                ROW(a_host_has_room_for_each_kind),
                 ROW(a_session_is_audited_by_the_names_of_teleport),
                 ROW(certificates_of_other_users_and_kinds_are_refused),
                 ROW(only_the_service_that_offers_it_reports_a_connection),
