@@ -90,6 +90,8 @@ enum {
         TIMEOUT_RPC = 30 * 1000, /* ms: A unary call of our clients must be answered within this time. */
         TIMEOUT_MUX_IDLE = 300 * 1000, /* ms: tsh keeps a shared connection to a node open for this time after its last session. */
         TIMEOUT_MUX_ANSWER = 1000, /* ms: The ssh that holds a shared connection must answer within this time; otherwise tsh makes another connection. */
+        PACE_APP_HOSTS = 60 * 1000, /* ms: The command `tsh proxy app` requests the hosts that offer the application again after this time. */
+        PACE_APP_REFUSAL = 60 * 1000, /* ms: The command `tsh proxy app` prints the same reason of a refused connection once in this time. */
         PACE_MUX_CHECK = 2 * 1000, /* ms: The holder of a shared connection checks at this interval whether the user has logged out or the certificate has expired. */
         TIMEOUT_IMDS = 1000, /* ms: The instance metadata service must accept a connection, and answer, within this time each. */
         TIMEOUT_CREDENTIAL_PROCESS = 60 * 1000, /* ms: A credential_process of the AWS configuration must finish within this time. */
@@ -498,6 +500,8 @@ enum {
         LIMIT_SSH_UNACKED_BYTES = 4 * MiB, /* bytes: If the unacknowledged events of one connection are larger than this, the connection is closed. */
         LIMIT_SSH_UNACKED_ALL = 256 * MiB, /* bytes: If the unacknowledged events of all connections of a node are larger than this, the connections with more than their share are closed. */
         LIMIT_SSH_SESSIONS = 32, /* sessions: A connection to a node has at most this number of sessions at once: sshd's MaxSessions. */
+        LIMIT_APP_FORWARDED = 400, /* connections: A process of `tsh proxy app` has at most this number of connections, with two descriptors each, of usually 1,024. */
+        LIMIT_APP_FORWARD_WINDOW = 256 * KiB, /* bytes: The command `tsh proxy app` buffers at most this much data of a connection, each way. */
         LIMIT_MUX_SESSIONS = 10, /* sessions: A shared connection of tsh gets at most this number of sessions; below LIMIT_SSH_SESSIONS, because commands that start at once do not see each other. */
         LIMIT_SSH_QUERIES = 16, /* certificates: At most this number of certificates of one connection are checked. */
         LIMIT_SSH_CONNECTIONS = 500, /* connections: A host has at most this number of SSH connections, each with three processes of some MiB. */

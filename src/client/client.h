@@ -31,6 +31,7 @@
 #include "rpc/rpc.h"
 
 struct loop;
+struct tls_context;
 struct watch;
 
 enum { CLIENT_NAMES_MAX = 64 };
@@ -144,6 +145,15 @@ struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool 
 /* A stream to the SSH server of a node (host name or host ID): ALPN "cteleport-ssh", then HTTP/1.1 CONNECT. */
 struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/*
+ * A stream to the host of an application: the same, with the name of the application. The host ends TLS in it (client/app_dial.h).
+ */
+struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app,
+                                    void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/* The ID of the host that a stream to an application leads to, by the proxy, valid within done when there is a stream; "": it named none. */
+const char *client_dial_host_id(const struct client_dial *d);
+/* TLS 1.3 with a host of the cluster, verified by the CAs of the profile, with the certificate of the user. */
+struct error *client_tls_context(const struct profile *p, const char *const *alpn, struct tls_context **ret) MUST_USE;
 /* Reports the steps to w, as connect_watch() does. */
 void client_dial_watch(struct client_dial *d, const struct watch *w);
 /* done is called with CANCELLED unless it has been called already. */

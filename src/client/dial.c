@@ -49,6 +49,7 @@ struct client_dial {
         const struct profile *profile; /* NULL: without authentication */
         bool is_insecure;
         bool is_unauthenticated; /* shows no certificate of the profile */
+        bool is_app;             /* WAY_NODE: to an application */
         char *address, *target, *login;
         struct http_proxy via; /* the HTTP proxy in between, if any */
         void (*done)(void *ctx, struct stream *s, struct error *err);
@@ -111,6 +112,19 @@ static struct error *add_certificate(struct tls_context *c, const struct profile
         return tls_context_add(c, NULL, (struct tls_identity){ .cert_chain_pem = buf_str(&cert), .key_pem = secret_str(&key) });
 }
 
+struct error *client_tls_context(const struct profile *p, const char *const *alpn, struct tls_context **ret)
+{
+        AUTO_PTR(tls_context) c = NULL;
+        AUTO(buf) trust = BUF_MAX(CHAIN_PEM_MAX);
+
+        TRY(file_read(p->host_cas, &trust));
+        TRY(tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .alpn = alpn, .trust_pem = buf_str(&trust), .is_internal = true }, &c));
+        TRY(add_certificate(c, p));
+        *ret = c;
+        c = NULL;
+        return NULL;
+}
+
 /* host_ca_pem: verifies the server without a profile; "": the system's CAs do. */
 static struct error *make_context(const struct client_dial *d, struct str host_ca_pem, struct tls_context **ret)
 {
@@ -157,12 +171,14 @@ static struct error *make_outer(void *ctx, struct tls_context **ret)
 
 /* ---- steps -------------------------------------------------------------------------------------------------- */
 
+const char *client_dial_host_id(const struct client_dial *d)
+{
+        return node_tunnel_host_id(d->node);
+}
+
 static void on_node(void *ctx, struct stream *s, struct error *err)
 {
-        struct client_dial *d = ctx;
-
-        d->node = NULL;
-        finish(d, s, err);
+        finish(ctx, s, err);
 }
 
 static struct error *web_certificate_hint(struct error *err)
@@ -198,7 +214,8 @@ static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct e
         if (err != NULL)
                 fail(d, err);
         else if (d->way == WAY_NODE)
-                d->node = node_tunnel_start(d->loop, tls, d->target, d->login, MILLISECONDS(TIMEOUT_DIAL_NODE), on_node, d);
+                d->node = node_tunnel_start(d->loop, tls, &(struct node_tunnel_target){ .name = d->target, .login = d->login, .is_app = d->is_app },
+                                            MILLISECONDS(TIMEOUT_DIAL_NODE), on_node, d);
         else
                 finish(d, tls, NULL);
 }
@@ -289,6 +306,14 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
 {
         return start((struct client_dial){ .loop = l, .way = WAY_NODE, .profile = p, .target = str_dup(str_of(target)),
                                            .login = str_dup(str_of(login)), .done = done, .ctx = ctx },
+                     p->web_addr);
+}
+
+struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app,
+                                    void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
+{
+        return start((struct client_dial){ .loop = l, .way = WAY_NODE, .is_app = true, .profile = p, .target = str_dup(str_of(app)),
+                                           .login = str_dup(STR("")), .done = done, .ctx = ctx },
                      p->web_addr);
 }
 

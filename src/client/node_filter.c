@@ -78,6 +78,7 @@ struct predicate_subject node_subject(const Cteleport__V1__Node *node, struct ar
                 .name = str_of(node->spec->hostname),
                 .id = str_of(metadata == NULL ? "" : metadata->name),
                 .addr = str_of(node->spec->addr),
+                .description = str_of(metadata == NULL ? "" : metadata->description),
                 .labels = labels,
                 .label_count = count,
         };
@@ -165,17 +166,14 @@ void node_put_state(struct buf *out, const Cteleport__V1__NodeSpec *spec)
 
 /* ---- applications --------------------------------------------------------------------------------------- */
 
-/* A node with the name, labels and addresses of the application, which filters and labels are read from; valid with the spec. */
-static Cteleport__V1__Node node_like(const Cteleport__V1__AppServer *server, Cteleport__V1__NodeSpec *spec, char *addresses[2])
+/* A node with the name, labels and uri of the application, which filters and labels are read from; valid with the spec. */
+static Cteleport__V1__Node node_like(const Cteleport__V1__AppServer *server, Cteleport__V1__NodeSpec *spec)
 {
         Cteleport__V1__Node node = CTELEPORT__V1__NODE__INIT;
 
         cteleport__v1__node_spec__init(spec);
         spec->hostname = server->metadata->name;
-        addresses[0] = server->metadata->description;
-        addresses[1] = server->spec->app->spec->uri;
-        spec->public_addrs = addresses;
-        spec->n_public_addrs = 2;
+        spec->addr = server->spec->app->spec->uri;
         node.metadata = server->metadata;
         node.spec = spec;
         return node;
@@ -195,8 +193,7 @@ size_t app_filter_keep(const struct node_filter *f, Cteleport__V1__AppServer **s
 
         for (size_t i = 0; i < count; i++) {
                 Cteleport__V1__NodeSpec spec;
-                char *addresses[2];
-                Cteleport__V1__Node node = node_like(servers[i], &spec, addresses);
+                Cteleport__V1__Node node = node_like(servers[i], &spec);
 
                 if (node_filter_matches(f, &node, a))
                         servers[kept++] = servers[i];
@@ -207,8 +204,7 @@ size_t app_filter_keep(const struct node_filter *f, Cteleport__V1__AppServer **s
 void app_put_labels(struct buf *out, const Cteleport__V1__AppServer *server, bool is_verbose)
 {
         Cteleport__V1__NodeSpec spec;
-        char *addresses[2];
-        Cteleport__V1__Node node = node_like(server, &spec, addresses);
+        Cteleport__V1__Node node = node_like(server, &spec);
 
         node_put_labels(out, &node, is_verbose);
 }

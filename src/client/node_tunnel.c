@@ -5,15 +5,18 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
+#include "net/http1.h"
 #include "net/http_connect.h"
 
-enum { STATUS_OK = 200 };
+enum { STATUS_OK = 200, HOST_ID_MAX = 64 };
 
 struct node_tunnel {
         struct http_connect *connect;
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
+        char host_id[HOST_ID_MAX + 1];
 };
 
 /* ---- refusals ------------------------------------------------------------------------------------------- */
@@ -26,10 +29,10 @@ static const struct {
         { 400, ERROR_INVALID_ARGUMENT, "the proxy does not understand the request" },
         { 401, ERROR_UNAUTHENTICATED, "the proxy does not accept the certificate" },
         { 403, ERROR_PERMISSION_DENIED, "access denied" },
-        { 404, ERROR_NOT_FOUND, "there is no such node" },
+        { 404, ERROR_NOT_FOUND, "there is nothing of this name" },
         { 409, ERROR_FAILED_PRECONDITION, "ambiguous host could match multiple nodes" },
         { 429, ERROR_RESOURCE_EXHAUSTED, "the proxy has too much to do" },
-        { 0, ERROR_UNAVAILABLE, "the node cannot be reached" },
+        { 0, ERROR_UNAVAILABLE, "the host cannot be reached" },
 };
 
 struct error *node_refusal(int status, struct str body)
@@ -72,7 +75,21 @@ static struct error *error_of(const struct http_connect_result *r)
         case HTTP_CONNECT_CANCELLED:
                 break;
         }
-        return error_new(ERROR_CANCELLED, "the connection to the node was given up");
+        return error_new(ERROR_CANCELLED, "the connection was given up");
+}
+
+/* An answer that names no valid ID, or none at all, is that of an earlier release. */
+static void note_host(struct node_tunnel *t, struct str id)
+{
+        if (!name_is_host_id(id) || id.len > HOST_ID_MAX)
+                return;
+        memcpy(t->host_id, id.ptr, id.len);
+        t->host_id[id.len] = '\0';
+}
+
+const char *node_tunnel_host_id(const struct node_tunnel *t)
+{
+        return t->host_id;
 }
 
 static void on_connect(void *ctx, const struct http_connect_result *result)
@@ -85,21 +102,24 @@ static void on_connect(void *ctx, const struct http_connect_result *result)
                 stream_close(node);
                 node = NULL;
         }
+        if (node != NULL)
+                note_host(t, http1_response_field(result->head, "X-Teleport-Host-Id"));
         t->done(t->ctx, node, err);
         free(t);
 }
 
-struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const char *target, const char *login,
-                                      struct duration within,
+struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const struct node_tunnel_target *target, struct duration within,
                                       void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
-        AUTO_MEM char *host_port = mem_printf("%s:0", target);
+        AUTO_MEM char *host_port = mem_printf("%s:0", target->name);
         AUTO(buf) fields = BUF_MAX(2 * KiB);
         struct node_tunnel *t = NEW(struct node_tunnel);
 
         *t = (struct node_tunnel){ .done = done, .ctx = ctx };
-        if (*login != '\0')
-                buf_printf(&fields, "X-Teleport-Login: %s\r\n", login);
+        if (*target->login != '\0')
+                buf_printf(&fields, "X-Teleport-Login: %s\r\n", target->login);
+        if (target->is_app)
+                buf_put_c(&fields, "X-Teleport-Kind: app\r\n");
         t->connect = http_connect_start(l, proxy,
                                         &(struct http_connect_request){ .target = host_port, .fields = buf_str(&fields),
                                                                         .body_max = NODE_REFUSAL_MAX, .within = within },

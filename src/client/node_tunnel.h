@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP CONNECT request to a proxy for the SSH server of a node, on a TLS stream.
+ * The HTTP CONNECT request to a proxy for the SSH server of a node, or for an application, on a TLS stream.
  *
  *     CONNECT <target>:0 HTTP/1.1
  *     Host: <target>:0
- *     X-Teleport-Login: <login>
+ *     X-Teleport-Login: <login>           of a node
+ *     X-Teleport-Kind: app                of an application, whose name is the target
  *
- * The answer is 200 followed by the bytes of the server, or a refusal whose body has the reason:
+ * The answer is 200 followed by the bytes of the host, or a refusal whose body has the reason:
  * "what happened\nhint: what to do\n".
  */
 #ifndef CLIENT_NODE_TUNNEL_H
@@ -27,14 +28,22 @@ enum { NODE_REFUSAL_MAX = 4 * KiB };
  */
 struct error *node_refusal(int status, struct str body) MUST_USE;
 
+/* Valid names, copied. */
+struct node_tunnel_target {
+        const char *name;
+        const char *login; /* "": none is named */
+        bool is_app;       /* false: a node */
+};
+
 /*
- * Sends the request on `proxy` (owned from now on). done is called exactly once, from the loop, with the stream to the node
- * or an error. target and login must be valid names; copied.
+ * Sends the request on `proxy` (owned from now on). done is called exactly once, from the loop, with the stream to the host
+ * or an error.
  */
 struct node_tunnel;
-struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const char *target, const char *login,
-                                      struct duration within,
+struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const struct node_tunnel_target *target, struct duration within,
                                       void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/* The ID of the host by the proxy's answer, valid within done; "": it has named none. */
+const char *node_tunnel_host_id(const struct node_tunnel *t);
 /* done is called with CANCELLED unless it has been called already. */
 void node_tunnel_cancel(struct node_tunnel *t);
 

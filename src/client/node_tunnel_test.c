@@ -28,6 +28,7 @@ static void on_done(void *ctx, struct stream *s, struct error *err)
 
 static void begin(struct requested *a, struct duration within)
 {
+        static const struct node_tunnel_target target = { .name = "web-1", .login = "root" };
         struct stream *here, *there;
 
         *a = (struct requested){ 0 };
@@ -35,7 +36,7 @@ static void begin(struct requested *a, struct duration within)
         connected_pair(&a->loop, &here, &there);
         ear_listen(&a->proxy, there);
         stream_read(there, true);
-        a->tunnel = node_tunnel_start(&a->loop, here, "web-1", "root", within, on_done, a);
+        a->tunnel = node_tunnel_start(&a->loop, here, &target, within, on_done, a);
         assert_int_equal(a->done, 0);
 }
 
@@ -77,7 +78,7 @@ static const struct {
         { "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n", ERROR_FAILED_PRECONDITION,
           "ambiguous host could match multiple nodes", NULL, false },
         { "HTTP/1.1 502 Bad Gateway\r\ncontent-length:3\r\n\r\nx\x1by", ERROR_UNAVAILABLE, "x\\x1by", NULL, false },
-        { "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", ERROR_UNAVAILABLE, "the node cannot be reached", NULL, false },
+        { "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", ERROR_UNAVAILABLE, "the host cannot be reached", NULL, false },
         { "HTTP/1.1 503 Busy\r\nContent-Length: 99999999999999999999\r\n\r\ngone", ERROR_UNAVAILABLE, "gone", NULL, true },
         { "SSH-2.0-OpenSSH\r\n\r\n", ERROR_UNAVAILABLE, "the proxy's answer makes no sense", NULL, false },
         { "", ERROR_UNAVAILABLE, "the proxy ended the connection without an answer", NULL, true },

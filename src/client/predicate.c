@@ -367,7 +367,7 @@ static bool contains_nocase(struct str text, struct str word)
 
 bool predicate_subject_has_word(const struct predicate_subject *s, struct str word)
 {
-        if (contains_nocase(s->name, word) || contains_nocase(s->addr, word) || contains_nocase(s->id, word))
+        if (contains_nocase(s->name, word) || contains_nocase(s->addr, word) || contains_nocase(s->id, word) || contains_nocase(s->description, word))
                 return true;
         for (size_t i = 0; i < s->label_count; i++)
                 if (contains_nocase(s->labels[i].key, word) || contains_nocase(s->labels[i].value, word))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The query language of `tsh ls --query`, which selects nodes.
+ * The query language of `tsh ls --query`, `tsh apps ls --query` and so on, which selects nodes and applications.
  *
  *     query   = term { ( "&&" | "||" ) term }        && binds closer than ||
  *     term    = "!" term | "(" query ")" | value ( "==" | "!=" ) value | call
- *     call    = "search(" value { "," value } ")"    all words occur in name, address or labels, any case
+ *     call    = "search(" value { "," value } ")"    all words occur in name, address, description or labels, any case
  *             | "equals(" value "," value ")"
  *             | "hasPrefix(" value "," value ")"
  *             | "exists(" labels[…] ")"
@@ -30,9 +30,10 @@ struct predicate_label {
         struct str key, value;
 };
 
-/* The attributes of a node; everything borrowed. */
+/* The attributes of a node, or an application; everything borrowed. */
 struct predicate_subject {
-        struct str name, id, addr; /* host name, host ID, address */
+        struct str name, id, addr; /* host name, host ID, address; of an application its name twice, and its uri */
+        struct str description;    /* for words only */
         const struct predicate_label *labels;
         size_t label_count;
 };
@@ -43,7 +44,7 @@ struct error *predicate_compile(struct arena *a, struct str query, const struct 
 
 bool predicate_matches(const struct predicate *p, const struct predicate_subject *subject);
 
-/* Whether the word occurs in name, address or labels, in any case. */
+/* Whether the word occurs in name, ID, address, description or labels, in any case. */
 bool predicate_subject_has_word(const struct predicate_subject *subject, struct str word);
 
 #endif

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The completions of bash, zsh and fish: words and flags of the programs, names of nodes and tokens of the cluster."""
+"""The completions of bash, zsh and fish: words and flags of the programs, names of nodes, applications and tokens of the cluster."""
 import pathlib
 import subprocess
 
 import pexpect
 import pytest
 
-from harness import TIMEOUT, Cluster, iam_token, program
+from harness import TIMEOUT, Cluster, iam_token, program, wait_until
 from users import User, invite_url
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -29,6 +29,7 @@ NAMES = [
     ("tsh ssh we", "tsh ssh web-1 "),
     ("tsh ssh root@we", "tsh ssh root@web-1 "),
     ("tsh ssh -l root we", "tsh ssh -l root web-1 "),
+    ("tsh proxy app or", "tsh proxy app orders "),
     ("tsh scp we", "tsh scp web-1:"),
     ("tctl tokens rm ia", "tctl tokens rm iam-token "),
     ("tctl rm token/ia", "tctl rm token/iam-token "),
@@ -45,12 +46,14 @@ def completions(build, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(build, aws_process, tmp_path_factory):
-    """A cluster with a node, a token that is not a secret, and one that is."""
+    """A cluster with a node that also offers an application, a token that is not a secret, and one that is."""
     cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("completed") / "cluster")
     cluster.start()
-    cluster.create(iam_token())
+    cluster.create(iam_token(roles=("Node", "App")))
     cluster.tctl("tokens", "add", "--type=node", "--value=iam-secret-0123456789")
-    cluster.join("web-1", env=aws_process.identity())
+    cluster.join("web-1", env=aws_process.identity(),
+                 services={"app_service": {"enabled": "yes", "apps": [{"name": "orders", "uri": "tcp://127.0.0.1:9", "labels": {"env": "prod"}}]}})
+    wait_until(lambda: cluster.json("apps", "ls"), "the application is offered")
     yield cluster
     cluster.stop()
 

@@ -1,81 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applications as users of tsh see them: listed by `tsh apps ls`."""
+"""Applications as users of tsh see them: listed by `tsh apps ls`, at a port of their machine by `tsh proxy app`."""
+import contextlib
+import hashlib
 import json
+import re
+import signal
+import socket
+import subprocess
 
 import pytest
 
-from harness import Cluster, iam_token, wait_until
+from balancers import Haproxy
+from harness import TIMEOUT, Cluster, Process, iam_token, program, reserved_port, wait_until
+from tcp_server import TcpServer
 from users import User, invite_url
 
 FILES = {"name": "files", "uri": "tcp://127.0.0.1:9", "description": "Shared files", "labels": {"env": "prod"}}
 QUEUE = {"name": "queue", "uri": "tcp://localhost:10", "labels": {"env": "dev"}}
-ROLE = """kind: role
-version: v7
-metadata: {name: developer}
-spec: {allow: {app_labels: {env: dev}}}
-"""
+BLOCK = hashlib.sha256(b"block").digest() * 2048  # 64 KiB
+BLOCKS = 1024
+progress = []  # of each connection of digest(): [blocks sent]
+
+
+def echo(connection):
+    while data := connection.recv(65536):
+        connection.sendall(data)
+
+
+def digest(connection):
+    """Receives until the client has ended its direction; then sends the SHA-256 of that, and BLOCKS blocks."""
+    received, sent = hashlib.sha256(), [0]
+    while data := connection.recv(65536):
+        received.update(data)
+    progress.append(sent)
+    connection.sendall(received.digest())
+    for _ in range(BLOCKS):
+        connection.sendall(BLOCK)
+        sent[0] += 1
+
+
+def role(name, labels):
+    return {"kind": "role", "version": "v7", "metadata": {"name": name}, "spec": {"allow": {"app_labels": labels}}}
 
 
 class Place:
     """A cluster with two hosts that offer applications, and its users."""
 
-    def __init__(self, build, aws, directory):
+    def __init__(self, build, aws, directory, *apps):
         self.directory = directory
         self.cluster = Cluster(build, aws, directory / "cluster")
         self.cluster.start()
         self.cluster.create(iam_token(roles=("Node", "App")))
-        self.cluster.create(ROLE)
-        self.hosts = [self.host(aws, "apps-1", FILES, QUEUE), self.host(aws, "apps-2", FILES)]
-
-    def host(self, aws, name, *apps):
         aws.reset()
-        host = self.cluster.host(name, env=aws.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": list(apps)}})
-        host.start()
-        host.wait_signed()
-        return host
+        self.env = aws.identity()
+        self.hosts = [self.host("apps-1", FILES, QUEUE, *apps), self.host("apps-2", FILES)]
+        for host in self.hosts:
+            host.wait_joined()
+        wait_until(lambda: [s["spec"]["state"] for s in self.cluster.json("apps", "ls")] == ["online"] * (3 + len(apps)), "all applications are reached")
 
-    def user(self, name, roles):
-        words = self.cluster.tctl("users", "add", name, f"--roles={roles}").out
+    def host(self, name, *apps):
+        host = self.cluster.host(name, env=self.env, ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": list(apps)}})
+        return host.start()
+
+    def user(self, name, *roles):
+        words = self.cluster.tctl("users", "add", name, f"--roles={','.join(roles)}").out
         user = User(self.cluster, name, self.directory / f"home-{name}").accept(invite_url(words))
         user.login()
         return user
 
 
 @pytest.fixture(scope="module")
-def place(build, aws_process, tmp_path_factory):
-    place = Place(build, aws_process, tmp_path_factory.mktemp("apps"))
+def servers():
+    with TcpServer(echo) as echoes, TcpServer(digest) as digests:
+        with reserved_port() as down:
+            yield {"echo": echoes.port, "digest": digests.port, "down": down.getsockname()[1]}
+
+
+@pytest.fixture(scope="module")
+def place(build, aws_process, tmp_path_factory, servers):
+    apps = [{"name": name, "uri": f"tcp://127.0.0.1:{port}", "labels": {"of": "tests"}} for name, port in servers.items()]
+    place = Place(build, aws_process, tmp_path_factory.mktemp("apps"), *apps)
     yield place
-    for host in place.hosts:
-        host.stop()
     place.cluster.stop()
 
 
 @pytest.fixture(scope="module")
 def alice(place):
-    alice = place.user("alice", "access")
-    wait_until(lambda: len(place.cluster.json("apps", "ls")) == 3, "all applications are offered")
-    return alice
+    return place.user("alice", "access")
 
 
 # ---- tsh apps ls ------------------------------------------------------------------------------------------------
 
 
 def test_an_application_of_two_hosts_is_one_row(alice):
-    assert [line.split("  ")[0] for line in alice.tsh("apps", "ls").out.splitlines()[2:]] == ["files", "queue"]
-    assert alice.tsh("app", "ls", "-f", "names").out == "files\nqueue\n"
+    assert [line.split("  ")[0] for line in alice.tsh("apps", "ls", "-v").out.splitlines()[2:]] == ["digest", "down", "echo", "files", "queue"]
+    assert alice.tsh("app", "ls", "-f", "names").out == "digest\ndown\necho\nfiles\nqueue\n"
 
 
 def test_it_has_the_columns_of_teleport(alice):
-    title, _, files, queue = alice.tsh("apps", "ls").out.splitlines()
+    title, _, files, queue = alice.tsh("apps", "ls", "--query=labels.env != ''").out.splitlines()
     assert title.split() == "Application Description Type Public Address Labels".split()
     assert files.split() == ["files", "Shared", "files", "TCP", "env=prod"] and queue.split() == ["queue", "TCP", "env=dev"]
-    title, _, files, _ = alice.tsh("apps", "ls", "-v").out.splitlines()
+    title, _, files = alice.tsh("apps", "ls", "-v", "--search=tcp", "env=prod").out.splitlines()
     assert title.split() == "Application Description Type Public Address URI Labels".split()
     assert files.split()[3:5] == ["TCP", "tcp://127.0.0.1:9"]
 
 
 def test_it_prints_resources_of_applications(alice):
-    listed = json.loads(alice.tsh("apps", "ls", "--format=json").out)
+    listed = json.loads(alice.tsh("apps", "ls", "--format=json", "--query=labels.env != ''").out)
     assert [(app["kind"], app["metadata"]["name"], app["spec"]["uri"]) for app in listed] == [
         ("app", "files", "tcp://127.0.0.1:9"), ("app", "queue", "tcp://localhost:10")]
     assert "uri: tcp://localhost:10\n" in alice.tsh("apps", "ls", "-f", "yaml").out
@@ -86,5 +118,209 @@ def test_labels_words_and_queries_choose(alice, chosen):
     assert alice.tsh("apps", "ls", "--format=names", *chosen).out == "queue\n"
 
 
-def test_others_than_permitted_are_not_listed(place, alice):
+def test_others_than_permitted_are_not_listed(place):
+    place.cluster.create(role("developer", {"env": "dev"}))
     assert place.user("dan", "developer").tsh("apps", "ls", "--format=names").out == "queue\n"
+
+
+# ---- tsh proxy app ------------------------------------------------------------------------------------------------
+
+
+class ProxyApp(Process):
+    """`tsh proxy app` in the background; `port` is the local one."""
+
+    def __init__(self, user, *args, env=None):
+        super().__init__([program(user.build, "tsh"), "proxy", "app", *args], user.home / "proxy-app.log", {**user.env, **(env or {})})
+        self.port = int(self.wait_for(r"Proxying connections to \S+ on 127\.0\.0\.1:(\d+)\n").group(1))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait(TIMEOUT)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT)
+
+    def echoes(self):
+        """Whether a connection is served; one that is refused is closed."""
+        with contextlib.suppress(ConnectionError), self.connect() as connection:
+            return is_open(connection)
+        return False
+
+
+def is_open(connection, data=b"hello"):
+    """Whether the application `echo` is at the other end."""
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(data)
+        return receive(connection, len(data)) == data
+    return False
+
+
+def receive(connection, size):
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data
+
+
+@pytest.fixture(scope="module")
+def proxied(alice):
+    with ProxyApp(alice, "echo", "-p", "0") as app:
+        yield app
+
+
+def test_an_application_is_reached_at_a_local_port(place, alice):
+    with ProxyApp(alice, "echo") as app:
+        assert "--port=PORT chooses it" in app.new_text()
+        assert app.echoes()
+        address = subprocess.run(["ss", "-Hltn", f"sport = {app.port}"], capture_output=True, text=True, check=True).stdout
+        assert [row.split()[3] for row in address.splitlines()] == [f"127.0.0.1:{app.port}"]
+    assert place.cluster.event("app.session.start", app_name="echo")["user"] == "alice"
+
+
+def test_the_local_port_is_chosen(alice, servers):
+    with reserved_port() as reserved, ProxyApp(alice, "echo", "-p", f"{reserved.getsockname()[1]}:{servers['echo']}") as app:
+        port = reserved.getsockname()[1]
+        assert app.port == port and app.echoes()
+        assert "chooses it" not in app.new_text()
+        taken = alice.tsh("proxy", "app", "echo", "-p", port, check=False)
+        assert taken.code == 1 and f"127.0.0.1:{port}" in taken.err and "--port=PORT" in taken.err
+
+
+@pytest.mark.parametrize("args, what", [
+    (["nothing"], "there is no application 'nothing' that you may reach\nhint:  `tsh apps ls`"),
+    (["echo", "-p", "x"], "--port"),
+    (["echo", "-p", "65536"], "--port"),
+    (["echo", "-p", "0:"], "the port of the application in --port"),
+    (["echo", "-p", "0:1"], "the application 'echo' has no port 1: it has port "),
+    (["queue/../echo"], "there is no application 'queue/../echo'"),
+])
+def test_a_wrong_command_line_is_explained(alice, args, what):
+    done = alice.tsh("proxy", "app", *args, check=False)
+    assert done.code == 1 and what in done.err, done.err
+
+
+def test_64_mib_go_each_way_with_a_half_close_between(alice):
+    with ProxyApp(alice, "digest") as app, app.connect() as connection:
+        sent = hashlib.sha256()
+        for _ in range(BLOCKS):
+            connection.sendall(BLOCK)
+            sent.update(BLOCK)
+        connection.shutdown(socket.SHUT_WR)
+        assert receive(connection, 32) == sent.digest()
+        received, size = hashlib.sha256(), 0
+        while data := connection.recv(65536):
+            received.update(data)
+            size += len(data)
+        assert (size, received.digest()) == (BLOCKS * len(BLOCK), sent.digest())
+
+
+def test_a_client_that_does_not_read_stops_the_application(alice):
+    """What it does not read is not collected on the way; other connections go on."""
+    with ProxyApp(alice, "digest") as app, app.connect() as connection, app.connect() as other:
+        connection.shutdown(socket.SHUT_WR)
+        receive(connection, 32)
+        slow = progress[-1]
+        other.shutdown(socket.SHUT_WR)
+        assert sum(len(data) for data in iter(lambda: other.recv(65536), b"")) == 32 + BLOCKS * len(BLOCK)
+        assert slow[0] < BLOCKS
+
+
+def test_many_connections_are_open_at_once(proxied):
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(proxied.connect()) for _ in range(40)]
+        for i, connection in enumerate(connections):
+            connection.sendall(b"%04d" % i)
+        assert [receive(connection, 4) for connection in connections] == [b"%04d" % i for i in range(40)]
+
+
+def test_a_refusal_is_printed_once_and_the_next_connection_works(alice, servers):
+    with ProxyApp(alice, "down") as app:
+        for _ in range(3):
+            assert not app.echoes()
+        assert app.new_text().count("ERROR: ") == 1, app.new_text()
+        assert "the host of the application 'down' cannot connect to it" in app.new_text()
+        with TcpServer(echo, port=servers["down"]):
+            assert app.echoes()
+
+
+def test_a_change_of_roles_counts_at_once(place):
+    place.cluster.create(role("of-tests", {"of": "tests"}))
+    user = place.user("erin", "of-tests")
+    with ProxyApp(user, "echo") as app:
+        with app.connect() as connection:
+            assert is_open(connection)
+            place.cluster.create(role("of-tests", {"of": "others"}))
+            assert connection.recv(1) == b"", "an open connection ends"
+        assert not app.echoes()
+        app.wait_for("ERROR: there is no app 'echo', or it is offline")
+        place.cluster.create(role("of-tests", {"of": "tests"}))
+        assert app.echoes()
+
+
+def test_a_lock_ends_open_connections(place):
+    user = place.user("mallory", "access")
+    with ProxyApp(user, "echo") as app:
+        with app.connect() as connection:
+            assert is_open(connection)
+            place.cluster.create({"kind": "lock", "version": "v2", "metadata": {"name": "out"}, "spec": {"target": {"user": "mallory"}, "message": "stay out"}})
+            assert connection.recv(1) == b""
+        assert not app.echoes()
+        app.wait_for("ERROR: .*stay out")
+        place.cluster.tctl("rm", "lock/out")
+        assert app.echoes()
+
+
+def test_a_new_login_is_used_without_a_restart(place):
+    user = place.user("bob", "access")
+    with ProxyApp(user, "echo") as app:
+        assert app.echoes()
+        user.tsh("logout")
+        assert not app.echoes()
+        app.wait_for(rf"ERROR: Not logged in\.\nhint:  tsh login --proxy={re.escape(place.cluster.proxy_addr)} --user=bob\n")
+        user.login()
+        assert app.echoes()
+
+
+def test_it_ends_when_its_connections_have_ended(alice):
+    with ProxyApp(alice, "echo") as app:
+        with app.connect() as connection:
+            assert is_open(connection)
+            app.popen.send_signal(signal.SIGTERM)
+            app.wait_for("Waiting for the end of 1 open")
+            with pytest.raises(ConnectionRefusedError):
+                app.connect()
+            assert is_open(connection), "an open connection continues"
+        assert app.popen.wait(TIMEOUT) == 0
+
+
+def test_a_second_signal_ends_everything(alice):
+    with ProxyApp(alice, "echo") as app, app.connect() as connection:
+        assert is_open(connection)
+        app.popen.send_signal(signal.SIGINT)
+        app.wait_for("a second signal ends them")
+        app.popen.send_signal(signal.SIGINT)
+        assert app.popen.wait(TIMEOUT) == 0 and connection.recv(1) == b""
+
+
+def test_without_connections_one_signal_suffices(alice):
+    with ProxyApp(alice, "echo") as app:
+        assert app.echoes()
+        app.popen.send_signal(signal.SIGINT)
+        assert app.popen.wait(TIMEOUT) == 0
+
+
+def test_it_passes_a_load_balancer_that_ends_tls(place, alice, tmp_path):
+    balancer = Haproxy(tmp_path / "haproxy").start_http(place.cluster.proxy_addr)
+    try:
+        user = User(place.cluster, "alice", tmp_path / "home")
+        user.totp_secret, user.last_step = alice.totp_secret, alice.last_step
+        user.tsh("login", f"--proxy={balancer.address}", "--user=alice", "--insecure", stdin=f"{user.password}\n{user.otp()}\n")
+        alice.last_step = user.last_step
+        with ProxyApp(user, "echo") as app:
+            assert app.echoes() and app.echoes()
+            assert "ERROR" not in app.new_text()
+    finally:
+        balancer.stop()

@@ -47,6 +47,11 @@ extern const struct argument proxy_known_host_arguments[];
 struct error *proxy_known_host_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *proxy_attach_run(void *ctx, const struct flags *given) MUST_USE;
 
+/* proxy_app.c */
+extern const struct flag proxy_app_flags[];
+extern const struct argument proxy_app_arguments[];
+struct error *proxy_app_run(void *ctx, const struct flags *given) MUST_USE;
+
 /* config.c */
 struct error *config_run(void *ctx, const struct flags *given) MUST_USE;
 

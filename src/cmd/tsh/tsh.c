@@ -29,6 +29,9 @@ static const struct command commands[] = {
         { "sftp", NULL, sftp_flags, sftp_arguments, sftp_run, .help = "Copy files of a node interactively" },
         { "proxy ssh", NULL, NULL, proxy_ssh_arguments, proxy_ssh_run,
           .help = "Connect standard input and output to a node's SSH server, as a ProxyCommand of ssh" },
+        { "proxy app", NULL, proxy_app_flags, proxy_app_arguments, proxy_app_run, .help = "Make an application reachable at a port of this machine",
+          .notes = "  tsh proxy app -p 5432 orders-db\n  psql -h 127.0.0.1 -p 5432 -U app orders\n"
+                   "It runs until Ctrl-C. When the login has ended, log in again: connections work again without a restart.\n" },
         { "proxy attach", NULL, NULL, proxy_attach_arguments, proxy_attach_run, .is_hidden = true,
           .help = "Hand ssh a connection to a node that is open already" },
         { "proxy known-host", NULL, NULL, proxy_known_host_arguments, proxy_known_host_run, .is_hidden = true,
@@ -87,8 +90,8 @@ static const struct foreign_flag foreign[] = {
 };
 
 static const struct foreign_command foreign_commands[] = {
-        { "apps login, apps logout, apps config, app, proxy app",
-          "this release lists applications, and users cannot connect to them yet" },
+        { "apps login, apps logout, apps config, app login, app logout, app config",
+          "an application is made reachable at a port of this machine by: tsh proxy app NAME" },
         { "db, databases, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy kube, proxy aws, "
           "proxy azure, proxy gcp, proxy mcp, vnet",
           "this release serves SSH and applications only" },

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/app_dial.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/app_status.h"
+#include "cluster/connect.h"
+#include "loop/conversation.h"
+#include "net/tls.h"
+
+enum { DIAL, CHECK, HANDSHAKE, STATUS, OVER };
+
+static const struct conversation_state states[] = {
+        [DIAL] = { "dial", SECONDS(0), TO(CHECK) | TO(OVER) }, /* these three have deadlines of their own */
+        [CHECK] = { "check", SECONDS(0), TO(HANDSHAKE) | TO(OVER) },
+        [HANDSHAKE] = { "handshake", SECONDS(0), TO(STATUS) | TO(OVER) },
+        [STATUS] = { "status", MILLISECONDS(TIMEOUT_DIAL_NODE), TO(OVER) },
+        [OVER] = { "over", SECONDS(0), 0 },
+};
+
+struct app_dial {
+        struct loop *loop;
+        const struct profile *profile;
+        struct app_hosts *hosts;
+        char *app, *host_id;
+        struct conversation at;
+        struct client_dial *dial;
+        struct stream *stream; /* of the current step */
+        struct buf status;
+        void (*done)(void *ctx, struct stream *s, struct error *err);
+        void *ctx;
+};
+
+/* One of s and err is given. */
+static void finish(struct app_dial *d, struct stream *s, struct error *err)
+{
+        conversation_enter(&d->at, OVER);
+        conversation_release(&d->at);
+        if (s == NULL)
+                stream_close(d->stream);
+        d->done(d->ctx, s, client_refusal_hint(err, d->profile));
+        buf_release(&d->status);
+        free(d->host_id);
+        free(d->app);
+        free(d);
+}
+
+static void fail(struct app_dial *d, struct error *err)
+{
+        finish(d, NULL, error_wrap(err, "cannot connect to the application '%s'", d->app));
+}
+
+static void on_expired(void *ctx)
+{
+        fail(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "its host did not answer in time"));
+}
+
+/* ---- the status ------------------------------------------------------------------------------------------- */
+
+static void on_status(void *ctx, struct str bytes)
+{
+        struct app_dial *d = ctx;
+        struct str refusal;
+        size_t used = 0;
+
+        buf_put(&d->status, bytes);
+        app_status_parse(buf_str(&d->status), &used, &refusal);
+        if (used == 0)
+                return;
+        stream_read(d->stream, false);
+        if (refusal.ptr != NULL) {
+                AUTO_MEM char *shown = escaped(refusal);
+
+                finish(d, NULL, error_new(ERROR_PERMISSION_DENIED, "%s", shown));
+                return;
+        }
+        struct str rest = str_slice(buf_str(&d->status), used, d->status.len);
+        finish(d, rest.len == 0 ? d->stream : stream_with_prefix(d->loop, d->stream, rest), NULL);
+}
+
+static void on_status_end(void *ctx, struct error *err)
+{
+        fail(ctx, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "its host ended the connection without a reason"));
+}
+
+static const struct stream_events status_events = { .on_read = on_status, .on_end = on_status_end };
+
+/* ---- the handshake ---------------------------------------------------------------------------------------- */
+
+static void on_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct app_dial *d = ctx;
+
+        d->stream = tls;
+        if (err == NULL)
+                err = connect_check_role(tls_peer_cert_der(tls), "App", loop_wall(d->loop));
+        if (err != NULL) {
+                fail(d, err);
+                return;
+        }
+        if (str_equal(tls_alpn(tls), STR(APP_ALPN_HTTP))) {
+                finish(d, tls, NULL);
+                return;
+        }
+        conversation_enter(&d->at, STATUS);
+        stream_listen(tls, &status_events, d);
+        stream_read(tls, true);
+}
+
+static void on_checked(void *ctx, struct error *err)
+{
+        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL };
+        struct app_dial *d = ctx;
+        struct tls_context *context = NULL;
+
+        if (err == NULL)
+                err = client_tls_context(d->profile, alpn, &context);
+        if (err != NULL) {
+                fail(d, err);
+                return;
+        }
+        AUTO_MEM char *name = mem_printf("%s.%s", d->host_id, d->profile->cluster);
+        struct stream *lower = d->stream;
+
+        d->stream = NULL;
+        conversation_enter(&d->at, HANDSHAKE);
+        struct tls_handshake *handshake = tls_start(d->loop, context, lower, name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, d);
+        (void)handshake; /* ends by itself */
+        tls_context_free(context);
+}
+
+/* ---- the dial --------------------------------------------------------------------------------------------- */
+
+static void on_dialled(void *ctx, struct stream *s, struct error *err)
+{
+        struct app_dial *d = ctx;
+
+        if (err != NULL) {
+                finish(d, NULL, err); /* by the proxy, in words for the user */
+                return;
+        }
+        d->stream = s;
+        d->host_id = str_dup(str_of(client_dial_host_id(d->dial)));
+        if (*d->host_id == '\0') {
+                fail(d, error_new(ERROR_UNAVAILABLE, "the proxy does not name the host of the application"));
+                return;
+        }
+        conversation_enter(&d->at, CHECK);
+        app_hosts_check(d->hosts, d->profile, d->host_id, on_checked, d);
+}
+
+void app_dial_start(struct loop *l, const struct profile *p, const char *app, struct app_hosts *hosts,
+                    void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
+{
+        struct app_dial *d = NEW(struct app_dial);
+
+        *d = (struct app_dial){ .loop = l, .profile = p, .hosts = hosts, .app = str_dup(str_of(app)), .done = done, .ctx = ctx };
+        d->status = BUF_MAX(LOOP_BUFFER + 1 + APP_REFUSAL_MAX);
+        conversation_init(&d->at, l, states, DIAL, on_expired, d);
+        d->dial = client_dial_app(l, p, app, on_dialled, d);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection from a workstation to an application.
+ *
+ *      proxy ◀── CONNECT ── DIAL        the proxy names the host that it connects to
+ *       auth ◀───────────── CHECK       does this host offer the application? (client/app_hosts.h)
+ *       host ◀── TLS 1.3 ── HANDSHAKE   inside that stream, with the user's certificate; the host must have the certificate of
+ *         │                             that ID and of the role App
+ *         └─── status ────▶ STATUS      of a TCP application: its bytes follow, or the reason why not (cluster/app_status.h)
+ */
+#ifndef CLIENT_APP_DIAL_H
+#define CLIENT_APP_DIAL_H
+
+#include "client/app_hosts.h"
+
+/*
+ * done is called exactly once, from the loop, with a stream of the application's bytes (for an HTTP application: of HTTP/1.1), or an
+ * error. profile and hosts are borrowed until then, the name is copied.
+ */
+void app_dial_start(struct loop *l, const struct profile *p, const char *app, struct app_hosts *hosts,
+                    void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx);
+
+#endif

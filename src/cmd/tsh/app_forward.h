@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Forwards the connections of a local port to an application, until a signal ends it.
+ *
+ *     program ──▶ 127.0.0.1:PORT ──▶ app_dial ──▶ proxy ──▶ host ──▶ application
+ *
+ * Each connection reads the profile again, so that a login, a logout and a renewed certificate count at once. A connection that is
+ * refused is closed, and the reason printed: each text once in PACE_APP_REFUSAL. SIGINT and SIGTERM end the listener; the open
+ * connections continue until they end, or until a second signal.
+ */
+#ifndef CMD_TSH_APP_FORWARD_H
+#define CMD_TSH_APP_FORWARD_H
+
+#include "client/app_hosts.h"
+
+/*
+ * Serves the listening socket (owned). servers: the hosts that offer the application, as the Auth Service has listed them; each has
+ * passed app_servers_check(). Returns after the signal. Afterwards the program must end, as connections may be left.
+ */
+struct error *app_forward_run(const struct profile *p, const char *app, int fd, Cteleport__V1__AppServer *const *servers, size_t count) MUST_USE;
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tsh proxy app: makes an application reachable at a port of this machine. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "client/node_filter.h"
+#include "cmd/common/output.h"
+#include "cmd/tsh/app_forward.h"
+#include "cmd/tsh/commands.h"
+#include "cmd/tsh/user.h"
+#include "net/socket.h"
+#include "resource/app.h"
+
+const struct flag proxy_app_flags[] = {
+        { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Port on this machine, 0: any; LOCAL:TARGET also states the port of the application" },
+        { NULL },
+};
+
+const struct argument proxy_app_arguments[] = {
+        { "app", .is_required = true, .help = "Name of the application" },
+        { NULL },
+};
+
+enum { PORT_MAX = 65535, ANY = 0 };
+
+/* target 0: not given. */
+static struct error *read_ports(const struct flags *given, int64_t *ret_local, int64_t *ret_target)
+{
+        struct str rest = str_of(flags_text(given, "port"));
+        bool has_target = str_find_char(rest, ':') < rest.len;
+        struct str local = str_split(&rest, ':');
+
+        *ret_local = ANY;
+        *ret_target = 0;
+        if (!flags_given(given, "port"))
+                return NULL;
+        TRY(parse_int(local, 0, PORT_MAX, "--port", ret_local));
+        return has_target ? parse_int(rest, 1, PORT_MAX, "the port of the application in --port", ret_target) : NULL;
+}
+
+/* Moves the servers of the application to the front. */
+static struct error *find(const char *app, Cteleport__V1__AppServer **servers, size_t *count)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < *count; i++)
+                if (strcmp(servers[i]->metadata->name, app) == 0)
+                        servers[kept++] = servers[i];
+        *count = kept;
+        if (kept > 0)
+                return NULL;
+        AUTO_MEM char *shown = escaped(str_of(app));
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no application '%s' that you may reach", shown),
+                          "`tsh apps ls` lists the applications you can reach");
+}
+
+/* An application has one port, that of its uri. */
+static struct error *check_target(const Cteleport__V1__AppServer *server, int64_t target, struct arena *a)
+{
+        const char *address = NULL;
+        struct str host;
+        int port = 0;
+
+        if (target == 0)
+                return NULL;
+        TRY(app_uri_parse(a, str_of(server->spec->app->spec->uri), &address));
+        TRY(address_split(str_of(address), 0, &host, &port));
+        if (port == target)
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has no port %lld: it has port %d", server->metadata->name, (long long)target, port),
+                          "leave the port of the application out: --port=LOCAL");
+}
+
+static struct error *start_listening(const struct flags *given, int64_t local, const char *app, int *ret_fd)
+{
+        AUTO_MEM char *wanted = mem_printf("127.0.0.1:%d", (int)local);
+        char address[ADDRESS_TEXT_MAX];
+
+        struct error *err = socket_listen_tcp(str_of(wanted), ret_fd, address);
+        if (err != NULL)
+                return local == ANY ? err : error_hint(err, "choose another port: --port=PORT");
+        printf("Proxying connections to %s on %s\n", app, address);
+        if (!flags_given(given, "port"))
+                printf("The port is another one at each start; --port=PORT chooses it.\n");
+        fflush(stdout);
+        return NULL;
+}
+
+struct error *proxy_app_run(void *ctx, const struct flags *given)
+{
+        AUTO(profile) p = { 0 };
+        AUTO(api_client) a = { 0 };
+        Cteleport__V1__AppServer **servers = NULL;
+        const char *app = flags_argument(given, 0);
+        int64_t local, target;
+        size_t count = 0;
+        int fd = -1;
+
+        (void)ctx;
+        TRY(read_ports(given, &local, &target));
+        TRY(user_load(given, &p));
+        TRY(api_client_open(&a, &p));
+        TRY(user_apps(&a, &servers, &count));
+        TRY(find(app, servers, &count));
+        TRY(check_target(servers[0], target, a.arena));
+        TRY(start_listening(given, local, app, &fd));
+        return app_forward_run(&p, app, fd, servers, count);
+}
