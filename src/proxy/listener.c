@@ -120,7 +120,8 @@ static void serve_http(struct client *v, struct stream *s)
 {
         struct proxy *p = v->proxy;
 
-        v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .token_keys = &p->token_keys, .facts = facts_of, .on_closed = on_over,
+        v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .sessions = p->web_sessions, .token_keys = &p->token_keys,
+                                                     .facts = facts_of, .on_closed = on_over,
                                                      .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
                                                      .ingress = v->accepted.is_carried ? NULL : &p->ingress });
 }

@@ -17,6 +17,7 @@
 #include "proxy/web/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
+#include "proxy/web/web_session.h"
 #include "rpc/link.h"
 #include "rpc/pb.h"
 
@@ -348,6 +349,9 @@ void proxy_is_empty(struct proxy *p)
         if ((!p->is_draining && !p->is_stopping) || !proxy_listener_is_empty(p->listener) || !tunnels_are_empty(&p->tunnels) ||
             !peer_server_is_empty(p->peer_server))
                 return;
+        web_session_cache_shut(p->web_sessions);
+        if (!web_session_cache_is_empty(p->web_sessions))
+                return;
         peer_client_shut(&p->peer_client);
         tunnel_guard_free(p->tunnels.guard);
         p->tunnels.guard = NULL;
@@ -507,6 +511,7 @@ static struct error *set_up(struct proxy *p)
         bool has_local_auth = service_is_here(boot, "auth");
         p->upstream = upstream_new(&p->loop, has_local_auth ? request_auth_link : NULL, p);
         token_keys_init(&p->token_keys, &p->loop);
+        p->web_sessions = web_session_cache_new(p);
         p->tunnels.guard = tunnel_guard_new(p);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->request_again = timer_new(&p->loop, request_identity, p);
@@ -551,6 +556,7 @@ static void tear_down(struct proxy *p)
         free(p->auth_address);
         service_end(p->service);
         loop_release(&p->loop);
+        web_session_cache_free(p->web_sessions);
         budget_release(&p->memory);
         budget_release(&p->unauthenticated_memory);
 }

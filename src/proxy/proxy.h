@@ -38,6 +38,7 @@
 struct peer_server;
 struct acme_link;
 struct proxy_listener;
+struct web_session_cache;
 
 struct proxy {
         struct loop loop;
@@ -53,6 +54,7 @@ struct proxy {
         struct upstream *upstream;
         struct token_keys token_keys; /* of tokens for applications */
         struct proxy_listener *listener;
+        struct web_session_cache *web_sessions; /* of browsers */
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */

@@ -11,19 +11,13 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "proxy/web/assets.h"
-#include "proxy/web/form.h"
 #include "proxy/upgrade.h"
-#include "proxy/web/web_page.h"
+#include "proxy/web/web_home.h"
+#include "proxy/web/web_internal.h"
+#include "proxy/web/web_login.h"
 #include "rpc/pb.h"
 
-enum { TOKEN_DIGITS = 32, OTP_MAX = 16, ADDRESS_MAX = LIMIT_NAME + 8, ANSWER_MAX = 16 * KiB, INVITE_ARENA = 64 * KiB };
-
-/* An HTTP connection. */
-struct web {
-        struct web_options options;
-        struct http_server *http;
-        char client[ADDRESS_TEXT_MAX]; /* of the current request */
-};
+enum { TOKEN_DIGITS = 32, ANSWER_MAX = 16 * KiB, INVITE_ARENA = 64 * KiB };
 
 /* A request for the page of an invite, until auth has answered. */
 struct invite {
@@ -45,8 +39,7 @@ static void invite_free(struct invite *i)
 
 /* ---- responding ------------------------------------------------------------------------------------- */
 
-/* The HTTP status of an error. */
-static int status_of(const struct error *err)
+int web_status_of(const struct error *err)
 {
         switch (err->code) {
         case ERROR_NOT_FOUND:
@@ -83,7 +76,7 @@ static void respond(struct invite *i, void (*put)(struct http_exchange *x, const
 static void respond_error(struct invite *i, struct error *err, void (*put)(struct http_exchange *x, const struct web_page *page))
 {
         i->page.error = err;
-        i->page.status = status_of(err);
+        i->page.status = web_status_of(err);
         respond(i, put);
         error_free(err);
 }
@@ -116,11 +109,10 @@ static void on_accepted(void *ctx, const ProtobufCMessage *msg, struct error *er
                 respond(i, web_respond_welcome);
 }
 
-/* The code without blanks: apps show "123 456". A longer code is truncated, and is wrong in any case. */
-static void take_otp(struct str text, char out[static OTP_MAX])
+void web_take_otp(struct str text, char out[static WEB_OTP_MAX])
 {
         size_t len = 0;
-        for (size_t i = 0; i < text.len && len + 1 < OTP_MAX; i++) {
+        for (size_t i = 0; i < text.len && len + 1 < WEB_OTP_MAX; i++) {
                 if (text.ptr[i] != ' ')
                         out[len++] = text.ptr[i];
         }
@@ -142,13 +134,13 @@ static struct error *check_form(const struct form *form)
 static void request_accept(struct invite *i)
 {
         Cteleport__V1__AcceptInviteRequest request = CTELEPORT__V1__ACCEPT_INVITE_REQUEST__INIT;
-        char otp[OTP_MAX];
+        char otp[WEB_OTP_MAX];
         struct error *err = check_form(&i->form);
         if (err != NULL) {
                 respond_error(i, err, web_respond_invite);
                 return;
         }
-        take_otp(form_value(&i->form, "otp"), otp);
+        web_take_otp(form_value(&i->form, "otp"), otp);
         request.token = pb_text(i->token);
         request.password = pb_text(form_value(&i->form, "password").ptr);
         request.otp = otp;
@@ -224,7 +216,7 @@ static struct error *check_site(const struct http1_request *http)
                           "open the link that you received, and fill in the form there");
 }
 
-static struct error *take_form(struct http_exchange *x, struct form *ret)
+struct error *web_take_form(struct http_exchange *x, struct form *ret)
 {
         const struct http1_request *http = http_exchange_request(x);
         struct str parameters = http->content_type;
@@ -244,10 +236,10 @@ static struct str shown_address(const struct webapi_facts *facts, struct str hos
                 if (!char_is_alnum(host.ptr[i]) && strchr(".-:[]", host.ptr[i]) == NULL)
                         return STR("");
         }
-        return host.len <= ADDRESS_MAX ? host : STR("");
+        return host.len <= WEB_ADDRESS_MAX ? host : STR("");
 }
 
-static struct web_page page_of(const struct web *w, struct http_exchange *x)
+struct web_page web_page_of(const struct web *w, struct http_exchange *x)
 {
         struct webapi_facts facts = w->options.facts(w->options.ctx);
         return (struct web_page){ .status = 200, .cluster = facts.cluster, .proxy = shown_address(&facts, http_exchange_request(x)->host) };
@@ -255,19 +247,19 @@ static struct web_page page_of(const struct web *w, struct http_exchange *x)
 
 static void open_landing(void *ctx, struct http_exchange *x)
 {
-        struct web_page page = page_of(ctx, x);
+        struct web_page page = web_page_of(ctx, x);
         web_respond_landing(x, &page);
 }
 
-static void refuse_page(struct web *w, struct http_exchange *x, const struct error *err)
+void web_refuse_page(struct web *w, struct http_exchange *x, const struct error *err)
 {
-        struct web_page page = page_of(w, x);
-        page.status = status_of(err);
+        struct web_page page = web_page_of(w, x);
+        page.status = web_status_of(err);
         page.error = err;
         web_respond_error(x, &page);
 }
 
-static struct error *no_such_page(void)
+struct error *web_no_such_page(void)
 {
         return error_hint(error_new(ERROR_NOT_FOUND, "there is no such page"), "check the link: part of it may be missing");
 }
@@ -287,15 +279,15 @@ static void open_invite(void *ctx, struct http_exchange *x)
         struct str token = token_of(http->path);
         AUTO(form) form = { 0 };
         bool is_post = str_equal(http->method, STR("POST"));
-        AUTO_PTR(error) err = str_is_empty(token) ? no_such_page() : is_post ? take_form(x, &form) : NULL;
+        AUTO_PTR(error) err = str_is_empty(token) ? web_no_such_page() : is_post ? web_take_form(x, &form) : NULL;
         if (err != NULL) {
-                refuse_page(w, x, err);
+                web_refuse_page(w, x, err);
                 return;
         }
         struct invite *i = NEW(struct invite);
         *i = (struct invite){ .web = w, .exchange = x, .arena = arena_new(INVITE_ARENA), .is_post = is_post, .form = form };
         form = (struct form){ 0 };
-        i->page = page_of(w, x);
+        i->page = web_page_of(w, x);
         i->page.cluster = arena_str(i->arena, i->page.cluster);
         i->page.proxy = arena_str(i->arena, i->page.proxy);
         i->token = str_to_c(i->arena, token);
@@ -312,8 +304,8 @@ static void open_asset(void *ctx, struct http_exchange *x)
                 web_asset_respond(x, asset, is_current);
                 return;
         }
-        AUTO_PTR(error) err = no_such_page();
-        refuse_page(ctx, x, err);
+        AUTO_PTR(error) err = web_no_such_page();
+        web_refuse_page(ctx, x, err);
 }
 
 static void open_webapi(void *ctx, struct http_exchange *x)
@@ -383,13 +375,18 @@ static void refuse(void *ctx, struct http_exchange *x, int status, const struct 
                 webapi_refuse(x, status, err);
                 return;
         }
-        AUTO_PTR(error) why = status == 404 ? no_such_page() : error_new(ERROR_UNIMPLEMENTED, "this page is only to be read");
-        refuse_page(ctx, x, why);
+        AUTO_PTR(error) why = status == 404 ? web_no_such_page() : error_new(ERROR_UNIMPLEMENTED, "this page is only to be read");
+        web_refuse_page(ctx, x, why);
 }
 
 static const struct http_route routes[] = {
         { "GET", "/", .open = open_landing },
-        { "GET", "/web", .open = open_landing },
+        { "GET", "/web", .open = web_home_open },
+        { "GET", "/web/login", .open = web_login_open },
+        { "POST", "/web/login", .body_max = LIMIT_HTTP1_FORM, .open = web_login_open },
+        { "POST", "/web/logout", .body_max = LIMIT_HTTP1_FORM, .open = web_logout_open },
+        { "GET", "/web/sessions", .open = web_my_sessions_open },
+        { "POST", "/web/sessions", .body_max = LIMIT_HTTP1_FORM, .open = web_my_sessions_open },
         { "GET", "/web/assets/*", .open = open_asset },
         { "GET", "/web/invite/*", .open = open_invite },
         { "POST", "/web/invite/*", .body_max = LIMIT_HTTP1_FORM, .open = open_invite },

@@ -2,7 +2,10 @@
 /*
  * The proxy's web server: serves its pages on a connection, by a routing table.
  *
- *     GET  /, /web                        how to log in to the cluster
+ *     GET  /                              how to log in to the cluster
+ *     GET  /web                           the user's nodes and applications (web_home.h)
+ *     /web/login, logout, sessions        logins with a browser (web_login.h)
+ *     GET  /web/assets/…                  style sheet and scripts (assets.h)
  *     GET  /web/invite/<32 hex>           the form (also /web/reset/…)      OpenInvite
  *     POST /web/invite/<32 hex>           password, again, otp              OpenInvite, AcceptInvite
  *     GET  /webapi/find, ping, motd       for agents and clients (webapi.h)
@@ -10,9 +13,9 @@
  *     GET  /.well-known/jwks.json, openid-configuration     the keys of tokens for applications (token_keys.h)
  *     GET  /webapi/connectionupgrade      a stream for a connection with TLS of its own (upgrade.h)
  *
- * The Auth Service decides; nothing is stored here. An invitation is valid for everyone who has its address, so there
- * is no cookie that another site could misuse; requests that the browser marks as coming from another site are refused
- * nevertheless.
+ * The Auth Service decides; nothing is stored here. Pages of users who are logged in are struct page_request. An invitation is
+ * valid for everyone who has its address, so there is no cookie that another site could misuse; requests that the browser marks
+ * as coming from another site are refused nevertheless.
  */
 #ifndef PROXY_WEB_H
 #define PROXY_WEB_H
@@ -22,10 +25,13 @@
 #include "proxy/web/token_keys.h"
 #include "proxy/web/webapi.h"
 
+struct web_session_cache;
+
 struct web_options {
         struct loop *loop;
         struct upstream *upstream; /* must live as long as the loop runs */
         struct token_keys *token_keys; /* the same; NULL: the keys are not served */
+        struct web_session_cache *sessions; /* likewise; NULL: there are no logins in browsers */
         struct webapi_facts (*facts)(void *ctx); /* current values for the pages; borrowed during the call */
         /*
          * A client has upgraded its connection to `s`, which is owned by the receiver; on_closed follows. `client` is its address

@@ -2,57 +2,25 @@
 #include "proxy/web/web_page.h"
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "pki/key.h"
 #include "proxy/web/assets.h"
+#include "proxy/web/html.h"
 #include "proxy/web/qr.h"
+#include "proxy/web/web_internal.h"
 
 /* ---- text ------------------------------------------------------------------------------------------ */
-
-void html_put(struct buf *out, struct str text)
-{
-        for (size_t i = 0; i < text.len; i++) {
-                switch (text.ptr[i]) {
-                case '&':
-                        buf_put_c(out, "&amp;");
-                        break;
-                case '<':
-                        buf_put_c(out, "&lt;");
-                        break;
-                case '>':
-                        buf_put_c(out, "&gt;");
-                        break;
-                case '"':
-                        buf_put_c(out, "&quot;");
-                        break;
-                case '\'':
-                        buf_put_c(out, "&#39;");
-                        break;
-                default:
-                        buf_put_char(out, text.ptr[i]);
-                }
-        }
-}
-
-/* Puts a text of an error as a sentence: with a capital letter and a full stop. */
-static void put_sentence(struct buf *out, const char *words)
-{
-        char first[] = { words[0] >= 'a' && words[0] <= 'z' ? (char)(words[0] - 'a' + 'A') : words[0], '\0' };
-        if (words[0] == '\0')
-                return;
-        html_put(out, str_of(first));
-        html_put(out, str_of(words + 1));
-        buf_put_char(out, '.');
-}
 
 static void put_error(struct buf *out, const struct error *err)
 {
         if (err == NULL)
                 return;
         buf_put_c(out, "<div class=\"bad\" role=\"alert\">");
-        put_sentence(out, err->what);
+        html_put_sentence(out, err->what);
         if (err->hint != NULL) {
                 buf_put_char(out, ' ');
-                put_sentence(out, err->hint);
+                html_put_sentence(out, err->hint);
         }
         buf_put_c(out, "</div>\n");
 }
@@ -82,30 +50,43 @@ static void put_login_command(struct buf *out, const struct web_page *page)
 
 /* ---- the response around a page ------------------------------------------------------------------------ */
 
-static const char page_fields[] =
-        "Content-Security-Policy: default-src 'none'; style-src 'self'; img-src 'self';"
-        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n"
-        "Cache-Control: no-store\r\n"
-        "Referrer-Policy: no-referrer\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-        "X-Frame-Options: DENY\r\n"
-        "Cross-Origin-Opener-Policy: same-origin\r\n"
-        "Cross-Origin-Resource-Policy: same-origin\r\n"
-        "Strict-Transport-Security: max-age=31536000\r\n";
+#define FIELDS(more)                                                                                                     \
+        "Content-Security-Policy: default-src 'none'; style-src 'self'; img-src 'self';" more                            \
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n"                                               \
+        "Cache-Control: no-store\r\n"                                                                                    \
+        "Referrer-Policy: no-referrer\r\n"                                                                               \
+        "X-Content-Type-Options: nosniff\r\n"                                                                            \
+        "X-Frame-Options: DENY\r\n"                                                                                      \
+        "Cross-Origin-Opener-Policy: same-origin\r\n"                                                                    \
+        "Cross-Origin-Resource-Policy: same-origin\r\n"                                                                  \
+        "Strict-Transport-Security: max-age=31536000\r\n"
+
+static const char page_fields[] = FIELDS("");
+const char web_page_fields[] = FIELDS(" script-src 'self'; connect-src 'self';");
+
+void web_put_head(struct buf *out, const char *title)
+{
+        html_print(out,
+                   "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                   "<meta name=\"robots\" content=\"noindex\">\n<title>%s</title>\n"
+                   "<link rel=\"icon\" href=\"%s\">\n<link rel=\"stylesheet\" href=\"%s\">\n</head>\n",
+                   title, web_asset_url("icon.svg"), web_asset_url("style.css"));
+}
 
 static void respond(struct http_exchange *x, const struct web_page *page, const char *title, struct str content)
 {
         AUTO(buf) body = BUF_MAX(WEB_PAGE_MAX);
-        buf_printf(&body,
-                   "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                   "<meta name=\"robots\" content=\"noindex\">\n<title>%s</title>\n"
-                   "<link rel=\"icon\" href=\"%s\">\n<link rel=\"stylesheet\" href=\"%s\">\n</head>\n<body class=\"narrow\">\n<main class=\"card\">\n<h1>%s</h1>\n",
-                   title, web_asset_url("icon.svg"), web_asset_url("style.css"), title);
+        AUTO(buf) fields = BUF_MAX(4 * KiB);
+        web_put_head(&body, title);
+        html_print(&body, "<body class=\"narrow\">\n<main class=\"card\">\n<h1>%s</h1>\n", title);
         buf_put(&body, content);
         buf_put_c(&body, "</main>\n</body>\n</html>\n");
+        buf_put_c(&fields, page_fields);
+        if (page->cookie != NULL)
+                buf_printf(&fields, "Set-Cookie: %s\r\n", page->cookie);
         http_respond(x, (struct http_response){ .status = page->status, .content_type = "text/html; charset=utf-8",
-                                                .fields = page_fields, .body = buf_str(&body) });
+                                                .fields = buf_c(&fields), .body = buf_str(&body) });
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------- */
@@ -115,7 +96,7 @@ void web_respond_landing(struct http_exchange *x, const struct web_page *page)
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         buf_put_c(&b, "<p>This is the proxy of the cluster");
         put_cluster(&b, " ", page->cluster);
-        buf_put_c(&b, ". Users log in from a terminal:</p>\n");
+        buf_put_c(&b, ". <a href=\"/web\">Log in with this browser</a>, or from a terminal:</p>\n");
         put_login_command(&b, page);
         buf_put_c(&b, "<p class=\"soft\">No account yet? An administrator can invite you: you will then get a link to this"
                       " host.</p>\n");
@@ -205,4 +186,49 @@ void web_respond_error(struct http_exchange *x, const struct web_page *page)
         AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
         put_error(&b, page->error);
         respond(x, page, page->status == 404 ? "Nothing is here" : "This did not work", buf_str(&b));
+}
+
+/* The ID that the user can tell an administrator, who finds it in the log. */
+static void put_request_id(struct buf *out, const struct error *err)
+{
+        uint8_t bytes[8];
+        AUTO(buf) id = BUF_MAX(64);
+
+        random_bytes(bytes, sizeof bytes);
+        hex_encode(&id, str_of_bytes(bytes, sizeof bytes));
+        log_info("A page was refused", LOG_STR("request_id", buf_str(&id)), LOG_ERR(err));
+        html_print(out, "<p class=\"soft\">Request ID: <code>%.*s</code>. The log of the proxy has it, too.</p>\n", STR_ARG(buf_str(&id)));
+}
+
+void web_respond_failure(struct http_exchange *x, struct web_page *page, const struct error *err)
+{
+        AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
+
+        page->status = web_status_of(err);
+        put_error(&b, err);
+        put_request_id(&b, err);
+        buf_put_c(&b, "<p><a href=\"/web\">To the start page</a></p>\n");
+        respond(x, page, page->status == 404 ? "Nothing is here" : "This did not work", buf_str(&b));
+}
+
+void web_respond_login(struct http_exchange *x, const struct web_page *page, const struct web_login_form *form)
+{
+        AUTO(buf) b = BUF_MAX(WEB_PAGE_MAX);
+
+        buf_put_c(&b, "<p class=\"soft\">With the password and the one-time codes of your account");
+        put_cluster(&b, " in the cluster ", page->cluster);
+        buf_put_c(&b, ".</p>\n");
+        put_error(&b, page->error);
+        html_print(&b, "<form method=\"post\" action=\"/web/login\">\n"
+                       "<input type=\"hidden\" name=\"token\" value=\"%.*s\"><input type=\"hidden\" name=\"redirect_uri\" value=\"%.*s\">\n"
+                       "<label for=\"user\">User name</label>\n<input id=\"user\" name=\"user\" autocomplete=\"username\" autocapitalize=\"none\""
+                       " spellcheck=\"false\" maxlength=\"%d\" required value=\"%.*s\">\n",
+                   STR_ARG(form->token), STR_ARG(form->target), LIMIT_NAME, STR_ARG(page->user));
+        html_print(&b, "<label for=\"password\">Password</label>\n<input id=\"password\" name=\"password\" type=\"password\""
+                       " autocomplete=\"current-password\" maxlength=\"%d\" required>\n"
+                       "<label for=\"otp\">Six digits from the app</label>\n<input id=\"otp\" name=\"otp\" inputmode=\"numeric\""
+                       " autocomplete=\"one-time-code\" pattern=\" *[0-9]{3} *[0-9]{3} *\" title=\"Six digits\" required>\n"
+                       "<button>Log in</button>\n</form>\n",
+                   LIMIT_PASSWORD);
+        respond(x, page, "Log in", buf_str(&b));
 }

@@ -25,6 +25,7 @@ struct web_page {
         struct str url;            /* the same as otpauth://… */
         bool is_reset;             /* a reset for a user who had a password before */
         const struct error *error; /* error to show, or NULL */
+        const char *cookie;        /* value of Set-Cookie, or NULL */
 };
 
 /* The start page, with instructions to log in. */
@@ -36,7 +37,21 @@ void web_respond_welcome(struct http_exchange *x, const struct web_page *page);
 /* A page with the error only. */
 void web_respond_error(struct http_exchange *x, const struct web_page *page);
 
-/* Escapes text for use between tags and in quoted attributes: & < > " ' become references. */
-void html_put(struct buf *out, struct str text);
+/* A page with the error and a request ID, which the log has as well; sets page->status. */
+void web_respond_failure(struct http_exchange *x, struct web_page *page, const struct error *err);
+
+/* The hidden fields of the login form; borrowed. */
+struct web_login_form {
+        struct str token;  /* as in the cookie */
+        struct str target; /* page to open after the login */
+};
+/* The login form, with page->error above it, if any. */
+void web_respond_login(struct http_exchange *x, const struct web_page *page, const struct web_login_form *form);
+
+/* The header fields of pages with scripts: only those of this host. */
+extern const char web_page_fields[];
+
+/* Everything up to </head>. */
+void web_put_head(struct buf *out, const char *title);
 
 #endif

@@ -388,8 +388,9 @@ static void names_its_cluster_on_the_first_page(void **state)
         assert_sends(s, "HTTP/1.1 200 OK\r\n");
         assert_sends(s, "<b>example.com</b>");
         assert_sends(s, "tsh login --proxy=proxy.example.com:443");
+        assert_sends(s, "<a href=\"/web\">Log in with this browser</a>");
         s->facts.public_addr = STR("");
-        get(s, "/web");
+        get(s, "/");
         assert_sends(s, "tsh login --proxy=proxy.example.com \\\n");
         s->http.host = STR("a\"><script>");
         poll(s);
@@ -401,6 +402,22 @@ static void names_its_cluster_on_the_first_page(void **state)
         poll(s);
         assert_hides(s, "<html");
         assert_sends(s, "\r\n\r\n");
+}
+
+static void leads_to_the_login_and_back(void **state)
+{
+        struct stage *s = *state;
+
+        get(s, "/web/sessions?a=%41&b");
+        assert_sends(s, "HTTP/1.1 303 See Other\r\n");
+        assert_sends(s, "\r\nLocation: /web/login?redirect_uri=%2Fweb%2Fsessions%3Fa%3D%2541%26b\r\n");
+        get(s, "/web");
+        assert_sends(s, "\r\nLocation: /web/login\r\n");
+        get(s, "/web/login?redirect_uri=%2Fweb%2Fsessions%3Fa%3D%2541%26b");
+        assert_sends(s, "HTTP/1.1 503 Service Unavailable\r\n"); /* there are no sessions in this test */
+        assert_sends(s, "name=\"redirect_uri\" value=\"/web/sessions?a=%41&amp;b\"");
+        get(s, "/web/login?redirect_uri=https%3A%2F%2Fevil.example%2Fweb");
+        assert_sends(s, "name=\"redirect_uri\" value=\"/web\"");
 }
 
 static void reports_when_auth_is_unreachable(void **state)
@@ -465,6 +482,7 @@ int main(void)
                 STORY(reports_an_expired_link),
                 STORY(asks_auth_for_well_formed_links_only),
                 STORY(names_its_cluster_on_the_first_page),
+                STORY(leads_to_the_login_and_back),
                 STORY(reports_when_auth_is_unreachable),
                 STORY(answers_nothing_after_it_was_cancelled),
                 cmocka_unit_test(draws_qr_codes_of_bounded_texts),
