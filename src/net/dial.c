@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/network.h"
 #include "base/text.h"
 #include "loop/loop.h"
 #include "net/address.h"
@@ -34,6 +35,8 @@ struct dial {
         void *ctx;
         char *target; /* "host:port" for messages */
         const struct watch *watch; /* NULL: none */
+        bool (*permits)(const void *ctx, const struct ip_address *ip); /* NULL: all */
+        const void *permits_ctx;
         struct duration within;
         struct timer *deadline, *next_one;
         uv_getaddrinfo_t lookup;
@@ -267,6 +270,31 @@ static void take_addresses(struct dial *d, const struct addrinfo *list)
         }
 }
 
+static struct ip_address ip_of(const struct sock_address *a)
+{
+        if (a->storage.ss_family == AF_INET)
+                return ip_of_bytes((const uint8_t *)&((const struct sockaddr_in *)&a->storage)->sin_addr, IPV4_SIZE);
+        return ip_of_bytes((const uint8_t *)&((const struct sockaddr_in6 *)&a->storage)->sin6_addr, IPV6_SIZE);
+}
+
+/* Removes the addresses that are not permitted; begins with the first of the others. */
+static void start_permitted(struct dial *d)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < d->count; i++) {
+                struct ip_address ip = ip_of(&d->attempts[i].address);
+
+                if (d->permits == NULL || d->permits(d->permits_ctx, &ip))
+                        d->attempts[kept++].address = d->attempts[i].address;
+        }
+        d->count = kept;
+        if (kept > 0)
+                start_next(d);
+        else
+                finish(d, -1, error_new(ERROR_PERMISSION_DENIED, "the address of %s is not permitted", d->target));
+}
+
 static void report_addresses(const struct dial *d)
 {
         AUTO(buf) list = BUF_MAX(LIMIT_CONNECT_ADDRESSES * (ADDRESS_TEXT_MAX + 2));
@@ -291,7 +319,7 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *l
                         take_addresses(d, list);
                 if (d->count > 0) {
                         report_addresses(d);
-                        start_next(d);
+                        start_permitted(d);
                 } else {
                         finish(d, -1,
                                error_hint(error_new(ERROR_UNAVAILABLE, "cannot find the address of %s: %s", d->target,
@@ -325,7 +353,7 @@ static void begin_with_literal(void *ctx)
         struct dial *d = ctx;
 
         if (!d->is_finished)
-                start_next(d);
+                start_permitted(d);
         dial_unref(d);
 }
 
@@ -382,6 +410,12 @@ struct dial *dial_start(struct loop *l, struct str address, struct duration with
         if (err != NULL)
                 fail_soon(d, err);
         return d;
+}
+
+void dial_permit(struct dial *d, bool (*permits)(const void *ctx, const struct ip_address *ip), const void *ctx)
+{
+        d->permits = permits;
+        d->permits_ctx = ctx;
 }
 
 void dial_watch(struct dial *d, const struct watch *w)

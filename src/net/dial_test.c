@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "base/names.h"
+#include "base/network.h"
 #include "net/address.h"
 
 enum { ANSWERS_MAX = 16, FILLERS = 2 };
@@ -400,6 +401,48 @@ static void the_longest_name_is_looked_up(void **state)
         assert_int_equal(resolver.lookups, 1);
 }
 
+static bool is_not_first(const void *ctx, const struct ip_address *ip)
+{
+        struct ip_address first;
+
+        return ip_parse(str_of(ctx), &first) && memcmp(ip, &first, sizeof first) != 0;
+}
+
+static void addresses_that_are_not_permitted_are_passed_over(void **state)
+{
+        struct fixture *f = *state;
+
+        GIVEN_PORT(f, "127.0.0.2", "127.0.0.3");
+        given_server(f, "127.0.0.2");
+        given_server(f, "127.0.0.3");
+        RESOLVE_TO("127.0.0.2", "::ffff:127.0.0.2", "127.0.0.3");
+        AUTO_MEM char *target = mem_printf("a.example:%d", f->port);
+        dial_permit(dial_start(&f->loop, str_of(target), SECONDS(50), on_dialled, f), is_not_first, "127.0.0.2");
+        RUN_UNTIL(&f->loop, f->dialled);
+        assert_null(f->err);
+        struct sock_address peer = { .len = sizeof peer.storage };
+        assert_int_equal(getpeername(f->fd, (struct sockaddr *)&peer.storage, &peer.len), 0);
+        char text[ADDRESS_TEXT_MAX];
+        sock_address_text(&peer, text);
+        assert_true(str_starts_with(str_of(text), STR("127.0.0.3:")));
+}
+
+static void a_dial_without_a_permitted_address_is_refused(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const targets[] = { "name:1", "127.0.0.2:1", "[::ffff:127.0.0.2]:1" };
+
+        RESOLVE_TO("127.0.0.2", "::ffff:127.0.0.2");
+        for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+                f->dialled = 0;
+                dial_permit(dial_start(&f->loop, str_of(targets[i]), SECONDS(50), on_dialled, f), is_not_first, "127.0.0.2");
+                RUN_UNTIL(&f->loop, f->dialled);
+                assert_int_equal(f->err->code, ERROR_PERMISSION_DENIED);
+                error_free(f->err);
+                f->err = NULL;
+        }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -414,6 +457,8 @@ int main(void)
                 TEST(every_dial_looks_the_name_up_again),
                 TEST(a_resolver_that_does_not_answer_is_named),
                 TEST(the_longest_name_is_looked_up),
+                TEST(addresses_that_are_not_permitted_are_passed_over),
+                TEST(a_dial_without_a_permitted_address_is_refused),
         };
 
         return cmocka_run_group_tests_name("dial", tests, NULL, NULL);

@@ -87,6 +87,13 @@ void dial_cancel(struct dial *d);
 void dial_watch(struct dial *d, const struct watch *w);
 
 /*
+ * Connects only to addresses for which permits() is true: it is called with each address that was found, right before it is used. If none is
+ * left, the error is PERMISSION_DENIED. To be called right after dial_start(); ctx is borrowed until done.
+ */
+struct ip_address;
+void dial_permit(struct dial *d, bool (*permits)(const void *ctx, const struct ip_address *ip), const void *ctx);
+
+/*
  * Splits "host:port", "[v6]:port", or "host", "v6", "[v6]" (default_port then; -1: a port is required). The host must
  * be a valid name or literal (names.h), the port 0 to 65535. A name whose last label is a number is refused, as the
  * resolver would take it for an IPv4 address ("127.1"). host borrows from address.
