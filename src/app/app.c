@@ -25,7 +25,7 @@ const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str
 
 static struct error *make_tls(const struct host_identity *id, struct tls_context **ret)
 {
-        static const char *const alpn[] = { APP_ALPN_TCP, NULL };
+        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL };
         AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX), users = BUF_MAX(CHAIN_PEM_MAX);
 
         host_identity_chain_pem(id, &chain);
@@ -133,10 +133,12 @@ static void read_boot(struct app_service *s)
                                                             LIMIT_APP_CONNECTIONS_RESERVED };
         s->config = config->teleport != NULL ? config->teleport : &no_config;
         s->apps = config->app_service != NULL ? config->app_service : &no_apps;
+        app_targets_init(&s->targets, s->apps);
 }
 
 static struct error *enter_sandbox(struct app_service *s)
 {
+        backend_tls_load(&s->backends, s->apps);
         if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
                 roots_read(&s->roots);
         TRY(sandbox_become_unprivileged(&s->service->row->user));
@@ -197,6 +199,8 @@ static void tear_down(struct app_service *s)
         lifecycle_release(&s->life);
         tls_context_free(s->tls);
         free(s->tls_serial);
+        backend_tls_release(&s->backends);
+        app_targets_release(&s->targets);
         service_end(s->service);
         loop_release(&s->loop);
         budget_release(&s->memory);

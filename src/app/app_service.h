@@ -15,6 +15,8 @@
 
 #include "agent/agent.h"
 #include "agent/lifecycle.h"
+#include "app/backend_tls.h"
+#include "app/targets.h"
 #include "base/budget.h"
 #include "base/map.h"
 #include "base/shares.h"
@@ -27,6 +29,8 @@ struct app_service {
         const Cteleport__V1__TeleportConfig *config;  /* never NULL */
         const Cteleport__V1__AppServiceConfig *apps;  /* never NULL */
         struct budget memory;   /* of bytes buffered in connections */
+        struct app_targets targets;  /* where applications may be */
+        struct backend_tls backends; /* of https applications */
         struct buf roots;       /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
 
         struct agent *agent;

@@ -5,12 +5,16 @@
  *                               ▼                    ▼                       ▼                                 ▼
  *        freed ◀─ acknowledged, or deadline ── REPORTING ◀────────────── refused, or ended ◀────────────────── OPEN
  *
+ * An HTTP application is open without a dial: its first request dials (http_app.h).
+ *
  * A session begins after the Auth Service has stored its start, and before the first byte reaches the application.
  */
 #include <stdlib.h>
 
 #include "agent/report_stream.h"
 #include "app/app_service.h"
+#include "app/http_app.h"
+#include "app/refusal_page.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -24,12 +28,14 @@
 #include "rpc/pb.h"
 #include "tunnel/tunnel_memory.h"
 
+enum { REFUSAL_MAX = 8 * KiB };
+
 enum connection_state { HANDSHAKE, DECIDING, STARTING, DIALLING, OPEN, REPORTING };
 
 static const struct conversation_state states[] = {
         [HANDSHAKE] = { "handshake", SECONDS(0), TO(DECIDING) | TO(REPORTING) }, /* tls_start() has a deadline */
         [DECIDING] = { "deciding", MILLISECONDS(TIMEOUT_REPORT_REQUEST), TO(STARTING) | TO(REPORTING) },
-        [STARTING] = { "starting", MILLISECONDS(TIMEOUT_REPORT_REQUEST), TO(DIALLING) | TO(REPORTING) },
+        [STARTING] = { "starting", MILLISECONDS(TIMEOUT_REPORT_REQUEST), TO(DIALLING) | TO(OPEN) | TO(REPORTING) },
         [DIALLING] = { "dialling", SECONDS(0), TO(OPEN) | TO(REPORTING) }, /* dial_start() has a deadline */
         /* No deadline: a connection may last as long as its user likes. */
         [OPEN] = { "open", SECONDS(0), TO(REPORTING) },
@@ -44,11 +50,12 @@ struct app_connection {
         struct report_stream *report_stream;
 
         struct tls_handshake *handshake; /* NULL: finished, or failed */
-        struct stream *tunnel;           /* the lowest layer, owned by handshake, client or splice */
-        struct stream *client;           /* TLS; NULL: not established, in the splice, or closed */
+        struct stream *tunnel;           /* the lowest layer, owned by handshake, client, splice or http */
+        struct stream *client;           /* TLS; NULL: not established, in splice or http, or closed */
         struct buf certificate;          /* of the user, DER */
         struct dial *dial;
-        struct splice *splice;
+        struct splice *splice;           /* of a TCP application */
+        struct http_app *http;           /* of an HTTP application */
         struct tunnel_memory memory;
         bool has_started;                /* the Auth Service knows of the session */
         uint64_t bytes_from_client, bytes_to_client;
@@ -144,7 +151,7 @@ static void report_closed(struct app_connection *c)
 /* No part of the connection is left: the cluster learns of its end. */
 static void end_if_quiet(struct app_connection *c)
 {
-        if (c->at.state == REPORTING || c->handshake != NULL || c->dial != NULL || c->splice != NULL)
+        if (c->at.state == REPORTING || c->handshake != NULL || c->dial != NULL || c->splice != NULL || c->http != NULL)
                 return;
         conversation_enter(&c->at, REPORTING);
         timer_stop(c->idle);
@@ -155,14 +162,17 @@ static void end_if_quiet(struct app_connection *c)
 }
 
 /* Sends the reason to a client that has not received a status, and closes its stream, which sends what was written before. */
-static void refuse_client(struct app_connection *c)
+static void refuse_client(struct app_connection *c, enum error_code code)
 {
-        AUTO(buf) status = BUF_MAX(1 + APP_REFUSAL_MAX);
+        AUTO(buf) out = BUF_MAX(REFUSAL_MAX);
 
         if (c->client == NULL)
                 return;
-        app_status_put(&status, c->reason);
-        stream_write(c->client, buf_str(&status));
+        if (str_equal(tls_alpn(c->client), STR(APP_ALPN_HTTP)))
+                refusal_response_put(&out, &(struct refusal){ .status = code == ERROR_PERMISSION_DENIED ? 403 : 502, .what = c->reason, .id = c->id });
+        else
+                app_status_put(&out, c->reason);
+        stream_write(c->client, buf_str(&out));
         stream_close(c->client);
         c->client = NULL;
 }
@@ -174,15 +184,19 @@ static void connection_end(struct app_connection *c, struct error *err)
                 error_free(err);
                 return;
         }
+        enum error_code code = err->code;
+
         c->reason = escaped(str_of(err->what));
         error_free(err);
-        refuse_client(c);
+        refuse_client(c, code);
         if (c->handshake != NULL)
                 tls_cancel(c->handshake);
         if (c->dial != NULL)
                 dial_cancel(c->dial);
         if (c->splice != NULL)
                 splice_cancel(c->splice);
+        if (c->http != NULL)
+                http_app_close(c->http);
         end_if_quiet(c);
 }
 
@@ -196,11 +210,13 @@ static void on_expired(void *ctx)
                 connection_end(c, error_new(ERROR_UNAVAILABLE, "the cluster did not decide in time whether this connection is allowed"));
 }
 
-static void on_spliced(void *ctx, uint64_t from_client, uint64_t to_client)
+/* The splice, or the HTTP application, has closed the user's stream. */
+static void on_streams_closed(void *ctx, uint64_t from_client, uint64_t to_client)
 {
         struct app_connection *c = ctx;
 
         c->splice = NULL;
+        c->http = NULL;
         tunnel_memory_close(&c->memory);
         if (c->is_abandoned) {
                 connection_free(c);
@@ -225,7 +241,7 @@ static void watch_idle(struct app_connection *c)
 static void on_idle_turn(void *ctx)
 {
         struct app_connection *c = ctx;
-        uint64_t bytes = c->splice == NULL ? 0 : splice_bytes(c->splice);
+        uint64_t bytes = c->splice != NULL ? splice_bytes(c->splice) : c->http != NULL ? http_app_bytes(c->http) : 0;
         struct instant now = loop_now(&c->service->loop);
         struct duration most = MILLISECONDS(c->idle_ms);
 
@@ -275,28 +291,57 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         conversation_enter(&c->at, OPEN);
         c->idle_since = loop_now(&c->service->loop);
         watch_idle(c);
-        c->splice = tunnel_splice_above(&c->memory, &c->service->loop, c->tunnel, client, app, on_spliced, c);
+        c->splice = tunnel_splice_above(&c->memory, &c->service->loop, c->tunnel, client, app, on_streams_closed, c);
+}
+
+/* Requests follow, each of which gets a response. */
+static struct error *open_http(struct app_connection *c)
+{
+        struct app_service *s = c->service;
+        struct http_app_options options = { .loop = &s->loop, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename,
+                                            .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .on_closed = on_streams_closed, .ctx = c };
+        struct stream *client = c->client;
+
+        TRY(tunnel_memory_open(&c->memory, &s->memory, STR("")));
+        c->client = NULL;
+        conversation_enter(&c->at, OPEN);
+        c->idle_since = loop_now(&s->loop);
+        watch_idle(c);
+        tunnel_memory_grow(&c->memory, c->tunnel);
+        c->http = http_app_start(options, client);
+        return NULL;
+}
+
+static struct error *open_application(struct app_connection *c)
+{
+        AUTO_PTR(arena) a = arena_new(4 * KiB);
+        struct app_uri uri;
+
+        TRY(app_uri_read(a, str_of(c->app->uri), &uri));
+        bool is_http = uri.scheme != APP_TCP;
+        if (is_http != str_equal(tls_alpn(c->client), STR(APP_ALPN_HTTP)))
+                return error_new(ERROR_FAILED_PRECONDITION, is_http ? "the application '%s' is reached by HTTP" : "the application '%s' is not reached by HTTP", c->app->name);
+        if (is_http)
+                return open_http(c);
+        conversation_enter(&c->at, DIALLING);
+        c->dial = app_targets_dial(&c->service->targets, &c->service->loop, uri.target, on_dialled, c);
+        return NULL;
 }
 
 static void on_started(void *ctx, struct error *err)
 {
         struct app_connection *c = ctx;
-        AUTO_PTR(arena) a = arena_new(4 * KiB);
-        const char *target = NULL;
 
         if (c->at.state != STARTING) {
                 error_free(err);
                 return;
         }
-        if (err == NULL)
-                err = app_uri_parse(a, str_of(c->app->uri), &target);
-        if (err != NULL) {
-                connection_end(c, err);
-                return;
+        if (err == NULL) {
+                c->has_started = true;
+                err = open_application(c);
         }
-        c->has_started = true;
-        conversation_enter(&c->at, DIALLING);
-        c->dial = dial_start(&c->service->loop, str_of(target), MILLISECONDS(TIMEOUT_APP_DIAL), on_dialled, c);
+        if (err != NULL)
+                connection_end(c, err);
 }
 
 /* ---- decisions of the cluster ----------------------------------------------------------------------------- */
@@ -499,6 +544,8 @@ static void free_one(void *ctx, struct str id, void *value)
         c->is_abandoned = true;
         if (c->splice != NULL)
                 splice_cancel(c->splice);
+        else if (c->http != NULL)
+                http_app_close(c->http);
         else if (c->handshake != NULL)
                 tls_cancel(c->handshake);
         else if (c->dial != NULL)

@@ -491,6 +491,7 @@ enum {
         LIMIT_APPS = 64, /* applications: A host offers at most this number of applications. */
         LIMIT_APP_LABELS = 64, /* labels: An application has at most this number of labels. */
         LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
+        LIMIT_APP_NETWORKS = 256, /* networks: app_service.allowed_hosts and denied_hosts have at most this number of networks. */
         LIMIT_APPS_BYTES = 64 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications of a host have at most this size. */
         LIMIT_LABEL_COMMANDS = 64, /* commands: A host has at most this number of commands for labels. */
         LIMIT_LABEL_VALUE = 1 * KiB, /* bytes: At most this much of a label command's output is used as the value. */

@@ -34,6 +34,13 @@ struct str http_cookie_get(const struct http_fields *f, struct str name)
         return (struct str){ 0 };
 }
 
+bool http_cookie_is_of_gateway(struct str name)
+{
+        static const struct str session = STR_INIT("__Host-session"), app = STR_INIT("__Host-grv_");
+
+        return str_equal_nocase(name, session) || str_equal_nocase(str_slice(name, 0, app.len), app);
+}
+
 static void put_element(struct buf *out, struct str element)
 {
         if (out->len > 0)

@@ -15,6 +15,12 @@ struct str http_cookie_get(const struct http_fields *f, struct str name);
 typedef bool http_cookie_match(struct str name);
 
 /*
+ * Those of the cluster: __Host-session, of web sessions, and __Host-grv_…, of sessions of applications. Browsers compare the prefix without
+ * regard to case.
+ */
+bool http_cookie_is_of_gateway(struct str name);
+
+/*
  * Removes the gateway's cookies from all Cookie fields of a request. The others stay as they are, in their order; a field without any
  * cookie is removed.
  */

@@ -87,6 +87,18 @@ static void cookies_of_a_backend_stay_with_its_host(void **state)
         }
 }
 
+static void cookies_of_the_gateway_are_known(void **state)
+{
+        static const char *const ours[] = { "__Host-session", "__host-session", "__Host-grv_app_session", "__Host-grv_app_auth_state_1", "__HOST-GRV_x" };
+        static const char *const others[] = { "", "session", "__Host-sessions", "__Host-grv", "__Secure-session", "grv_app_session", "__Host-" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+                assert_true(http_cookie_is_of_gateway(str_of(ours[i])));
+        for (size_t i = 0; i < ARRAY_LEN(others); i++)
+                assert_false(http_cookie_is_of_gateway(str_of(others[i])));
+}
+
 static void a_cookie_is_found_by_its_name(void **state)
 {
         AUTO(http_fields) f = fields_of("Cookie", "a=b; aa=c; e", "d = x=y ; a=2");
@@ -104,6 +116,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(cookies_of_the_gateway_are_removed_from_requests),
                 cmocka_unit_test(cookies_of_a_backend_stay_with_its_host),
+                cmocka_unit_test(cookies_of_the_gateway_are_known),
                 cmocka_unit_test(a_cookie_is_found_by_its_name),
         };
 

@@ -27,6 +27,7 @@ struct http_relay {
         struct splice *tunnel;
         struct http_record record;
         struct instant progress; /* of a body */
+        uint64_t from_client, to_client;
         enum http_body_kind sending; /* of the response */
         bool is_exchange;   /* on_exchange is due */
         bool is_responding; /* the head of the response was sent */
@@ -125,6 +126,12 @@ const struct http_request *http_relay_request(const struct http_relay *r)
         return r->request.method.len > 0 ? &r->request : NULL;
 }
 
+void http_relay_traffic(const struct http_relay *r, uint64_t *ret_from_client, uint64_t *ret_to_client)
+{
+        *ret_from_client = r->from_client;
+        *ret_to_client = r->to_client + (r->tunnel == NULL ? 0 : splice_bytes(r->tunnel));
+}
+
 /* Steps from the loop. */
 static void on_step_due(void *ctx)
 {
@@ -150,6 +157,12 @@ static void step_soon(struct http_relay *r)
 static void progress(struct http_relay *r)
 {
         r->progress = loop_now(r->loop);
+}
+
+static void write_client(struct http_relay *r, struct str bytes)
+{
+        r->to_client += bytes.len;
+        stream_write(r->client, bytes);
 }
 
 static void read_client(struct http_relay *r, bool wanted)
@@ -221,7 +234,7 @@ static void send_head(struct http_relay *r, const struct http_response *response
         http_response_put(&head, response, how);
         if (head.overflowed)
                 bug("the head of a response is longer than its fields may be");
-        stream_write(r->client, buf_str(&head));
+        write_client(r, buf_str(&head));
         progress(r);
 }
 
@@ -238,7 +251,7 @@ void http_relay_answer(struct http_relay *r, int status, const struct http_field
                 response.body = (struct http_framing){ .kind = HTTP_BODY_LENGTH, .length = body.len };
         send_head(r, &response);
         if (has_body && body.len > 0)
-                stream_write(r->client, body);
+                write_client(r, body);
         r->record.sent = has_body ? body.len : 0;
         finish(r);
 }
@@ -258,8 +271,8 @@ static void on_tunnel_end(void *ctx, uint64_t a_to_b, uint64_t b_to_a)
 {
         struct http_relay *r = ctx;
 
-        (void)a_to_b;
-        (void)b_to_a;
+        r->from_client += a_to_b;
+        r->to_client += b_to_a;
         r->client = NULL;
         r->state = CLOSED;
         r->tunnel = NULL;
@@ -274,7 +287,7 @@ static void start_tunnel(struct http_relay *r)
 
         read_client(r, false);
         if (ahead.len > 0)
-                stream_write(r->client, buf_str(&ahead));
+                write_client(r, buf_str(&ahead));
         if (r->input.len > 0)
                 stream_write(backend, buf_str(&r->input));
         r->record.status = 101;
@@ -311,9 +324,9 @@ static void on_backend_body(void *ctx, struct str piece)
                 AUTO(buf) out = BUF_MAX(piece.len + HTTP_BODY_OVERHEAD);
 
                 http_body_put(&out, r->sending, piece);
-                stream_write(r->client, buf_str(&out));
+                write_client(r, buf_str(&out));
         } else {
-                stream_write(r->client, piece);
+                write_client(r, piece);
         }
         if (stream_pending(r->client) >= LIMIT_HTTP_WINDOW)
                 http_outgoing_read(r->backend, false);
@@ -326,7 +339,7 @@ static void on_backend_end(void *ctx, const struct http_fields *trailers)
 
         http_body_put_end(&out, r->sending, trailers);
         if (out.len > 0)
-                stream_write(r->client, buf_str(&out));
+                write_client(r, buf_str(&out));
         finish(r);
 }
 
@@ -530,6 +543,7 @@ static void on_client_read(void *ctx, struct str bytes)
 
         if (r->state == LINGER)
                 return;
+        r->from_client += bytes.len;
         r->input.max = LIMIT_HTTP_HEAD + 2 * LOOP_BUFFER;
         buf_put(&r->input, bytes);
         step(r);

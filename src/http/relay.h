@@ -49,7 +49,7 @@ struct http_relay_events {
         void (*on_failure)(void *ctx, enum http_failure failure, int status, const struct error *err);
         /* Once for each request of on_request, and for each on_failure without one: it has ended. With status 101: before its tunnel. */
         void (*on_exchange)(void *ctx, const struct http_record *record);
-        void (*on_closed)(void *ctx); /* once, from the loop: the relay is freed */
+        void (*on_closed)(void *ctx); /* once, from the loop: the relay is freed when it returns */
 };
 
 /* Serves the client of a stream, owned from now on. */
@@ -73,6 +73,9 @@ void http_relay_forward(struct http_relay *r, struct stream *backend);
 
 /* Responds to the request instead of a backend. fields may be NULL; Content-Length is added. */
 void http_relay_answer(struct http_relay *r, int status, const struct http_fields *fields, struct str body);
+
+/* The bytes of the client's stream so far, both ways, heads included. Also valid within on_closed. */
+void http_relay_traffic(const struct http_relay *r, uint64_t *ret_from_client, uint64_t *ret_to_client);
 
 /* The request that is being served; NULL without one. */
 const struct http_request *http_relay_request(const struct http_relay *r);

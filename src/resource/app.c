@@ -12,7 +12,19 @@
 static const char *const versions[] = { "v3", NULL };
 static const struct head_kind head = { "app", "an application", versions };
 
-static const char how_to_write[] = "write tcp://HOST:PORT, for example tcp://127.0.0.1:5432";
+static const char how_to_write[] = "write http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT, for example http://127.0.0.1:8080";
+
+enum { HTTP_PORT = 80, PATH_MAX_BYTES = 1 * KiB };
+
+static const struct {
+        const char *start;
+        enum app_scheme scheme;
+        int default_port;
+} schemes[] = {
+        { "tcp://", APP_TCP, PORT_REQUIRED },
+        { "http://", APP_HTTP, HTTP_PORT },
+        { "https://", APP_HTTPS, HTTPS_PORT },
+};
 
 struct error *app_check_name(struct str name, const char *field)
 {
@@ -26,18 +38,55 @@ struct error *app_check_name(struct str name, const char *field)
         return NULL;
 }
 
-struct error *app_uri_parse(struct arena *arena, struct str uri, const char **ret_target)
+/* Characters of a path that are sent as they are (RFC 3986 section 3.3), and "%". */
+static bool is_path(struct str path)
+{
+        for (size_t i = 0; i < path.len; i++)
+                if (!char_is_alnum(path.ptr[i]) && (path.ptr[i] == '\0' || strchr("/-._~%!$&'()*+,;=:@", path.ptr[i]) == NULL))
+                        return false;
+        return path.len <= PATH_MAX_BYTES;
+}
+
+static struct error *read_authority(struct arena *arena, struct str authority, int default_port, const char **ret)
+{
+        TRY(address_normalize(arena, authority, default_port, "uri", ret));
+        if (address_port(str_of(*ret)) == 0 || authority.len == 0 || authority.ptr[0] == ':') /* for listeners only */
+                return error_new(ERROR_INVALID_ARGUMENT, "no host, or port 0");
+        return NULL;
+}
+
+struct error *app_uri_read(struct arena *arena, struct str uri, struct app_uri *ret)
 {
         AUTO_MEM char *shown = escaped(uri);
-        struct str rest = str_slice(uri, sizeof("tcp://") - 1, uri.len);
 
-        if (!str_starts_with(uri, STR("tcp://")))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' is not one of a TCP server", shown), "%s", how_to_write);
-        struct error *err = address_normalize(arena, rest, PORT_REQUIRED, "uri", ret_target);
-        bool is_listener = err == NULL && (address_port(str_of(*ret_target)) == 0 || str_starts_with(rest, STR(":")));
-        if (err == NULL && !is_listener)
+        for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+                if (!str_starts_with(uri, str_of(schemes[i].start)))
+                        continue;
+                struct str rest = str_slice(uri, strlen(schemes[i].start), uri.len);
+                size_t slash = schemes[i].scheme == APP_TCP ? rest.len : str_find_char(rest, '/');
+                struct str path = str_slice(rest, slash, rest.len);
+                const char *target;
+                struct error *err = read_authority(arena, str_slice(rest, 0, slash), schemes[i].default_port, &target);
+
+                if (err != NULL)
+                        return error_hint(error_because(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' has no host and port to connect to", shown), err), "%s", how_to_write);
+                if (!is_path(path))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the path of the uri '%s' has other characters than those of paths", shown),
+                                          "leave out query and fragment, and encode other characters as %%XX");
+                const char *start = str_equal(path, STR("/")) || path.len == 0 ? "" : arena_printf(arena, "%.*s", STR_ARG(path));
+                *ret = (struct app_uri){ schemes[i].scheme, target, start };
                 return NULL;
-        return error_hint(error_because(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' has no host and port to connect to", shown), err), "%s", how_to_write);
+        }
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' is not one of an application", shown), "%s", how_to_write);
+}
+
+struct error *app_uri_parse(struct arena *arena, struct str uri, const char **ret_target)
+{
+        struct app_uri read;
+
+        TRY(app_uri_read(arena, uri, &read));
+        *ret_target = read.target;
+        return NULL;
 }
 
 /* ---- the resource ------------------------------------------------------------------------------------ */

@@ -9,10 +9,21 @@
 #include "base/error.h"
 #include "resource.pb-c.h"
 
+enum app_scheme { APP_TCP, APP_HTTP, APP_HTTPS };
+
+struct app_uri {
+        enum app_scheme scheme;
+        const char *target; /* HOST:PORT in canonical form */
+        const char *path;   /* "/path" with http and https, "" none: where users begin */
+};
+
 /*
- * Reads where a host reaches an application, tcp://HOST:PORT: *ret_target is HOST:PORT in canonical form, in the arena.
- * INVALID_ARGUMENT says what to write.
+ * Reads where a host reaches an application: tcp://HOST:PORT, or http[s]://HOST[:PORT][/PATH]. Texts are in the arena. INVALID_ARGUMENT says
+ * what to write.
  */
+struct error *app_uri_read(struct arena *arena, struct str uri, struct app_uri *ret) MUST_USE;
+
+/* The same, of which only the target is used. */
 struct error *app_uri_parse(struct arena *arena, struct str uri, const char **ret_target) MUST_USE;
 
 /* Checks a name; `field` is for the error. */

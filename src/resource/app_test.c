@@ -13,19 +13,32 @@
 #include "base/names.h"
 #include "schema/schema.h"
 
-static void reads_host_and_port(void **state)
+static void reads_where_an_application_is(void **state)
 {
         static const struct {
-                const char *uri, *target;
-        } rows[] = { { "tcp://127.0.0.1:5432", "127.0.0.1:5432" }, { "tcp://db.internal:1", "db.internal:1" }, { "tcp://[::1]:65535", "[::1]:65535" } };
+                const char *uri;
+                enum app_scheme scheme;
+                const char *target, *path;
+        } rows[] = {
+                { "tcp://127.0.0.1:5432", APP_TCP, "127.0.0.1:5432", "" },
+                { "tcp://db.internal:1", APP_TCP, "db.internal:1", "" },
+                { "tcp://[::1]:65535", APP_TCP, "[::1]:65535", "" },
+                { "http://127.0.0.1:8080", APP_HTTP, "127.0.0.1:8080", "" },
+                { "http://a", APP_HTTP, "a:80", "" },
+                { "https://a/", APP_HTTPS, "a:443", "" },
+                { "https://[::1]/x/y%20z", APP_HTTPS, "[::1]:443", "/x/y%20z" },
+                { "http://a:1/~b/", APP_HTTP, "a:1", "/~b/" },
+        };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 AUTO_PTR(arena) arena = arena_new(1 * KiB);
-                const char *target = NULL;
+                struct app_uri read = { 0 };
 
-                assert_null(app_uri_parse(arena, str_of(rows[i].uri), &target));
-                assert_string_equal(target, rows[i].target);
+                assert_null(app_uri_read(arena, str_of(rows[i].uri), &read));
+                assert_int_equal(read.scheme, rows[i].scheme);
+                assert_string_equal(read.target, rows[i].target);
+                assert_string_equal(read.path, rows[i].path);
         }
 }
 
@@ -33,7 +46,8 @@ static void refuses_other_uris(void **state)
 {
         static const char *const rows[] = {
                 "", "tcp", "tcp://", "tcp://:80", "tcp://a", "tcp://a:", "tcp://a:0", "tcp://0.0.0.0:0", "tcp://a:65536", "tcp://a:-1", "tcp://a:1/", "tcp://a:1?x", "tcp://u@a:1",
-                "TCP://a:1", "http://a:1", "a:1", "tcp://a b:1", "tcp://a\n:1", "tcp://[::1]", "tcp://[::1:1", "tcp://a:1 ", "tcp:///a:1", "unix:///run/x",
+                "TCP://a:1", "ftp://a:1", "http:/a", "http://", "http:///x", "http://:80", "http://a:0", "http://u@a", "http://a?x", "http://a/?x", "http://a/#x", "http://a/b c",
+                "https://a/\n", "https://a:65536", "http//a", "a:1", "tcp://a b:1", "tcp://a\n:1", "tcp://[::1]", "tcp://[::1:1", "tcp://a:1 ", "tcp:///a:1", "unix:///run/x",
         };
 
         (void)state;
@@ -105,7 +119,7 @@ static void refuses_resources_that_no_host_could_offer(void **state)
                 { "kind: app\nspec: {uri: 'tcp://a:1'}\n", "no metadata or no spec" },
                 { "kind: app\nmetadata: {name: A}\nspec: {uri: 'tcp://a:1'}\n", "must be a valid DNS subdomain" },
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a'}\n", "has no host and port" },
-                { "kind: app\nmetadata: {name: a}\nspec: {}\n", "is not one of a TCP server" },
+                { "kind: app\nmetadata: {name: a}\nspec: {}\n", "is not one of an application" },
                 { "kind: app\nmetadata: {name: a, labels: {'x y': z}}\nspec: {uri: 'tcp://a:1'}\n", "is not a label's name" },
                 { "kind: app\nmetadata: {name: a, labels: {teleport.dev/other: z}}\nspec: {uri: 'tcp://a:1'}\n", "is reserved for the cluster" },
                 { "kind: app\nmetadata: {name: a, expires: '2030-01-01T00:00:00Z'}\nspec: {uri: 'tcp://a:1'}\n", "does not expire" },
@@ -127,7 +141,7 @@ static void refuses_resources_that_no_host_could_offer(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(reads_host_and_port),
+                cmocka_unit_test(reads_where_an_application_is),
                 cmocka_unit_test(refuses_other_uris),
                 cmocka_unit_test(a_name_is_a_label_of_the_dns),
                 cmocka_unit_test(sets_the_origin_of_a_resource_itself),

@@ -466,6 +466,38 @@ struct error *config_check_ssh(struct config_checker *c)
 
 /* ---- app_service ---------------------------------------------------------------------------------- */
 
+static struct error *check_app_tls(struct config_checker *c, const Cteleport__V1__AppConfig *app, const char *field)
+{
+        bool is_https = str_starts_with(str_of(app->uri), STR("https://"));
+
+        if (app->has_insecure_skip_verify && app->insecure_skip_verify && !is_https)
+                config_warn(c, "%s.insecure_skip_verify has no effect: its uri is not https", field);
+        if (app->tls == NULL)
+                return NULL;
+        if (!is_https)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.tls is for applications of https", field), "write uri: https://HOST:PORT, or remove tls");
+        if (is_unset(app->tls->cert_file) != is_unset(app->tls->key_file))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.tls has one of cert_file and key_file", field), "write both, or neither");
+        if (!is_unset(app->tls->server_name))
+                return error_about(name_check_host(str_of(app->tls->server_name), "tls.server_name"), "%s.tls.server_name", field);
+        return NULL;
+}
+
+static struct error *check_app_networks(char *const *texts, size_t count, const char *key)
+{
+        struct error *err = NULL;
+        struct network network;
+
+        if (count > LIMIT_APP_NETWORKS)
+                return error_new(ERROR_INVALID_ARGUMENT, "app_service.%s has more than %d networks", key, LIMIT_APP_NETWORKS);
+        for (size_t i = 0; i < count; i++) {
+                struct error *wrong = network_parse(str_of(texts[i]), &network);
+
+                err = error_also(err, wrong == NULL ? NULL : error_wrap(wrong, "app_service.%s", key));
+        }
+        return err;
+}
+
 static struct error *check_app(struct config_checker *c, const Cteleport__V1__AppServiceConfig *service, size_t index)
 {
         const Cteleport__V1__AppConfig *app = service->apps[index];
@@ -479,12 +511,13 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
                         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service.apps: the application '%s' occurs twice", shown),
                                           "give each application a name of its own");
         if (is_unset(app->uri))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "missing application \"%s\" URI", shown), "write uri: tcp://HOST:PORT");
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "missing application \"%s\" URI", shown), "write uri: http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT");
         struct error *err = app_uri_parse(c->arena, str_of(app->uri), &target);
         if (err != NULL)
                 return error_wrap(err, "%s", field);
+        err = error_also(err, check_app_tls(c, app, field));
         if (!is_unset(app->description) && strlen(app->description) > LIMIT_APP_DESCRIPTION)
-                err = error_new(ERROR_INVALID_ARGUMENT, "the description of the application '%s' is longer than %d bytes", shown, LIMIT_APP_DESCRIPTION);
+                err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the description of the application '%s' is longer than %d bytes", shown, LIMIT_APP_DESCRIPTION));
         if (app->n_labels > LIMIT_APP_LABELS)
                 return error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has more than %d labels", shown, LIMIT_APP_LABELS));
         for (size_t i = 0; i < app->n_labels; i++)
@@ -503,10 +536,13 @@ struct error *config_check_app(struct config_checker *c)
                 return error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d applications", LIMIT_APPS);
         if (service->has_enabled && service->enabled && service->n_apps == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service is enabled and has no applications"),
-                                  "write apps: [{name: NAME, uri: \"tcp://HOST:PORT\"}], or enabled: no");
+                                  "write apps: [{name: NAME, uri: \"http://HOST:PORT\"}], or enabled: no");
         for (size_t i = 0; i < service->n_apps; i++)
                 err = error_also(err, check_app(c, service, i));
-        return err;
+        if (service->n_allowed_hosts > 0 && service->n_denied_hosts > 0)
+                err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service has allowed_hosts and denied_hosts"), "remove one of them"));
+        err = error_also(err, check_app_networks(service->allowed_hosts, service->n_allowed_hosts, "allowed_hosts"));
+        return error_also(err, check_app_networks(service->denied_hosts, service->n_denied_hosts, "denied_hosts"));
 }
 
 /* ---- services of other releases ------------------------------------------------------------------- */

@@ -43,6 +43,11 @@ bool tunnel_memory_may_grow(void *ctx, size_t window)
         return true;
 }
 
+void tunnel_memory_grow(struct tunnel_memory *m, struct stream *tunnel)
+{
+        tunnel_stream_grow_by(tunnel, tunnel_memory_may_grow, m);
+}
+
 struct splice *tunnel_splice_above(struct tunnel_memory *m, struct loop *l, struct stream *tunnel, struct stream *upper, struct stream *other,
                                    void (*done)(void *ctx, uint64_t from_tunnel, uint64_t to_tunnel), void *ctx)
 {

@@ -35,6 +35,8 @@ struct splice *tunnel_splice_above(struct tunnel_memory *m, struct loop *l, stru
 /* Connects the streams of two tunnels; m[0] is the memory of the first, m[1] that of the second. */
 struct splice *tunnel_relay(struct tunnel_memory m[2], struct loop *l, struct stream *first, struct stream *second,
                             void (*done)(void *ctx, uint64_t from_first, uint64_t to_first), void *ctx) MUST_USE;
+/* Lets the window of a tunnel's stream grow with the budget; for an owner that limits by itself what waits, as long as the stream is open. */
+void tunnel_memory_grow(struct tunnel_memory *m, struct stream *tunnel);
 /* For tunnel_stream_grow_by(): m. */
 bool tunnel_memory_may_grow(void *ctx, size_t window);
 /* Releases the memory; to be called when the splice is done or was never created, not between splice_cancel() and its end. */

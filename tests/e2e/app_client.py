@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of applications: CONNECT to the proxy with a user's certificate, then TLS with the host that offers the application."""
 import contextlib
+import select
 import socket
 import ssl
 
 from harness import TIMEOUT
+from tcp_server import TcpServer
 
 
 def certificate_of(user):
@@ -25,10 +27,10 @@ def context_of(files, *protocols):
 class AppConnection:
     """
     A connection to an application. `status` and `text` are the proxy's answer; `refusal` is the reason of the host, None when the
-    application's bytes follow. inner: files of the certificate for the host, if it is another one than for the proxy; () is none.
+    application's bytes follow; HTTP applications send no such reason. inner: files of the certificate for the host, if it is another one than for the proxy; () is none.
     """
 
-    def __init__(self, user, name, inner=None, head=""):
+    def __init__(self, user, name, inner=None, head="", protocol="cteleport-tcp"):
         host, port = user.cluster.proxy_addr.rsplit(":", 1)
         self.text, self.refusal = "", None
         raw = socket.create_connection((host, int(port)), timeout=TIMEOUT)
@@ -46,9 +48,11 @@ class AppConnection:
             return
         self.host_id = next(line.split(": ")[1] for line in self.head.splitlines() if line.lower().startswith("x-teleport-host-id"))
         self.input, self.output = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.inner = context_of(certificate_of(user) if inner is None else inner, "cteleport-tcp").wrap_bio(self.input, self.output, server_hostname="app")
+        self.inner = context_of(certificate_of(user) if inner is None else inner, protocol).wrap_bio(self.input, self.output, server_hostname="app")
         self.run(self.inner.do_handshake)
         self.certificate = self.inner.getpeercert(binary_form=True)
+        if protocol == "http/1.1":
+            return
         length = self.receive(1)
         if length != b"\0":
             self.refusal = self.receive(length[0]).decode() if length else ""
@@ -99,3 +103,42 @@ class AppConnection:
 
     def close(self):
         self.outer.close()
+
+
+class LocalApp(TcpServer):
+    """A local port of an HTTP application: plain HTTP here, TLS with the user's certificate to the host that offers it."""
+
+    def __init__(self, user, name):
+        self.user, self.name = user, name
+        super().__init__()
+
+    def serve(self, connection):
+        with AppConnection(self.user, self.name, protocol="http/1.1") as app:
+            if app.status != 200:
+                connection.sendall(f"HTTP/1.1 {app.status} Refused\r\nConnection: close\r\n\r\n{app.text}".encode())
+                return
+            while self.pump(connection, app):
+                pass
+
+    @staticmethod
+    def pump(connection, app):
+        ready = [app.outer] if app.outer.pending() else select.select([connection, app.outer], [], [])[0]
+        if connection in ready:
+            data = connection.recv(65536)
+            if not data:
+                return False
+            app.inner.write(data)
+            app.flush()
+        if app.outer in ready:
+            try:
+                more = app.outer.recv(65536)
+            except ssl.SSLError:
+                return False
+            app.input.write(more)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while data := app.inner.read(65536):
+                    connection.sendall(data)
+                return False
+            app.flush()
+            return bool(more)
+        return True

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An HTTP application on one connection of a user: each request is forwarded to the application's uri, and failures become pages. The
+ * connection to the backend is dialled by the first request, and kept for the next ones.
+ */
+#ifndef APP_HTTP_APP_H
+#define APP_HTTP_APP_H
+
+#include "config.pb-c.h"
+#include "net/stream.h"
+
+struct loop;
+struct app_targets;
+struct backend_tls;
+
+struct http_app_options {
+        struct loop *loop;
+        const Cteleport__V1__AppConfig *app;
+        const char *id, *client_addr; /* of the connection, copied */
+        const char *host_name;
+        const struct app_targets *targets; /* borrowed until on_closed, as the following two */
+        struct backend_tls *tls;
+        struct str roots_pem; /* additional roots of the system, for https */
+        /* Once, from the loop; it is freed then. The bytes are those of the user's connection. */
+        void (*on_closed)(void *ctx, uint64_t from_client, uint64_t to_client);
+        void *ctx;
+};
+
+struct http_app;
+/* Serves the client, owned from now on. */
+struct http_app *http_app_start(struct http_app_options options, struct stream *client) MUST_USE;
+/* Closes both connections; on_closed is called from the loop. */
+void http_app_close(struct http_app *h);
+/* The number of bytes so far, both ways. */
+uint64_t http_app_bytes(const struct http_app *h);
+
+#endif
