@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections to an application through a real tunnel and with real TLS; stand-ins for the cluster and the rest of the process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "agent/report_stream.h"
+#include "app/app_service.h"
+#include "base/error_testing.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/app_status.h"
+#include "join/identity_testing.h"
+#include "net/net_testing.h"
+#include "rpc/pb.h"
+
+#define CONNECTION "99999999-9999-4999-8999-999999999999"
+
+struct testbed {
+        struct app_service s;
+        struct fake_cluster cluster; /* one CA for hosts and users */
+        struct host_identity identity;
+        struct tls_context *server_tls, *client_tls;
+        Cteleport__V1__AppConfig app;
+        char uri[64 + ADDRESS_TEXT_MAX];
+
+        struct tunnel *proxy;
+        struct tunnel_server *agent;
+        struct error *refusal; /* of the CONNECT */
+        bool is_dialled;
+
+        struct tls_handshake *handshake;
+        struct stream *user; /* TLS with the host */
+        struct ear at_user;
+
+        struct listener *listener;
+        struct stream *application; /* the connection that it has accepted */
+        struct ear at_application;
+
+        /* the cluster */
+        const struct report_events *events;
+        void *ctx;
+        struct buf certificate; /* of the last request */
+        int requests, accepted, exits, closed;
+        void (*acknowledge)(void *ctx, struct error *err); /* the start; NULL: not reported, or acknowledged */
+        uint64_t bytes_to_client, bytes_from_client;
+        char reason[256];
+};
+
+static struct testbed *testbed;
+static char cluster; /* somewhere to point to */
+
+/* ---- stand-ins for the cluster ------------------------------------------------------------------------------- */
+
+struct report_stream *report_stream_new(struct agent *agent UNUSED, struct str id UNUSED, struct str client_addr UNUSED,
+                                        const struct report_events *events, void *ctx)
+{
+        testbed->events = events;
+        testbed->ctx = ctx;
+        return (struct report_stream *)&cluster;
+}
+
+void report_stream_free(struct report_stream *a UNUSED)
+{
+}
+
+void report_stream_request(struct report_stream *a UNUSED, const Cteleport__V1__ReportRequest *request)
+{
+        testbed->requests++;
+        buf_clear(&testbed->certificate);
+        buf_put(&testbed->certificate, pb_str(request->certificate));
+}
+
+void report_stream_accepted(struct report_stream *a UNUSED, const Cteleport__V1__ReportAccepted *accepted)
+{
+        testbed->accepted += str_equal(pb_str(accepted->certificate), buf_str(&testbed->certificate));
+}
+
+void report_stream_send(struct report_stream *a UNUSED, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),
+                        void *ctx UNUSED)
+{
+        if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_START) {
+                assert_string_equal(up->start->kind, "app");
+                testbed->acknowledge = acknowledged;
+        } else if (up->payload_case == CTELEPORT__V1__REPORT_UP__PAYLOAD_EXIT) {
+                testbed->exits++;
+                testbed->bytes_to_client = up->exit->bytes_to_client;
+                testbed->bytes_from_client = up->exit->bytes_from_client;
+        } else {
+                assert_int_equal(up->payload_case, CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED);
+                testbed->closed++;
+                snprintf(testbed->reason, sizeof testbed->reason, "%s", up->closed->reason);
+        }
+}
+
+void report_stream_finish(struct report_stream *a UNUSED)
+{
+        testbed->events->on_finished(testbed->ctx);
+}
+
+static void decide(struct testbed *w, bool is_allowed, const char *app)
+{
+        Cteleport__V1__ReportDecision d = CTELEPORT__V1__REPORT_DECISION__INIT;
+        Cteleport__V1__AppPermits permits = CTELEPORT__V1__APP_PERMITS__INIT;
+
+        d.certificate = pb_bytes(buf_str(&w->certificate));
+        d.is_allowed = is_allowed;
+        d.reason = pb_text(is_allowed ? "" : "no role");
+        d.user = pb_text("alice");
+        permits.name = pb_text(app);
+        d.app = app[0] == '\0' ? NULL : &permits;
+        w->events->on_decision(w->ctx, &d);
+}
+
+static void acknowledge(struct testbed *w)
+{
+        void (*acknowledged)(void *ctx, struct error *err) = w->acknowledge;
+
+        w->acknowledge = NULL;
+        acknowledged(w->ctx, NULL);
+}
+
+/* ---- stand-ins for the process ------------------------------------------------------------------------------- */
+
+const struct host_identity *agent_identity(const struct agent *a UNUSED)
+{
+        return &testbed->identity;
+}
+
+void lifecycle_connection_gone(struct lifecycle *c UNUSED)
+{
+}
+
+const Cteleport__V1__AppConfig *app_find(const struct app_service *s UNUSED, struct str name)
+{
+        return str_equal(name, STR("queue")) ? &testbed->app : NULL;
+}
+
+struct error *app_tls(struct app_service *s UNUSED, struct tls_context **ret)
+{
+        *ret = testbed->server_tls;
+        return NULL;
+}
+
+/* ---- the tunnel, the user, the application --------------------------------------------------------------------- */
+
+static void on_connect(void *ctx, struct tunnel_incoming *in, const struct tunnel_request *request)
+{
+        app_connection_begin(&((struct testbed *)ctx)->s, in, request);
+}
+
+static void on_incoming_gone(void *ctx UNUSED, struct tunnel_incoming *in UNUSED)
+{
+}
+
+static void on_tunnel_end(void *ctx UNUSED, struct error *err)
+{
+        error_free(err);
+}
+
+static const struct tunnel_server_events tunnel_events = { .on_connect = on_connect, .on_gone = on_incoming_gone, .on_end = on_tunnel_end };
+
+static void on_accepted(void *ctx, int fd, const char *peer UNUSED)
+{
+        struct testbed *w = ctx;
+
+        assert_null(w->application);
+        w->application = socket_stream(&w->s.loop, fd);
+        ear_listen(&w->at_application, w->application);
+        stream_read(w->application, true);
+}
+
+static void on_tls(void *ctx, struct stream *tls, struct error *err)
+{
+        struct testbed *w = ctx;
+
+        w->handshake = NULL;
+        assert_done(err);
+        w->user = tls;
+        ear_listen(&w->at_user, tls);
+        stream_read(tls, true);
+}
+
+static void on_stream(void *ctx, struct stream *s, struct error *err)
+{
+        struct testbed *w = ctx;
+
+        w->is_dialled = true;
+        w->refusal = err;
+        if (err == NULL)
+                w->handshake = tls_start(&w->s.loop, w->client_tls, s, NULL, SECONDS(5), on_tls, w);
+}
+
+static struct tunnel_request usual(void)
+{
+        return (struct tunnel_request){ .host_id = STR(HOST_ID), .service = STR("app"), .kind = STR("app"), .name = STR("queue"),
+                                        .connection_id = STR(CONNECTION), .client_addr = STR("198.51.100.7:5022"), .user = STR("alice") };
+}
+
+/* A CONNECT of the proxy, and the user's TLS if it is accepted. */
+static void connects(struct testbed *w, const struct tunnel_request *request)
+{
+        w->is_dialled = false;
+        struct tunnel_dial *d = tunnel_connect(w->proxy, request, on_stream, w);
+
+        (void)d;
+        RUN_UNTIL(&w->s.loop, w->is_dialled);
+        RUN_UNTIL(&w->s.loop, w->handshake == NULL);
+}
+
+/* A user whose certificate is shown to the cluster. */
+static void given_user(struct testbed *w)
+{
+        const struct tunnel_request request = usual();
+
+        connects(w, &request);
+        assert_done(w->refusal);
+        RUN_UNTIL(&w->s.loop, w->requests == 1);
+}
+
+static void assert_refusal(struct testbed *w, const char *reason)
+{
+        size_t used;
+        struct str text;
+
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0);
+        app_status_parse(buf_str(&w->at_user.received), &used, &text);
+        assert_int_equal(used, w->at_user.received.len);
+        assert_str(text, reason);
+        RUN_UNTIL(&w->s.loop, w->s.connections.count == 0);
+        assert_int_equal(w->closed, 1);
+        assert_null(w->application);
+}
+
+/* ---- the testbed ----------------------------------------------------------------------------------------------- */
+
+static void make_tls(struct testbed *w)
+{
+        static const char *const alpn[] = { APP_ALPN_TCP, NULL };
+        AUTO(key) key = given_key(KEY_ECDSA_P256);
+        AUTO(buf) public = BUF_MAX(4 * KiB), der = BUF_MAX(CERT_MAX), pem = BUF_MAX(2 * CERT_MAX), trust = BUF_MAX(2 * CERT_MAX), chain = BUF_MAX(64 * KiB);
+        AUTO(secret) key_pem = { 0 };
+        struct str roles[] = { STR_INIT("access") };
+        struct x509_user_subject subject = { .user = STR("alice"), .cluster = STR(CLUSTER), .roles = roles, .role_count = 1 };
+
+        cert_der_to_pem(buf_str(&w->cluster.ca.cert), &trust);
+        host_identity_chain_pem(&w->identity, &chain);
+        assert_done(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&trust), .alpn = alpn,
+                                                          .is_internal = true }, &w->server_tls));
+        assert_done(tls_context_add(w->server_tls, NULL, (struct tls_identity){ buf_str(&chain), secret_str(&w->identity.tls_key_pem) }));
+        assert_done(key_public_der(&key, &public));
+        assert_done(key_to_pem(&key, &key_pem));
+        assert_done(x509_issue_user(w->cluster.ca.x509, &subject, buf_str(&public), fake_times(&w->cluster), &der, NULL));
+        cert_der_to_pem(buf_str(&der), &pem);
+        assert_done(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn, .is_internal = true }, &w->client_tls));
+        assert_done(tls_context_add(w->client_tls, NULL, (struct tls_identity){ buf_str(&pem), secret_str(&key_pem) }));
+}
+
+static int set_up(void **state)
+{
+        struct testbed *w = testbed = NEW(struct testbed);
+        struct stream *a, *b;
+        char address[ADDRESS_TEXT_MAX];
+        int fd;
+
+        log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        assert_done(loop_init(&w->s.loop, NULL));
+        w->s.memory = (struct budget){ .total = 64 * MiB, .share = 64 * MiB };
+        w->s.user_connections.limits = (struct share_limits){ .total = 4, .each = 4 };
+        fake_cluster_init(&w->cluster, loop_wall(&w->s.loop));
+        w->identity = fake_identity(&w->cluster, "App");
+        make_tls(w);
+        w->certificate = BUF_MAX(CERT_MAX);
+        assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, address));
+        w->listener = listener_new(&w->s.loop, fd, on_accepted, w);
+        snprintf(w->uri, sizeof w->uri, "tcp://%s", address);
+        cteleport__v1__app_config__init(&w->app);
+        w->app.name = pb_text("queue");
+        w->app.uri = w->uri;
+        connected_pair(&w->s.loop, &a, &b);
+        w->proxy = tunnel_new(&w->s.loop, a, on_tunnel_end, w);
+        w->agent = tunnel_server_new(&w->s.loop, b, &tunnel_events, w);
+        *state = w;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct testbed *w = *state;
+
+        ear_release(&w->at_user);
+        RUN_UNTIL(&w->s.loop, w->s.connections.count == 0);
+        ear_release(&w->at_application);
+        tunnel_server_close(w->agent);
+        tunnel_close(w->proxy);
+        listener_close(w->listener);
+        map_release(&w->s.connections);
+        shares_release(&w->s.user_connections);
+        budget_release(&w->s.memory);
+        tls_context_free(w->server_tls);
+        tls_context_free(w->client_tls);
+        host_identity_release(&w->identity);
+        fake_cluster_release(&w->cluster);
+        buf_release(&w->certificate);
+        loop_release(&w->s.loop);
+        free(w);
+        return 0;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
+
+static void a_user_reaches_the_application(void **state)
+{
+        struct testbed *w = *state;
+
+        given_user(w);
+        decide(w, true, "queue");
+        assert_int_equal(w->accepted, 1);
+        assert_non_null(w->acknowledge);
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->application != NULL && w->at_user.received.len == 1);
+        stream_write(w->user, STR("ping"));
+        RUN_UNTIL(&w->s.loop, w->at_application.received.len == 4);
+        stream_write(w->application, STR("answer"));
+        RUN_UNTIL(&w->s.loop, w->at_user.received.len == 7);
+        assert_memory_equal(w->at_user.received.ptr, "\0answer", 7);
+        ear_release(&w->at_user);
+        RUN_UNTIL(&w->s.loop, w->at_application.ends > 0);
+        ear_release(&w->at_application);
+        RUN_UNTIL(&w->s.loop, w->s.connections.count == 0);
+        assert_int_equal(w->exits, 1);
+        assert_int_equal(w->closed, 1);
+        assert_int_equal(w->bytes_from_client, 4);
+        assert_int_equal(w->bytes_to_client, 6);
+        assert_string_equal(w->reason, "");
+}
+
+/* The proxy has named another application here than to the cluster, or the cluster names none. */
+static void a_decision_on_another_application_permits_nothing(void **state)
+{
+        static const char *const names[] = { "files", "queue2", "" };
+        struct testbed *w = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                if (i > 0)
+                        set_up(state);
+                w = *state;
+                given_user(w);
+                decide(w, true, names[i]);
+                assert_refusal(w, "the cluster has permitted a connection to another application");
+                assert_int_equal(w->accepted, 0);
+                if (i + 1 < ARRAY_LEN(names))
+                        tear_down(state);
+        }
+}
+
+static void a_denied_user_gets_the_reason(void **state)
+{
+        struct testbed *w = *state;
+
+        given_user(w);
+        decide(w, false, "");
+        assert_refusal(w, "no role");
+        assert_int_equal(w->exits, 0);
+}
+
+/* The start must be on the disk of the cluster first. */
+static void the_application_is_reached_after_the_acknowledgement_only(void **state)
+{
+        struct testbed *w = *state;
+
+        given_user(w);
+        decide(w, true, "queue");
+        run_a_while(&w->s.loop);
+        assert_null(w->application);
+        w->events->on_terminate(w->ctx, STR("stay out"));
+        assert_refusal(w, "stay out");
+        assert_string_equal(w->reason, "stay out");
+}
+
+static void an_order_of_the_cluster_ends_an_open_connection(void **state)
+{
+        struct testbed *w = *state;
+
+        given_user(w);
+        decide(w, true, "queue");
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->application != NULL && w->at_user.received.len == 1);
+        w->events->on_terminate(w->ctx, STR("stay\nout"));
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->at_application.ends > 0 && w->s.connections.count == 0);
+        assert_int_equal(w->exits, 1);
+        assert_non_null(strstr(w->reason, "stay"));
+        assert_null(strchr(w->reason, '\n'));
+}
+
+static void an_application_that_is_down_is_named(void **state)
+{
+        struct testbed *w = *state;
+
+        listener_close(w->listener);
+        w->listener = NULL;
+        given_user(w);
+        decide(w, true, "queue");
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->s.connections.count == 0);
+        assert_non_null(strstr(w->reason, "the host of the application 'queue' cannot connect to it"));
+        assert_int_equal(w->exits, 1);
+}
+
+static void refuses_other_requests_of_a_proxy(void **state)
+{
+        struct testbed *w = *state;
+        struct tunnel_request rows[4];
+        static const char *const reasons[] = { "offers no application 'files'", "this is another host", "cannot be understood", "a connection of this ID already" };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                rows[i] = usual();
+        rows[0].name = STR("files");
+        rows[1].host_id = STR("12345678-1234-4234-8234-123456789abd");
+        rows[2].connection_id = STR("../x");
+        given_user(w); /* row 3: this connection is there already */
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                connects(w, &rows[i]);
+                assert_non_null(w->refusal);
+                assert_non_null(strstr(w->refusal->what, reasons[i]));
+                error_free(w->refusal);
+        }
+        assert_int_equal(w->s.connections.count, 1);
+        decide(w, false, "");
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                ROW(a_user_reaches_the_application),
+                ROW(a_decision_on_another_application_permits_nothing),
+                ROW(a_denied_user_gets_the_reason),
+                ROW(the_application_is_reached_after_the_acknowledgement_only),
+                ROW(an_order_of_the_cluster_ends_an_open_connection),
+                ROW(an_application_that_is_down_is_named),
+                ROW(refuses_other_requests_of_a_proxy),
+        };
+#undef ROW
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
