@@ -18,6 +18,7 @@ def apps(*rows):
 def place(build, programs, aws_process, tmp_path_factory, echo_server):
     """A cluster with a host that offers applications and SSH, and one that offers one of them."""
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("app-access") / "cluster")
+    cluster.config.update(apps(("inside", echo_server.addr, "prod")))
     cluster.start()
     cluster.create(iam_token(roles=("Node", "App")))
     aws_process.reset()
@@ -29,7 +30,7 @@ def place(build, programs, aws_process, tmp_path_factory, echo_server):
         host.start()
     for host in (cluster.both, cluster.only):
         host.wait_joined()
-    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * 5, "all applications are reached")
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * 6, "all applications are reached")
     wait_until(lambda: cluster.node("both")["spec"]["state"] == "online", "and the node")
     yield cluster
     cluster.stop()
@@ -73,6 +74,11 @@ def test_a_host_offers_ssh_and_applications_at_once(place, alice):
     with AppConnection(alice, "lone") as app:
         assert app.echoes()
     assert "is not connected" not in place.process.text()
+
+
+def test_the_machine_of_auth_offers_applications_too(alice):
+    with AppConnection(alice, "inside") as app:
+        assert app.refusal is None and app.echoes()
 
 
 REFUSED = [
