@@ -23,9 +23,8 @@ const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str
         return NULL;
 }
 
-static struct error *make_tls(const struct host_identity *id, struct tls_context **ret)
+static struct error *make_tls(const struct host_identity *id, const char *const *alpn, struct tls_context **ret)
 {
-        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL };
         AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX), users = BUF_MAX(CHAIN_PEM_MAX);
 
         host_identity_chain_pem(id, &chain);
@@ -42,20 +41,32 @@ static struct error *make_tls(const struct host_identity *id, struct tls_context
         return err;
 }
 
-struct error *app_tls(struct app_service *s, struct tls_context **ret)
+static void forget_tls(struct app_service *s)
 {
+        tls_context_free(s->tls);
+        tls_context_free(s->tls_http);
+        free(s->tls_serial);
+        s->tls = s->tls_http = NULL;
+        s->tls_serial = NULL;
+}
+
+struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app, struct tls_context **ret)
+{
+        /* The other protocol is accepted too: the client is told why the application does not follow. */
+        static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
         const struct host_identity *id = agent_identity(s->agent);
+        bool is_tcp = str_starts_with(str_of(app->uri), STR("tcp://"));
+        struct tls_context **kept = is_tcp ? &s->tls : &s->tls_http;
 
         if (host_identity_is_empty(id))
                 return error_new(ERROR_UNAVAILABLE, "this host has no certificate of the role App yet");
-        if (s->tls == NULL || !str_equal(str_of(s->tls_serial), id->serial)) {
-                tls_context_free(s->tls);
-                s->tls = NULL;
-                TRY(make_tls(id, &s->tls));
-                free(s->tls_serial);
+        if (s->tls_serial == NULL || !str_equal(str_of(s->tls_serial), id->serial))
+                forget_tls(s);
+        if (*kept == NULL)
+                TRY(make_tls(id, is_tcp ? tcp : http, kept));
+        if (s->tls_serial == NULL)
                 s->tls_serial = str_dup(id->serial);
-        }
-        *ret = s->tls;
+        *ret = *kept;
         return NULL;
 }
 
@@ -197,8 +208,7 @@ static void tear_down(struct app_service *s)
         map_release(&s->connections);
         shares_release(&s->user_connections);
         lifecycle_release(&s->life);
-        tls_context_free(s->tls);
-        free(s->tls_serial);
+        forget_tls(s);
         backend_tls_release(&s->backends);
         app_targets_release(&s->targets);
         service_end(s->service);

@@ -35,7 +35,7 @@ struct app_service {
 
         struct agent *agent;
         struct lifecycle life;
-        struct tls_context *tls; /* of the identity with this serial number; NULL: not made yet */
+        struct tls_context *tls, *tls_http; /* of TCP and of HTTP applications, with the identity of this serial number; NULL: not made yet */
         char *tls_serial;
         struct shares user_connections; /* number of connections, by user */
         struct map connections;         /* by ID */
@@ -44,8 +44,11 @@ struct app_service {
 /* ---- app.c ------------------------------------------------------------------------------------------------ */
 /* The application of that name, borrowed; NULL: this host does not offer it. */
 const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str name);
-/* Sets *ret to the TLS of the current identity, borrowed until the next turn of the loop. UNAVAILABLE: there is no identity yet. */
-struct error *app_tls(struct app_service *s, struct tls_context **ret) MUST_USE;
+/*
+ * Sets *ret to the TLS of the current identity, borrowed until the next turn of the loop; of the protocols that a client offers it prefers the one of the
+ * application. UNAVAILABLE: there is no identity yet.
+ */
+struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app, struct tls_context **ret) MUST_USE;
 
 /* ---- connection.c ----------------------------------------------------------------------------------------- */
 /* Handles a CONNECT received through a tunnel. */

@@ -487,7 +487,7 @@ static struct error *check_request(struct app_service *s, const struct tunnel_re
         if (!shares_have_room(&s->user_connections, request->user))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %zu connections to applications, %zu of them yours: there is no room for one more",
                                  s->connections.count, shares_count(&s->user_connections, request->user));
-        return app_tls(s, ret_tls);
+        return app_tls(s, *ret_app, ret_tls);
 }
 
 void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, const struct tunnel_request *request)

@@ -15,6 +15,7 @@ import websockets
 from app_backends import Apache, Nginx, Scripted, WebSockets
 from app_client import AppConnection, LocalApp
 from harness import TIMEOUT, Cluster, iam_token, wait_until
+from test_tsh_apps import ProxyApp
 from users import User, invite_url
 
 
@@ -228,6 +229,13 @@ def test_the_path_of_the_uri_is_the_start(app, scripted):
     scripted.answer()
     assert curl(app("deep"), "/other") == b"ok"
     assert scripted.requests.get(timeout=TIMEOUT).startswith(b"GET /other ")
+
+
+def test_tsh_makes_them_reachable(place, backends):
+    """A client that offers both protocols gets the one of the application."""
+    (backends["nginx"].root / "hello").write_text("hello")
+    with ProxyApp(place.alice, "files") as proxy:
+        assert curl(f"127.0.0.1:{proxy.port}", "/hello") == b"hello"
 
 
 def test_each_kind_of_application_is_reached_by_its_protocol(place):
