@@ -11,7 +11,7 @@ packages_test="python3-pytest python3-pytest-xdist python3-grpcio python3-grpc-t
   libpam-systemd logrotate haproxy nginx-light libnginx-mod-stream nftables conntrack caddy apache2-bin pebble squid microsocks age man-db mandoc
   dpkg-dev lintian nghttp2-client"
 # Packages of nightly tests only.
-packages_nightly="debootstrap prometheus rpm skopeo umoci"
+packages_nightly="debootstrap postgresql prometheus rpm skopeo umoci"
 
 started=$(date +%s)
 

@@ -90,6 +90,12 @@ static const struct stream_events status_events = { .on_read = on_status, .on_en
 
 /* ---- the handshake ---------------------------------------------------------------------------------------- */
 
+/* The remedies of the handshake are for operators of servers. */
+static struct error *impostor_hint(struct error *err)
+{
+        return err->code != ERROR_UNAUTHENTICATED ? err : error_hint(err, "report it to an administrator: the connection does not lead to the host of the application, or that has an old certificate");
+}
+
 static void on_tls(void *ctx, struct stream *tls, struct error *err)
 {
         struct app_dial *d = ctx;
@@ -98,7 +104,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         if (err == NULL)
                 err = connect_check_role(tls_peer_cert_der(tls), "App", loop_wall(d->loop));
         if (err != NULL) {
-                fail(d, err);
+                fail(d, impostor_hint(err));
                 return;
         }
         if (str_equal(tls_alpn(tls), STR(APP_ALPN_HTTP))) {

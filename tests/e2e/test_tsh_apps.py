@@ -3,10 +3,14 @@
 import contextlib
 import hashlib
 import json
+import os
+import pathlib
+import pwd
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -282,6 +286,52 @@ def test_a_new_login_is_used_without_a_restart(place):
         app.wait_for(rf"ERROR: Not logged in\.\nhint:  tsh login --proxy={re.escape(place.cluster.proxy_addr)} --user=bob\n")
         user.login()
         assert app.echoes()
+
+
+@pytest.mark.nightly
+def test_a_login_that_expires_is_reported_and_renewed(place):
+    """For a minute, the shortest life of a login."""
+    user = place.user("frank", "access")
+    user.login("--ttl=1")
+    with ProxyApp(user, "echo") as app, app.connect() as connection:
+        assert is_open(connection)
+        wait_until(lambda: not app.echoes(), "the login has expired")
+        app.wait_for(rf"ERROR: Active profile expired\.\nhint:  tsh login --proxy={re.escape(place.cluster.proxy_addr)} --user=frank\n")
+        assert is_open(connection), "an open connection continues"
+        user.login()
+        assert app.echoes() and is_open(connection)
+
+
+@pytest.mark.nightly
+def test_postgresql_is_used_by_psql(place, alice):
+    """With its own password, and a result that is larger than all buffers."""
+    tools = next(iter(sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))
+    account = pwd.getpwnam("postgres")
+    scope = contextlib.ExitStack()
+    directory = pathlib.Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="ct-postgresql-")))  # pytest's own are open to root only
+    os.chown(directory, account.pw_uid, account.pw_gid)
+
+    def run(name, *args):
+        subprocess.run([tools / name, *args], check=True, user=account.pw_uid, group=account.pw_gid, timeout=TIMEOUT, stdout=subprocess.DEVNULL, cwd=directory)
+
+    (directory / "password").write_text("elephant\n")
+    run("initdb", "-D", directory / "data", "-A", "scram-sha-256", "-U", "app", f"--pwfile={directory}/password")
+    with scope, reserved_port() as reserved:
+        port = reserved.getsockname()[1]
+        run("pg_ctl", "-D", directory / "data", "-w", "-l", directory / "log", "-o", f"-h 127.0.0.1 -p {port} -k {directory}", "start")
+        try:
+            place.host("apps-3", {"name": "orders-db", "uri": f"tcp://127.0.0.1:{port}"}).wait_joined()
+            wait_until(lambda: "orders-db" in alice.tsh("apps", "ls", "--format=names").out, "it is listed")
+            with ProxyApp(alice, "orders-db") as app:
+                def psql(statement):
+                    return subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(app.port), "-U", "app", "-d", "postgres", "-Atc", statement], check=True,
+                                          capture_output=True, text=True, timeout=TIMEOUT, env={**alice.env, "PGPASSWORD": "elephant"}).stdout
+
+                psql("create table orders as select n, repeat('x', 100) as text from generate_series(1, 200000) n")
+                assert psql("select count(*), sum(n) from orders") == "200000|20000100000\n"
+                assert len(psql("select text from orders")) == 200000 * 101
+        finally:
+            run("pg_ctl", "-D", directory / "data", "-m", "immediate", "stop")
 
 
 def test_it_ends_when_its_connections_have_ended(alice):
