@@ -6,6 +6,8 @@ landmarks, labels, duplicate IDs, sizes of targets, width of the page, and the w
 import os
 import pathlib
 
+GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs/guide"
+PICTURES = {("recording", "wide"), ("recordings", "narrow-dark")}
 LOOKS = {"wide": (1600, 900, "light"), "wide-dark": (1600, 900, "dark"), "narrow": (390, 844, "light"), "narrow-dark": (390, 844, "dark")}
 
 # Returns what is wrong, as a list of sentences. Colours are composed as they are drawn; the screen of a player is a picture (role=img).
@@ -46,6 +48,8 @@ FAULTS = """(() => {
   for (const e of all) for (const list of ['aria-labelledby', 'aria-describedby', 'aria-controls', 'for'])
     for (const id of (e.getAttribute(list) || '').split(' ').filter(id => id)) if (!document.getElementById(id)) faults.push(`${list} of ${name(e)}: no #${id}`);
   for (const e of all.filter(e => e.matches('table') && shown(e))) if (!e.querySelector('th')) faults.push(`a table without headings: ${name(e)}`);
+  for (const e of all.filter(e => e.matches('button[aria-label], a[aria-label]') && shown(e)))
+    if (!e.getAttribute('aria-label').includes(e.innerText.trim())) faults.push(`the label of ${name(e)} has another text: ${e.getAttribute('aria-label')}`);
   for (const e of all.filter(e => e.matches('img'))) if (!e.hasAttribute('alt')) faults.push(`no alt: ${name(e)}`);
   for (const e of all.filter(e => e.matches('[tabindex]') && e.tabIndex > 0)) faults.push(`tabindex ${e.tabIndex}: ${name(e)}`);
 
@@ -94,7 +98,10 @@ def faults_of(page):
 
 
 def check_accessible(page, name):
-    """No faults at both widths and in both colour schemes; the keyboard reaches everything. Leaves pictures NAME-LOOK.png in $CTELEPORT_SCREENSHOTS, if set."""
+    """
+    No faults at both widths and in both colour schemes; the keyboard reaches everything. Leaves pictures NAME-LOOK.png in $CTELEPORT_SCREENSHOTS, if set,
+    and those of docs/guide/web.md there if CTELEPORT_WRITE_DOCS is set.
+    """
     shots = os.environ.get("CTELEPORT_SCREENSHOTS")
     for look, (width, height, scheme) in LOOKS.items():
         page.show(width, height, scheme)
@@ -102,6 +109,8 @@ def check_accessible(page, name):
         assert not faults, (page.url, look, faults)
         if shots:
             page.screenshot(pathlib.Path(shots) / f"{name}-{look}.png")
+        if os.environ.get("CTELEPORT_WRITE_DOCS") and (name, look) in PICTURES:
+            page.screenshot(GUIDE / f"web-{name}-{look}.webp")
     faults = tab_order(page)
     assert not faults, (page.url, faults)
     page.show()

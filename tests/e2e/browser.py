@@ -312,8 +312,9 @@ class Page:
         return self.send("Network.getCookies")["cookies"]
 
     def screenshot(self, path, whole=True):
-        """A picture of the window, or of the whole page, in a file. Returns its path."""
-        data = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
+        """A picture of the window, or of the whole page, in a file, PNG or WebP by its name. Returns its path."""
+        form = {"format": "webp", "quality": 50} if str(path).endswith(".webp") else {"format": "png"}
+        data = self.send("Page.captureScreenshot", **form, captureBeyondViewport=whole)["data"]
         pathlib.Path(path).write_bytes(base64.b64decode(data))
         return path
 

@@ -109,11 +109,11 @@ def test_a_recording_is_played_to_its_end(play):
 
 
 def test_the_slider_and_the_keys_go_to_a_time(play):
-    page = play((1, "one"), (10, "\r\ntwo"), (20, (20, 3)), (30, "\x1b[2J\x1b[Hthree"))
+    page = play((1, "one"), (10, "\r\ntwo"), (20, (20, 3)), (30.07, "\x1b[2J\x1b[Hthree"))
     jump(page, 29)
     wait_screen(page, "one\ntwo")
     assert page.count(".screen > div") == 3
-    jump(page, 30)
+    jump(page, 99)
     wait_screen(page, "three")
     page.evaluate("document.querySelector('.stage').focus()")
     for key, shown in (("Home", ""), ("ArrowRight", "one"), ("ArrowRight", "one\ntwo"), ("ArrowLeft", "one"), (".", "one\ntwo"), (",", "one"), ("End", "three"), (",", "one\ntwo")):
@@ -188,6 +188,13 @@ def test_a_recording_that_is_none_is_reported(play, server):
     for server.cast, shown in NONE.items():
         page.reload()
         page.wait(f"document.querySelector('.notice.bad')?.textContent.includes({json.dumps(shown)})")
+
+
+def test_notes_of_the_proxy_are_shown(play):
+    page = play(data=cast((1, "a")) + b'[1,"m","bytes are <b>missing</b> here"]\n[2,"o","b"]\n')
+    assert page.text(".notice") == "0:01: bytes are <b>missing</b> here."
+    jump(page, 2)
+    wait_screen(page, "ab")
 
 
 def test_text_is_found_at_each_time_it_appears(play):

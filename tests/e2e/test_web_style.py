@@ -24,8 +24,8 @@ def test_the_checks_find_faults(browser):
     """What the other tests rely on."""
     page = browser.page(width=390)
     page.evaluate("""document.write(`<!DOCTYPE html><html><body><h1>a</h1><h3>b</h3><h1>c</h1><p style="color:#999">pale</p><p id=x></p><p id=x></p>
-        <button style="width:10px;padding:0"></button><input><div style="width:500px">wide</div><label for=none>l</label><table><tr><td>1</table>`)""")
+        <button style="width:10px;padding:0"></button><input><div style="width:500px">wide</div><label for=none>l</label><button aria-label="other">text</button><table><tr><td>1</table>`)""")
     found = "\n".join(faults_of(page))
-    for word in ("contrast 2.85", "2 h1", "h3 after h1", "not one main", "no title", "no language", "two elements #x", "for of label", "without headings", "a button without",
+    for word in ("contrast 2.85", "2 h1", "h3 after h1", "not one main", "no title", "no language", "two elements #x", "for of label", "has another text", "without headings", "a button without",
                  "a textbox without", "only 10x", "500 pixels wide|516 pixels wide|508 pixels wide"):
         assert any(part in found for part in word.split("|")), (word, found)

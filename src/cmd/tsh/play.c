@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
-#include "client/plain_text.h"
+#include "recording/plain_text.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/pace.h"
 #include "cmd/tsh/user.h"

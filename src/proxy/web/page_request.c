@@ -15,10 +15,11 @@ static const struct {
         const char *path, *name;
 } navigation[] = {
         { "/web", "Resources" },
+        { "/web/recordings", "Recordings" },
         { "/web/sessions", "My logins" },
 };
 
-static void page_free(struct page_request *p)
+void page_end(struct page_request *p)
 {
         form_release(&p->form);
         web_session_release(p->session);
@@ -91,14 +92,14 @@ void page_respond(struct page_request *p, int status, struct str content)
                 http_respond(p->exchange, (struct http_response){ .status = status, .content_type = "text/html; charset=utf-8",
                                                                   .fields = web_page_fields, .body = buf_str(&body) });
         }
-        page_free(p);
+        page_end(p);
 }
 
 void page_redirect(struct page_request *p, const char *path)
 {
         if (p->exchange != NULL)
                 web_redirect(p->exchange, path, NULL);
-        page_free(p);
+        page_end(p);
 }
 
 /* Leads to the login page, and back here after the login. */
@@ -133,7 +134,7 @@ void page_fail(struct page_request *p, struct error *err)
         else if (p->exchange != NULL)
                 web_respond_failure(p->exchange, &p->page, err);
         error_free(err);
-        page_free(p);
+        page_end(p);
 }
 
 /* ---- calls to auth --------------------------------------------------------------------------------------------- */
@@ -225,7 +226,7 @@ static void on_session(void *ctx, struct web_session *s, struct error *err)
         if (err != NULL)
                 page_fail(p, err);
         else if (p->exchange == NULL)
-                page_free(p);
+                page_end(p);
         else
                 p->row->serve(p);
 }

@@ -60,6 +60,8 @@ void page_call_or(struct page_request *p, const char *method, const ProtobufCMes
 void page_respond(struct page_request *p, int status, struct str content);
 /* Responds with 303 to a path of this host. Ends the request. */
 void page_redirect(struct page_request *p, const char *path);
+/* Ends the request of a row that has responded by itself, or whose browser has gone. */
+void page_end(struct page_request *p);
 /* Responds with a page about the error, with a request ID that the log has too. err is owned. Ends the request. */
 void page_fail(struct page_request *p, struct error *err);
 

@@ -15,6 +15,7 @@
 #include "proxy/web/web_home.h"
 #include "proxy/web/web_internal.h"
 #include "proxy/web/web_login.h"
+#include "proxy/web/web_recordings.h"
 #include "rpc/pb.h"
 
 enum { TOKEN_DIGITS = 32, ANSWER_MAX = 16 * KiB, INVITE_ARENA = 64 * KiB };
@@ -387,6 +388,8 @@ static const struct http_route routes[] = {
         { "POST", "/web/logout", .body_max = LIMIT_HTTP1_FORM, .open = web_logout_open },
         { "GET", "/web/sessions", .open = web_my_sessions_open },
         { "POST", "/web/sessions", .body_max = LIMIT_HTTP1_FORM, .open = web_my_sessions_open },
+        { "GET", "/web/recordings", .open = web_recordings_open },
+        { "GET", "/web/recordings/*", .open = web_recordings_open },
         { "GET", "/web/assets/*", .open = open_asset },
         { "GET", "/web/invite/*", .open = open_invite },
         { "POST", "/web/invite/*", .body_max = LIMIT_HTTP1_FORM, .open = open_invite },

@@ -224,6 +224,8 @@ void web_logout_open(void *ctx, struct http_exchange *x)
 
 static void put_session(struct page_request *p, struct buf *out, const Cteleport__V1__WebSessionInfo *s)
 {
+        const char *end = s->is_current ? "Log out" : "End";
+
         html_print(out, "<tr><td data-label=\"Browser\">%s", s->user_agent[0] == '\0' ? "unknown" : s->user_agent);
         buf_put_c(out, s->is_current ? " <span class=\"badge good\">this one</span>" : "");
         html_print(out, "</td><td data-label=\"Address\">%s</td><td data-label=\"Logged in\">", s->remote_addr);
@@ -234,8 +236,8 @@ static void put_session(struct page_request *p, struct buf *out, const Cteleport
         html_put_time(out, s->expires);
         buf_put_c(out, "</td><td class=\"act\"><form method=\"post\" action=\"/web/sessions\">");
         page_put_token(p, out);
-        html_print(out, "<input type=\"hidden\" name=\"id\" value=\"%s\"><button class=\"danger\" aria-label=\"End the login of %s\">%s</button></form></td></tr>\n",
-                   s->id, s->remote_addr, s->is_current ? "Log out" : "End");
+        html_print(out, "<input type=\"hidden\" name=\"id\" value=\"%s\"><button class=\"danger\" aria-label=\"%s: the login of %s\">%s</button></form></td></tr>\n",
+                   s->id, end, s->remote_addr, end);
 }
 
 static void on_sessions(struct page_request *p, const ProtobufCMessage *answer)
@@ -245,7 +247,7 @@ static void on_sessions(struct page_request *p, const ProtobufCMessage *answer)
 
         buf_put_c(&b, "<p class=\"soft\">Browsers in which you are logged in. End those that you do not know, and change your password then.</p>\n"
                       "<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Browser</th><th>Address</th><th>Logged in</th><th>Last used</th>"
-                      "<th>Ends</th><th><span class=\"soft\">Action</span></th></tr></thead><tbody>\n");
+                      "<th>Ends</th><th><span class=\"unseen\">Action</span></th></tr></thead><tbody>\n");
         for (size_t i = 0; i < list->n_sessions; i++)
                 put_session(p, &b, list->sessions[i]);
         buf_put_c(&b, "</tbody></table></div>\n");

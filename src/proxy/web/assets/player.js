@@ -9,7 +9,7 @@ const SLICE_MS = 12, IDLE_SECONDS = 1, STEP_SECONDS = 5;
 const TEXT_MAX = 128 << 20, EVENTS_MAX = 2000000, LINE_MAX = 1 << 20; // characters, events, characters: what the page holds
 const PIECE = 2048; // characters between two looks at the clock
 const KEYFRAME_TEXT = 1 << 18, KEYFRAME_CELLS = 2000000; // a kept screen after so many characters; cells of all of them
-const HITS_MAX = 500, TRANSCRIPT_LINES = 20000;
+const NOTES_MAX = 20, HITS_MAX = 500, TRANSCRIPT_LINES = 20000;
 const SPEEDS = [0.5, 1, 2, 4, 8];
 
 const nextTurn = () => new Promise(done => { const c = new MessageChannel(); c.port1.onmessage = done; c.port2.postMessage(0); });
@@ -36,6 +36,7 @@ class Recording {
   constructor() {
     this.columns = 80; this.rows = 24;
     this.times = []; this.data = [];
+    this.notes = []; // what the proxy says of the recording, such as parts that are missing: asciicast's markers
     this.held = 0;
     this.isWhole = false; this.isCut = false; // all events are here; there are more than the page holds
   }
@@ -51,6 +52,7 @@ class Recording {
       return;
     }
     const [time, kind, data] = value;
+    if (kind === 'm' && typeof data === 'string' && this.notes.length < NOTES_MAX) this.notes.push(`${clock(Number(time) || 0)}: ${data.slice(0, 200)}.`);
     const size = kind === 'r' ? /^(\d{1,5})x(\d{1,5})$/.exec(data) : null;
     if (typeof data !== 'string' || (kind !== 'o' && !size)) return;
     this.times.push(Math.max(Number(time) || 0, this.duration));
@@ -61,7 +63,7 @@ class Recording {
 
   async load(url, onProgress) {
     const response = await fetch(url, { credentials: 'same-origin' });
-    if (!response.ok) throw new Error(`the proxy answers ${response.status}`);
+    if (!response.ok) throw new Error(`the proxy answers with status ${response.status}`);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = '', from = performance.now(); ;) {
       const { done, value } = await reader.read();
@@ -160,6 +162,9 @@ function paint(span, name, colour) {
   span.style[name] = `#${rgb.toString(16).padStart(6, '0')}`;
 }
 
+// Whether the text of no colour of its own, which is light, cannot be read on this background.
+const isLight = colour => colour === 8 || (colour >= 10 && colour <= 16);
+
 const ATTRIBUTES = [[BOLD, 'bold'], [DIM, 'dim'], [ITALIC, 'italic'], [UNDERLINE, 'under'], [CONCEAL, 'conceal'], [STRIKE, 'strike'], [OVERLINE, 'over']];
 const isPlain = text => /^[\x20-\x7e\u00a0-\u024f\u2500-\u257f]$/.test(text); // characters that every fixed font has, one cell wide
 
@@ -203,10 +208,11 @@ class Screen {
       if (kind) span.classList.add(kind);
       for (const [bit, name] of ATTRIBUTES) if (flags & bit) span.classList.add(name);
       const bright = flags & BOLD && fg >= 1 && fg <= 8 ? fg + 8 : fg;
-      paint(span, isInverse ? 'backgroundColor' : 'color', bright);
-      paint(span, isInverse ? 'color' : 'backgroundColor', bg);
-      if (isInverse && !bg) span.classList.add('d-ground');
-      if (isInverse && !fg) span.classList.add('d-paint');
+      const [ink, ground] = isInverse ? [bg, bright] : [bright, bg];
+      if (ground ? ink === 1 || (ink === 0 && (isInverse || isLight(ground))) : isInverse && ink === 0) span.classList.add('d-ground');
+      else paint(span, 'color', ink);
+      if (isInverse && ground === 0) span.classList.add('d-paint');
+      else paint(span, 'backgroundColor', ground);
       if (isCursor) span.classList.add('cursor');
       if (isFound) span.classList.add('found');
       parts.push(span);
@@ -271,7 +277,7 @@ class Player {
     this.time = control('span', { className: 'time', textContent: '0:00' });
     this.speed = control('select', {}, ...SPEEDS.map(s => element('option', { value: s, textContent: `${s}\u00d7`, selected: s === 1 })));
     this.idle = control('input', { type: 'checkbox', checked: true });
-    this.seek = control('input', { type: 'range', className: 'seek', min: 0, max: 0, step: 0.1, value: 0, 'aria-label': 'Position', oninput: () => this.jump(Number(this.seek.value)) });
+    this.seek = control('input', { type: 'range', className: 'seek', min: 0, max: 0, step: 'any', value: 0, 'aria-label': 'Position', oninput: () => this.jump(Number(this.seek.value)) });
     this.needle = control('input', { type: 'search', 'aria-label': 'Search in the text', placeholder: 'Search', maxLength: 200 });
     this.found = control('span', { role: 'status', className: 'soft' });
     this.list = control('ul', { className: 'hits', hidden: true, 'aria-label': 'Places found' });
@@ -307,7 +313,9 @@ class Player {
     try {
       await this.recording.load(url, () => this.onProgress());
       if (!this.tape) throw new Error('it has no output');
-      if (this.recording.isCut) this.say('This recording is longer than a page can hold: only its beginning is shown. Download it to see the rest.');
+      const { notes, isCut } = this.recording;
+      if (isCut) notes.push('This recording is longer than a page can hold: only its beginning is shown. Download it to see the rest.');
+      this.say(notes.join('\n'));
     } catch (error) {
       this.say(`The recording cannot be played: ${error.message}.`, true);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/plain_text.h"
+#include "recording/plain_text.h"
 
 #include "base/text.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "client/plain_text.h"
+#include "recording/plain_text.h"
 
 #define ESC "\x1b"
 

@@ -2,8 +2,8 @@
 /*
  * Extracts the plain text of terminal output: without sequences that move the cursor, set colours or query the terminal.
  */
-#ifndef CLIENT_PLAIN_TEXT_H
-#define CLIENT_PLAIN_TEXT_H
+#ifndef RECORDING_PLAIN_TEXT_H
+#define RECORDING_PLAIN_TEXT_H
 
 #include "base/buf.h"
 

@@ -5,7 +5,7 @@
  */
 #include "base/bug.h"
 #include "base/text.h"
-#include "client/plain_text.h"
+#include "recording/plain_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings in the browser: the list, the player and the downloads, for users as their roles allow. docs/guide/web.md"""
+import pytest
+
+from accessibility import check_accessible
+from browser import Browser
+from harness import Cluster, iam_token
+from test_player import SCREEN, jump, wait_screen
+from test_recording import play, record, the_recording
+from users import User, invite_url
+from web_browser import WebBrowser
+
+
+@pytest.fixture(scope="module")
+def place(build, aws_process, programs, tmp_path_factory):
+    cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("recordings") / "cluster")
+    cluster.start()
+    cluster.create(iam_token())
+    cluster.web = cluster.join("web-1", env=aws_process.identity())
+    cluster.web.wait_reachable()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def users(place, tmp_path_factory):
+    """alice, whose session is recorded; bob, and audrey with the role auditor. Each logs in twice at most: there are three codes at a time."""
+    made = {}
+    for name, role in (("alice", "access"), ("bob", "access"), ("audrey", "auditor")):
+        words = place.tctl("users", "add", name, f"--roles={role}", "--logins=root").out
+        made[name] = User(place, name, tmp_path_factory.mktemp(name) / "home").accept(invite_url(words))
+    made["alice"].login()
+    record(made["alice"], "root@web-1", typed=["PS1='$ '", "clear", "ls --color=always -l /usr", "printf '\\033[1;32mgreen\\033[m \\303\\244 <b>\\n'", "exit"])
+    made["recording"] = the_recording(place, made["alice"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def browser(place, tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("browser") / "chromium", trust=[place.proxy_addr]) as browser:
+        yield browser
+
+
+def web_of(place, user):
+    web = WebBrowser(place.proxy_addr)
+    assert web.login(user).status == 303
+    return web
+
+
+@pytest.fixture(scope="module")
+def auditor(place, users):
+    return web_of(place, users["audrey"])
+
+
+def test_an_auditor_finds_and_plays_a_recording_in_the_browser(place, users, browser):
+    page = browser.page()
+    page.open(f"https://{place.proxy_addr}/web/recordings")
+    check_accessible(page, "login")
+    for field, text in (("user", "audrey"), ("password", users["audrey"].password), ("otp", users["audrey"].otp())):
+        page.fill(f"input[name={field}]", text)
+    with page.navigation():
+        page.press("Enter")
+    assert page.url.endswith("/web/recordings") and page.count("tbody tr") == 1, "the login leads back"
+    assert "root@web-1" in page.text("tbody") and page.text(".badge") == "complete"
+    check_accessible(page, "recordings")
+    page.fill("input[type=search]", "nobody such")
+    with page.navigation():
+        page.press("Enter")
+    assert "No recording matches" in page.text("main")
+    page.fill("input[type=search]", "WEB-1 alice")
+    with page.navigation():
+        page.press("Enter")
+    with page.navigation():
+        page.click("tbody a")
+    page.wait("document.querySelector('#player').dataset.state === 'loaded'")
+    assert page.evaluate("document.querySelector('.notice[role=status]').hidden"), "nothing is wrong with the recording"
+    jump(page, 999)
+    page.wait(f"!('busy' in document.querySelector('#player').dataset) && {SCREEN}.includes('green \\u00e4 <b>')")
+    assert page.count(".screen .bold.f10") == 1 and page.count(".screen b") == 0
+    page.fill(".find input", "GREEN")
+    page.press("Enter")
+    page.wait("document.querySelector('.hits button')")
+    check_accessible(page, "recording")
+    for name, path in (("home", "/web"), ("logins", "/web/sessions")):
+        check_accessible(page.open(f"https://{place.proxy_addr}{path}"), name)
+    page.close()
+
+
+def test_downloads_have_all_of_the_recording(place, users):
+    web, session = web_of(place, users["alice"]), users["recording"]["session_id"]
+    cast = web.get(f"/web/recordings/{session}.cast")
+    assert cast.status == 200 and cast.headers["Content-Type"] == "application/x-asciicast" and cast.headers["Cache-Control"] == "no-store"
+    assert cast.text == play(users["alice"], session, "json").decode()
+    text = web.get(f"/web/recordings/{session}.txt")
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8" and text.text == play(users["alice"], session, "text").decode()
+    assert "green ä <b>" in text.text and "\x1b" not in text.text and "sandbox" in text.headers["Content-Security-Policy"]
+    page = web.get(f"/web/recordings/{session}")
+    assert f'href="/web/recordings/{session}.txt"' in page.text and "<noscript>" in page.text
+    place.event("session.recording.access", user="alice", sid=session)
+
+
+def test_other_users_see_recordings_as_their_roles_allow(place, users, auditor):
+    session = users["recording"]["session_id"]
+    bob = web_of(place, users["bob"])
+    assert "There are no recordings that you may see" in bob.get("/web/recordings").words
+    for path in (session, f"{session}.cast", f"{session}.txt"):
+        refused = bob.get(f"/web/recordings/{path}")
+        assert refused.status == 404 and "no recording of such a session" in refused.words, path
+        assert auditor.get(f"/web/recordings/{path}").status == 200
+    assert session in auditor.get("/web/recordings").text
+    nobody = WebBrowser(place.proxy_addr).get(f"/web/recordings/{session}.cast")
+    assert nobody.status == 303 and nobody.headers["Location"].startswith("/web/login")
+
+
+@pytest.mark.parametrize("path", ["x", "x.cast", ".txt", "../../etc/passwd", "0" * 36, "00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000.cast",
+                                  "FFFFFFFF-0000-4000-8000-000000000000.cast", "ffffffff-ffff-4fff-bfff-ffffffffffff", "a" * 2000])
+def test_a_recording_that_is_none_is_not_found(place, users, auditor, path):
+    assert auditor.get(f"/web/recordings/{path}").status == 404
