@@ -54,6 +54,8 @@ static const struct config_rule rules[] = {
         { "ssh_service.pam", CONFIG_AT_ONCE },
         { "app_service.enabled", CONFIG_RESTART, .why = "the services of a host are decided when it starts" },
         { "app_service.apps", CONFIG_PROCESSES, { "instance", "app" } },
+        { "app_service.allowed_hosts", CONFIG_PROCESSES, { "app" } },
+        { "app_service.denied_hosts", CONFIG_PROCESSES, { "app" } },
         { "db_service", CONFIG_RESTART, .why = OTHER_SERVICE },
         { "kubernetes_service", CONFIG_RESTART, .why = OTHER_SERVICE },
         { "windows_desktop_service", CONFIG_RESTART, .why = OTHER_SERVICE },

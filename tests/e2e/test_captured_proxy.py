@@ -36,10 +36,11 @@ def test_a_captured_proxy_can_call_proxy_methods_only(shared, proxy):
     """All of them, as proto/api.proto has them: administration, recordings, resources, other hosts' certificates."""
     service = messages().api.DESCRIPTOR.services_by_name
     open_to_proxies = {"LoginService", "DialService", "PingService", "HostService", "PassService"}
+    public_keys = "AppTokenService/Keys"  # which proxies publish
     with Peer(shared, identity=proxy) as captured:
         tried = 0
         for name in sorted(set(service) - open_to_proxies):
-            for method in service[name].methods:
+            for method in (m for m in service[name].methods if f"{name}/{m.name}" != public_keys):
                 stream = captured.channel.stream_stream(f"/cteleport.v1.{name}/{method.name}", serialize, bytes)
                 with pytest.raises(grpc.RpcError) as refused:
                     list(stream(iter([method.input_type._concrete_class()]), timeout=TIMEOUT))

@@ -108,7 +108,11 @@ def watched(make_cluster, programs):
 
 
 def test_every_metric_of_the_reference_is_shown_and_no_other(watched):
-    cluster, diag = watched
+    cluster, _ = watched
+    cluster.config["app_service"] = {"enabled": "yes", "apps": [{"name": "files", "uri": "tcp://127.0.0.1:9"}]}
+    cluster.restart()
+    diag = Diag(cluster)
+    diag.wait_ready(200, tunnels="ok")
     cluster.tctl("tokens", "add", "--type=node")  # audited: there are events in the log
     wait_until(lambda: diag.metrics()["teleport_audit_emit_events"] > 0, "an event is counted")
     text = diag.get("/metrics")[2]
