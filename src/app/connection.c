@@ -298,7 +298,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
 static struct error *open_http(struct app_connection *c)
 {
         struct app_service *s = c->service;
-        struct http_app_options options = { .loop = &s->loop, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename,
+        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename,
                                             .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .on_closed = on_streams_closed, .ctx = c };
         struct stream *client = c->client;
 

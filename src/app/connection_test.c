@@ -130,6 +130,17 @@ const struct host_identity *agent_identity(const struct agent *a UNUSED)
         return &testbed->identity;
 }
 
+struct loop *agent_loop(struct agent *a UNUSED)
+{
+        return &testbed->s.loop;
+}
+
+/* No token is signed for a TCP application. */
+void agent_request_auth(struct agent *a UNUSED, void (*done)(void *ctx, struct rpc_client *client, struct error *err) UNUSED, void *ctx UNUSED)
+{
+        fail_msg("the Auth Service was requested");
+}
+
 void lifecycle_connection_gone(struct lifecycle *c UNUSED)
 {
 }
@@ -139,7 +150,7 @@ const Cteleport__V1__AppConfig *app_find(const struct app_service *s UNUSED, str
         return str_equal(name, STR("queue")) ? &testbed->app : NULL;
 }
 
-struct error *app_tls(struct app_service *s UNUSED, struct tls_context **ret)
+struct error *app_tls(struct app_service *s UNUSED, const Cteleport__V1__AppConfig *app UNUSED, struct tls_context **ret)
 {
         *ret = testbed->server_tls;
         return NULL;

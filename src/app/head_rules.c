@@ -33,7 +33,8 @@ struct error *head_rules_request(const struct head_rules *rules, struct http_req
 {
         http_fields_remove_if(&r->fields, http_name_is_of_gateway);
         TRY(http_cookies_remove(&r->fields, http_cookie_is_of_gateway));
-        return add_forwarded(rules, r);
+        TRY(add_forwarded(rules, r));
+        return str_is_empty(rules->assertion) ? NULL : http_fields_add(&r->fields, STR("Teleport-Jwt-Assertion"), rules->assertion);
 }
 
 struct error *head_rules_response(const struct head_rules *rules, struct str host, struct http_response *r)

@@ -11,10 +11,11 @@
 /* Borrowed for the calls. */
 struct head_rules {
         const char *client_ip, *host_name; /* of the user, and of this host */
+        struct str assertion;              /* the token of the user (assertion.h); "": none */
 };
 
 /*
- * Sets X-Forwarded-For, -Host, -Proto, -Port, -Server, -Ssl and X-Real-Ip. INVALID_ARGUMENT or RESOURCE_EXHAUSTED if the request has no room for
+ * Sets X-Forwarded-For, -Host, -Proto, -Port, -Server, -Ssl, X-Real-Ip and Teleport-Jwt-Assertion. INVALID_ARGUMENT or RESOURCE_EXHAUSTED if the request has no room for
  * them.
  */
 struct error *head_rules_request(const struct head_rules *rules, struct http_request *r) MUST_USE;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "app/backend_tls.h"
+#include "app/assertion.h"
 #include "app/head_rules.h"
 #include "app/refusal_page.h"
 #include "app/targets.h"
@@ -30,6 +31,8 @@ struct http_app {
         struct arena *arena;
         struct app_uri uri;
         struct head_rules rules;
+        struct assertion *assertion; /* NULL: the relay is closed */
+        struct http_request *request; /* that waits for its token */
         char *id;
         char *client_ip;
         unsigned requests; /* for their IDs */
@@ -59,6 +62,8 @@ static void on_closed(void *ctx)
 
         http_relay_traffic(h->relay, &h->from_client, &h->to_client);
         h->relay = NULL;
+        assertion_free(h->assertion);
+        h->assertion = NULL;
         if (h->dial != NULL)
                 dial_cancel(h->dial);
         if (h->handshake != NULL)
@@ -101,6 +106,7 @@ static void on_failure(void *ctx, enum http_failure failure, int status, const s
         struct http_app *h = ctx;
         AUTO_PTR(error) shown = NULL;
 
+        assertion_cancel(h->assertion);
         if (http_relay_request(h->relay) == NULL)
                 h->requests++;
         if (failure == HTTP_FAILURE_REQUEST) {
@@ -209,15 +215,10 @@ static void redirect(struct http_app *h)
         http_relay_answer(h->relay, 302, &fields, STR(""));
 }
 
-static void on_request(void *ctx, struct http_request *request)
+/* The request gets its fields, and goes to the backend. */
+static void forward(struct http_app *h, struct http_request *request)
 {
-        struct http_app *h = ctx;
-
-        h->requests++;
-        if (is_start(h, request)) {
-                redirect(h);
-                return;
-        }
+        h->rules.assertion = assertion_token(h->assertion);
         AUTO_PTR(error) err = head_rules_request(&h->rules, request);
         if (err != NULL)
                 refuse(h, 431, err);
@@ -225,6 +226,36 @@ static void on_request(void *ctx, struct http_request *request)
                 http_relay_forward(h->relay, NULL);
         else
                 dial(h);
+}
+
+/* Without its token the application would not know the user: the request is refused. err is owned. */
+static void refuse_unsigned(struct http_app *h, struct error *err)
+{
+        AUTO_PTR(error) shown = error_wrap(err, "the cluster does not sign the token for the application '%s'", h->options.app->name);
+
+        refuse(h, shown->code == ERROR_PERMISSION_DENIED ? 403 : shown->code == ERROR_RESOURCE_EXHAUSTED ? 500 : 503, shown);
+}
+
+static void on_token(void *ctx, struct error *err)
+{
+        struct http_app *h = ctx;
+
+        if (err != NULL)
+                refuse_unsigned(h, err);
+        else
+                forward(h, h->request);
+}
+
+static void on_request(void *ctx, struct http_request *request)
+{
+        struct http_app *h = ctx;
+
+        h->requests++;
+        h->request = request;
+        if (is_start(h, request))
+                redirect(h);
+        else if (assertion_await(h->assertion, on_token, h))
+                forward(h, request);
 }
 
 static void on_reconnect(void *ctx)
@@ -248,6 +279,7 @@ static void on_exchange(void *ctx, const struct http_record *record)
 {
         const struct http_app *h = ctx;
 
+        assertion_cancel(h->assertion); /* the client may have left before */
         log_debug("A request to an application has ended", LOG_C("connection", h->id), LOG_C("app", h->options.app->name), LOG_INT("status", record->status));
 }
 
@@ -280,6 +312,7 @@ struct http_app *http_app_start(struct http_app_options options, struct stream *
         h->options = options;
         h->arena = arena_new(ARENA_MAX);
         h->id = str_dup(str_of(options.id));
+        h->assertion = assertion_new(options.agent, options.id);
         h->client_ip = ip_of(options.client_addr);
         h->rules = (struct head_rules){ .client_ip = h->client_ip, .host_name = options.host_name };
         struct error *err = app_uri_read(h->arena, str_of(options.app->uri), &h->uri);

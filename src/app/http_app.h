@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An HTTP application on one connection of a user: each request is forwarded to the application's uri, and failures become pages. The
+ * An HTTP application on one connection of a user: each request is forwarded to the application's uri with the token of the user, and failures become pages. The
  * connection to the backend is dialled by the first request, and kept for the next ones.
  */
 #ifndef APP_HTTP_APP_H
@@ -9,12 +9,14 @@
 #include "config.pb-c.h"
 #include "net/stream.h"
 
+struct agent;
 struct loop;
 struct app_targets;
 struct backend_tls;
 
 struct http_app_options {
         struct loop *loop;
+        struct agent *agent; /* requests the tokens of the user; borrowed until on_closed */
         const Cteleport__V1__AppConfig *app;
         const char *id, *client_addr; /* of the connection, copied */
         const char *host_name;

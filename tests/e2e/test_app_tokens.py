@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens that applications receive: their keys, as python3-jwt and openssl read them."""
+import base64
 import json
+import pathlib
 import re
 import ssl
+import tempfile
 import urllib.request
 
 import jwt
@@ -28,6 +31,24 @@ class Keys(jwt.PyJWKClient):
 
     def ids(self):
         return [key.key_id for key in self.get_signing_keys()]
+
+
+def claims_of(token, keys, audience):
+    """Header and claims of a token that is valid now for this audience."""
+    key = keys.get_signing_key_from_jwt(token)
+    claims = jwt.decode(token, key.key, algorithms=["RS256"], audience=audience, issuer="example.test",
+                        options={"require": ["iss", "sub", "aud", "iat", "nbf", "exp"]})
+    return jwt.get_unverified_header(token), claims
+
+
+def verified_by_openssl(token, cluster):
+    """Whether the key that `tctl auth export` prints first has signed the token."""
+    signed, _, signature = token.rpartition(".")
+    with tempfile.TemporaryDirectory() as directory:
+        files = {"signature": base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)), "key": exported_keys(cluster)[0].encode()}
+        for name, content in files.items():
+            pathlib.Path(directory, name).write_bytes(content)
+        return "Verified OK" in openssl("dgst", "-sha256", "-verify", f"{directory}/key", "-signature", f"{directory}/signature", text=signed)
 
 
 def exported_keys(cluster):

@@ -9,12 +9,15 @@ import re
 import subprocess
 import threading
 
+import jwt
 import pytest
 import websockets
 
 from app_backends import Apache, Nginx, Scripted, WebSockets
 from app_client import AppConnection, LocalApp
 from harness import TIMEOUT, Cluster, iam_token, wait_until
+from test_app_tokens import Keys, claims_of, verified_by_openssl
+from test_rotation import step
 from test_tsh_apps import ProxyApp
 from users import User, invite_url
 
@@ -129,6 +132,43 @@ def test_fields_of_the_gateway_are_never_those_of_the_user(app, scripted):
     assert (fields["x-forwarded-proto"], fields["x-forwarded-ssl"], fields["x-forwarded-server"]) == (["https"], ["on"], ["web"])
     assert fields["cookie"] == ["a=b; c=d"]
     assert "forged" not in str(fields) and "6.6.6.6" not in str(fields) and "secret" not in str(fields)
+
+
+def test_an_application_learns_the_user_from_a_token(place, app, scripted):
+    """Verified by python3-jwt with the keys that the proxy publishes, and by openssl."""
+    keys, uri = Keys(place), f"http://{scripted.addr}"
+    connection = http.client.HTTPConnection(app("raw"), timeout=TIMEOUT)
+
+    def token():
+        scripted.answer()
+        connection.request("GET", "/", headers={"Teleport-Jwt-Assertion": "forged"})
+        assert connection.getresponse().read() == b"ok"
+        only, = scripted.fields()["teleport-jwt-assertion"]
+        return only
+
+    first = token()
+    header, claims = claims_of(first, keys, uri)
+    assert header == {"alg": "RS256", "kid": keys.ids()[0], "typ": "JWT"}
+    assert {name: claims[name] for name in ("iss", "sub", "username", "aud", "roles")} == {
+        "iss": "example.test", "sub": "alice", "username": "alice", "aud": [uri], "roles": ["all-apps"]}
+    user, = place.json("get", "user/alice")
+    assert claims["traits"] == user["spec"].get("traits", {})
+    assert claims["nbf"] == claims["iat"] - 10 and claims["exp"] == claims["iat"] + 600
+    assert verified_by_openssl(first, place)
+    assert token() == first  # it is kept for the next requests
+    connection.close()
+
+    step(place, "jwt", "init")
+    wait_until(lambda: len(keys.ids()) == 2, "both keys are published")
+    step(place, "jwt", "update_clients")
+    connection = http.client.HTTPConnection(app("raw"), timeout=TIMEOUT)
+    second = token()
+    connection.close()
+    header, claims = claims_of(second, keys, uri)
+    assert header["kid"] != jwt.get_unverified_header(first)["kid"] and claims["sub"] == "alice"
+    assert claims_of(first, keys, uri)[1]["sub"] == "alice"
+    step(place, "jwt", "rollback")
+    step(place, "jwt", "standby")
 
 
 def test_a_backend_sets_cookies_for_its_host_only(app, scripted):

@@ -1,93 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections to applications, from the Dial to the end of the session. */
-#include "access/access.h"
 #include "auth/sessions/kinds.h"
-#include "auth/sessions/session_node_testing.h"
+#include "auth/sessions/session_app_testing.h"
 #include "base/log.h"
 #include "state/session.h"
-
-#define APPS_1 "33333333-3333-4333-8333-333333333331"
-#define APPS_2 "33333333-3333-4333-8333-333333333332"
-
-/* A host with one application of this name and label env. */
-static void given_app_host(struct testbed *w, const char *id, const char *app_name, const char *uri, const char *env)
-{
-        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
-        Cteleport__State__V1__Presence p = CTELEPORT__STATE__V1__PRESENCE__INIT;
-        Cteleport__V1__App app = CTELEPORT__V1__APP__INIT, *apps[] = { &app };
-        Cteleport__V1__Metadata metadata = CTELEPORT__V1__METADATA__INIT;
-        Cteleport__V1__Metadata__LabelsEntry label = CTELEPORT__V1__METADATA__LABELS_ENTRY__INIT, *labels[] = { &label };
-        Cteleport__V1__AppSpec spec = CTELEPORT__V1__APP_SPEC__INIT;
-        char *services[] = { pb_text("App") };
-        AUTO_MEM char *host_at = mem_printf("/hosts/%s", id);
-        AUTO_MEM char *presence_at = mem_printf("/presence/%s", id);
-
-        host.host_id = p.host_id = pb_text(id);
-        host.hostname = p.hostname = pb_text("apps");
-        host.system_roles = services;
-        host.n_system_roles = 1;
-        p.services = services;
-        p.n_services = 1;
-        p.apps = apps;
-        p.n_apps = 1;
-        app.metadata = &metadata;
-        app.spec = &spec;
-        metadata.name = pb_text(app_name);
-        metadata.labels = labels;
-        metadata.n_labels = 1;
-        label.key = pb_text("env");
-        label.value = pb_text(env);
-        spec.uri = pb_text(uri);
-        put_message(w, host_at, &host.base);
-        put_message(w, presence_at, &p.base);
-}
-
-/* The role that alice has reaches the applications with this env; "": none. */
-static void given_app_role(struct testbed *w, const char *env)
-{
-        AUTO_PTR(arena) a = arena_new(64 * KiB);
-        Cteleport__V1__Role *role = access_preset(a, STR("access"));
-        Cteleport__V1__RoleConditions__AppLabelsEntry entry = CTELEPORT__V1__ROLE_CONDITIONS__APP_LABELS_ENTRY__INIT, *entries[] = { &entry };
-        Cteleport__V1__Strings values = CTELEPORT__V1__STRINGS__INIT;
-        char *value = pb_text(env);
-
-        entry.key = pb_text("env");
-        entry.value = &values;
-        values.values = &value;
-        values.n_values = 1;
-        role->spec->allow->app_labels = entries;
-        role->spec->allow->n_app_labels = env[0] != '\0';
-        put_message(w, "/roles/access", &role->base);
-}
-
-static struct dialled dial_app_except(struct testbed *w, const char *user, const char *name, const char *tried)
-{
-        AUTO(buf) cert = tls_cert(&w->ca, user, 3600);
-
-        return dial_except(w, buf_str(&cert), "app", name, "", tried);
-}
-
-static struct dialled dial_app(struct testbed *w, const char *name)
-{
-        return dial_app_except(w, "alice", name, "");
-}
-
-/* A Report stream of the host; the certificate is shown to it, and accepted. */
-static void given_app_session(struct testbed *w, struct node_side *n, struct str cert)
-{
-        struct dialled d = dial_app(w, "grafana");
-
-        assert_done(d.err);
-        w->role = "App";
-        report_stream(w, n, APPS_1, d.id, false);
-        send_request(n, cert, "");
-        assert_true(n->is_allowed);
-        assert_string_equal(n->app, "grafana");
-        accepted(n, cert, "");
-        started(n, SESSION_1, "app", "");
-        AWAIT_ACK(n, 2);
-        assert_non_null(n->call);
-}
 
 /* ---- Dial -------------------------------------------------------------------------------------------------------- */
 
