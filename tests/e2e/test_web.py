@@ -6,7 +6,9 @@ import urllib.parse
 
 import pytest
 
-from harness import wait_until
+from accessibility import check_accessible
+from browser import Browser
+from harness import iam_token, wait_until
 from web_browser import WebBrowser
 
 WRONG = "not the password"
@@ -191,3 +193,53 @@ def test_the_start_page_lists_nodes_that_roles_allow(access, invite, aws):
     access.tctl("users", "update", "alice", "--set-roles=dev")
     page = web.get("/web")
     assert "db-1" in page.words and "web-1" not in page.words, "a changed role acts at once"
+
+
+def test_administrators_see_the_cluster_and_its_audit_log(cluster, invite, aws):
+    cluster.create(iam_token(name="fleet"))
+    cluster.tctl("tokens", "add", "--type=node", "--value=0123456789abcdef0123456789abcdef")
+    cluster.join("web-1", token="fleet", env=aws.identity())
+    refused = cluster.host("web-2", token="fleet", env=aws.identity(account="999999999999"))
+    refused.start()
+    cluster.event("instance.join", success=False, node_name="web-2")
+    refused.stop()
+    cluster.tctl("lock", "--user=nobody", "--message=<b>out</b>")
+    cluster.tctl("create", stdin="kind: role\nversion: v7\nmetadata: {name: dev}\nspec: {allow: {logins: [root], node_labels: {env: dev}}}\n")
+    admin, user = invite(cluster, "admin", "access,editor,auditor", "root"), invite(cluster, "alice", "dev", "root")
+    web, other = logged_in(cluster, admin), logged_in(cluster, user)
+
+    page = web.get("/web/cluster")
+    assert page.status == 200, page.words
+    for text in ("web-1", "iam fleet", "assumed-role/web", "editor", "alice", "<b>out</b>", "(secret)", "standby", "16.1.0"):
+        assert text in page.words, text
+    assert "0123456789abcdef0123456789abcdef" not in page.text and "<b>out" not in page.text and "1970" not in page.words
+    page = other.get("/web/cluster")
+    assert page.status == 200 and page.words.count("Access denied: no role of user alice allows") == 4 and "fleet" not in page.words
+
+    page = web.get("/web/audit?type=instance.join")
+    assert page.status == 200 and "web-2" in page.words and "refused" in page.words and "tctl tokens explain fleet" in page.words, page.words
+    assert "user.login" not in page.words and "user.login" in web.get("/web/audit?user=alice").words
+    assert "No events here" in web.get("/web/audit?user=%3Cb%3E&type=x").words
+    assert other.get("/web/audit").status == 403
+
+
+def test_a_keyboard_suffices_and_all_pages_are_accessible(cluster, invite, tmp_path):
+    admin = invite(cluster, "admin", "access,editor,auditor", "root")
+    with Browser(tmp_path / "chromium", trust=[cluster.proxy_addr]) as browser:
+        page = browser.page(width=390, scheme="dark")
+        page.open(f"https://{cluster.proxy_addr}/web/sessions")
+        check_accessible(page, "login")
+        page.fill("#user", "admin")
+        page.fill("#password", admin.password)
+        page.fill("#otp", admin.otp())
+        with page.navigation():
+            page.press("Enter")
+        assert page.url == f"https://{cluster.proxy_addr}/web/sessions" and "this one" in page.text("main")
+        for name in ("", "sessions", "cluster", "audit"):
+            check_accessible(page.open(f"https://{cluster.proxy_addr}/web/{name}".rstrip("/")), name or "home")
+        page.check_quiet()
+        page.open(f"https://{cluster.proxy_addr}/web")
+        with page.navigation():
+            page.click(".who button")
+        assert page.url == f"https://{cluster.proxy_addr}/web/login"
+        assert not [cookie for cookie in page.cookies() if cookie["name"] == "__Host-session"]

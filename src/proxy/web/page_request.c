@@ -16,6 +16,8 @@ static const struct {
 } navigation[] = {
         { "/web", "Resources" },
         { "/web/recordings", "Recordings" },
+        { "/web/cluster", "Cluster" },
+        { "/web/audit", "Audit log" },
         { "/web/sessions", "My logins" },
 };
 
@@ -88,7 +90,7 @@ void page_respond(struct page_request *p, int status, struct str content)
                 put_frame(&body, p);
                 html_print(&body, "<main id=\"main\"><h1>%s</h1>\n", p->row->title);
                 buf_put(&body, content);
-                buf_put_c(&body, "</main>\n</body>\n</html>\n");
+                html_print(&body, "</main>\n<script src=\"%s\"></script>\n</body>\n</html>\n", web_asset_url("copy.js"));
                 http_respond(p->exchange, (struct http_response){ .status = status, .content_type = "text/html; charset=utf-8",
                                                                   .fields = web_page_fields, .body = buf_str(&body) });
         }
@@ -241,7 +243,7 @@ void page_open(struct web *w, struct http_exchange *x, const struct page_row *ro
         const struct http1_request *http = http_exchange_request(x);
         struct page_request *p = NEW(struct page_request);
 
-        *p = (struct page_request){ .row = row, .exchange = x, .arena = arena_new(PAGE_ARENA), .cache = w->options.sessions,
+        *p = (struct page_request){ .row = row, .exchange = x, .arena = arena_new(PAGE_ARENA), .cache = w->options.sessions, .loop = w->options.loop,
                                     .is_post = str_equal(http->method, STR("POST")) };
         p->path = arena_str(p->arena, http->path);
         p->query = arena_str(p->arena, http->query);

@@ -12,6 +12,7 @@
 #include "net/socket.h"
 #include "proxy/web/assets.h"
 #include "proxy/upgrade.h"
+#include "proxy/web/web_admin.h"
 #include "proxy/web/web_home.h"
 #include "proxy/web/web_internal.h"
 #include "proxy/web/web_login.h"
@@ -386,6 +387,8 @@ static const struct http_route routes[] = {
         { "GET", "/web/login", .open = web_login_open },
         { "POST", "/web/login", .body_max = LIMIT_HTTP1_FORM, .open = web_login_open },
         { "POST", "/web/logout", .body_max = LIMIT_HTTP1_FORM, .open = web_logout_open },
+        { "GET", "/web/cluster", .open = web_cluster_open },
+        { "GET", "/web/audit", .open = web_audit_open },
         { "GET", "/web/sessions", .open = web_my_sessions_open },
         { "POST", "/web/sessions", .body_max = LIMIT_HTTP1_FORM, .open = web_my_sessions_open },
         { "GET", "/web/recordings", .open = web_recordings_open },

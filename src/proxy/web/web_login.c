@@ -245,7 +245,7 @@ static void on_sessions(struct page_request *p, const ProtobufCMessage *answer)
         const Cteleport__V1__ListWebSessionsResponse *list = (const Cteleport__V1__ListWebSessionsResponse *)answer;
         AUTO(buf) b = BUF_MAX(PAGE_MAX);
 
-        buf_put_c(&b, "<p class=\"soft\">Browsers in which you are logged in. End those that you do not know, and change your password then.</p>\n"
+        buf_put_c(&b, "<p class=\"soft\">Browsers in which you are logged in. End those that you do not know, and ask an administrator to reset your password then.</p>\n"
                       "<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Browser</th><th>Address</th><th>Logged in</th><th>Last used</th>"
                       "<th>Ends</th><th><span class=\"unseen\">Action</span></th></tr></thead><tbody>\n");
         for (size_t i = 0; i < list->n_sessions; i++)
