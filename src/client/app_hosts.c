@@ -56,13 +56,6 @@ void app_hosts_free(struct app_hosts *h)
 
 /* ---- answers ---------------------------------------------------------------------------------------------- */
 
-static void add(struct app_hosts *h, struct map *ids, Cteleport__V1__AppServer *const *servers, size_t count)
-{
-        for (size_t i = 0; i < count; i++)
-                if (strcmp(servers[i]->metadata->name, h->app) == 0)
-                        map_put(ids, str_of(servers[i]->spec->host_id), h);
-}
-
 static void use(struct app_hosts *h, struct map *ids)
 {
         map_release(&h->ids);
@@ -72,12 +65,13 @@ static void use(struct app_hosts *h, struct map *ids)
         h->is_known = true;
 }
 
-void app_hosts_keep(struct app_hosts *h, Cteleport__V1__AppServer *const *servers, size_t count)
+void app_hosts_keep(struct app_hosts *h, const char *const *ids, size_t count)
 {
-        struct map ids = { 0 };
+        struct map kept = { 0 };
 
-        add(h, &ids, servers, count);
-        use(h, &ids);
+        for (size_t i = 0; i < count; i++)
+                map_put(&kept, str_of(ids[i]), h);
+        use(h, &kept);
 }
 
 /* ---- checks ----------------------------------------------------------------------------------------------- */
@@ -139,8 +133,9 @@ static void on_answer(void *ctx, const ProtobufCMessage *answer, struct error *e
 
         if (err == NULL)
                 err = app_servers_check(page->app_servers, page->n_app_servers);
-        if (err == NULL)
-                add(h, &h->next_ids, page->app_servers, page->n_app_servers);
+        for (size_t i = 0; err == NULL && i < page->n_app_servers; i++)
+                if (strcmp(page->app_servers[i]->metadata->name, h->app) == 0)
+                        map_put(&h->next_ids, str_of(page->app_servers[i]->spec->host_id), h);
         if (err == NULL && page->next[0] != '\0') {
                 is_last = str_equal(buf_str(&h->after), str_of(page->next));
                 buf_clear(&h->after);

@@ -9,7 +9,6 @@
 #define CLIENT_APP_HOSTS_H
 
 #include "client/client.h"
-#include "resource.pb-c.h"
 
 struct loop;
 struct app_hosts;
@@ -19,8 +18,8 @@ struct app_hosts *app_hosts_new(struct loop *l, const char *app) MUST_USE;
 /* No check may be pending. NULL is ignored. */
 void app_hosts_free(struct app_hosts *h);
 
-/* Keeps an answer of the Auth Service: all that the user may see. They must have passed app_servers_check(). */
-void app_hosts_keep(struct app_hosts *h, Cteleport__V1__AppServer *const *servers, size_t count);
+/* Keeps an answer of the Auth Service: the IDs of all hosts that offer the application. */
+void app_hosts_keep(struct app_hosts *h, const char *const *ids, size_t count);
 
 /*
  * Checks that the host offers the application, with the login of the profile if a request is needed. done is called exactly once, from

@@ -2,6 +2,7 @@
 """Applications as users of tsh see them: listed by `tsh apps ls`, at a port of their machine by `tsh proxy app`."""
 import contextlib
 import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -11,6 +12,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 
 import pytest
 
@@ -19,6 +22,7 @@ from harness import TIMEOUT, Cluster, Process, iam_token, program, reserved_port
 from tcp_server import TcpServer
 from users import User, invite_url
 
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
 FILES = {"name": "files", "uri": "tcp://127.0.0.1:9", "description": "Shared files", "labels": {"env": "prod"}}
 QUEUE = {"name": "queue", "uri": "tcp://localhost:10", "labels": {"env": "dev"}}
 BLOCK = hashlib.sha256(b"block").digest() * 2048  # 64 KiB
@@ -41,6 +45,22 @@ def digest(connection):
     for _ in range(BLOCKS):
         connection.sendall(BLOCK)
         sent[0] += 1
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = f"{self.path} {self.rfile.read(int(self.headers['Content-Length'])).decode()}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
 
 
 def role(name, labels):
@@ -76,13 +96,16 @@ class Place:
 @pytest.fixture(scope="module")
 def servers():
     with TcpServer(echo) as echoes, TcpServer(digest) as digests:
-        with reserved_port() as down:
-            yield {"echo": echoes.port, "digest": digests.port, "down": down.getsockname()[1]}
+        web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web)
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        with web, reserved_port() as down:
+            yield {"echo": echoes.port, "digest": digests.port, "down": down.getsockname()[1], "web": web.server_port}
+            web.shutdown()
 
 
 @pytest.fixture(scope="module")
 def place(build, aws_process, tmp_path_factory, servers):
-    apps = [{"name": name, "uri": f"tcp://127.0.0.1:{port}", "labels": {"of": "tests"}} for name, port in servers.items()]
+    apps = [{"name": name, "uri": f"{'http' if name == 'web' else 'tcp'}://127.0.0.1:{port}", "labels": {"of": "tests"}} for name, port in servers.items()]
     place = Place(build, aws_process, tmp_path_factory.mktemp("apps"), *apps)
     yield place
     place.cluster.stop()
@@ -97,8 +120,8 @@ def alice(place):
 
 
 def test_an_application_of_two_hosts_is_one_row(alice):
-    assert [line.split("  ")[0] for line in alice.tsh("apps", "ls", "-v").out.splitlines()[2:]] == ["digest", "down", "echo", "files", "queue"]
-    assert alice.tsh("app", "ls", "-f", "names").out == "digest\ndown\necho\nfiles\nqueue\n"
+    assert [line.split("  ")[0] for line in alice.tsh("apps", "ls", "-v").out.splitlines()[2:]] == ["digest", "down", "echo", "files", "queue", "web"]
+    assert alice.tsh("app", "ls", "-f", "names").out == "digest\ndown\necho\nfiles\nqueue\nweb\n"
 
 
 def test_it_has_the_columns_of_teleport(alice):
@@ -289,6 +312,42 @@ def test_a_new_login_is_used_without_a_restart(place):
 
 
 @pytest.mark.nightly
+def test_connections_beyond_the_limit_are_refused(alice):
+    limit = int(re.search(r"LIMIT_APP_FORWARDED = (\d+)", (PROJECT / "src/base/limits.h").read_text()).group(1))
+    with ProxyApp(alice, "echo") as app, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(app.connect()) for _ in range(limit)]
+        assert all(is_open(connection) for connection in connections)
+        assert not app.echoes()
+        app.wait_for(f"ERROR: there are {limit} connections to the application already")
+        connections[0].close()
+        wait_until(app.echoes, "there is room again")
+        assert all(is_open(connection) for connection in connections[1:])
+
+
+def cpu_of(process):
+    """Ticks that it has used."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.nightly
+def test_it_is_at_rest_while_nothing_moves(alice):
+    """With connections that are idle, and one that is half closed and whose client does not read."""
+    with ProxyApp(alice, "digest") as full, ProxyApp(alice, "echo") as idle, full.connect() as stalled, idle.connect() as first, idle.connect() as second:
+        stalled.shutdown(socket.SHUT_WR)
+        receive(stalled, 32)
+        slow = progress[-1]
+        assert is_open(first) and is_open(second)
+        seen = -1
+        while seen != slow[0]:  # until the application is stopped
+            seen = slow[0]
+            time.sleep(2)
+        before = cpu_of(full) + cpu_of(idle)
+        time.sleep(10)
+        assert cpu_of(full) + cpu_of(idle) - before <= 10, "1 % of a core"
+
+
+@pytest.mark.nightly
 def test_a_login_that_expires_is_reported_and_renewed(place):
     """For a minute, the shortest life of a login."""
     user = place.user("frank", "access")
@@ -360,6 +419,15 @@ def test_without_connections_one_signal_suffices(alice):
         assert app.echoes()
         app.popen.send_signal(signal.SIGINT)
         assert app.popen.wait(TIMEOUT) == 0
+
+
+def test_an_http_application_is_reached_by_plain_http(alice):
+    """Two requests on one connection."""
+    assert next(line for line in alice.tsh("apps", "ls", "-v").out.splitlines() if line.startswith("web ")).split()[1] == "HTTP"
+    with ProxyApp(alice, "web") as app:
+        done = subprocess.run(["curl", "-sS", "-w", "%{num_connects}\n", "-d", "one=1", f"http://127.0.0.1:{app.port}/first?q=1", f"http://127.0.0.1:{app.port}/second"],
+                              capture_output=True, text=True, check=True, timeout=TIMEOUT, env=alice.env)
+        assert done.stdout == "/first?q=1 one=1\n1\n/second one=1\n0\n", done
 
 
 def test_it_passes_a_load_balancer_that_ends_tls(place, alice, tmp_path):

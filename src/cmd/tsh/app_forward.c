@@ -127,7 +127,7 @@ static void on_accepted(void *ctx, int fd, const char *peer)
 
 /* ---- all of it -------------------------------------------------------------------------------------------- */
 
-struct error *app_forward_run(const struct profile *p, const char *app, int fd, Cteleport__V1__AppServer *const *servers, size_t count)
+struct error *app_forward_run(const struct profile *p, const char *app, int fd, const char *const *ids, size_t count)
 {
         static struct app_forward f; /* what is open outlives the caller */
 
@@ -135,7 +135,7 @@ struct error *app_forward_run(const struct profile *p, const char *app, int fd, 
         f.profile = p;
         f.app = app;
         f.hosts = app_hosts_new(&f.loop, app);
-        app_hosts_keep(f.hosts, servers, count);
+        app_hosts_keep(f.hosts, ids, count);
         f.interrupt = signal_watch_new(&f.loop, SIGINT, on_signal, &f);
         f.terminate = signal_watch_new(&f.loop, SIGTERM, on_signal, &f);
         f.listener = listener_new(&f.loop, fd, on_accepted, &f);

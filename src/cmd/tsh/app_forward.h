@@ -14,9 +14,9 @@
 #include "client/app_hosts.h"
 
 /*
- * Serves the listening socket (owned). servers: the hosts that offer the application, as the Auth Service has listed them; each has
- * passed app_servers_check(). Returns after the signal. Afterwards the program must end, as connections may be left.
+ * Serves the listening socket (owned). ids: of the hosts that offer the application, as the Auth Service has listed them. Returns after
+ * the signal. Afterwards the program must end, as connections may be left.
  */
-struct error *app_forward_run(const struct profile *p, const char *app, int fd, Cteleport__V1__AppServer *const *servers, size_t count) MUST_USE;
+struct error *app_forward_run(const struct profile *p, const char *app, int fd, const char *const *ids, size_t count) MUST_USE;
 
 #endif

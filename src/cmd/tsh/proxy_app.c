@@ -24,7 +24,7 @@ const struct argument proxy_app_arguments[] = {
         { NULL },
 };
 
-enum { PORT_MAX = 65535, ANY = 0 };
+enum { PORT_MAX = 65535, ANY = 0, IDS_ARENA = 16 * MiB };
 
 /* target 0: not given. */
 static struct error *read_ports(const struct flags *given, int64_t *ret_local, int64_t *ret_target)
@@ -39,22 +39,6 @@ static struct error *read_ports(const struct flags *given, int64_t *ret_local, i
                 return NULL;
         TRY(parse_int(local, 0, PORT_MAX, "--port", ret_local));
         return has_target ? parse_int(rest, 1, PORT_MAX, "the port of the application in --port", ret_target) : NULL;
-}
-
-/* Moves the servers of the application to the front. */
-static struct error *find(const char *app, Cteleport__V1__AppServer **servers, size_t *count)
-{
-        size_t kept = 0;
-
-        for (size_t i = 0; i < *count; i++)
-                if (strcmp(servers[i]->metadata->name, app) == 0)
-                        servers[kept++] = servers[i];
-        *count = kept;
-        if (kept > 0)
-                return NULL;
-        AUTO_MEM char *shown = escaped(str_of(app));
-        return error_hint(error_new(ERROR_NOT_FOUND, "there is no application '%s' that you may reach", shown),
-                          "`tsh apps ls` lists the applications you can reach");
 }
 
 /* An application has one port, that of its uri. */
@@ -72,6 +56,31 @@ static struct error *check_target(const Cteleport__V1__AppServer *server, int64_
                 return NULL;
         return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has no port %lld: it has port %d", server->metadata->name, (long long)target, port),
                           "leave the port of the application out: --port=LOCAL");
+}
+
+/* The IDs of the hosts that offer the application, in the arena; target as above. */
+static struct error *find(const struct profile *p, struct arena *arena, const char *app, int64_t target, const char ***ret_ids, size_t *ret_count)
+{
+        AUTO(api_client) a = { 0 }; /* its connection ends with this function */
+        Cteleport__V1__AppServer **servers = NULL;
+        size_t count = 0, kept = 0;
+
+        TRY(api_client_open(&a, p));
+        TRY(user_apps(&a, &servers, &count));
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(servers[i]->metadata->name, app) == 0)
+                        servers[kept++] = servers[i];
+        *ret_ids = arena_alloc(arena, (kept + 1) * sizeof **ret_ids);
+        for (size_t i = 0; i < kept; i++) {
+                TRY(check_target(servers[i], target, a.arena));
+                (*ret_ids)[i] = str_to_c(arena, str_of(servers[i]->spec->host_id));
+        }
+        *ret_count = kept;
+        if (kept > 0)
+                return NULL;
+        AUTO_MEM char *shown = escaped(str_of(app));
+        return error_hint(error_new(ERROR_NOT_FOUND, "there is no application '%s' that you may reach", shown),
+                          "`tsh apps ls` lists the applications you can reach");
 }
 
 static struct error *start_listening(const struct flags *given, int64_t local, const char *app, int *ret_fd)
@@ -92,9 +101,8 @@ static struct error *start_listening(const struct flags *given, int64_t local, c
 struct error *proxy_app_run(void *ctx, const struct flags *given)
 {
         AUTO(profile) p = { 0 };
-        AUTO(api_client) a = { 0 };
-        Cteleport__V1__AppServer **servers = NULL;
-        const char *app = flags_argument(given, 0);
+        AUTO_PTR(arena) arena = arena_new(IDS_ARENA);
+        const char *app = flags_argument(given, 0), **ids = NULL;
         int64_t local, target;
         size_t count = 0;
         int fd = -1;
@@ -102,10 +110,7 @@ struct error *proxy_app_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(read_ports(given, &local, &target));
         TRY(user_load(given, &p));
-        TRY(api_client_open(&a, &p));
-        TRY(user_apps(&a, &servers, &count));
-        TRY(find(app, servers, &count));
-        TRY(check_target(servers[0], target, a.arena));
+        TRY(find(&p, arena, app, target, &ids, &count));
         TRY(start_listening(given, local, app, &fd));
-        return app_forward_run(&p, app, fd, servers, count);
+        return app_forward_run(&p, app, fd, ids, count);
 }
