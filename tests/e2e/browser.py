@@ -182,6 +182,7 @@ class Page:
         self.main_frame = frame["id"]
         self.seen.add(frame["loaderId"])
         self.send("Page.setLifecycleEventsEnabled", enabled=True)
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)
         self.show(width, height, scheme)
         if not script:
             self.send("Emulation.setScriptExecutionDisabled", value=True)

@@ -41,6 +41,15 @@ def browser(place, tmp_path_factory):
         yield browser
 
 
+def log_in(page, url, user):
+    """Opens a page, which leads to the login and back."""
+    check_accessible(page.open(url), "login")
+    for field, text in (("user", user.name), ("password", user.password), ("otp", user.otp())):
+        page.fill(f"input[name={field}]", text)
+    with page.navigation():
+        page.press("Enter")
+
+
 def web_of(place, user):
     web = WebBrowser(place.proxy_addr)
     assert web.login(user).status == 303
@@ -54,12 +63,7 @@ def auditor(place, users):
 
 def test_an_auditor_finds_and_plays_a_recording_in_the_browser(place, users, browser):
     page = browser.page()
-    page.open(f"https://{place.proxy_addr}/web/recordings")
-    check_accessible(page, "login")
-    for field, text in (("user", "audrey"), ("password", users["audrey"].password), ("otp", users["audrey"].otp())):
-        page.fill(f"input[name={field}]", text)
-    with page.navigation():
-        page.press("Enter")
+    log_in(page, f"https://{place.proxy_addr}/web/recordings", users["audrey"])
     assert page.url.endswith("/web/recordings") and page.count("tbody tr") == 1, "the login leads back"
     assert "root@web-1" in page.text("tbody") and page.text(".badge") == "complete"
     check_accessible(page, "recordings")
@@ -81,8 +85,22 @@ def test_an_auditor_finds_and_plays_a_recording_in_the_browser(place, users, bro
     page.press("Enter")
     page.wait("document.querySelector('.hits button')")
     check_accessible(page, "recording")
-    for name, path in (("home", "/web"), ("logins", "/web/sessions")):
-        check_accessible(page.open(f"https://{place.proxy_addr}{path}"), name)
+    page.close()
+
+
+def test_pages_of_an_administrator_are_accessible(place, browser, tmp_path):
+    words = place.tctl("users", "add", "olga", "--roles=access,editor,auditor", "--logins=root").out
+    olga = User(place, "olga", tmp_path / "home").accept(invite_url(words))
+    page, base = browser.page(), f"https://{place.proxy_addr}"
+    log_in(page, f"{base}/web", olga)
+    browser.send("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"], browserContextId=page.context)
+    page.wait("document.querySelector('.copy button')")
+    check_accessible(page, "home")
+    page.click(".copy button")
+    page.wait("document.querySelector('.copy button').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == "tsh ssh root@web-1" == page.text(".copy code")
+    for name in ("cluster", "audit", "sessions"):
+        check_accessible(page.open(f"{base}/web/{name}"), name)
     page.close()
 
 

@@ -17,7 +17,7 @@ for (const box of document.querySelectorAll('.copy')) {
       getSelection().selectAllChildren(code);
       button.textContent = 'Selected';
     }
-    setTimeout(() => { button.textContent = 'Copy'; }, 2000);
   });
+  button.addEventListener('blur', () => { button.textContent = 'Copy'; });
   box.append(button);
 }
