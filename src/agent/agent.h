@@ -16,6 +16,7 @@
 #define AGENT_AGENT_H
 
 #include "api/service.h"
+#include "internal.pb-c.h"
 #include "join/host_identity.h"
 #include "loop/loop.h"
 #include "tunnel/tunnel.h"
@@ -33,6 +34,12 @@ struct agent_events {
         void (*on_gone)(void *ctx, struct tunnel_incoming *in);
         /* All tunnels are open. Called once. NULL: ignored. */
         void (*on_connected)(void *ctx);
+        /*
+         * The instance process has another table of what this process is to offer; borrowed until it returns. Afterwards `names` lists
+         * what it offers, at most LIMIT_APPS names, borrowed until the next table. NULL: the service has no such table.
+         */
+        void (*on_apps)(void *ctx, const Cteleport__Internal__V1__Apps *apps);
+        size_t (*names)(void *ctx, char **list);
 };
 
 /* Everything is borrowed for the agent's life. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two long polls at the instance process, which has the identity of this service and the list of proxies. */
+/* Long polls at the instance process, which has the identity of this service, the list of proxies and the table of what it offers. */
 #include <stdlib.h>
 
 #include "agent/agent_internal.h"
@@ -16,16 +16,18 @@ struct instance_link {
         struct link *link; /* NULL: lost */
         struct timer *request_again;
         char *proxies_revision; /* of the current list; "" for none */
-        bool is_identity_requested, are_proxies_requested;
+        char *apps_revision;    /* of the current table; "" for none */
+        bool is_identity_requested, are_proxies_requested, are_apps_requested;
         bool is_reporting, is_stale; /* a report of the tunnels is pending; they have changed since */
         bool is_freed; /* the memory is freed when the pending requests are answered */
 };
 
 static void free_when_answered(struct instance_link *k)
 {
-        if (!k->is_freed || k->is_identity_requested || k->are_proxies_requested || k->is_reporting)
+        if (!k->is_freed || k->is_identity_requested || k->are_proxies_requested || k->are_apps_requested || k->is_reporting)
                 return;
         free(k->proxies_revision);
+        free(k->apps_revision);
         free(k);
 }
 
@@ -87,6 +89,27 @@ static void on_proxies(void *ctx, const ProtobufCMessage *answer, struct error *
         timer_start(k->request_again, MILLISECONDS(PACE_RETRY_FIRST));
 }
 
+static void on_apps(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance_link *k = ctx;
+        const Cteleport__Internal__V1__Apps *apps = (const Cteleport__Internal__V1__Apps *)answer;
+
+        k->are_apps_requested = false;
+        if (k->is_freed) {
+                error_free(err);
+                free_when_answered(k);
+                return;
+        }
+        if (err == NULL) {
+                free(k->apps_revision);
+                k->apps_revision = str_dup(str_of(apps->revision));
+                k->agent->options.events->on_apps(k->agent->options.ctx, apps);
+        } else {
+                report_trouble(err, "The table of applications cannot be had");
+        }
+        timer_start(k->request_again, MILLISECONDS(1)); /* the request names what is offered now */
+}
+
 static void request_identity(struct instance_link *k)
 {
         const struct held_identity *have = k->agent->identity;
@@ -108,6 +131,19 @@ static void request_proxies(struct instance_link *k)
         k->are_proxies_requested = true;
         link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_PROXIES, &request.base,
                  &cteleport__internal__v1__proxies__descriptor, HOURS(1), on_proxies, k);
+}
+
+static void request_apps(struct instance_link *k)
+{
+        Cteleport__Internal__V1__AppsRequest request = CTELEPORT__INTERNAL__V1__APPS_REQUEST__INIT;
+        char *names[LIMIT_APPS];
+
+        request.have_revision = k->apps_revision;
+        request.names = names;
+        request.n_names = k->agent->options.events->names(k->agent->options.ctx, names);
+        k->are_apps_requested = true;
+        link_request(k->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_APPS, &request.base, &cteleport__internal__v1__apps__descriptor, HOURS(1),
+                 on_apps, k);
 }
 
 static void on_reported(void *ctx, const ProtobufCMessage *answer, struct error *err)
@@ -155,6 +191,8 @@ static void on_request_again(void *ctx)
                 request_identity(k);
         if (!k->are_proxies_requested)
                 request_proxies(k);
+        if (!k->are_apps_requested && k->agent->options.events->on_apps != NULL)
+                request_apps(k);
 }
 
 static void on_lost(void *ctx)
@@ -172,6 +210,7 @@ struct instance_link *instance_link_new(struct agent *a)
 
         k->agent = a;
         k->proxies_revision = str_dup(STR(""));
+        k->apps_revision = str_dup(STR(""));
         k->request_again = timer_new(a->loop, on_request_again, k);
         timer_start(k->request_again, MILLISECONDS(PACE_RELINK));
         return k;

@@ -15,12 +15,25 @@ enum { CHAIN_PEM_MAX = 64 * KiB };
 
 /* ---- values for connections ------------------------------------------------------------------------------- */
 
-const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str name)
+static void on_app_ended(void *ctx, struct offered_app *app, const char *why)
 {
-        for (size_t i = 0; i < s->apps->n_apps; i++)
-                if (str_equal(str_of(s->apps->apps[i]->name), name))
-                        return s->apps->apps[i];
-        return NULL;
+        app_connections_end_of(ctx, app, why);
+}
+
+static void on_apps(void *ctx, const Cteleport__Internal__V1__Apps *sent)
+{
+        struct app_service *s = ctx;
+
+        offered_apps_set(&s->apps, sent, on_app_ended, s);
+        log_info("The applications of this host", LOG_INT("count", (int64_t)s->apps.by_name.count));
+        loop_trim_later(&s->loop);
+}
+
+static size_t names(void *ctx, char **list)
+{
+        struct app_service *s = ctx;
+
+        return offered_apps_names(&s->apps, list);
 }
 
 static struct error *make_tls(const struct host_identity *id, const char *const *alpn, struct tls_context **ret)
@@ -133,23 +146,29 @@ static const struct service_events service_events = { .on_stop = on_stop, .on_dr
 
 /* ---- main ------------------------------------------------------------------------------------------------- */
 
+/* The section at the start of this process. Its applications come from the instance process. */
+static const Cteleport__V1__AppServiceConfig *app_config(const struct app_service *s)
+{
+        static const Cteleport__V1__AppServiceConfig none = CTELEPORT__V1__APP_SERVICE_CONFIG__INIT;
+
+        return s->boot->config->app_service != NULL ? s->boot->config->app_service : &none;
+}
+
 static void read_boot(struct app_service *s)
 {
         static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
-        static const Cteleport__V1__AppServiceConfig no_apps = CTELEPORT__V1__APP_SERVICE_CONFIG__INIT;
         const Cteleport__V1__Config *config = s->boot->config;
 
         s->memory = (struct budget){ .total = LIMIT_STREAM_MEMORY_APP, .share = LIMIT_STREAM_MEMORY_APP };
         s->user_connections.limits = (struct share_limits){ LIMIT_APP_CONNECTIONS, LIMIT_APP_CONNECTIONS_USER, LIMIT_APP_CONNECTIONS_RESERVE,
                                                             LIMIT_APP_CONNECTIONS_RESERVED };
         s->config = config->teleport != NULL ? config->teleport : &no_config;
-        s->apps = config->app_service != NULL ? config->app_service : &no_apps;
-        app_targets_init(&s->targets, s->apps);
+        app_targets_init(&s->targets, app_config(s));
 }
 
 static struct error *enter_sandbox(struct app_service *s)
 {
-        backend_tls_load(&s->backends, s->apps);
+        backend_tls_load(&s->backends, app_config(s));
         if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
                 roots_read(&s->roots);
         TRY(sandbox_become_unprivileged(&s->service->row->user));
@@ -178,7 +197,8 @@ static void on_connected(void *ctx)
                 service_send(s->service, &(struct child_message){ .kind = CHILD_SENT_CONNECTED });
 }
 
-static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone, .on_connected = on_connected };
+static const struct agent_events agent_events = { .on_request = on_request, .on_gone = on_request_gone, .on_connected = on_connected,
+                                                   .on_apps = on_apps, .names = names };
 
 static struct agent_options agent_options(struct app_service *s)
 {
@@ -206,6 +226,7 @@ static struct error *set_up(struct app_service *s)
 static void tear_down(struct app_service *s)
 {
         map_release(&s->connections);
+        offered_apps_release(&s->apps);
         shares_release(&s->user_connections);
         lifecycle_release(&s->life);
         forget_tls(s);
@@ -232,8 +253,7 @@ int app_main(struct service *service)
                 service_fatal(service, err);
                 return 1;
         }
-        log_info("Service is starting", LOG_C("service", "Application Service"), LOG_INT("applications", (int64_t)s->apps->n_apps),
-                 LOG_C("sandbox", sandbox_describe()));
+        log_info("Service is starting", LOG_C("service", "Application Service"), LOG_C("sandbox", sandbox_describe()));
         service_ready(service); /* ready without an identity, which the cluster issues later: until then no client can connect */
         loop_run(&s->loop);
         tear_down(s);

@@ -16,6 +16,7 @@
 #include "agent/agent.h"
 #include "agent/lifecycle.h"
 #include "app/backend_tls.h"
+#include "app/offered_apps.h"
 #include "app/targets.h"
 #include "base/budget.h"
 #include "base/map.h"
@@ -27,7 +28,7 @@ struct app_service {
         struct service *service;
         const Cteleport__Internal__V1__Boot *boot;
         const Cteleport__V1__TeleportConfig *config;  /* never NULL */
-        const Cteleport__V1__AppServiceConfig *apps;  /* never NULL */
+        struct offered_apps apps;
         struct budget memory;   /* of bytes buffered in connections */
         struct app_targets targets;  /* where applications may be */
         struct backend_tls backends; /* of https applications */
@@ -42,8 +43,6 @@ struct app_service {
 };
 
 /* ---- app.c ------------------------------------------------------------------------------------------------ */
-/* The application of that name, borrowed; NULL: this host does not offer it. */
-const Cteleport__V1__AppConfig *app_find(const struct app_service *s, struct str name);
 /*
  * Sets *ret to the TLS of the current identity, borrowed until the next turn of the loop; of the protocols that a client offers it prefers the one of the
  * application. UNAVAILABLE: there is no identity yet.
@@ -53,6 +52,8 @@ struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app
 /* ---- connection.c ----------------------------------------------------------------------------------------- */
 /* Handles a CONNECT received through a tunnel. */
 void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, const struct tunnel_request *request);
+/* Ends the connections to an application with a reason. */
+void app_connections_end_of(struct app_service *s, const struct offered_app *app, const char *why);
 /* Ends all connections with a reason. */
 void app_connections_end(struct app_service *s, const char *why);
 /* Frees the remaining connections at the end of the process, without callbacks. */

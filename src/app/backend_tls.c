@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "net/tls.h"
 #include "os/file.h"
+#include "rpc/wire.h"
 
 enum { FILE_MAX = 256 * KiB };
 
@@ -63,15 +64,20 @@ void backend_tls_release(struct backend_tls *b)
                 tls_context_free(a->context);
         }
         free(b->apps);
+        for (size_t i = 0; i < ARRAY_LEN(b->plain); i++)
+                tls_context_free(b->plain[i]);
         *b = (struct backend_tls){ 0 };
+}
+
+static bool is_insecure(const Cteleport__V1__AppConfig *app)
+{
+        return app->has_insecure_skip_verify && app->insecure_skip_verify;
 }
 
 static struct error *make(const struct backend_tls_app *a, struct str roots_pem, struct tls_context **ret)
 {
         static const char *const alpn[] = { "http/1.1", NULL };
-        bool is_insecure = a->app->has_insecure_skip_verify && a->app->insecure_skip_verify;
-
-        TRY(tls_context_new((struct tls_options){ .peer = is_insecure ? TLS_PEER_INSECURE : TLS_PEER_REQUIRED, .trust_pem = buf_str(&a->ca),
+        TRY(tls_context_new((struct tls_options){ .peer = is_insecure(a->app) ? TLS_PEER_INSECURE : TLS_PEER_REQUIRED, .trust_pem = buf_str(&a->ca),
                                                   .roots_pem = roots_pem, .alpn = alpn }, ret));
         struct error *err = a->cert.len == 0 ? NULL : tls_context_add(*ret, NULL, (struct tls_identity){ buf_str(&a->cert), buf_str(&a->key) });
         if (err != NULL) {
@@ -81,12 +87,37 @@ static struct error *make(const struct backend_tls_app *a, struct str roots_pem,
         return err;
 }
 
+static bool has_same_settings(const Cteleport__V1__AppConfig *a, const Cteleport__V1__AppConfig *b)
+{
+        AUTO(buf) one = BUF_MAX(FILE_MAX), other = BUF_MAX(FILE_MAX);
+
+        if (strcmp(a->name, b->name) != 0 || is_insecure(a) != is_insecure(b) || a->tls == NULL || b->tls == NULL)
+                return false;
+        wire_encode(&one, &a->tls->base);
+        wire_encode(&other, &b->tls->base);
+        return str_equal(buf_str(&one), buf_str(&other));
+}
+
+/* The context of all applications that have no files. */
+static struct error *get_plain(struct backend_tls *b, const Cteleport__V1__AppConfig *app, struct str roots_pem, struct tls_context **ret)
+{
+        const struct backend_tls_app a = { .app = app };
+        struct tls_context **plain = &b->plain[is_insecure(app)];
+
+        if (*plain == NULL)
+                TRY(make(&a, roots_pem, plain));
+        *ret = *plain;
+        return NULL;
+}
+
 struct error *backend_tls_get(struct backend_tls *b, const Cteleport__V1__AppConfig *app, struct str roots_pem, struct tls_context **ret)
 {
+        if (app->tls == NULL)
+                return get_plain(b, app, roots_pem, ret);
         for (size_t i = 0; i < b->count; i++) {
                 struct backend_tls_app *a = &b->apps[i];
 
-                if (a->app != app)
+                if (!has_same_settings(a->app, app))
                         continue;
                 if (a->failure == NULL && a->context == NULL)
                         a->failure = make(a, roots_pem, &a->context);
@@ -96,5 +127,5 @@ struct error *backend_tls_get(struct backend_tls *b, const Cteleport__V1__AppCon
                 *ret = a->context;
                 return NULL;
         }
-        return error_new(ERROR_NOT_FOUND, "this host offers no application '%s'", app->name);
+        return error_new(ERROR_UNAVAILABLE, "the tls settings of the application '%s' were changed, and its files are not read yet", app->name);
 }

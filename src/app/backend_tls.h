@@ -18,14 +18,15 @@ struct tls_context;
 struct backend_tls {
         struct backend_tls_app *apps; /* private */
         size_t count;
+        struct tls_context *plain[2]; /* of applications without tls settings: verifying, and with insecure_skip_verify; NULL: not made yet */
 };
 
-/* Reads the files of the applications, borrowed until backend_tls_release(). A file that cannot be read is logged, and is the error of its application. */
+/* Reads the files of the applications of teleport.yaml, borrowed until backend_tls_release(). A file that cannot be read is logged, and is the error of its application. */
 void backend_tls_load(struct backend_tls *b, const Cteleport__V1__AppServiceConfig *service);
 void backend_tls_release(struct backend_tls *b);
 
 /*
- * Sets *ret to the context for an application of https, borrowed until backend_tls_release(). roots_pem: additional roots of the system.
+ * Sets *ret to the context for an application of https with these settings, of teleport.yaml or a resource, borrowed until backend_tls_release(). roots_pem: additional roots of the system.
  * FAILED_PRECONDITION: its files cannot be used.
  */
 struct error *backend_tls_get(struct backend_tls *b, const Cteleport__V1__AppConfig *app, struct str roots_pem, struct tls_context **ret) MUST_USE;

@@ -44,7 +44,8 @@ static const struct conversation_state states[] = {
 
 struct app_connection {
         struct app_service *service;
-        const Cteleport__V1__AppConfig *app;
+        struct offered_app *offered;
+        const Cteleport__V1__AppConfig *app; /* of offered */
         char *id, *client_addr, *counted_user;
         struct conversation at;
         struct report_stream *report_stream;
@@ -83,6 +84,7 @@ static void connection_free(struct app_connection *c)
         timer_free(c->idle);
         shares_remove(&s->user_connections, str_of(c->counted_user));
         buf_release(&c->certificate);
+        offered_app_release(c->offered);
         free(c->counted_user);
         free(c->client_addr);
         free(c->reason);
@@ -468,7 +470,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         report_stream_request(c->report_stream, &request);
 }
 
-static struct error *check_request(struct app_service *s, const struct tunnel_request *request, const Cteleport__V1__AppConfig **ret_app,
+static struct error *check_request(struct app_service *s, const struct tunnel_request *request, struct offered_app **ret_app,
                                    struct tls_context **ret_tls)
 {
         AUTO_MEM char *shown = escaped(str_slice(request->name, 0, LIMIT_NAME));
@@ -479,7 +481,7 @@ static struct error *check_request(struct app_service *s, const struct tunnel_re
                 return error_new(ERROR_INVALID_ARGUMENT, "the proxy's request cannot be understood");
         if (!str_equal(request->host_id, agent_identity(s->agent)->host_id))
                 return error_new(ERROR_NOT_FOUND, "this is another host");
-        *ret_app = app_find(s, request->name);
+        *ret_app = offered_app_find(&s->apps, request->name);
         if (*ret_app == NULL)
                 return error_new(ERROR_NOT_FOUND, "this host offers no application '%s'", shown);
         if (map_get(&s->connections, request->connection_id) != NULL)
@@ -487,12 +489,12 @@ static struct error *check_request(struct app_service *s, const struct tunnel_re
         if (!shares_have_room(&s->user_connections, request->user))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %zu connections to applications, %zu of them yours: there is no room for one more",
                                  s->connections.count, shares_count(&s->user_connections, request->user));
-        return app_tls(s, *ret_app, ret_tls);
+        return app_tls(s, (*ret_app)->config, ret_tls);
 }
 
 void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, const struct tunnel_request *request)
 {
-        const Cteleport__V1__AppConfig *app = NULL;
+        struct offered_app *app = NULL;
         struct tls_context *tls = NULL;
         struct error *err = check_request(s, request, &app, &tls);
 
@@ -503,7 +505,8 @@ void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, con
         struct app_connection *c = NEW(struct app_connection);
         *c = (struct app_connection){
                 .service = s,
-                .app = app,
+                .offered = offered_app_hold(app),
+                .app = app->config,
                 .id = str_dup(request->connection_id),
                 .client_addr = escaped(request->client_addr),
                 .counted_user = str_dup(request->user),
@@ -525,6 +528,27 @@ static void end_one(void *ctx, struct str id, void *value)
 {
         (void)id;
         connection_end(value, error_new(ERROR_UNAVAILABLE, "%s", (const char *)ctx));
+}
+
+struct end_of {
+        const struct offered_app *app;
+        const char *why;
+};
+
+static void end_if_of(void *ctx, struct str id, void *value)
+{
+        const struct end_of *end = ctx;
+        struct app_connection *c = value;
+
+        if (strcmp(c->app->name, end->app->config->name) == 0)
+                end_one((void *)(uintptr_t)end->why, id, c);
+}
+
+void app_connections_end_of(struct app_service *s, const struct offered_app *app, const char *why)
+{
+        struct end_of end = { app, why };
+
+        map_each(&s->connections, end_if_of, &end);
 }
 
 void app_connections_end(struct app_service *s, const char *why)

@@ -145,15 +145,25 @@ void lifecycle_connection_gone(struct lifecycle *c UNUSED)
 {
 }
 
-const Cteleport__V1__AppConfig *app_find(const struct app_service *s UNUSED, struct str name)
-{
-        return str_equal(name, STR("queue")) ? &testbed->app : NULL;
-}
-
 struct error *app_tls(struct app_service *s UNUSED, const Cteleport__V1__AppConfig *app UNUSED, struct tls_context **ret)
 {
         *ret = testbed->server_tls;
         return NULL;
+}
+
+static void on_app_ended(void *ctx, struct offered_app *app, const char *why)
+{
+        app_connections_end_of(ctx, app, why);
+}
+
+/* app NULL: none. */
+static void offer(struct testbed *w, Cteleport__V1__AppConfig *app)
+{
+        Cteleport__Internal__V1__Apps apps = CTELEPORT__INTERNAL__V1__APPS__INIT;
+
+        apps.apps = &app;
+        apps.n_apps = app != NULL;
+        offered_apps_set(&w->s.apps, &apps, on_app_ended, &w->s);
 }
 
 /* ---- the tunnel, the user, the application --------------------------------------------------------------------- */
@@ -291,6 +301,7 @@ static int set_up(void **state)
         cteleport__v1__app_config__init(&w->app);
         w->app.name = pb_text("queue");
         w->app.uri = w->uri;
+        offer(w, &w->app);
         connected_pair(&w->s.loop, &a, &b);
         w->proxy = tunnel_new(&w->s.loop, a, on_tunnel_end, w);
         w->agent = tunnel_server_new(&w->s.loop, b, &tunnel_events, w);
@@ -309,6 +320,7 @@ static int tear_down(void **state)
         tunnel_close(w->proxy);
         listener_close(w->listener);
         map_release(&w->s.connections);
+        offered_apps_release(&w->s.apps);
         shares_release(&w->s.user_connections);
         budget_release(&w->s.memory);
         tls_context_free(w->server_tls);
@@ -421,6 +433,25 @@ static void an_application_that_is_down_is_named(void **state)
         assert_int_equal(w->exits, 1);
 }
 
+/* Also one that was replaced meanwhile by the same application with another setting. */
+static void a_connection_ends_with_its_application(void **state)
+{
+        struct testbed *w = *state;
+
+        given_user(w);
+        decide(w, true, "queue");
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->application != NULL && w->at_user.received.len == 1);
+        w->app.has_insecure_skip_verify = true;
+        offer(w, &w->app);
+        run_a_while(&w->s.loop);
+        assert_int_equal(w->at_user.ends, 0);
+        offer(w, NULL);
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0);
+        RUN_UNTIL(&w->s.loop, w->s.connections.count == 0);
+        assert_string_equal(w->reason, "this host does not offer the application any more");
+}
+
 static void refuses_other_requests_of_a_proxy(void **state)
 {
         struct testbed *w = *state;
@@ -453,6 +484,7 @@ int main(void)
                 ROW(the_application_is_reached_after_the_acknowledgement_only),
                 ROW(an_order_of_the_cluster_ends_an_open_connection),
                 ROW(an_application_that_is_down_is_named),
+                ROW(a_connection_ends_with_its_application),
                 ROW(refuses_other_requests_of_a_proxy),
         };
 #undef ROW

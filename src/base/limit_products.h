@@ -27,7 +27,8 @@
         LIMIT_PRODUCT("auth", "requests of users and administrators: two budgets for waiting ones, one request in progress, and one on each of the pool's four threads", \
                       LIMIT_REQUESTS_MEMORY + LIMIT_REQUESTS_MEMORY_RESERVE + 5 * LIMIT_REQUEST_ARENA, 448) \
         LIMIT_PRODUCT("auth", "pages read in one batch of the store", LIMIT_STORE_BATCH_READS * (LIMIT_STORE_PAGE + LIMIT_STORE_VALUE), 80) \
-        LIMIT_PRODUCT("auth", "held presence streams, 56 KiB each", LIMIT_PRESENCE_HELD * 56 * KiB, 64) \
+        LIMIT_PRODUCT("auth", "held presence streams, 56 KiB each", (LIMIT_PRESENCE_HELD + LIMIT_PRESENCE_HELD_APPS) * 56 * KiB, 112) \
+        LIMIT_PRODUCT("auth", "resources of kind app, in memory four times their size", LIMIT_APP_RESOURCES * 4 * LIMIT_APP_RESOURCE, 32) \
         LIMIT_PRODUCT("auth", "password hashes computed at once, 64 MiB each", LIMIT_PASSWORD_WORK * 64 * MiB, 128) \
         LIMIT_PRODUCT("auth", "lines that wait for events.log, and one batch of them", LIMIT_AUDIT_WAITING + LIMIT_AUDIT_BATCH + LIMIT_AUDIT_RECORD, 40) \
         LIMIT_PRODUCT("auth", "dials of proxies: the names that they keep", LIMIT_DIALS * LIMIT_DIAL_ARENA, 32) \

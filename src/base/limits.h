@@ -378,6 +378,7 @@ enum {
         LIMIT_EVENT_SUBJECTS = 8192, /* budgets: Auth keeps at most this number of budgets of users, hosts and users on hosts before it drops those that are full again. */
         LIMIT_EVENT_COST = 1 * KiB, /* bytes: A message about a connection is charged this size in addition to its own, for the fields that each event repeats. */
         LIMIT_PRESENCE_HELD = 1000, /* streams: Auth holds at most this number of presence streams of hosts that support polling; each costs two descriptors of a proxy and 56 KiB. */
+        LIMIT_PRESENCE_HELD_APPS = 1000, /* streams: Auth holds this number of presence streams beyond LIMIT_PRESENCE_HELD for hosts with app_service.resources, which then get changes of applications at once. */
         LIMIT_PRESENCE_FORMER = 8, /* agents: The record of a host has at most this number of former agents of its ID, by which duplicate hosts are detected. */
         LIMIT_RSA_BITS_MIN = 2048, /* bits: An RSA key has at least this size. */
         LIMIT_RSA_BITS_MAX = 4096, /* bits: An RSA key has at most this size. */
@@ -490,11 +491,14 @@ enum {
         PACE_TOKEN_KEYS = 1000, /* ms: The proxy requests the public keys of tokens for applications again if its copy is older than this time. */
         LIMIT_HEARTBEAT_SECONDS = 24 * 3600, /* s: The setting auth_service.heartbeat_ttl is at most this time. */
         LIMIT_HEARTBEAT_SECONDS_MIN = 2, /* s: The setting auth_service.heartbeat_ttl is at least this time. */
-        LIMIT_APPS = 64, /* applications: A host offers at most this number of applications. */
+        LIMIT_APPS = 128, /* applications: A host offers at most this number of applications: those of its file, then resources in the order of their names. */
         LIMIT_APP_LABELS = 64, /* labels: An application has at most this number of labels. */
         LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
         LIMIT_APP_NETWORKS = 256, /* networks: app_service.allowed_hosts and denied_hosts have at most this number of networks. */
-        LIMIT_APPS_BYTES = 64 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications of a host have at most this size. */
+        LIMIT_APPS_BYTES = 48 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications in the file of a host have at most this size; so have those of all resources that it offers. */
+        LIMIT_APP_MATCHERS = 16, /* rows: app_service.resources has at most this number of rows. */
+        LIMIT_APP_RESOURCE = 4 * KiB, /* bytes: A resource of kind app has at most this size. */
+        LIMIT_APP_RESOURCES = 2000, /* applications: A cluster has at most this number of resources of kind app. */
         LIMIT_LABEL_COMMANDS = 64, /* commands: A host has at most this number of commands for labels. */
         LIMIT_LABEL_VALUE = 1 * KiB, /* bytes: At most this much of a label command's output is used as the value. */
         LIMIT_SSH_REPORTING = 256, /* events: At most this number of events of one connection are sent and unacknowledged at once; below LIMIT_REPORT_WAITING. */

@@ -205,12 +205,13 @@ static struct error *send_request(struct instance *i, const struct slot *s)
 static void put_apps(const struct instance *i, struct arena *a, Cteleport__V1__PresenceUp__Hello *hello)
 {
         const Cteleport__V1__AppServiceConfig *service = i->boot->config->app_service;
-        bool is_wanted = false;
 
-        for (size_t n = 0; n < SLOT_COUNT; n++)
-                is_wanted = is_wanted || (i->slots[n].is_wanted && services_offers(str_of(i->slots[n].role), "app"));
-        if (service == NULL || !is_wanted)
+        if (service == NULL || i->apps == NULL)
                 return;
+        hello->app_matchers = service->resources;
+        hello->n_app_matchers = service->n_resources;
+        if (service->n_resources > 0)
+                hello->n_app_names = sibling_names(i->siblings[i->app_slot], &hello->app_names);
         hello->apps = arena_alloc(a, (service->n_apps + 1) * sizeof *hello->apps);
         for (size_t n = 0; n < service->n_apps; n++) {
                 const Cteleport__V1__AppConfig *from = service->apps[n];
@@ -293,6 +294,8 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         instance_report_skew(i, skew);
         instance_show_state(i);
         instance_report_labels(i);
+        if (i->has_unreported_apps)
+                instance_report_apps(i);
         loop_trim_later(&i->loop); /* returns what joining needed: an idle agent should be small */
 }
 
@@ -344,6 +347,7 @@ static void on_polled(void *ctx, struct duration pause)
         i->poll_at = (struct instant){ INT64_MAX };
         poll_within(i, pause);
         instance_report_labels(i);
+        instance_report_apps(i);
 }
 
 static void on_presence_end(void *ctx, struct error *err)
@@ -366,9 +370,18 @@ static void on_proxies(void *ctx, const Cteleport__V1__PresenceDown__Proxies *se
                 sibling_check(i->siblings[n]);
 }
 
+static void on_apps(void *ctx, const Cteleport__V1__PresenceDown__Apps *sent)
+{
+        struct instance *i = ctx;
+        if (i->apps == NULL)
+                return;
+        app_table_take(i->apps, sent);
+        sibling_check(i->siblings[i->app_slot]);
+}
+
 static const struct presence_events presence_events = {
         .on_welcome = on_welcome, .on_polled = on_polled, .on_notice = on_notice, .on_proxies = on_proxies,
-        .on_authorities = on_authorities, .on_end = on_presence_end,
+        .on_authorities = on_authorities, .on_apps = on_apps, .on_end = on_presence_end,
 };
 
 void instance_report_labels(struct instance *i)
@@ -378,6 +391,18 @@ void instance_report_labels(struct instance *i)
         if (count > 0 && i->presence != NULL && presence_report_labels(i->presence, labels, count))
                 i->has_unreported_labels = false;
         if (i->has_unreported_labels && i->at.state == INSTANCE_AWAY)
+                poll_within(i, MILLISECONDS(PACE_POLL_LABELS));
+}
+
+void instance_report_apps(struct instance *i)
+{
+        char **names;
+        size_t count = i->apps == NULL ? 0 : sibling_names(i->siblings[i->app_slot], &names);
+        if (i->apps == NULL)
+                return;
+        if (i->presence != NULL && presence_report_apps(i->presence, names, count))
+                i->has_unreported_apps = false;
+        if (i->has_unreported_apps && i->at.state == INSTANCE_AWAY)
                 poll_within(i, MILLISECONDS(PACE_POLL_LABELS));
 }
 
@@ -402,7 +427,7 @@ static void open_presence(struct instance *i)
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;
         if (i->labels != NULL)
                 hello.n_commands = label_values_list(i->labels, &hello.commands);
-        i->has_unreported_labels = false;
+        i->has_unreported_labels = i->has_unreported_apps = false;
         hello.process_nonce = i->process_nonce;
         hello.ca_revision = pb_text(own_revision(i, a));
         if (i->slots[SLOT_PROXY].is_wanted && i->boot->config->proxy_service != NULL && i->boot->config->proxy_service->n_public_addr > 0)

@@ -425,6 +425,13 @@ static void on_tunnels(void *ctx)
                 instance_show_state(i);
 }
 
+static void on_app_names(void *ctx)
+{
+        struct instance *i = ctx;
+        i->has_unreported_apps = true;
+        instance_report_apps(i);
+}
+
 static void take_sibling(struct instance *i, enum slot_index n, int fd)
 {
         i->siblings[n] = sibling_new(&i->loop, fd,
@@ -435,6 +442,8 @@ static void take_sibling(struct instance *i, enum slot_index n, int fd)
                                                  .auth_addr = i->auth_server.len == 0 ? "" : i->auth_server.ptr,
                                                  .proxies = i->slots[n].keeps_tunnels ? i->proxies : NULL,
                                                  .on_tunnels = i->slots[n].keeps_tunnels ? on_tunnels : NULL,
+                                                 .apps = n == i->app_slot ? i->apps : NULL,
+                                                 .on_names = on_app_names,
                                                  .ctx = i,
                                          },
                                          i->siblings[n]);
@@ -504,6 +513,18 @@ static void fill_slots(struct instance *i)
         }
 }
 
+static void find_apps(struct instance *i)
+{
+        static const Cteleport__V1__AppServiceConfig no_apps = CTELEPORT__V1__APP_SERVICE_CONFIG__INIT;
+        const Cteleport__V1__AppServiceConfig *config = i->boot->config == NULL ? NULL : i->boot->config->app_service;
+        i->app_slot = SLOT_COUNT;
+        for (size_t n = 0; n < SLOT_COUNT; n++)
+                if (i->slots[n].is_wanted && services_offers(str_of(i->slots[n].role), "app"))
+                        i->app_slot = (enum slot_index)n;
+        if (i->app_slot != SLOT_COUNT)
+                i->apps = app_table_new(config != NULL ? config : &no_apps);
+}
+
 static struct error *read_boot(struct instance *i)
 {
         static const Cteleport__V1__TeleportConfig no_config = CTELEPORT__V1__TELEPORT_CONFIG__INIT;
@@ -519,6 +540,7 @@ static struct error *read_boot(struct instance *i)
                         i->auth_server = str_of(i->config->auth_servers[0]);
         }
         fill_slots(i);
+        find_apps(i);
         const Cteleport__V1__JoinParams *params = i->config->join_params;
         i->join_options.method = params != NULL && params->method != NULL ? params->method : "token";
         i->join_options.host_name = boot->nodename;
@@ -664,6 +686,7 @@ static void tear_down(struct instance *i)
         free(i->ca_revision);
         host_keys_release(&i->join_keys);
         label_values_free(i->labels);
+        app_table_free(i->apps);
         instance_hang_up(i);
         error_free(i->join_err);
         member_drop_helper(i);

@@ -18,6 +18,7 @@
 #include "api/service.h"
 #include "cluster/auth_client.h"
 #include "cluster/connect.h"
+#include "instance/app_table.h"
 #include "instance/label_values.h"
 #include "instance/sibling.h"
 #include "instance/presence.h"
@@ -124,6 +125,9 @@ struct instance {
         struct sibling *siblings[SLOT_COUNT]; /* the process that requests the identity of this index; NULL: none */
         struct proxy_list *proxies;
         char *local_proxy;       /* address of the proxy on the machine of auth; NULL: there is none */
+        struct app_table *apps;      /* NULL: no Application Service runs here */
+        enum slot_index app_slot;    /* of it; SLOT_COUNT: none */
+        bool has_unreported_apps;    /* it offers others since the last report */
         struct label_values *labels; /* NULL when none are configured */
         bool has_unreported_labels;  /* a value has changed since the last report */
 };
@@ -188,5 +192,7 @@ void member_connect(struct instance *i);
 void certify_begin(struct instance *i);
 /* Reports the values of command labels to the cluster if a stream is open; while AWAY, schedules an early poll. */
 void instance_report_labels(struct instance *i);
+/* The same for the names of the applications that this host offers. */
+void instance_report_apps(struct instance *i);
 
 #endif

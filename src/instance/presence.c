@@ -127,6 +127,9 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
         case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_AUTHORITIES:
                 p->events->on_authorities(p->ctx, str_of(down->authorities->revision));
                 break;
+        case CTELEPORT__V1__PRESENCE_DOWN__PAYLOAD_APPS:
+                p->events->on_apps(p->ctx, down->apps);
+                break;
         default:
                 break; /* a newer server may send messages that this release does not know */
         }
@@ -195,6 +198,21 @@ bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **la
         all.n_commands = count;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS;
         up.labels = &all;
+        if (p->at.state != PRESENT)
+                return false;
+        rpc_client_send(p->call, &up.base);
+        return true;
+}
+
+bool presence_report_apps(struct presence *p, char **names, size_t count)
+{
+        Cteleport__V1__PresenceUp__Apps all = CTELEPORT__V1__PRESENCE_UP__APPS__INIT;
+        Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;
+
+        all.names = names;
+        all.n_names = count;
+        up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_APPS;
+        up.apps = &all;
         if (p->at.state != PRESENT)
                 return false;
         rpc_client_send(p->call, &up.base);

@@ -27,6 +27,8 @@ struct presence_events {
         void (*on_proxies)(void *ctx, const Cteleport__V1__PresenceDown__Proxies *proxies);
         /* The revision of the cluster's CAs, for which this host is to have certificates; untrusted text, borrowed. */
         void (*on_authorities)(void *ctx, struct str revision);
+        /* Resources of kind app that this host is to offer; borrowed until the callback returns. */
+        void (*on_apps)(void *ctx, const Cteleport__V1__PresenceDown__Apps *apps);
         /* The stream ended; err is owned and never NULL. Called exactly once unless closed before. */
         void (*on_end)(void *ctx, struct error *err);
 };
@@ -38,6 +40,9 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
 
 /* Sends the values of labels. False when nothing is sent: before the welcome, and in a poll. */
 bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
+
+/* Sends the names of the applications that this host offers. False when nothing is sent, as above. */
+bool presence_report_apps(struct presence *p, char **names, size_t count);
 
 /* Ends the stream; no callback follows. NULL is ignored. */
 void presence_close(struct presence *p);

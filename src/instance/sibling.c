@@ -10,7 +10,7 @@
 #include "rpc/rpc.h"
 #include "services/services.h"
 
-enum { QUERY_MAX = 4 * KiB, HAVE_MAX = 128 };
+enum { QUERY_MAX = 4 * KiB, HAVE_MAX = 128, NAMES_MAX = LIMIT_APPS * 256 };
 
 /* A request that stays open until there is newer data than the client has. */
 struct query {
@@ -23,7 +23,10 @@ struct sibling {
         struct loop *loop;
         struct sibling_events events;
         struct link_service *link; /* NULL: not connected */
-        struct query identity, proxies;
+        struct query identity, proxies, apps;
+        struct arena *names_arena; /* of the names; NULL: none */
+        char **names;
+        size_t name_count;
         char host_id[HAVE_MAX]; /* under which it has tunnels */
         size_t tunnels;
         struct sibling *other; /* the next one of the same service, owned; NULL: none */
@@ -79,6 +82,11 @@ static void check_one(struct sibling *n)
         if (n->identity.is_open && !host_identity_is_empty(id) && *n->events.is_in_place &&
             !str_equal(id->serial, str_of(n->identity.have)))
                 answer_identity(n);
+        const Cteleport__Internal__V1__Apps *apps = n->apps.is_open ? app_table_for(n->events.apps, n->apps.have) : NULL;
+        if (apps != NULL) {
+                n->apps.is_open = false;
+                link_service_answer(n->link, n->apps.id, &apps->base);
+        }
         if (!n->proxies.is_open)
                 return;
         const Cteleport__Internal__V1__Proxies *list = proxy_list_message(n->events.proxies);
@@ -102,6 +110,12 @@ size_t sibling_tunnels(const struct sibling *n, struct str host_id)
                 if (n->tunnels > most && str_equal(str_of(n->host_id), host_id))
                         most = n->tunnels;
         return most;
+}
+
+size_t sibling_names(const struct sibling *n, char ***ret)
+{
+        *ret = n == NULL ? NULL : n->names;
+        return n == NULL ? 0 : n->name_count;
 }
 
 static struct error *open_query(struct sibling *n, struct query *q, uint32_t id, const char *have)
@@ -157,6 +171,31 @@ static struct error *take_tunnels(struct sibling *n, struct arena *a, uint32_t i
         return NULL;
 }
 
+static struct error *take_apps_query(struct sibling *n, uint32_t id, struct str body)
+{
+        struct arena *a;
+        ProtobufCMessage *msg;
+
+        if (n->events.apps == NULL)
+                return error_new(ERROR_PERMISSION_DENIED, "this process offers no applications");
+        a = arena_new(NAMES_MAX);
+        struct error *err = wire_decode(a, &cteleport__internal__v1__apps_request__descriptor, body, &msg);
+        if (err == NULL && ((const Cteleport__Internal__V1__AppsRequest *)msg)->n_names > LIMIT_APPS)
+                err = error_new(ERROR_INVALID_ARGUMENT, "the process offers more than %d applications", LIMIT_APPS);
+        if (err != NULL) {
+                arena_free(a);
+                return err;
+        }
+        const Cteleport__Internal__V1__AppsRequest *q = (const Cteleport__Internal__V1__AppsRequest *)msg;
+        arena_free(n->names_arena);
+        n->names_arena = a;
+        n->names = q->names;
+        n->name_count = q->n_names;
+        TRY(open_query(n, &n->apps, id, q->have_revision));
+        n->events.on_names(n->events.ctx);
+        return NULL;
+}
+
 static void on_requested(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         struct sibling *n = ctx;
@@ -169,6 +208,8 @@ static void on_requested(void *ctx, uint32_t id, uint16_t verb, struct str body)
                 err = take_proxies_query(n, a, id, body);
         else if (verb == CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_TUNNELS)
                 err = take_tunnels(n, a, id, body);
+        else if (verb == CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_APPS)
+                err = take_apps_query(n, id, body);
         else
                 err = error_new(ERROR_UNIMPLEMENTED, "unknown verb %u", verb);
         if (err != NULL)
@@ -182,7 +223,7 @@ static void on_ended(void *ctx)
         struct sibling *n = ctx;
         link_service_free(n->link);
         n->link = NULL;
-        n->identity.is_open = n->proxies.is_open = false;
+        n->identity.is_open = n->proxies.is_open = n->apps.is_open = false;
         n->tunnels = 0;
         if (n->events.on_tunnels != NULL)
                 n->events.on_tunnels(n->events.ctx);
@@ -192,6 +233,7 @@ static void free_one(struct sibling *n)
 {
         if (n->link != NULL)
                 link_service_free(n->link);
+        arena_free(n->names_arena);
         free(n);
 }
 

@@ -7,6 +7,7 @@
 #ifndef INSTANCE_SIBLING_H
 #define INSTANCE_SIBLING_H
 
+#include "instance/app_table.h"
 #include "instance/proxy_list.h"
 #include "join/host_identity.h"
 
@@ -21,6 +22,9 @@ struct sibling_events {
         const struct proxy_list *proxies;  /* NULL: the process gets no list */
         /* The result of sibling_tunnels() may be another one. NULL: the process has no tunnels. */
         void (*on_tunnels)(void *ctx);
+        const struct app_table *apps; /* NULL: the process gets no table of applications */
+        /* The process offers other applications than before, or has connected. Not needed without `apps`. */
+        void (*on_names)(void *ctx);
         void *ctx;
 };
 
@@ -35,6 +39,9 @@ void sibling_free(struct sibling *n);
 
 /* Answers waiting requests, also of the others, after a change of the identity or the list. NULL is ignored. */
 void sibling_check(struct sibling *n);
+
+/* The names of the applications that the current process offers; borrowed until its next request. Returns their number. */
+size_t sibling_names(const struct sibling *n, char ***ret);
 
 /* The number of proxies that can reach this host under this ID, as reported by the process that has the most. */
 size_t sibling_tunnels(const struct sibling *n, struct str host_id);

@@ -206,6 +206,15 @@ static struct error *check_label(const Cteleport__V1__RoleConditions *c, enum ro
         return err;
 }
 
+struct error *role_labels_check(const Cteleport__V1__RoleConditions *conditions, enum role_labels of)
+{
+        struct error *err = NULL;
+
+        for (size_t i = 0; i < role_label_count(conditions, of); i++)
+                err = error_also(err, check_label(conditions, of, i));
+        return err;
+}
+
 static bool has_word(char *const *words, size_t count, const char *word)
 {
         for (size_t i = 0; i < count; i++)

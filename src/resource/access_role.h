@@ -34,6 +34,9 @@ const char *role_labels_name(enum role_labels of);
 size_t role_label_count(const Cteleport__V1__RoleConditions *conditions, enum role_labels of);
 struct role_label role_label_at(const Cteleport__V1__RoleConditions *conditions, enum role_labels of, size_t index);
 
+/* Checks a selector of labels. INVALID_ARGUMENT names the label with error_about(). */
+struct error *role_labels_check(const Cteleport__V1__RoleConditions *conditions, enum role_labels of) MUST_USE;
+
 /* Whether s is a valid role name: as for tokens, but without ':' and '='. */
 bool name_is_role(struct str s);
 

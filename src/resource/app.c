@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "resource/access_role.h"
 #include "resource/address.h"
 #include "resource/head.h"
 #include "resource/label.h"
@@ -138,10 +139,35 @@ struct error *app_check(Cteleport__V1__App *app, struct arena *arena)
         if (strlen(app->metadata->description) > LIMIT_APP_DESCRIPTION)
                 err = error_also(err, error_about(error_new(ERROR_INVALID_ARGUMENT, "the description is longer than %d bytes", LIMIT_APP_DESCRIPTION),
                                                   "metadata.description"));
+        if (protobuf_c_message_get_packed_size(&app->base) > LIMIT_APP_RESOURCE)
+                err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the application has more than %d bytes", LIMIT_APP_RESOURCE));
         if (app->metadata->expires != NULL)
                 err = error_also(err, error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "an application does not expire"), "metadata.expires"),
                                                  "leave it out, and remove the application with tctl rm"));
         if (err == NULL)
                 app_set_origin(app, arena, APP_ORIGIN_DYNAMIC);
         return err;
+}
+
+/* ---- selecting ---------------------------------------------------------------------------------------- */
+
+struct error *app_matcher_read(const Cteleport__V1__Matcher *matcher, struct arena *arena, const Cteleport__V1__RoleConditions **ret)
+{
+        Cteleport__V1__RoleConditions *conditions = arena_alloc(arena, sizeof *conditions);
+
+        if (matcher->n_labels == 0 || matcher->n_labels > LIMIT_ROLE_ITEMS)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a row of app_service.resources has no labels, or more than %d", LIMIT_ROLE_ITEMS),
+                                  "write, for example, labels: {env: prod}, or labels: {\"*\": \"*\"} for all applications");
+        cteleport__v1__role_conditions__init(conditions);
+        conditions->app_labels = arena_alloc(arena, matcher->n_labels * sizeof *conditions->app_labels);
+        for (size_t i = 0; i < matcher->n_labels; i++) {
+                Cteleport__V1__RoleConditions__AppLabelsEntry *entry = arena_alloc(arena, sizeof *entry);
+
+                cteleport__v1__role_conditions__app_labels_entry__init(entry);
+                entry->key = matcher->labels[i]->key;
+                entry->value = matcher->labels[i]->value;
+                conditions->app_labels[conditions->n_app_labels++] = entry;
+        }
+        *ret = conditions;
+        return role_labels_check(conditions, ROLE_APP_LABELS);
 }

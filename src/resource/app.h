@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "resource.pb-c.h"
+#include "role.pb-c.h"
 
 enum app_scheme { APP_TCP, APP_HTTP, APP_HTTPS };
 
@@ -42,5 +43,10 @@ void app_set_origin(Cteleport__V1__App *app, struct arena *arena, const char *or
  * the problem.
  */
 struct error *app_check(Cteleport__V1__App *app, struct arena *arena) MUST_USE;
+
+/*
+ * Checks a row of app_service.resources. *ret is the same as a selector of roles (ROLE_APP_LABELS), in the arena; it borrows from the matcher.
+ */
+struct error *app_matcher_read(const Cteleport__V1__Matcher *matcher, struct arena *arena, const Cteleport__V1__RoleConditions **ret) MUST_USE;
 
 #endif

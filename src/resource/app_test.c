@@ -119,6 +119,7 @@ static void refuses_resources_that_no_host_could_offer(void **state)
                 { "kind: app\nspec: {uri: 'tcp://a:1'}\n", "no metadata or no spec" },
                 { "kind: app\nmetadata: {name: A}\nspec: {uri: 'tcp://a:1'}\n", "must be a valid DNS subdomain" },
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a'}\n", "has no host and port" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'ftp://a:1'}\n", "is not one of an application" },
                 { "kind: app\nmetadata: {name: a}\nspec: {}\n", "is not one of an application" },
                 { "kind: app\nmetadata: {name: a, labels: {'x y': z}}\nspec: {uri: 'tcp://a:1'}\n", "is not a label's name" },
                 { "kind: app\nmetadata: {name: a, labels: {teleport.dev/other: z}}\nspec: {uri: 'tcp://a:1'}\n", "is reserved for the cluster" },

@@ -528,21 +528,35 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
 struct error *config_check_app(struct config_checker *c)
 {
         Cteleport__V1__AppServiceConfig *service = c->config->app_service;
+        const Cteleport__V1__RoleConditions *selector;
         struct error *err = NULL;
+        size_t size = 0;
 
         if (service == NULL)
                 return NULL;
         if (service->n_apps > LIMIT_APPS)
                 return error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d applications", LIMIT_APPS);
-        if (service->has_enabled && service->enabled && service->n_apps == 0)
+        if (service->has_enabled && service->enabled && service->n_apps == 0 && service->n_resources == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service is enabled and has no applications"),
-                                  "write apps: [{name: NAME, uri: \"http://HOST:PORT\"}], or enabled: no");
-        for (size_t i = 0; i < service->n_apps; i++)
+                                  "write apps: [{name: NAME, uri: \"http://HOST:PORT\"}], or resources: [{labels: {\"*\": \"*\"}}], or enabled: no");
+        for (size_t i = 0; i < service->n_apps; i++) {
                 err = error_also(err, check_app(c, service, i));
+                size += protobuf_c_message_get_packed_size(&service->apps[i]->base);
+        }
+        if (size > LIMIT_APPS_BYTES)
+                err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d bytes", LIMIT_APPS_BYTES));
         if (service->n_allowed_hosts > 0 && service->n_denied_hosts > 0)
                 err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service has allowed_hosts and denied_hosts"), "remove one of them"));
         err = error_also(err, check_app_networks(service->allowed_hosts, service->n_allowed_hosts, "allowed_hosts"));
-        return error_also(err, check_app_networks(service->denied_hosts, service->n_denied_hosts, "denied_hosts"));
+        err = error_also(err, check_app_networks(service->denied_hosts, service->n_denied_hosts, "denied_hosts"));
+        if (service->n_resources > LIMIT_APP_MATCHERS)
+                return error_also(err, error_new(ERROR_INVALID_ARGUMENT, "app_service.resources has more than %d rows", LIMIT_APP_MATCHERS));
+        for (size_t i = 0; i < service->n_resources; i++) {
+                struct error *bad = app_matcher_read(service->resources[i], c->arena, &selector);
+
+                err = error_also(err, bad == NULL ? NULL : error_wrap(bad, "app_service.resources[%zu]", i + 1));
+        }
+        return err;
 }
 
 /* ---- services of other releases ------------------------------------------------------------------- */

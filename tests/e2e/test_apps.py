@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications: hosts that offer them, and who may see them."""
+import contextlib
 import json
+import os
+import signal
+import subprocess
 
 import pytest
+import yaml
 
-from harness import Cluster, iam_token, wait_until
+from app_client import AppConnection
+from harness import TIMEOUT, Cluster, Result, iam_token, program, wait_until
+from tcp_server import TcpServer
+from users import User, invite_url
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +85,154 @@ def test_an_administrator_writes_applications(cluster):
     created, updated = cluster.event("app.create", name="wiki"), cluster.event("app.update", name="wiki")
     assert [e["code"] for e in (created, updated, deleted)] == ["TAP03I", "TAP04I", "TAP05I"]
     assert updated["app_uri"] == "tcp://127.0.0.1:10" and created["app_labels"]["env"] == "test"
+
+
+# ---- hosts that offer resources
+
+def echo(connection):
+    with contextlib.suppress(OSError):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+
+def shout(connection):
+    with contextlib.suppress(OSError):
+        while data := connection.recv(65536):
+            connection.sendall(data.upper())
+
+
+@pytest.fixture(scope="module")
+def servers():
+    with TcpServer(echo) as echoing, TcpServer(shout) as shouting:
+        yield echoing.addr, shouting.addr
+
+
+@pytest.fixture(scope="module")
+def picker(cluster, aws_process, servers):
+    """Offers two applications of its file, and the resources of two teams."""
+    aws_process.reset()
+    own = [{"name": "own", "uri": f"tcp://{servers[0]}"}, {"name": "spare", "uri": f"tcp://{servers[0]}"}]
+    host = cluster.host("picker", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {
+        "enabled": "yes", "apps": own, "resources": [{"labels": {"team": ["web-*", "db"], "env": "prod"}}]}})
+    host.start()
+    host.wait_joined()
+    wait_until(lambda: offered(cluster) == {"own", "spare"} and reached(cluster), "those of its file are reached")
+    yield host
+    host.stop()
+
+
+@pytest.fixture(scope="module")
+def ann(cluster, picker, tmp_path_factory):
+    words = cluster.tctl("users", "add", "ann", "--roles=access", "--logins=root").out
+    user = User(cluster, "ann", tmp_path_factory.mktemp("homes")).accept(invite_url(words))
+    user.login()
+    return user
+
+
+def servers_of(cluster, host="picker"):
+    return [s for s in cluster.json("get", "app_servers") if s["spec"]["hostname"] == host]
+
+
+def offered(cluster):
+    return {s["metadata"]["name"] for s in servers_of(cluster)}
+
+
+def reached(cluster):
+    return all(s["spec"]["state"] == "online" for s in servers_of(cluster))
+
+
+def dynamic(cluster, name, addr, team="web-1", env="prod"):
+    cluster.create(app(name, f"tcp://{addr}", labels=f"team: {team}, env: {env}"))
+
+
+def test_a_host_offers_the_resources_that_it_matches(cluster, picker, ann, servers):
+    dynamic(cluster, "other", servers[0], team="ops")
+    dynamic(cluster, "trial", servers[0], env="dev")
+    dynamic(cluster, "tables", servers[0], team="db")
+    dynamic(cluster, "shop", servers[0])
+    wait_until(lambda: offered(cluster) == {"own", "spare", "tables", "shop"}, "the matching ones are offered")
+    origins = {s["metadata"]["name"]: s["metadata"]["labels"]["teleport.dev/origin"] for s in servers_of(cluster)}
+    assert origins == {"own": "config-file", "spare": "config-file", "tables": "dynamic", "shop": "dynamic"}
+    with AppConnection(ann, "shop") as shop:
+        assert shop.echoes()
+        cluster.create(app("shop", f"tcp://{servers[0]}", "Sells things", "team: web-2, env: prod"))
+        dynamic(cluster, "tables", servers[0], team="ops")
+        wait_until(lambda: offered(cluster) == {"own", "spare", "shop"}, "one matches no more")
+        assert shop.echoes(), "its labels are other ones, its address is the same"
+    for name in ("other", "trial", "tables", "shop"):
+        cluster.tctl("rm", f"app/{name}")
+    wait_until(lambda: offered(cluster) == {"own", "spare"}, "no resource is left")
+
+
+def test_connections_end_with_their_application(cluster, picker, ann, servers):
+    dynamic(cluster, "shop", servers[0])
+    wait_until(lambda: "shop" in offered(cluster), "it is offered")
+    with AppConnection(ann, "shop") as shop, AppConnection(ann, "own") as own:
+        assert shop.echoes() and own.echoes()
+        dynamic(cluster, "shop", servers[1])
+        assert shop.receive(1) == b"", "its address has changed"
+        with AppConnection(ann, "shop") as again:
+            again.send(b"loud")
+            assert again.receive(4) == b"LOUD"
+            cluster.tctl("rm", "app/shop")
+            assert again.receive(1) == b""
+        assert own.echoes(), "others go on"
+    ends = wait_until(lambda: [e for e in cluster.events("app.session.end") if e["app_name"] == "shop" and "does not offer" in e.get("reason", "")], "the reason is audited")
+    assert ends[0]["reason"] == "this host does not offer the application any more"
+
+
+def test_resources_stay_when_the_instance_process_is_killed(cluster, picker, ann, servers):
+    dynamic(cluster, "shop", servers[0])
+    wait_until(lambda: "shop" in offered(cluster), "it is offered")
+    with AppConnection(ann, "shop") as shop:
+        assert shop.echoes()
+        os.kill(picker.process.children()["instance"], signal.SIGKILL)
+        dynamic(cluster, "tables", servers[0], team="db")
+        wait_until(lambda: offered(cluster) == {"own", "spare", "shop", "tables"}, "the new process follows the resources")
+        assert shop.echoes(), "the connection went on"
+    for name in ("tables", "shop"):
+        cluster.tctl("rm", f"app/{name}")
+
+
+def test_the_file_wins_over_a_resource_with_a_warning(cluster, picker, ann, servers):
+    made = cluster.create(app("own", f"tcp://{servers[1]}", labels="team: db, env: prod"))
+    assert "WARNING: 1 host offers an application of this name in teleport.yaml and not this one" in made.err
+    picker.process.wait_for(r"the application 'own' of teleport.yaml is offered, and the resource of this name")
+    wait_until(lambda: "WARNING: own: picker offers the one of its teleport.yaml" in cluster.tctl("apps", "ls").out, "listings have it")
+    with AppConnection(ann, "own") as own:
+        assert own.echoes(), "not the one that shouts"
+    cluster.tctl("rm", "app/own")
+    wait_until(lambda: "WARNING" not in cluster.tctl("apps", "ls").out, "nothing is hidden any more")
+
+
+def test_a_reload_changes_applications_and_ends_no_others(cluster, picker, ann, servers):
+    with AppConnection(ann, "own") as own, AppConnection(ann, "spare") as spare:
+        assert own.echoes() and spare.echoes()
+        service = picker.config["app_service"]
+        service["apps"] = [service["apps"][0], {"name": "fresh", "uri": f"tcp://{servers[1]}"}]
+        picker.config_path.write_text(yaml.safe_dump(picker.config))
+        assert picker.teleport("reload", "-c", picker.config_path).code == 0
+        assert spare.receive(1) == b""
+        wait_until(lambda: offered(cluster) == {"own", "fresh"}, "the file has others")
+        assert own.echoes()
+    with AppConnection(ann, "fresh") as fresh:
+        fresh.send(b"loud")
+        assert fresh.receive(4) == b"LOUD"
+
+
+def configure(build, *args):
+    return Result(subprocess.run([program(build, "teleport"), "configure", *args], capture_output=True, text=True, timeout=TIMEOUT, check=False))
+
+
+def test_configure_writes_an_application_service_that_starts(build, tmp_path):
+    def written(*args):
+        done = configure(build, "--proxy=proxy.example.com:443", f"--data-dir={tmp_path}", *args)
+        assert done.code == 0, done.err
+        (tmp_path / "teleport.yaml").write_text(done.out)
+        assert configure(build, f"--test={tmp_path}/teleport.yaml").code == 0
+        return yaml.safe_load(done.out)["app_service"]
+
+    assert written("--roles=app") == {"enabled": "yes", "resources": [{"labels": {"*": "*"}}]}
+    assert written("--app-name=queue", "--app-uri=tcp://127.0.0.1:5672") == {"enabled": "yes", "apps": [{"name": "queue", "uri": "tcp://127.0.0.1:5672"}]}
+    assert "--app-name and --app-uri belong together" in configure(build, "--app-name=queue").err
+    assert "must be a valid DNS subdomain" in configure(build, "--app-name=Queue", "--app-uri=tcp://a:1").err

@@ -140,6 +140,7 @@ ALLOCATIONS = {
     "api/service.c": (2, "the supervisor's own message"),
     "audit/audit_archive.c": (1, "one for each rotated file of the log"),
     "audit/audit_log.c": (1, "LIMIT_AUDIT_RECORD, checked in the line above"),
+    "auth/hosts/app_catalog.c": (1, "LIMIT_APP_RESOURCES"),
     "auth/hosts/nodes.c": (1, "LIMIT_STORE_KEY"),
     "auth/sessions/record_retention.c": (1, "one for each file of a recording"),
     "auth/sessions/session_service.c": (1, "LIMIT_REPORT"),

@@ -2,8 +2,11 @@
 /* kind: app, which administrators write, and kind: app_server, which the presence of hosts shows. */
 #include "api.pb-c.h"
 #include "auth/admin/resources.h"
+#include "auth/hosts/app_catalog.h"
 #include "auth/hosts/nodes.h"
 #include "auth/hosts/presence.h"
+#include "auth/sessions/sessions.h"
+#include "base/limits.h"
 #include "resource/app.h"
 #include "rpc/pb.h"
 #include "state/app.h"
@@ -45,6 +48,8 @@ static Cteleport__V1__AppServer *server_of(struct admin_request *q, const Ctelep
         spec->host_id = p->host_id;
         spec->app = app;
         spec->state = pb_text(presence_state(q->auth, p, "app"));
+        for (size_t i = 0; i < p->n_hidden_apps; i++)
+                spec->hides_resource = spec->hides_resource || strcmp(p->hidden_apps[i], app->metadata->name) == 0;
         return server;
 }
 
@@ -95,6 +100,27 @@ static struct error *check(struct admin_request *q, struct change *c)
         return app_check((Cteleport__V1__App *)c->resource, q->arena);
 }
 
+/* Hosts that offer an application of this name before there is the resource have it in teleport.yaml. */
+static void warn_of_files(struct admin_request *q, struct change *c)
+{
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+        size_t count = nodes_offering_app(sessions_nodes(q->auth->sessions), c->name, ids);
+
+        if (count > 0)
+                change_warn(c, arena_printf(q->arena, "%zu host%s offer%s an application of this name in teleport.yaml and not this one; users get to any of them: tctl get app_server/%.*s",
+                                            count, count == 1 ? "" : "s", count == 1 ? "s" : "", STR_ARG(c->name)));
+}
+
+static struct error *check_write(struct admin_request *q, struct change *c)
+{
+        if (!c->is_there && app_catalog_count(q->auth->apps) >= LIMIT_APP_RESOURCES)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster has %d applications, and no room for others", LIMIT_APP_RESOURCES),
+                                  "remove some: tctl rm app/NAME");
+        if (!c->is_there)
+                warn_of_files(q, c);
+        return NULL;
+}
+
 static void put_audit(const struct change *c, const ProtobufCMessage *resource, struct audit_record *r)
 {
         const Cteleport__V1__App *app = (const Cteleport__V1__App *)resource;
@@ -117,6 +143,7 @@ const struct admin_kind admin_app_kind = {
         .put_id = put_id,
         .put = &cteleport__v1__put_app_request__descriptor,
         .check = check,
+        .check_write = check_write,
         .account = ACCOUNT_ADMIN,
         .created = &audit_app_create,
         .updated = &audit_app_update,

@@ -18,6 +18,7 @@
 #include "auth/certs/expiry.h"
 #include "auth/certs/issue.h"
 #include "auth/certs/rotation.h"
+#include "auth/hosts/app_catalog.h"
 #include "auth/hosts/presence.h"
 #include "auth/hosts/proxies.h"
 #include "auth/core/refusal_log.h"
@@ -340,6 +341,18 @@ static void on_servers(void *ctx, struct error *err)
                 a->proxies = proxies_open(a, on_proxies, presence_report_proxies, a);
 }
 
+static void on_apps(void *ctx, struct error *err)
+{
+        struct auth *a = ctx;
+
+        if (is_superseded(a, err))
+                return;
+        if (err != NULL)
+                fatal(a, error_wrap(err, "the applications cannot be read"));
+        else
+                a->servers = servers_open(a, on_servers, a);
+}
+
 static void on_web_sessions(void *ctx, struct error *err)
 {
         struct auth *a = ctx;
@@ -351,7 +364,7 @@ static void on_web_sessions(void *ctx, struct error *err)
                 return;
         }
         a->tokens = record_cache_new(&a->loop, a->store, &token_kind);
-        a->servers = servers_open(a, on_servers, a);
+        a->apps = app_catalog_open(a, on_apps, a);
 }
 
 static void on_directory(void *ctx, struct error *err)
@@ -536,6 +549,7 @@ static struct error *take_config(struct auth *a)
         a->heartbeat_ttl = config_heartbeat_ttl(config);
         a->agent_connections = config_agent_connections(config);
         a->presence_held_max = LIMIT_PRESENCE_HELD;
+        a->presence_held_apps_max = LIMIT_PRESENCE_HELD_APPS;
         if (auth != NULL)
                 TRY(ingress_init(a->service->arena,
                                  &(struct ingress_settings){ .proxy_protocol = auth->proxy_protocol, .load_balancers = auth->load_balancers,
@@ -662,6 +676,7 @@ static void on_store_closed(void *ctx)
 
         proxies_close(a->proxies);
         servers_close(a->servers);
+        app_catalog_close(a->apps);
         record_cache_free(a->tokens);
         a->tokens = NULL;
         expiry_free(a->expiry);
@@ -695,6 +710,7 @@ static void on_audit_closed(void *ctx)
         web_sessions_stop(a->web_sessions);
         proxies_stop(a->proxies);
         servers_stop(a->servers);
+        app_catalog_stop(a->apps);
         record_cache_stop(a->tokens);
         store_close(a->store, on_store_closed, a);
 }

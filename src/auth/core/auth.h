@@ -27,6 +27,7 @@
 #include "rpc/link.h"
 #include "store/store.h"
 
+struct app_catalog;
 struct caller;
 struct passwords;
 struct directory;
@@ -77,6 +78,7 @@ struct auth {
         struct proxies *proxies;       /* the same */
         struct web_sessions *web_sessions; /* the same; NULL in tests: there are none */
         struct servers *servers;       /* the same; names and keys of the cluster's servers */
+        struct app_catalog *apps;      /* the same; resources of kind app. NULL in tests that need none */
         struct record_cache *tokens;   /* of the tokens that joins use; NULL in tests, where each is read from the store */
         struct link *signer;
         struct link *sts;
@@ -98,6 +100,7 @@ struct auth {
         struct shares identities;       /* number of connections of each identity */
         struct map live;               /* host ID -> struct presence with a connection */
         size_t presence_held, presence_held_max; /* open streams of hosts that support polling; and their maximum */
+        size_t presence_held_apps_max; /* how many more hosts with matchers may have */
         struct tunnels_stream *tunnels; /* one for each proxy that reports its tunnels */
         struct locate *locates;         /* proxies that wait for a tunnel of a host */
         size_t locate_count;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/core/caller.h"
+#include "auth/hosts/app_catalog.h"
 #include "auth/users/directory.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/proxies.h"
@@ -14,7 +15,7 @@
 #include "pki/key.h"
 #include "rpc/pb.h"
 
-enum { PRESENCE_ARENA = 128 * KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
+enum { PRESENCE_ARENA = 128 * KiB, APPS_ARENA = 2 * (LIMIT_APPS + 8) * (int)sizeof(void *) + KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
 
 void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down)
 {
@@ -105,6 +106,7 @@ static void free_if_idle(struct presence *p)
                 return;
         timer_free(p->ping_deadline);
         timer_free(p->write_pace);
+        free(p->apps_warning);
         arena_free(p->commands);
         arena_free(p->arena);
         free(p);
@@ -117,6 +119,8 @@ static void detach(struct presence *p)
         p->ping_deadline = NULL;
         timer_free(p->write_pace); /* what is not written yet is a second old, and the host is gone */
         p->write_pace = NULL;
+        app_selection_free(p->apps);
+        p->apps = NULL;
         p->auth->presence_held -= p->is_held;
         p->is_held = false;
         if (p->is_here) {
@@ -158,8 +162,6 @@ static struct error *unknown_host(void)
         return error_for(error_new(ERROR_UNAUTHENTICATED, "the cluster no longer knows this host"), REASON_IDENTITY);
 }
 
-static void write_record(struct presence *p);
-
 static void on_written(void *ctx, uint64_t revision, struct error *err)
 {
         struct presence *p = ctx;
@@ -174,7 +176,7 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
         if (is_removed && p->call != NULL)
                 presence_finish(p, unknown_host());
         else if (p->is_dirty && p->call != NULL)
-                write_record(p);
+                presence_write(p);
         else if (p->call != NULL)
                 presence_settle(p);
         else
@@ -183,10 +185,10 @@ static void on_written(void *ctx, uint64_t revision, struct error *err)
 
 static void on_write_pace(void *ctx)
 {
-        write_record(ctx);
+        presence_write(ctx);
 }
 
-/* Whether a write is due now; else the timer calls write_record() when it is. A host that sends without a pause causes one write a second. */
+/* Whether a write is due now; else the timer calls presence_write() when it is. A host that sends without a pause causes one write a second. */
 static bool may_write(struct presence *p)
 {
         const int64_t price = MILLISECONDS(PACE_PRESENCE_WRITE).ns;
@@ -205,8 +207,9 @@ static bool may_write(struct presence *p)
         return false;
 }
 
-static void write_record(struct presence *p)
+void presence_write(struct presence *p)
 {
+        AUTO_PTR(arena) arena = arena_new(APPS_ARENA);
         struct store_txn *t;
 
         p->is_dirty = true;
@@ -217,6 +220,7 @@ static void write_record(struct presence *p)
         t = store_txn_new(p->auth->store);
         /* A late heartbeat must not store the presence of a host that was removed. */
         host_require(t, str_of(p->record->host_id), STORE_ANY);
+        presence_put_apps(p, arena);
         state_put(t, &presence_kind, str_of(p->record->host_id), &p->record->base, walltime_add(loop_wall(&p->auth->loop), p->auth->heartbeat_ttl));
         store_txn_commit(t, on_written, p);
 }
@@ -341,7 +345,8 @@ static bool may_stay(struct presence *p)
 
         if (!may_poll)
                 return true;
-        if (p->auth->presence_held >= p->auth->presence_held_max)
+        size_t more = p->hello->n_app_matchers > 0 ? p->auth->presence_held_apps_max : 0;
+        if (p->auth->presence_held >= p->auth->presence_held_max + more)
                 return false;
         p->auth->presence_held++;
         p->is_held = true;
@@ -388,6 +393,7 @@ static void report_update(struct presence *p)
         if (is_proxy)
                 proxies_note_connected(p->auth->proxies);
         report_proxies(p);
+        presence_send_apps(p);
         warn_of_skew(p);
         warn_of_labels(p);
         warn_of_name(p);
@@ -411,9 +417,10 @@ static void let_in(struct presence *p, const Cteleport__State__V1__Presence *kno
                 report_authorities(p);
         if (!p->is_poll)
                 welcome(p);
+        presence_select_apps(p);
         if (is_back && p->below == NULL) /* else the ping to p->below decides */
                 duplicates_report_returned(p, known);
-        write_record(p);
+        presence_write(p);
         report_update(p);
 }
 
@@ -517,7 +524,7 @@ static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Label
         Cteleport__V1__PresenceUp__Labels *sent = (Cteleport__V1__PresenceUp__Labels *)copy;
         p->record->commands = sent->commands;
         p->record->n_commands = presence_keep_commands(sent->commands, sent->n_commands);
-        write_record(p);
+        presence_write(p);
 }
 
 static void on_message(void *ctx, const ProtobufCMessage *msg)
@@ -536,10 +543,12 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
                 presence_finish(p, err);
         } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS) {
                 on_labels(p, up->labels);
+        } else if (up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_APPS) {
+                presence_offer_apps(p, up->apps);
         } else {
                 take_clock(p, up->payload_case == CTELEPORT__V1__PRESENCE_UP__PAYLOAD_HEARTBEAT ? up->heartbeat->now : NULL,
                            loop_wall(&p->auth->loop));
-                write_record(p);
+                presence_write(p);
         }
 }
 
@@ -618,7 +627,7 @@ static void on_leaver_found(void *ctx, const struct state_record *stored, struct
         }
         struct presence *other = map_get(&l->auth->live, str_of(l->host_id));
         if (other != NULL) { /* a duplicate is connected: its record replaces this one */
-                write_record(other);
+                presence_write(other);
                 leaving_finish(l, NULL);
                 return;
         }

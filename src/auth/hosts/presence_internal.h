@@ -32,6 +32,8 @@ struct presence {
         struct presence *above, *below;
         char ping[40]; /* not empty while the answer to a ping is awaited, which shows whether this older stream is alive */
         struct timer *ping_deadline;
+        struct app_selection *apps; /* resources that it is to offer; NULL: it has no matchers */
+        char *apps_warning;         /* that the operator of the host was sent last; owned */
 };
 
 /* ---- presence.c -------------------------------------------------------------------------------------- */
@@ -43,6 +45,19 @@ void presence_notice(struct presence *p, const char *kind, const char *text);
 void presence_finish(struct presence *p, struct error *err);
 /* Ends a poll when nothing is pending for it; p may be freed afterwards. */
 void presence_settle(struct presence *p);
+/* Writes the record, at a limited pace. */
+void presence_write(struct presence *p);
+
+/* ---- presence_apps.c --------------------------------------------------------------------------------- */
+
+/* Begins to follow the resources that the host is to offer. */
+void presence_select_apps(struct presence *p);
+/* Sends them all to the host. */
+void presence_send_apps(struct presence *p);
+/* The host offers these now. p may be freed afterwards. */
+void presence_offer_apps(struct presence *p, const Cteleport__V1__PresenceUp__Apps *sent);
+/* Sets the applications of the record, in the arena, until the next turn of the loop. */
+void presence_put_apps(struct presence *p, struct arena *arena);
 
 /* ---- presence_record.c ----------------------------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
 #include "resource/label.h"
 #include "rpc/pb.h"
 
-enum { SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20, NONCE_MAX = 64 };
+enum { SERVICES_MAX = 8, LABELS_MAX = 100, ADDRS_MAX = 20, NONCE_MAX = 64, MATCHERS_ARENA = 512 * KiB };
 
 /*
  * Removes reserved labels: only the cluster may set them, as roles may rely on them. The agent is not refused, so that the
@@ -113,6 +113,17 @@ static struct error *check_apps(const Cteleport__V1__PresenceUp__Hello *hello)
                         if (strcmp(hello->apps[i]->metadata->name, hello->apps[j]->metadata->name) == 0)
                                 return error_new(ERROR_INVALID_ARGUMENT, "this host announces an application twice");
         }
+        if (hello->n_app_matchers > 0 && !has_role)
+                return error_new(ERROR_PERMISSION_DENIED, "this host selects applications without role App");
+        if (hello->n_app_matchers > LIMIT_APP_MATCHERS || hello->n_app_names > LIMIT_APPS)
+                return error_new(ERROR_INVALID_ARGUMENT, "this host has more than %d rows in app_service.resources, or offers more than %d applications", LIMIT_APP_MATCHERS,
+                                 LIMIT_APPS);
+        AUTO_PTR(arena) arena = arena_new(MATCHERS_ARENA);
+        for (size_t i = 0; i < hello->n_app_matchers; i++) {
+                const Cteleport__V1__RoleConditions *selector;
+
+                TRY(app_matcher_read(hello->app_matchers[i], arena, &selector));
+        }
         if (size > LIMIT_APPS_BYTES)
                 return error_new(ERROR_INVALID_ARGUMENT, "the applications of this host have more than %d bytes", LIMIT_APPS_BYTES);
         return NULL;
@@ -181,6 +192,7 @@ static void keep_apps(struct presence *p, Cteleport__State__V1__Presence *r)
                         if (!label_name_is_reserved(str_of(m->labels[j]->key)))
                                 m->labels[kept++] = m->labels[j];
                 m->n_labels = kept;
+                app_set_origin(r->apps[i], p->arena, APP_ORIGIN_FILE);
         }
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "client/app_list.h"
+#include "base/mem.h"
+#include "base/text.h"
 #include "client/node_filter.h"
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
@@ -151,6 +153,36 @@ void apps_put_table(struct buf *out, Cteleport__V1__App *const *apps, size_t cou
                 table_put_truncated(out, t, LABELS, terminal_width());
 }
 
+static bool is_first_of_name(Cteleport__V1__AppServer *const *servers, size_t index)
+{
+        for (size_t i = 0; i < index; i++)
+                if (strcmp(servers[i]->metadata->name, servers[index]->metadata->name) == 0)
+                        return false;
+        return true;
+}
+
+static bool has_other_uri(Cteleport__V1__AppServer *const *servers, size_t count, size_t index)
+{
+        for (size_t i = index + 1; i < count; i++)
+                if (strcmp(servers[i]->metadata->name, servers[index]->metadata->name) == 0 &&
+                    strcmp(servers[i]->spec->app->spec->uri, servers[index]->spec->app->spec->uri) != 0)
+                        return true;
+        return false;
+}
+
+/* Lines about names that mean several applications. */
+static void put_conflicts(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                AUTO_MEM char *name = escaped(str_of(servers[i]->metadata->name)), *host = escaped(str_of(servers[i]->spec->hostname));
+
+                if (servers[i]->spec->hides_resource)
+                        buf_printf(out, "WARNING: %s: %s offers the one of its teleport.yaml, and not the resource app/%s; give one of them another name\n", name, host, name);
+                if (is_first_of_name(servers, i) && has_other_uri(servers, count, i))
+                        buf_printf(out, "WARNING: %s: hosts offer it with different URIs, and users get to any of them\n", name);
+        }
+}
+
 void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count, bool is_verbose)
 {
         static const char *const titles[] = { "Host", "Name", "Type", "Public Address", "URI", "Labels", "Version", NULL };
@@ -169,6 +201,7 @@ void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *ser
                 table_put(out, t);
         else
                 table_put_truncated(out, t, LABELS, terminal_width());
+        put_conflicts(out, servers, count);
 }
 
 /* An Auth Service of an earlier release sends only whether it is connected. */

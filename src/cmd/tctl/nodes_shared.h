@@ -27,6 +27,7 @@ const char *instance_state(const Cteleport__V1__InstanceSpec *spec);
 /* Verbose tables have all columns and complete cells. */
 void nodes_put_table(struct buf *out, Cteleport__V1__Node *const *nodes, size_t count, bool is_verbose);
 void apps_put_table(struct buf *out, Cteleport__V1__App *const *apps, size_t count, bool is_verbose);
+/* With lines about names that mean several applications. */
 void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count, bool is_verbose);
 void instances_put_table(struct buf *out, Cteleport__V1__Instance *const *instances, size_t count, bool is_verbose);
 

@@ -41,6 +41,8 @@ const struct flag configure_flags[] = {
         { "key-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Key of that certificate" },
         { "acme", .kind = FLAG_SWITCH, .help = "Get the certificate of the web port from Let's Encrypt; needs --cluster-name" },
         { "acme-email", .kind = FLAG_TEXT, .value = "EMAIL", .help = "Contact of the account there" },
+        { "app-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of an application that this host offers, with --app-uri" },
+        { "app-uri", .kind = FLAG_TEXT, .value = "URI", .help = "Where this host reaches it: http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT" },
         { "roles", .kind = FLAG_LIST, .value = "ROLES", .help = "Services to enable, of " SERVICES_FLAGS },
         { "node-labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
         { 0 },
@@ -57,6 +59,8 @@ struct sample {
         bool is_enabled[SERVICE_ROWS_MAX]; /* by position among the services that this release runs */
         const char *cluster_name, *cert_file, *key_file, *acme_email;
         bool has_acme;
+        bool is_whole; /* of `configure`, which has flags of all services */
+        const char *app_name, *app_uri;
         const char *const *labels;
         const struct flags *given;
 };
@@ -245,11 +249,25 @@ static void put_ssh(struct buf *out, const struct sample *s)
         }
 }
 
+static void put_app(struct buf *out, const struct sample *s)
+{
+        if (s->app_name == NULL) {
+                buf_put_c(out, "  # This host offers the applications of `tctl create` whose labels match one of these rows: here, all of them.\n"
+                               "  resources:\n"
+                               "    - labels:\n"
+                               "        \"*\": \"*\"\n");
+                return;
+        }
+        buf_put_c(out, "  apps:\n");
+        put_key(out, "    - ", "name", s->app_name);
+        put_key(out, "      ", "uri", s->app_uri);
+}
+
 /* The settings of a service's section, except the switch. */
 static const struct {
         const char *service;
         void (*put)(struct buf *out, const struct sample *s);
-} sections[] = { { "auth", put_auth }, { "proxy", put_proxy }, { "ssh", put_ssh } };
+} sections[] = { { "auth", put_auth }, { "proxy", put_proxy }, { "ssh", put_ssh }, { "app", put_app } };
 
 static void put_section(struct buf *out, const struct sample *s, const struct service_row *row)
 {
@@ -285,6 +303,8 @@ static struct error *check_flags(const struct sample *s)
         const char *files[] = { s->cert_file, s->key_file };
 
         TRY(launch_check_pins(given));
+        if (s->is_whole)
+                TRY(launch_check_app(given));
         if (flags_text(given, "proxy") != NULL && flags_text(given, "auth-server") != NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "--proxy and --auth-server exclude each other");
         if (flags_text(given, "proxy") != NULL && !str_equal(str_of(flags_text(given, "version")), STR("v3")))
@@ -355,6 +375,8 @@ static struct error *read_roles(struct sample *s)
                         return launch_unknown_role(str_trim(str_of(*roles)));
                 set_enabled(s, row, true);
         }
+        if (s->app_name != NULL)
+                set_enabled(s, services_find("app"), true);
         return NULL;
 }
 
@@ -377,6 +399,9 @@ struct error *configure_run(void *ctx, const struct flags *given)
                 .key_file = flags_text(given, "key-file"),
                 .acme_email = flags_text(given, "acme-email"),
                 .has_acme = flags_switch(given, "acme"),
+                .app_name = flags_text(given, "app-name"),
+                .app_uri = flags_text(given, "app-uri"),
+                .is_whole = true,
                 .labels = flags_list(given, "node-labels"),
                 .given = given,
         };

@@ -26,6 +26,8 @@ const struct flag launch_flags[] = {
         { "ca-pin", .kind = FLAG_LIST, .value = "PIN",
           .help = "Pin of the cluster's CA, or the absolute path of a file with pins" },
         { "labels", .kind = FLAG_LIST, .value = "LABELS", .help = "Labels of this host: env=prod,team=web" },
+        { "app-name", .kind = FLAG_TEXT, .value = "NAME", .help = "Name of an application that this host offers, with --app-uri; enables the Application Service" },
+        { "app-uri", .kind = FLAG_TEXT, .value = "URI", .help = "Where this host reaches it: http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT" },
         { "pid-file", .kind = FLAG_TEXT, .value = "FILE", .help = "Write the process ID here when all services run" },
         { "diag-addr", .kind = FLAG_TEXT, .value = "ADDR", .help = "Where to serve /healthz, /readyz and /metrics, without authentication" },
         { "insecure", .help = "Do not verify the certificate of the proxy when joining" },
@@ -50,6 +52,7 @@ PART_OF(Cteleport__V1__Config, teleport, Cteleport__V1__TeleportConfig, ctelepor
 PART_OF(Cteleport__V1__Config, auth_service, Cteleport__V1__AuthConfig, cteleport__v1__auth_config__init)
 PART_OF(Cteleport__V1__Config, proxy_service, Cteleport__V1__ProxyConfig, cteleport__v1__proxy_config__init)
 PART_OF(Cteleport__V1__Config, ssh_service, Cteleport__V1__SSHConfig, cteleport__v1__sshconfig__init)
+PART_OF(Cteleport__V1__Config, app_service, Cteleport__V1__AppServiceConfig, cteleport__v1__app_service_config__init)
 PART_OF(Cteleport__V1__TeleportConfig, log, Cteleport__V1__LogConfig, cteleport__v1__log_config__init)
 
 static char *text_of(struct arena *arena, const char *text)
@@ -204,6 +207,34 @@ static void overlay_listen_ip(const char *ip, struct arena *arena, Cteleport__V1
         proxy->web_listen_addr = listen_address(arena, ip, proxy->web_listen_addr, "3080");
 }
 
+struct error *launch_check_app(const struct flags *given)
+{
+        bool has_name = flags_text(given, "app-name") != NULL;
+
+        if (has_name == (flags_text(given, "app-uri") != NULL))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--app-name and --app-uri belong together"), "give both: --app-name=NAME --app-uri=http://HOST:PORT");
+}
+
+/* The application of the flags, instead of those of the file. */
+static struct error *overlay_app(const struct flags *given, struct arena *arena, Cteleport__V1__Config *config)
+{
+        Cteleport__V1__AppConfig *app = arena_alloc(arena, sizeof *app);
+
+        TRY(launch_check_app(given));
+        if (flags_text(given, "app-name") == NULL)
+                return NULL;
+        services_enable(config, arena, services_find("app"), true);
+        cteleport__v1__app_config__init(app);
+        app->name = text_of(arena, flags_text(given, "app-name"));
+        app->uri = text_of(arena, flags_text(given, "app-uri"));
+        Cteleport__V1__AppServiceConfig *service = app_service_of(arena, config);
+        service->apps = arena_alloc(arena, sizeof *service->apps);
+        service->apps[0] = app;
+        service->n_apps = 1;
+        return NULL;
+}
+
 static void overlay_texts(const struct flags *given, struct arena *arena, Cteleport__V1__TeleportConfig *t)
 {
         const struct {
@@ -238,6 +269,7 @@ struct error *launch_overlay(const struct flags *given, struct arena *arena, Cte
                 overlay_listen_ip(flags_text(given, "listen-ip"), arena, config);
         if (flags_given(given, "roles"))
                 TRY(overlay_roles(given, arena, config));
+        TRY(overlay_app(given, arena, config));
         if (flags_given(given, "labels"))
                 TRY(overlay_labels(given, arena, config));
         if (flags_given(given, "auth-server"))

@@ -19,6 +19,9 @@ const struct service_row *launch_find_role(struct str flag);
 /* INVALID_ARGUMENT with the names that --roles accepts. */
 struct error *launch_unknown_role(struct str flag) MUST_USE;
 
+/* Refuses --app-name without --app-uri, and the other way round. */
+struct error *launch_check_app(const struct flags *given) MUST_USE;
+
 /* Refuses --ca-pin without a value, which would mean no pin. */
 struct error *launch_check_pins(const struct flags *given) MUST_USE;
 

@@ -164,6 +164,20 @@ static void turns_the_local_auth_off_for_a_remote_one(void **state)
         assert_refused(PREPARE(f, "-c", path, "--auth-server=a,b"), ERROR_INVALID_ARGUMENT, "--auth-server");
 }
 
+static void offers_the_application_of_the_flags(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", agent);
+
+        assert_null(PREPARE(f, "-c", path, "--roles=app", "--app-name=queue", "--app-uri=tcp://127.0.0.1:5672"));
+        assert_true(enabled(f, "app"));
+        assert_false(enabled(f, "ssh"));
+        assert_int_equal(f->launch.config->app_service->n_apps, 1);
+        assert_string_equal(f->launch.config->app_service->apps[0]->uri, "tcp://127.0.0.1:5672");
+        assert_refused(PREPARE(f, "-c", path, "--app-name=queue"), ERROR_INVALID_ARGUMENT, "--app-name and --app-uri belong together");
+        assert_refused(PREPARE(f, "-c", path, "--app-name=Queue", "--app-uri=tcp://a:1"), ERROR_INVALID_ARGUMENT, "must be a valid DNS subdomain");
+}
+
 static void reads_labels_with_quotes(void **state)
 {
         struct fixture *f = *state;
@@ -269,6 +283,7 @@ int main(void)
                 TEST(lets_flags_override_the_file),
                 TEST(runs_the_roles_that_are_named_and_no_others),
                 TEST(turns_the_local_auth_off_for_a_remote_one),
+                TEST(offers_the_application_of_the_flags),
                 TEST(reads_labels_with_quotes),
                 TEST(puts_the_listening_address_before_the_ports),
                 TEST(reads_a_token_from_its_file),
