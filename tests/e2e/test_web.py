@@ -149,6 +149,7 @@ def test_a_session_survives_the_proxy_and_auth(cluster, alice, web):
     wait_until(lambda: cluster.process.text().count("Proxy Service is starting") == 2, "the proxy is back")
     wait_until(lambda: answers(web), "pages are served again")
     assert web.get("/web").status == 200, "the key is read from auth, sealed, and opened with the cookie"
+    proxy = cluster.process.children()["proxy"]
 
     forged = dict(web.cookies)
     value = forged["__Host-session"]
@@ -157,6 +158,7 @@ def test_a_session_survives_the_proxy_and_auth(cluster, alice, web):
         assert web.get("/web").status == 303, wrong
         web.cookies = dict(forged)
     assert web.get("/web").status == 200
+    assert os.path.exists(f"/proc/{proxy}"), "a wrong secret beside the ID of a session in memory takes nothing from that session"
 
     stored = b"".join(path.read_bytes() for path in (cluster.data_dir / "backend").iterdir())
     secret = value.split(".")[1]

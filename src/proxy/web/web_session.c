@@ -160,7 +160,7 @@ static void opening_end(struct opening *o, struct web_session *session, struct e
         free(o);
 }
 
-/* The session in memory, if the secret is right; as the newest. */
+/* The session in memory, if the secret is right; as the newest. *ret is set, to a reference, only then. */
 static struct error *find(struct web_session_cache *c, struct str id, struct str secret, struct web_session **ret)
 {
         struct web_session *s = map_get(&c->by_id, id);
@@ -170,7 +170,6 @@ static struct error *find(struct web_session_cache *c, struct str id, struct str
                 web_session_forget(s);
                 return no_session();
         }
-        *ret = s;
         if (s == NULL)
                 return NULL;
         key_derive(secret, "cteleport web session check", check);
@@ -179,6 +178,7 @@ static struct error *find(struct web_session_cache *c, struct str id, struct str
         unlink_session(s);
         link_as_newest(s);
         s->references++;
+        *ret = s;
         return NULL;
 }
 
