@@ -18,6 +18,7 @@ enum { AUTHORITIES_ARENA = 64 * KiB, REQUEST_ARENA = 128 * KiB };
 
 /* The signer answers in less than a millisecond; after this time it counts as hanging. */
 #define SIGNER_TIMEOUT SECONDS(5)
+#define CREATION_TIMEOUT SECONDS(60) /* new CAs: finding an RSA key takes seconds on a busy machine */
 
 struct pending {
         void (*done)(void *ctx, const Cteleport__Internal__V1__HostCerts *certs, struct error *err);
@@ -161,7 +162,7 @@ void issue_load_authorities(struct auth *a, bool may_create, void (*done)(void *
         m.cluster = pb_text(a->cluster.ptr);
         m.may_create = may_create;
         auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_AUTHORITIES, &m.base,
-                 &cteleport__internal__v1__authorities__descriptor, SIGNER_TIMEOUT, on_authorities, loading);
+                 &cteleport__internal__v1__authorities__descriptor, CREATION_TIMEOUT, on_authorities, loading);
 }
 
 void authority_pem(const Cteleport__Internal__V1__Authority *authority, struct buf *out)
