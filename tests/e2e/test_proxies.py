@@ -12,6 +12,7 @@ from boxes import SHOWN, Box
 from harness import ACCOUNT, Host, iam_token, port_of, reserved_port, wait_until
 from tcp_server import TcpServer
 from users import User, invite_url
+from web_browser import WebBrowser
 
 NO_SHARING = "--no-mux"
 
@@ -312,3 +313,15 @@ def test_a_proxy_that_was_locked_or_removed_relays_nothing(proxies, user):
         shell.expect("(?i)closed|lost|reset|broken")
         shell.close(force=True)
     reaches(alice, all_, holder)
+
+
+def test_a_login_in_a_browser_is_good_at_every_proxy(proxies, invite):
+    place = proxies(2, is_shared=False)
+    alice = invite(place.cluster, "alice", "access", "root")
+    here, there = (WebBrowser(one.addr) for one in place.all)
+    assert here.login(alice).status == 303
+    there.cookies = dict(here.cookies)
+    assert there.get("/web").status == 200 and "this one" in there.get("/web/sessions").words
+    page = there.get("/web/sessions")
+    assert there.post("/web/logout", {"token": page.hidden("token")}).status == 303
+    assert here.get("/web").status == 303, "it ended at both"
