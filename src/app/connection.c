@@ -54,6 +54,7 @@ struct app_connection {
         struct stream *tunnel;           /* the lowest layer, owned by handshake, client, splice or http */
         struct stream *client;           /* TLS; NULL: not established, in splice or http, or closed */
         struct buf certificate;          /* of the user, DER */
+        Cteleport__V1__AppPermits *permits; /* of the last decision; NULL: none yet */
         struct dial *dial;
         struct splice *splice;           /* of a TCP application */
         struct http_app *http;           /* of an HTTP application */
@@ -85,6 +86,7 @@ static void connection_free(struct app_connection *c)
         shares_remove(&s->user_connections, str_of(c->counted_user));
         buf_release(&c->certificate);
         offered_app_release(c->offered);
+        cteleport__v1__app_permits__free_unpacked(c->permits, NULL);
         free(c->counted_user);
         free(c->client_addr);
         free(c->reason);
@@ -300,7 +302,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
 static struct error *open_http(struct app_connection *c)
 {
         struct app_service *s = c->service;
-        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename,
+        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .permits = &c->permits,
                                             .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .on_closed = on_streams_closed, .ctx = c };
         struct stream *client = c->client;
 
@@ -366,6 +368,20 @@ static void start_session(struct app_connection *c, const Cteleport__V1__ReportD
                  LOG_C("from", c->client_addr));
 }
 
+/* A copy, which the HTTP application uses for requests from now on. */
+static void keep_permits(struct app_connection *c, const Cteleport__V1__AppPermits *permits)
+{
+        AUTO(buf) packed = BUF_MAX(LIMIT_REPORT);
+        size_t size = cteleport__v1__app_permits__get_packed_size(permits);
+        uint8_t *at = buf_extend(&packed, size);
+
+        if (at == NULL)
+                return;
+        cteleport__v1__app_permits__pack(permits, at);
+        cteleport__v1__app_permits__free_unpacked(c->permits, NULL);
+        c->permits = cteleport__v1__app_permits__unpack(NULL, size, at);
+}
+
 /* The first decision permits the session; a later one that denies it ends the connection. */
 static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
@@ -384,6 +400,7 @@ static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision
                 connection_end(c, error_new(ERROR_PERMISSION_DENIED, "the cluster has permitted a connection to another application"));
                 return;
         }
+        keep_permits(c, decision->app);
         c->idle_ms = decision->idle_timeout_ms;
         if (c->at.state == DECIDING)
                 start_session(c, decision);

@@ -59,12 +59,75 @@ static void a_backend_cannot_set_fields_of_the_gateway(void **state)
                         "HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n");
 }
 
+static void rewritten_headers_take_the_place_of_the_users(void **state)
+{
+        char *headers[] = { unconst("X-Static: s"), unconst("X-Groups: g-{{external.groups}}"), unconst("X-None: {{internal.none}}"), unconst("Host: inner:81"), unconst("X-Bad: {{internal.bad}}") };
+        char *groups[] = { unconst("dev"), unconst("ops") };
+        Cteleport__V1__AppTrait trait = CTELEPORT__V1__APP_TRAIT__INIT;
+        Cteleport__V1__AppTrait *traits[] = { &trait };
+        Cteleport__V1__AppPermits permits = CTELEPORT__V1__APP_PERMITS__INIT;
+        Cteleport__V1__AppRewriteConfig rewrite = CTELEPORT__V1__APP_REWRITE_CONFIG__INIT;
+        struct head_rules with = rules;
+
+        (void)state;
+        trait.name = unconst("groups");
+        trait.values = groups;
+        trait.n_values = ARRAY_LEN(groups);
+        permits.traits = traits;
+        permits.n_traits = 1;
+        rewrite.headers = headers;
+        rewrite.n_headers = ARRAY_LEN(headers);
+        with.rewrite = &rewrite;
+        with.permits = &permits;
+        assert_request(&with, "GET / HTTP/1.1\r\nHost: a\r\nx_groups: root\r\nX-Groups: root\r\nX-None: root\r\nX-Static: root\r\nX.Static: root\r\n\r\n",
+                       "GET / HTTP/1.1\r\nHost: inner:81\r\n" FORWARDED("a", "443") "X-Static: s\r\nX-Groups: g-dev\r\nX-Groups: g-ops\r\n\r\n");
+        groups[0] = unconst("dev\r\nX-Admin: yes");
+        AUTO(http_request) r = { 0 };
+        assert_null(http_request_parse(STR("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), &r));
+        assert_code(head_rules_request(&with, &r), ERROR_INVALID_ARGUMENT);
+}
+
+static void redirects_to_the_listed_hosts_lead_back(void **state)
+{
+        static const struct {
+                const char *location, *expected;
+        } rows[] = {
+                { "http://inner/x?y", "https://app.example.com:3080/x?y" },
+                { "https://INNER:8080", "https://app.example.com:3080" },
+                { "http://inner?x", "https://app.example.com:3080?x" },
+                { "http://other/x", "http://other/x" },
+                { "http://inner.evil/x", "http://inner.evil/x" },
+                { "http://inner@evil/x", "http://inner@evil/x" },
+                { "/x", "/x" },
+                { "//inner/x", "//inner/x" },
+                { "ftp://inner/x", "ftp://inner/x" },
+        };
+        char *hosts[] = { unconst("inner") };
+        Cteleport__V1__AppRewriteConfig rewrite = CTELEPORT__V1__APP_REWRITE_CONFIG__INIT;
+        struct head_rules with = rules;
+
+        (void)state;
+        rewrite.redirect = hosts;
+        rewrite.n_redirect = 1;
+        with.rewrite = &rewrite;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_MEM char *in = mem_printf("HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", rows[i].location);
+                AUTO_MEM char *out = mem_printf("HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", rows[i].expected);
+                AUTO_MEM char *no_redirect = mem_printf("HTTP/1.1 201 Created\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", rows[i].location);
+
+                assert_response(&with, in, out);
+                assert_response(&with, no_redirect, no_redirect);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(requests_tell_their_origin),
                 cmocka_unit_test(a_user_cannot_set_fields_of_the_gateway),
                 cmocka_unit_test(a_backend_cannot_set_fields_of_the_gateway),
+                cmocka_unit_test(rewritten_headers_take_the_place_of_the_users),
+                cmocka_unit_test(redirects_to_the_listed_hosts_lead_back),
         };
 
         return cmocka_run_group_tests_name("app_head_rules", tests, NULL, NULL);

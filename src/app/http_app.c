@@ -35,6 +35,7 @@ struct http_app {
         struct http_request *request; /* that waits for its token */
         char *id;
         char *client_ip;
+        char *host; /* of the current request, as the user's client has sent it */
         unsigned requests; /* for their IDs */
         struct http_relay *relay; /* NULL: closed */
         struct dial *dial;
@@ -52,6 +53,7 @@ static void finish_if_quiet(struct http_app *h)
         h->options.on_closed(h->options.ctx, h->from_client, h->to_client);
         arena_free(h->arena);
         free(h->client_ip);
+        free(h->host);
         free(h->id);
         free(h);
 }
@@ -219,6 +221,9 @@ static void redirect(struct http_app *h)
 static void forward(struct http_app *h, struct http_request *request)
 {
         h->rules.assertion = assertion_token(h->assertion);
+        h->rules.permits = *h->options.permits;
+        free(h->host);
+        h->host = str_dup(request->host);
         AUTO_PTR(error) err = head_rules_request(&h->rules, request);
         if (err != NULL)
                 refuse(h, 431, err);
@@ -266,7 +271,7 @@ static void on_reconnect(void *ctx)
 static void on_response(void *ctx, struct http_response *response)
 {
         struct http_app *h = ctx;
-        struct error *err = head_rules_response(&h->rules, http_relay_request(h->relay)->host, response);
+        struct error *err = head_rules_response(&h->rules, str_of(h->host), response);
 
         if (err == NULL)
                 return;
@@ -314,7 +319,7 @@ struct http_app *http_app_start(struct http_app_options options, struct stream *
         h->id = str_dup(str_of(options.id));
         h->assertion = assertion_new(options.agent, options.id);
         h->client_ip = ip_of(options.client_addr);
-        h->rules = (struct head_rules){ .client_ip = h->client_ip, .host_name = options.host_name };
+        h->rules = (struct head_rules){ .client_ip = h->client_ip, .host_name = options.host_name, .rewrite = options.app->rewrite };
         struct error *err = app_uri_read(h->arena, str_of(options.app->uri), &h->uri);
         error_free(err); /* the configuration was checked */
         h->relay = http_relay_start(options.loop, client, &relay_events, h);

@@ -6,6 +6,7 @@
 #ifndef APP_HTTP_APP_H
 #define APP_HTTP_APP_H
 
+#include "api.pb-c.h"
 #include "config.pb-c.h"
 #include "net/stream.h"
 
@@ -20,7 +21,8 @@ struct http_app_options {
         const Cteleport__V1__AppConfig *app;
         const char *id, *client_addr; /* of the connection, copied */
         const char *host_name;
-        const struct app_targets *targets; /* borrowed until on_closed, as the following two */
+        Cteleport__V1__AppPermits *const *permits; /* the current ones; borrowed until on_closed, as the following ones */
+        const struct app_targets *targets;
         struct backend_tls *tls;
         struct str roots_pem; /* additional roots of the system, for https */
         /* Once, from the loop; it is freed then. The bytes are those of the user's connection. */

@@ -494,6 +494,8 @@ enum {
         LIMIT_APPS = 128, /* applications: A host offers at most this number of applications: those of its file, then resources in the order of their names. */
         LIMIT_APP_LABELS = 64, /* labels: An application has at most this number of labels. */
         LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
+        LIMIT_APP_HEADERS = 32, /* headers: rewrite.headers of an application has at most this number of headers, and rewrite.redirect of hosts. */
+        LIMIT_APP_TRAITS = 16 * KiB, /* bytes: The traits of a user that a host gets for rewrite.headers have at most this size; further ones are left out. */
         LIMIT_APP_NETWORKS = 256, /* networks: app_service.allowed_hosts and denied_hosts have at most this number of networks. */
         LIMIT_APPS_BYTES = 48 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications in the file of a host have at most this size; so have those of all resources that it offers. */
         LIMIT_APP_MATCHERS = 16, /* rows: app_service.resources has at most this number of rows. */

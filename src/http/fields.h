@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/field_name.h"
 #include "base/str.h"
 
 struct arena;
@@ -61,17 +62,5 @@ struct error *http_fields_parse_line(struct http_fields *f, struct str line) MUS
 
 /* Appends "name: value CR LF" for every field. */
 void http_fields_put(struct buf *out, const struct http_fields *f);
-
-/*
- * Whether two names are the same for servers that cannot tell '-' from other separators: CGI and WSGI pass "X_Forwarded_For" and
- * "X-Forwarded-For" to a program as one variable. Case does not matter.
- */
-bool http_name_is_like(struct str name, struct str other);
-
-/*
- * Whether the gateway alone may set a field towards the backend, in any spelling of http_name_is_like(): Teleport-*, X-Teleport-*,
- * Cf-Access-Token, X-Forwarded-*, X-Real-Ip, Forwarded. A user's are removed, in heads and in trailers.
- */
-bool http_name_is_of_gateway(struct str name);
 
 #endif

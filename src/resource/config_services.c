@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "resource/address.h"
 #include "resource/app.h"
+#include "resource/app_header.h"
 #include "resource/config_internal.h"
 #include "resource/label.h"
 #include "resource/role.h"
@@ -483,6 +484,24 @@ static struct error *check_app_tls(struct config_checker *c, const Cteleport__V1
         return NULL;
 }
 
+static struct error *check_app_rewrite(const Cteleport__V1__AppConfig *app, const char *field)
+{
+        struct error *err = NULL;
+        struct app_header header;
+
+        if (app->rewrite == NULL)
+                return NULL;
+        if (str_starts_with(str_of(app->uri), STR("tcp://")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite is for applications of http and https", field), "remove it");
+        if (app->rewrite->n_headers > LIMIT_APP_HEADERS || app->rewrite->n_redirect > LIMIT_APP_HEADERS)
+                return error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite has more than %d headers or hosts", field, LIMIT_APP_HEADERS);
+        for (size_t i = 0; i < app->rewrite->n_headers; i++)
+                err = error_also(err, error_about(app_header_parse(str_of(app->rewrite->headers[i]), &header), "%s.rewrite.headers[%zu]", field, i + 1));
+        for (size_t i = 0; i < app->rewrite->n_redirect; i++)
+                err = error_also(err, error_about(name_check_host(str_of(app->rewrite->redirect[i]), "rewrite.redirect"), "%s.rewrite.redirect[%zu]", field, i + 1));
+        return err;
+}
+
 static struct error *check_app_networks(char *const *texts, size_t count, const char *key)
 {
         struct error *err = NULL;
@@ -516,6 +535,7 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
         if (err != NULL)
                 return error_wrap(err, "%s", field);
         err = error_also(err, check_app_tls(c, app, field));
+        err = error_also(err, check_app_rewrite(app, field));
         if (!is_unset(app->description) && strlen(app->description) > LIMIT_APP_DESCRIPTION)
                 err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the description of the application '%s' is longer than %d bytes", shown, LIMIT_APP_DESCRIPTION));
         if (app->n_labels > LIMIT_APP_LABELS)

@@ -174,6 +174,8 @@ static const struct {
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"https://a\", tls: {cert_file: /x}}]}", "app_service.apps[1].tls has one of cert_file and key_file" },
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"https://a\", tls: {server_name: \"a b\"}}]}", "tls.server_name 'a b' is not a valid host name" },
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"https://a?b\"}]}", "app_service.apps[1]: the uri 'https://a?b' has no host and port to connect to" },
+        { "app_service: {enabled: yes, apps: [{name: web, uri: \"tcp://a:1\", rewrite: {headers: [\"X: y\"]}}]}", "app_service.apps[1].rewrite is for applications of http and https" },
+        { "app_service: {enabled: yes, apps: [{name: web, uri: \"http://a\", rewrite: {headers: [\"X-Real-Ip: y\"]}}]}", "the header 'X-Real-Ip' is one that the cluster sets" },
         { "app_service: {enabled: yes, allowed_hosts: [a.example.com], apps: [{name: web, uri: \"http://a\"}]}", "app_service.allowed_hosts: 'a.example.com' is not a network" },
         { "app_service: {enabled: yes, allowed_hosts: [10.0.0.0/8], denied_hosts: [10.0.0.1], apps: [{name: web, uri: \"http://a\"}]}", "app_service has allowed_hosts and denied_hosts" },
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"tcp://a:1\", labels: {teleport.dev/origin: x}}]}", "app_service.apps[1].labels: the label 'teleport.dev/origin' is reserved for the cluster" },

@@ -41,21 +41,25 @@ def place(build, programs, aws_process, tmp_path_factory, backends):
             "deep": f"http://{backends['scripted'].addr}/start/here", "tcp": f"tcp://{backends['scripted'].addr}",
             "metadata": "http://169.254.169.254", "metadata6": "http://[fd00:ec2::254]", "mapped": "https://[::ffff:169.254.169.254]", "metadata-tcp": "tcp://169.254.169.254:80"}
     port = backends["apache"].addr.split(":")[1]
+    rewritten = {"name": "rewritten", "uri": rows["raw"], "rewrite": {"redirect": ["inner.example.com"], "headers": ["X-Groups: {{external.groups}}", "Host: inner.example.com", "X-None: {{internal.none}}"]}}
     own = {"secure": {"tls": {"ca_cert_file": str(backends["apache"].ca)}}, "unverified": {}, "skipped": {"insecure_skip_verify": True},
            "misnamed": {"tls": {"ca_cert_file": str(backends["apache"].ca), "server_name": "other.example.com"}},
            "client": {"tls": {"ca_cert_file": str(backends["apache"].ca), "cert_file": str(backends["apache"].ca), "key_file": str(backends["apache"].dir / "key.pem")}},
            "unreadable": {"tls": {"ca_cert_file": "/nonexistent.pem"}}}
     aws_process.reset()
     cluster.apps = cluster.host("web", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": [
-        *({"name": name, "uri": uri} for name, uri in rows.items()),
+        rewritten, *({"name": name, "uri": uri} for name, uri in rows.items()),
         *({"name": name, "uri": f"https://localhost:{port}", **more} for name, more in own.items())]}})
     cluster.apps.start()
     cluster.apps.wait_joined()
-    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * (len(rows) + len(own)), "all applications are reached")
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * (1 + len(rows) + len(own)), "all applications are reached")
     cluster.create({"kind": "role", "version": "v7", "metadata": {"name": "all-apps"}, "spec": {"allow": {"app_labels": {"*": "*"}}}})
     words = cluster.tctl("users", "add", "alice", "--roles=all-apps").out
     cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("homes") / "alice").accept(invite_url(words))
     cluster.alice.login()
+    [alice] = cluster.json("get", "user/alice")
+    alice["spec"]["traits"] = {**alice["spec"].get("traits", {}), "groups": ["dev", "ops"]}
+    cluster.create(alice)
     yield cluster
     cluster.stop()
 
@@ -269,6 +273,16 @@ def test_the_path_of_the_uri_is_the_start(app, scripted):
     scripted.answer()
     assert curl(app("deep"), "/other") == b"ok"
     assert scripted.requests.get(timeout=TIMEOUT).startswith(b"GET /other ")
+
+
+def test_headers_and_redirects_are_rewritten(app, scripted):
+    scripted.answer(b"", b"HTTP/1.1 302 Found", b"Location: http://inner.example.com:81/x")
+    addr = app("rewritten")
+    head = curl(addr, "/", "-i", "-H", "X-Groups: root", "-H", "x_groups: root", "-H", "X-None: root").decode()
+    assert f"Location: https://{addr}/x\r\n" in head, head
+    fields = scripted.fields()
+    assert (fields["x-groups"], fields["host"], fields["x-forwarded-host"]) == (["dev", "ops"], ["inner.example.com"], [addr])
+    assert "root" not in str(fields)
 
 
 def test_tsh_makes_them_reachable(place, backends):

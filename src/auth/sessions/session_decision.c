@@ -42,9 +42,41 @@ struct error *session_check_options(const struct session_options *w, const struc
         return NULL;
 }
 
-void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
-                           Cteleport__V1__NodePermits *node, Cteleport__V1__AppPermits *app)
+void session_decision_parts_release(struct session_decision_parts *parts)
 {
+        arena_free(parts->arena);
+        *parts = (struct session_decision_parts){ 0 };
+}
+
+/* Borrows from the record. */
+static void put_traits(Cteleport__V1__AppPermits *app, struct arena *arena, const Cteleport__V1__User *user)
+{
+        size_t size = 0;
+
+        if (user == NULL || user->spec == NULL)
+                return;
+        app->traits = arena_alloc(arena, (user->spec->n_traits + 1) * sizeof *app->traits);
+        for (size_t i = 0; i < user->spec->n_traits; i++) {
+                const Cteleport__V1__StringList *values = user->spec->traits[i]->value;
+                Cteleport__V1__AppTrait *trait = arena_alloc(arena, sizeof *trait);
+
+                cteleport__v1__app_trait__init(trait);
+                trait->name = user->spec->traits[i]->key;
+                trait->values = values == NULL ? NULL : values->values;
+                trait->n_values = values == NULL ? 0 : values->n_values;
+                size += cteleport__v1__app_trait__get_packed_size(trait);
+                if (size > LIMIT_APP_TRAITS)
+                        return;
+                app->traits[app->n_traits++] = trait;
+        }
+}
+
+void session_decision_fill(const struct answer *answer, const Cteleport__V1__User *record, char *user, Cteleport__V1__ReportDecision *d,
+                           struct session_decision_parts *parts)
+{
+        Cteleport__V1__NodePermits *node = &parts->node;
+        Cteleport__V1__AppPermits *app = &parts->app;
+
         d->user = user;
         d->is_allowed = answer->refusal == NULL;
         if (answer->refusal != NULL) {
@@ -52,15 +84,19 @@ void session_decision_fill(const struct answer *answer, char *user, Cteleport__V
                 return;
         }
         for (size_t i = 0; i < answer->role_count && d->n_roles < LIMIT_AUDIT_VALUES; i++)
-                roles[d->n_roles++] = pb_text(answer->roles[i].ptr);
-        d->roles = roles;
+                parts->roles[d->n_roles++] = pb_text(answer->roles[i].ptr);
+        d->roles = parts->roles;
         d->idle_timeout_ms = duration_ms(answer->may.idle_timeout);
         d->ends = answer->ends;
         if (answer->fields.app.name.len > 0) {
+                cteleport__v1__app_permits__init(app);
                 app->name = pb_text(answer->fields.app.name.ptr);
+                parts->arena = arena_new(LIMIT_APP_TRAITS);
+                put_traits(app, parts->arena, record);
                 d->app = app;
                 return;
         }
+        cteleport__v1__node_permits__init(node);
         node->pty = answer->permits_pty;
         node->port_forwarding = answer->permits_port_forwarding;
         node->agent_forwarding = answer->permits_agent_forwarding;

@@ -32,9 +32,21 @@ struct session_options {
 /* PERMISSION_DENIED when the options of the answer forbid a requested feature. */
 struct error *session_check_options(const struct session_options *w, const struct answer *answer) MUST_USE;
 
-/* Fills the wire message d from the answer, from which it borrows; roles, node, app: storage for parts of the message. */
-void session_decision_fill(const struct answer *answer, char *user, Cteleport__V1__ReportDecision *d, char *roles[LIMIT_AUDIT_VALUES],
-                           Cteleport__V1__NodePermits *node, Cteleport__V1__AppPermits *app);
+/* Storage for parts of the wire message; a zeroed struct is empty. */
+struct session_decision_parts {
+        char *roles[LIMIT_AUDIT_VALUES];
+        Cteleport__V1__NodePermits node;
+        Cteleport__V1__AppPermits app;
+        struct arena *arena;
+};
+void session_decision_parts_release(struct session_decision_parts *parts);
+
+/*
+ * Fills the wire message d from the answer and the user's record (NULL: there is none), from which it borrows. Traits of the user are for
+ * applications, as far as they fit into LIMIT_APP_TRAITS.
+ */
+void session_decision_fill(const struct answer *answer, const Cteleport__V1__User *record, char *user, Cteleport__V1__ReportDecision *d,
+                           struct session_decision_parts *parts);
 /*
  * Adds the Auth Service's signature, stored in the buffer. The program that sshd runs on the node verifies it, as it
  * does not trust the processes in between, and refuses unsigned decisions.

@@ -201,11 +201,9 @@ struct requested {
 static void send_decision(struct report_stream *t, const struct answer *answer, Cteleport__V1__ReportDecision *d)
 {
         Cteleport__V1__ReportDown down = CTELEPORT__V1__REPORT_DOWN__INIT;
-        Cteleport__V1__NodePermits node = CTELEPORT__V1__NODE_PERMITS__INIT;
-        Cteleport__V1__AppPermits app = CTELEPORT__V1__APP_PERMITS__INIT;
-        char *roles[LIMIT_AUDIT_VALUES];
+        AUTO(session_decision_parts) parts = { 0 };
 
-        session_decision_fill(answer, t->now.record->user, d, roles, &node, &app);
+        session_decision_fill(answer, directory_user(t->auth->directory, str_of(t->now.record->user), NULL), t->now.record->user, d, &parts);
         down.payload_case = CTELEPORT__V1__REPORT_DOWN__PAYLOAD_DECISION;
         down.decision = d;
         rpc_call_send(t->call, &down.base);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/field_name.h"
+
+static bool is_like_start(struct str name, struct str other)
+{
+        if (name.len < other.len)
+                return false;
+        for (size_t i = 0; i < other.len; i++) {
+                bool is_word = char_is_alnum(other.ptr[i]);
+
+                if (is_word != char_is_alnum(name.ptr[i]) || (is_word && char_lower(name.ptr[i]) != char_lower(other.ptr[i])))
+                        return false;
+        }
+        return true;
+}
+
+bool http_name_is_like(struct str name, struct str other)
+{
+        return name.len == other.len && is_like_start(name, other);
+}
+
+bool http_name_is_of_gateway(struct str name)
+{
+        static const struct str starts[] = { STR_INIT("teleport-"), STR_INIT("x-teleport-"), STR_INIT("x-forwarded-") };
+        static const struct str names[] = { STR_INIT("cf-access-token"), STR_INIT("x-real-ip"), STR_INIT("forwarded") };
+
+        for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+                if (is_like_start(name, starts[i]))
+                        return true;
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                if (http_name_is_like(name, names[i]))
+                        return true;
+        return false;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names of HTTP fields, as servers behind a gateway compare them.
+ */
+#ifndef BASE_FIELD_NAME_H
+#define BASE_FIELD_NAME_H
+
+#include "base/str.h"
+
+/*
+ * Whether two names are the same for servers that cannot tell '-' from other separators: CGI and WSGI pass "X_Forwarded_For" and
+ * "X-Forwarded-For" to a program as one variable. Case does not matter.
+ */
+bool http_name_is_like(struct str name, struct str other);
+
+/*
+ * Whether the gateway alone may set a field towards the backend, in any spelling of http_name_is_like(): Teleport-*, X-Teleport-*,
+ * Cf-Access-Token, X-Forwarded-*, X-Real-Ip, Forwarded. A user's are removed, in heads and in trailers.
+ */
+bool http_name_is_of_gateway(struct str name);
+
+#endif
