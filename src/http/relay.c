@@ -6,11 +6,12 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "http/outgoing.h"
 #include "loop/loop.h"
 #include "net/http1.h"
 
-enum state { IDLE, HEAD, DECIDE, FORWARD, LINGER, TUNNEL, CLOSED };
+enum state { IDLE, HEAD, DECIDE, COLLECT, FORWARD, LINGER, TUNNEL, CLOSED };
 
 struct http_relay {
         struct loop *loop;
@@ -23,6 +24,7 @@ struct http_relay {
         size_t scanned;
         struct http_request request;
         struct http_body_reader upload; /* the body of the request */
+        struct buf collected; /* of the body, for the owner */
         struct http_outgoing *backend;
         struct splice *tunnel;
         struct http_record record;
@@ -62,6 +64,9 @@ static void release_exchange(struct http_relay *r)
 {
         http_request_release(&r->request);
         http_body_reader_release(&r->upload);
+        if (r->collected.ptr != NULL)
+                wipe(r->collected.ptr, r->collected.len); /* it may be a secret */
+        buf_release(&r->collected);
         r->record = (struct http_record){ 0 };
         r->is_responding = false;
 }
@@ -243,6 +248,8 @@ void http_relay_answer(struct http_relay *r, int status, const struct http_field
         struct http_response response = { .status = status, .reason = str_of(http1_reason(status)), .minor = 1 };
         bool has_body = !http_has_no_body(status, str_equal(r->request.method, STR("HEAD")));
 
+        if (r->state == CLOSED) /* the client has gone, which the owner does not know yet */
+                return;
         if (r->state != DECIDE)
                 bug("an answer to no request");
         if (fields != NULL)
@@ -401,6 +408,10 @@ void http_relay_disconnect(struct http_relay *r)
 
 void http_relay_forward(struct http_relay *r, struct stream *backend)
 {
+        if (r->state == CLOSED) {
+                stream_close(backend);
+                return;
+        }
         if (r->state != DECIDE || (backend == NULL && !http_relay_is_connected(r)))
                 bug("nothing to forward, or no connection to forward it on");
         if (backend != NULL) {
@@ -427,6 +438,8 @@ static int status_of(const struct error *err)
                 return 417;
         case ERROR_DEADLINE_EXCEEDED:
                 return 408;
+        case ERROR_OUT_OF_RANGE:
+                return 413;
         default:
                 return 400;
         }
@@ -505,11 +518,54 @@ static bool forward_body(struct http_relay *r)
         return true;
 }
 
+void http_relay_collect(struct http_relay *r, size_t most)
+{
+        if (r->state == CLOSED)
+                return;
+        if (r->state != DECIDE)
+                bug("a body of no request");
+        r->collected = BUF_MAX(most);
+        r->state = COLLECT;
+        timer_start(r->timer, MILLISECONDS(TIMEOUT_HTTP_HEAD));
+        step_soon(r);
+}
+
+/* Keeps what has arrived of the body; the owner gets it when it is complete. */
+static void collect_body(struct http_relay *r)
+{
+        struct str rest = buf_str(&r->input), piece;
+        struct error *err = NULL;
+
+        while (err == NULL && rest.len > 0 && !is_upload_complete(r)) {
+                err = http_body_read(&r->upload, &rest, &piece);
+                if (err == NULL && piece.len > 0) {
+                        buf_put(&r->collected, piece);
+                        if (r->collected.overflowed)
+                                err = error_new(ERROR_OUT_OF_RANGE, "the body of the request is too long");
+                }
+        }
+        if (err != NULL) {
+                refuse_request(r, err);
+                return;
+        }
+        buf_consume(&r->input, r->input.len - rest.len);
+        if (r->input.len == 0)
+                buf_release(&r->input);
+        if (!is_upload_complete(r))
+                return;
+        r->record.received = r->collected.len;
+        r->state = DECIDE;
+        timer_stop(r->timer);
+        r->events->on_collected(r->ctx, buf_str(&r->collected));
+}
+
 /* How much may wait in r->input before the client is not read any more. */
 static size_t input_most(const struct http_relay *r)
 {
         if (r->state == IDLE || r->state == HEAD)
                 return LIMIT_HTTP_HEAD + 1;
+        if (r->state == COLLECT)
+                return LOOP_BUFFER;
         if (r->state == FORWARD && !is_upload_complete(r))
                 return http_outgoing_pending(r->backend) < LIMIT_HTTP_WINDOW ? LIMIT_HTTP_WINDOW : 0;
         return LIMIT_HTTP1_AHEAD;
@@ -530,6 +586,8 @@ static void step(struct http_relay *r)
                 if (r->state == HEAD || r->input.len == before)
                         break;
         }
+        if (r->state == COLLECT)
+                collect_body(r);
         if (r->state == FORWARD && r->input.len > 0 && !is_upload_complete(r))
                 forward_body(r);
         r->is_stepping = false;
@@ -577,7 +635,7 @@ static void on_timeout(void *ctx)
         struct http_relay *r = ctx;
         struct duration silent = instant_since(loop_now(r->loop), r->progress);
 
-        if (r->state == HEAD) {
+        if (r->state == HEAD || r->state == COLLECT) {
                 refuse_request(r, error_new(ERROR_DEADLINE_EXCEEDED, "the request did not arrive in time"));
         } else if (r->state != FORWARD || (is_body_awaited(r) && silent.ns >= MILLISECONDS(TIMEOUT_HTTP_STALL).ns)) {
                 close_relay(r);

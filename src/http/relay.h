@@ -9,7 +9,7 @@
  *      └──────────────── on_failure ────► http_relay_answer ◄──on_failure──────────┘
  *
  * The owner decides on each request (DECIDE): it edits the head, dials the backend unless a connection is kept, and forwards; or it
- * answers itself. Bodies are passed on as they come, both at the same time, in constant memory: a side is not read while LIMIT_HTTP_WINDOW
+ * answers itself, if it wants after reading a short body (http_relay_collect). Bodies are passed on as they come, both at the same time, in constant memory: a side is not read while LIMIT_HTTP_WINDOW
  * bytes wait for the other. If the client ends its connection, the exchange is cancelled. If a kept connection turns out to be closed
  * before a byte of the response, a request without a body whose method is idempotent is repeated (on_reconnect).
  *
@@ -41,6 +41,8 @@ struct http_record {
 struct http_relay_events {
         /* A request has arrived; borrowed, and may be edited, until on_exchange. Now or later: http_relay_forward() or http_relay_answer(). */
         void (*on_request)(void *ctx, struct http_request *request);
+        /* The body that http_relay_collect() has asked for is complete; borrowed. The request waits as after on_request. */
+        void (*on_collected)(void *ctx, struct str body);
         /* The kept connection was closed meanwhile: http_relay_forward() with a new one, or http_relay_answer(). The request is unchanged. */
         void (*on_reconnect)(void *ctx);
         /* The head of a response, interim ones and 101 included, before it is sent on: may be edited. May be NULL. */
@@ -70,6 +72,12 @@ void http_relay_disconnect(struct http_relay *r);
 
 /* Sends the request over a new connection, owned from now on, which replaces a kept one; NULL: over the kept one. */
 void http_relay_forward(struct http_relay *r, struct stream *backend);
+
+/*
+ * Reads the body of the request for the owner, which gets it by on_collected. A body longer than `most` is an on_failure with status 413,
+ * one that does not arrive within TIMEOUT_HTTP_HEAD one with 408. Not for a request of on_reconnect or on_failure.
+ */
+void http_relay_collect(struct http_relay *r, size_t most);
 
 /* Responds to the request instead of a backend. fields may be NULL; Content-Length is added. */
 void http_relay_answer(struct http_relay *r, int status, const struct http_fields *fields, struct str body);

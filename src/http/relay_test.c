@@ -126,6 +126,34 @@ static void a_body_is_passed_on_as_it_comes(void **state)
         assert_got(&o->backends[0], "GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
+static void the_owner_reads_a_short_body_itself(void **state)
+{
+        struct relay_owner *o = *state;
+
+        o->collects = 6;
+        given(o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+        assert_got(&o->client, "");
+        given(o, "defPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ngh\r\n");
+        assert_got(&o->client, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef");
+        given(o, "0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_got(&o->client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\ngh"
+                               "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        given(o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nabcdefg");
+        assert_int_equal(o->status, 413);
+        assert_int_equal(o->backend_count, 0);
+}
+
+static void a_body_for_the_owner_must_arrive_in_time(void **state)
+{
+        struct relay_owner *o = *state;
+
+        o->collects = 6;
+        given(o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+        advance(o, TIMEOUT_HTTP_HEAD + 1);
+        assert_int_equal(o->status, 408);
+        assert_int_equal(o->failure, HTTP_FAILURE_REQUEST);
+}
+
 static void chunks_and_trailers_are_passed_on(void **state)
 {
         struct relay_owner *o = *state;
@@ -706,6 +734,8 @@ int main(void)
                 A_TEST(heads_can_be_edited_both_ways),
                 A_TEST(pipelined_requests_are_served_in_order),
                 A_TEST(a_body_is_passed_on_as_it_comes),
+                A_TEST(the_owner_reads_a_short_body_itself),
+                A_TEST(a_body_for_the_owner_must_arrive_in_time),
                 A_TEST(chunks_and_trailers_are_passed_on),
                 A_TEST(a_body_until_the_end_becomes_chunks),
                 A_TEST(a_client_of_http_1_0_gets_no_chunks),

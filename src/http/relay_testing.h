@@ -32,6 +32,7 @@ struct relay_owner {
         int status;
         int failures, reconnects;
         bool answers; /* requests get 204 of the owner, no backend */
+        size_t collects; /* the most of a body that the owner reads, to answer with it; 0: it does not */
         bool waits;   /* nothing is decided in on_request */
         bool has_tunnel; /* a record has status 101 */
         bool edits;   /* heads get a field more, and lose X-Remove */
@@ -88,10 +89,17 @@ static inline void owner_on_request(void *ctx, struct http_request *request)
                 error_free(http_fields_add(&request->fields, STR("X-Added"), STR("1")));
                 http_fields_remove(&request->fields, "x-remove");
         }
-        if (o->answers)
+        if (o->collects > 0)
+                http_relay_collect(o->relay, o->collects);
+        else if (o->answers)
                 http_relay_answer(o->relay, 204, NULL, STR(""));
         else if (!o->waits)
                 owner_connect(o);
+}
+
+static inline void owner_on_collected(void *ctx, struct str body)
+{
+        http_relay_answer(((struct relay_owner *)ctx)->relay, 200, NULL, body);
 }
 
 static inline void owner_on_reconnect(void *ctx)
@@ -140,6 +148,7 @@ static inline void owner_on_closed(void *ctx)
 
 static const struct http_relay_events owner_events = {
         .on_request = owner_on_request,
+        .on_collected = owner_on_collected,
         .on_reconnect = owner_on_reconnect,
         .on_response = owner_on_response,
         .on_failure = owner_on_failure,
