@@ -74,6 +74,7 @@ enum {
         TIMEOUT_DIAL_NODE = 30 * 1000, /* ms: A proxy must have connected a client to a node within this time after the client's CONNECT. */
         TIMEOUT_CONNECT_NEXT = 250, /* ms: A client tries the next address in parallel after this time (RFC 8305 section 8). */
         TIMEOUT_LINGER = 5 * 1000, /* ms: A closed connection may send its pending data and wait for the end of the peer's data for this time. */
+        PACE_APP_SESSION_CHECK = 10 * 1000, /* ms: A proxy asks the Auth Service at this interval whether the session of an application that is in use has ended. */
         PACE_WEB_SESSION_USE = 60 * 1000, /* ms: The time of the last use of a web session is stored at this interval at most. */
         TIMEOUT_WEB_CLIENT_IDLE = 60 * 1000, /* ms: A proxy closes the connection to auth of a web session that was not used for this time. */
         TIMEOUT_ACCEPT_PAUSE = 100, /* ms: A listener does not accept for this time after the process ran out of descriptors. */
@@ -188,9 +189,11 @@ enum {
         LIMIT_LOGIN_FAILURES_USER = 50, /* failures: A user may have this number of failures from unknown sources within TIMEOUT_LOGIN_USER_WAIT: with the password, a code is guessed with probability 150 in a million. */
         LIMIT_LOGIN_FAILURES_SOURCE = 60, /* failures: A source may have this number of failures within TIMEOUT_LOGIN_WAIT, under any user names. */
         LIMIT_LOGIN_COUNTERS = 20000, /* counters: Auth keeps at most this number of failure counters in memory, 100 bytes each. */
+        LIMIT_APP_SESSIONS_USER = 200, /* sessions: A user has at most this number of sessions of applications in browsers; one beyond it ends the oldest one. */
         LIMIT_WEB_SESSIONS_USER = 32, /* sessions: A user has at most this number of web sessions; a login beyond it ends the oldest one. */
         LIMIT_WEB_USER_AGENT = 160, /* bytes: Of the name that a browser gives itself, this much is kept with a web session. */
         LIMIT_WEB_SESSIONS_PROXY = 512, /* sessions: A proxy has the keys of at most this number of web sessions in memory; the one that was not used for longest is dropped, and read again when it is used. */
+        LIMIT_APP_SESSIONS_PROXY = 4000, /* sessions: A proxy has the keys of at most this number of sessions of applications in memory; requests of others are refused then. */
         LIMIT_WEB_NODES = 5000, /* nodes: The home page searches at most this number of nodes. */
         LIMIT_WEB_ROWS = 50, /* rows: A page of a list in the browser has at most this number of rows. */
         LIMIT_LOGIN_SOURCES = 8, /* sources: Auth stores at most this number of sources from which a user has logged in. */

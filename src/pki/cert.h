@@ -86,6 +86,7 @@ struct x509_user_subject {
         const struct str *logins; /* L, each; at most LIMIT_CERT_NAMES */
         size_t login_count;
         struct str web_session;   /* 1.3.9999.50.1: ID of the web session that the certificate belongs to; "": to none */
+        struct str app;           /* 1.3.9999.1.10: the only application that it is good for; "": for all that the user may do */
 };
 /*
  * Issues a user certificate: digitalSignature, client auth only, no host names, not a CA. Parameters as for hosts; ca
@@ -165,6 +166,7 @@ struct cert_info {
         const struct str *roles, *logins; /* of users, whose name is the common name; empty for others */
         size_t role_count, login_count;
         struct str web_session; /* of users: ID of the web session without which the certificate is void; "": it belongs to none */
+        struct str app;         /* of users: the only application that it is good for; "": no such limit */
         struct cert_times times;
         struct str serial_hex;
         struct str issuer; /* one line, escaped, for messages */

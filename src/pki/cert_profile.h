@@ -17,6 +17,7 @@
 #define OID_LOCALITY      OID(2, 5, 4, 7)
 #define OID_ORGANIZATION  OID(2, 5, 4, 10)
 #define OID_CLUSTER       OID(1, 3, 9999, 1, 7)
+#define OID_APP_NAME      OID(1, 3, 9999, 1, 10)
 #define OID_SYSTEM_ROLE   OID(1, 3, 9999, 2, 11)
 
 /* Of this project: not among Teleport's, which are below 1, 2 and 3. */

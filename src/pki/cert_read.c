@@ -18,7 +18,7 @@ enum { SERIAL_SIZE = (CERT_SERIAL_HEX_SIZE - 1) / 2, NAME_VALUE_MAX = 2 * LIMIT_
 
 /* The attributes of a Name that we write, each at most once except for the lists; borrowed. */
 struct name {
-        struct str common_name, cluster, ca_serial, web_session;
+        struct str common_name, cluster, ca_serial, web_session, app;
         struct str organizations[LIMIT_USER_ROLES], localities[LIMIT_CERT_NAMES];
         struct str system_roles[ARRAY_LEN(((struct cert_info *)NULL)->system_roles)];
         size_t organization_count, locality_count, system_role_count;
@@ -102,6 +102,8 @@ static void read_attribute(struct reader *r, struct name *name)
                 keep(&pair, &name->cluster, value);
         else if (der_oid_is(type, OID_WEB_SESSION))
                 keep(&pair, &name->web_session, value);
+        else if (der_oid_is(type, OID_APP_NAME))
+                keep(&pair, &name->app, value);
         else if (der_oid_is(type, OID_ORGANIZATION))
                 keep_one_more(&pair, name->organizations, &name->organization_count, LIMIT_USER_ROLES, value);
         else if (der_oid_is(type, OID_LOCALITY))
@@ -325,11 +327,17 @@ static struct error *not_ours(const char *what)
 }
 
 /* O and CN must be the cluster's name. */
+/* Without the attributes that only certificates of users have. */
+static bool is_of_all(const struct name *subject)
+{
+        return str_is_empty(subject->web_session) && str_is_empty(subject->app);
+}
+
 static struct error *describe_ca(struct arena *a, const struct name *subject, struct cert_info *info)
 {
         if (subject->organization_count != 1 || !str_equal(subject->common_name, subject->organizations[0]) ||
             !is_host_value(subject->common_name) || !str_is_empty(subject->cluster) ||
-            subject->locality_count > 0 || subject->system_role_count > 0 || !str_is_empty(subject->web_session))
+            subject->locality_count > 0 || subject->system_role_count > 0 || !is_of_all(subject))
                 return not_ours("CA");
         info->common_name = info->cluster = arena_str(a, subject->common_name);
         return NULL;
@@ -339,7 +347,7 @@ static struct error *describe_host(struct arena *a, const struct name *subject, 
 {
         if (!is_host_value(subject->common_name) || subject->organization_count != 1 ||
             !is_host_value(subject->organizations[0]) || !is_host_value(subject->cluster) ||
-            subject->locality_count > 0 || !str_is_empty(subject->ca_serial) || !str_is_empty(subject->web_session))
+            subject->locality_count > 0 || !str_is_empty(subject->ca_serial) || !is_of_all(subject))
                 return not_ours("host");
         info->common_name = arena_str(a, subject->common_name);
         info->role = arena_str(a, subject->organizations[0]);
@@ -387,7 +395,8 @@ static struct error *describe_user(struct arena *a, const struct name *subject, 
 {
         if (!name_is_user(subject->common_name) || !name_is_host(subject->cluster) ||
             !str_is_empty(subject->ca_serial) || subject->system_role_count > 0 ||
-            (!str_is_empty(subject->web_session) && !web_session_is_id(subject->web_session)))
+            (!str_is_empty(subject->web_session) && !web_session_is_id(subject->web_session)) ||
+            (!str_is_empty(subject->app) && !name_is_app(subject->app)))
                 return not_ours("user");
         if (!copy_names(a, subject->organizations, subject->organization_count, name_is_token, &info->roles,
                         &info->role_count) ||
@@ -396,6 +405,7 @@ static struct error *describe_user(struct arena *a, const struct name *subject, 
         info->common_name = arena_str(a, subject->common_name);
         info->cluster = arena_str(a, subject->cluster);
         info->web_session = arena_str(a, subject->web_session);
+        info->app = arena_str(a, subject->app);
         info->is_user = true;
         return NULL;
 }

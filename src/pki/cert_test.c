@@ -215,8 +215,8 @@ static void refuses_ca_keys_that_do_not_fit(void **state)
 static void makes_a_web_certificate_that_stands_alone(void **state)
 {
         struct fixture *f = *state;
-        const struct str names[] = { STR("proxy.example.com"), STR("127.0.0.1"), STR("::1") };
-        const struct str wildcard = STR("*.example.com");
+        const struct str names[] = { STR("proxy.example.com"), STR("*.proxy.example.com"), STR("127.0.0.1"), STR("::1") };
+        const struct str wildcard = STR("a.*.example.com");
         AUTO(buf) der = BUF_MAX(CERT_MAX);
         const struct cert_times times = times_of(BEGIN, END);
 
@@ -224,6 +224,7 @@ static void makes_a_web_certificate_that_stands_alone(void **state)
         const struct str web = buf_str(&der);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "proxy.example.com", BEGIN), X509_V_OK);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "::1", BEGIN), X509_V_OK);
+        assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "app.proxy.example.com", BEGIN), X509_V_OK);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_SERVER, "other.example.com", BEGIN),
                          X509_V_ERR_HOSTNAME_MISMATCH);
         assert_int_equal(verified(web, web, X509_PURPOSE_SSL_CLIENT, NULL, BEGIN), X509_V_ERR_INVALID_PURPOSE);

@@ -225,7 +225,11 @@ static struct error *put_subject_alt_names(struct der *d, const struct contents 
         extension_begin(d, OID_SUBJECT_ALT_NAME, false);
         der_begin(d, DER_SEQUENCE);
         for (size_t i = 0; i < c->dns_name_count; i++) {
-                TRY(name_check_host(c->dns_names[i], "certificate name"));
+                struct str host = c->dns_names[i];
+
+                if (c->profile == &web_profile && str_starts_with(host, STR("*."))) /* applications are below the proxy's name */
+                        host = str_slice(host, 2, host.len);
+                TRY(name_check_host(host, "certificate name"));
                 der_put(d, DER_CONTEXT(2), c->dns_names[i]);
         }
         for (size_t i = 0; i < c->ip_address_count; i++)
@@ -559,6 +563,8 @@ static struct error *check_user(const struct x509_user_subject *subject)
                                  subject->role_count, subject->login_count);
         if (!str_is_empty(subject->web_session) && !web_session_is_id(subject->web_session))
                 return error_new(ERROR_INVALID_ARGUMENT, "the ID of the web session cannot be in a certificate");
+        if (!str_is_empty(subject->app) && !name_is_app(subject->app))
+                return error_new(ERROR_INVALID_ARGUMENT, "the name of the application cannot be in a certificate");
         for (size_t i = 0; i < subject->role_count; i++)
                 TRY(name_check_token(subject->roles[i], "role"));
         for (size_t i = 0; i < subject->login_count; i++)
@@ -586,6 +592,8 @@ struct error *x509_issue_user(struct x509_ca *ca, const struct x509_user_subject
         put_attribute(&d, OID_CLUSTER, DER_UTF8_STRING, subject->cluster);
         if (!str_is_empty(subject->web_session))
                 put_attribute(&d, OID_WEB_SESSION, DER_UTF8_STRING, subject->web_session);
+        if (!str_is_empty(subject->app))
+                put_attribute(&d, OID_APP_NAME, DER_UTF8_STRING, subject->app);
         der_end(&d);
         TRY(buf_finish(&name, "the certificate's subject"));
         c.subject = buf_str(&name);

@@ -12,6 +12,8 @@
 #include "net/acceptor.h"
 #include "pki/cert.h"
 #include "proxy/acme_link.h"
+#include "proxy/apps/app_address.h"
+#include "proxy/apps/app_gateway.h"
 #include "proxy/forward.h"
 #include "proxy/pass_through.h"
 #include "proxy/proxy.h"
@@ -32,6 +34,7 @@ struct client {
         struct rpc_server_conn *grpc;
         struct budget_holder *memory; /* used by grpc */
         struct web *web;
+        struct app_gateway *app;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
 };
@@ -86,6 +89,8 @@ static void client_dismiss(struct client *v)
                 rpc_server_close(v->grpc);
         else if (v->web != NULL)
                 web_close(v->web);
+        else if (v->app != NULL)
+                app_gateway_close(v->app);
         else if (v->ssh != NULL)
                 ssh_dial_cancel(v->ssh);
 }
@@ -182,6 +187,50 @@ static struct error *count_connection(struct client *v, struct str cert)
         return NULL;
 }
 
+/* From now on a connection of this user: it is counted by the limits of users, not as an unauthenticated client. */
+static struct error *count_as_user(struct client *v, struct str user)
+{
+        struct shares *users = &v->proxy->users;
+
+        uncount(v);
+        v->is_user = sources_enter(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
+        if (!v->is_user)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections of users come from your address"), "try again later");
+        if (!shares_have_room(users, user))
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user '%.*s' has %zu of %zu connections through this proxy", STR_ARG(user),
+                                            shares_count(users, user), users->total), "close some of them");
+        shares_add(users, user);
+        v->user = str_dup(user);
+        sources_note_authenticated(&v->proxy->sources, v->accepted.peer);
+        return NULL;
+}
+
+/* ---- browsers at applications ------------------------------------------------------------------------ */
+
+/* Whether the client has named an application in its handshake. */
+static bool is_for_app(const struct proxy *p, const struct stream *tls, char ret_app[APP_NAME_MAX + 1])
+{
+        const Cteleport__V1__ProxyConfig *config = proxy_config(p);
+        struct str public_addr;
+
+        return config != NULL && app_address_find(tls_server_name(tls), config->public_addr, config->n_public_addr, ret_app, &public_addr);
+}
+
+static struct error *on_app_user(void *ctx, struct str user)
+{
+        struct client *v = ctx;
+
+        return v->user != NULL && str_equal(str_of(v->user), user) ? NULL : count_as_user(v, user);
+}
+
+static void serve_app(struct client *v, struct stream *s, const char *app)
+{
+        v->app = app_gateway_start(s, &(struct app_gateway_options){ .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .on_user = on_app_user,
+                                                                     .on_closed = on_over, .ctx = v });
+}
+
+/* ---- users of terminals ------------------------------------------------------------------------------ */
+
 static void refuse_user(struct client *v, struct stream *s)
 {
         stream_close(s);
@@ -274,11 +323,14 @@ static void on_tls(struct accepted *a, struct stream *tls)
 {
         struct client *v = client_of(a);
         struct str protocol = tls_alpn(tls);
+        char app[APP_NAME_MAX + 1];
 
         if (str_equal(protocol, STR(TUNNEL_ALPN))) /* TLS has verified the certificate */
                 take_tunnel(v, tls);
         else if (str_equal(protocol, STR(SSH_DIAL_ALPN))) /* likewise */
                 serve_ssh(v, tls);
+        else if ((str_is_empty(protocol) || str_equal(protocol, STR("http/1.1"))) && is_for_app(v->proxy, tls, app))
+                serve_app(v, tls, app);
         else if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
                 serve_http(v, tls);
         else if (!is_counted(v, tls))
@@ -460,6 +512,8 @@ static void on_drain(struct accepted *a)
                 ssh_dial_drain(v->ssh);
         else if (v->web != NULL)
                 web_drain(v->web);
+        else if (v->app != NULL)
+                app_gateway_drain(v->app);
         else
                 client_dismiss(v);
 }

@@ -17,6 +17,7 @@
 #include "proxy/web/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
+#include "proxy/apps/app_session.h"
 #include "proxy/web/web_session.h"
 #include "rpc/link.h"
 #include "rpc/pb.h"
@@ -350,7 +351,8 @@ void proxy_is_empty(struct proxy *p)
             !peer_server_is_empty(p->peer_server))
                 return;
         web_session_cache_shut(p->web_sessions);
-        if (!web_session_cache_is_empty(p->web_sessions))
+        app_sessions_shut(p->app_sessions);
+        if (!web_session_cache_is_empty(p->web_sessions) || !app_sessions_is_empty(p->app_sessions))
                 return;
         peer_client_shut(&p->peer_client);
         tunnel_guard_free(p->tunnels.guard);
@@ -512,6 +514,7 @@ static struct error *set_up(struct proxy *p)
         p->upstream = upstream_new(&p->loop, has_local_auth ? request_auth_link : NULL, p);
         token_keys_init(&p->token_keys, &p->loop);
         p->web_sessions = web_session_cache_new(p);
+        p->app_sessions = app_sessions_new(p);
         p->tunnels.guard = tunnel_guard_new(p);
         tunnel_guard_set_keypairs(p->tunnels.guard, p->keypairs, p->keypair_count);
         p->request_again = timer_new(&p->loop, request_identity, p);
@@ -557,6 +560,7 @@ static void tear_down(struct proxy *p)
         service_end(p->service);
         loop_release(&p->loop);
         web_session_cache_free(p->web_sessions);
+        app_sessions_free(p->app_sessions);
         budget_release(&p->memory);
         budget_release(&p->unauthenticated_memory);
 }

@@ -9,7 +9,8 @@
  *               ├─ cteleport-ssh ────────────► mutual TLS (user CA): ssh_dial, a user's connection to a node
  *               └─ else: TLS here, which asks for no certificate
  *                    ├─ teleport-proxy-grpc, h2 ─► forward: the join services and Ping, nothing else
- *                    └─ http/1.1, none ──────────► web: pages, /webapi/…
+ *                    └─ http/1.1, none ─┬────────► web: pages, /webapi/…
+ *                                       └────────► app_gateway: the name is one of an application
  *                         └─ /webapi/connectionupgrade ─► the listener again: a stream through a load balancer
  *   accept for plain HTTP ─► web
  *
@@ -38,6 +39,7 @@
 struct peer_server;
 struct acme_link;
 struct proxy_listener;
+struct app_sessions;
 struct web_session_cache;
 
 struct proxy {
@@ -55,6 +57,7 @@ struct proxy {
         struct token_keys token_keys; /* of tokens for applications */
         struct proxy_listener *listener;
         struct web_session_cache *web_sessions; /* of browsers */
+        struct app_sessions *app_sessions;      /* the same, of applications */
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
@@ -82,6 +85,12 @@ struct proxy {
 static inline struct str proxy_cluster(const struct proxy *p)
 {
         return p->identity.cluster;
+}
+
+/* Its section of the configuration; NULL: it has none. */
+static inline const Cteleport__V1__ProxyConfig *proxy_config(const struct proxy *p)
+{
+        return p->boot->config == NULL ? NULL : p->boot->config->proxy_service;
 }
 
 /* Sets the limits of sources, users and other proxies; to be called before the first connection. */

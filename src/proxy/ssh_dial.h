@@ -13,8 +13,7 @@
  *
  * A refusal is a status with a text/plain body, "what\nhint: …\n".
  *
- *     HEAD ──▶ REQUEST ──▶ CONNECT or ALTERNATIVE ──▶ SPLICE
- *                 ▲─── the host cannot be reached ──┘
+ *     HEAD ──▶ DIAL (resource_dial.h) ──▶ SPLICE
  */
 #ifndef PROXY_SSH_DIAL_H
 #define PROXY_SSH_DIAL_H

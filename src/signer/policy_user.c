@@ -8,7 +8,7 @@
 typedef Cteleport__Internal__V1__UserCertRequest request_message;
 
 /* The reasons that auth gives for a certificate. */
-static const struct str reasons[] = { STR_INIT("login"), STR_INIT("web") };
+static const struct str reasons[] = { STR_INIT("login"), STR_INIT("web"), STR_INIT("app") };
 
 static struct error *check_reason(struct str reason)
 {
@@ -80,6 +80,8 @@ static struct error *check_web_session(const struct user_order *order, int64_t t
                 return error_new(ERROR_INVALID_ARGUMENT, "a web session has no SSH certificate");
         if (ttl_seconds > LIMIT_WEB_SESSION_SECONDS)
                 return error_new(ERROR_INVALID_ARGUMENT, "a web session of %lld s; it may last %d", (long long)ttl_seconds, LIMIT_WEB_SESSION_SECONDS);
+        if (!str_is_empty(order->x509.app) && !name_is_app(order->x509.app))
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate is for an application whose name is none");
         return NULL;
 }
 
@@ -102,8 +104,11 @@ struct error *policy_check_user(struct arena *a, const struct policy_facts *fact
         TRY(take_logins(a, request, &order));
         TRY(policy_times(facts, request->ttl_seconds, LIMIT_USER_CERT_SECONDS, &order.times));
         order.x509.web_session = str_of(request->web_session);
+        order.x509.app = str_of(request->app);
         if (!str_is_empty(order.x509.web_session))
                 TRY(check_web_session(&order, request->ttl_seconds));
+        else if (!str_is_empty(order.x509.app))
+                return error_new(ERROR_INVALID_ARGUMENT, "the certificate for an application belongs to no session");
         else if (str_is_empty(order.ssh_public_key))
                 return error_new(ERROR_INVALID_ARGUMENT, "a user's certificates need an SSH key too");
         TRY(policy_keys(facts, order.tls_public_key, order.ssh_public_key));

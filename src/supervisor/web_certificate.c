@@ -16,6 +16,7 @@ typedef Cteleport__Internal__V1__HttpsKeyPair pair_message;
 enum {
         PEM_MAX = 32 * KiB,         /* a key, or a chain of a few certificates */
         PAIRS_BYTES_MAX = 60 * KiB, /* the pairs must fit into one control message, with its frame */
+        DNS_NAME_MAX = 253,         /* RFC 1035 section 2.3.4 */
         SELF_SIGNED_DAYS = 365,     /* longer ones are refused by some clients even when trusted by hand */
 };
 
@@ -114,7 +115,7 @@ static void add_name(struct str *names, size_t *count, struct str name)
                 names[(*count)++] = name;
 }
 
-static size_t collect_names(const struct launch *l, struct str *names)
+static size_t collect_names(const struct launch *l, struct arena *arena, struct str *names)
 {
         static const char *const always[] = { "localhost", "127.0.0.1", "::1" };
         const Cteleport__V1__ProxyConfig *proxy = l->config->proxy_service;
@@ -127,6 +128,8 @@ static size_t collect_names(const struct launch *l, struct str *names)
 
                 if (err == NULL) /* config_check reports invalid addresses */
                         add_name(names, &count, host);
+                if (err == NULL && name_is_host(host) && !name_is_ip(host) && host.len + strlen("*.") <= DNS_NAME_MAX && count < LIMIT_CERT_NAMES) /* applications are below it */
+                        names[count++] = str_of(arena_printf(arena, "*.%.*s", STR_ARG(host)));
         }
         add_name(names, &count, str_of(l->nodename));
         for (size_t i = 0; i < ARRAY_LEN(always); i++)
@@ -142,7 +145,8 @@ static struct error *make_own_pair(const struct launch *l, const char *cert_path
                 .not_after = walltime_add(now, HOURS(24 * SELF_SIGNED_DAYS)),
         };
         struct str names[LIMIT_CERT_NAMES];
-        size_t count = collect_names(l, names);
+        AUTO_PTR(arena) arena = arena_new(64 * KiB);
+        size_t count = collect_names(l, arena, names);
         AUTO(key) key = { 0 };
         AUTO(secret) key_pem = { 0 };
         AUTO(buf) der = BUF_MAX(PEM_MAX);

@@ -17,7 +17,8 @@ struct issue_user_request {
         struct duration ttl;
         bool permit_port_forwarding, permit_agent_forwarding;
         struct str web_session; /* its ID, and no SSH key; "": no web session */
-        const char *reason; /* "login", "web": for the signer's log */
+        struct str app;         /* of a web session: good for this application only; "": no such limit */
+        const char *reason; /* "login", "web", "app": for the signer's log */
 };
 
 /*

@@ -51,6 +51,7 @@ struct caller *caller_new(struct auth *a, unsigned groups, struct str host_id, s
         c->host_id = str_dup(host_id);
         c->user = str_dup(STR(""));
         c->web_session = str_dup(STR(""));
+        c->app = str_dup(STR(""));
         c->role = str_dup(role);
         snprintf(c->peer, sizeof c->peer, "%s", peer);
         c->next = a->callers;
@@ -72,6 +73,7 @@ void caller_free(struct caller *c)
         free(c->host_id);
         free(c->user);
         free(c->web_session);
+        free(c->app);
         free(c->role);
         free(c->identity);
         free(c);

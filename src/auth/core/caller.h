@@ -39,6 +39,7 @@ struct caller {
         unsigned groups;
         char *host_id;      /* hosts, nodes and proxies; owned; "" otherwise */
         char *user;         /* user name; owned; "" for other callers */
+        char *app;          /* users: the only application that the certificate is good for; owned; "" for other certificates */
         char *web_session;  /* users: ID of the web session of the certificate; owned; "" for other certificates */
         char *role;         /* the certificate's role, owned; "" otherwise */
         Cteleport__State__V1__Host *host; /* the host's record when it connected, for locks; owned; NULL: none */

@@ -236,6 +236,8 @@ static void serve_user(struct auth_connection *v)
         c->user = str_dup(v->cert->common_name);
         free(c->web_session);
         c->web_session = str_dup(v->cert->web_session);
+        free(c->app);
+        c->app = str_dup(v->cert->app);
         c->cert_not_before = v->cert->times.not_before;
         c->cert_not_after = v->cert->times.not_after;
         note_authenticated(v);

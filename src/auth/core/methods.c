@@ -18,6 +18,7 @@
 #include "auth/sessions/record_service.h"
 #include "auth/sessions/sessions.h"
 #include "auth/hosts/tunnels_service.h"
+#include "auth/web/app_sessions.h"
 #include "auth/web/web_service.h"
 #include "auth/web/web_sessions.h"
 #include "base/limits.h"
@@ -111,6 +112,10 @@ const struct guarded_method auth_methods[] = {
         WEB("GetWebSession", get_web_session_request, web_session_get_open, CALLER_PROXY),
         WEB("ListWebSessions", list_web_sessions_request, web_session_list_open, CALLER_USER),
         WEB("DeleteWebSession", delete_web_session_request, web_session_delete_open, CALLER_USER),
+        WEB("FindApp", find_app_request, app_find_open, CALLER_USER),
+        WEB("CreateAppSession", create_app_session_request, app_session_create_open, CALLER_USER),
+        WEB("GetAppSession", get_web_session_request, app_session_get_open, CALLER_PROXY),
+        WEB("DeleteAppSession", get_web_session_request, app_session_delete_open, CALLER_PROXY),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("CreateCrl", create_crl_request, admin_create_crl, "cert_authority", ACCESS_READ),
         ADMIN("RotateAuthority", rotate_request, admin_rotate_authority, "cert_authority", WRITE),
@@ -174,6 +179,8 @@ static struct error *guard_user(const struct caller *c, const struct guarded_met
         AUTO_PTR(arena) arena = arena_new(USER_ARENA);
         struct access_user p;
 
+        if (c->app[0] != '\0')
+                return error_new(ERROR_PERMISSION_DENIED, "the certificate is good for the application '%s' only", c->app);
         TRY(caller_user(c, arena, &p));
         web_sessions_use(c->auth->web_sessions, str_of(c->web_session));
         if (row->kind == NULL)

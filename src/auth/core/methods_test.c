@@ -30,7 +30,8 @@ static const char *const open_to_all_users[] = { ADMIN_SERVICE "ClusterStatus", 
 static const char *const local_only[] = { ADMIN_SERVICE "Backup" };
 
 /* Methods by which users see and change only what is their own. */
-static const char *const of_users[] = { "/cteleport.v1.Web/ListWebSessions", "/cteleport.v1.Web/DeleteWebSession" };
+static const char *const of_users[] = { "/cteleport.v1.Web/ListWebSessions", "/cteleport.v1.Web/DeleteWebSession", "/cteleport.v1.Web/FindApp",
+                                        "/cteleport.v1.Web/CreateAppSession" };
 
 static bool is_of_users(const char *path)
 {

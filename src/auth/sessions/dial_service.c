@@ -335,6 +335,7 @@ static struct error *check_request(struct dial *d, const Cteleport__V1__DialRequ
                             loop_wall(&d->auth->loop), step, ret_cert));
         TRY(directory_check_issued(d->auth->directory, ret_cert->common_name, ret_cert->times.not_before));
         TRY(web_sessions_check(d->auth->web_sessions, ret_cert->web_session, ret_cert->common_name));
+        TRY(decision_check_cert_app(ret_cert, d->kind, &d->fields));
         TRY(check_user(d, ret_cert->common_name, step));
         return arena_check(step, "the question for a connection");
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/hosts/hosts.h"
+#include "auth/web/web_sessions.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "pki/cert_check.h"
@@ -192,6 +193,15 @@ struct error *decision_check_ssh_certificate(const struct shown_certificate *c, 
         return NULL;
 }
 
+struct error *decision_check_cert_app(const struct cert_info *cert, const struct resource_kind *kind, const struct kind_fields *fields)
+{
+        bool is_other = strcmp(kind->name, "app") != 0 || !str_equal(fields->app.name, cert->app);
+
+        if (str_is_empty(cert->app) || !is_other)
+                return NULL;
+        return error_new(ERROR_PERMISSION_DENIED, "the certificate is good for the application '%.*s' only", STR_ARG(cert->app));
+}
+
 struct error *decision_check_x509_certificate(const struct shown_certificate *c, struct answer *answer)
 {
         struct cert_info cert = { 0 };
@@ -202,6 +212,9 @@ struct error *decision_check_x509_certificate(const struct shown_certificate *c,
         if (!str_equal(cert.common_name, c->user))
                 return error_new(ERROR_UNAUTHENTICATED, "the certificate is not that of the user who opened this connection");
         TRY(directory_check_issued(c->auth->directory, c->user, cert.times.not_before));
+        TRY(web_sessions_check(c->auth->web_sessions, cert.web_session, c->user));
+        if (!str_is_empty(cert.app) && !str_equal(cert.app, c->fields->app.name))
+                return error_new(ERROR_PERMISSION_DENIED, "the certificate is good for the application '%.*s' only", STR_ARG(cert.app));
         answer->serial = cert.serial_hex;
         answer->ends = walltime_unix(cert.times.not_after);
         return NULL;

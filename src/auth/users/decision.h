@@ -24,6 +24,9 @@ struct error *user_cert_check(const struct authorities *cas, struct str cluster,
 struct error *ssh_user_cert_check(const struct authorities *cas, struct str wire, struct str user, struct str login, struct walltime now,
                                   struct arena *arena, struct ssh_cert_info *ret) MUST_USE;
 
+/* PERMISSION_DENIED if the certificate is good for an application, and this is another resource. */
+struct error *decision_check_cert_app(const struct cert_info *cert, const struct resource_kind *kind, const struct kind_fields *fields) MUST_USE;
+
 /* ---- users on hosts ------------------------------------------------------------------------------------- */
 
 /*

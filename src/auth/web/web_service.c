@@ -74,21 +74,32 @@ static void on_record(void *ctx, const struct state_record *record, struct error
                 answer.sealed_key = s->sealed_key;
                 answer.tls_cert = s->tls_cert;
                 answer.expires = s->expires;
+                answer.app = s->app;
         }
         pending_end(ctx, &answer.base, err);
 }
 
-void web_session_get_open(struct rpc_call *call, const ProtobufCMessage *first)
+static void get(struct rpc_call *call, const ProtobufCMessage *first, bool is_app)
 {
         const struct caller *caller = rpc_call_caller(call);
         struct str id = str_of(((const Cteleport__V1__GetWebSessionRequest *)first)->id);
         struct web_session_info info;
 
-        if (!web_session_is_id(id) || !web_sessions_find(caller->auth->web_sessions, id, &info)) {
+        if (!web_session_is_id(id) || !web_sessions_find(caller->auth->web_sessions, id, &info) || str_is_empty(info.app) == is_app) {
                 rpc_call_finish(call, no_session());
                 return;
         }
         state_get(caller->auth->store, &web_session_kind, id, on_record, pending_new(call));
+}
+
+void web_session_get_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        get(call, first, false);
+}
+
+void app_session_get_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        get(call, first, true);
 }
 
 /* ---- List -------------------------------------------------------------------------------------------------- */
@@ -139,7 +150,7 @@ void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
         const Cteleport__V1__DeleteWebSessionRequest *q = (const Cteleport__V1__DeleteWebSessionRequest *)first;
         struct web_sessions *all = caller->auth->web_sessions;
         struct web_session_info info;
-        bool is_own = web_sessions_find(all, str_of(q->id), &info) && str_equal(info.user, str_of(caller->user));
+        bool is_own = web_sessions_find(all, str_of(q->id), &info) && str_is_empty(info.app) && str_equal(info.user, str_of(caller->user));
 
         if (!q->is_others && !is_own) {
                 rpc_call_finish(call, no_session());
@@ -150,8 +161,34 @@ void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
         if (q->is_others)
                 p->deleted = (uint32_t)web_sessions_delete(all, t, str_of(caller->user), str_of(caller->web_session));
         else
-                web_session_delete(t, info.id);
+                web_sessions_end(all, t, info.id);
         if (!q->is_others)
                 p->deleted = 1;
         store_txn_commit(t, on_deleted, p);
+}
+
+/* ---- the end of an application's session --------------------------------------------------------------------- */
+
+static void on_app_deleted(void *ctx, uint64_t revision, struct error *err)
+{
+        Cteleport__V1__Empty answer = CTELEPORT__V1__EMPTY__INIT;
+
+        (void)revision;
+        pending_end(ctx, &answer.base, err);
+}
+
+void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct str id = str_of(((const Cteleport__V1__GetWebSessionRequest *)first)->id);
+        struct web_session_info info;
+
+        if (!web_sessions_find(caller->auth->web_sessions, id, &info) || str_is_empty(info.app)) {
+                rpc_call_finish(call, no_session());
+                return;
+        }
+        struct store_txn *t = store_txn_new(caller->auth->store);
+        web_session_delete(t, id);
+        log_info("The session of an application was ended by its user", LOG_STR("user", info.user), LOG_STR("app", info.app));
+        store_txn_commit(t, on_app_deleted, pending_new(call));
 }

@@ -13,6 +13,7 @@ enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
 
 struct entry {
         char *id, *user, *remote_addr, *user_agent;
+        char *parent, *app; /* of the session of an application; "": a login */
         int64_t created, expires, last_used, noted; /* noted: the stored time of the last use */
 };
 
@@ -32,6 +33,8 @@ static void entry_free(struct entry *e)
         free(e->user);
         free(e->remote_addr);
         free(e->user_agent);
+        free(e->parent);
+        free(e->app);
         free(e);
 }
 
@@ -47,7 +50,8 @@ static struct error *on_found(void *ctx, const struct state_record *record)
         TRY(web_session_read(arena, record, &s));
         e = NEW(struct entry);
         *e = (struct entry){ .id = str_dup(record->id), .user = str_dup(str_of(s->user)), .remote_addr = str_dup(str_of(s->remote_addr)),
-                             .user_agent = str_dup(str_of(s->user_agent)), .created = s->created, .expires = s->expires,
+                             .user_agent = str_dup(str_of(s->user_agent)),
+                             .parent = str_dup(str_of(s->parent)), .app = str_dup(str_of(s->app)), .created = s->created, .expires = s->expires,
                              .last_used = s->created, .noted = s->created };
         entry_free(map_put(&w->by_id, record->id, e));
         return NULL;
@@ -141,7 +145,9 @@ static const struct entry *find(const struct web_sessions *w, struct str id)
         const struct entry *e = w == NULL ? NULL : map_get(&w->by_id, id);
 
         /* the store reports an expiry a moment later */
-        return e == NULL || walltime_unix(loop_wall(&w->auth->loop)) >= e->expires ? NULL : e;
+        if (e == NULL || walltime_unix(loop_wall(&w->auth->loop)) >= e->expires)
+                return NULL;
+        return e->app[0] == '\0' || find(w, str_of(e->parent)) != NULL ? e : NULL;
 }
 
 struct error *web_sessions_check(const struct web_sessions *w, struct str id, struct str user)
@@ -159,7 +165,7 @@ struct error *web_sessions_check(const struct web_sessions *w, struct str id, st
 static struct web_session_info info_of(const struct entry *e)
 {
         return (struct web_session_info){ .id = str_of(e->id), .user = str_of(e->user), .remote_addr = str_of(e->remote_addr),
-                                          .user_agent = str_of(e->user_agent), .created = e->created, .expires = e->expires,
+                                          .user_agent = str_of(e->user_agent), .app = str_of(e->app), .created = e->created, .expires = e->expires,
                                           .last_used = e->last_used };
 }
 
@@ -177,6 +183,7 @@ struct collection {
         struct str user;
         struct web_session_info *list;
         size_t count, room;
+        bool is_app; /* those of applications, otherwise logins */
 };
 
 static void collect(void *ctx, struct str key, void *value)
@@ -184,7 +191,7 @@ static void collect(void *ctx, struct str key, void *value)
         struct collection *c = ctx;
         const struct entry *e = value;
 
-        if (!str_equal(str_of(e->user), c->user) || find(c->sessions, key) == NULL || c->count == c->room)
+        if ((e->app[0] != '\0') != c->is_app || !str_equal(str_of(e->user), c->user) || find(c->sessions, key) == NULL || c->count == c->room)
                 return;
         AUTO_PTR(error) err = directory_check_issued(c->sessions->auth->directory, c->user, walltime_of_unix(e->created));
         if (err == NULL)
@@ -200,13 +207,18 @@ static int by_age(const void *a, const void *b)
         return str_compare(one->id, other->id);
 }
 
-size_t web_sessions_of(struct web_sessions *w, struct str user, struct web_session_info *list, size_t room)
+static size_t sessions_of(struct web_sessions *w, struct str user, bool is_app, struct web_session_info *list, size_t room)
 {
-        struct collection c = { .sessions = w, .user = user, .list = list, .room = room };
+        struct collection c = { .sessions = w, .user = user, .list = list, .room = room, .is_app = is_app };
 
         map_each(&w->by_id, collect, &c);
         qsort(list, c.count, sizeof *list, by_age);
         return c.count;
+}
+
+size_t web_sessions_of(struct web_sessions *w, struct str user, struct web_session_info *list, size_t room)
+{
+        return sessions_of(w, user, false, list, room);
 }
 
 /* ---- changes -------------------------------------------------------------------------------------------------- */
@@ -243,12 +255,45 @@ void web_sessions_add(struct web_sessions *w, struct store_txn *t, const Ctelepo
         size_t count = web_sessions_of(w, str_of(s->user), list, ARRAY_LEN(list));
 
         for (size_t i = LIMIT_WEB_SESSIONS_USER - 1; i < count; i++)
-                web_session_delete(t, list[i].id);
+                web_sessions_end(w, t, list[i].id);
         web_session_put(t, s);
+}
+
+void web_sessions_add_app(struct web_sessions *w, struct store_txn *t, const Cteleport__State__V1__WebSession *s)
+{
+        struct web_session_info list[2 * LIMIT_APP_SESSIONS_USER];
+        size_t count = sessions_of(w, str_of(s->user), true, list, ARRAY_LEN(list));
+
+        for (size_t i = LIMIT_APP_SESSIONS_USER - 1; i < count; i++)
+                web_session_delete(t, list[i].id);
+        state_require(t, &web_session_kind, str_of(s->parent), STORE_ANY); /* the login has not ended meanwhile */
+        web_session_put(t, s);
+}
+
+struct ending {
+        struct store_txn *txn;
+        struct str parent;
+};
+
+static void end_of_parent(void *ctx, struct str key, void *value)
+{
+        struct ending *n = ctx;
+
+        if (str_equal(str_of(((const struct entry *)value)->parent), n->parent))
+                web_session_delete(n->txn, key);
+}
+
+void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id)
+{
+        struct ending n = { t, id };
+
+        web_session_delete(t, id);
+        map_each(&w->by_id, end_of_parent, &n);
 }
 
 struct deletion {
         struct store_txn *txn;
+        struct web_sessions *sessions;
         struct str user, except;
         size_t count;
 };
@@ -258,15 +303,15 @@ static void delete_one(void *ctx, struct str key, void *value)
         struct deletion *d = ctx;
         const struct entry *e = value;
 
-        if (!str_equal(str_of(e->user), d->user) || str_equal(key, d->except))
+        if (e->app[0] != '\0' || !str_equal(str_of(e->user), d->user) || str_equal(key, d->except))
                 return;
-        web_session_delete(d->txn, key);
+        web_sessions_end(d->sessions, d->txn, key);
         d->count++;
 }
 
 size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except)
 {
-        struct deletion d = { .txn = t, .user = user, .except = except };
+        struct deletion d = { .txn = t, .sessions = w, .user = user, .except = except };
 
         if (w != NULL)
                 map_each(&w->by_id, delete_one, &d);

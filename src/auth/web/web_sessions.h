@@ -2,6 +2,8 @@
 /*
  * The web sessions of the cluster, in memory: read from the store at the start and updated by a watch, as the directory. The
  * certificate of a web session is valid only while the session is here.
+ *
+ * A session is a login in a browser, or the use of one application, which belongs to a login and ends with it.
  */
 #ifndef AUTH_WEB_WEB_SESSIONS_H
 #define AUTH_WEB_WEB_SESSIONS_H
@@ -24,22 +26,29 @@ struct error *web_sessions_check(const struct web_sessions *w, struct str id, st
 /* Notes that the session is used now; stored at PACE_WEB_SESSION_USE. Nothing happens for id "". */
 void web_sessions_use(struct web_sessions *w, struct str id);
 
-/* Adds the session to the transaction, and removes the user's oldest ones beyond LIMIT_WEB_SESSIONS_USER. */
+/* Adds the login to the transaction, and removes the user's oldest ones beyond LIMIT_WEB_SESSIONS_USER. */
 void web_sessions_add(struct web_sessions *w, struct store_txn *t, const Cteleport__State__V1__WebSession *s);
 
-/* Removes the sessions of the user, but not `except`, in the transaction; returns their number. w NULL: there are none. */
+/* The same for the session of an application and LIMIT_APP_SESSIONS_USER. */
+void web_sessions_add_app(struct web_sessions *w, struct store_txn *t, const Cteleport__State__V1__WebSession *s);
+
+/* Removes a session, and those of applications that belong to it, in the transaction. */
+void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id);
+
+/* Removes the logins of the user, but not `except`, in the transaction; returns their number. w NULL: there are none. */
 size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except);
 
 /* A session; texts are borrowed until the next turn of the loop. */
 struct web_session_info {
         struct str id, user, remote_addr, user_agent;
+        struct str app; /* "": a login */
         int64_t created, expires, last_used; /* Unix seconds */
 };
 
 /* Finds a session; false: there is none, or it has expired. */
 bool web_sessions_find(const struct web_sessions *w, struct str id, struct web_session_info *ret);
 
-/* The sessions of the user, the newest first; at most `room`. Those of a removed user of the same name are left out. */
+/* The logins of the user, the newest first; at most `room`. Those of a removed user of the same name are left out. */
 size_t web_sessions_of(struct web_sessions *w, struct str user, struct web_session_info *list, size_t room);
 
 #endif

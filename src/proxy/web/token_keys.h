@@ -13,9 +13,10 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "net/http_server.h"
 #include "proxy/upstream.h"
-#include "proxy/web/webapi.h"
+
+struct http_exchange;
+struct webapi_facts;
 
 struct token_keys_waiter;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/web/token_keys.h"
+#include "proxy/web/webapi.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -15,6 +15,7 @@
 #include "proxy/web/web_admin.h"
 #include "proxy/web/web_home.h"
 #include "proxy/web/web_internal.h"
+#include "proxy/web/web_launch.h"
 #include "proxy/web/web_login.h"
 #include "proxy/web/web_recordings.h"
 #include "rpc/pb.h"
@@ -393,6 +394,7 @@ static const struct http_route routes[] = {
         { "POST", "/web/sessions", .body_max = LIMIT_HTTP1_FORM, .open = web_my_sessions_open },
         { "GET", "/web/recordings", .open = web_recordings_open },
         { "GET", "/web/recordings/*", .open = web_recordings_open },
+        { "GET", "/web/launch/*", .open = web_launch_open },
         { "GET", "/web/assets/*", .open = open_asset },
         { "GET", "/web/invite/*", .open = open_invite },
         { "POST", "/web/invite/*", .body_max = LIMIT_HTTP1_FORM, .open = open_invite },

@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "proxy/apps/app_address.h"
+#include "proxy/proxy.h"
 #include "proxy/web/page_request.h"
 #include "rpc/pb.h"
 
@@ -15,6 +17,7 @@ enum { WORDS_MAX = 16 };
 /* A node or an application that matches; texts in the arena of the request. */
 struct row {
         const char *name, *state, *description;
+        const char *launch; /* host name under which browsers open an application; NULL: it has none */
         bool is_app;
         struct access_pair {
                 const char *key, *value;
@@ -207,6 +210,8 @@ static void put_row(struct buf *out, const struct page_request *p, const struct 
         buf_put_c(out, "<td data-label=\"Open\">");
         if (!r->is_app)
                 put_command(out, p, r);
+        else if (r->launch != NULL)
+                html_print(out, "<a class=\"button\" href=\"/web/launch/%s\">Open %s</a>", r->launch, r->name);
         else
                 html_print(out, "<div class=\"copy\"><code>tsh proxy app %s</code></div>", r->name);
         buf_put_c(out, "</td></tr>\n");
@@ -271,6 +276,23 @@ static void respond(struct page_request *p)
 
 /* ---- the lists of auth ------------------------------------------------------------------------------------------ */
 
+/* The host name of an HTTP application under the first public name of the proxy that can have names below it. */
+static const char *launch_host(struct page_request *p, const Cteleport__V1__App *app)
+{
+        const Cteleport__V1__ProxyConfig *config = proxy_config(web_session_cache_proxy(p->cache));
+        char name[APP_NAME_MAX + 1];
+        struct str public_addr;
+
+        for (size_t i = 0; config != NULL && i < config->n_public_addr && str_starts_with(str_of(app->spec->uri), STR("http")); i++) {
+                struct str own = app_address_host(str_of(config->public_addr[i]));
+                const char *host = arena_printf(p->arena, "%s.%.*s", app->metadata->name, STR_ARG(own));
+
+                if (app_address_find(str_of(host), config->public_addr, config->n_public_addr, name, &public_addr))
+                        return host;
+        }
+        return NULL;
+}
+
 /* An application that several hosts offer is one row: the first that is online. */
 static void offer_app(struct page_request *p, const Cteleport__V1__AppServer *a)
 {
@@ -286,6 +308,7 @@ static void offer_app(struct page_request *p, const Cteleport__V1__AppServer *a)
                 return;
         }
         r.label_count = take_metadata_labels(a->metadata, labels, LABELS_MAX);
+        r.launch = launch_host(p, a->spec->app);
         offer(p, &r);
 }
 

@@ -112,6 +112,11 @@ struct web_session_cache *web_session_cache_new(struct proxy *p)
         return c;
 }
 
+struct proxy *web_session_cache_proxy(const struct web_session_cache *c)
+{
+        return c->proxy;
+}
+
 void web_session_cache_shut(struct web_session_cache *c)
 {
         if (c == NULL)
@@ -307,8 +312,7 @@ static void on_created(void *ctx, const ProtobufCMessage *msg, struct error *err
         creation_end(ctx, err);
 }
 
-/* A random ID and secret: "ID.SECRET". */
-static struct secret make_cookie(void)
+struct secret web_session_new_cookie(void)
 {
         uint8_t id[WEB_SESSION_ID_LEN / 2], secret[COOKIE_SECRET_LEN / 2];
         AUTO(buf) text = BUF_MAX(256);
@@ -324,8 +328,7 @@ static struct secret make_cookie(void)
         return made;
 }
 
-/* Makes the key of the session, and seals it. */
-static struct error *make_key(struct str id, struct str secret, struct buf *public_key, struct buf *sealed)
+struct error *web_session_new_key(struct str id, struct str secret, struct buf *public_key, struct buf *sealed)
 {
         struct key key = { 0 };
         AUTO(secret) pem = { 0 };
@@ -350,14 +353,14 @@ void web_session_create(struct web_session_cache *c, const struct web_login *log
         char id_text[WEB_SESSION_ID_LEN + 1] = { 0 }, agent[LIMIT_WEB_USER_AGENT + 1];
         struct str id, secret;
 
-        *n = (struct creation){ .cookie = make_cookie(), .done = done, .ctx = ctx };
+        *n = (struct creation){ .cookie = web_session_new_cookie(), .done = done, .ctx = ctx };
         (void)session_cookie_split(secret_str(&n->cookie), &id, &secret);
         memcpy(id_text, id.ptr, id.len);
         snprintf(agent, sizeof agent, "%.*s", STR_ARG(login->user_agent));
         for (char *at = agent; *at != '\0'; at++)
                 if (*at < ' ' || *at > '~')
                         *at = '?';
-        struct error *err = make_key(id, secret, &public_key, &sealed);
+        struct error *err = web_session_new_key(id, secret, &public_key, &sealed);
         if (err != NULL) {
                 creation_end(n, err);
                 return;

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/secret.h"
 #include "rpc/rpc.h"
 
 struct proxy;
@@ -25,6 +26,13 @@ void web_session_cache_shut(struct web_session_cache *c);
 /* Whether nothing of it is pending any more; otherwise proxy_is_empty() is called later. NULL: yes. */
 bool web_session_cache_is_empty(const struct web_session_cache *c);
 void web_session_cache_free(struct web_session_cache *c); /* after web_session_cache_shut(); NULL is silent */
+
+struct proxy *web_session_cache_proxy(const struct web_session_cache *c);
+
+/* A random ID and secret of a new session: "ID.SECRET". */
+struct secret web_session_new_cookie(void);
+/* Makes the key of a session, and seals it with its secret. */
+struct error *web_session_new_key(struct str id, struct str secret, struct buf *public_key, struct buf *sealed) MUST_USE;
 
 /* A session that the holder of the cookie has proven. The receiver owns a reference. */
 struct web_session;

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/apps/app_address.h"
+
+#include "base/names.h"
+#include "net/socket.h"
+#include "proxy/web/html.h"
+
+struct str app_address_host(struct str address)
+{
+        if (str_starts_with(address, STR("["))) {
+                size_t end = str_find_char(address, ']');
+
+                return str_slice(address, 0, end == address.len ? end : end + 1);
+        }
+        return str_slice(address, 0, str_find_char(address, ':'));
+}
+
+/* Whether `host` is one label under the name; *ret_label borrows. */
+static bool is_below(struct str host, struct str name, struct str *ret_label)
+{
+        size_t dot = str_find_char(host, '.');
+
+        *ret_label = str_slice(host, 0, dot);
+        return dot < host.len && name.len > 0 && str_equal_nocase(str_slice(host, dot + 1, host.len), name);
+}
+
+static bool is_public(struct str host, char *const *public_addrs, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (str_equal_nocase(host, app_address_host(str_of(public_addrs[i]))))
+                        return true;
+        return false;
+}
+
+/* A name of letters, so that an IP address has no labels below it. */
+static bool is_name(struct str host)
+{
+        size_t last = 0;
+
+        for (size_t i = 0; i < host.len; i++)
+                if (host.ptr[i] == '.')
+                        last = i + 1;
+        return last < host.len && !char_is_digit(host.ptr[last]) && host.ptr[0] != '[' && name_is_host(host);
+}
+
+bool app_address_find(struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1], struct str *ret_public)
+{
+        struct str name = app_address_host(host), label;
+
+        ret_app[0] = '\0';
+        if (is_public(name, public_addrs, count))
+                return false;
+        for (size_t i = 0; i < count; i++) {
+                struct str own = app_address_host(str_of(public_addrs[i]));
+
+                if (!is_name(own) || !is_below(name, own, &label) || label.len > APP_NAME_MAX)
+                        continue;
+                for (size_t at = 0; at < label.len; at++)
+                        ret_app[at] = char_lower(label.ptr[at]);
+                ret_app[label.len] = '\0';
+                *ret_public = str_of(public_addrs[i]);
+                if (name_is_app(str_of(ret_app)))
+                        return true;
+                ret_app[0] = '\0';
+        }
+        return false;
+}
+
+static bool is_visible(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || s.ptr[i] == '\\' || s.ptr[i] == '#')
+                        return false;
+        return s.len <= APP_TARGET_MAX;
+}
+
+bool app_address_is_path(struct str path)
+{
+        return str_starts_with(path, STR("/")) && !str_starts_with(path, STR("//")) && is_visible(path) && str_find_char(path, '?') == path.len;
+}
+
+bool app_address_is_query(struct str query)
+{
+        return is_visible(query);
+}
+
+bool app_address_is_hex(struct str s, size_t len)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (!char_is_digit(s.ptr[i]) && (s.ptr[i] < 'a' || s.ptr[i] > 'f'))
+                        return false;
+        return s.len == len;
+}
+
+bool app_address_split_state(struct str state, struct str *ret_secret, struct str *ret_id)
+{
+        struct str secret = str_slice(state, 0, APP_STATE_SECRET_LEN), id = str_slice(state, APP_STATE_SECRET_LEN + 1, state.len);
+
+        if (state.len != APP_STATE_SECRET_LEN + 1 + APP_STATE_ID_LEN || state.ptr[APP_STATE_SECRET_LEN] != '_' ||
+            !app_address_is_hex(secret, APP_STATE_SECRET_LEN) || !app_address_is_hex(id, APP_STATE_ID_LEN))
+                return false;
+        *ret_secret = secret;
+        *ret_id = id;
+        return true;
+}
+
+void app_address_put_target(struct buf *out, struct str path, struct str query)
+{
+        AUTO(buf) encoded = BUF_MAX(8 * APP_TARGET_MAX);
+        AUTO(buf) encoded_query = BUF_MAX(8 * APP_TARGET_MAX);
+
+        buf_put_c(&encoded, "path=");
+        url_put(&encoded, app_address_is_path(path) ? path : STR("/"));
+        if (encoded.len > APP_TARGET_ENCODED_MAX) {
+                buf_put_c(out, "path=%2F");
+                return;
+        }
+        buf_put(out, buf_str(&encoded));
+        if (str_is_empty(query) || !app_address_is_query(query))
+                return;
+        buf_put_c(&encoded_query, "&query=");
+        url_put(&encoded_query, query);
+        if (encoded.len + encoded_query.len <= APP_TARGET_ENCODED_MAX)
+                buf_put(out, buf_str(&encoded_query));
+}

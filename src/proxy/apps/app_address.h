@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses of applications in browsers: which host names are for an application, and the texts of the cookie exchange
+ * (docs/decisions/0038-applications-in-the-browser.md), which come from the browser and are believed only after these checks.
+ */
+#ifndef PROXY_APPS_APP_ADDRESS_H
+#define PROXY_APPS_APP_ADDRESS_H
+
+#include "base/buf.h"
+
+enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_TARGET_MAX = 1 * KiB, APP_TARGET_ENCODED_MAX = 700 };
+
+/*
+ * The name of the application that a host name, with or without a port, stands for: one label under one of the proxy's public names.
+ * *ret_public is that public name's address. False, with "" in ret_app: it is none, but a name of the proxy itself, an address, a deeper
+ * name or one of somebody else.
+ */
+bool app_address_find(struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1], struct str *ret_public);
+
+/* The host of "host", "host:port", "[v6]:port", without the port. */
+struct str app_address_host(struct str address);
+
+/*
+ * Whether these are path and query of a URL of the same host, and nothing else: visible ASCII, the path begins with a single "/". They
+ * are at most APP_TARGET_MAX bytes long.
+ */
+bool app_address_is_path(struct str path);
+bool app_address_is_query(struct str query);
+
+/* Splits "<secret>_<ID>", both of lower-case hexadecimal digits. False: it has another form. */
+bool app_address_split_state(struct str state, struct str *ret_secret, struct str *ret_id);
+
+/* Whether s is `len` lower-case hexadecimal digits. */
+bool app_address_is_hex(struct str s, size_t len);
+
+/*
+ * Appends "path=…&query=…" for the launch page; a target that is longer than APP_TARGET_ENCODED_MAX is shortened to its path, or left out: then the application's
+ * start page is opened.
+ */
+void app_address_put_target(struct buf *out, struct str path, struct str query);
+
+#endif

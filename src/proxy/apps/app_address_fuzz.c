@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Input: a host, a path, a query and a state, each ended by a newline. An application that is found has a valid name, which with the public
+ * name is the host again. What is carried through the launch page is safe in a Location, within its length, and the same when it is read.
+ */
+#include "base/bug.h"
+#include "base/names.h"
+#include "proxy/apps/app_address.h"
+#include "proxy/web/form.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char *const public_addrs[] = { (char *)"proxy.example.com:443", (char *)"10.0.0.1:3080", (char *)"localhost" };
+
+static void check_host(struct str host)
+{
+        char app[APP_NAME_MAX + 1];
+        struct str public_addr;
+
+        if (!app_address_find(host, public_addrs, ARRAY_LEN(public_addrs), app, &public_addr)) {
+                if (app[0] != '\0')
+                        bug("a name without an application");
+                return;
+        }
+        AUTO(buf) again = BUF_MAX(1 * KiB);
+        buf_printf(&again, "%s.%.*s", app, STR_ARG(app_address_host(public_addr)));
+        if (!name_is_app(str_of(app)) || !str_equal_nocase(buf_str(&again), app_address_host(host)))
+                bug("'%s' is not the host", buf_c(&again));
+}
+
+static void check_target(struct str path, struct str query)
+{
+        AUTO(buf) out = BUF_MAX(8 * KiB);
+        AUTO(form) form = { 0 };
+
+        app_address_put_target(&out, path, query);
+        if (out.overflowed || out.len > APP_TARGET_ENCODED_MAX)
+                bug("a target of %zu bytes", out.len);
+        for (size_t i = 0; i < out.len; i++)
+                if (out.ptr[i] <= ' ' || out.ptr[i] > '~')
+                        bug("a control byte in a Location");
+        struct error *err = form_parse(buf_str(&out), &form);
+        if (err != NULL)
+                bug("a target that is not read back");
+        struct str got = form_value(&form, "path");
+        if (!app_address_is_path(got) || (!str_equal(got, path) && !str_equal(got, STR("/"))) || !app_address_is_query(form_value(&form, "query")))
+                bug("another target");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        struct str rest = str_of_bytes(data, size);
+        struct str host = str_split(&rest, '\n'), path = str_split(&rest, '\n'), query = str_split(&rest, '\n'), secret, id;
+
+        check_host(host);
+        check_target(path, query);
+        if (app_address_split_state(rest, &secret, &id) && secret.len + 1 + id.len != rest.len)
+                bug("a state with more than its parts");
+        return 0;
+}

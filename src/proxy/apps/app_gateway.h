@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A browser's connection to an application: HTTP/1.1 inside TLS with a name of the application, whose requests are forwarded to a host
+ * that offers it. docs/decisions/0038-applications-in-the-browser.md
+ *
+ *     request ─┬─ /x-teleport-auth, /teleport-logout ──▶ the cookie exchange, logout
+ *              ├─ cookies of a session of this application ─▶ kept connection, or Dial as the user, TLS in the tunnel ─▶ forwarded
+ *              └─ no session ─▶ 302 to the launch page of the proxy; for programs: 401
+ *
+ * The connection to the host ends with the browser's connection, and with the session.
+ */
+#ifndef PROXY_APPS_APP_GATEWAY_H
+#define PROXY_APPS_APP_GATEWAY_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct proxy;
+struct stream;
+
+struct app_gateway_options {
+        struct proxy *proxy;
+        const char *app;  /* copied */
+        const char *peer; /* address with port of the browser, copied */
+        /* A request of this user is about to be forwarded; an error (owned by the gateway) refuses it. */
+        struct error *(*on_user)(void *ctx, struct str user);
+        void (*on_closed)(void *ctx); /* once, from the loop */
+        void *ctx;
+};
+
+/* Serves on tls (owned), whose server name is one of the application. */
+struct app_gateway;
+struct app_gateway *app_gateway_start(struct stream *tls, const struct app_gateway_options *options) MUST_USE;
+/* Closes the connection once the current request, if one has begun to arrive, was answered. WebSockets go on. */
+void app_gateway_drain(struct app_gateway *g);
+void app_gateway_close(struct app_gateway *g);
+
+/* The cookies of the exchange; none of them reaches an application. */
+#define APP_COOKIE_PREFIX  "__Host-grv_app_"
+#define APP_SESSION_COOKIE "__Host-grv_app_session"
+#define APP_SECRET_COOKIE  "__Host-grv_app_session_subject"
+#define APP_STATE_COOKIE   "__Host-grv_app_auth_state_"
+
+#endif

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Applications in the browser: the cookie exchange, requests through the proxy, and the end of their sessions."""
+import hashlib
+import html
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import urllib.parse
+
+import pytest
+
+from app_backends import Nginx, Scripted, WebSockets
+from browser import Browser
+from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
+from users import User, invite_url
+
+PROXY = "proxy.example.test"
+
+
+class Client:
+    """curl with a cookie jar. Names under .test are at the proxy's address."""
+
+    def __init__(self, cluster, directory):
+        self.cluster, self.jar = cluster, directory / f"jar-{os.urandom(4).hex()}"
+        self.port = cluster.proxy_addr.rsplit(":", 1)[1]
+
+    def curl(self, url, *args, input=None):
+        """The response: status, its head, its text."""
+        for name in ("proxy", "files", "raw"):
+            url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
+        done = subprocess.run(["curl", "-sS", "-k", "-i", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
+                              input=input, capture_output=True, check=True)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        while head.startswith(b"HTTP/1.1 100"):
+            head, _, body = body.partition(b"\r\n\r\n")
+        return Response(head.decode(), body)
+
+    def get(self, url, *args):
+        return self.curl(url, *args)
+
+    def post(self, url, form, *args):
+        return self.curl(url, "--data", urllib.parse.urlencode(form), *args)
+
+    def login(self, user, response):
+        """At the login page to which the response leads."""
+        page = self.get(response.location)
+        assert page.status == 200 and 'name="password"' in page.text, page.text
+        fields = {"token": page.hidden("token"), "redirect_uri": page.hidden("redirect_uri"), "user": user.name, "password": user.password, "otp": user.otp()}
+        return self.post(response.location.split("?")[0], fields)
+
+    def launch(self, user, url):
+        """From the first request to the application's page."""
+        first = self.get(url)
+        assert first.status == 302, first.head
+        page = self.get(first.location)
+        if page.status == 303 and "/web/login" in page.location:
+            page = self.get(self.absolute(self.login(user, Redirect(self.absolute(page.location))).location))
+        return self.exchange(page)
+
+    def absolute(self, location):
+        return location if location.startswith("https:") else f"https://{PROXY}:{self.port}{location}"
+
+    def form_of(self, launched):
+        """Steps 3 and 4: the form of the launch page."""
+        assert launched.status == 200, launched.head
+        state = self.get(launched.refresh)
+        assert state.status == 302 and "Set-Cookie: __Host-grv_app_auth_state_" in state.head, state.head
+        page = self.get(state.location)
+        assert page.status == 200, page.text
+        return page
+
+    def exchange(self, launched):
+        page = self.form_of(launched)
+        done = self.post(page.action, page.fields)
+        assert done.status == 200, done.text
+        return self.get(done.refresh)
+
+
+class Response:
+    def __init__(self, head, body):
+        self.head, self.body = head, body
+        self.status = int(head.split()[1])
+
+    @property
+    def text(self):
+        return self.body.decode()
+
+    @property
+    def location(self):
+        return re.search(r"(?im)^location: (\S+)", self.head).group(1)
+
+    def hidden(self, name):
+        return html.unescape(re.search(f'name="{name}" value="([^"]*)"', self.text).group(1))
+
+    @property
+    def refresh(self):
+        """Where the page leads on to."""
+        return html.unescape(re.search(r'http-equiv="refresh" content="0; url=([^"]*)"', self.text).group(1))
+
+    @property
+    def action(self):
+        return html.unescape(re.search('action="([^"]*x-teleport-auth)"', self.text).group(1))
+
+    @property
+    def fields(self):
+        return {name: self.hidden(name) for name in ("state_value", "cookie_value", "subject_cookie_value", "path", "query")}
+
+
+class Redirect:
+    def __init__(self, location):
+        self.location = location
+
+
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory):
+    nginx = Nginx(tmp_path_factory.mktemp("backends") / "nginx").start()
+    yield {"nginx": nginx, "scripted": Scripted(), "ws": WebSockets()}
+    nginx.stop()
+
+
+@pytest.fixture(scope="module")
+def place(build, aws_process, tmp_path_factory, backends):
+    """A cluster with a public name, a host that offers applications, and a user who may use some of them."""
+    cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("apps-browser") / "cluster")
+    with reserved_port() as port:
+        number = port.getsockname()[1]
+        cluster.config["proxy_service"].update(web_listen_addr=f"127.0.0.1:{number}", public_addr=[f"localhost:{number}", f"{PROXY}:{number}"])
+        cluster.start()
+    cluster.create(iam_token(roles=("App",)))
+    rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}},
+            {"name": "raw", "uri": f"http://{backends['scripted'].addr}", "labels": {"env": "test"}},
+            {"name": "ws", "uri": f"http://{backends['ws'].addr}", "labels": {"env": "test"}},
+            {"name": "secret", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "other"}},
+            {"name": "queue", "uri": "tcp://127.0.0.1:9", "labels": {"env": "test"}}]
+    aws_process.reset()
+    cluster.apps = cluster.host("web", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": rows}})
+    cluster.apps.start()
+    cluster.apps.wait_joined()
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * len(rows), "all applications are reached")
+    cluster.create({"kind": "role", "version": "v7", "metadata": {"name": "test-apps"}, "spec": {"allow": {"app_labels": {"env": "test"}}}})
+    words = cluster.tctl("users", "add", "alice", "--roles=test-apps").out
+    cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("homes") / "alice").accept(invite_url(words))
+    (backends["nginx"].root / "page").write_text("a page of nginx\n")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def client(place, tmp_path):
+    return Client(place, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def opened(place, tmp_path_factory):
+    """A client that has opened `files`."""
+    client = Client(place, tmp_path_factory.mktemp("opened"))
+    page = client.launch(place.alice, "https://files/page?x=1&y=%20z")
+    assert (page.status, page.text) == (200, "a page of nginx\n")
+    return client
+
+
+def test_a_browser_gets_the_page_that_it_asked_for(opened, place):
+    assert opened.get("https://files/page").text == "a page of nginx\n"
+    assert place.events("app.session.start")[-1]["app_name"] == "files"
+
+
+def test_the_backend_gets_no_cookie_of_the_cluster(place, client, backends):
+    scripted = backends["scripted"]
+    scripted.answer()
+    client.launch(place.alice, "https://raw/")
+    scripted.requests.get(timeout=TIMEOUT)
+    scripted.answer(b"ok", b"HTTP/1.1 200 OK", b"Set-Cookie: mine=1; Path=/; Domain=example.test", b"Set-Cookie: __Host-grv_app_session=forged; Path=/; Secure")
+    answer = client.get("https://raw/", "-H", "Cookie: theirs=2", "-H", "X-Forwarded-For: 6.6.6.6", "-H", "Teleport-Jwt-Assertion: forged")
+    assert answer.text == "ok" and "mine=1; Path=/\r\n" in answer.head and "grv" not in answer.head
+    fields = scripted.fields()
+    assert "grv" not in str(fields) and "forged" not in str(fields) and "theirs=2" in str(fields["cookie"])
+    assert (fields["x-forwarded-for"], fields["host"], fields["x-forwarded-proto"]) == (["127.0.0.1"], [f"raw.{PROXY}:{client.port}"], ["https"])
+
+
+def test_bodies_pass_both_ways(opened, backends):
+    data = os.urandom(3_000_000)
+    assert opened.curl("https://files/upload/data", "-T", "-", input=data).status == 201
+    assert hashlib.sha256(opened.get("https://files/upload/data").body).digest() == hashlib.sha256(data).digest()
+
+
+def test_programs_get_a_reason_instead_of_a_redirect(client):
+    for fields in (["Accept: application/json"], ["Sec-Fetch-Mode: cors"], ["X-Requested-With: XMLHttpRequest"], ["Connection: Upgrade", "Upgrade: websocket"]):
+        answer = client.get("https://files/page", *[word for field in fields for word in ("-H", field)])
+        assert answer.status == 401, fields
+        assert "not logged in" in json.loads(answer.text)["error"]["message"] and "Cache-Control: no-store" in answer.head
+    form = client.post("https://files/page", {"a": "b"})
+    assert form.status == 401 and "was not processed" in form.text, "a form is not sent elsewhere"
+
+
+def test_the_way_back_stays_on_the_application(place, client):
+    """Whatever path and query the addresses have, the browser ends at the application's own host."""
+    first = client.get("https://files//evil.example/%2e%2e?next=https://evil.example")
+    assert first.location.startswith(f"https://{PROXY}:{client.port}/web/launch/files.{PROXY}?path=%2F")
+    for path in ("//evil.example", "https://evil.example/", "/\\evil.example", "/a\r\nSet-Cookie: x=y", "@evil.example"):
+        state = client.get(f"https://files/x-teleport-auth?path={urllib.parse.quote(path, safe='')}")
+        assert "path=%2F&state=" in state.location and "evil" not in state.location and "Set-Cookie: x" not in state.head, state.head
+    page = client.launch(place.alice, "https://files/page")
+    assert page.status == 200
+    page = client.form_of(client.get(f"https://proxy/web/launch/files.{PROXY}?path=%2Fpage"))
+    done = client.post(page.action, {**page.fields, "path": "//evil.example", "query": "a b"})
+    assert done.status == 200 and f'url=https://files.{PROXY}:{client.port}/">' in done.text and "evil" not in done.text
+
+
+def test_the_launch_page_leads_to_own_applications_only(opened):
+    for name in ("evil.example", f"a.b.{PROXY}", PROXY, f"files.{PROXY}.evil.example", f"files.{PROXY}%2eevil.example", f"files.{PROXY}/x", f"files.{PROXY}:444", ""):
+        answer = opened.get(f"https://proxy/web/launch/{name}")
+        assert answer.status == 404 and "ocation:" not in answer.head, (name, answer.head)
+    hidden, none = (opened.get(f"https://proxy/web/launch/{name}.{PROXY}") for name in ("secret", "none"))
+    assert (hidden.status, none.status) == (404, 404)
+    assert "that you may use" in hidden.text and "Request ID" in hidden.text
+    tcp = opened.get(f"https://proxy/web/launch/queue.{PROXY}")
+    assert tcp.status == 400 and "tsh proxy app queue" in tcp.text
+
+
+def test_a_login_begins_in_the_same_browser(place, opened, tmp_path):
+    """Login CSRF: the values of one browser are worth nothing in another one, and end there."""
+    values = opened.form_of(opened.get(f"https://proxy/web/launch/files.{PROXY}"))
+    victim = Client(place, tmp_path)
+    refused = victim.post(values.action, values.fields)
+    assert refused.status == 403 and "Request ID" in refused.text and "__Host-grv_app_session" not in refused.head
+    assert opened.post(values.action, values.fields).status == 403, "the session was ended"
+    own = opened.form_of(opened.get(f"https://proxy/web/launch/files.{PROXY}"))
+    wrong = {**own.fields, "subject_cookie_value": "0" * 64}
+    assert opened.post(own.action, wrong).status == 403
+    assert opened.post(own.action.replace("files.", "raw."), own.fields).status == 403, "of another application"
+    assert opened.get("https://files/page").text == "a page of nginx\n", "the session that the browser had"
+
+
+def test_a_session_opens_its_own_application_only(place, client):
+    client.launch(place.alice, "https://files/page")
+    jar = dict(re.findall(r"(__Host-grv_app_session\w*)\t(\w+)", client.jar.read_text()))
+    cookies = "; ".join(f"{name}={value}" for name, value in jar.items())
+    stolen = Client(place, client.jar.parent)
+    assert stolen.get("https://files/page", "-H", f"Cookie: {cookies}").status == 200
+    assert stolen.get("https://raw/", "-H", f"Cookie: {cookies}").status == 302
+    assert stolen.get("https://files/page", "-H", f"Cookie: __Host-grv_app_session={jar['__Host-grv_app_session']}").status == 302
+    wrong = cookies.replace(jar["__Host-grv_app_session_subject"], "0" * 64)
+    assert stolen.get("https://files/page", "-H", f"Cookie: {wrong}").status == 302
+
+
+def test_another_host_of_the_same_connection_is_not_served(place, opened):
+    address = opened.cluster.proxy_addr.rsplit(":", 1)
+    context = ssl._create_unverified_context()
+    for host in (PROXY, f"raw.{PROXY}", "localhost", "evil.example", f"files.{PROXY}.evil.example"):
+        with context.wrap_socket(socket.create_connection((address[0], int(address[1])), TIMEOUT), server_hostname=f"files.{PROXY}") as tls:
+            tls.sendall(f"GET /web/login HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert tls.recv(4096).startswith(b"HTTP/1.1 421 "), host
+
+
+def test_logging_out_ends_the_session_everywhere(place, client):
+    client.launch(place.alice, "https://files/page")
+    jar = client.jar.read_text()
+    out = client.get("https://files/teleport-logout")
+    assert out.status == 200 and "Logged out" in out.text
+    assert client.get("https://files/page").status == 302
+    client.jar.write_text(jar)
+    assert client.get("https://files/page").status == 302, "the old cookies are worth nothing"
+
+
+def test_a_session_ends_with_the_login_and_with_the_rights(place, client):
+    client.launch(place.alice, "https://files/page")
+    place.tctl("users", "update", "alice", "--set-roles=auditor")
+    refused = client.get("https://files/page")
+    assert refused.status == 404 and "no app &#39;files&#39;" in refused.text and "Request ID" in refused.text
+    place.tctl("users", "update", "alice", "--set-roles=test-apps")
+    assert client.get("https://files/page").status == 200
+    place.tctl("lock", "--user=alice", "--ttl=1h")
+    refused = client.get("https://files/page", "-H", "Accept: application/json")
+    assert refused.status == 403 and "lock" in json.loads(refused.text)["error"]["message"]
+    for lock in place.json("get", "locks"):
+        place.tctl("rm", f"lock/{lock['metadata']['name']}")
+    assert client.get("https://files/page").status == 200
+    home = client.get("https://proxy/web")
+    client.post("https://proxy/web/logout", {"token": home.hidden("token")})
+    wait_until(lambda: client.get("https://files/page").status == 302, "the session ends with the login")
+
+
+def test_sessions_survive_a_restart_of_the_proxy(place, client):
+    client.launch(place.alice, "https://files/page")
+    place.restart()
+    wait_until(lambda: client.get("https://files/page").status == 200, "the next request works")
+
+
+def test_chromium_opens_an_application(place, backends, tmp_path):
+    """With third-party cookies blocked, as in a private window."""
+    with Browser(tmp_path / "chromium", trust=[place.proxy_addr], hosts={f"*.{PROXY}": "127.0.0.1", PROXY: "127.0.0.1"}) as browser:
+        page = browser.page()
+        page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/page?x=1")
+        page.fill("#user", "alice")
+        page.fill("#password", place.alice.password)
+        page.fill("#otp", place.alice.otp())
+        page.click("button")
+        page.wait("document.body && document.body.innerText.includes('a page of nginx')")
+        assert page.evaluate("location.pathname + location.search") == "/page?x=1"
+        page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/teleport-logout")
+        page.wait("document.body.innerText.includes('Logged out')")
