@@ -178,6 +178,12 @@ static void read_client(struct http_relay *r, bool wanted)
         stream_read(r->client, wanted);
 }
 
+/* The client does not read its responses: until it has read them, it gets no further ones. */
+static bool is_client_behind(const struct http_relay *r)
+{
+        return stream_pending(r->client) >= LIMIT_HTTP_WINDOW;
+}
+
 /* ---- responses --------------------------------------------------------------------------------------------- */
 
 static bool is_upload_complete(const struct http_relay *r)
@@ -335,7 +341,7 @@ static void on_backend_body(void *ctx, struct str piece)
         } else {
                 write_client(r, piece);
         }
-        if (stream_pending(r->client) >= LIMIT_HTTP_WINDOW)
+        if (is_client_behind(r))
                 http_outgoing_read(r->backend, false);
 }
 
@@ -563,7 +569,7 @@ static void collect_body(struct http_relay *r)
 static size_t input_most(const struct http_relay *r)
 {
         if (r->state == IDLE || r->state == HEAD)
-                return LIMIT_HTTP_HEAD + 1;
+                return is_client_behind(r) ? 0 : LIMIT_HTTP_HEAD + 1;
         if (r->state == COLLECT)
                 return LOOP_BUFFER;
         if (r->state == FORWARD && !is_upload_complete(r))
@@ -579,7 +585,7 @@ static void step(struct http_relay *r)
                 return;
         }
         r->is_stepping = true;
-        while ((r->state == IDLE || r->state == HEAD) && r->input.len > 0) {
+        while ((r->state == IDLE || r->state == HEAD) && r->input.len > 0 && !is_client_behind(r)) {
                 size_t before = r->input.len;
 
                 read_head(r);
@@ -614,6 +620,8 @@ static void on_client_drain(void *ctx)
         progress(r);
         if (r->state == FORWARD)
                 http_outgoing_read(r->backend, true);
+        else
+                step_soon(r);
 }
 
 static void on_client_end(void *ctx, struct error *err)

@@ -609,6 +609,30 @@ static void a_client_may_end_while_its_backend_is_dialled(void **state)
         assert_int_equal(o->record_count, 1);
 }
 
+/* The dial of an owner may end in the same turn of the loop as its client. */
+static void a_decision_after_the_end_of_its_client_is_ignored(void **state)
+{
+        for (int forwards = 0; forwards < 2; forwards++) {
+                struct relay_owner *o = *state;
+
+                o->waits = true;
+                given(o, GET);
+                http_relay_close(o->relay);
+                if (forwards)
+                        owner_connect(o);
+                else
+                        http_relay_answer(o->relay, 502, NULL, STR("page"));
+                turn(o);
+                assert_null(o->relay);
+                assert_true(!forwards || o->backends[0].has_ended);
+                assert_got(&o->client, "");
+                assert_int_equal(o->record_count, 1);
+                assert_false(o->records[0].is_complete);
+                tear_down(state);
+                set_up(state);
+        }
+}
+
 static void idle_connections_are_closed(void **state)
 {
         struct relay_owner *o = *state;
@@ -681,6 +705,26 @@ static void a_client_that_does_not_read_stops_its_backend(void **state)
         assert_int_equal(o->records[0].sent, MUCH);
         assert_true(o->records[0].is_complete);
         assert_true(o->client.received.len > MUCH);
+}
+
+static void a_client_that_does_not_read_gets_no_further_responses(void **state)
+{
+        enum { REQUESTS = 20000 };
+        struct relay_owner *o = *state;
+        AUTO(buf) requests = BUF_MAX(MUCH);
+
+        o->answers = true;
+        for (int i = 0; i < REQUESTS; i++)
+                buf_put_c(&requests, GET);
+        stream_read(o->client.stream, false);
+        stream_write(o->client.stream, buf_str(&requests));
+        owner_turn(o, 500);
+        assert_true(o->record_count < REQUESTS / 2);
+        stream_read(o->client.stream, true);
+        for (int i = 0; i < 100 && o->record_count < REQUESTS; i++)
+                turn(o);
+        assert_int_equal(o->record_count, REQUESTS);
+        assert_non_null(o->relay);
 }
 
 static void a_backend_that_does_not_read_stops_its_client(void **state)
@@ -765,10 +809,12 @@ int main(void)
                 A_TEST(a_new_connection_is_tried_once_only),
                 A_TEST(an_exchange_ends_with_its_client),
                 A_TEST(a_client_may_end_while_its_backend_is_dialled),
+                A_TEST(a_decision_after_the_end_of_its_client_is_ignored),
                 A_TEST(idle_connections_are_closed),
                 A_TEST(a_drained_connection_closes_after_its_request),
                 A_TEST(a_connection_can_be_closed_at_any_time),
                 A_TEST(a_client_that_does_not_read_stops_its_backend),
+                A_TEST(a_client_that_does_not_read_gets_no_further_responses),
                 A_TEST(a_backend_that_does_not_read_stops_its_client),
                 A_TEST(a_stalled_body_ends_the_exchange),
         };
