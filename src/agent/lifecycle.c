@@ -23,6 +23,7 @@ static void finish(void *ctx)
         timer_stop(c->leave);
         c->events->finish(c->ctx);
         c->agent = NULL;
+        c->is_stopping = true; /* an order that comes now is ignored */
         c->turns_left = 4;
         loop_defer(c->loop, stop_loop, c);
 }
@@ -68,7 +69,7 @@ void lifecycle_stop(struct lifecycle *c)
 
 void lifecycle_connection_gone(struct lifecycle *c)
 {
-        if ((c->is_draining || c->is_stopping || c->has_left) && c->events->open(c->ctx) == 0)
+        if (c->agent != NULL && (c->is_draining || c->is_stopping || c->has_left) && c->events->open(c->ctx) == 0)
                 timer_start(c->end, MILLISECONDS(1));
 }
 

@@ -336,7 +336,7 @@ static void on_started(void *ctx, struct error *err)
 {
         struct app_connection *c = ctx;
 
-        if (c->at.state != STARTING) {
+        if (c->at.state != STARTING || c->is_abandoned) {
                 error_free(err);
                 return;
         }
@@ -583,6 +583,8 @@ static void free_one(void *ctx, struct str id, void *value)
         if (c->is_free_due)
                 return;
         c->is_abandoned = true;
+        report_stream_free(c->report_stream); /* the agent does not live until the connection is freed */
+        c->report_stream = NULL;
         if (c->splice != NULL)
                 splice_cancel(c->splice);
         else if (c->http != NULL)
