@@ -12,7 +12,10 @@ const KEYFRAME_TEXT = 1 << 18, KEYFRAME_CELLS = 2000000; // a kept screen after 
 const NOTES_MAX = 20, HITS_MAX = 500, TRANSCRIPT_LINES = 20000;
 const SPEEDS = [0.5, 1, 2, 4, 8];
 
-const nextTurn = () => new Promise(done => { const c = new MessageChannel(); c.port1.onmessage = done; c.port2.postMessage(0); });
+// One channel for all: browsers keep a channel whose port has a receiver, although nothing refers to it.
+const turns = new MessageChannel(), turnsAwaited = [];
+turns.port1.onmessage = () => turnsAwaited.shift()();
+const nextTurn = () => new Promise(done => { turnsAwaited.push(done); turns.port2.postMessage(0); });
 
 function element(tag, fields = {}, ...children) {
   const e = document.createElement(tag);
