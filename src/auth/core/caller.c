@@ -91,10 +91,15 @@ void callers_drop_lost_roles(struct auth *a, const Cteleport__State__V1__Host *h
         for (struct caller *c = a->callers; c != NULL; c = c->next)
                 if (c->conn != NULL && str_equal(str_of(c->host_id), str_of(host->host_id)) && !host_has_role(host, str_of(c->role)))
                         rpc_server_close(c->conn);
-        if (!host_has_role(host, STR("Node")))
-                tunnels_refuse(a, str_of(host->host_id), "Node", "this host does not have role Node any more");
-        if (!host_has_role(host, STR("Proxy")))
-                tunnels_refuse(a, str_of(host->host_id), "Proxy", "this host does not have role Proxy any more");
+        const struct service_row *row;
+        for (size_t i = 0; (row = services_at(i)) != NULL; i++) {
+                bool is_connected = row->kind != NULL || row->calls == SERVICE_CALLS_PROXY; /* by tunnels, or to other proxies */
+
+                if (!is_connected || host_has_role(host, row->role.name))
+                        continue;
+                AUTO_MEM char *reason = mem_printf("this host does not have role %s any more", row->role.name.ptr);
+                tunnels_refuse(a, str_of(host->host_id), row->role.name.ptr, reason);
+        }
 }
 
 static struct error *is_gone(const struct caller *c)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/hosts/tunnels_service.h"
 
+#include "auth/core/caller.h"
 #include "auth/sessions/kinds.h"
 #include "auth/sessions/session_testing.h"
 #include "base/log.h"
@@ -266,6 +267,27 @@ static void a_tunnel_in_a_role_that_the_host_lacks_is_ended(void **state)
         AWAIT(w, w->a.callers == NULL);
 }
 
+/* A host joined again, for other roles: its connections to proxies in the roles that it has lost end. */
+static void a_host_loses_the_tunnels_of_lost_roles(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+        struct rpc_client *proxy = given_proxy(w, &o);
+        Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
+        char *roles[] = { pb_text("Node"), pb_text("Proxy") };
+
+        host.host_id = pb_text(BOTH);
+        host.system_roles = roles;
+        host.n_system_roles = ARRAY_LEN(roles);
+        callers_drop_lost_roles(&w->a, &host);
+        AWAIT(w, o.count > 0);
+        assert_string_equal(o.role, "App");
+        run_a_while(&w->a.loop);
+        assert_int_equal(o.count, 1);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
@@ -274,6 +296,7 @@ int main(void)
                 ROW(a_locked_node_loses_its_tunnels_after_errors_of_the_store),
                 ROW(a_host_is_reached_in_each_role_by_its_own_tunnel),
                 ROW(a_tunnel_in_a_role_that_the_host_lacks_is_ended),
+                ROW(a_host_loses_the_tunnels_of_lost_roles),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

@@ -161,6 +161,7 @@ static void certificates_of_other_users_and_kinds_are_refused(void **state)
                 { tls_cert(&w->ca, "bob", 3600), "not that of the user" },
                 { tls_cert(&other, "alice", 3600), "not one of a user of this cluster" },
                 { ssh_cert(&w->ca, "alice", "root", 3600), "" },
+                { web_cert(&w->ca, "alice", 3600, "0123456789abcdef0123456789abcdef"), "this login in the browser has ended" },
         };
         struct dialled d = dial_app(w, "grafana");
         assert_done(d.err);

@@ -231,19 +231,25 @@ static inline UNUSED struct buf ssh_cert(struct test_ca *ca, const char *user, c
         return cert;
 }
 
-static inline UNUSED struct buf tls_cert(struct test_ca *ca, const char *user, int64_t until)
+/* web_session: ID of the web session that it belongs to; "": none. */
+static inline UNUSED struct buf web_cert(struct test_ca *ca, const char *user, int64_t until, const char *web_session)
 {
         struct buf cert = BUF_MAX(CERT_MAX);
         AUTO(buf) public_key = BUF_MAX(2 * KiB);
         struct key key = given_key(KEY_ECDSA_P256);
         struct str login = STR("root"), role = STR("access");
         struct x509_user_subject subject = { .user = str_of(user), .cluster = STR(CLUSTER), .roles = &role, .role_count = 1,
-                                             .logins = &login, .login_count = 1 };
+                                             .logins = &login, .login_count = 1, .web_session = str_of(web_session) };
 
         assert_done(key_public_der(&key, &public_key));
         assert_done(x509_issue_user(ca->x509, &subject, buf_str(&public_key), times_of(NOW - 50, NOW + until), &cert, NULL));
         key_release(&key);
         return cert;
+}
+
+static inline UNUSED struct buf tls_cert(struct test_ca *ca, const char *user, int64_t until)
+{
+        return web_cert(ca, user, until, "");
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */
