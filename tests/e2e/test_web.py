@@ -131,6 +131,11 @@ def test_locks_roles_and_removals_act_on_a_browser_at_once(cluster, alice, web, 
     lock = cluster.tctl("lock", "--user=alice", "--message=leaving").out
     refused = web.get("/web")
     assert refused.status == 403 and "Request ID" in refused.words and "leaving" in refused.words, refused.words
+    kept = dict(web.cookies)
+    out = web.post("/web/logout", {"token": refused.hidden("token")})
+    assert (out.status, out.headers["Location"]) == (303, "/web/login") and "__Host-session" not in web.cookies, "another user may use this browser"
+    assert web.get("/web/login").status == 200
+    web.cookies = kept
     name = lock.split('"')[1]
     cluster.tctl("rm", f"lock/{name}")
     assert web.get("/web").status == 200

@@ -127,6 +127,17 @@ static bool is_logged_out(const struct error *err)
         return err->code == ERROR_UNAUTHENTICATED;
 }
 
+/* For example, a user who is locked gets no other page than this, and must be able to leave the browser to another user. */
+static void respond_failure(struct page_request *p, const struct error *err)
+{
+        AUTO(buf) token = BUF_MAX(128);
+
+        if (p->session != NULL && !is_logged_out(err))
+                web_session_put_csrf(p->session, &token);
+        p->page.form_token = buf_str(&token);
+        web_respond_failure(p->exchange, &p->page, err);
+}
+
 void page_fail(struct page_request *p, struct error *err)
 {
         if (p->session != NULL && is_logged_out(err))
@@ -134,7 +145,7 @@ void page_fail(struct page_request *p, struct error *err)
         if (p->exchange != NULL && is_logged_out(err) && !p->is_post)
                 redirect_to_login(p);
         else if (p->exchange != NULL)
-                web_respond_failure(p->exchange, &p->page, err);
+                respond_failure(p, err);
         error_free(err);
         page_end(p);
 }

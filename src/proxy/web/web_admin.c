@@ -5,6 +5,7 @@
 
 #include "api.pb-c.h"
 #include "base/limits.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "loop/loop.h"
 #include "pki/cert_check.h"
@@ -318,7 +319,8 @@ static void put_reason(struct buf *out, const json_t *event)
         for (size_t i = 0; i < json_array_size(causes); i++)
                 html_print(out, ": %s", json_is_string(json_array_get(causes, i)) ? json_string_value(json_array_get(causes, i)) : "");
         buf_put_c(out, "</p>");
-        if (str_equal(text_of(event, "event"), STR("instance.join")) && !str_is_empty(token))
+        /* A refused join may name any token, and the command is to be copied into a shell. */
+        if (str_equal(text_of(event, "event"), STR("instance.join")) && name_is_token(token))
                 html_print(out, "<div class=\"copy\"><code>tctl tokens explain %.*s</code></div>", STR_ARG(token));
 }
 

@@ -185,10 +185,10 @@ static void on_logged_out(struct page_request *p, const ProtobufCMessage *answer
         after_logout(p);
 }
 
-/* A session that has ended already is logged out. */
+/* A session that has ended already is logged out. Auth takes no call of a locked user, but this browser need not keep the cookie. */
 static void on_logout_failed(struct page_request *p, struct error *err)
 {
-        if (err->code == ERROR_UNAUTHENTICATED || err->code == ERROR_NOT_FOUND) {
+        if (err->code == ERROR_UNAUTHENTICATED || err->code == ERROR_NOT_FOUND || err->code == ERROR_PERMISSION_DENIED) {
                 error_free(err);
                 after_logout(p);
         } else {

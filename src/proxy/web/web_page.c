@@ -208,6 +208,9 @@ void web_respond_failure(struct http_exchange *x, struct web_page *page, const s
         put_error(&b, err);
         put_request_id(&b, err);
         buf_put_c(&b, "<p><a href=\"/web\">To the start page</a></p>\n");
+        if (!str_is_empty(page->form_token))
+                html_print(&b, "<form method=\"post\" action=\"/web/logout\"><input type=\"hidden\" name=\"token\" value=\"%.*s\">"
+                               "<button class=\"plain\">Log out</button></form>\n", STR_ARG(page->form_token));
         respond(x, page, page->status == 404 ? "Nothing is here" : "This did not work", buf_str(&b));
 }
 

@@ -26,6 +26,7 @@ struct web_page {
         bool is_reset;             /* a reset for a user who had a password before */
         const struct error *error; /* error to show, or NULL */
         const char *cookie;        /* value of Set-Cookie, or NULL */
+        struct str form_token;     /* of the user's login: a failure has a button to log out; "": none */
 };
 
 /* The start page, with instructions to log in. */
