@@ -280,6 +280,7 @@ static void on_identity(void *ctx, const ProtobufCMessage *answer, struct error 
                 buf_release(&p->host_cas);
                 p->host_cas = BUF_MAX(CHAIN_PEM_MAX);
                 host_identity_trust_pem(&p->identity, &p->host_cas);
+                p->identities++;
                 peer_client_renew(&p->peer_client);
                 err = renew_tls(p);
         } else {

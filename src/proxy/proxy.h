@@ -65,6 +65,7 @@ struct proxy {
         struct peer_server *peer_server;           /* NULL: no peer_listen_addr */
         struct peer_client peer_client;
         struct buf user_cas, host_cas; /* PEM; empty until there is an identity */
+        unsigned identities;           /* number of identities so far: host_cas may differ with each */
         struct host_identity identity; /* of role Proxy; empty until the instance has it */
         char *auth_address;            /* address to which connections are passed through; NULL: not known yet */
         struct link *instance;

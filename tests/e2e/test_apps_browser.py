@@ -15,6 +15,7 @@ import pytest
 from app_backends import Nginx, Scripted, WebSockets
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
+from test_rotation import step
 from users import User, invite_url
 
 PROXY = "proxy.example.test"
@@ -148,17 +149,21 @@ def place(build, aws_process, tmp_path_factory, backends):
     cluster.stop()
 
 
-@pytest.fixture
-def client(place, tmp_path):
-    return Client(place, tmp_path)
-
-
 @pytest.fixture(scope="module")
 def opened(place, tmp_path_factory):
     """A client that has opened `files`."""
     client = Client(place, tmp_path_factory.mktemp("opened"))
     page = client.launch(place.alice, "https://files/page?x=1&y=%20z")
     assert (page.status, page.text) == (200, "a page of nginx\n")
+    return client
+
+
+@pytest.fixture
+def client(place, opened, tmp_path):
+    """Logged in as the client of `opened` is, without sessions of applications: a login takes a one-time code, of which there is one in 30 s."""
+    client = Client(place, tmp_path)
+    lines = opened.jar.read_text().splitlines(keepends=True)
+    client.jar.write_text("".join(line for line in lines if "__Host-grv" not in line))
     return client
 
 
@@ -265,7 +270,8 @@ def test_logging_out_ends_the_session_everywhere(place, client):
     assert client.get("https://files/page").status == 302, "the old cookies are worth nothing"
 
 
-def test_a_session_ends_with_the_login_and_with_the_rights(place, client):
+def test_a_session_ends_with_the_login_and_with_the_rights(place, tmp_path):
+    client = Client(place, tmp_path)
     client.launch(place.alice, "https://files/page")
     place.tctl("users", "update", "alice", "--set-roles=auditor")
     refused = client.get("https://files/page")
@@ -289,14 +295,23 @@ def test_sessions_survive_a_restart_of_the_proxy(place, client):
     wait_until(lambda: client.get("https://files/page").status == 200, "the next request works")
 
 
+@pytest.mark.nightly
+def test_a_session_goes_on_through_a_rotation_of_the_host_ca(place, client):
+    client.launch(place.alice, "https://files/page")
+    for phase in ("init", "update_clients", "update_servers", "standby"):
+        step(place, "host", phase)
+        wait_until(lambda: client.get("https://files/page").status == 200, f"the application is reached in the phase {phase}")
+
+
 def test_chromium_opens_an_application(place, backends, tmp_path):
     """With third-party cookies blocked, as in a private window."""
+    bob = User(place, "bob", tmp_path / "bob").accept(invite_url(place.tctl("users", "add", "bob", "--roles=test-apps").out))
     with Browser(tmp_path / "chromium", trust=[place.proxy_addr], hosts={f"*.{PROXY}": "127.0.0.1", PROXY: "127.0.0.1"}) as browser:
         page = browser.page()
         page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/page?x=1")
-        page.fill("#user", "alice")
-        page.fill("#password", place.alice.password)
-        page.fill("#otp", place.alice.otp())
+        page.fill("#user", "bob")
+        page.fill("#password", bob.password)
+        page.fill("#otp", bob.otp())
         page.click("button")
         page.wait("document.body && document.body.innerText.includes('a page of nginx')")
         assert page.evaluate("location.pathname + location.search") == "/page?x=1"

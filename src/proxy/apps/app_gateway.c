@@ -471,8 +471,14 @@ static void on_reconnect(void *ctx)
 
 static void on_response(void *ctx, struct http_response *response)
 {
-        (void)ctx;
-        error_free(http_cookies_confine(&response->fields, is_own_cookie));
+        struct app_gateway *g = ctx;
+        struct error *err = http_cookies_confine(&response->fields, is_own_cookie);
+
+        if (err == NULL)
+                return;
+        log_warn("A response of an application cannot be passed on", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", g->id), LOG_ERR(err));
+        error_free(err);
+        http_relay_close(g->relay);
 }
 
 static void on_failure(void *ctx, enum http_failure failure, int status, const struct error *err)

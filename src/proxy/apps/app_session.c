@@ -26,6 +26,7 @@ struct app_session {
         struct cert_info cert; /* texts in the arena */
         struct buf cert_der;
         struct tls_context *tls;
+        unsigned trusted; /* tls trusts the host CAs of this identity of the proxy */
         char id[WEB_SESSION_ID_LEN + 1];
         uint8_t proof[PROOF_SIZE]; /* derived from the secret */
         struct instant confirmed;  /* by auth */
@@ -185,7 +186,30 @@ static struct error *make_tls(struct app_session *s, struct str key_pem)
 
         cert_der_to_pem(buf_str(&s->cert_der), &pem);
         TRY(tls_context_new((struct tls_options){ .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&s->all->proxy->host_cas), .alpn = alpn, .is_internal = true }, &s->tls));
-        return tls_context_add(s->tls, NULL, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = key_pem });
+        TRY(tls_context_add(s->tls, NULL, (struct tls_identity){ .cert_chain_pem = buf_str(&pem), .key_pem = key_pem }));
+        s->trusted = s->all->proxy->identities;
+        return NULL;
+}
+
+/* The host CAs may have been rotated. */
+static bool is_outdated(const struct app_session *s)
+{
+        return s->trusted != s->all->proxy->identities;
+}
+
+/* For connections from now on. */
+static struct error *renew_tls(struct app_session *s, const struct opening *o, const Cteleport__V1__GetWebSessionResponse *answer)
+{
+        struct tls_context *former = s->tls;
+        AUTO(secret) key = { 0 };
+
+        TRY(unseal(secret_str(&o->secret), str_of(o->id), pb_str(answer->sealed_key), &key));
+        s->tls = NULL;
+        struct error *err = make_tls(s, secret_str(&key));
+        tls_context_free(err == NULL ? former : s->tls);
+        if (err != NULL)
+                s->tls = former;
+        return err;
 }
 
 static struct error *fill(struct app_session *s, const struct opening *o, const Cteleport__V1__GetWebSessionResponse *answer)
@@ -280,7 +304,9 @@ static void on_read(void *ctx, const ProtobufCMessage *msg, struct error *err)
         }
         if (err == NULL)
                 err = o->done == NULL ? NULL : find(o->all, str_of(o->id), secret_str(&o->secret), &s);
-        if (err == NULL && o->done != NULL && s == NULL)
+        if (err == NULL && o->done != NULL && s != NULL && is_outdated(s))
+                err = renew_tls(s, o, (const Cteleport__V1__GetWebSessionResponse *)msg);
+        else if (err == NULL && o->done != NULL && s == NULL)
                 err = make_session(o, (const Cteleport__V1__GetWebSessionResponse *)msg, &s);
         if (err != NULL && is_over(err))
                 err = error_because(no_session(), err);
@@ -302,7 +328,7 @@ static void on_opening(void *ctx)
                 err = error_new(ERROR_CANCELLED, "the proxy is stopping");
         if (err == NULL)
                 err = find(o->all, str_of(o->id), secret_str(&o->secret), &s);
-        if (err == NULL && (s == NULL || !is_recent(s, s->confirmed)))
+        if (err == NULL && (s == NULL || is_outdated(s) || !is_recent(s, s->confirmed)))
                 request_session(o);
         else
                 opening_end(o, err == NULL ? s : NULL, err);
