@@ -296,7 +296,7 @@ def test_sessions_survive_a_restart_of_the_proxy(place, client):
 
 
 @pytest.mark.nightly
-def test_a_session_goes_on_through_a_rotation_of_the_host_ca(place, client):
+def test_a_session_survives_a_rotation_of_the_host_ca(place, client):
     client.launch(place.alice, "https://files/page")
     for phase in ("init", "update_clients", "update_servers", "standby"):
         step(place, "host", phase)
