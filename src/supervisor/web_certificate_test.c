@@ -96,7 +96,7 @@ static void makes_a_pair_with_the_names_of_the_proxy(void **state)
         assert_null(key_from_pem(&key, pb_str(pair->key_pem)));
         assert_null(cert_check_key(buf_str(&der), &key));
         assert_null(cert_each_dns_name(buf_str(&der), note_name, &names));
-        assert_string_equal(buf_c(&names), "proxy.example.com *.proxy.example.com " NAME_253 " auth-1 localhost ");
+        assert_string_equal(buf_c(&names), "proxy.example.com *.proxy.example.com " NAME_253 " auth-1 *.auth-1 localhost ");
 }
 
 static void keeps_the_pair_from_start_to_start(void **state)
