@@ -4,6 +4,9 @@
 #include "auth/sessions/session_app_testing.h"
 #include "base/log.h"
 #include "state/session.h"
+#include "state/web_session.h"
+
+#define WEB_SESSION "0123456789abcdef0123456789abcdef"
 
 /* ---- Dial -------------------------------------------------------------------------------------------------------- */
 
@@ -161,7 +164,7 @@ static void certificates_of_other_users_and_kinds_are_refused(void **state)
                 { tls_cert(&w->ca, "bob", 3600), "not that of the user" },
                 { tls_cert(&other, "alice", 3600), "not one of a user of this cluster" },
                 { ssh_cert(&w->ca, "alice", "root", 3600), "" },
-                { web_cert(&w->ca, "alice", 3600, "0123456789abcdef0123456789abcdef"), "this login in the browser has ended" },
+                { web_cert(&w->ca, "alice", 3600, WEB_SESSION), "this login in the browser has ended" },
         };
         struct dialled d = dial_app(w, "grafana");
         assert_done(d.err);
@@ -263,6 +266,34 @@ static void a_session_ends_with_the_right_to_it(void **state)
         }
 }
 
+/* The login in a browser to which the certificate belongs. */
+static void a_session_ends_with_the_login_of_its_certificate(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        Cteleport__State__V1__WebSession login = CTELEPORT__STATE__V1__WEB_SESSION__INIT;
+        AUTO(buf) cert = web_cert(&w->ca, "alice", 3600, WEB_SESSION);
+
+        login.id = pb_text(WEB_SESSION);
+        login.user = pb_text("alice");
+        login.created = NOW;
+        login.expires = NOW + 3600;
+        struct store_txn *t = store_txn_new(w->a.store);
+        web_session_put(t, &login);
+        w->waiting++;
+        store_txn_commit(t, committed, w);
+        AWAIT_ANSWER(w);
+        given_app_host(w, APPS_1, "grafana", "tcp://10.0.0.1:80", "prod");
+        given_app_session(w, &n, buf_str(&cert));
+        given_user(w, "bob"); /* connections are checked again */
+        run_a_while(&w->a.loop);
+        assert_string_equal(n.terminated, "");
+        delete_key(w, "/web_sessions/" WEB_SESSION);
+        AWAIT(w, n.terminated[0] != '\0');
+        assert_non_null(strstr(n.terminated, "this login in the browser has ended"));
+        leave(&n);
+}
+
 /* Its host announces other applications now, or none: the next check of the connection ends it. */
 static void a_session_ends_when_its_application_is_not_offered(void **state)
 {
@@ -312,6 +343,7 @@ int main(void)
                 ROW(only_the_service_that_offers_it_reports_a_connection),
                 ROW(other_reports_than_those_of_an_application_are_refused),
                 ROW(a_session_ends_with_the_right_to_it),
+                ROW(a_session_ends_with_the_login_of_its_certificate),
                 ROW(a_session_ends_when_its_application_is_not_offered),
                 ROW(a_session_continues_without_the_presence_of_its_host),
         };

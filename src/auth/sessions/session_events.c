@@ -189,6 +189,7 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
         m->hostname = keep(c, answer->hostname, LIMIT_NAME);
         m->cert_serial = keep(c, answer->serial, LIMIT_NAME);
         m->cert_ends = answer->ends;
+        m->web_session = keep(c, answer->web_session, LIMIT_NAME);
         m->permits = answer->permits;
         m->has_permits = true;
         m->roles = arena_alloc(c->arena, (answer->role_count + 1) * sizeof *m->roles);

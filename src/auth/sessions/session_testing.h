@@ -18,6 +18,7 @@
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
 #include "auth/users/directory.h"
+#include "auth/web/web_sessions.h"
 #include "net/net_testing.h"
 #include "os/file_testing.h"
 #include "pki/pki_testing.h"
@@ -295,6 +296,9 @@ static inline UNUSED int testbed_open(void **state)
         a->outbox = outbox_open(&a->loop, a->store, a->audit, answered, w);
         a->directory = directory_open(a, answered, w);
         AWAIT_ANSWER(w);
+        w->waiting++;
+        a->web_sessions = web_sessions_open(a, answered, w);
+        AWAIT_ANSWER(w);
         testbed_open_sessions(w);
         given_user(w, "alice");
         given_node(w, WEB_1, "web-1", "prod");
@@ -317,9 +321,11 @@ static inline UNUSED int testbed_close(void **state)
         audit_log_close(a->audit, closed, w);
         AWAIT_ANSWER(w);
         directory_stop(a->directory);
+        web_sessions_stop(a->web_sessions);
         w->waiting++;
         store_close(a->store, closed, w);
         AWAIT_ANSWER(w);
+        web_sessions_close(a->web_sessions);
         directory_close(a->directory);
         disk_watch_free(a->disk);
         record_disk_free(a->record_disk);

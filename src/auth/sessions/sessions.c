@@ -9,6 +9,7 @@
 #include "auth/sessions/kinds.h"
 #include "auth/sessions/session_events.h"
 #include "auth/sessions/sessions_internal.h"
+#include "auth/web/web_sessions.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "state/host.h"
@@ -245,6 +246,14 @@ void sessions_recheck_later(struct sessions *s)
                 timer_start(s->recheck, MILLISECONDS(PACE_ACCESS_RECHECK));
 }
 
+/* Connections with its certificate end. A timer, so that the ends of many sessions at once are one check. */
+static void on_web_session_ended(void *ctx)
+{
+        struct sessions *s = ctx;
+
+        timer_start(s->recheck, MILLISECONDS(1));
+}
+
 struct removed_host {
         struct str id;
 };
@@ -340,6 +349,7 @@ struct sessions *sessions_open(struct auth *a, void (*ready)(void *ctx, struct e
         s->timeout = timer_new(&a->loop, on_timeout, s);
         s->recheck = timer_new(&a->loop, recheck_all, s);
         s->users = directory_watch(a->directory, recheck_all, s);
+        web_sessions_watch(a->web_sessions, on_web_session_ended, s);
         s->hosts = state_watch_new(a->store, &host_kind, &host_events, s);
         s->nodes = nodes_open(a, on_nodes, s);
         return s;
@@ -361,6 +371,7 @@ void sessions_close(struct sessions *s)
         timer_free(s->recheck);
         s->recheck = s->timeout = NULL;
         directory_unwatch(s->users);
+        web_sessions_watch(s->auth->web_sessions, NULL, NULL);
         state_watch_free(s->hosts);
         state_watch_free(s->connections);
         nodes_close(s->nodes);

@@ -170,6 +170,7 @@ struct decision {
         struct kind_fields fields;
         struct str user, host_id;
         struct str certificate;
+        struct str web_session; /* of the known connection */
         struct node known; /* from the records of the connection and of the host */
         struct str member_name; /* name of the host at its join; locks of this and of the announced name apply */
         bool has_known;
@@ -216,6 +217,7 @@ struct error *decision_check_x509_certificate(const struct shown_certificate *c,
         if (!str_is_empty(cert.app) && !str_equal(cert.app, c->fields->app.name))
                 return error_new(ERROR_PERMISSION_DENIED, "the certificate is good for the application '%.*s' only", STR_ARG(cert.app));
         answer->serial = cert.serial_hex;
+        answer->web_session = cert.web_session;
         answer->ends = walltime_unix(cert.times.not_after);
         return NULL;
 }
@@ -229,6 +231,7 @@ static struct error *check_all(const struct decision *d, const struct node *node
         answer->role_count = user.role_count;
         if (err != NULL)
                 return err;
+        TRY(web_sessions_check(d->auth->web_sessions, d->web_session, d->user));
         if (d->is_beginning) {
                 answer->ends = d->cert_ends;
                 return d->cert_ends == 0 ? NULL : check_times(0, d->cert_ends, loop_wall(&d->auth->loop));
@@ -308,6 +311,7 @@ static void on_node(void *ctx, const struct node *node, struct error *err)
 static void keep_known(struct decision *d, const Cteleport__State__V1__Connection *c)
 {
         d->has_known = true;
+        d->web_session = arena_str(d->arena, str_of(c->web_session));
         d->known = (struct node){ .host_id = d->host_id, .hostname = arena_str(d->arena, str_of(c->hostname)), .has_ssh = true };
         d->known.labels = arena_alloc(d->arena, (c->n_labels + 1) * sizeof *d->known.labels);
         for (size_t i = 0; i < c->n_labels; i++)

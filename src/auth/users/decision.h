@@ -69,6 +69,7 @@ struct answer {
         bool permits_pty, permits_port_forwarding, permits_agent_forwarding; /* roles and certificate allow it */
         unsigned permits; /* LOGIN_PERMIT_* that sshd was granted at the login, if known; not set by decide */
         struct str serial; /* of the certificate; "": none was shown */
+        struct str web_session; /* to which the certificate belongs; "": none */
         int64_t ends; /* end of the certificate's validity, Unix seconds */
 };
 

@@ -23,6 +23,8 @@ struct web_sessions {
         struct map by_id; /* struct entry, owned */
         void (*ready)(void *ctx, struct error *err);
         void *ready_ctx;
+        void (*ended)(void *ctx); /* NULL: nobody watches */
+        void *ended_ctx;
 };
 
 static void entry_free(struct entry *e)
@@ -62,10 +64,21 @@ static void on_change(void *ctx, const struct state_record *record, bool is_dele
 {
         struct web_sessions *w = ctx;
 
-        if (is_deleted)
-                entry_free(map_remove(&w->by_id, record->id));
-        else
+        if (!is_deleted) {
                 state_log_unreadable(record, on_found(ctx, record));
+                return;
+        }
+        entry_free(map_remove(&w->by_id, record->id));
+        if (w->ended != NULL)
+                w->ended(w->ended_ctx);
+}
+
+void web_sessions_watch(struct web_sessions *w, void (*ended)(void *ctx), void *ctx)
+{
+        if (w == NULL)
+                return;
+        w->ended = ended;
+        w->ended_ctx = ctx;
 }
 
 static void each_id(void *ctx, void (*fn)(void *fn_ctx, struct str id), void *fn_ctx)

@@ -23,6 +23,9 @@ void web_sessions_close(struct web_sessions *w); /* NULL is silent */
  */
 struct error *web_sessions_check(const struct web_sessions *w, struct str id, struct str user) MUST_USE;
 
+/* ended(ctx) is called from the loop whenever a session has ended, until the next call, with NULL. w NULL is silent. */
+void web_sessions_watch(struct web_sessions *w, void (*ended)(void *ctx), void *ctx);
+
 /* Notes that the session is used now; stored at PACE_WEB_SESSION_USE. Nothing happens for id "". */
 void web_sessions_use(struct web_sessions *w, struct str id);
 

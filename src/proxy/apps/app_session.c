@@ -270,7 +270,7 @@ static struct error *find(struct app_sessions *all, struct str id, struct str se
 {
         struct app_session *s = map_get(&all->by_id, id);
 
-        *ret = s;
+        *ret = NULL;
         if (s == NULL)
                 return NULL;
         if (loop_wall(&all->proxy->loop).ns >= s->cert.times.not_after.ns) {
@@ -280,6 +280,7 @@ static struct error *find(struct app_sessions *all, struct str id, struct str se
         if (!has_secret(s, secret))
                 return no_session();
         s->used = loop_now(&all->proxy->loop);
+        *ret = s;
         return NULL;
 }
 
