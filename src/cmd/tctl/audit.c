@@ -52,7 +52,7 @@ static json_t *take_event(void *ctx, json_t *event)
 
 /* Fields that the table shows of an event, in this order; --format=json shows all fields. */
 static const char *const reporting[] = {
-        "login", "name",   "server_hostname", "server_addr", "node_name", "host_id",  "role",    "target", "action",
+        "login", "name", "app_name", "server_hostname", "server_addr", "node_name", "host_id", "role", "target", "action",
         "path",  "target_path", "command",    "exitCode",    "addr",      "addr.local", "addr.remote", "sid",  "method",
         "token_name", "reason", "message",    "error", "suppressed",
 };
