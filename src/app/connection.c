@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 
+#include "agent/idle_watch.h"
 #include "agent/report_stream.h"
 #include "app/app_service.h"
 #include "app/http_app.h"
@@ -62,10 +63,8 @@ struct app_connection {
         bool has_started;                /* the Auth Service knows of the session */
         uint64_t bytes_from_client, bytes_to_client;
 
-        struct timer *idle; /* running: the user's roles limit the time without traffic */
-        int64_t idle_ms;
-        uint64_t idle_bytes; /* number of bytes when the timer last expired */
-        struct instant idle_since;
+        struct idle_watch idle;
+        int64_t idle_ms; /* by the user's roles; 0: no limit */
         char *reason;       /* why this process ends it; NULL: it ended by itself */
         bool is_free_due, is_abandoned; /* is_abandoned: the process is ending */
 };
@@ -82,7 +81,7 @@ static void connection_free(struct app_connection *c)
         stream_close(c->client);
         tunnel_memory_close(&c->memory);
         conversation_release(&c->at);
-        timer_free(c->idle);
+        idle_watch_release(&c->idle);
         shares_remove(&s->user_connections, str_of(c->counted_user));
         buf_release(&c->certificate);
         offered_app_release(c->offered);
@@ -158,7 +157,7 @@ static void end_if_quiet(struct app_connection *c)
         if (c->at.state == REPORTING || c->handshake != NULL || c->dial != NULL || c->splice != NULL || c->http != NULL)
                 return;
         conversation_enter(&c->at, REPORTING);
-        timer_stop(c->idle);
+        idle_watch_stop(&c->idle);
         log_debug("A connection to an application has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
         if (c->has_started)
                 report_exit(c);
@@ -233,34 +232,19 @@ static void on_streams_closed(void *ctx, uint64_t from_client, uint64_t to_clien
 
 /* ---- idle connections ------------------------------------------------------------------------------------- */
 
-/* Checks eight times within the idle timeout, so that the end is at most an eighth late. */
-static void watch_idle(struct app_connection *c)
+static uint64_t traffic(void *ctx)
 {
-        int64_t ms = c->idle_ms / 8;
+        const struct app_connection *c = ctx;
 
-        if (ms > 0)
-                timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_MIN ? PACE_SSH_IDLE_MIN : ms > PACE_SSH_IDLE_MAX ? PACE_SSH_IDLE_MAX : ms));
+        return c->splice != NULL ? splice_bytes(c->splice) : c->http != NULL ? http_app_bytes(c->http) : 0;
 }
 
-static void on_idle_turn(void *ctx)
+static void on_idle(void *ctx, struct error *err)
 {
-        struct app_connection *c = ctx;
-        uint64_t bytes = c->splice != NULL ? splice_bytes(c->splice) : c->http != NULL ? http_app_bytes(c->http) : 0;
-        struct instant now = loop_now(&c->service->loop);
-        struct duration most = MILLISECONDS(c->idle_ms);
-
-        if (bytes != c->idle_bytes) {
-                c->idle_bytes = bytes;
-                c->idle_since = now;
-        }
-        if (most.ns == 0 || instant_since(now, c->idle_since).ns < most.ns) {
-                watch_idle(c);
-                return;
-        }
-        AUTO(buf) text = BUF_MAX(128);
-        duration_put(&text, most);
-        connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was closed: it had no traffic for %s", buf_c(&text)));
+        connection_end(ctx, err);
 }
+
+static const struct idle_watch_events idle_events = { .traffic = traffic, .expired = on_idle };
 
 /* ---- the application -------------------------------------------------------------------------------------- */
 
@@ -293,8 +277,7 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         stream_write(client, buf_str(&status));
         c->client = NULL;
         conversation_enter(&c->at, OPEN);
-        c->idle_since = loop_now(&c->service->loop);
-        watch_idle(c);
+        idle_watch_start(&c->idle, c->idle_ms);
         c->splice = tunnel_splice_above(&c->memory, &c->service->loop, c->tunnel, client, app, on_streams_closed, c);
 }
 
@@ -309,8 +292,7 @@ static struct error *open_http(struct app_connection *c)
         TRY(tunnel_memory_open(&c->memory, &s->memory, STR("")));
         c->client = NULL;
         conversation_enter(&c->at, OPEN);
-        c->idle_since = loop_now(&s->loop);
-        watch_idle(c);
+        idle_watch_start(&c->idle, c->idle_ms);
         tunnel_memory_grow(&c->memory, c->tunnel);
         c->http = http_app_start(options, client);
         return NULL;
@@ -405,7 +387,7 @@ static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision
         if (c->at.state == DECIDING)
                 start_session(c, decision);
         else if (c->at.state == OPEN)
-                watch_idle(c);
+                idle_watch_change(&c->idle, c->idle_ms);
 }
 
 static void on_terminate(void *ctx, struct str reason)
@@ -533,7 +515,7 @@ void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, con
         metric_set_at(METRIC_APP_CONNECTIONS, 0, (int64_t)s->connections.count);
         shares_add(&s->user_connections, request->user);
         conversation_init(&c->at, &s->loop, states, HANDSHAKE, on_expired, c);
-        c->idle = timer_new(&s->loop, on_idle_turn, c);
+        idle_watch_init(&c->idle, &s->loop, SECONDS(0), &idle_events, c);
         c->report_stream = report_stream_new(s->agent, str_of(c->id), str_of(c->client_addr), &report_events, c);
         c->tunnel = tunnel_accept(in);
         c->handshake = tls_start(&s->loop, tls, c->tunnel, NULL, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, c);

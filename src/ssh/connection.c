@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "agent/idle_watch.h"
 #include "agent/report_stream.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -72,9 +73,7 @@ struct connection {
         uint64_t sessions_started;  /* number that sshd has started, according to its log */
         uint64_t sessions_reported; /* number whose programs have reported, possibly before the line of the log */
         struct timer *unreported;   /* running: more sessions were started than have reported */
-        struct timer *idle;         /* running: the user's roles limit the time without traffic */
-        uint64_t idle_bytes;        /* number of bytes when the timer last expired */
-        struct instant idle_since;
+        struct idle_watch idle;
         struct timer *closing; /* running: the next step of closing is pending */
         enum { KEEP_SPLICE, CUT_SPLICE } close_step;
         char *reason;           /* why this process ends it; NULL: it ended by itself */
@@ -108,7 +107,7 @@ static void connection_free(struct connection *c)
         conversation_release(&c->at);
         timer_free(c->closing);
         timer_free(c->unreported);
-        timer_free(c->idle);
+        idle_watch_release(&c->idle);
         free(c->helpers);
         free(c->reason);
         if (c->user[0] != '\0')
@@ -244,7 +243,7 @@ static void begin_to_end(struct connection *c)
 {
         conversation_enter(&c->at, ENDING);
         timer_stop(c->unreported);
-        timer_stop(c->idle);
+        idle_watch_stop(&c->idle);
         for (struct query *q = c->queries; q != NULL; q = q->next)
                 answer_query(q, NULL, error_new(ERROR_CANCELLED, "the connection has ended"));
 }
@@ -319,35 +318,20 @@ static void decide_session(struct connection *c, const Cteleport__V1__ReportDeci
 
 /* ---- idle connections ----------------------------------------------------------------------------------------------- */
 
-/* Checks eight times within the idle timeout, so that the end is at most an eighth late. */
-static void watch_idle(struct connection *c)
+static uint64_t traffic(void *ctx)
 {
-        int64_t ms = c->accepted->decision->idle_timeout_ms / 8;
+        const struct connection *c = ctx;
 
-        if (ms > 0 && c->at.state == OPEN)
-                timer_start(c->idle, MILLISECONDS(ms < PACE_SSH_IDLE_MIN ? PACE_SSH_IDLE_MIN : ms > PACE_SSH_IDLE_MAX ? PACE_SSH_IDLE_MAX : ms));
+        return c->splice == NULL ? 0 : splice_bytes(c->splice);
+}
+
+static void on_idle(void *ctx, struct error *err)
+{
+        connection_end(ctx, err);
 }
 
 /* For commands, file copies and forwards. A terminal session enforces its own idle timeout, which expires first. */
-static void on_idle_turn(void *ctx)
-{
-        struct connection *c = ctx;
-        struct duration most = MILLISECONDS(c->accepted->decision->idle_timeout_ms);
-        uint64_t bytes = c->splice == NULL ? 0 : splice_bytes(c->splice);
-        struct instant now = loop_now(&c->service->loop);
-
-        if (bytes != c->idle_bytes) {
-                c->idle_bytes = bytes;
-                c->idle_since = now;
-        }
-        if (most.ns == 0 || instant_since(now, c->idle_since).ns < most.ns + MILLISECONDS(TIMEOUT_SSH_IDLE_GRACE).ns) {
-                watch_idle(c);
-                return;
-        }
-        AUTO(buf) text = BUF_MAX(128);
-        duration_put(&text, most);
-        connection_end(c, error_new(ERROR_DEADLINE_EXCEEDED, "the connection was closed: it had no traffic for %s", buf_c(&text)));
-}
+static const struct idle_watch_events idle_events = { .traffic = traffic, .expired = on_idle };
 
 /* If sshd has already accepted a login, a later decision that denies it ends the connection. */
 static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
@@ -365,6 +349,8 @@ static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision
                         cteleport__v1__report_decision__free_unpacked(q->decision, NULL);
                 q->decision = copy_decision(decision);
                 answer_query(q, q->decision, NULL);
+                if (q == c->accepted && decision->is_allowed && c->at.state == OPEN)
+                        idle_watch_change(&c->idle, decision->idle_timeout_ms);
                 if (q == c->accepted && !decision->is_allowed) {
                         AUTO_MEM char *reason = escaped(str_of(decision->reason));
                         connection_end(c, error_new(ERROR_PERMISSION_DENIED, "%s", reason));
@@ -498,8 +484,7 @@ static void take_accepted(struct connection *c, const struct sshd_log_event *e)
                 return;
         }
         c->accepted = q;
-        c->idle_since = loop_now(&c->service->loop);
-        watch_idle(c);
+        idle_watch_start(&c->idle, q->decision->idle_timeout_ms);
         report_accepted(c, q);
         log_info("A user has logged in", LOG_C("connection", c->id), LOG_C("user", q->decision->user),
                  LOG_STR("login", q->login), LOG_C("from", c->client_addr));
@@ -727,7 +712,7 @@ void connection_begin(struct ssh_service *s, struct tunnel_incoming *v, const st
         conversation_init(&c->at, &s->loop, states, STARTING, on_expired, c);
         c->closing = timer_new(&s->loop, on_close_step, c);
         c->unreported = timer_new(&s->loop, on_unreported, c);
-        c->idle = timer_new(&s->loop, on_idle_turn, c);
+        idle_watch_init(&c->idle, &s->loop, MILLISECONDS(TIMEOUT_SSH_IDLE_GRACE), &idle_events, c);
         c->report_stream = report_stream_new(s->agent, str_of(c->id), str_of(c->client_addr), &report_events, c);
         start_sshd(c);
 }
