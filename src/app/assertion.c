@@ -14,24 +14,25 @@
 
 struct assertion {
         struct agent *agent;
-        char *connection_id, *token; /* token NULL: none yet */
+        char *connection_id, *claims, *token; /* token NULL: none yet */
         struct instant requested, renew_at, ends; /* requested: the running request, or the last one */
         bool is_requesting, is_freed;
         void (*done)(void *ctx, struct error *err); /* NULL: nobody waits */
         void *ctx;
 };
 
-struct assertion *assertion_new(struct agent *agent, const char *connection_id)
+struct assertion *assertion_new(struct agent *agent, const char *connection_id, const char *claims)
 {
         struct assertion *a = NEW(struct assertion);
 
-        *a = (struct assertion){ .agent = agent, .connection_id = str_dup(str_of(connection_id)) };
+        *a = (struct assertion){ .agent = agent, .connection_id = str_dup(str_of(connection_id)), .claims = str_dup(str_of(claims)) };
         return a;
 }
 
 static void destroy(struct assertion *a)
 {
         free(a->connection_id);
+        free(a->claims);
         free(a->token);
         free(a);
 }
@@ -122,6 +123,7 @@ static void on_client(void *ctx, struct rpc_client *client, struct error *err)
                 return;
         }
         m.connection_id = a->connection_id;
+        m.claims = a->claims;
         rpc_client_unary(client,
                          (struct rpc_client_call_options){ .path = "/cteleport.v1.AppTokenService/Sign",
                                                            .response = &cteleport__v1__sign_app_token_response__descriptor,

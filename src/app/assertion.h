@@ -14,8 +14,8 @@
 struct agent;
 
 struct assertion;
-/* The agent is borrowed until assertion_free(), connection_id copied. */
-struct assertion *assertion_new(struct agent *agent, const char *connection_id) MUST_USE;
+/* The agent is borrowed until assertion_free(), the texts are copied. claims: rewrite.jwt_claims of the application; NULL: the default. */
+struct assertion *assertion_new(struct agent *agent, const char *connection_id, const char *claims) MUST_USE;
 /* Forgets a wait. NULL is silent. */
 void assertion_free(struct assertion *a);
 

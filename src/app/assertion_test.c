@@ -45,6 +45,7 @@ static void sign_open(struct rpc_call *call, const ProtobufCMessage *first)
         Cteleport__V1__SignAppTokenResponse answer = CTELEPORT__V1__SIGN_APP_TOKEN_RESPONSE__INIT;
 
         assert_string_equal(((const Cteleport__V1__SignAppTokenRequest *)first)->connection_id, "the connection");
+        assert_string_equal(((const Cteleport__V1__SignAppTokenRequest *)first)->claims, "roles");
         the->requests++;
         answer.token = pb_text(the->token);
         answer.valid_seconds = the->valid_seconds;
@@ -107,7 +108,7 @@ static int set_up(void **state)
         connected_pair(&f->agent.loop, &ours, &theirs);
         f->conn = rpc_serve(&f->agent.loop, ours, (struct rpc_server_options){ .methods = methods, .caller = f, .on_closed = on_server_closed, .peer = "test" });
         f->client = rpc_client_new(&f->agent.loop, theirs, "cluster", on_client_closed, f);
-        f->assertion = assertion_new(&f->agent, "the connection");
+        f->assertion = assertion_new(&f->agent, "the connection", "roles");
         *state = the = f;
         return 0;
 }
@@ -234,7 +235,7 @@ static void it_may_be_freed_while_it_waits(void **state)
         assert_false(assertion_await(f->assertion, on_token, f));
         assertion_free(f->assertion);
         run_a_while(&f->agent.loop);
-        f->assertion = assertion_new(&f->agent, "the connection");
+        f->assertion = assertion_new(&f->agent, "the connection", "roles");
         assert_false(assertion_await(f->assertion, on_token, f));
         while (f->requests == 0)
                 uv_run(&f->agent.loop.uv, UV_RUN_ONCE);

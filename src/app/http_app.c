@@ -317,7 +317,7 @@ struct http_app *http_app_start(struct http_app_options options, struct stream *
         h->options = options;
         h->arena = arena_new(ARENA_MAX);
         h->id = str_dup(str_of(options.id));
-        h->assertion = assertion_new(options.agent, options.id);
+        h->assertion = assertion_new(options.agent, options.id, options.app->rewrite == NULL ? NULL : options.app->rewrite->jwt_claims);
         h->client_ip = ip_of(options.client_addr);
         h->rules = (struct head_rules){ .client_ip = h->client_ip, .host_name = options.host_name, .rewrite = options.app->rewrite };
         struct error *err = app_uri_read(h->arena, str_of(options.app->uri), &h->uri);

@@ -484,6 +484,17 @@ static struct error *check_app_tls(struct config_checker *c, const Cteleport__V1
         return NULL;
 }
 
+static struct error *check_jwt_claims(struct str claims, const char *field)
+{
+        static const struct str all[] = { STR_INIT(""), STR_INIT("roles-and-traits"), STR_INIT("roles"), STR_INIT("traits"), STR_INIT("none") };
+
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+                if (str_equal(claims, all[i]))
+                        return NULL;
+        AUTO_MEM char *shown = escaped(claims);
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite.jwt_claims cannot be '%s'", field, shown), "write roles-and-traits, roles, traits or none");
+}
+
 static struct error *check_app_rewrite(const Cteleport__V1__AppConfig *app, const char *field)
 {
         struct error *err = NULL;
@@ -495,6 +506,7 @@ static struct error *check_app_rewrite(const Cteleport__V1__AppConfig *app, cons
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite is for applications of http and https", field), "remove it");
         if (app->rewrite->n_headers > LIMIT_APP_HEADERS || app->rewrite->n_redirect > LIMIT_APP_HEADERS)
                 return error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite has more than %d headers or hosts", field, LIMIT_APP_HEADERS);
+        err = error_also(err, check_jwt_claims(str_of(app->rewrite->jwt_claims), field));
         for (size_t i = 0; i < app->rewrite->n_headers; i++)
                 err = error_also(err, error_about(app_header_parse(str_of(app->rewrite->headers[i]), &header), "%s.rewrite.headers[%zu]", field, i + 1));
         for (size_t i = 0; i < app->rewrite->n_redirect; i++)

@@ -175,6 +175,7 @@ static const struct {
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"https://a\", tls: {server_name: \"a b\"}}]}", "tls.server_name 'a b' is not a valid host name" },
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"https://a?b\"}]}", "app_service.apps[1]: the uri 'https://a?b' has no host and port to connect to" },
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"tcp://a:1\", rewrite: {headers: [\"X: y\"]}}]}", "app_service.apps[1].rewrite is for applications of http and https" },
+        { "app_service: {enabled: yes, apps: [{name: web, uri: \"http://a\", rewrite: {jwt_claims: all}}]}", "app_service.apps[1].rewrite.jwt_claims cannot be 'all'" },
         { "app_service: {enabled: yes, apps: [{name: web, uri: \"http://a\", rewrite: {headers: [\"X-Real-Ip: y\"]}}]}", "the header 'X-Real-Ip' is one that the cluster sets" },
         { "app_service: {enabled: yes, allowed_hosts: [a.example.com], apps: [{name: web, uri: \"http://a\"}]}", "app_service.allowed_hosts: 'a.example.com' is not a network" },
         { "app_service: {enabled: yes, allowed_hosts: [10.0.0.0/8], denied_hosts: [10.0.0.1], apps: [{name: web, uri: \"http://a\"}]}", "app_service has allowed_hosts and denied_hosts" },

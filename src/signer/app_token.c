@@ -73,5 +73,5 @@ struct error *app_token_sign(const struct app_token *t, const struct key *k, str
         if (err == NULL || err->code != ERROR_RESOURCE_EXHAUSTED)
                 return err;
         return error_hint(error_because(error_new(ERROR_RESOURCE_EXHAUSTED, "the token for the application would be larger than %d bytes", LIMIT_APP_TOKEN), err),
-                          "give the user fewer traits");
+                          "set rewrite.jwt_claims of the application to roles or none, or give the user fewer traits");
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP applications: real backends behind a host, real clients in front."""
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import json
@@ -41,7 +42,7 @@ def place(build, programs, aws_process, tmp_path_factory, backends):
             "deep": f"http://{backends['scripted'].addr}/start/here", "tcp": f"tcp://{backends['scripted'].addr}",
             "metadata": "http://169.254.169.254", "metadata6": "http://[fd00:ec2::254]", "mapped": "https://[::ffff:169.254.169.254]", "metadata-tcp": "tcp://169.254.169.254:80"}
     port = backends["apache"].addr.split(":")[1]
-    rewritten = {"name": "rewritten", "uri": rows["raw"], "rewrite": {"redirect": ["inner.example.com"], "headers": ["X-Groups: {{external.groups}}", "Host: inner.example.com", "X-None: {{internal.none}}"]}}
+    rewritten = {"name": "rewritten", "uri": rows["raw"], "rewrite": {"redirect": ["inner.example.com"], "headers": ["X-Groups: {{external.groups}}", "Host: inner.example.com", "X-None: {{internal.none}}"], "jwt_claims": "roles"}}
     own = {"secure": {"tls": {"ca_cert_file": str(backends["apache"].ca)}}, "unverified": {}, "skipped": {"insecure_skip_verify": True},
            "misnamed": {"tls": {"ca_cert_file": str(backends["apache"].ca), "server_name": "other.example.com"}},
            "client": {"tls": {"ca_cert_file": str(backends["apache"].ca), "cert_file": str(backends["apache"].ca), "key_file": str(backends["apache"].dir / "key.pem")}},
@@ -161,6 +162,13 @@ def test_an_application_learns_the_user_from_a_token(place, app, scripted):
     assert verified_by_openssl(first, place)
     assert token() == first  # it is kept for the next requests
     connection.close()
+
+    with contextlib.closing(http.client.HTTPConnection(app("rewritten"), timeout=TIMEOUT)) as connection:  # jwt_claims: roles
+        scripted.answer()
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"ok"
+        _, claims = claims_of(scripted.fields()["teleport-jwt-assertion"][0], keys, uri)
+        assert (claims["roles"], claims["traits"]) == (["all-apps"], {})
 
     step(place, "jwt", "init")
     wait_until(lambda: len(keys.ids()) == 2, "both keys are published")

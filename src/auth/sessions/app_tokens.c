@@ -40,6 +40,7 @@ struct signing {
         struct rpc_call *call; /* NULL: the host is gone */
         struct arena *arena;
         struct str host_id;    /* of the caller */
+        bool with_roles, with_traits; /* claims that the application gets */
         const Cteleport__State__V1__Connection *connection;
 };
 
@@ -118,8 +119,10 @@ static struct error *request_token(struct signing *s, const struct node *host)
         m.user = c->user;
         m.uri = c->resource_uri;
         m.not_after = c->cert_ends;
-        put_roles(&m, s->arena, &user);
-        put_traits(&m, s->arena, directory_user(s->auth->directory, str_of(c->user), NULL));
+        if (s->with_roles)
+                put_roles(&m, s->arena, &user);
+        if (s->with_traits)
+                put_traits(&m, s->arena, directory_user(s->auth->directory, str_of(c->user), NULL));
         auth_request(s->auth, s->auth->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_APP_TOKEN, &m.base,
                      &cteleport__internal__v1__app_token__descriptor, SIGNER_TIMEOUT, on_token, s);
         return NULL;
@@ -168,10 +171,20 @@ static void on_connection(void *ctx, const struct state_record *record, struct e
                 node_find(s->auth, s->host_id, on_host, s);
 }
 
+/* An unknown value, of a later release, gives no claims. */
+static void set_claims(struct signing *s, struct str claims)
+{
+        bool has_all = str_is_empty(claims) || str_equal(claims, STR("roles-and-traits"));
+
+        s->with_roles = has_all || str_equal(claims, STR("roles"));
+        s->with_traits = has_all || str_equal(claims, STR("traits"));
+}
+
 void app_token_sign_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
-        struct str id = str_of(((const Cteleport__V1__SignAppTokenRequest *)first)->connection_id);
+        const Cteleport__V1__SignAppTokenRequest *request = (const Cteleport__V1__SignAppTokenRequest *)first;
+        struct str id = str_of(request->connection_id);
 
         if (caller->role[0] != '\0' && !services_offers(str_of(caller->role), "app")) { /* a link on this machine has no certificate */
                 rpc_call_finish(call, error_new(ERROR_PERMISSION_DENIED, "only an Application Service requests tokens for applications"));
@@ -184,6 +197,7 @@ void app_token_sign_open(struct rpc_call *call, const ProtobufCMessage *first)
         struct signing *s = NEW(struct signing);
         *s = (struct signing){ .auth = caller->auth, .call = call, .arena = arena_new(SIGNING_ARENA) };
         s->host_id = arena_str(s->arena, str_of(caller->host_id));
+        set_claims(s, str_of(request->claims));
         rpc_call_listen(call, &call_events, s);
         state_get(s->auth->store, &connection_kind, id, on_connection, s);
 }

@@ -92,7 +92,7 @@ static void on_signed(void *ctx, const ProtobufCMessage *answer, struct error *e
 }
 
 /* A host with this role requests the token of a connection. */
-static struct answer_of_sign request_token(struct testbed *w, const char *host_id, const char *role, const char *connection_id)
+static struct answer_of_sign request_claims(struct testbed *w, const char *host_id, const char *role, const char *connection_id, const char *claims)
 {
         Cteleport__V1__SignAppTokenRequest m = CTELEPORT__V1__SIGN_APP_TOKEN_REQUEST__INIT;
         struct answer_of_sign a = { 0 };
@@ -101,6 +101,7 @@ static struct answer_of_sign request_token(struct testbed *w, const char *host_i
         w->role = role;
         struct rpc_client *host = connect_as(w, CALLER_NODE, host_id, "");
         m.connection_id = pb_text(connection_id);
+        m.claims = pb_text(claims);
         rpc_client_unary(host, (struct rpc_client_call_options){ .path = "/cteleport.v1.AppTokenService/Sign",
                                                                  .response = &cteleport__v1__sign_app_token_response__descriptor },
                          &m.base, on_signed, &a);
@@ -108,6 +109,11 @@ static struct answer_of_sign request_token(struct testbed *w, const char *host_i
         rpc_client_close(host);
         AWAIT(w, w->a.callers == before);
         return a;
+}
+
+static struct answer_of_sign request_token(struct testbed *w, const char *host_id, const char *role, const char *connection_id)
+{
+        return request_claims(w, host_id, role, connection_id, "");
 }
 
 #define URI "http://10.0.0.1:3000"
@@ -140,6 +146,25 @@ static void a_token_is_about_the_user_of_the_connection(void **state)
         assert_string_equal(signer.trait, "logins");
         assert_string_equal(signer.values[0], "root");
         assert_string_equal(signer.values[1], "deploy");
+        leave(&n);
+}
+
+static void an_application_gets_the_claims_that_its_host_names(void **state)
+{
+        static const struct {
+                const char *claims;
+                size_t roles, traits;
+        } all[] = { { "", 1, 1 }, { "roles-and-traits", 1, 1 }, { "roles", 1, 0 }, { "traits", 0, 1 }, { "none", 0, 0 }, { "of a later release", 0, 0 } };
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_session(w, &n);
+
+        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+                assert_done(request_claims(w, APPS_1, "App", d.id, all[i].claims).err);
+                assert_int_equal(signer.roles, all[i].roles);
+                assert_int_equal(signer.traits, all[i].traits);
+                assert_string_equal(signer.user, "alice");
+        }
         leave(&n);
 }
 
@@ -218,6 +243,7 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 ROW(a_token_is_about_the_user_of_the_connection),
+                ROW(an_application_gets_the_claims_that_its_host_names),
                 ROW(only_the_host_of_the_connection_gets_its_token),
                 ROW(a_connection_to_a_node_has_no_token),
                 ROW(without_a_user_there_is_no_token),
