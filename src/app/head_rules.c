@@ -41,7 +41,7 @@ static void remove_like(struct http_fields *f, struct str name)
                         http_fields_remove_at(f, i);
 }
 
-static struct error *set_one(struct http_request *r, const struct app_header *h, struct str value)
+static struct error *add_one(struct http_request *r, const struct app_header *h, struct str value)
 {
         AUTO(buf) text = BUF_MAX(LIMIT_HTTP_HEAD);
 
@@ -53,18 +53,19 @@ static struct error *set_one(struct http_request *r, const struct app_header *h,
         return http_fields_add(&r->fields, h->name, buf_str(&text));
 }
 
-static struct error *set_header(const struct head_rules *rules, struct http_request *r, const struct app_header *h)
+static struct error *add_header(const struct head_rules *rules, struct http_request *r, const struct app_header *h)
 {
-        remove_like(&r->fields, h->name);
         if (str_is_empty(h->trait))
-                return set_one(r, h, STR(""));
+                return add_one(r, h, STR(""));
+        if (h->is_token)
+                return str_is_empty(rules->assertion) ? NULL : add_one(r, h, rules->assertion);
         for (size_t i = 0; rules->permits != NULL && i < rules->permits->n_traits; i++) {
                 const Cteleport__V1__AppTrait *trait = rules->permits->traits[i];
 
                 if (!str_equal(str_of(trait->name), h->trait))
                         continue;
                 for (size_t k = 0; k < trait->n_values; k++)
-                        TRY(set_one(r, h, str_of(trait->values[k])));
+                        TRY(add_one(r, h, str_of(trait->values[k])));
         }
         return NULL;
 }
@@ -72,10 +73,15 @@ static struct error *set_header(const struct head_rules *rules, struct http_requ
 static struct error *set_headers(const struct head_rules *rules, struct http_request *r)
 {
         struct app_header h;
+        size_t count = rules->rewrite == NULL ? 0 : rules->rewrite->n_headers;
 
-        for (size_t i = 0; rules->rewrite != NULL && i < rules->rewrite->n_headers; i++) {
+        for (size_t i = 0; i < count; i++) {
                 TRY(app_header_parse(str_of(rules->rewrite->headers[i]), &h));
-                TRY(set_header(rules, r, &h));
+                remove_like(&r->fields, h.name);
+        }
+        for (size_t i = 0; i < count; i++) {
+                TRY(app_header_parse(str_of(rules->rewrite->headers[i]), &h));
+                TRY(add_header(rules, r, &h));
         }
         return NULL;
 }

@@ -20,8 +20,8 @@ struct head_rules {
 
 /*
  * Sets X-Forwarded-For, -Host, -Proto, -Port, -Server, -Ssl, X-Real-Ip and Teleport-Jwt-Assertion. INVALID_ARGUMENT or RESOURCE_EXHAUSTED if the request has no room for
- * them. Then the headers of rewrite.headers take the place of fields of the same name; one with a template is sent for each value of the trait, and not at all
- * without a value.
+ * them. Then the headers of rewrite.headers take the place of fields of the same name; one with a template is sent for each value of the trait, or with the token,
+ * and not at all without a value.
  */
 struct error *head_rules_request(const struct head_rules *rules, struct http_request *r) MUST_USE;
 

@@ -87,6 +87,22 @@ static void rewritten_headers_take_the_place_of_the_users(void **state)
         assert_code(head_rules_request(&with, &r), ERROR_INVALID_ARGUMENT);
 }
 
+/* {{internal.jwt}} is no trait, and two headers of one name are both sent. */
+static void a_rewritten_header_may_have_the_token(void **state)
+{
+        char *headers[] = { unconst("Authorization: Bearer {{internal.jwt}}"), unconst("X-A: 1"), unconst("X-A: 2"), unconst("X-Trait: {{external.jwt}}") };
+        Cteleport__V1__AppRewriteConfig rewrite = CTELEPORT__V1__APP_REWRITE_CONFIG__INIT;
+        struct head_rules with = rules;
+
+        (void)state;
+        rewrite.headers = headers;
+        rewrite.n_headers = ARRAY_LEN(headers);
+        with.rewrite = &rewrite;
+        with.assertion = STR("a.b.c");
+        assert_request(&with, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic x\r\nX-A: 0\r\n\r\n",
+                       "GET / HTTP/1.1\r\nHost: a\r\n" FORWARDED("a", "443") "Teleport-Jwt-Assertion: a.b.c\r\nAuthorization: Bearer a.b.c\r\nX-A: 1\r\nX-A: 2\r\n\r\n");
+}
+
 static void redirects_to_the_listed_hosts_lead_back(void **state)
 {
         static const struct {
@@ -127,6 +143,7 @@ int main(void)
                 cmocka_unit_test(a_user_cannot_set_fields_of_the_gateway),
                 cmocka_unit_test(a_backend_cannot_set_fields_of_the_gateway),
                 cmocka_unit_test(rewritten_headers_take_the_place_of_the_users),
+                cmocka_unit_test(a_rewritten_header_may_have_the_token),
                 cmocka_unit_test(redirects_to_the_listed_hosts_lead_back),
         };
 

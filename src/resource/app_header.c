@@ -58,6 +58,7 @@ static struct error *split_value(struct str value, struct app_header *ret)
         ret->before = str_slice(value, 0, begin);
         ret->trait = inside;
         ret->after = str_slice(value, end + closing.len, value.len);
+        ret->is_token = str_equal(kind, STR("internal")) && str_equal(inside, STR("jwt"));
         bool is_known = str_equal(kind, STR("internal")) || str_equal(kind, STR("external"));
         if (end == value.len || end < begin || !is_known || !is_name(inside) || find(ret->after, opening) < ret->after.len || find(ret->after, closing) < ret->after.len)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template of a header is malformed"),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An entry of an application's rewrite.headers: "Name: value", where the value may have one {{internal.NAME}} or {{external.NAME}}, which stands for
- * the values of that trait of the user.
+ * the values of that trait of the user; {{internal.jwt}} for the user's token.
  */
 #ifndef RESOURCE_APP_HEADER_H
 #define RESOURCE_APP_HEADER_H
@@ -13,6 +13,7 @@
 struct app_header {
         struct str name;
         struct str before, trait, after; /* trait "": `before` is the whole value */
+        bool is_token;                   /* {{internal.jwt}}: not a trait, but the token of the user stands there */
 };
 
 /*
