@@ -169,7 +169,7 @@ def client(place, opened, tmp_path):
 
 def test_a_browser_gets_the_page_that_it_asked_for(opened, place):
     assert opened.get("https://files/page").text == "a page of nginx\n"
-    assert place.events("app.session.start")[-1]["app_name"] == "files"
+    assert place.event("app.session.start", app_name="files")["user"] == place.alice.name
 
 
 def test_the_backend_gets_no_cookie_of_the_cluster(place, client, backends):

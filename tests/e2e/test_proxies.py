@@ -280,7 +280,7 @@ def test_proxies_relay_to_a_host_of_another_proxy(proxies, user, echo_server):
         one.process.wait_for(rf"Connected to another proxy proxy:{holder.host_id}")
     assert "Another proxy is connected" in holder.process.text()
     assert len(tunnels(web)) == len(tunnels(apps)) == 1
-    assert len(all_.cluster.events("session.start")) == 3
+    all_.cluster.exactly(3, "session.start")
     all_.only(others[0])
     copied = alice.tsh("scp", NO_SHARING, web.config_path, "root@web-1:/dev/null", check=False)  # more than a first window, both ways
     assert copied.code == 0, copied.err
