@@ -189,6 +189,15 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
         return p;
 }
 
+/* False: the presence is not established, and nothing is sent. */
+static bool report(struct presence *p, const Cteleport__V1__PresenceUp *up)
+{
+        if (p->at.state != PRESENT)
+                return false;
+        rpc_client_send(p->call, &up->base);
+        return true;
+}
+
 bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
 {
         Cteleport__V1__PresenceUp__Labels all = CTELEPORT__V1__PRESENCE_UP__LABELS__INIT;
@@ -198,10 +207,7 @@ bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **la
         all.n_commands = count;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS;
         up.labels = &all;
-        if (p->at.state != PRESENT)
-                return false;
-        rpc_client_send(p->call, &up.base);
-        return true;
+        return report(p, &up);
 }
 
 bool presence_report_apps(struct presence *p, char **names, size_t count)
@@ -213,10 +219,7 @@ bool presence_report_apps(struct presence *p, char **names, size_t count)
         all.n_names = count;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_APPS;
         up.apps = &all;
-        if (p->at.state != PRESENT)
-                return false;
-        rpc_client_send(p->call, &up.base);
-        return true;
+        return report(p, &up);
 }
 
 void presence_close(struct presence *p)
