@@ -82,3 +82,14 @@ struct error *upstream_absence(const struct upstream *u)
                                                                             : "this proxy has no identity of the cluster yet"), REASON_NO_AUTH),
                           "try again in a moment; the proxy's log has details");
 }
+
+void upstream_unary(const struct upstream *u, struct rpc_client_call_options options, const ProtobufCMessage *request,
+                    void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
+{
+        struct rpc_client *auth = u == NULL ? NULL : upstream_client(u);
+
+        if (auth != NULL)
+                rpc_client_unary(auth, options, request, done, ctx);
+        else
+                done(ctx, NULL, u == NULL ? error_new(ERROR_CANCELLED, "the proxy is stopping") : upstream_absence(u));
+}

@@ -28,4 +28,8 @@ struct rpc_client *upstream_client(const struct upstream *u);
 /* Why there is no connection: UNAVAILABLE, for the client that waits. */
 struct error *upstream_absence(const struct upstream *u) MUST_USE;
 
+/* rpc_client_unary() on the connection; without one, done is called with the reason before this returns. u NULL: CANCELLED, the proxy is stopping. */
+void upstream_unary(const struct upstream *u, struct rpc_client_call_options options, const ProtobufCMessage *request,
+                    void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx);
+
 #endif

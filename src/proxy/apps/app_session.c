@@ -137,17 +137,12 @@ static void opening_end(struct opening *o, struct app_session *s, struct error *
 static void call_auth(struct app_sessions *all, const char *path, const ProtobufCMessageDescriptor *response, const char *id,
                       void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
 {
-        struct upstream *upstream = all->proxy->upstream;
-        struct rpc_client *auth = upstream == NULL ? NULL : upstream_client(upstream);
         Cteleport__V1__GetWebSessionRequest request = CTELEPORT__V1__GET_WEB_SESSION_REQUEST__INIT;
 
         request.id = pb_text(id);
-        if (auth == NULL)
-                done(ctx, NULL, upstream == NULL ? error_new(ERROR_CANCELLED, "the proxy is stopping") : upstream_absence(upstream));
-        else
-                rpc_client_unary(auth,
-                                 (struct rpc_client_call_options){ .path = path, .response = response, .response_max = ANSWER_MAX, .within = MILLISECONDS(TIMEOUT_RPC) },
-                                 &request.base, done, ctx);
+        upstream_unary(all->proxy->upstream,
+                       (struct rpc_client_call_options){ .path = path, .response = response, .response_max = ANSWER_MAX, .within = MILLISECONDS(TIMEOUT_RPC) },
+                       &request.base, done, ctx);
 }
 
 /* ---- making a session ---------------------------------------------------------------------------------------- */

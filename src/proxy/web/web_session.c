@@ -250,16 +250,9 @@ static void on_read(void *ctx, const ProtobufCMessage *msg, struct error *err)
 static void send_request(struct web_session_cache *c, const char *path, const ProtobufCMessageDescriptor *response, const ProtobufCMessage *request,
                          void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
 {
-        struct upstream *upstream = c->proxy->upstream;
-        struct rpc_client *auth = upstream == NULL ? NULL : upstream_client(upstream);
-
-        if (auth == NULL) {
-                done(ctx, NULL, upstream == NULL ? error_new(ERROR_CANCELLED, "the proxy is stopping") : upstream_absence(upstream));
-                return;
-        }
-        rpc_client_unary(auth,
-                         (struct rpc_client_call_options){ .path = path, .response = response, .response_max = ANSWER_MAX, .within = MILLISECONDS(TIMEOUT_RPC) },
-                         request, done, ctx);
+        upstream_unary(c->proxy->upstream,
+                       (struct rpc_client_call_options){ .path = path, .response = response, .response_max = ANSWER_MAX, .within = MILLISECONDS(TIMEOUT_RPC) },
+                       request, done, ctx);
 }
 
 static void on_opening(void *ctx)
