@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/lifecycle.h"
 
+#include <malloc.h>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/sandbox.h"
 
 /* Cancelled operations call back in later turns of the loop, so the loop stops last. */
 static void stop_loop(void *ctx)
@@ -98,4 +101,21 @@ void lifecycle_replace(struct lifecycle *c)
         c->is_replaced = true;
         agent_drain(c->agent);
         timer_start(c->leave, MILLISECONDS(TIMEOUT_TUNNEL_HANDOVER));
+}
+
+int lifecycle_run(const struct lifecycle_main *m)
+{
+        mallopt(M_ARENA_MAX, 1); /* one arena for all threads: the pool only ever holds small copies */
+        struct error *err = loop_init(m->loop, NULL);
+        if (err == NULL)
+                err = m->set_up(m->ctx);
+        if (err != NULL) {
+                service_fatal(m->service, err);
+                return 1;
+        }
+        log_info("Service is starting", LOG_C("service", m->title), LOG_C("sandbox", sandbox_describe()));
+        service_ready(m->service); /* ready without an identity, which the cluster issues later: until then no client can connect */
+        loop_run(m->loop);
+        m->tear_down(m->ctx);
+        return 0;
 }

@@ -38,6 +38,20 @@ void lifecycle_init(struct lifecycle *c, struct agent *agent, const char *title,
 /* May be called before lifecycle_init(), with a zeroed struct. */
 void lifecycle_release(struct lifecycle *c);
 
+/*
+ * The main of such a process: makes the loop, calls set_up, reports that the service is ready, runs the loop, and calls tear_down, which
+ * releases the loop. Returns the exit code; a failed set_up is reported to the supervisor.
+ */
+struct lifecycle_main {
+        struct service *service;
+        struct loop *loop;
+        const char *title;
+        struct error *(*set_up)(void *ctx);
+        void (*tear_down)(void *ctx);
+        void *ctx;
+};
+int lifecycle_run(const struct lifecycle_main *m);
+
 /* The orders of the supervisor. */
 void lifecycle_stop(struct lifecycle *c);
 void lifecycle_drain(struct lifecycle *c);

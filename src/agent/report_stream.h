@@ -43,6 +43,8 @@ void report_stream_accepted(struct report_stream *a, const Cteleport__V1__Report
 void report_stream_send(struct report_stream *a, const Cteleport__V1__ReportUp *up, void (*acknowledged)(void *ctx, struct error *err),
                  void *ctx);
 
+/* Reports the end of the connection, and that no further events follow. reason NULL: it ended by itself. */
+void report_stream_close(struct report_stream *a, uint64_t bytes_to_client, uint64_t bytes_from_client, const char *reason);
 /* States that no further events follow. */
 void report_stream_finish(struct report_stream *a);
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "app/app_service.h"
@@ -213,8 +212,10 @@ static struct agent_options agent_options(struct app_service *s)
         };
 }
 
-static struct error *set_up(struct app_service *s)
+static struct error *set_up(void *ctx)
 {
+        struct app_service *s = ctx;
+
         read_boot(s);
         TRY(enter_sandbox(s));
         TRY(service_control(s->service, &s->loop, &service_events, s));
@@ -223,8 +224,10 @@ static struct error *set_up(struct app_service *s)
         return NULL;
 }
 
-static void tear_down(struct app_service *s)
+static void tear_down(void *ctx)
 {
+        struct app_service *s = ctx;
+
         map_release(&s->connections);
         offered_apps_release(&s->apps);
         shares_release(&s->user_connections);
@@ -240,22 +243,9 @@ static void tear_down(struct app_service *s)
 
 int app_main(struct service *service)
 {
-        static struct app_service the_service;
-        struct app_service *s = &the_service;
+        static struct app_service s;
 
-        s->service = service;
-        s->boot = service->boot;
-        mallopt(M_ARENA_MAX, 1); /* one arena for all threads: the pool only ever holds small copies */
-        struct error *err = loop_init(&s->loop, NULL);
-        if (err == NULL)
-                err = set_up(s);
-        if (err != NULL) {
-                service_fatal(service, err);
-                return 1;
-        }
-        log_info("Service is starting", LOG_C("service", "Application Service"), LOG_C("sandbox", sandbox_describe()));
-        service_ready(service); /* ready without an identity, which the cluster issues later: until then no client can connect */
-        loop_run(&s->loop);
-        tear_down(s);
-        return 0;
+        s.service = service;
+        s.boot = service->boot;
+        return lifecycle_run(&(struct lifecycle_main){ service, &s.loop, "Application Service", set_up, tear_down, &s });
 }

@@ -134,21 +134,6 @@ static void report_exit(struct app_connection *c)
         send_report(c, &up, NULL);
 }
 
-static void report_closed(struct app_connection *c)
-{
-        Cteleport__V1__ReportClosed closed = CTELEPORT__V1__REPORT_CLOSED__INIT;
-        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
-
-        closed.bytes_to_client = c->bytes_to_client;
-        closed.bytes_from_client = c->bytes_from_client;
-        if (c->reason != NULL)
-                closed.reason = c->reason;
-        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
-        up.closed = &closed;
-        send_report(c, &up, NULL);
-        report_stream_finish(c->report_stream);
-}
-
 /* ---- ending ----------------------------------------------------------------------------------------------- */
 
 /* No part of the connection is left: the cluster learns of its end. */
@@ -161,7 +146,7 @@ static void end_if_quiet(struct app_connection *c)
         log_debug("A connection to an application has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
         if (c->has_started)
                 report_exit(c);
-        report_closed(c);
+        report_stream_close(c->report_stream, c->bytes_to_client, c->bytes_from_client, c->reason);
 }
 
 /* Sends the reason to a client that has not received a status, and closes its stream, which sends what was written before. */

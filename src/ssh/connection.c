@@ -137,21 +137,6 @@ static void free_soon(struct connection *c)
         loop_defer(&c->service->loop, on_free_turn, c);
 }
 
-static void report_closed(struct connection *c)
-{
-        Cteleport__V1__ReportClosed closed = CTELEPORT__V1__REPORT_CLOSED__INIT;
-        Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
-
-        closed.bytes_to_client = c->bytes_to_client;
-        closed.bytes_from_client = c->bytes_from_client;
-        if (c->reason != NULL)
-                closed.reason = c->reason;
-        up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_CLOSED;
-        up.closed = &closed;
-        report_stream_send(c->report_stream, &up, NULL, NULL);
-        report_stream_finish(c->report_stream);
-}
-
 static void answer_query(struct query *q, const Cteleport__V1__ReportDecision *decision, struct error *err)
 {
         void (*done)(void *ctx, const Cteleport__V1__ReportDecision *d, struct error *e) = q->done;
@@ -172,7 +157,7 @@ static void end_if_quiet(struct connection *c)
         timer_stop(c->closing);
         conversation_enter(&c->at, REPORTING);
         log_debug("An SSH connection has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
-        report_closed(c);
+        report_stream_close(c->report_stream, c->bytes_to_client, c->bytes_from_client, c->reason);
 }
 
 static void stop_sshd(struct connection *c);

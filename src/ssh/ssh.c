@@ -2,7 +2,6 @@
 #include "ssh/ssh.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -215,8 +214,9 @@ static struct agent_options agent_options(struct ssh_service *s)
         };
 }
 
-static struct error *set_up(struct ssh_service *s)
+static struct error *set_up(void *ctx)
 {
+        struct ssh_service *s = ctx;
         int fd;
 
         read_boot(s);
@@ -232,8 +232,10 @@ static struct error *set_up(struct ssh_service *s)
         return NULL;
 }
 
-static void tear_down(struct ssh_service *s)
+static void tear_down(void *ctx)
 {
+        struct ssh_service *s = ctx;
+
         map_release(&s->connections);
         shares_release(&s->user_connections);
         lifecycle_release(&s->life);
@@ -245,22 +247,9 @@ static void tear_down(struct ssh_service *s)
 
 int ssh_main(struct service *service)
 {
-        static struct ssh_service the_service;
-        struct ssh_service *s = &the_service;
+        static struct ssh_service s;
 
-        s->service = service;
-        s->boot = service->boot;
-        mallopt(M_ARENA_MAX, 1); /* one arena for all threads: the pool only ever holds small copies */
-        struct error *err = loop_init(&s->loop, NULL);
-        if (err == NULL)
-                err = set_up(s);
-        if (err != NULL) {
-                service_fatal(service, err);
-                return 1;
-        }
-        log_info("Service is starting", LOG_C("service", "SSH Service"), LOG_C("sandbox", sandbox_describe()));
-        service_ready(service); /* ready without an identity, which the cluster issues later: until then no client can connect */
-        loop_run(&s->loop);
-        tear_down(s);
-        return 0;
+        s.service = service;
+        s.boot = service->boot;
+        return lifecycle_run(&(struct lifecycle_main){ service, &s.loop, "SSH Service", set_up, tear_down, &s });
 }
