@@ -30,7 +30,8 @@ e2e() {
   # Scripts of the web pages run in a browser, without our programs.
   [ "$1" = build ] || options+=(--ignore=tests/e2e/test_skew.py --ignore=tests/e2e/test_player.py --ignore=tests/e2e/test_terminal.py)
   export CTELEPORT_BUILD="$PWD/$1"
-  $python -m pytest -n 3 --durations=15 "${options[@]}" && return
+  # Tests wait for most of their time. With five workers, the two cores of a CI machine are busy.
+  $python -m pytest -n 5 --dist loadfile --durations=15 "${options[@]}" && return
   mapfile -t names < <(failed_e2e "$1")
   if [ ${#names[@]} -gt 0 ]; then
     printf '    %s\n' "$second_run"

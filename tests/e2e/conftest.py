@@ -21,37 +21,18 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "nightly: waits for minutes of real time or repeats one thing many times; only `./check nightly` runs it")
 
 
-# Files whose tests share a costly place: one worker runs them. In BY_BOX, each place is made for one parameter.
-ONE_WORKER = {"test_booted.py", "test_egress.py", "test_hostile_balancer.py", "test_ingress.py", "test_outages.py", "test_packages.py", "test_recorder_attacked.py", "test_skew.py"}
-BY_BOX = {"test_load_balancers.py"}
+# The files that take longest, longest first. One worker runs the tests of a file (scripts/run_tests.sh), so that its fixtures are made once, and a
+# long file that began last would keep one worker busy when the others have ended. `--durations` shows when a file belongs here.
+LONGEST_FIRST = """
+    test_rights test_session_failures test_login test_flood test_ssh test_roles test_mux test_identity_changes test_outages test_load_balancers
+    test_troubleshooting test_recording test_presence_polls test_proxies test_acme test_lost_files test_sts test_manager test_host_lifecycle test_names
+    test_recorder_attacked test_web test_trust test_rotation test_disk test_grpc test_websocket test_decision test_access_abuse test_crash
+""".split()
 
 
-def place_of(test):
-    """The costly place that a test shares with those before and after it, by its ID; None: there is none."""
-    path, _, name = test.partition("::")
-    file = pathlib.Path(path).name
-    return (file, name.partition("[")[2]) if file in BY_BOX else file if file in ONE_WORKER else None
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    from xdist.scheduler import LoadScheduling  # not there in a run without workers
-
-    class WholePlaces(LoadScheduling):
-        """
-        Gives batches of successive tests to the workers, as --dist=load does, and never half a place. (--dist=loadgroup gives out single tests, so that
-        each worker would make the fixtures of all modules, and it changes the IDs of tests, by which --last-failed finds them.)
-        """
-
-        def place(self, number):
-            return place_of(self.collection[self.pending[number]])
-
-        def _send_tests(self, node, num):
-            while 0 < num < len(self.pending) and self.place(num) is not None and self.place(num) == self.place(num - 1):
-                num += 1
-            super()._send_tests(node, num)
-
-    return WholePlaces(config, log)
+def pytest_collection_modifyitems(items):
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

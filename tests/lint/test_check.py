@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """./check: a test that fails once fails the run, and is reported as flaky if it passes the second time."""
+import importlib.util
 import pathlib
 import subprocess
+import sys
 import textwrap
+import types
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -59,25 +62,34 @@ def test_a_flaky_end_to_end_test_fails_the_run(tmp_path):
 WORKERS = """\
 import os, pathlib, pytest
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(10))
 def test_worker(number):
     with open(pathlib.Path(__file__).with_suffix(".workers"), "a") as workers:
         workers.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
 """
 
 
-def test_one_worker_runs_the_tests_of_a_costly_place(tmp_path):
-    (tmp_path / "conftest.py").write_text(f"""\
-import importlib.util, sys
-sys.path.insert(0, {str(PROJECT / "tests/e2e")!r})
-spec = importlib.util.spec_from_file_location("conftest_e2e", {str(PROJECT / "tests/e2e/conftest.py")!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-pytest_xdist_make_scheduler = module.pytest_xdist_make_scheduler
-""")
-    for name in ("test_names", "test_outages", "test_status"):
-        (tmp_path / f"{name}.py").write_text(WORKERS)
-    subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "3", tmp_path], capture_output=True, check=True, timeout=120)
-    workers = {name: (tmp_path / f"{name}.workers").read_text().split() for name in ("test_names", "test_outages", "test_status")}
-    assert all(len(names) == 40 for names in workers.values())
-    assert len(set(workers["test_outages"])) == 1 and len(set(workers["test_names"])) > 1 and len(set(workers["test_status"])) > 1, workers
+def conftest():
+    sys.path.insert(0, str(PROJECT / "tests/e2e"))
+    spec = importlib.util.spec_from_file_location("conftest_e2e", PROJECT / "tests/e2e/conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_one_worker_runs_the_tests_of_a_file(tmp_path):
+    (tmp_path / "tests/e2e").mkdir(parents=True)
+    names = [f"test_{name}" for name in "abcdefgh"]
+    for name in names:
+        (tmp_path / f"tests/e2e/{name}.py").write_text(WORKERS)
+    assert "PASSED" in run(tmp_path, "e2e build")
+    workers = {name: (tmp_path / f"tests/e2e/{name}.workers").read_text().split() for name in names}
+    assert all(len(ran) == 10 and len(set(ran)) == 1 for ran in workers.values()) and len({ran[0] for ran in workers.values()}) > 1, workers
+
+
+def test_the_longest_files_begin_first():
+    module = conftest()
+    assert [name for name in module.LONGEST_FIRST if not (PROJECT / f"tests/e2e/{name}.py").exists()] == []
+    items = [types.SimpleNamespace(path=path) for path in sorted((PROJECT / "tests/e2e").glob("test_*.py"))]
+    module.pytest_collection_modifyitems(items)
+    assert [item.path.stem for item in items][:len(module.LONGEST_FIRST)] == module.LONGEST_FIRST
