@@ -148,7 +148,8 @@ def test_play_that_is_killed_leaves_the_terminal_as_it_was(access, alice):
     record(alice, "root@web-1", typed=["echo al''tered", "sleep 3", "exit"])
     session_id = the_recording(access, alice)["session_id"]
     for signum in (signal.SIGTERM, signal.SIGHUP):
-        play_ = alice.terminal("play", session_id, "--speed=0.5x")
+        # Under nohup, the tests ignore SIGHUP, and so would play.
+        play_ = alice.terminal("play", session_id, "--speed=0.5x", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
         is_raw = lambda: not termios.tcgetattr(play_.child_fd)[3] & (termios.ICANON | termios.ECHO)
         play_.expect("altered")
         assert is_raw()
