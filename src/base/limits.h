@@ -159,7 +159,7 @@ enum {
         PACE_SPOOL_STUCK_LOG = 60 * 1000, /* ms: The warning that recorded terminals wait for the disk is repeated at this interval. */
         PACE_UPLOAD = 1000, /* ms: The recording of a quiet terminal is sent to the cluster at this interval. */
         TIMEOUT_FILE_STATUS = 200, /* ms: A file operation without a reported failure is reported as successful after this time. */
-        TIMEOUT_LABEL_COMMAND = 10 * 1000, /* ms: A command of ssh_service.commands must finish within this time. */
+        TIMEOUT_LABEL_COMMAND = 10 * 1000, /* ms: A command of a label must finish within this time. */
         TIMEOUT_SSH_STOP = 1200, /* ms: Sessions have this time to end after the SSH Service gets SIGTERM; it is below TIMEOUT_STOP_STEP. */
         TIMEOUT_SSHD_START = 10 * 1000, /* ms: The sshd of an incoming stream must be started within this time. */
         TIMEOUT_SSH_IDLE_GRACE = 1000, /* ms: An idle connection is closed this time after client_idle_timeout, so that its sessions end first. */

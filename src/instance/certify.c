@@ -386,9 +386,12 @@ static const struct presence_events presence_events = {
 
 void instance_report_labels(struct instance *i)
 {
-        Cteleport__V1__CommandLabel **labels;
-        size_t count = i->labels == NULL ? 0 : label_values_list(i->labels, &labels);
-        if (count > 0 && i->presence != NULL && presence_report_labels(i->presence, labels, count))
+        Cteleport__V1__PresenceUp__Labels all = CTELEPORT__V1__PRESENCE_UP__LABELS__INIT;
+        if (i->labels != NULL) {
+                all.n_commands = label_values_list(i->labels, &all.commands);
+                all.n_app_labels = label_values_list_apps(i->labels, &all.app_labels);
+        }
+        if (all.n_commands + all.n_app_labels > 0 && i->presence != NULL && presence_report_labels(i->presence, &all))
                 i->has_unreported_labels = false;
         if (i->has_unreported_labels && i->at.state == INSTANCE_AWAY)
                 poll_within(i, MILLISECONDS(PACE_POLL_LABELS));
@@ -425,8 +428,10 @@ static void open_presence(struct instance *i)
         hello.use_tunnel = instance_keeps_tunnels(i);
         hello.may_poll = !i->is_local;
         hello.knows_no_proxy = proxy_list_message(i->proxies)->n_proxies == 0;
-        if (i->labels != NULL)
+        if (i->labels != NULL) {
                 hello.n_commands = label_values_list(i->labels, &hello.commands);
+                hello.n_app_labels = label_values_list_apps(i->labels, &hello.app_labels);
+        }
         i->has_unreported_labels = i->has_unreported_apps = false;
         hello.process_nonce = i->process_nonce;
         hello.ca_revision = pb_text(own_revision(i, a));

@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "cluster/roots.h"
+#include "instance/labels.h"
 #include "net/cert_watch.h"
 #include "net/socket.h"
 #include "os/file.h"
@@ -567,8 +568,9 @@ static struct error *read_boot(struct instance *i)
 
 static bool has_labels(const struct instance *i)
 {
-        const Cteleport__V1__SSHConfig *ssh = i->boot->config->ssh_service;
-        return i->slots[SLOT_NODE].is_wanted && ssh != NULL && ssh->n_commands > 0;
+        struct label_command commands[LIMIT_LABEL_COMMANDS];
+
+        return label_commands(i->boot->config, commands) > 0;
 }
 
 static void on_label(void *ctx)
@@ -661,7 +663,7 @@ static struct error *set_up(struct instance *i)
                         take_sibling(i, n, fd);
         }
         if (has_labels(i)) {
-                i->labels = label_values_new(&i->loop, i->boot->config->ssh_service, on_label, i);
+                i->labels = label_values_new(&i->loop, i->boot->config, on_label, i);
                 int fd = service_take_fd(i->service, "labels");
                 if (fd >= 0)
                         label_values_listen(i->labels, fd);

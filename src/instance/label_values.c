@@ -9,9 +9,11 @@
 #include "instance/labels.h"
 #include "internal.pb-c.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 #include "rpc/wire.h"
 
 struct label_value {
+        Cteleport__V1__PresenceUp__AppLabel of_app; /* app "": a label of the host. The value is that of message */
         Cteleport__V1__Duration period;
         Cteleport__V1__CommandLabel message; /* result is owned; NULL before the first */
 };
@@ -24,17 +26,28 @@ struct label_values {
         size_t count;
         struct label_value *all;
         Cteleport__V1__CommandLabel **list; /* room for all labels */
+        Cteleport__V1__PresenceUp__AppLabel **app_list;
 };
 
-struct label_values *label_values_new(struct loop *l, const Cteleport__V1__SSHConfig *config, void (*changed)(void *ctx), void *ctx)
+static void label_value_init(struct label_value *v, const struct label_command *command)
+{
+        cteleport__v1__presence_up__app_label__init(&v->of_app);
+        v->of_app.app = pb_text(command->app);
+        v->of_app.name = command->config->name;
+        label_describe(command->config, &v->message, &v->period);
+}
+
+struct label_values *label_values_new(struct loop *l, const Cteleport__V1__Config *config, void (*changed)(void *ctx), void *ctx)
 {
         struct label_values *v = NEW(struct label_values);
+        struct label_command commands[LIMIT_LABEL_COMMANDS];
 
-        *v = (struct label_values){ .loop = l, .changed = changed, .ctx = ctx, .count = config->n_commands };
+        *v = (struct label_values){ .loop = l, .changed = changed, .ctx = ctx, .count = label_commands(config, commands) };
         v->all = mem_array(v->count, sizeof(*v->all));
         v->list = mem_array(v->count, sizeof(*v->list));
+        v->app_list = mem_array(v->count, sizeof(*v->app_list));
         for (size_t i = 0; i < v->count; i++)
-                label_describe(config->commands[i], &v->all[i].message, &v->all[i].period);
+                label_value_init(&v->all[i], &commands[i]);
         return v;
 }
 
@@ -48,6 +61,7 @@ void label_values_free(struct label_values *v)
                 free(v->all[i].message.result);
         free(v->all);
         free(v->list);
+        free(v->app_list);
         free(v);
 }
 
@@ -58,12 +72,12 @@ static struct error *take(struct label_values *v, const Cteleport__Internal__V1_
         for (size_t i = 0; i < v->count; i++) {
                 Cteleport__V1__CommandLabel *label = &v->all[i].message;
 
-                if (strcmp(label->name, sent->name) != 0)
+                if (strcmp(label->name, sent->name) != 0 || strcmp(v->all[i].of_app.app, sent->app) != 0)
                         continue;
                 if (label->result != NULL && strcmp(label->result, sent->result) == 0)
                         return NULL;
                 free(label->result);
-                label->result = str_dup(str_of(sent->result));
+                label->result = v->all[i].of_app.value = str_dup(str_of(sent->result));
                 v->changed(v->ctx);
                 return NULL;
         }
@@ -110,8 +124,19 @@ size_t label_values_list(const struct label_values *v, Cteleport__V1__CommandLab
         size_t count = 0;
 
         for (size_t i = 0; i < v->count; i++)
-                if (v->all[i].message.result != NULL)
+                if (v->all[i].message.result != NULL && v->all[i].of_app.app[0] == '\0')
                         v->list[count++] = &v->all[i].message;
         *ret = v->list;
+        return count;
+}
+
+size_t label_values_list_apps(const struct label_values *v, Cteleport__V1__PresenceUp__AppLabel ***ret)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < v->count; i++)
+                if (v->all[i].message.result != NULL && v->all[i].of_app.app[0] != '\0')
+                        v->app_list[count++] = &v->all[i].of_app;
+        *ret = v->app_list;
         return count;
 }

@@ -21,7 +21,11 @@
 struct fixture {
         struct loop loop;
         Cteleport__V1__SSHConfig config;
+        Cteleport__V1__Config whole;
         Cteleport__V1__CommandLabelConfig row, *rows[1];
+        Cteleport__V1__AppServiceConfig service;
+        Cteleport__V1__AppConfig app, *apps[1];
+        const char *sent_app; /* of the next message; NULL: the host */
         struct label_values *values;
         struct link *labels;
         int changes, answers;
@@ -43,12 +47,24 @@ static int set_up(void **state)
         *state = f;
         assert_null(loop_init(&f->loop, NULL));
         cteleport__v1__sshconfig__init(&f->config);
+        cteleport__v1__config__init(&f->whole);
+        f->whole.ssh_service = &f->config;
         cteleport__v1__command_label_config__init(&f->row);
         f->row.name = pb_text("colour");
         f->rows[0] = &f->row;
         f->config.commands = f->rows;
         f->config.n_commands = 1;
-        f->values = label_values_new(&f->loop, &f->config, on_changed, f);
+        cteleport__v1__app_service_config__init(&f->service);
+        cteleport__v1__app_config__init(&f->app);
+        f->whole.app_service = &f->service;
+        f->service.has_enabled = f->service.enabled = true;
+        f->service.apps = f->apps;
+        f->service.n_apps = 1;
+        f->apps[0] = &f->app;
+        f->app.name = pb_text("wiki");
+        f->app.commands = f->rows;
+        f->app.n_commands = 1;
+        f->values = label_values_new(&f->loop, &f->whole, on_changed, f);
         assert_null(socket_pair(&here, &there));
         label_values_listen(f->values, here);
         f->labels = link_new(&f->loop, there, NULL, NULL);
@@ -81,6 +97,8 @@ static enum error_code send_message(struct fixture *f, uint16_t verb, const char
 {
         Cteleport__Internal__V1__LabelResult sent = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
 
+        if (f->sent_app != NULL)
+                sent.app = pb_text(f->sent_app);
         sent.name = pb_text(name);
         sent.result = pb_text(result);
         link_request(f->labels, verb, &sent.base, &cteleport__internal__v1__label_taken__descriptor, SECONDS(5), on_answer, f);
@@ -104,6 +122,22 @@ static void takes_the_value_of_a_label(void **state)
         assert_int_equal(label_values_list(f->values, &list), 1);
         assert_string_equal(list[0]->name, "colour");
         assert_string_equal(list[0]->result, "green");
+}
+
+static void takes_the_value_of_an_applications_label(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__V1__CommandLabel **list;
+        Cteleport__V1__PresenceUp__AppLabel **apps;
+
+        f->sent_app = "wiki";
+        assert_int_equal(send_message(f, LABEL, "colour", "red"), 0);
+        assert_int_equal(label_values_list(f->values, &list), 0);
+        assert_int_equal(label_values_list_apps(f->values, &apps), 1);
+        assert_string_equal(apps[0]->app, "wiki");
+        assert_string_equal(apps[0]->value, "red");
+        f->sent_app = "other";
+        assert_int_equal(send_message(f, LABEL, "colour", "red"), ERROR_NOT_FOUND);
 }
 
 static void takes_nothing_else_of_that_process(void **state)
@@ -143,6 +177,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(takes_the_value_of_a_label),
+                TEST(takes_the_value_of_an_applications_label),
                 TEST(takes_nothing_else_of_that_process),
                 TEST(keeps_values_when_that_process_is_another),
         };

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "loop/loop.h"
 #include "rpc/pb.h"
+#include "services/services.h"
 
 enum { DEFAULT_PERIOD_SECONDS = 60 };
 
@@ -19,6 +20,7 @@ struct labels;
 struct label {
         struct labels *owner; /* NULL: the owner was freed; the last handle to close frees this */
         struct loop *loop;
+        const char *app; /* as in label_command */
         const Cteleport__V1__CommandLabelConfig *config;
         struct timer *next, *deadline;
         uv_process_t process;
@@ -31,16 +33,15 @@ struct label {
         int signum;
         char *reported; /* last reported failure; owned */
 
-        Cteleport__V1__Duration period;
-        Cteleport__V1__CommandLabel message; /* result is owned; NULL before the first */
+        char *result; /* owned; NULL before the first */
 };
 
 struct labels {
-        void (*changed)(void *ctx, const Cteleport__V1__CommandLabel *label);
+        void (*changed)(void *ctx, const struct label_result *label);
         void *ctx;
         size_t count;
         struct label **all;
-        Cteleport__V1__CommandLabel **list; /* room for all labels */
+        struct label_result *list; /* room for all labels */
 };
 
 static void label_free(struct label *l)
@@ -48,7 +49,7 @@ static void label_free(struct label *l)
         timer_free(l->next);
         timer_free(l->deadline);
         buf_release(&l->output);
-        free(l->message.result);
+        free(l->result);
         free(l->reported);
         free(l);
 }
@@ -63,7 +64,7 @@ static void report(struct label *l, const char *problem)
         free(l->reported);
         l->reported = problem == NULL ? NULL : str_dup(str_of(problem));
         if (problem != NULL)
-                log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("reason", problem));
+                log_warn("A label's command failed", LOG_C("label", l->config->name), LOG_C("app", l->app), LOG_C("reason", problem));
 }
 
 static void set_result(struct label *l, struct str value)
@@ -71,12 +72,12 @@ static void set_result(struct label *l, struct str value)
         AUTO(buf) shown = BUF_MAX(LABEL_RESULT_MAX);
 
         escape_text(&shown, value, LIMIT_LABEL_VALUE);
-        if (l->message.result != NULL && strcmp(l->message.result, buf_c(&shown)) == 0)
+        if (l->result != NULL && strcmp(l->result, buf_c(&shown)) == 0)
                 return;
-        free(l->message.result);
-        l->message.result = buf_take(&shown);
-        if (l->owner->changed != NULL)
-                l->owner->changed(l->owner->ctx, &l->message);
+        free(l->result);
+        l->result = buf_take(&shown);
+        const struct label_result changed = { l->app, l->config->name, l->result };
+        l->owner->changed(l->owner->ctx, &changed);
 }
 
 /* The value of a failed command is the reason of the failure, and its output until then. */
@@ -97,9 +98,16 @@ static void take_result(struct label *l)
         set_result(l, problem == NULL ? output : str_of(value));
 }
 
+static int64_t period_of(const Cteleport__V1__CommandLabelConfig *config)
+{
+        if (config->period == NULL)
+                return DEFAULT_PERIOD_SECONDS;
+        return config->period->seconds < 1 ? 1 : config->period->seconds;
+}
+
 static void plan(struct label *l)
 {
-        timer_start(l->next, SECONDS(l->period.seconds));
+        timer_start(l->next, SECONDS(period_of(l->config)));
 }
 
 /* ---- running a command --------------------------------------------------------------------------------------- */
@@ -238,9 +246,7 @@ void label_describe(const Cteleport__V1__CommandLabelConfig *config, Cteleport__
                     Cteleport__V1__Duration *period)
 {
         cteleport__v1__duration__init(period);
-        period->seconds = config->period == NULL ? DEFAULT_PERIOD_SECONDS : config->period->seconds;
-        if (period->seconds < 1)
-                period->seconds = 1;
+        period->seconds = period_of(config);
         cteleport__v1__command_label__init(ret);
         ret->name = config->name;
         ret->period = period;
@@ -249,30 +255,52 @@ void label_describe(const Cteleport__V1__CommandLabelConfig *config, Cteleport__
         ret->result = NULL;
 }
 
-static struct label *label_new(struct labels *owner, struct loop *loop, const Cteleport__V1__CommandLabelConfig *config)
+static struct label *label_new(struct labels *owner, struct loop *loop, const struct label_command *command)
 {
         struct label *l = NEW(struct label);
 
         l->owner = owner;
         l->loop = loop;
-        l->config = config;
+        l->app = command->app;
+        l->config = command->config;
         l->output = BUF_MAX(LIMIT_LABEL_VALUE);
         l->next = timer_new(loop, run, l);
         l->deadline = timer_new(loop, on_deadline, l);
-        label_describe(config, &l->message, &l->period);
         return l;
 }
 
-struct labels *labels_new(struct loop *loop, const Cteleport__V1__SSHConfig *config,
-                          void (*changed)(void *ctx, const Cteleport__V1__CommandLabel *label), void *ctx)
+static size_t add_commands(const char *app, Cteleport__V1__CommandLabelConfig *const *from, size_t count, struct label_command *list, size_t listed)
+{
+        for (size_t i = 0; i < count && listed < LIMIT_LABEL_COMMANDS; i++)
+                list[listed++] = (struct label_command){ app, from[i] };
+        return listed;
+}
+
+size_t label_commands(const Cteleport__V1__Config *config, struct label_command ret[LIMIT_LABEL_COMMANDS])
+{
+        const Cteleport__V1__AppServiceConfig *apps = config->app_service;
+        size_t count = 0;
+
+        if (config->ssh_service != NULL && services_is_enabled(config, services_find("ssh")))
+                count = add_commands("", config->ssh_service->commands, config->ssh_service->n_commands, ret, count);
+        if (apps == NULL || !services_is_enabled(config, services_find("app")))
+                return count;
+        for (size_t i = 0; i < apps->n_apps; i++)
+                count = add_commands(apps->apps[i]->name, apps->apps[i]->commands, apps->apps[i]->n_commands, ret, count);
+        return count;
+}
+
+struct labels *labels_new(struct loop *loop, const Cteleport__V1__Config *config, void (*changed)(void *ctx, const struct label_result *label),
+                          void *ctx)
 {
         struct labels *l = NEW(struct labels);
+        struct label_command commands[LIMIT_LABEL_COMMANDS];
 
-        *l = (struct labels){ .changed = changed, .ctx = ctx, .count = config->n_commands };
+        *l = (struct labels){ .changed = changed, .ctx = ctx, .count = label_commands(config, commands) };
         l->all = mem_array(l->count, sizeof(*l->all));
         l->list = mem_array(l->count, sizeof(*l->list));
         for (size_t i = 0; i < l->count; i++) {
-                l->all[i] = label_new(l, loop, config->commands[i]);
+                l->all[i] = label_new(l, loop, &commands[i]);
                 timer_start(l->all[i]->next, MILLISECONDS(1));
         }
         return l;
@@ -297,13 +325,13 @@ void labels_free(struct labels *l)
         free(l);
 }
 
-size_t labels_list(const struct labels *l, Cteleport__V1__CommandLabel ***ret)
+size_t labels_list(const struct labels *l, const struct label_result **ret)
 {
         size_t count = 0;
 
         for (size_t i = 0; i < l->count; i++)
-                if (l->all[i]->message.result != NULL)
-                        l->list[count++] = &l->all[i]->message;
+                if (l->all[i]->result != NULL)
+                        l->list[count++] = (struct label_result){ l->all[i]->app, l->all[i]->config->name, l->all[i]->result };
         *ret = l->list;
         return count;
 }

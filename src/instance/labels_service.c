@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service `labels`: runs the commands of ssh_service.commands, as the user that started `teleport`, and reports
- * their values to `instance`. It runs only where such commands are configured, and receives no requests.
+ * The service `labels`: runs the commands of ssh_service.commands and of applications, as the user that started `teleport`, and
+ * reports their values to `instance`. It runs only where such commands are configured, and receives no requests.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "instance/labels.h"
 #include "os/sandbox.h"
 #include "rpc/link.h"
+#include "rpc/pb.h"
 
 struct labels_service {
         struct loop loop;
@@ -34,19 +35,20 @@ static void on_taken(void *ctx, const ProtobufCMessage *answer, struct error *er
         error_free(err);
 }
 
-static void send_message(struct labels_service *s, const Cteleport__V1__CommandLabel *label)
+static void send_message(struct labels_service *s, const struct label_result *label)
 {
         Cteleport__Internal__V1__LabelResult sent = CTELEPORT__INTERNAL__V1__LABEL_RESULT__INIT;
 
         if (s->link == NULL)
                 return;
-        sent.name = label->name;
-        sent.result = label->result;
+        sent.app = pb_text(label->app);
+        sent.name = pb_text(label->name);
+        sent.result = pb_text(label->result);
         link_request(s->link, CTELEPORT__INTERNAL__V1__INSTANCE_VERB__INSTANCE_LABEL, &sent.base,
                  &cteleport__internal__v1__label_taken__descriptor, MILLISECONDS(TIMEOUT_RPC), on_taken, NULL);
 }
 
-static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
+static void on_changed(void *ctx, const struct label_result *label)
 {
         send_message(ctx, label);
 }
@@ -74,7 +76,7 @@ static void on_request_again(void *ctx)
 static void on_link(void *ctx, const char *name, int fd)
 {
         struct labels_service *s = ctx;
-        Cteleport__V1__CommandLabel **list;
+        const struct label_result *list;
 
         (void)name;
         timer_stop(s->request_again);
@@ -83,7 +85,7 @@ static void on_link(void *ctx, const char *name, int fd)
         s->link = link_new(&s->loop, fd, on_lost, s);
         size_t count = s->labels == NULL ? 0 : labels_list(s->labels, &list);
         for (size_t i = 0; i < count; i++)
-                send_message(s, list[i]);
+                send_message(s, &list[i]);
 }
 
 static void on_stop(void *ctx)
@@ -144,7 +146,7 @@ static struct error *set_up(struct labels_service *s)
         int fd = service_take_fd(s->service, "instance");
         if (fd >= 0)
                 on_link(s, "instance", fd);
-        s->labels = labels_new(&s->loop, s->service->boot->config->ssh_service, on_changed, s);
+        s->labels = labels_new(&s->loop, s->service->boot->config, on_changed, s);
         return NULL;
 }
 

@@ -21,6 +21,7 @@ struct fixture {
         struct loop loop;
         struct labels *labels;
         Cteleport__V1__SSHConfig config;
+        Cteleport__V1__Config whole;
         Cteleport__V1__CommandLabelConfig rows[COMMANDS_MAX], *pointers[COMMANDS_MAX];
         char *words[COMMANDS_MAX][3];
         size_t changes, enough;
@@ -33,6 +34,8 @@ static int set_up(void **state)
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
         assert_null(loop_init(&f->loop, NULL));
         cteleport__v1__sshconfig__init(&f->config);
+        cteleport__v1__config__init(&f->whole);
+        f->whole.ssh_service = &f->config;
         f->config.commands = f->pointers;
         *state = f;
         return 0;
@@ -63,7 +66,7 @@ static void given(struct fixture *f, const char *name, const char *script)
         f->pointers[n] = &f->rows[n];
 }
 
-static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
+static void on_changed(void *ctx, const struct label_result *label)
 {
         struct fixture *f = ctx;
 
@@ -76,19 +79,19 @@ static void on_changed(void *ctx, const Cteleport__V1__CommandLabel *label)
 static void run(struct fixture *f, size_t enough)
 {
         f->enough = enough;
-        f->labels = labels_new(&f->loop, &f->config, on_changed, f);
+        f->labels = labels_new(&f->loop, &f->whole, on_changed, f);
         loop_run(&f->loop);
 }
 
 static void assert_label(const struct fixture *f, const char *name, const char *expected)
 {
-        Cteleport__V1__CommandLabel **list;
+        const struct label_result *list;
         size_t count = labels_list(f->labels, &list);
 
         for (size_t i = 0; i < count; i++) {
-                if (strcmp(list[i]->name, name) != 0)
+                if (strcmp(list[i].name, name) != 0)
                         continue;
-                assert_string_equal(list[i]->result, expected);
+                assert_string_equal(list[i].result, expected);
                 return;
         }
         fail_msg("no value for %s", name);
@@ -126,7 +129,7 @@ static void passes_a_command_no_environment_of_the_agent(void **state)
 static void keeps_a_bounded_length_and_no_control_characters(void **state)
 {
         struct fixture *f = *state;
-        Cteleport__V1__CommandLabel **list;
+        const struct label_result *list;
 
         given(f, "long", "head -c 100000 /dev/zero | tr '\\0' x");
         given(f, "rude", "printf '\\033[2Jx\\n'");
@@ -134,7 +137,7 @@ static void keeps_a_bounded_length_and_no_control_characters(void **state)
         assert_label(f, "rude", "\\x1b[2Jx");
         size_t count = labels_list(f->labels, &list);
         for (size_t i = 0; i < count; i++)
-                assert_in_range(strlen(list[i]->result), 1, LIMIT_LABEL_VALUE + 8);
+                assert_in_range(strlen(list[i].result), 1, LIMIT_LABEL_VALUE + 8);
 }
 
 static void ends_a_command_that_is_still_running(void **state)

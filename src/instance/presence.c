@@ -198,15 +198,12 @@ static bool report(struct presence *p, const Cteleport__V1__PresenceUp *up)
         return true;
 }
 
-bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count)
+bool presence_report_labels(struct presence *p, Cteleport__V1__PresenceUp__Labels *all)
 {
-        Cteleport__V1__PresenceUp__Labels all = CTELEPORT__V1__PRESENCE_UP__LABELS__INIT;
         Cteleport__V1__PresenceUp up = CTELEPORT__V1__PRESENCE_UP__INIT;
 
-        all.commands = labels;
-        all.n_commands = count;
         up.payload_case = CTELEPORT__V1__PRESENCE_UP__PAYLOAD_LABELS;
-        up.labels = &all;
+        up.labels = all;
         return report(p, &up);
 }
 

@@ -39,7 +39,7 @@ struct presence *presence_open(struct loop *l, struct rpc_client *client, Ctelep
                                const struct presence_events *events, void *ctx) MUST_USE;
 
 /* Sends the values of labels. False when nothing is sent: before the welcome, and in a poll. */
-bool presence_report_labels(struct presence *p, Cteleport__V1__CommandLabel **labels, size_t count);
+bool presence_report_labels(struct presence *p, Cteleport__V1__PresenceUp__Labels *all);
 
 /* Sends the names of the applications that this host offers. False when nothing is sent, as above. */
 bool presence_report_apps(struct presence *p, char **names, size_t count);

@@ -414,36 +414,35 @@ struct error *config_check_proxy(struct config_checker *c)
 
 /* ---- ssh_service ---------------------------------------------------------------------------------- */
 
-static struct error *check_label_command(const Cteleport__V1__SSHConfig *ssh, size_t index)
+static struct error *check_label_command(Cteleport__V1__CommandLabelConfig *const *commands, size_t index, const char *field)
 {
-        const Cteleport__V1__CommandLabelConfig *command = ssh->commands[index];
+        const Cteleport__V1__CommandLabelConfig *command = commands[index];
         AUTO_MEM char *shown = escaped(str_of(command->name));
 
-        AUTO_MEM char *setting = mem_printf("ssh_service.commands[%zu].name", index + 1);
+        AUTO_MEM char *setting = mem_printf("%s[%zu].name", field, index + 1);
 
         TRY(label_check_configured(str_of(command->name), setting));
         for (size_t i = 0; i < index; i++)
-                if (strcmp(ssh->commands[i]->name, command->name) == 0)
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' occurs twice",
-                                                    shown),
+                if (strcmp(commands[i]->name, command->name) == 0)
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: the label '%s' occurs twice", field, shown),
                                           "give each label one command");
         if (command->n_command == 0 || command->command[0][0] == '\0')
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands: the label '%s' has no command", shown),
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s: the label '%s' has no command", field, shown),
                                   "write command: [/usr/bin/uname, -r]; for a shell: [/bin/sh, -c, \"...\"]");
         if (command->period != NULL && command->period->seconds < 1)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT,
-                                            "ssh_service.commands: the label '%s' has a period shorter than a second", shown),
+                                            "%s: the label '%s' has a period shorter than a second", field, shown),
                                   "write period: 1m, or longer");
         return NULL;
 }
 
-static struct error *check_label_commands(const Cteleport__V1__SSHConfig *ssh)
+static struct error *check_label_commands(Cteleport__V1__CommandLabelConfig *const *commands, size_t count, const char *field)
 {
-        if (ssh->n_commands > LIMIT_LABEL_COMMANDS)
-                return error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands has more than %d commands", LIMIT_LABEL_COMMANDS);
+        if (count > LIMIT_LABEL_COMMANDS)
+                return error_new(ERROR_INVALID_ARGUMENT, "%s has more than %d commands", field, LIMIT_LABEL_COMMANDS);
         struct error *err = NULL;
-        for (size_t i = 0; i < ssh->n_commands; i++)
-                err = error_also(err, check_label_command(ssh, i));
+        for (size_t i = 0; i < count; i++)
+                err = error_also(err, check_label_command(commands, i, field));
         return err;
 }
 
@@ -462,7 +461,7 @@ struct error *config_check_ssh(struct config_checker *c)
         err = error_also(err, check_public_addresses(c, ssh->public_addr, ssh->n_public_addr, "ssh_service.public_addr"));
         for (size_t i = 0; i < ssh->n_labels; i++)
                 err = error_also(err, label_check_configured(str_of(ssh->labels[i]->key), "ssh_service.labels"));
-        return error_also(err, check_label_commands(ssh));
+        return error_also(err, check_label_commands(ssh->commands, ssh->n_commands, "ssh_service.commands"));
 }
 
 /* ---- app_service ---------------------------------------------------------------------------------- */
@@ -533,6 +532,7 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
 {
         const Cteleport__V1__AppConfig *app = service->apps[index];
         AUTO_MEM char *field = mem_printf("app_service.apps[%zu]", index + 1), *name = mem_printf("%s.name", field), *labels = mem_printf("%s.labels", field);
+        AUTO_MEM char *commands = mem_printf("%s.commands", field);
         AUTO_MEM char *shown = escaped(str_of(app->name));
         const char *target;
 
@@ -554,7 +554,19 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
                 return error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has more than %d labels", shown, LIMIT_APP_LABELS));
         for (size_t i = 0; i < app->n_labels; i++)
                 err = error_also(err, label_check_configured(str_of(app->labels[i]->key), labels));
-        return err;
+        return error_also(err, check_label_commands(app->commands, app->n_commands, commands));
+}
+
+/* All commands of a host run in one process, and their values are reported together. */
+static struct error *check_command_count(const Cteleport__V1__Config *config)
+{
+        size_t count = config->ssh_service == NULL ? 0 : config->ssh_service->n_commands;
+
+        for (size_t i = 0; i < config->app_service->n_apps; i++)
+                count += config->app_service->apps[i]->n_commands;
+        return count <= LIMIT_LABEL_COMMANDS ? NULL
+                                             : error_new(ERROR_INVALID_ARGUMENT, "ssh_service.commands and the commands of app_service.apps are more than %d together",
+                                                         LIMIT_LABEL_COMMANDS);
 }
 
 struct error *config_check_app(struct config_checker *c)
@@ -575,6 +587,7 @@ struct error *config_check_app(struct config_checker *c)
                 err = error_also(err, check_app(c, service, i));
                 size += protobuf_c_message_get_packed_size(&service->apps[i]->base);
         }
+        err = error_also(err, check_command_count(c->config));
         if (size > LIMIT_APPS_BYTES)
                 err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d bytes", LIMIT_APPS_BYTES));
         if (service->n_allowed_hosts > 0 && service->n_denied_hosts > 0)

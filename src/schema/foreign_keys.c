@@ -152,7 +152,7 @@ static const struct {
           "applications are those of `apps` and `resources`",
           NULL },
         { "cteleport.v1.AppConfig",
-          "public_addr commands cloud aws tcp_ports required_apps cors mcp use_any_proxy_public_addr",
+          "public_addr cloud aws tcp_ports required_apps cors mcp use_any_proxy_public_addr",
           "applications are TCP servers",
           NULL },
         { "cteleport.v1.OtherServiceConfig",

@@ -26,10 +26,6 @@ static const struct service_row rows[] = {
                                 .secrets = SERVICE_SECRET_HTTP_PROXY, .requests = SERVICE_REQUEST_SSHD,
                                 .overlaps = true, .reloads = true, .start = 6, .stop = 2,
                         },
-                        {
-                                .name = "labels", .sandbox = SANDBOX_LABELS, .links = { "instance" },
-                                .sections = { "ssh_service" }, .needs_commands = true, .start = 7, .stop = 3,
-                        },
                 },
         },
         {
@@ -124,6 +120,10 @@ static const struct service_row rows[] = {
                         {
                                 .name = "aws-sign", .sandbox = SANDBOX_AWS_SIGN, .secrets = SERVICE_SECRET_ENVIRONMENT,
                                 .is_on_demand = true,
+                        },
+                        {
+                                .name = "labels", .sandbox = SANDBOX_LABELS, .links = { "instance" },
+                                .sections = { "ssh_service", "app_service" }, .needs_commands = true, .start = 7, .stop = 3,
                         },
                 },
         },
@@ -361,13 +361,25 @@ static bool uses_acme(const Cteleport__V1__Config *config)
         return acme != NULL && acme->has_enabled && acme->enabled;
 }
 
+static bool has_commands(const Cteleport__V1__Config *config)
+{
+        const Cteleport__V1__AppServiceConfig *apps = config->app_service;
+
+        if (config->ssh_service != NULL && config->ssh_service->n_commands > 0 && services_is_enabled(config, services_find("ssh")))
+                return true;
+        for (size_t i = 0; apps != NULL && services_is_enabled(config, services_find("app")) && i < apps->n_apps; i++)
+                if (apps->apps[i]->n_commands > 0)
+                        return true;
+        return false;
+}
+
 bool services_process_is_needed(const Cteleport__V1__Config *config, const struct service_process *process)
 {
         const struct service_row *row = services_of_process(process->name);
 
         if (row == NULL || process->is_on_demand || !services_is_enabled(config, row))
                 return false;
-        if (process->needs_commands && (config->ssh_service == NULL || config->ssh_service->n_commands == 0))
+        if (process->needs_commands && !has_commands(config))
                 return false;
         return !process->needs_acme || uses_acme(config);
 }

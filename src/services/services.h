@@ -105,7 +105,7 @@ struct service_process {
         bool has_no_journal;          /* gets no socket of the journal, which could be used for datagrams to other programs */
         bool is_vital;                /* its fatal error ends the supervisor */
         bool is_on_demand;            /* started for one request, not with the others: start and stop are 0 */
-        bool needs_commands;          /* runs only if ssh_service.commands has any */
+        bool needs_commands;          /* runs only if there are commands of labels */
         bool overlaps;                /* a new process starts before the former one ends, which first finishes its connections */
         bool reloads;                 /* is informed when the operator sends SIGHUP */
         bool needs_acme;              /* runs only if proxy_service.acme is enabled */

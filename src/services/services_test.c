@@ -194,6 +194,7 @@ static void needs_the_processes_of_the_enabled_services(void **state)
         Cteleport__V1__Config config = CTELEPORT__V1__CONFIG__INIT;
         Cteleport__V1__CommandLabelConfig command = CTELEPORT__V1__COMMAND_LABEL_CONFIG__INIT;
         Cteleport__V1__AcmeConfig acme = CTELEPORT__V1__ACME_CONFIG__INIT;
+        Cteleport__V1__AppConfig app = CTELEPORT__V1__APP_CONFIG__INIT;
 
         (void)state;
         assert_true(is_needed(&config, "signer") && is_needed(&config, "proxy") && is_needed(&config, "ssh") && is_needed(&config, "instance"));
@@ -213,6 +214,15 @@ static void needs_the_processes_of_the_enabled_services(void **state)
         services_enable(&config, arena, services_find("ssh"), true);
         config.ssh_service->commands = (Cteleport__V1__CommandLabelConfig *[]){ &command };
         config.ssh_service->n_commands = 1;
+        assert_true(is_needed(&config, "labels"));
+        services_enable(&config, arena, services_find("ssh"), false);
+        assert_false(is_needed(&config, "labels"));
+        services_enable(&config, arena, services_find("app"), true);
+        config.app_service->apps = (Cteleport__V1__AppConfig *[]){ &app };
+        config.app_service->n_apps = 1;
+        assert_false(is_needed(&config, "labels"));
+        app.commands = (Cteleport__V1__CommandLabelConfig *[]){ &command };
+        app.n_commands = 1;
         assert_true(is_needed(&config, "labels"));
 }
 

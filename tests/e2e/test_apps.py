@@ -111,7 +111,9 @@ def servers():
 def picker(cluster, aws_process, servers):
     """Offers two applications of its file, and the resources of two teams."""
     aws_process.reset()
-    own = [{"name": "own", "uri": f"tcp://{servers[0]}"}, {"name": "spare", "uri": f"tcp://{servers[0]}"}]
+    (cluster.dir / "tier").write_text("gold\n")
+    own = [{"name": "own", "uri": f"tcp://{servers[0]}", "labels": {"tier": "none"},
+            "commands": [{"name": "tier", "command": ["/bin/cat", str(cluster.dir / "tier")], "period": "1s"}]}, {"name": "spare", "uri": f"tcp://{servers[0]}"}]
     host = cluster.host("picker", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {
         "enabled": "yes", "apps": own, "resources": [{"labels": {"team": ["web-*", "db"], "env": "prod"}}]}})
     host.start()
@@ -203,6 +205,33 @@ def test_the_file_wins_over_a_resource_with_a_warning(cluster, picker, ann, serv
         assert own.echoes(), "not the one that shouts"
     cluster.tctl("rm", "app/own")
     wait_until(lambda: "WARNING" not in cluster.tctl("apps", "ls").out, "nothing is hidden any more")
+
+
+TIER = "kind: role\nversion: v7\nmetadata: {name: tier}\nspec: {allow: {app_labels: {tier: gold}}}\n"
+
+
+def tier_of(cluster):
+    return {s["metadata"]["name"]: s["metadata"]["labels"].get("tier") for s in servers_of(cluster)}
+
+
+def test_a_command_gives_an_application_a_label(cluster, picker, tmp_path):
+    cluster.create(TIER)
+    words = cluster.tctl("users", "add", "bob", "--roles=tier", "--logins=root").out
+    bob = User(cluster, "bob", tmp_path).accept(invite_url(words))
+    bob.login()
+    wait_until(lambda: tier_of(cluster) == {"own": "gold", "spare": None}, "the output is the value, in place of the one of the file")
+    assert "tier=gold" in cluster.tctl("apps", "ls").out and "tier=gold" in bob.tsh("apps", "ls").out
+    with AppConnection(bob, "own") as own:
+        assert own.echoes()
+        (cluster.dir / "tier").write_text("lead\n")
+        wait_until(lambda: tier_of(cluster)["own"] == "lead", "the output is another one")
+        assert own.echoes(), "labels count at the next decision"
+    refused = AppConnection(bob, "own")
+    assert refused.status != 200 and "there is no app 'own'" in refused.text
+    (cluster.dir / "tier").write_text("gold\n")
+    wait_until(lambda: tier_of(cluster)["own"] == "gold", "it is gold again")
+    refused = cluster.tctl("create", stdin=app("shop").replace("spec: {", "spec: {dynamic_labels: {x: {command: [id]}}, "), check=False)
+    assert refused.code != 0 and "'spec.dynamic_labels' is a key of Teleport that this release does not have" in refused.err
 
 
 def test_a_reload_changes_applications_and_ends_no_others(cluster, picker, ann, servers):

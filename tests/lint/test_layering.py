@@ -148,7 +148,7 @@ ALLOCATIONS = {
     "auth/core/unstored.c": (1, "LIMIT_REPORT, and what LIMIT_UNSTORED_HOST has left"),
     "aws/credentials.c": (1, "one for each source of the chain"),
     "aws/profile_file.c": (4, "LIMIT_AWS_FILE"),
-    "instance/label_values.c": (2, "LIMIT_LABEL_COMMANDS"),
+    "instance/label_values.c": (3, "LIMIT_LABEL_COMMANDS"),
     "instance/labels.c": (2, "LIMIT_LABEL_COMMANDS"),
     "loop/loop.c": (1, "calls that this process deferred"),
     "net/cert_watch.c": (1, "CERT_WATCH_MAX"),

@@ -15,7 +15,7 @@
 #include "pki/key.h"
 #include "rpc/pb.h"
 
-enum { PRESENCE_ARENA = 128 * KiB, APPS_ARENA = 2 * (LIMIT_APPS + 8) * (int)sizeof(void *) + KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
+enum { PRESENCE_ARENA = 128 * KiB, APPS_ARENA = 2 * (LIMIT_APPS + 8) * (int)sizeof(void *) + LIMIT_LABEL_COMMANDS * KiB + KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
 
 void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down)
 {
@@ -499,6 +499,10 @@ static void on_hello(struct presence *p, const Cteleport__V1__PresenceUp__Hello 
         p->has_reserved_labels = labels < sent->n_labels || commands < sent->n_commands;
         sent->n_labels = labels;
         sent->n_commands = commands;
+        p->app_labels = sent->app_labels;
+        p->app_label_count = presence_keep_app_labels(sent->app_labels, sent->n_app_labels);
+        p->has_reserved_labels = p->has_reserved_labels || p->app_label_count < sent->n_app_labels;
+        sent->n_app_labels = p->app_label_count;
         p->hello = sent;
         p->nonce = str_of(p->hello->process_nonce);
         p->sent_hello = loop_wall(&p->auth->loop);
@@ -513,6 +517,8 @@ static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Label
         struct error *err = presence_check_commands(labels->commands, labels->n_commands);
 
         if (err == NULL)
+                err = presence_check_app_labels(labels->app_labels, labels->n_app_labels);
+        if (err == NULL)
                 err = wire_copy(arena, &labels->base, &copy);
         if (err != NULL) {
                 arena_free(arena);
@@ -524,6 +530,8 @@ static void on_labels(struct presence *p, const Cteleport__V1__PresenceUp__Label
         Cteleport__V1__PresenceUp__Labels *sent = (Cteleport__V1__PresenceUp__Labels *)copy;
         p->record->commands = sent->commands;
         p->record->n_commands = presence_keep_commands(sent->commands, sent->n_commands);
+        p->app_labels = sent->app_labels;
+        p->app_label_count = presence_keep_app_labels(sent->app_labels, sent->n_app_labels);
         presence_write(p);
 }
 

@@ -68,6 +68,43 @@ void presence_offer_apps(struct presence *p, const Cteleport__V1__PresenceUp__Ap
                 presence_write(p);
 }
 
+static bool has_label_of_command(const struct presence *p, const char *app, const char *name)
+{
+        for (size_t i = 0; i < p->app_label_count; i++)
+                if (strcmp(p->app_labels[i]->app, app) == 0 && (name == NULL || strcmp(p->app_labels[i]->name, name) == 0))
+                        return true;
+        return false;
+}
+
+/* The application of the host's file, with the last values of its commands in place of static labels of their names. */
+static Cteleport__V1__App *with_labels_of_commands(const struct presence *p, struct arena *arena, Cteleport__V1__App *app)
+{
+        const Cteleport__V1__Metadata *from = app->metadata;
+
+        if (!has_label_of_command(p, from->name, NULL))
+                return app;
+        Cteleport__V1__App *result = arena_alloc(arena, sizeof *result);
+        Cteleport__V1__Metadata *m = arena_alloc(arena, sizeof *m);
+        *result = *app;
+        *m = *from;
+        result->metadata = m;
+        m->labels = arena_alloc(arena, (from->n_labels + p->app_label_count) * sizeof *m->labels);
+        m->n_labels = 0;
+        for (size_t i = 0; i < from->n_labels; i++)
+                if (!has_label_of_command(p, from->name, from->labels[i]->key))
+                        m->labels[m->n_labels++] = from->labels[i];
+        for (size_t i = 0; i < p->app_label_count; i++) {
+                if (strcmp(p->app_labels[i]->app, from->name) != 0)
+                        continue;
+                Cteleport__V1__Metadata__LabelsEntry *label = m->labels[m->n_labels++] = arena_alloc(arena, sizeof *label);
+
+                cteleport__v1__metadata__labels_entry__init(label);
+                label->key = p->app_labels[i]->name;
+                label->value = p->app_labels[i]->value;
+        }
+        return result;
+}
+
 void presence_put_apps(struct presence *p, struct arena *arena)
 {
         Cteleport__State__V1__Presence *r = p->record;
@@ -75,7 +112,7 @@ void presence_put_apps(struct presence *p, struct arena *arena)
         r->apps = arena_alloc(arena, (LIMIT_APPS + 1) * sizeof *r->apps);
         r->n_apps = p->hello->n_apps;
         for (size_t i = 0; i < p->hello->n_apps; i++)
-                r->apps[i] = p->hello->apps[i];
+                r->apps[i] = with_labels_of_commands(p, arena, p->hello->apps[i]);
         r->n_hidden_apps = 0;
         if (p->apps == NULL)
                 return;

@@ -16,6 +16,8 @@ struct presence {
         Cteleport__State__V1__Presence *record; /* NULL before the host was found */
         const Cteleport__V1__PresenceUp__Hello *hello; /* in arena */
         struct arena *commands; /* of the labels received after the hello; NULL: none */
+        Cteleport__V1__PresenceUp__AppLabel **app_labels; /* by commands, received last */
+        size_t app_label_count;
         struct walltime sent_hello;
         struct str nonce; /* of the agent's process */
         bool is_finding;
@@ -64,9 +66,11 @@ void presence_put_apps(struct presence *p, struct arena *arena);
 /* Checks that the hello contains only claims that this host may make. */
 struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello, const Cteleport__State__V1__Host *host) MUST_USE;
 struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *commands, size_t count) MUST_USE;
+struct error *presence_check_app_labels(Cteleport__V1__PresenceUp__AppLabel *const *labels, size_t count) MUST_USE;
 /* Removes, in place, the labels that a host may not set. Returns the number of the others. */
 size_t presence_keep_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry **labels, size_t count) MUST_USE;
 size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t count) MUST_USE;
+size_t presence_keep_app_labels(Cteleport__V1__PresenceUp__AppLabel **labels, size_t count) MUST_USE;
 bool presence_announces_proxy(const Cteleport__V1__PresenceUp__Hello *hello);
 /* Fills p->record from the host's record and the hello. */
 void presence_fill_record(struct presence *p, const Cteleport__State__V1__Host *host);

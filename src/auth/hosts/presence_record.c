@@ -36,6 +36,16 @@ size_t presence_keep_commands(Cteleport__V1__CommandLabel **commands, size_t cou
         return kept;
 }
 
+size_t presence_keep_app_labels(Cteleport__V1__PresenceUp__AppLabel **labels, size_t count)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (!label_name_is_reserved(str_of(labels[i]->name)))
+                        labels[kept++] = labels[i];
+        return kept;
+}
+
 /* Refuses duplicate labels: a node with two values of a label would match the roles for either value. */
 static struct error *check_labels(Cteleport__V1__PresenceUp__Hello__LabelsEntry *const *labels, size_t count)
 {
@@ -67,6 +77,20 @@ struct error *presence_check_commands(Cteleport__V1__CommandLabel *const *comman
                                          LIMIT_LABEL_KEY);
                 else if (is_repeated(commands, i))
                         return error_new(ERROR_INVALID_ARGUMENT, "this host announces a label of a command twice");
+        return NULL;
+}
+
+struct error *presence_check_app_labels(Cteleport__V1__PresenceUp__AppLabel *const *labels, size_t count)
+{
+        if (count > LIMIT_LABEL_COMMANDS)
+                return error_new(ERROR_INVALID_ARGUMENT, "this host announces more than %d labels of applications by commands", LIMIT_LABEL_COMMANDS);
+        for (size_t i = 0; i < count; i++) {
+                if (labels[i]->name[0] == '\0' || strlen(labels[i]->name) > LIMIT_LABEL_KEY)
+                        return error_new(ERROR_INVALID_ARGUMENT, "a label of an application has no name, or one of more than %d characters", LIMIT_LABEL_KEY);
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(labels[i]->app, labels[j]->app) == 0 && strcmp(labels[i]->name, labels[j]->name) == 0)
+                                return error_new(ERROR_INVALID_ARGUMENT, "this host announces a label of an application twice");
+        }
         return NULL;
 }
 
@@ -142,6 +166,7 @@ struct error *presence_check_hello(const Cteleport__V1__PresenceUp__Hello *hello
                 TRY(error_for(version_check_host(str_of(hello->version), STR(CTELEPORT_VERSION)), REASON_REFUSED));
         TRY(check_labels(hello->labels, hello->n_labels));
         TRY(presence_check_commands(hello->commands, hello->n_commands));
+        TRY(presence_check_app_labels(hello->app_labels, hello->n_app_labels));
         for (size_t i = 0; i < hello->n_services; i++) {
                 bool allowed = false;
 

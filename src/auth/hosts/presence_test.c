@@ -657,6 +657,40 @@ static void a_hello_of_a_distant_version_is_refused(void **state)
         }
 }
 
+static void labels_of_applications_by_commands_are_checked(void **state)
+{
+        static const struct row {
+                const char *app, *name;
+                size_t repeated;
+                bool may;
+        } rows[] = { { "wiki", "tier", 0, true }, { "wiki", "tier", 1, false }, { "other", "tier", 1, true }, { "wiki", "", 1, false } };
+        Cteleport__V1__PresenceUp__AppLabel first = CTELEPORT__V1__PRESENCE_UP__APP_LABEL__INIT, second = first;
+        Cteleport__V1__PresenceUp__AppLabel *list[LIMIT_LABEL_COMMANDS + 1] = { &first, &second };
+        AUTO_MEM char *long_name = mem_alloc(LIMIT_LABEL_KEY + 2);
+
+        (void)state;
+        first.app = pb_text("wiki");
+        first.name = pb_text("tier");
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                second.app = pb_text(rows[i].app);
+                second.name = pb_text(rows[i].name);
+                AUTO_PTR(error) err = presence_check_app_labels(list, 1 + rows[i].repeated);
+
+                if ((err == NULL) != rows[i].may)
+                        fail_msg("%s, %s", rows[i].app, rows[i].name);
+        }
+        memset(long_name, 'x', LIMIT_LABEL_KEY + 1);
+        first.name = long_name;
+        AUTO_PTR(error) too_long = presence_check_app_labels(list, 1);
+        AUTO_PTR(error) too_many = presence_check_app_labels(list, LIMIT_LABEL_COMMANDS + 1);
+        assert_true(too_long != NULL && too_many != NULL);
+        second.app = pb_text("wiki");
+        second.name = pb_text("teleport.dev/origin");
+        first.name = pb_text("tier");
+        assert_int_equal(presence_keep_app_labels(list, 2), 1);
+        assert_ptr_equal(list[0], &first);
+}
+
 static void a_host_that_polls_in_a_loop_is_refused(void **state)
 {
         struct fixture *f = *state;
@@ -696,6 +730,7 @@ int main(void)
                 WITH_AUTH(accepts_no_message_before_the_hello_was_answered),
                 WITH_AUTH(a_host_that_floods_causes_a_write_a_second),
                 WITH_AUTH(a_host_beyond_its_pace_ends_alone),
+                cmocka_unit_test(labels_of_applications_by_commands_are_checked),
                 WITH_AUTH(a_host_that_polls_in_a_loop_is_refused),
                 cmocka_unit_test(remembers_as_many_former_agents_as_it_may),
                 cmocka_unit_test(finds_each_of_three_clones_that_take_turns),
