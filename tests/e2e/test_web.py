@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins in browsers: the login page, sessions and their ends, and the start page. docs/guide/web.md, docs/decisions/0036-web-sessions.md"""
+import html
+import json
 import os
+import re
 import signal
 import urllib.parse
 
@@ -8,7 +11,7 @@ import pytest
 
 from accessibility import check_accessible
 from browser import Browser
-from harness import iam_token, wait_until
+from harness import ACCOUNT, iam_token, wait_until
 from web_browser import WebBrowser
 
 WRONG = "not the password"
@@ -207,7 +210,8 @@ def test_administrators_see_the_cluster_and_its_audit_log(cluster, invite, aws):
     cluster.create(iam_token(name="fleet"))
     cluster.tctl("tokens", "add", "--type=node", "--value=0123456789abcdef0123456789abcdef")
     cluster.join("web-1", token="fleet", env=aws.identity())
-    refused = cluster.host("web-2", token="fleet", env=aws.identity(account="999999999999"))
+    arn = "arn:aws:sts::999999999999:assumed-role/web/i-0123456789abcdef0"
+    refused = cluster.host("web-2", token="fleet", env=aws.identity(arn, account="999999999999"))
     refused.start()
     cluster.event("instance.join", success=False, node_name="web-2")
     refused.stop()
@@ -226,12 +230,22 @@ def test_administrators_see_the_cluster_and_its_audit_log(cluster, invite, aws):
 
     page = web.get("/web/audit?type=instance.join")
     assert page.status == 200 and "web-2" in page.words and "refused" in page.words and "tctl tokens explain fleet" in page.words, page.words
+    assert f"tctl tokens explain fleet --account=999999999999 --arn={arn} " in page.words, page.words
+    link = html.unescape(re.search(r'href="(/web/explain[^"]*)"', page.text).group(1))
+    rules, answer = web.get(link), cluster.tctl("tokens", "explain", "fleet", "--account=999999999999", f"--arn={arn}", "--format=json").out
+    answer = json.loads(answer)
+    assert rules.status == 200 and answer["summary"] in rules.words and all(rule["text"] in rules.words for rule in answer["rules"]) and answer["rules"], rules.words
+    assert "allowed by rule 1" in web.get(link.replace("999999999999", ACCOUNT)).words
+    strange = web.get("/web/explain?token=fleet&account=123456789012&arn=%3Cb%3Ex")
+    assert strange.status == 200 and "<b>x" not in strange.text and "<b>x" in strange.words
+    assert web.get("/web/explain").status == 400 and web.get(link.replace("fleet", "none")).status == 404 and other.get(link).status == 403
     assert "user.login" not in page.words and "user.login" in web.get("/web/audit?user=alice").words
     assert "No events here" in web.get("/web/audit?user=%3Cb%3E&type=x").words
     assert other.get("/web/audit").status == 403
 
 
 def test_a_keyboard_suffices_and_all_pages_are_accessible(cluster, invite, tmp_path):
+    cluster.create(iam_token())
     admin = invite(cluster, "admin", "access,editor,auditor", "root")
     with Browser(tmp_path / "chromium", trust=[cluster.proxy_addr]) as browser:
         page = browser.page(width=390, scheme="dark")
@@ -243,7 +257,7 @@ def test_a_keyboard_suffices_and_all_pages_are_accessible(cluster, invite, tmp_p
         with page.navigation():
             page.press("Enter")
         assert page.url == f"https://{cluster.proxy_addr}/web/sessions" and "this one" in page.text("main")
-        for name in ("", "sessions", "cluster", "audit"):
+        for name in ("", "sessions", "cluster", "audit", f"explain?token=iam-token&account={ACCOUNT}&arn=x"):
             check_accessible(page.open(f"https://{cluster.proxy_addr}/web/{name}".rstrip("/")), name or "home")
         page.check_quiet()
         page.open(f"https://{cluster.proxy_addr}/web")

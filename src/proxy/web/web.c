@@ -390,6 +390,7 @@ static const struct http_route routes[] = {
         { "POST", "/web/logout", .body_max = LIMIT_HTTP1_FORM, .open = web_logout_open },
         { "GET", "/web/cluster", .open = web_cluster_open },
         { "GET", "/web/audit", .open = web_audit_open },
+        { "GET", "/web/explain", .open = web_explain_open },
         { "GET", "/web/sessions", .open = web_my_sessions_open },
         { "POST", "/web/sessions", .body_max = LIMIT_HTTP1_FORM, .open = web_my_sessions_open },
         { "GET", "/web/recordings", .open = web_recordings_open },

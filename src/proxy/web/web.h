@@ -5,7 +5,7 @@
  *     GET  /                              how to log in to the cluster
  *     GET  /web                           the user's nodes and applications (web_home.h)
  *     /web/login, logout, sessions        logins with a browser (web_login.h)
- *     GET  /web/cluster, /web/audit       for administrators (web_admin.h)
+ *     GET  /web/cluster, audit, explain   for administrators (web_admin.h)
  *     GET  /web/assets/…                  style sheet and scripts (assets.h)
  *     GET  /web/invite/<32 hex>           the form (also /web/reset/…)      OpenInvite
  *     POST /web/invite/<32 hex>           password, again, otp              OpenInvite, AcceptInvite

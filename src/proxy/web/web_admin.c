@@ -307,6 +307,40 @@ static struct str text_of(const json_t *event, const char *key)
         return json_is_string(value) ? str_of_bytes(json_string_value(value), json_string_length(value)) : STR("");
 }
 
+/* Whether a shell takes the text as one word, and as it is. */
+static bool is_plain(struct str text)
+{
+        for (size_t i = 0; i < text.len; i++)
+                if (!char_is_alnum(text.ptr[i]) && memchr(":/_.@=+,-", text.ptr[i], 9) == NULL)
+                        return false;
+        return !str_is_empty(text);
+}
+
+/* The command that explains a refused join, and a link to its result if AWS has attested an identity. */
+static void put_explanation(struct buf *out, const json_t *event, struct str token)
+{
+        const json_t *attested = json_object_get(event, "attributes");
+        struct str account = text_of(attested, "account"), arn = text_of(attested, "arn");
+        AUTO(buf) url = BUF_MAX(8 * KiB);
+
+        /* A refused join may name any token, and the command is to be copied into a shell. */
+        html_print(out, "<div class=\"copy\"><code>tctl tokens explain %.*s", STR_ARG(token));
+        if (is_plain(account) && is_plain(arn))
+                html_print(out, " --account=%.*s --arn=%.*s", STR_ARG(account), STR_ARG(arn));
+        buf_put_c(out, "</code></div>");
+        if (str_is_empty(account) || str_is_empty(arn))
+                return;
+        buf_put_c(&url, "/web/explain?token=");
+        url_put(&url, token);
+        buf_put_c(&url, "&account=");
+        url_put(&url, account);
+        buf_put_c(&url, "&arn=");
+        url_put(&url, arn);
+        buf_put_c(&url, "&role=");
+        url_put(&url, text_of(event, "role"));
+        html_print(out, "<p><a href=\"%.*s\">Rules of token %.*s</a></p>", STR_ARG(buf_str(&url)), STR_ARG(token));
+}
+
 /* A refused join has its reason in `error`, and what else is known in `causes`. */
 static void put_reason(struct buf *out, const json_t *event)
 {
@@ -319,9 +353,8 @@ static void put_reason(struct buf *out, const json_t *event)
         for (size_t i = 0; i < json_array_size(causes); i++)
                 html_print(out, ": %s", json_is_string(json_array_get(causes, i)) ? json_string_value(json_array_get(causes, i)) : "");
         buf_put_c(out, "</p>");
-        /* A refused join may name any token, and the command is to be copied into a shell. */
         if (str_equal(text_of(event, "event"), STR("instance.join")) && name_is_token(token))
-                html_print(out, "<div class=\"copy\"><code>tctl tokens explain %.*s</code></div>", STR_ARG(token));
+                put_explanation(out, event, token);
 }
 
 static void put_event(struct buf *out, const char *line)
@@ -415,4 +448,50 @@ static const struct page_row audit_row = { "/web/audit", "Audit log", serve_audi
 void web_audit_open(void *ctx, struct http_exchange *x)
 {
         page_open(ctx, x, &audit_row);
+}
+
+/* ---- why a token admits an identity, or not ---------------------------------------------------------------------- */
+
+static void on_explained(struct page_request *p, const ProtobufCMessage *answer)
+{
+        static const char *const columns[] = { "Rule", "Matches", "Why", NULL };
+        const Cteleport__V1__ExplainTokenResponse *e = (const Cteleport__V1__ExplainTokenResponse *)answer;
+        AUTO(buf) b = BUF_MAX(SECTION_MAX);
+
+        html_print(&b, "<p>Token <b>%.*s</b> now, for <code>%.*s</code> of account %.*s:</p>\n", STR_ARG(form_value(&p->form, "token")),
+                   STR_ARG(form_value(&p->form, "arn")), STR_ARG(form_value(&p->form, "account")));
+        html_print(&b, "<p class=\"notice%s\">%s</p>\n", e->allowed ? "" : " warn", e->summary);
+        if (e->n_rules > 0)
+                put_table(&b, columns);
+        for (size_t i = 0; i < e->n_rules; i++) {
+                html_print(&b, "<tr><th scope=\"row\">%u</th>", e->rules[i]->index);
+                put_cell(&b, "Matches", e->rules[i]->matches ? "yes" : "no");
+                put_cell(&b, "Why", e->rules[i]->text);
+                buf_put_c(&b, "</tr>\n");
+        }
+        if (e->n_rules > 0)
+                end_table(&b, "", "");
+        struct error *err = buf_finish(&b, "the page");
+        if (err != NULL)
+                page_fail(p, error_hint(err, "use tctl tokens explain"));
+        else
+                page_respond(p, 200, buf_str(&b));
+}
+
+static void serve_explain(struct page_request *p)
+{
+        Cteleport__V1__ExplainTokenRequest request = CTELEPORT__V1__EXPLAIN_TOKEN_REQUEST__INIT;
+
+        request.token = pb_text(form_value(&p->form, "token").ptr);
+        request.account = pb_text(form_value(&p->form, "account").ptr);
+        request.arn = pb_text(form_value(&p->form, "arn").ptr);
+        request.role = pb_text(form_value(&p->form, "role").ptr);
+        page_call(p, ADMIN("ExplainToken"), &request.base, ANSWER(explain_token_response), on_explained);
+}
+
+static const struct page_row explain_row = { "/web/audit", "Rules of a join token", serve_explain };
+
+void web_explain_open(void *ctx, struct http_exchange *x)
+{
+        page_open(ctx, x, &explain_row);
 }
