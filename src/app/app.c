@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "agent/spool.h"
 #include "app/app_service.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -102,6 +106,8 @@ static void finish(void *ctx)
 
         agent_close_tunnels(s->agent);
         app_connections_free(s);
+        spool_close(s->spool);
+        s->spool = NULL;
         agent_free(s->agent);
         s->agent = NULL;
 }
@@ -165,13 +171,28 @@ static void read_boot(struct app_service *s)
         app_targets_init(&s->targets, app_config(s));
 }
 
+/* Records of requests are the only files of this process: their directory becomes the working directory, before the user changes. */
+static struct error *enter_spool(struct app_service *s)
+{
+        AUTO_MEM char *spool = mem_printf("%s/spool-app", s->boot->data_dir);
+
+        if (mkdir(spool, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the service's user */
+                return error_errno(errno, "cannot make the directory %s", spool);
+        if (chdir(spool) < 0)
+                return error_errno(errno, "cannot enter the directory %s", spool);
+        return sandbox_give(&s->service->row->user, ".");
+}
+
 static struct error *enter_sandbox(struct app_service *s)
 {
+        static const char *const write[] = { ".", NULL };
+
         backend_tls_load(&s->backends, app_config(s));
         if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
                 roots_read(&s->roots);
+        TRY(enter_spool(s));
         TRY(sandbox_become_unprivileged(&s->service->row->user));
-        TRY(sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .read = roots_paths(s->service->arena) }));
+        TRY(sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .write = write, .read = roots_paths(s->service->arena) }));
         roots_drop_if_open(&s->roots);
         return NULL;
 }
@@ -221,6 +242,7 @@ static struct error *set_up(void *ctx)
         TRY(service_control(s->service, &s->loop, &service_events, s));
         s->agent = agent_new(&s->loop, agent_options(s));
         lifecycle_init(&s->life, s->agent, "Application Service", &lifecycle_events, s);
+        s->spool = spool_open(s->agent, ".");
         return NULL;
 }
 

@@ -35,6 +35,7 @@ struct app_service {
         struct buf roots;       /* contents of SSL_CERT_FILE and SSL_CERT_DIR; empty when this process can open them */
 
         struct agent *agent;
+        struct spool *spool;    /* records of requests; NULL: at the end of the process */
         struct lifecycle life;
         struct tls_context *tls, *tls_http; /* of TCP and of HTTP applications, with the identity of this serial number; NULL: not made yet */
         char *tls_serial;

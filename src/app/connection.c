@@ -13,6 +13,7 @@
 
 #include "agent/idle_watch.h"
 #include "agent/report_stream.h"
+#include "agent/spool.h"
 #include "app/app_service.h"
 #include "app/http_app.h"
 #include "app/refusal_page.h"
@@ -25,11 +26,13 @@
 #include "cluster/app_status.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
+#include "recording/recording.h"
 #include "resource/app.h"
 #include "rpc/pb.h"
 #include "tunnel/tunnel_memory.h"
 
-enum { REFUSAL_MAX = 8 * KiB };
+/* The size of the terminal that plays the records of requests, which are long lines. */
+enum { REFUSAL_MAX = 8 * KiB, TITLE_MAX = 2 * LIMIT_NAME, RECORD_COLUMNS = 160, RECORD_ROWS = 48 };
 
 enum connection_state { HANDSHAKE, DECIDING, STARTING, DIALLING, OPEN, REPORTING };
 
@@ -60,6 +63,8 @@ struct app_connection {
         struct splice *splice;           /* of a TCP application */
         struct http_app *http;           /* of an HTTP application */
         struct tunnel_memory memory;
+        struct spool_file *recording;    /* of the requests; NULL: of a TCP application, or not begun */
+        bool is_reported;                /* its start was sent */
         bool has_started;                /* the Auth Service knows of the session */
         uint64_t bytes_from_client, bytes_to_client;
 
@@ -69,12 +74,78 @@ struct app_connection {
         bool is_free_due, is_abandoned; /* is_abandoned: the process is ending */
 };
 
+/* ---- records of requests ---------------------------------------------------------------------------------- */
+
+static void on_recording_failed(void *ctx, struct error *err);
+
+/* Each request of an HTTP application leaves a line in the recording of its session. */
+static struct error *begin_recording(struct app_connection *c, const char *user)
+{
+        struct app_service *s = c->service;
+        char title[TITLE_MAX];
+        struct recording_header header = { .columns = RECORD_COLUMNS, .rows = RECORD_ROWS, .started = loop_wall(&s->loop) };
+
+        if (str_starts_with(str_of(c->app->uri), STR("tcp://")))
+                return NULL;
+        snprintf(title, sizeof title, "%s@%s", user, c->app->name);
+        header.title = str_of(title);
+        struct error *err = spool_begin(s->spool, str_of(c->id), str_of(user), &header, on_recording_failed, c, &c->recording);
+        return err == NULL ? NULL : error_wrap(err, "the host of the application '%s' cannot record your requests", c->app->name);
+}
+
+/* Uploads the recording of a session that the cluster knows, and removes any other. */
+static void end_recording(struct app_connection *c)
+{
+        struct spool_file *f = c->recording;
+
+        c->recording = NULL;
+        if (f == NULL)
+                return;
+        if (!c->is_reported) {
+                spool_discard(f);
+                return;
+        }
+        spool_publish(f);
+        spool_finish(f);
+}
+
+static void on_drained(void *ctx)
+{
+        struct app_connection *c = ctx;
+
+        if (c->http != NULL)
+                http_app_resume(c->http);
+}
+
+/* The next request waits while the disk is slower than the requests. */
+static bool must_wait(void *ctx)
+{
+        struct app_connection *c = ctx;
+
+        if (c->recording == NULL || !spool_must_wait(c->recording))
+                return false;
+        spool_on_drain(c->recording, on_drained);
+        return true;
+}
+
+static void on_exchange(void *ctx, const struct request_entry *entry)
+{
+        struct app_connection *c = ctx;
+        AUTO(buf) line = BUF_MAX(REQUEST_LINE_MAX);
+
+        if (c->recording == NULL)
+                return;
+        request_entry_put(&line, entry);
+        spool_output(c->recording, buf_str(&line));
+}
+
 /* ---- release ---------------------------------------------------------------------------------------------- */
 
 static void connection_free(struct app_connection *c)
 {
         struct app_service *s = c->service;
 
+        end_recording(c);
         map_remove(&s->connections, str_of(c->id));
         metric_set_at(METRIC_APP_CONNECTIONS, 0, (int64_t)s->connections.count);
         report_stream_free(c->report_stream);
@@ -143,6 +214,7 @@ static void end_if_quiet(struct app_connection *c)
                 return;
         conversation_enter(&c->at, REPORTING);
         idle_watch_stop(&c->idle);
+        end_recording(c);
         log_debug("A connection to an application has ended", LOG_C("connection", c->id), LOG_C("reason", c->reason == NULL ? "" : c->reason));
         if (c->has_started)
                 report_exit(c);
@@ -186,6 +258,12 @@ static void connection_end(struct app_connection *c, struct error *err)
         if (c->http != NULL)
                 http_app_close(c->http);
         end_if_quiet(c);
+}
+
+/* What is not recorded does not happen: the connection ends. */
+static void on_recording_failed(void *ctx, struct error *err)
+{
+        connection_end(ctx, error_wrap(err, "the host of the application cannot record your requests"));
 }
 
 static void on_expired(void *ctx)
@@ -271,7 +349,8 @@ static struct error *open_http(struct app_connection *c)
 {
         struct app_service *s = c->service;
         struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .permits = &c->permits,
-                                            .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .on_closed = on_streams_closed, .ctx = c };
+                                            .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .must_wait = must_wait, .on_exchange = on_exchange,
+                                            .on_closed = on_streams_closed, .ctx = c };
         struct stream *client = c->client;
 
         TRY(tunnel_memory_open(&c->memory, &s->memory, STR("")));
@@ -309,6 +388,8 @@ static void on_started(void *ctx, struct error *err)
         }
         if (err == NULL) {
                 c->has_started = true;
+                if (c->recording != NULL)
+                        spool_publish(c->recording);
                 err = open_application(c);
         }
         if (err != NULL)
@@ -323,13 +404,21 @@ static void start_session(struct app_connection *c, const Cteleport__V1__ReportD
         Cteleport__V1__ReportStart start = CTELEPORT__V1__REPORT_START__INIT;
         Cteleport__V1__ReportUp up = CTELEPORT__V1__REPORT_UP__INIT;
 
+        struct error *err = begin_recording(c, decision->user);
+        if (err != NULL) {
+                log_warn("The requests to an application cannot be recorded", LOG_C("app", c->app->name), LOG_ERR(err));
+                connection_end(c, err);
+                return;
+        }
         conversation_enter(&c->at, STARTING);
         accepted.certificate = pb_bytes(buf_str(&c->certificate));
         report_stream_accepted(c->report_stream, &accepted);
         start.session_id = c->id;
         start.kind = pb_text("app");
+        start.is_recorded = c->recording != NULL;
         up.payload_case = CTELEPORT__V1__REPORT_UP__PAYLOAD_START;
         up.start = &start;
+        c->is_reported = true;
         send_report(c, &up, on_started);
         log_info("A user connects to an application", LOG_C("connection", c->id), LOG_C("app", c->app->name), LOG_C("user", decision->user),
                  LOG_C("from", c->client_addr));
@@ -550,6 +639,7 @@ static void free_one(void *ctx, struct str id, void *value)
         if (c->is_free_due)
                 return;
         c->is_abandoned = true;
+        end_recording(c); /* the spool closes before */
         report_stream_free(c->report_stream); /* the agent does not live until the connection is freed */
         c->report_stream = NULL;
         if (c->splice != NULL)

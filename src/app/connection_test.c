@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "agent/report_stream.h"
+#include "agent/spool.h"
 #include "app/app_service.h"
 #include "base/error_testing.h"
 #include "base/log.h"
@@ -99,6 +100,38 @@ void report_stream_send(struct report_stream *a UNUSED, const Cteleport__V1__Rep
 void report_stream_finish(struct report_stream *a UNUSED)
 {
         testbed->events->on_finished(testbed->ctx);
+}
+
+struct error *spool_begin(struct spool *sp UNUSED, struct str session_id UNUSED, struct str user UNUSED, const struct recording_header *header UNUSED,
+                          void (*failed)(void *ctx, struct error *err) UNUSED, void *ctx UNUSED, struct spool_file **ret UNUSED)
+{
+        fail_msg("a connection to a TCP application has a recording");
+        return NULL;
+}
+
+void spool_publish(struct spool_file *f UNUSED)
+{
+}
+
+void spool_discard(struct spool_file *f UNUSED)
+{
+}
+
+void spool_output(struct spool_file *f UNUSED, struct str bytes UNUSED)
+{
+}
+
+bool spool_must_wait(const struct spool_file *f UNUSED)
+{
+        return false;
+}
+
+void spool_on_drain(struct spool_file *f UNUSED, void (*drained)(void *ctx) UNUSED)
+{
+}
+
+void spool_finish(struct spool_file *f UNUSED)
+{
 }
 
 static void decide(struct testbed *w, bool is_allowed, const char *app)

@@ -33,6 +33,10 @@ struct http_app {
         struct head_rules rules;
         struct assertion *assertion; /* NULL: the relay is closed */
         struct http_request *request; /* that waits for its token */
+        bool is_held;                 /* it waits for the disk before */
+        char *method, *target;        /* of the current request, as the user's client has sent them; NULL: none */
+        struct walltime began;
+        struct instant began_at;
         char *id;
         char *client_ip;
         char *host; /* of the current request, as the user's client has sent it */
@@ -54,6 +58,8 @@ static void finish_if_quiet(struct http_app *h)
         arena_free(h->arena);
         free(h->client_ip);
         free(h->host);
+        free(h->method);
+        free(h->target);
         free(h->id);
         free(h);
 }
@@ -251,16 +257,40 @@ static void on_token(void *ctx, struct error *err)
                 forward(h, h->request);
 }
 
+static void begin(struct http_app *h, struct http_request *request)
+{
+        if (is_start(h, request))
+                redirect(h);
+        else if (assertion_await(h->assertion, on_token, h))
+                forward(h, request);
+}
+
+static void note_begin(struct http_app *h, const struct http_request *request)
+{
+        h->method = str_dup(request->method);
+        h->target = str_dup(request->target);
+        h->began = loop_wall(h->options.loop);
+        h->began_at = loop_now(h->options.loop);
+}
+
 static void on_request(void *ctx, struct http_request *request)
 {
         struct http_app *h = ctx;
 
         h->requests++;
         h->request = request;
-        if (is_start(h, request))
-                redirect(h);
-        else if (assertion_await(h->assertion, on_token, h))
-                forward(h, request);
+        note_begin(h, request);
+        h->is_held = h->options.must_wait(h->options.ctx);
+        if (!h->is_held)
+                begin(h, request);
+}
+
+void http_app_resume(struct http_app *h)
+{
+        if (!h->is_held || h->relay == NULL)
+                return;
+        h->is_held = false;
+        begin(h, h->request);
 }
 
 static void on_reconnect(void *ctx)
@@ -282,10 +312,21 @@ static void on_response(void *ctx, struct http_response *response)
 
 static void on_exchange(void *ctx, const struct http_record *record)
 {
-        const struct http_app *h = ctx;
+        struct http_app *h = ctx;
+        struct request_entry entry = { .began = loop_wall(h->options.loop), .status = record->status, .received = record->received, .sent = record->sent };
 
         assertion_cancel(h->assertion); /* the client may have left before */
-        log_debug("A request to an application has ended", LOG_C("connection", h->id), LOG_C("app", h->options.app->name), LOG_INT("status", record->status));
+        if (h->target != NULL) {
+                entry.began = h->began;
+                entry.took = instant_since(loop_now(h->options.loop), h->began_at);
+                entry.method = str_of(h->method);
+                entry.target = str_of(h->target);
+        }
+        h->options.on_exchange(h->options.ctx, &entry);
+        free(h->method);
+        free(h->target);
+        h->method = h->target = NULL;
+        h->is_held = false;
 }
 
 static const struct http_relay_events relay_events = {

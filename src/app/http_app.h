@@ -7,6 +7,7 @@
 #define APP_HTTP_APP_H
 
 #include "api.pb-c.h"
+#include "app/request_log.h"
 #include "config.pb-c.h"
 #include "net/stream.h"
 
@@ -25,6 +26,9 @@ struct http_app_options {
         const struct app_targets *targets;
         struct backend_tls *tls;
         struct str roots_pem; /* additional roots of the system, for https */
+        /* Whether the next request has to wait, until http_app_resume(): the disk does not keep up with the records. */
+        bool (*must_wait)(void *ctx);
+        void (*on_exchange)(void *ctx, const struct request_entry *entry); /* a request has ended; borrowed */
         /* Once, from the loop; it is freed then. The bytes are those of the user's connection. */
         void (*on_closed)(void *ctx, uint64_t from_client, uint64_t to_client);
         void *ctx;
@@ -35,6 +39,8 @@ struct http_app;
 struct http_app *http_app_start(struct http_app_options options, struct stream *client) MUST_USE;
 /* Closes both connections; on_closed is called from the loop. */
 void http_app_close(struct http_app *h);
+/* A request that waited for the disk goes on. */
+void http_app_resume(struct http_app *h);
 /* The number of bytes so far, both ways. */
 uint64_t http_app_bytes(const struct http_app *h);
 

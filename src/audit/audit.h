@@ -56,6 +56,7 @@ extern const struct audit_kind audit_session_end;              /* session.end   
 extern const struct audit_kind audit_session_upload;           /* session.upload   T2005I */
 extern const struct audit_kind audit_session_data;             /* session.data     T2006I */
 extern const struct audit_kind audit_session_connect;          /* session.connect  T2010I */
+extern const struct audit_kind audit_app_session_chunk;        /* app.session.chunk T2008I */
 extern const struct audit_kind audit_app_session_start;        /* app.session.start T2007I */
 extern const struct audit_kind audit_app_session_end;          /* app.session.end  T2011I */
 extern const struct audit_kind audit_session_recording_access; /* session.recording.access T2012I */

@@ -44,6 +44,7 @@ const struct audit_kind audit_session_data = { "session.data", "T2006I" };
 const struct audit_kind audit_session_connect = { "session.connect", "T2010I" };
 const struct audit_kind audit_session_recording_access = { "session.recording.access", "T2012I" };
 const struct audit_kind audit_session_recording_lost = { "session.recording.lost", "CTS01W" };
+const struct audit_kind audit_app_session_chunk = { "app.session.chunk", "T2008I" };
 const struct audit_kind audit_app_session_start = { "app.session.start", "T2007I" };
 const struct audit_kind audit_app_session_end = { "app.session.end", "T2011I" };
 const struct audit_kind audit_backup = { "backup", "CTB01I" };

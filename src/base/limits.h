@@ -495,6 +495,11 @@ enum {
         LIMIT_HEARTBEAT_SECONDS = 24 * 3600, /* s: The setting auth_service.heartbeat_ttl is at most this time. */
         LIMIT_HEARTBEAT_SECONDS_MIN = 2, /* s: The setting auth_service.heartbeat_ttl is at least this time. */
         LIMIT_APPS = 128, /* applications: A host offers at most this number of applications: those of its file, then resources in the order of their names. */
+        LIMIT_APP_REQUEST_TEXT = 1024, /* bytes: The record of a request to an application has at most this much of its method, of its path and of the names of its parameters. */
+        LIMIT_APP_SIGN_BURST = 4000, /* tokens: The Auth Service signs this number of tokens for applications of a host at once, one for each of LIMIT_APP_CONNECTIONS, before LIMIT_APP_SIGN_PER_MINUTE counts. */
+        LIMIT_APP_SIGN_PER_MINUTE = 3000, /* tokens/minute: The Auth Service signs at most this number of tokens for applications of a host: 50 a second are a twentieth of what the signer can make of a key of RSA. */
+        LIMIT_APP_SIGN_CONNECTION_BURST = 20, /* tokens: The Auth Service signs this number of tokens for one connection at once, before LIMIT_APP_SIGN_CONNECTION_PER_MINUTE counts. */
+        LIMIT_APP_SIGN_CONNECTION_PER_MINUTE = 6, /* tokens/minute: The Auth Service signs at most this number of tokens for one connection; one is enough for LIMIT_APP_TOKEN_SECONDS. */
         LIMIT_APP_LABELS = 64, /* labels: An application has at most this number of labels. */
         LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
         LIMIT_APP_HEADERS = 32, /* headers: rewrite.headers of an application has at most this number of headers, and rewrite.redirect of hosts. */

@@ -213,7 +213,7 @@ static const struct sandbox_row rows[] = {
         },
         [SANDBOX_APP] = {
                 .name = "app",
-                .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files },
+                .allowed = { calls_base, calls_threads, calls_sockets, calls_connect, calls_read_files, calls_write_files },
                 .may_socket = true, .may_thread = true, .may_load_code = true,
                 .reads = paths_network,
         },

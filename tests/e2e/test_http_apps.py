@@ -54,7 +54,7 @@ def place(build, programs, aws_process, tmp_path_factory, backends):
     cluster.apps.start()
     cluster.apps.wait_joined()
     wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * (1 + len(rows) + len(own)), "all applications are reached")
-    cluster.create({"kind": "role", "version": "v7", "metadata": {"name": "all-apps"}, "spec": {"allow": {"app_labels": {"*": "*"}}}})
+    cluster.create({"kind": "role", "version": "v7", "metadata": {"name": "all-apps"}, "spec": {"allow": {"app_labels": {"*": "*"}, "rules": [{"resources": ["session"], "verbs": ["list", "read"]}]}}})
     words = cluster.tctl("users", "add", "alice", "--roles=all-apps").out
     cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("homes") / "alice").accept(invite_url(words))
     cluster.alice.login()
@@ -337,3 +337,23 @@ def test_metadata_services_are_no_applications(app, name):
 def test_nor_are_they_over_tcp(place):
     with AppConnection(place.alice, "metadata-tcp") as app:
         assert "the address of 169.254.169.254:80 is not permitted" in app.refusal
+
+
+def test_requests_are_recorded_without_secrets(place, app, scripted):
+    """The lines are in the recording of the connection; the audit log has the event that names it."""
+    before = {r["session_id"] for r in place.alice.recordings()}
+    port = app("raw")
+    connection = http.client.HTTPConnection(port, timeout=TIMEOUT)
+    for method, path, body in ("GET", "/first?token=secret&flag", None), ("POST", "/second", b"12345"):
+        scripted.answer(b"fine", b"HTTP/1.1 201 Made")
+        connection.request(method, path, body)
+        assert connection.getresponse().read() == b"fine"
+    connection.close()
+    [session] = wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] not in before and r.get("is_complete")], "the recording is complete")
+    played = place.alice.tsh("play", session["session_id"], "--format=json").out
+    requests = [json.loads(line) for piece in played.splitlines()[1:] for line in json.loads(piece)[2].splitlines()]
+    assert [(r["event"], r["code"], r["method"], r["path"], r["raw_query"], r["status_code"], r["rx"], r["tx"]) for r in requests] == [
+        ("app.session.request", "T2009I", "GET", "/first", "token=&*", 201, 0, 4), ("app.session.request", "T2009I", "POST", "/second", "", 201, 5, 4)]
+    chunk = place.event("app.session.chunk", session_chunk_id=session["session_id"])
+    assert (chunk["code"], chunk["user"], chunk["app_name"], chunk["server_hostname"]) == ("T2008I", "alice", "raw", "web")
+    assert "secret" not in (place.data_dir / "log" / "records" / f"{session['session_id']}.rec").read_text(errors="replace")

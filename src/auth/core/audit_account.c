@@ -36,6 +36,8 @@ void audit_budgets_init(struct auth *a)
         a->renewals = pace_of(LIMIT_RENEWALS_PER_MINUTE, LIMIT_RENEWALS_BURST, "requests for certificates");
         a->hellos = pace_of(LIMIT_HELLOS_PER_MINUTE, LIMIT_HELLOS_BURST, "presence streams");
         a->presence_messages = pace_of(LIMIT_PRESENCE_PER_MINUTE, LIMIT_PRESENCE_BURST, "heartbeats and labels");
+        a->app_tokens = pace_of(LIMIT_APP_SIGN_PER_MINUTE, LIMIT_APP_SIGN_BURST, "requests for tokens of applications");
+        a->app_tokens_connection = pace_of(LIMIT_APP_SIGN_CONNECTION_PER_MINUTE, LIMIT_APP_SIGN_CONNECTION_BURST, "requests for tokens of one connection");
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 a->accounts[i] = budget_of(rows[i].mib_per_day, rows[i].what);
         a->connection_events = budget_of(LIMIT_EVENTS_CONNECTION_MIB, "audit events");
@@ -52,6 +54,8 @@ void audit_budgets_release(struct auth *a)
         host_pace_release(&a->renewals);
         host_pace_release(&a->hellos);
         host_pace_release(&a->presence_messages);
+        host_pace_release(&a->app_tokens);
+        host_pace_release(&a->app_tokens_connection);
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 event_budget_release(&a->accounts[i]);
         event_budget_release(&a->connection_events);

@@ -155,6 +155,7 @@ static struct error *take_connection(struct signing *s, const struct state_recor
                 return error_new(ERROR_PERMISSION_DENIED, "the connection is not one of an application");
         if (!c->is_accepted || !session_has_report_stream(s->auth->sessions, str_of(c->connection_id)))
                 return error_new(ERROR_FAILED_PRECONDITION, "no user is logged in on the connection");
+        TRY(host_pace_take(&s->auth->app_tokens_connection, str_of(c->connection_id), loop_now(&s->auth->loop)));
         s->connection = c;
         return NULL;
 }
@@ -192,6 +193,11 @@ void app_token_sign_open(struct rpc_call *call, const ProtobufCMessage *first)
         }
         if (!name_is_session(id)) {
                 rpc_call_finish(call, error_new(ERROR_INVALID_ARGUMENT, "a connection without a proper name"));
+                return;
+        }
+        struct error *err = host_pace_take(&caller->auth->app_tokens, str_of(caller->host_id), loop_now(&caller->auth->loop));
+        if (err != NULL) {
+                rpc_call_finish(call, err);
                 return;
         }
         struct signing *s = NEW(struct signing);

@@ -238,6 +238,27 @@ static void a_refusal_of_the_signer_reaches_the_host(void **state)
         leave(&n);
 }
 
+/* A captured host with one connected user must not keep the signer busy, nor take tokens from other hosts. */
+static void a_host_is_signed_tokens_at_a_pace(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        struct dialled d = given_session(w, &n);
+
+        w->a.app_tokens_connection = (struct host_pace){ .per_minute = 1, .burst = 2, .what = "requests for tokens of one connection" };
+        w->a.app_tokens = (struct host_pace){ .per_minute = 1, .burst = 4, .what = "requests for tokens of applications" };
+        for (int i = 0; i < 2; i++)
+                assert_done(request_token(w, APPS_1, "App", d.id).err);
+        assert_refused(request_token(w, APPS_1, "App", d.id).err, ERROR_RESOURCE_EXHAUSTED, "tokens of one connection");
+        assert_refused(request_token(w, APPS_1, "App", SESSION_2).err, ERROR_NOT_FOUND, "does not know");
+        assert_refused(request_token(w, APPS_1, "App", SESSION_2).err, ERROR_RESOURCE_EXHAUSTED, "tokens of applications");
+        assert_refused(request_token(w, APPS_2, "App", d.id).err, ERROR_PERMISSION_DENIED, "not made to this host");
+        assert_int_equal(signer.requests, 2);
+        host_pace_release(&w->a.app_tokens_connection);
+        host_pace_release(&w->a.app_tokens);
+        leave(&n);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -249,6 +270,7 @@ int main(void)
                 ROW(without_a_user_there_is_no_token),
                 ROW(a_host_that_announces_nothing_gets_no_token),
                 ROW(a_refusal_of_the_signer_reaches_the_host),
+                ROW(a_host_is_signed_tokens_at_a_pace),
         };
 #undef ROW
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

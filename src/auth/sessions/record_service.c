@@ -150,16 +150,27 @@ static void report(struct upload *u, bool is_finished)
 
 /* ---- the end of a recording -------------------------------------------------------------------------------- */
 
+/* The recording has requests to an application. */
+static bool is_to_app(const struct upload *u)
+{
+        return strcmp(u->session->kind, "app") == 0;
+}
+
 static void audit_begin_upload(struct upload *u, struct audit_record *r, const struct audit_kind *kind)
 {
         const Cteleport__State__V1__Session *s = u->session;
 
         auth_audit_begin(u->auth, r, kind);
         audit_str(r, "user", str_of(s->user));
-        audit_str(r, "login", str_of(s->login));
+        if (!is_to_app(u))
+                audit_str(r, "login", str_of(s->login));
+        else
+                audit_str(r, "app_name", str_of(s->command));
         audit_str(r, "server_id", str_of(s->host_id));
         audit_str(r, "server_hostname", str_of(s->hostname));
         audit_str(r, "sid", str_of(s->session_id));
+        if (is_to_app(u))
+                audit_str(r, "session_chunk_id", str_of(s->session_id));
         audit_int(r, "size", (int64_t)u->progress.size);
         audit_int(r, "chunks", u->progress.chunks);
         if (u->progress.missing_bytes > 0) {
@@ -238,7 +249,7 @@ static void complete(struct upload *u)
         }
         struct store_txn *t = store_txn_new(u->auth->store);
         put_recording(u, t, true);
-        audit_begin_upload(u, &r, &audit_session_upload);
+        audit_begin_upload(u, &r, is_to_app(u) ? &audit_app_session_chunk : &audit_session_upload);
         if (u->is_aborted)
                 audit_bool(&r, "is_aborted", true);
         outbox_add(u->auth->outbox, t, &r);

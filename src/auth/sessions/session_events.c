@@ -330,9 +330,9 @@ static struct error *report_start(struct auth *a, struct connection *c, struct s
         s->login = c->record->login;
         s->client_addr = c->record->client_addr;
         s->kind = keep(c, str_of(m->kind), SIZE_MAX);
-        s->command = keep(c, str_of(m->command), LIMIT_SESSION_COMMAND);
+        s->command = is_to_app(c) ? c->record->resource : keep(c, str_of(m->command), LIMIT_SESSION_COMMAND);
         s->has_pty = m->has_pty && !is_to_app(c);
-        s->is_recorded = m->is_recorded && !is_to_app(c);
+        s->is_recorded = m->is_recorded;
         s->started = now_ms(a);
         c->sessions[c->session_count++] = s;
         c->record->last_session = s->session_id;
