@@ -57,6 +57,10 @@ static void deliver_bytes(struct memory_stream *m)
 
         memcpy(buffer, m->input.ptr, len);
         buf_consume(&m->input, len);
+        if (m->input.len == 0) { /* an idle stream keeps no buffer */
+                buf_release(&m->input);
+                m->input = BUF_MAX(INPUT_MAX);
+        }
         if (m->input.len == 0 && m->other != NULL) {
                 m->other->is_drained = true;
                 deliver_soon(m->other);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixture for tests: two connected streams in memory, without descriptors.
+ * Two connected streams in memory, without descriptors: for two parts of a process that each have one end, and for tests.
  *
  * Both follow the rules of stream.h: events come from the loop, and bytes for a paused stream are held and count as
- * pending at the writer until they are read. Memory is unbounded.
+ * pending at the writer until they are read. Memory is bounded only by
+ * what the owners let wait (stream_pending).
  */
 #ifndef NET_MEMORY_STREAM_H
 #define NET_MEMORY_STREAM_H

@@ -14,6 +14,7 @@
 #include "proxy/acme_link.h"
 #include "proxy/apps/app_address.h"
 #include "proxy/apps/app_gateway.h"
+#include "proxy/apps/app_h2.h"
 #include "proxy/forward.h"
 #include "proxy/pass_through.h"
 #include "proxy/proxy.h"
@@ -35,6 +36,7 @@ struct client {
         struct budget_holder *memory; /* used by grpc */
         struct web *web;
         struct app_gateway *app;
+        struct app_h2 *app_h2;
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
 };
@@ -91,6 +93,8 @@ static void client_dismiss(struct client *v)
                 web_close(v->web);
         else if (v->app != NULL)
                 app_gateway_close(v->app);
+        else if (v->app_h2 != NULL)
+                app_h2_close(v->app_h2);
         else if (v->ssh != NULL)
                 ssh_dial_cancel(v->ssh);
 }
@@ -207,13 +211,13 @@ static struct error *count_as_user(struct client *v, struct str user)
 
 /* ---- browsers at applications ------------------------------------------------------------------------ */
 
-/* Whether the client has named an application in its handshake. */
-static bool is_for_app(const struct proxy *p, const struct stream *tls, char ret_app[APP_NAME_MAX + 1])
+/* Whether the name in the client's handshake is one of an application. */
+static bool is_for_app(const struct proxy *p, struct str server_name, char ret_app[APP_NAME_MAX + 1])
 {
         const Cteleport__V1__ProxyConfig *config = proxy_config(p);
         struct str public_addr;
 
-        return config != NULL && app_address_find(tls_server_name(tls), config->public_addr, config->n_public_addr, ret_app, &public_addr);
+        return config != NULL && app_address_find(server_name, config->public_addr, config->n_public_addr, ret_app, &public_addr);
 }
 
 static struct error *on_app_user(void *ctx, struct str user)
@@ -225,8 +229,13 @@ static struct error *on_app_user(void *ctx, struct str user)
 
 static void serve_app(struct client *v, struct stream *s, const char *app)
 {
-        v->app = app_gateway_start(s, &(struct app_gateway_options){ .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .on_user = on_app_user,
-                                                                     .on_closed = on_over, .ctx = v });
+        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .on_user = on_app_user,
+                                                     .on_closed = on_over, .ctx = v };
+
+        if (str_equal(tls_alpn(s), STR("h2")))
+                v->app_h2 = app_h2_start(s, &options);
+        else
+                v->app = app_gateway_start(s, &options);
 }
 
 /* ---- users of terminals ------------------------------------------------------------------------------ */
@@ -323,15 +332,16 @@ static void on_tls(struct accepted *a, struct stream *tls)
 {
         struct client *v = client_of(a);
         struct str protocol = tls_alpn(tls);
+        bool is_http1 = str_is_empty(protocol) || str_equal(protocol, STR("http/1.1"));
         char app[APP_NAME_MAX + 1];
 
         if (str_equal(protocol, STR(TUNNEL_ALPN))) /* TLS has verified the certificate */
                 take_tunnel(v, tls);
         else if (str_equal(protocol, STR(SSH_DIAL_ALPN))) /* likewise */
                 serve_ssh(v, tls);
-        else if ((str_is_empty(protocol) || str_equal(protocol, STR("http/1.1"))) && is_for_app(v->proxy, tls, app))
+        else if ((is_http1 || str_equal(protocol, STR("h2"))) && is_for_app(v->proxy, tls_server_name(tls), app))
                 serve_app(v, tls, app);
-        else if (str_is_empty(protocol) || str_equal(protocol, STR("http/1.1")))
+        else if (is_http1)
                 serve_http(v, tls);
         else if (!is_counted(v, tls))
                 return;
@@ -377,14 +387,18 @@ static bool offers(const struct client_hello *hello, const char *protocol)
         return false;
 }
 
-/* Requests a certificate only from members of the cluster: a browser would show a dialog to its user. */
+/* Requests a certificate only from members of the cluster: a browser would show a dialog to its user. At names of applications h2 is HTTP, not gRPC. */
 static struct tls_context *context_for(const struct proxy *p, const struct client_hello *hello)
 {
+        char app[APP_NAME_MAX + 1];
+
         if (offers(hello, TUNNEL_ALPN))
                 return p->tls_nodes;
         if (hello->alpn_count == 1 && offers(hello, ACME_ALPN) && acme_link_challenge(p->acme) != NULL)
                 return acme_link_challenge(p->acme);
-        return offers(hello, SSH_DIAL_ALPN) ? p->tls_users : p->tls;
+        if (offers(hello, SSH_DIAL_ALPN))
+                return p->tls_users;
+        return offers(hello, "h2") && is_for_app(p, hello->server_name, app) ? p->tls_apps : p->tls;
 }
 
 /* ---- plain HTTP -------------------------------------------------------------------------------------- */
@@ -514,6 +528,8 @@ static void on_drain(struct accepted *a)
                 web_drain(v->web);
         else if (v->app != NULL)
                 app_gateway_drain(v->app);
+        else if (v->app_h2 != NULL)
+                app_h2_drain(v->app_h2);
         else
                 client_dismiss(v);
 }

@@ -8,7 +8,7 @@
  *                     ├─────► ssh_dial          (ALPN cteleport-ssh, certificate by the user CA)
  *                     ├─────► tunnels           (ALPN cteleport-reversetunnel, certificate of role Node)
  *                     ├─────► ssh_refusal       (protocols of Teleport's own agents and clients)
- *                     ├─────► app_gateway         (a server name of an application)
+ *                     ├─────► app_gateway         (a server name of an application; HTTP/2 by app_h2)
  *                     └─────► web               (the pages)
  *
  * A connection to the port for plain HTTP goes to web without TLS. Upgraded connections (upgrade.h) come back to the acceptor and

@@ -28,9 +28,11 @@ enum { CHAIN_PEM_MAX = 256 * KiB, KEYPAIRS_MEMORY_MAX = 4 * MiB };
  * The ALPN protocols, preferred first. http/1.1 is before h2, as a client that offers both is a browser or curl,
  * and a gRPC client does not offer http/1.1. The last five only serve to send an error to programs of Teleport:
  * an agent whose tunnel protocol is not accepted assumes a load balancer and tries again.
+ * At names of applications, where no gRPC is served, browsers get HTTP/2.
  */
 static const char *const protocols[] = { "teleport-proxy-grpc", "http/1.1", "h2", "teleport-proxy-grpc-mtls", "teleport-proxy-ssh-grpc",
                                          "teleport-reversetunnel", "teleport-reversetunnelv2", "teleport-proxy-ssh", NULL };
+static const char *const app_protocols[] = { "h2", "http/1.1", NULL };
 
 /* ---- certificates ---------------------------------------------------------------------------------- */
 
@@ -106,27 +108,38 @@ static struct error *renew_mutual(struct proxy *p)
         return make_mutual(&p->identity, buf_str(&p->user_cas), SSH_DIAL_ALPN, &p->tls_users);
 }
 
-/* Makes new contexts, and replaces the old ones only after success. */
-static struct error *renew_tls(struct proxy *p)
+/* A context for browsers and programs, with the web certificates. */
+static struct error *make_public(const struct proxy *p, struct tls_options options, struct tls_context **ret)
 {
         AUTO_PTR(tls_context) made = NULL;
         bool has_identity = !host_identity_is_empty(&p->identity);
         bool has_web_pair = p->keypair_count > 0 || p->issued != NULL;
-        if (!has_web_pair && !has_identity)
-                return NULL;
-        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_NONE, .alpn = protocols }, &made));
+
+        options.is_server = true;
+        TRY(tls_context_new(options, &made));
         for (size_t n = p->keypair_count; n-- > 0;) /* the last one added has a name, and that is the first one configured */
                 TRY(add_keypair(made, p->keypairs[n], n == 0));
         if (p->issued != NULL)
                 TRY(add_keypair(made, p->issued, true));
         if (has_identity)
                 TRY(add_cluster_identity(made, &p->identity, !has_web_pair));
-        if (has_identity)
-                TRY(renew_mutual(p));
-        tls_context_free(p->tls);
-        p->tls = made;
+        tls_context_free(*ret);
+        *ret = made;
         made = NULL;
         return NULL;
+}
+
+/* Makes new contexts, and replaces the old ones only after success. */
+static struct error *renew_tls(struct proxy *p)
+{
+        bool has_identity = !host_identity_is_empty(&p->identity);
+
+        if (p->keypair_count == 0 && p->issued == NULL && !has_identity)
+                return NULL;
+        if (has_identity)
+                TRY(renew_mutual(p));
+        TRY(make_public(p, (struct tls_options){ .peer = TLS_PEER_NONE, .alpn = app_protocols }, &p->tls_apps));
+        return make_public(p, (struct tls_options){ .peer = TLS_PEER_NONE, .alpn = protocols }, &p->tls);
 }
 
 static ProtobufCBinaryData copy_bytes(struct arena *a, ProtobufCBinaryData b)
@@ -548,6 +561,7 @@ static void tear_down(struct proxy *p)
         tls_context_free(p->tls);
         tls_context_free(p->tls_nodes);
         tls_context_free(p->tls_users);
+        tls_context_free(p->tls_apps);
         tls_context_free(p->tls_peers);
         buf_release(&p->user_cas);
         buf_release(&p->host_cas);

@@ -304,6 +304,8 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
         if (h->options.is_server && frame->hd.type == NGHTTP2_HEADERS &&
             (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
                 h->events->on_sent_last(h, frame->hd.stream_id);
+        if (h->events->on_sent_data_end != NULL && frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+                h->events->on_sent_data_end(h, frame->hd.stream_id);
         return 0;
 }
 

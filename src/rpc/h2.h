@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An HTTP/2 connection over a stream, for gRPC servers and clients and both ends of a reverse tunnel. It passes bytes
+ * An HTTP/2 connection over a stream, for gRPC servers and clients, both ends of a reverse tunnel, and browsers. It passes bytes
  * to and from nghttp2, writes the output of one turn of the loop at once, adds limits that nghttp2 lacks, sends
- * keepalives, and has one timer. Private to rpc and tunnel.
+ * keepalives, and has one timer. Private to rpc, tunnel and proxy/apps.
  *
  *     stream ──on_read──▶ nghttp2_session_mem_recv ──▶ h2_events ──▶ server.c, client.c, tunnel
  *            ◀──write──── nghttp2_session_mem_send ◀── nghttp2_submit_…, then h2_wants()
@@ -31,7 +31,8 @@ struct h2_events {
         void (*on_headers)(struct h2 *h, int32_t stream);                 /* a header block is complete; clients: may be NULL */
         void (*on_data)(struct h2 *h, int32_t stream, struct str bytes);
         void (*on_last)(struct h2 *h, int32_t stream);                    /* the peer has ended its direction of the stream */
-        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it was sent */
+        void (*on_sent_last)(struct h2 *h, int32_t stream);               /* server: our last frame for it, with headers, was sent */
+        void (*on_sent_data_end)(struct h2 *h, int32_t stream);           /* server: the same, if that was a frame of data; may be NULL */
         void (*on_stream_end)(struct h2 *h, int32_t stream, uint32_t error_code);
         void (*on_not_begun)(struct h2 *h, int32_t stream);               /* client: a request that will never be sent */
         void (*on_turn)(struct h2 *h);                                    /* the turn after h2_request_turn(); may be NULL */

@@ -15,6 +15,7 @@ import pytest
 from app_backends import Nginx, Scripted, WebSockets
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
+from raw_h2 import END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, frame, literal
 from test_rotation import step
 from users import User, invite_url
 
@@ -32,10 +33,10 @@ class Client:
         """The response: status, its head, its text."""
         for name in ("proxy", "files", "raw"):
             url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
-        done = subprocess.run(["curl", "-sS", "-k", "-i", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
+        done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
                               input=input, capture_output=True, check=True)
         head, _, body = done.stdout.partition(b"\r\n\r\n")
-        while head.startswith(b"HTTP/1.1 100"):
+        while head.split()[1] == b"100":
             head, _, body = body.partition(b"\r\n\r\n")
         return Response(head.decode(), body)
 
@@ -191,6 +192,53 @@ def test_bodies_pass_both_ways(opened, backends):
     assert hashlib.sha256(opened.get("https://files/upload/data").body).digest() == hashlib.sha256(data).digest()
 
 
+def test_browsers_are_served_by_http2(opened, backends):
+    data = os.urandom(1_000_000)
+    wanted = opened.get("https://files/page", "--http2")
+    assert (wanted.head.splitlines()[0], wanted.text) == ("HTTP/2 200 ", "a page of nginx\n")
+    names = {line.partition(":")[0] for line in wanted.head.splitlines()[1:]}
+    assert names == {"server", "date", "content-type", "last-modified", "etag", "accept-ranges", "content-length"}
+    for how in ((), ("-H", "Transfer-Encoding:", "-H", "Expect: 100-continue")):
+        assert opened.curl("https://files/upload/h2", "--http2", "-T", "-", *how, input=data).status in (201, 204)
+    assert hashlib.sha256(opened.get("https://files/upload/h2", "--http2").body).digest() == hashlib.sha256(data).digest()
+    part = opened.get("https://files/upload/h2", "--http2", "-r", "500000-500099")
+    assert (part.status, part.body) == (206, data[500000:500100])
+    head = opened.get("https://files/upload/h2", "--http2", "-I")
+    assert (head.status, head.body) == (200, b"") and "content-length: 1000000" in head.head
+    assert opened.get("https://files/none", "--http2").status == 404
+    assert Client(opened.cluster, opened.jar.parent).get("https://files/page", "--http2").status == 302, "without a session"
+
+
+def test_http2_becomes_http1_of_one_meaning(place, client, backends):
+    """Fields, cookies and bodies pass; the rules of the gateway apply to them."""
+    scripted = backends["scripted"]
+    scripted.answer()
+    client.launch(place.alice, "https://raw/")
+    scripted.requests.get(timeout=TIMEOUT)
+    scripted.answers.put(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n")
+    answer = client.post("https://raw/form", {"a": "b"}, "--http2", "-H", "Cookie: theirs=2", "-H", "X-Forwarded-For: 6.6.6.6", "-H", "Teleport-Jwt-Assertion: forged")
+    assert answer.status == 200 and answer.body.startswith(b"hello") and "x-hop" not in answer.head and "transfer-encoding" not in answer.head
+    fields = scripted.fields()
+    assert "grv" not in str(fields) and "forged" not in str(fields) and "theirs=2" in str(fields["cookie"]) and fields["content-length"] == ["3"]
+    assert (fields["x-forwarded-for"], fields["host"]) == (["127.0.0.1"], [f"raw.{PROXY}:{client.port}"])
+
+
+def test_http2_that_is_ambiguous_never_reaches_an_application(place, client, backends):
+    """Each ends its own stream; the connection goes on."""
+    host = f"raw.{PROXY}:{client.port}"
+    fields = [(":method", "POST"), (":scheme", "https"), (":path", "/"), (":authority", host)]
+    bad = [[*fields, ("x", "a\r\nTransfer-Encoding: chunked")], [*fields, ("transfer-encoding", "chunked")], [*fields, ("connection", "x-forwarded-for")],
+           [*fields, ("host", "evil.example")], [*fields, ("te", "gzip")], [*fields, ("content-length", "5")],
+           [*fields[:2], (":path", "/ HTTP/1.1\r\nX: y"), fields[3]], [("x", "y"), *fields], fields[:3]]
+    with Raw(place.proxy_addr, server_name=f"raw.{PROXY}") as browser:
+        for number, head in enumerate(bad):
+            stream = 2 * number + 1
+            browser.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"".join(literal(*field) for field in head)))
+            assert browser.wait_for((RST_STREAM, None, stream), (HEADERS, None, stream), (GOAWAY, None, None))[0] == RST_STREAM, head
+        assert browser.is_alive()
+    assert backends["scripted"].requests.empty()
+
+
 def test_programs_get_a_reason_instead_of_a_redirect(client):
     for fields in (["Accept: application/json"], ["Sec-Fetch-Mode: cors"], ["X-Requested-With: XMLHttpRequest"], ["Connection: Upgrade", "Upgrade: websocket"]):
         answer = client.get("https://files/page", *[word for field in fields for word in ("-H", field)])
@@ -314,6 +362,7 @@ def test_chromium_opens_an_application(place, backends, tmp_path):
         page.fill("#otp", bob.otp())
         page.click("button")
         page.wait("document.body && document.body.innerText.includes('a page of nginx')")
+        assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
         assert page.evaluate("location.pathname + location.search") == "/page?x=1"
         page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/teleport-logout")
         page.wait("document.body.innerText.includes('Logged out')")
