@@ -156,6 +156,7 @@ ALLOCATIONS = {
     "net/tls_context.c": (1, "certificates of the configuration"),
     "net/tls_peer.c": (1, "LIMIT_TLS_CHAIN"),
     "net/tls_stream.c": (1, "what one read of the socket brings"),
+    "proxy/apps/app_h2.c": (1, "the fields of a response, at most LIMIT_HTTP_FIELDS"),
     "rpc/wire.c": (1, "a message that LIMIT_RPC or LIMIT_STORE_VALUE let in"),
     "session/session.c": (1, "descriptors and words that sshd gave"),
     "agent/report_stream.c": (2, "LIMIT_REPORT; an accepted certificate, which CERT_MAX bounds"),
