@@ -250,7 +250,8 @@ def test_tctl_status_shows_cluster_authorities_and_pin(cluster):
     whole = cluster.json("status")
     assert whole["cluster"]["ca_pins"] == [lines[5][1]]
     assert [a["type"] for a in whole["authorities"]] == ["host", "user", "jwt"]
-    assert yaml.safe_load(cluster.tctl("status", "--format=yaml").out) == whole
+    same = yaml.safe_load(cluster.tctl("status", "--format=yaml").out)
+    assert same["disk"].keys() == whole["disk"].keys() and {**same, "disk": None} == {**whole, "disk": None}, "other programs fill the disk meanwhile"
     cluster.restart()
     assert cluster.ca_pin == lines[5][1]
 
