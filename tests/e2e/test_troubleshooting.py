@@ -583,6 +583,7 @@ def test_an_account_that_is_locked_on_the_node(access, invite, accounts, shows):
     access.web.stop()
     access.web.config["ssh_service"]["pam"] = {"enabled": False}
     access.web.start().wait_reachable()
+    wait_until(lambda: access.node("web-1"), "web-1 is listed again")
     shows("account-locked", refusal(user.tsh("ssh", f"{name}@web-1", "true", check=False)), (name, "ubuntu"))
     shows("account-locked-audit", wait_until(lambda: access.events("session.rejected"), "the refusal is audited")[0]["reason"], (name, "ubuntu"))
 
