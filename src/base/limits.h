@@ -504,6 +504,10 @@ enum {
         LIMIT_APP_LABELS = 64, /* labels: An application has at most this number of labels. */
         LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
         LIMIT_APP_HEADERS = 32, /* headers: rewrite.headers of an application has at most this number of headers, and rewrite.redirect of hosts. */
+        LIMIT_APP_REQUIRED = 8, /* applications: An application has at most this number of required_apps. */
+        LIMIT_APP_CORS = 32, /* values: Each list of an application's cors has at most this number of values. */
+        LIMIT_APP_CORS_VALUE = 256, /* bytes: A value in a list of an application's cors has at most this length. */
+        LIMIT_APP_CORS_SECONDS = 24 * 3600, /* s: cors.max_age of an application is at most this time. */
         LIMIT_APP_TRAITS = 16 * KiB, /* bytes: The traits of a user that a host gets for rewrite.headers have at most this size; further ones are left out. */
         LIMIT_APP_NETWORKS = 256, /* networks: app_service.allowed_hosts and denied_hosts have at most this number of networks. */
         LIMIT_APPS_BYTES = 48 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications in the file of a host have at most this size; so have those of all resources that it offers. */

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "resource/access_role.h"
 #include "resource/address.h"
+#include "resource/app_cors.h"
 #include "resource/head.h"
 #include "resource/label.h"
 
@@ -36,6 +37,23 @@ struct error *app_check_name(struct str name, const char *field)
         if (!name_is_app(name)) /* the first words are Teleport's */
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "application name \"%s\" must be a valid DNS subdomain", shown),
                                   "use lower case letters, digits and '-', beginning with a letter and not ending with '-', at most 63 characters");
+        return NULL;
+}
+
+struct error *app_check_required(char *const *names, size_t count, struct str app, struct str uri)
+{
+        if (count > 0 && str_starts_with(uri, STR("tcp://")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "required_apps is for applications of http and https"), "remove it");
+        if (count > LIMIT_APP_REQUIRED)
+                return error_new(ERROR_INVALID_ARGUMENT, "required_apps has more than %d applications", LIMIT_APP_REQUIRED);
+        for (size_t i = 0; i < count; i++) {
+                TRY(app_check_name(str_of(names[i]), "required_apps"));
+                if (str_equal(str_of(names[i]), app))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "required_apps names the application '%s' itself", names[i]), "remove it from the list");
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(names[k], names[i]) == 0)
+                                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "required_apps names '%s' twice", names[i]), "remove one of them");
+        }
         return NULL;
 }
 
@@ -135,6 +153,9 @@ struct error *app_check(Cteleport__V1__App *app, struct arena *arena)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application has no metadata or no spec"), "it needs metadata.name and spec.uri");
         struct error *err = error_about(app_check_name(str_of(app->metadata->name), "metadata.name"), "metadata.name");
         err = error_also(err, error_about(app_uri_parse(arena, str_of(app->spec->uri), &target), "spec.uri"));
+        err = error_also(err, error_about(app_cors_check(app->spec->cors, str_of(app->spec->uri)), "spec.cors"));
+        err = error_also(err, error_about(app_check_required(app->spec->required_apps, app->spec->n_required_apps, str_of(app->metadata->name), str_of(app->spec->uri)),
+                                          "spec.required_apps"));
         err = error_also(err, error_about(check_labels(app->metadata), "metadata.labels"));
         if (strlen(app->metadata->description) > LIMIT_APP_DESCRIPTION)
                 err = error_also(err, error_about(error_new(ERROR_INVALID_ARGUMENT, "the description is longer than %d bytes", LIMIT_APP_DESCRIPTION),

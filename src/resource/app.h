@@ -30,6 +30,9 @@ struct error *app_uri_parse(struct arena *arena, struct str uri, const char **re
 /* Checks a name; `field` is for the error. */
 struct error *app_check_name(struct str name, const char *field) MUST_USE;
 
+/* Checks required_apps of the application `app`. */
+struct error *app_check_required(char *const *names, size_t count, struct str app, struct str uri) MUST_USE;
+
 /* The label that tells who has written an application, and its values: set by the cluster. */
 #define APP_ORIGIN "teleport.dev/origin"
 #define APP_ORIGIN_FILE "config-file" /* teleport.yaml of a host */

@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "resource/address.h"
 #include "resource/app.h"
+#include "resource/app_cors.h"
 #include "resource/app_header.h"
 #include "resource/config_internal.h"
 #include "resource/label.h"
@@ -548,6 +549,8 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
                 return error_wrap(err, "%s", field);
         err = error_also(err, check_app_tls(c, app, field));
         err = error_also(err, check_app_rewrite(app, field));
+        err = error_also(err, error_about(app_cors_check(app->cors, str_of(app->uri)), "%s.cors", field));
+        err = error_also(err, error_about(app_check_required(app->required_apps, app->n_required_apps, str_of(app->name), str_of(app->uri)), "%s.required_apps", field));
         if (!is_unset(app->description) && strlen(app->description) > LIMIT_APP_DESCRIPTION)
                 err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "the description of the application '%s' is longer than %d bytes", shown, LIMIT_APP_DESCRIPTION));
         if (app->n_labels > LIMIT_APP_LABELS)

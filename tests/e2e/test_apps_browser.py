@@ -31,7 +31,7 @@ class Client:
 
     def curl(self, url, *args, input=None):
         """The response: status, its head, its text."""
-        for name in ("proxy", "files", "raw"):
+        for name in ("proxy", "files", "raw", "front", "api", "partly"):
             url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
         done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
                               input=input, capture_output=True, check=True)
@@ -108,7 +108,7 @@ class Response:
 
     @property
     def fields(self):
-        return {name: self.hidden(name) for name in ("state_value", "cookie_value", "subject_cookie_value", "path", "query")}
+        return {name: html.unescape(value) for name, value in re.findall('type="hidden" name="([^"]*)" value="([^"]*)"', self.text)}
 
 
 class Redirect:
@@ -116,10 +116,21 @@ class Redirect:
         self.location = location
 
 
+class Api(Scripted):
+    """Answers every request, and lets pages of other applications read the answer."""
+
+    def serve(self, connection):
+        while request := self.read(connection):
+            self.requests.put(request)
+            origin = re.search(rb"(?im)^origin: (\S+)", request)
+            fields = b"" if origin is None else b"Access-Control-Allow-Origin: %s\r\nAccess-Control-Allow-Credentials: true\r\n" % origin.group(1)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n%s\r\nby api" % fields)
+
+
 @pytest.fixture(scope="module")
 def backends(tmp_path_factory):
     nginx = Nginx(tmp_path_factory.mktemp("backends") / "nginx").start()
-    yield {"nginx": nginx, "scripted": Scripted(), "ws": WebSockets()}
+    yield {"nginx": nginx, "scripted": Scripted(), "api": Api(), "ws": WebSockets()}
     nginx.stop()
 
 
@@ -135,6 +146,10 @@ def place(build, aws_process, tmp_path_factory, backends):
     rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}},
             {"name": "raw", "uri": f"http://{backends['scripted'].addr}", "labels": {"env": "test"}},
             {"name": "ws", "uri": f"http://{backends['ws'].addr}", "labels": {"env": "test"}},
+            {"name": "front", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}, "required_apps": ["api"]},
+            {"name": "api", "uri": f"http://{backends['api'].addr}", "labels": {"env": "test"}, "required_apps": ["front"],
+             "cors": {"allowed_origins": [f"https://front.{PROXY}:{number}"], "allowed_methods": ["PUT"], "allowed_headers": ["content-type"], "allow_credentials": True, "max_age": 60}},
+            {"name": "partly", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}, "required_apps": ["secret", "queue", "api"]},
             {"name": "secret", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "other"}},
             {"name": "queue", "uri": "tcp://127.0.0.1:9", "labels": {"env": "test"}}]
     aws_process.reset()
@@ -248,6 +263,48 @@ def test_programs_get_a_reason_instead_of_a_redirect(client):
     assert form.status == 401 and "was not processed" in form.text, "a form is not sent elsewhere"
 
 
+def test_the_proxy_answers_preflight_requests_by_cors(client, backends):
+    """Browsers send them without cookies. No page learns from the answer whether an application exists."""
+    front = f"https://front.{PROXY}:{client.port}"
+
+    def preflight(name, origin, *words):
+        return client.curl(f"https://{name}/x", "-X", "OPTIONS", "-H", f"Origin: {origin}", *words)
+
+    asks = ("-H", "Access-Control-Request-Method: PUT")
+    allowed = preflight("api", front, *asks)
+    assert allowed.status == 200 and not allowed.body, allowed.head
+    for line in (f"Access-Control-Allow-Origin: {front}", "Access-Control-Allow-Methods: PUT", "Access-Control-Allow-Headers: content-type",
+                 "Access-Control-Allow-Credentials: true", "Access-Control-Max-Age: 60", "Vary: Origin"):
+        assert f"{line}\r\n" in f"{allowed.head}\r\n", allowed.head
+    for refused in (preflight("api", "https://evil.example", *asks), preflight("api", "null", *asks), preflight("files", front, *asks), preflight("api", front)):
+        assert refused.status == 401 and "Access-Control" not in refused.head, refused.head
+    assert backends["api"].requests.empty()
+
+
+def test_required_applications_are_opened_in_the_same_login(place, client):
+    """Also where two of them require each other."""
+    step = client.get(client.get("https://front/page?x=1").location)
+    assert step.status == 303 and step.location.startswith(f"/web/launch/api.{PROXY}?path=%2Fpage&query=x%3D1&for=front&at=0"), step.head
+    page = client.form_of(client.get(client.absolute(step.location)))
+    done = client.post(page.action, page.fields)
+    assert done.refresh == f"https://{PROXY}:{client.port}/web/launch/front.{PROXY}?path=%2Fpage&query=x%3D1&at=1"
+    assert client.exchange(client.get(done.refresh)).text == "a page of nginx\n"
+    assert client.get("https://api/").text == "by api"
+    forged = client.get("https://files/x-teleport-auth?for=..%2Fevil.example&at=0")
+    assert "for=" not in forged.location and forged.location.startswith(f"https://{PROXY}:{client.port}/web/launch/files."), forged.head
+
+
+def test_a_required_application_that_cannot_be_opened_is_named(place, client):
+    step = client.get(client.get("https://partly/page").location)
+    for name, status in (("secret", 404), ("queue", 400)):
+        page = client.get(client.absolute(step.location))
+        assert page.status == status and f"requires &#39;{name}&#39;, which cannot be opened" in page.text and "Request ID" in page.text, page.text
+        step = client.get(client.absolute(html.unescape(re.search('href="(/web/launch/partly[^"]*)"', page.text).group(1))))
+        assert step.status == 303, "it goes on without it"
+    page = client.form_of(client.get(client.absolute(step.location)))
+    assert client.exchange(client.get(client.post(page.action, page.fields).refresh)).text == "a page of nginx\n"
+
+
 def test_the_way_back_stays_on_the_application(place, client):
     """Whatever path and query the addresses have, the browser ends at the application's own host."""
     first = client.get("https://files//evil.example/%2e%2e?next=https://evil.example")
@@ -351,6 +408,22 @@ def test_a_session_survives_a_rotation_of_the_host_ca(place, client):
         wait_until(lambda: client.get("https://files/page").status == 200, f"the application is reached in the phase {phase}")
 
 
+def check_a_front_end_with_its_api(page, port, api):
+    """`front` requires `api`, whose cors lets its pages send requests with cookies; those of `files` may not."""
+    page.open(f"https://front.{PROXY}:{port}/page?x=1")
+    page.wait(f"location.host == 'front.{PROXY}:{port}' && document.body && document.body.innerText.includes('a page of nginx')")
+    while not api.requests.empty():
+        api.requests.get()
+    fetch = f"""fetch('https://api.{PROXY}:{port}/items', {{method: 'PUT', credentials: 'include', headers: {{'Content-Type': 'application/json'}}, body: '{{}}'}})
+                .then(async r => r.status + ' ' + await r.text(), e => 'refused')"""
+    assert page.evaluate(fetch) == "200 by api"
+    assert api.requests.get(timeout=TIMEOUT).startswith(b"PUT /items ")
+    page.open(f"https://files.{PROXY}:{port}/page")
+    page.wait(f"location.host == 'files.{PROXY}:{port}' && document.body && document.body.innerText.includes('a page of nginx')")
+    assert page.evaluate(fetch) == "refused"
+    assert api.requests.empty()
+
+
 def test_chromium_opens_an_application(place, backends, tmp_path):
     """With third-party cookies blocked, as in a private window."""
     bob = User(place, "bob", tmp_path / "bob").accept(invite_url(place.tctl("users", "add", "bob", "--roles=test-apps").out))
@@ -364,5 +437,6 @@ def test_chromium_opens_an_application(place, backends, tmp_path):
         page.wait("document.body && document.body.innerText.includes('a page of nginx')")
         assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
         assert page.evaluate("location.pathname + location.search") == "/page?x=1"
+        check_a_front_end_with_its_api(page, place.proxy_addr.rsplit(":", 1)[1], backends["api"])
         page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/teleport-logout")
         page.wait("document.body.innerText.includes('Logged out')")

@@ -18,6 +18,7 @@
 #include "auth/sessions/record_service.h"
 #include "auth/sessions/sessions.h"
 #include "auth/hosts/tunnels_service.h"
+#include "auth/web/app_cors.h"
 #include "auth/web/app_sessions.h"
 #include "auth/web/web_service.h"
 #include "auth/web/web_sessions.h"
@@ -115,6 +116,7 @@ const struct guarded_method auth_methods[] = {
         WEB("FindApp", find_app_request, app_find_open, CALLER_USER),
         WEB("CreateAppSession", create_app_session_request, app_session_create_open, CALLER_USER),
         WEB("GetAppSession", get_web_session_request, app_session_get_open, CALLER_PROXY),
+        WEB("GetAppCors", find_app_request, app_cors_open, CALLER_PROXY),
         WEB("DeleteAppSession", get_web_session_request, app_session_delete_open, CALLER_PROXY),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("CreateCrl", create_crl_request, admin_create_crl, "cert_authority", ACCESS_READ),

@@ -236,7 +236,7 @@ static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *na
 struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app)
 {
         const Cteleport__V1__Metadata *m = app->metadata;
-        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name), .uri = app->spec == NULL ? STR("") : str_of(app->spec->uri) };
+        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name), .uri = app->spec == NULL ? STR("") : str_of(app->spec->uri), .spec = app->spec };
 
         if (m == NULL)
                 return result;

@@ -42,6 +42,7 @@ struct node_app {
         struct str name, uri;
         struct access_label *labels;
         size_t label_count;
+        const Cteleport__V1__AppSpec *spec; /* NULL: unknown */
 };
 
 /* A host that announces itself. */

@@ -321,7 +321,7 @@ static void keep_known(struct decision *d, const Cteleport__State__V1__Connectio
                 return;
         d->known.apps = arena_alloc(d->arena, sizeof *d->known.apps);
         d->known.app_count = 1;
-        d->known.apps[0] = (struct node_app){ d->fields.app.name, arena_str(d->arena, str_of(c->resource_uri)), d->known.labels, d->known.label_count };
+        d->known.apps[0] = (struct node_app){ d->fields.app.name, arena_str(d->arena, str_of(c->resource_uri)), d->known.labels, d->known.label_count, NULL };
 }
 
 void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const struct answer *answer), void *ctx)

@@ -144,6 +144,10 @@ static void describe(struct opening *o, const struct node_app *app)
 
         answer.name = pb_text(o->app.ptr);
         answer.uri = pb_text(arena_str(o->arena, app->uri).ptr);
+        if (app->spec != NULL) {
+                answer.required_apps = app->spec->required_apps;
+                answer.n_required_apps = app->spec->n_required_apps;
+        }
         finish(o, &answer.base, NULL);
 }
 

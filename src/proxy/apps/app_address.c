@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/apps/app_address.h"
 
+#include "base/limits.h"
 #include "base/names.h"
 #include "net/socket.h"
 #include "proxy/web/html.h"
@@ -122,4 +123,24 @@ void app_address_put_target(struct buf *out, struct str path, struct str query)
         url_put(&encoded_query, query);
         if (encoded.len + encoded_query.len <= APP_TARGET_ENCODED_MAX)
                 buf_put(out, buf_str(&encoded_query));
+}
+
+bool app_address_read_chain(struct str app, struct str at, struct app_chain *ret)
+{
+        int most = str_is_empty(app) ? LIMIT_APP_REQUIRED : LIMIT_APP_REQUIRED - 1;
+
+        _Static_assert(LIMIT_APP_REQUIRED <= 9, "the number has one digit");
+        *ret = (struct app_chain){ 0 };
+        if (at.len != 1 || at.ptr[0] < '0' || at.ptr[0] > '0' + most || (!str_is_empty(app) && !name_is_app(app)))
+                return false;
+        *ret = (struct app_chain){ app, (unsigned)(at.ptr[0] - '0') };
+        return true;
+}
+
+void app_address_put_chain(struct buf *out, const struct app_chain *chain)
+{
+        if (!str_is_empty(chain->app))
+                buf_printf(out, "&for=%.*s", STR_ARG(chain->app));
+        if (!str_is_empty(chain->app) || chain->at > 0)
+                buf_printf(out, "&at=%u", chain->at);
 }

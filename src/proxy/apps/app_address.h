@@ -34,6 +34,21 @@ bool app_address_split_state(struct str state, struct str *ret_secret, struct st
 bool app_address_is_hex(struct str s, size_t len);
 
 /*
+ * A browser that opens an application with required_apps opens these first, one after another: `app` is the application, `at` the number of
+ * those that it has been led to. `at` only grows, so the way ends whatever the applications require.
+ */
+struct app_chain {
+        struct str app; /* "": the application is opened for itself */
+        unsigned at;
+};
+
+/* Reads the parameters `for` and `at`. False, with a zeroed result: they are absent or have another form. */
+bool app_address_read_chain(struct str app, struct str at, struct app_chain *ret);
+
+/* Appends "&for=…&at=…", or without an application "&at=…"; nothing of a zeroed one. */
+void app_address_put_chain(struct buf *out, const struct app_chain *chain);
+
+/*
  * Appends "path=…&query=…" for the launch page; a target that is longer than APP_TARGET_ENCODED_MAX is shortened to its path, or left out: then the application's
  * start page is opened.
  */

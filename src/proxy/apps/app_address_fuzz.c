@@ -8,6 +8,23 @@
 #include "proxy/apps/app_address.h"
 #include "proxy/web/form.h"
 
+static void check_chain(struct str app, struct str at)
+{
+        struct app_chain chain, again;
+        AUTO(buf) out = BUF_MAX(1 * KiB);
+        AUTO(form) form = { 0 };
+
+        if (!app_address_read_chain(app, at, &chain))
+                return;
+        app_address_put_chain(&out, &chain);
+        struct error *err = form_parse(str_slice(buf_str(&out), 1, out.len), &form);
+        if (err != NULL)
+                bug("parameters that are not read back");
+        (void)app_address_read_chain(form_value(&form, "for"), form_value(&form, "at"), &again);
+        if (!str_equal(again.app, chain.app) || again.at != chain.at)
+                bug("another application");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char *const public_addrs[] = { (char *)"proxy.example.com:443", (char *)"10.0.0.1:3080", (char *)"localhost" };
@@ -54,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         check_host(host);
         check_target(path, query);
+        check_chain(path, query);
         if (app_address_split_state(rest, &secret, &id) && secret.len + 1 + id.len != rest.len)
                 bug("a state with more than its parts");
         return 0;

@@ -134,6 +134,41 @@ static void a_target_is_carried_through_the_launch_page(void **state)
         assert_string_equal(buf_c(&out), "path=%2F");
 }
 
+static void a_chain_of_applications_ends(void **state)
+{
+        static const struct {
+                const char *app, *at, *carried;
+        } rows[] = {
+                { "", "", "" },
+                { "", "0", "" },
+                { "", "1", "&at=1" },
+                { "", "8", "&at=8" },
+                { "grafana", "0", "&for=grafana&at=0" },
+                { "grafana", "7", "&for=grafana&at=7" },
+                { "grafana", "8", "" }, /* there is no ninth one */
+                { "", "9", "" },
+                { "grafana", "", "" },
+                { "grafana", "00", "" },
+                { "grafana", "-1", "" },
+                { "grafana", "a", "" },
+                { "grafana", "\xb2", "" },
+                { "grafana.evil", "0", "" },
+                { "grafana/", "0", "" },
+                { "a&b", "0", "" },
+                { "//evil.org", "0", "" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO(buf) out = BUF_MAX(1 * KiB);
+                struct app_chain chain;
+
+                (void)app_address_read_chain(str_of(rows[i].app), str_of(rows[i].at), &chain);
+                app_address_put_chain(&out, &chain);
+                assert_string_equal(buf_c(&out), rows[i].carried);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -141,6 +176,7 @@ int main(void)
                 cmocka_unit_test(a_target_is_on_the_same_host),
                 cmocka_unit_test(a_state_has_one_form),
                 cmocka_unit_test(a_target_is_carried_through_the_launch_page),
+                cmocka_unit_test(a_chain_of_applications_ends),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

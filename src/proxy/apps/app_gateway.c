@@ -15,12 +15,15 @@
 #include "pki/key.h"
 #include "proxy/apps/app_address.h"
 #include "proxy/apps/app_page.h"
+#include "proxy/apps/app_preflight.h"
 #include "proxy/apps/app_session.h"
 #include "proxy/proxy.h"
 #include "proxy/resource_dial.h"
 #include "proxy/web/form.h"
+#include "rpc/pb.h"
+#include "web.pb-c.h"
 
-enum { PAGE_MAX = 32 * KiB, EXCHANGE_FORM_MAX = 8 * KiB, REQUEST_ID_LEN = 16 };
+enum { PAGE_MAX = 32 * KiB, EXCHANGE_FORM_MAX = 8 * KiB, CORS_ANSWER_MAX = 64 * KiB, REQUEST_ID_LEN = 16 };
 
 struct app_gateway {
         struct proxy *proxy;
@@ -140,6 +143,15 @@ static void put_launch_url(struct app_gateway *g, struct buf *out, struct str pa
 {
         buf_printf(out, "https://%s/web/launch/%.*s?", g->address, STR_ARG(app_address_host(g->request->host)));
         app_address_put_target(out, path, query);
+}
+
+/* The parameters of a form that say for which application this one is opened. */
+static struct app_chain chain_of(const struct form *form)
+{
+        struct app_chain chain;
+
+        (void)app_address_read_chain(form_value(form, "for"), form_value(form, "at"), &chain);
+        return chain;
 }
 
 /* There is no session: a browser is led to the launch page; a program, or a form that would get lost, gets a reason. */
@@ -289,6 +301,8 @@ static void begin_exchange(struct app_gateway *g)
         hex_encode(&id, str_of_bytes(bytes, APP_STATE_ID_LEN / 2));
         error_free(form_parse(query_of(g->request), &form)); /* without a valid target the start page is opened */
         put_launch_url(g, &url, form_value(&form, "path"), form_value(&form, "query"));
+        const struct app_chain chain = chain_of(&form);
+        app_address_put_chain(&url, &chain);
         buf_printf(&url, "&state=%s_%s", buf_c(&secret), buf_c(&id));
         buf_printf(&cookie, APP_STATE_COOKIE "%s=%s; Path=/; HttpOnly; Secure; SameSite=None; Max-Age=60", buf_c(&id), buf_c(&secret));
         redirect(g, buf_str(&url), buf_str(&cookie));
@@ -307,16 +321,33 @@ static void refuse_exchange(struct app_gateway *g)
                                                .link_text = "Open the application" });
 }
 
-/* Step 6: the session's cookies are set, and the browser goes on to what it had asked for. */
+/* Where the browser goes on: to what it had asked for, or to the launch page of the application for which this one was opened. */
+static void put_next_url(struct app_gateway *g, struct buf *url)
+{
+        struct str path = form_value(&g->form, "path"), query = form_value(&g->form, "query");
+        struct app_chain chain = chain_of(&g->form);
+
+        if (!str_is_empty(chain.app)) {
+                const struct app_chain next = { .at = chain.at + 1 };
+
+                buf_printf(url, "https://%s/web/launch/%.*s.%.*s?", g->address, STR_ARG(chain.app), STR_ARG(app_address_host(str_of(g->address))));
+                app_address_put_target(url, path, query);
+                app_address_put_chain(url, &next);
+                return;
+        }
+        buf_printf(url, "https://%.*s%.*s", STR_ARG(g->request->host), STR_ARG(app_address_is_path(path) ? path : STR("/")));
+        if (!str_is_empty(query) && app_address_is_query(query))
+                buf_printf(url, "?%.*s", STR_ARG(query));
+}
+
+/* Step 6: the session's cookies are set, and the browser goes on. */
 static void finish_exchange(struct app_gateway *g)
 {
         AUTO(buf) body = BUF_MAX(PAGE_MAX), url = BUF_MAX(4 * KiB);
         struct http_fields fields = { 0 };
-        struct str path = form_value(&g->form, "path"), query = form_value(&g->form, "query"), secret, id;
+        struct str secret, id;
 
-        buf_printf(&url, "https://%.*s%.*s", STR_ARG(g->request->host), STR_ARG(app_address_is_path(path) ? path : STR("/")));
-        if (!str_is_empty(query) && app_address_is_query(query))
-                buf_printf(&url, "?%.*s", STR_ARG(query));
+        put_next_url(g, &url);
         app_page_put_redirect(&body, &fields, buf_str(&url));
         (void)app_address_split_state(form_value(&g->form, "state_value"), &secret, &id);
         AUTO_MEM char *state = mem_printf(APP_STATE_COOKIE "%.*s", STR_ARG(id));
@@ -391,6 +422,39 @@ static void on_collected(void *ctx, struct str body)
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
 
+/* The answer to a preflight request is none of the application, which sees no request without a session. */
+static void on_cors(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct app_gateway *g = ctx;
+        struct http_fields fields = { 0 };
+
+        g->is_opening = false;
+        if (g->relay == NULL) {
+                error_free(err);
+                release_when_idle(g);
+                return;
+        }
+        if (err == NULL && app_preflight_put((const Cteleport__V1__AppCors *)answer, g->request, &fields, &err))
+                http_relay_answer(g->relay, 200, &fields, STR(""));
+        else if (err != NULL)
+                answer_error(g, "The application cannot be reached", err);
+        else
+                lead_to_login(g);
+        http_fields_release(&fields);
+}
+
+static void ask_cors(struct app_gateway *g)
+{
+        Cteleport__V1__FindAppRequest request = CTELEPORT__V1__FIND_APP_REQUEST__INIT;
+
+        request.name = pb_text(g->app);
+        g->is_opening = true;
+        upstream_unary(g->proxy->upstream,
+                       (struct rpc_client_call_options){ .path = "/cteleport.v1.Web/GetAppCors", .response = &cteleport__v1__app_cors__descriptor, .response_max = CORS_ANSWER_MAX,
+                                                         .within = MILLISECONDS(TIMEOUT_RPC) },
+                       &request.base, on_cors, g);
+}
+
 static void on_session(void *ctx, struct app_session *s, struct error *err)
 {
         struct app_gateway *g = ctx;
@@ -412,6 +476,8 @@ static void on_session(void *ctx, struct app_session *s, struct error *err)
                 log_out(g, is_session_of_app(g, s) ? s : NULL);
         else if (is_session_of_app(g, s))
                 forward(g, s);
+        else if (app_preflight_is(g->request))
+                ask_cors(g);
         else
                 lead_to_login(g);
 }

@@ -5,6 +5,7 @@
  *
  *     request ─┬─ /x-teleport-auth, /teleport-logout ──▶ the cookie exchange, logout
  *              ├─ cookies of a session of this application ─▶ kept connection, or Dial as the user, TLS in the tunnel ─▶ forwarded
+ *              ├─ a preflight request (CORS) without a session ─▶ answered by the application's setting, which auth has
  *              └─ no session ─▶ 302 to the launch page of the proxy; for programs: 401
  *
  * The connection to the host ends with the browser's connection, and with the session.

@@ -2,6 +2,7 @@
 #include "proxy/web/web_launch.h"
 
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "net/socket.h"
 #include "proxy/apps/app_address.h"
@@ -17,6 +18,8 @@ enum { LAUNCH_PAGE_MAX = 32 * KiB };
 struct launch {
         const char *app;
         const char *origin; /* "https://grafana.proxy.example.com" of the application */
+        struct str domain;  /* "proxy.example.com", below which applications are */
+        struct app_chain chain;
         struct secret cookie; /* "ID.SECRET" of the session */
 };
 
@@ -39,6 +42,8 @@ static struct error *take_host(struct page_request *p, struct launch *l)
                 return no_such_host();
         TRY(address_split(public_addr, 443, &name, &port));
         l->app = arena_str(p->arena, str_of(app)).ptr;
+        l->domain = arena_str(p->arena, name);
+        (void)app_address_read_chain(form_value(&p->form, "for"), form_value(&p->form, "at"), &l->chain);
         if (port == 443)
                 l->origin = arena_printf(p->arena, "https://%s.%.*s", app, STR_ARG(name));
         else
@@ -68,6 +73,10 @@ static void on_created(struct page_request *p, const ProtobufCMessage *answer)
         put_hidden(&body, "subject_cookie_value", secret);
         put_hidden(&body, "path", form_value(&p->form, "path"));
         put_hidden(&body, "query", form_value(&p->form, "query"));
+        if (!str_is_empty(l->chain.app)) {
+                put_hidden(&body, "for", l->chain.app);
+                put_hidden(&body, "at", form_value(&p->form, "at"));
+        }
         html_print(&body, "<button autofocus>Go on to %s</button>\n</form>\n</main>\n<script src=\"%s\"></script>\n</body>\n</html>\n", l->app, web_asset_url("launch.js"));
         buf_printf(&fields,
                    "Content-Security-Policy: default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action %s;"
@@ -82,12 +91,14 @@ static void on_created(struct page_request *p, const ProtobufCMessage *answer)
         page_end(p);
 }
 
+static void fail(struct page_request *p, struct error *err);
+
 static void on_failed(struct page_request *p, struct error *err)
 {
         struct launch *l = p->state;
 
         secret_release(&l->cookie);
-        page_fail(p, err);
+        fail(p, err);
 }
 
 static void create_session(struct page_request *p)
@@ -110,6 +121,32 @@ static void create_session(struct page_request *p)
         request.sealed_key = pb_bytes(buf_str(&sealed));
         request.remote_addr = pb_text(p->client);
         page_call_or(p, "/cteleport.v1.Web/CreateAppSession", &request.base, &cteleport__v1__create_web_session_response__descriptor, on_created, on_failed);
+}
+
+/* The launch page of an application, with what this one was asked for. */
+static const char *launch_path(struct page_request *p, struct str app, struct app_chain chain)
+{
+        const struct launch *l = p->state;
+        AUTO(buf) path = BUF_MAX(4 * KiB);
+
+        buf_printf(&path, "/web/launch/%.*s.%.*s?", STR_ARG(app), STR_ARG(l->domain));
+        app_address_put_target(&path, form_value(&p->form, "path"), form_value(&p->form, "query"));
+        app_address_put_chain(&path, &chain);
+        return arena_str(p->arena, buf_str(&path)).ptr;
+}
+
+/* An application that another one requires cannot be opened: the user decides whether to go on without it. */
+static void fail(struct page_request *p, struct error *err)
+{
+        const struct launch *l = p->state;
+
+        if (!str_is_empty(l->chain.app)) {
+                err = error_because(error_hint(error_new(err->code, "the application '%.*s' requires '%s', which cannot be opened", STR_ARG(l->chain.app), l->app), "%s",
+                                               err->hint == NULL ? "ask an administrator" : err->hint), err);
+                p->page.next = launch_path(p, l->chain.app, (struct app_chain){ .at = l->chain.at + 1 });
+                p->page.next_text = arena_printf(p->arena, "Open %.*s without it", STR_ARG(l->chain.app));
+        }
+        page_fail(p, err);
 }
 
 /* Whether the browser comes from the application's host, with a state of its own. */
@@ -141,13 +178,16 @@ static void on_found(struct page_request *p, const ProtobufCMessage *answer)
         AUTO(buf) url = BUF_MAX(4 * KiB);
 
         if (!str_starts_with(str_of(found->uri), STR("http"))) {
-                page_fail(p, error_hint(error_new(ERROR_FAILED_PRECONDITION, "the application '%s' is not for browsers", l->app),
+                fail(p, error_hint(error_new(ERROR_FAILED_PRECONDITION, "the application '%s' is not for browsers", l->app),
                                         "reach it from a terminal: tsh proxy app %s", l->app));
         } else if (has_state(p)) {
                 create_session(p);
+        } else if (str_is_empty(l->chain.app) && l->chain.at < found->n_required_apps && name_is_app(str_of(found->required_apps[l->chain.at]))) {
+                page_redirect(p, launch_path(p, str_of(found->required_apps[l->chain.at]), (struct app_chain){ str_of(l->app), l->chain.at }));
         } else {
                 buf_printf(&url, "%s/x-teleport-auth?", l->origin);
                 app_address_put_target(&url, form_value(&p->form, "path"), form_value(&p->form, "query"));
+                app_address_put_chain(&url, &l->chain);
                 lead_to(p, buf_str(&url));
         }
 }
@@ -164,7 +204,7 @@ static void serve(struct page_request *p)
                 return;
         }
         request.name = pb_text(l->app);
-        page_call(p, "/cteleport.v1.Web/FindApp", &request.base, &cteleport__v1__find_app_response__descriptor, on_found);
+        page_call_or(p, "/cteleport.v1.Web/FindApp", &request.base, &cteleport__v1__find_app_response__descriptor, on_found, fail);
 }
 
 static const struct page_row launch_row = { NULL, "Open an application", serve };

@@ -207,6 +207,8 @@ void web_respond_failure(struct http_exchange *x, struct web_page *page, const s
         page->status = web_status_of(err);
         put_error(&b, err);
         put_request_id(&b, err);
+        if (page->next != NULL)
+                html_print(&b, "<p><a href=\"%s\">%s</a></p>\n", page->next, page->next_text);
         buf_put_c(&b, "<p><a href=\"/web\">To the start page</a></p>\n");
         if (!str_is_empty(page->form_token))
                 html_print(&b, "<form method=\"post\" action=\"/web/logout\"><input type=\"hidden\" name=\"token\" value=\"%.*s\">"

@@ -27,6 +27,7 @@ struct web_page {
         const struct error *error; /* error to show, or NULL */
         const char *cookie;        /* value of Set-Cookie, or NULL */
         struct str form_token;     /* of the user's login: a failure has a button to log out; "": none */
+        const char *next, *next_text; /* a failure leads on to this address, or NULL */
 };
 
 /* The start page, with instructions to log in. */
