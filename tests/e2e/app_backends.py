@@ -96,10 +96,13 @@ class WebSockets:
 
 
 class Scripted(TcpServer):
-    """Answers each request with the next of .answers, bytes or a function of the connection; .requests has what it was sent, heads and bodies."""
+    """
+    Answers each request with the next of .answers, bytes or a function of the connection; .requests has what it was sent, heads and bodies.
+    .begun has the heads of requests whose body had not arrived with them, .left the length of bodies that ended too early.
+    """
 
     def __init__(self):
-        self.requests, self.answers = queue.Queue(), queue.Queue()
+        self.requests, self.answers, self.begun, self.left = queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue()
         super().__init__()
 
     def serve(self, connection):
@@ -112,8 +115,7 @@ class Scripted(TcpServer):
                 return
             connection.sendall(answer)
 
-    @staticmethod
-    def read(connection):
+    def read(self, connection):
         data = b""
         while b"\r\n\r\n" not in data:
             more = connection.recv(65536)
@@ -122,8 +124,17 @@ class Scripted(TcpServer):
             data += more
         head, _, body = data.partition(b"\r\n\r\n")
         length = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        if len(body) < length:
+            self.begun.put(head)
         while len(body) < length:
-            body += connection.recv(65536)
+            try:
+                more = connection.recv(65536)
+            except ConnectionError:
+                more = b""
+            if not more:
+                self.left.put(len(body))
+                return b""
+            body += more
         return head + b"\r\n\r\n" + body
 
     def answer(self, body=b"ok", head=b"HTTP/1.1 200 OK", *fields):

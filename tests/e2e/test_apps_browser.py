@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications in the browser: the cookie exchange, requests through the proxy, and the end of their sessions."""
+import contextlib
 import hashlib
 import html
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -398,6 +400,62 @@ def test_sessions_survive_a_restart_of_the_proxy(place, client):
     client.launch(place.alice, "https://files/page")
     place.restart()
     wait_until(lambda: client.get("https://files/page").status == 200, "the next request works")
+
+
+def test_a_process_that_dies_costs_the_running_request_only(place, client, backends):
+    """kill -9 of the host's Application Service, of the proxy, and of auth: a reason or a closed connection, then the next request works."""
+    client.launch(place.alice, "https://files/page")
+    backends["scripted"].answer()
+    client.launch(place.alice, "https://raw/")
+
+    def killed_in_a_request(supervisor, name):
+        backends["scripted"].answers.put(lambda connection: os.kill(supervisor.children()[name], signal.SIGKILL))
+        return client.curl("https://raw/", "-H", "Accept: application/json")
+
+    def works_again():
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return client.get("https://files/page").status == 200
+
+    lost = killed_in_a_request(place.apps.process, "app")
+    assert lost.status == 502 and json.loads(lost.text)["error"]["request_id"], lost.head
+    wait_until(works_again, "after the death of the Application Service")
+    with pytest.raises(subprocess.CalledProcessError):
+        killed_in_a_request(place.process, "proxy")
+    wait_until(works_again, "after the death of the proxy")
+    lost = killed_in_a_request(place.process, "auth")
+    assert lost.status in (502, 503), "the backend closes; auth is not part of a running request"
+    wait_until(works_again, "after the death of auth")
+
+
+def test_browsers_are_led_to_another_host(place, client, backends, aws_process):
+    """One of two hosts stops, by SIGKILL and gracefully: the next request goes to the other one. Without any, there is a page, and no redirect."""
+    client.launch(place.alice, "https://files/page")
+    rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}}]
+    other = place.host("other", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": rows}}).start()
+    other.wait_joined()
+    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["spec"]["hostname"] == "other"] == ["online"], "the other host is reached")
+    place.apps.kill()
+    for _ in range(4):
+        assert client.get("https://files/page").status == 200
+    other.stop()
+    none = client.get("https://files/page")
+    assert none.status in (404, 503) and "Request ID" in none.text and "ocation:" not in none.head, none.text
+    place.apps.start()
+    wait_until(lambda: client.get("https://files/page").status == 200, "the host is back")
+    place.tctl("rm", f"node/{other.host_id}")
+
+
+def test_an_upload_that_a_browser_leaves_ends_at_the_backend(place, client, backends):
+    backends["scripted"].answer()
+    client.launch(place.alice, "https://raw/")
+    cookies = "; ".join(f"{name}={value}" for name, value in re.findall(r"raw\S*\t.*?(__Host-grv_app_session\w*)\t(\w+)", client.jar.read_text()))
+    host, port = place.proxy_addr.rsplit(":", 1)
+    with ssl._create_unverified_context().wrap_socket(socket.create_connection((host, int(port)), TIMEOUT), server_hostname=f"raw.{PROXY}") as tls:
+        tls.sendall(f"PUT /x HTTP/1.1\r\nHost: raw.{PROXY}:{port}\r\nCookie: {cookies}\r\nContent-Length: 1000000\r\n\r\n".encode() + b"x" * 1000)
+        backends["scripted"].begun.get(timeout=TIMEOUT)
+    assert backends["scripted"].left.get(timeout=TIMEOUT) < 1_000_000
+    backends["scripted"].answer()
+    assert client.get("https://raw/").status == 200
 
 
 @pytest.mark.nightly
