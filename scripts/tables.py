@@ -152,7 +152,7 @@ def messages(path):
     return found
 
 
-CONFIG_FILES, RESOURCE_FILES = ("config.proto",), ("resource.proto", "role.proto")
+CONFIG_FILES, RESOURCE_FILES = ("config.proto", "common.proto"), ("resource.proto", "role.proto", "common.proto")
 # Message of each kind of resource that `tctl create` reads and `tctl get` prints, and its prefix.
 RESOURCES = [("Token", "token"), ("Node", "node"), ("Instance", "instance"), ("Role", "role"), ("User", "user"), ("Lock", "lock"),
              ("App", "app"), ("AppServer", "app_server")]
