@@ -513,6 +513,16 @@ static void on_client_end(void *ctx, struct error *err)
 
 static const struct stream_events client_events = { .on_read = ignore_bytes, .on_end = on_client_end };
 
+/* The user's TLS names the application; the name in the request is the proxy's word. */
+static struct error *check_name(const struct app_connection *c)
+{
+        struct str name = tls_server_name(c->client);
+
+        if (!str_ends_with(name, STR(APP_SNI_SUFFIX)) || str_equal(str_slice(name, 0, name.len - strlen(APP_SNI_SUFFIX)), str_of(c->app->name)))
+                return NULL;
+        return error_new(ERROR_PERMISSION_DENIED, "the proxy leads to another application than the one that was dialled");
+}
+
 static void on_tls(void *ctx, struct stream *tls, struct error *err)
 {
         struct app_connection *c = ctx;
@@ -536,6 +546,10 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
 
         c->client = tls;
         stream_listen(tls, &client_events, c);
+        if ((err = check_name(c)) != NULL) {
+                connection_end(c, err);
+                return;
+        }
         buf_put(&c->certificate, tls_peer_cert_der(tls));
         tls_forget_peer(tls);
         conversation_enter(&c->at, DECIDING);

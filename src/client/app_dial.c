@@ -128,10 +128,11 @@ static void on_checked(void *ctx, struct error *err)
                 fail(d, err);
                 return;
         }
-        AUTO_MEM char *name = mem_printf("%s.%s", d->host_id, d->profile->cluster);
+        AUTO_MEM char *name = mem_printf("%s.%s", d->host_id, d->profile->cluster), *announced = mem_printf("%s" APP_SNI_SUFFIX, d->app);
         struct stream *lower = d->stream;
 
         d->stream = NULL;
+        tls_context_announce(context, announced);
         conversation_enter(&d->at, HANDSHAKE);
         struct tls_handshake *handshake = tls_start(d->loop, context, lower, name, MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, d);
         (void)handshake; /* ends by itself */

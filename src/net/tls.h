@@ -53,6 +53,9 @@ struct error *tls_context_add(struct tls_context *c, const char *sni, struct tls
 /* Replaces the CA certificates for handshakes from now on. */
 struct error *tls_context_trust(struct tls_context *c, struct str trust_pem) MUST_USE;
 
+/* Client: the SNI of handshakes from now on, a host name, in place of the name that the certificate must have. */
+void tls_context_announce(struct tls_context *c, const char *server_name);
+
 /* Frees the CA certificates, while connections may stay open for days; a handshake that follows trusts no peer. */
 void tls_context_drop_trust(struct tls_context *c);
 

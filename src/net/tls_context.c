@@ -311,6 +311,7 @@ void tls_context_unref(struct tls_context *c)
         X509_STORE_free(c->trust);
         BIO_meth_free(c->bio);
         free(c->alpn);
+        free(c->announced);
         free(c);
 }
 
@@ -318,6 +319,12 @@ void tls_context_free(struct tls_context *c)
 {
         if (c != NULL)
                 tls_context_unref(c);
+}
+
+void tls_context_announce(struct tls_context *c, const char *server_name)
+{
+        free(c->announced);
+        c->announced = str_dup(str_of(server_name));
 }
 
 SSL_CTX *tls_context_default(const struct tls_context *c)

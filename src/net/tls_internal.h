@@ -26,6 +26,7 @@ struct tls_context {
         X509_STORE *trust;
         BIO_METHOD *bio; /* of the streams' BIOs */
         SSL_CTX *bare;   /* without an identity */
+        char *announced; /* client: the SNI in place of the server's name, or NULL */
         struct tls_named_identity *identities;
         size_t identity_count;
 };

@@ -572,7 +572,7 @@ static struct error *set_server_name(struct tls_stream *t, const char *server_na
                 return NULL;
         }
         TRY(name_check_host(name, "the name of the TLS server"));
-        must(SSL_set_tlsext_host_name(t->ssl, server_name) == 1, "a server name");
+        must(SSL_set_tlsext_host_name(t->ssl, unconst(t->context->announced == NULL ? server_name : t->context->announced)) == 1, "a server name");
         must(X509_VERIFY_PARAM_set1_host(param, name.ptr, name.len) == 1, "a host name");
         return NULL;
 }

@@ -28,9 +28,10 @@ class AppConnection:
     """
     A connection to an application. `status` and `text` are the proxy's answer; `refusal` is the reason of the host, None when the
     application's bytes follow; HTTP applications send no such reason. inner: files of the certificate for the host, if it is another one than for the proxy; () is none.
+    announced: the SNI for the host.
     """
 
-    def __init__(self, user, name, inner=None, head="", protocol="cteleport-tcp"):
+    def __init__(self, user, name, inner=None, head="", protocol="cteleport-tcp", announced="app"):
         host, port = user.cluster.proxy_addr.rsplit(":", 1)
         self.text, self.refusal = "", None
         raw = socket.create_connection((host, int(port)), timeout=TIMEOUT)
@@ -48,7 +49,7 @@ class AppConnection:
             return
         self.host_id = next(line.split(": ")[1] for line in self.head.splitlines() if line.lower().startswith("x-teleport-host-id"))
         self.input, self.output = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.inner = context_of(certificate_of(user) if inner is None else inner, protocol).wrap_bio(self.input, self.output, server_hostname="app")
+        self.inner = context_of(certificate_of(user) if inner is None else inner, protocol).wrap_bio(self.input, self.output, server_hostname=announced)
         self.run(self.inner.do_handshake)
         self.certificate = self.inner.getpeercert(binary_form=True)
         if protocol == "http/1.1":

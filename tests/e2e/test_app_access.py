@@ -111,6 +111,18 @@ def test_the_host_accepts_only_the_certificate_of_the_dialling_user(place, alice
     place.event("session.rejected", app_name="lone", user="alice")
 
 
+def test_a_proxy_cannot_lead_a_user_to_another_application(place, alice):
+    """tsh names the application inside TLS; a captured proxy may connect the user to another one of the same host, and name that everywhere."""
+    with AppConnection(alice, "lone", announced="lone.app.cteleport") as app:
+        assert app.refusal is None and app.echoes()
+    for name in ("echo.app.cteleport", "lone.lone.app.cteleport", "app.cteleport"):
+        with AppConnection(alice, "lone", announced=name) as app:
+            if name == "app.cteleport":
+                assert app.refusal is None, "another SNI names no application: of earlier clients"
+            else:
+                assert app.refusal == "the proxy leads to another application than the one that was dialled", name
+
+
 def test_a_lock_ends_an_open_connection(place, alice):
     with AppConnection(alice, "lone") as app:
         assert app.echoes()
