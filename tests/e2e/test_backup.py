@@ -136,6 +136,7 @@ def test_hosts_join_again_after_a_backup_from_before_a_rotation(make_cluster, aw
     for phase in ("init", "update_clients", "update_servers", "standby"):
         step(cluster, "host", phase)
         followed(cluster)
+    wait_until(lambda: len(host.identity()["tls_ca_certs"]) == 1, "the host trusts the new CA only")
     cluster.stop_cluster()
     restore(cluster, keys, elsewhere, backup)
     move_to(cluster, elsewhere)
