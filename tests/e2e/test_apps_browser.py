@@ -33,7 +33,7 @@ class Client:
 
     def curl(self, url, *args, input=None):
         """The response: status, its head, its text."""
-        for name in ("proxy", "files", "raw", "front", "api", "partly"):
+        for name in ("proxy", "files", "raw", "front", "api", "partly", "written", "none"):
             url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
         done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
                               input=input, capture_output=True, check=True)
@@ -44,6 +44,10 @@ class Client:
 
     def get(self, url, *args):
         return self.curl(url, *args)
+
+    def preflight(self, name, origin, method="PUT"):
+        """The request of a browser before that of a page of another origin."""
+        return self.curl(f"https://{name}/x", "-X", "OPTIONS", "-H", f"Origin: {origin}", "-H", f"Access-Control-Request-Method: {method}")
 
     def post(self, url, form, *args):
         return self.curl(url, "--data", urllib.parse.urlencode(form), *args)
@@ -155,7 +159,7 @@ def place(build, aws_process, tmp_path_factory, backends):
             {"name": "secret", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "other"}},
             {"name": "queue", "uri": "tcp://127.0.0.1:9", "labels": {"env": "test"}}]
     aws_process.reset()
-    cluster.apps = cluster.host("web", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": rows}})
+    cluster.apps = cluster.host("web", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": rows, "resources": [{"labels": {"kind": "written"}}]}})
     cluster.apps.start()
     cluster.apps.wait_joined()
     wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * len(rows), "all applications are reached")
@@ -269,18 +273,31 @@ def test_the_proxy_answers_preflight_requests_by_cors(client, backends):
     """Browsers send them without cookies. No page learns from the answer whether an application exists."""
     front = f"https://front.{PROXY}:{client.port}"
 
-    def preflight(name, origin, *words):
-        return client.curl(f"https://{name}/x", "-X", "OPTIONS", "-H", f"Origin: {origin}", *words)
-
-    asks = ("-H", "Access-Control-Request-Method: PUT")
-    allowed = preflight("api", front, *asks)
+    allowed = client.preflight("api", front)
     assert allowed.status == 200 and not allowed.body, allowed.head
     for line in (f"Access-Control-Allow-Origin: {front}", "Access-Control-Allow-Methods: PUT", "Access-Control-Allow-Headers: content-type",
                  "Access-Control-Allow-Credentials: true", "Access-Control-Max-Age: 60", "Vary: Origin"):
         assert f"{line}\r\n" in f"{allowed.head}\r\n", allowed.head
-    for refused in (preflight("api", "https://evil.example", *asks), preflight("api", "null", *asks), preflight("files", front, *asks), preflight("api", front)):
+    for refused in (client.preflight("api", "https://evil.example"), client.preflight("api", "null"), client.preflight("files", front), client.preflight("none", front),
+                    client.preflight("api", front, method="")):
         assert refused.status == 401 and "Access-Control" not in refused.head, refused.head
     assert backends["api"].requests.empty()
+
+
+def test_resources_have_cors_and_required_applications_too(place, client, backends):
+    def write(*origins):
+        place.create({"kind": "app", "version": "v3", "metadata": {"name": "written", "labels": {"kind": "written", "env": "test"}},
+                      "spec": {"uri": f"http://{backends['nginx'].addr}", "required_apps": ["api"], "cors": {"allowed_origins": origins}}})
+
+    write("https://a.example")
+    allowed = wait_until(lambda: (answer := client.preflight("written", "https://a.example")).status == 200 and answer, "the host offers it")
+    assert "Access-Control-Allow-Origin: https://a.example\r\n" in f"{allowed.head}\r\n" and "Credentials" not in allowed.head
+    write("https://b.example")
+    wait_until(lambda: client.preflight("written", "https://b.example").status == 200, "the change counts")
+    assert client.preflight("written", "https://a.example").status == 401
+    step = client.get(client.get("https://written/").location)
+    assert step.status == 303 and step.location.startswith(f"/web/launch/api.{PROXY}?") and "for=written&at=0" in step.location
+    place.tctl("rm", "app/written")
 
 
 def test_required_applications_are_opened_in_the_same_login(place, client):
@@ -430,10 +447,11 @@ def test_a_process_that_dies_costs_the_running_request_only(place, client, backe
 def test_browsers_are_led_to_another_host(place, client, backends, aws_process):
     """One of two hosts stops, by SIGKILL and gracefully: the next request goes to the other one. Without any, there is a page, and no redirect."""
     client.launch(place.alice, "https://files/page")
-    rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}}]
+    rows = [{"name": name, "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}} for name in ("files", "api")]
     other = place.host("other", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": rows}}).start()
     other.wait_joined()
-    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["spec"]["hostname"] == "other"] == ["online"], "the other host is reached")
+    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["spec"]["hostname"] == "other"] == ["online"] * 2, "the other host is reached")
+    assert client.preflight("api", f"https://front.{PROXY}:{client.port}").status == 401, "the hosts of one application have different cors"
     place.apps.kill()
     for _ in range(4):
         assert client.get("https://files/page").status == 200
