@@ -208,6 +208,8 @@ static void on_read(void *ctx, struct str bytes)
                 else if (err != NULL)
                         fail(o, malformed(err));
         }
+        if ((o->state == AWAIT_HEAD || o->state == BODY) && o->events->on_pause != NULL)
+                o->events->on_pause(o->ctx);
         o->rest = (struct str){ 0 };
         o->calls--;
         free_unless_called(o);

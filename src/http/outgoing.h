@@ -26,6 +26,7 @@ struct http_outgoing_events {
         void (*on_head)(void *ctx, struct http_response *response);
         void (*on_body)(void *ctx, struct str piece);
         void (*on_end)(void *ctx, const struct http_fields *trailers);
+        void (*on_pause)(void *ctx); /* what was received so far is delivered, and the response goes on; may be NULL */
         void (*on_drain)(void *ctx); /* all of the request that was written so far is sent */
         /*
          * The exchange failed, and the connection is closed; owns err. UNAVAILABLE: the backend closed or broke it; DEADLINE_EXCEEDED: it is

@@ -11,6 +11,8 @@
 #include "loop/loop.h"
 #include "net/http1.h"
 
+enum { GATHER_MOST = 16 * KiB }; /* of a head and the body behind it: a record of TLS */
+
 enum state { IDLE, HEAD, DECIDE, COLLECT, FORWARD, LINGER, TUNNEL, CLOSED };
 
 struct http_relay {
@@ -25,6 +27,7 @@ struct http_relay {
         struct http_request request;
         struct http_body_reader upload; /* the body of the request */
         struct buf collected; /* of the body, for the owner */
+        struct buf output;    /* the head of a response that was just received, and what came with it: one record and one send for all */
         struct http_outgoing *backend;
         struct splice *tunnel;
         struct http_record record;
@@ -41,6 +44,13 @@ struct http_relay {
 };
 
 static void step(struct http_relay *r);
+
+static void flush_client(struct http_relay *r)
+{
+        if (r->output.len > 0)
+                stream_write(r->client, buf_str(&r->output));
+        buf_release(&r->output);
+}
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +89,7 @@ static void release_connections(struct http_relay *r)
         timer_free(r->timer);
         r->timer = NULL;
         buf_release(&r->input);
+        buf_release(&r->output);
 }
 
 static void report_exchange(struct http_relay *r)
@@ -105,6 +116,7 @@ static void close_relay(struct http_relay *r)
         if (r->state == CLOSED)
                 return;
         r->state = CLOSED;
+        flush_client(r);
         stream_close(r->client);
         r->client = NULL;
         release_connections(r);
@@ -167,6 +179,11 @@ static void progress(struct http_relay *r)
 static void write_client(struct http_relay *r, struct str bytes)
 {
         r->to_client += bytes.len;
+        if (r->output.len > 0 && r->output.len + bytes.len <= GATHER_MOST) {
+                buf_put(&r->output, bytes);
+                return;
+        }
+        flush_client(r);
         stream_write(r->client, bytes);
 }
 
@@ -194,6 +211,7 @@ static bool is_upload_complete(const struct http_relay *r)
 /* The response was written. */
 static void finish(struct http_relay *r)
 {
+        flush_client(r);
         r->record.is_complete = true;
         report_exchange(r);
         if (r->state == CLOSED)
@@ -232,7 +250,6 @@ static struct http_framing framing_of(const struct http_relay *r, const struct h
 
 static void send_head(struct http_relay *r, const struct http_response *response)
 {
-        AUTO(buf) head = BUF_MAX(8 * LIMIT_HTTP_HEAD);
         struct http_send how = { .body = framing_of(r, response) };
 
         if (response->status >= 200) {
@@ -242,10 +259,12 @@ static void send_head(struct http_relay *r, const struct http_response *response
                 r->sending = how.body.kind;
                 r->record.status = response->status;
         }
-        http_response_put(&head, response, how);
-        if (head.overflowed)
+        flush_client(r);
+        r->output = BUF_MAX(8 * LIMIT_HTTP_HEAD);
+        http_response_put(&r->output, response, how);
+        if (r->output.overflowed)
                 bug("the head of a response is longer than its fields may be");
-        write_client(r, buf_str(&head));
+        r->to_client += r->output.len;
         progress(r);
 }
 
@@ -301,6 +320,7 @@ static void start_tunnel(struct http_relay *r)
         read_client(r, false);
         if (ahead.len > 0)
                 write_client(r, buf_str(&ahead));
+        flush_client(r);
         if (r->input.len > 0)
                 stream_write(backend, buf_str(&r->input));
         r->record.status = 101;
@@ -356,6 +376,11 @@ static void on_backend_end(void *ctx, const struct http_fields *trailers)
         finish(r);
 }
 
+static void on_backend_pause(void *ctx)
+{
+        flush_client(ctx);
+}
+
 static void on_backend_drain(void *ctx)
 {
         struct http_relay *r = ctx;
@@ -397,6 +422,7 @@ static const struct http_outgoing_events backend_events = {
         .on_head = on_backend_head,
         .on_body = on_backend_body,
         .on_end = on_backend_end,
+        .on_pause = on_backend_pause,
         .on_drain = on_backend_drain,
         .on_failed = on_backend_failed,
 };

@@ -126,6 +126,17 @@ static void a_body_is_passed_on_as_it_comes(void **state)
         assert_got(&o->backends[0], "GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
+static void a_head_that_comes_alone_does_not_wait_for_its_body(void **state)
+{
+        struct relay_owner *o = *state;
+
+        given(o, GET);
+        respond(o, 0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        assert_got(&o->client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        respond(o, 0, "ok");
+        assert_got(&o->client, "ok");
+}
+
 static void the_owner_reads_a_short_body_itself(void **state)
 {
         struct relay_owner *o = *state;
@@ -778,6 +789,7 @@ int main(void)
                 A_TEST(heads_can_be_edited_both_ways),
                 A_TEST(pipelined_requests_are_served_in_order),
                 A_TEST(a_body_is_passed_on_as_it_comes),
+                A_TEST(a_head_that_comes_alone_does_not_wait_for_its_body),
                 A_TEST(the_owner_reads_a_short_body_itself),
                 A_TEST(a_body_for_the_owner_must_arrive_in_time),
                 A_TEST(chunks_and_trailers_are_passed_on),
