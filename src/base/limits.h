@@ -231,7 +231,7 @@ enum {
         LIMIT_WEBSOCKET_CONTROL = 16 * KiB, /* bytes: A WebSocket is closed when its peer leaves this much of the answers to its pings unread. */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB, /* bytes: The decoded headers of an HTTP/2 request have at most this size. */
         LIMIT_HTTP2_STREAMS = 100, /* streams: A connection of an unauthenticated peer has at most this number of concurrent HTTP/2 streams. */
-        LIMIT_HTTP2_STREAMS_KNOWN = 2000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams; a proxy carries many joins. */
+        LIMIT_HTTP2_STREAMS_KNOWN = 5000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams: a proxy carries many joins, a host a report stream for each of LIMIT_APP_CONNECTIONS. */
         LIMIT_HTTP2_APP_STREAMS = 32, /* streams: A browser's connection to applications has at most this number of concurrent HTTP/2 streams, each with a connection to the application. */
         LIMIT_TUNNELS = 20000, /* tunnels: A proxy holds at most this number of reverse tunnels, older tunnels of the same nodes included. */
         LIMIT_TUNNELS_DRAINED_PER_HOST = 60, /* tunnels: A node has at most this number of draining tunnels of earlier certificates: a month of renewals twice a day. */
