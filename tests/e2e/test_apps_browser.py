@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -258,6 +259,40 @@ def test_http2_that_is_ambiguous_never_reaches_an_application(place, client, bac
             assert browser.wait_for((RST_STREAM, None, stream), (HEADERS, None, stream), (GOAWAY, None, None))[0] == RST_STREAM, head
         assert browser.is_alive()
     assert backends["scripted"].requests.empty()
+
+
+def peak_kib(place):
+    """The most memory that proxy and agent have had so far."""
+    pids = place.process.children()["proxy"], place.apps.process.children()["app"]
+    return sum(int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) for pid in pids)
+
+
+def large_bodies(place, opened, backends, tmp_path, size):
+    """Sends a body of that size to nginx, and takes it back; returns by how much the memory of proxy and agent grew at most, in KiB."""
+    before = peak_kib(place)
+    with open(tmp_path / "large", "wb") as large:
+        large.truncate(size)
+    assert opened.curl("https://files/upload/large", "-T", tmp_path / "large").status in (201, 204)
+    stored = backends["nginx"].root / "upload/large"
+    assert stored.stat().st_size == size
+    fetched = opened.get("https://files/upload/large", "-o", tmp_path / "fetched", "-D", "-")
+    assert fetched.status == 200 and (tmp_path / "fetched").stat().st_size >= size
+    for path in (stored, tmp_path / "fetched", tmp_path / "large"):
+        path.unlink()
+    return peak_kib(place) - before
+
+
+BODY_GROWTH_KIB = 16 * 1024  # windows and buffers of both processes, whatever the size of a body
+
+
+def test_large_bodies_take_constant_memory(place, opened, backends, tmp_path):
+    size = 48 << 20
+    assert large_bodies(place, opened, backends, tmp_path, size) < BODY_GROWTH_KIB
+
+
+@pytest.mark.nightly
+def test_bodies_of_a_gibibyte_take_constant_memory(place, opened, backends, tmp_path):
+    assert large_bodies(place, opened, backends, tmp_path, 1 << 30) < BODY_GROWTH_KIB
 
 
 def test_programs_get_a_reason_instead_of_a_redirect(client):
