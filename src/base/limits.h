@@ -91,6 +91,7 @@ enum {
         TIMEOUT_RPC = 30 * 1000, /* ms: A unary call of our clients must be answered within this time. */
         TIMEOUT_MUX_IDLE = 300 * 1000, /* ms: tsh keeps a shared connection to a node open for this time after its last session. */
         TIMEOUT_MUX_ANSWER = 1000, /* ms: The ssh that holds a shared connection must answer within this time; otherwise tsh makes another connection. */
+        PACE_APP_ADDRESSES = 100, /* ms: Proxies get changes of the names in public_addr of applications after this time, those of the meantime together. */
         PACE_APP_HOSTS = 60 * 1000, /* ms: The command `tsh proxy app` requests the hosts that offer the application again after this time. */
         PACE_APP_REFUSAL = 60 * 1000, /* ms: The command `tsh proxy app` prints the same reason of a refused connection once in this time. */
         PACE_MUX_CHECK = 2 * 1000, /* ms: The holder of a shared connection checks at this interval whether the user has logged out or the certificate has expired. */
@@ -514,6 +515,7 @@ enum {
         LIMIT_APP_MATCHERS = 16, /* rows: app_service.resources has at most this number of rows. */
         LIMIT_APP_RESOURCE = 4 * KiB, /* bytes: A resource of kind app has at most this size. */
         LIMIT_APP_RESOURCES = 2000, /* applications: A cluster has at most this number of resources of kind app. */
+        LIMIT_APP_ADDRESSES = 2000, /* names: Applications of a cluster are reached by at most this number of names in public_addr, those of resources first; further ones are not served. */
         LIMIT_LABEL_COMMANDS = 64, /* commands: A host has at most this number of commands for labels. */
         LIMIT_LABEL_VALUE = 1 * KiB, /* bytes: At most this much of a label command's output is used as the value. */
         LIMIT_SSH_REPORTING = 256, /* events: At most this number of events of one connection are sent and unacknowledged at once; below LIMIT_REPORT_WAITING. */

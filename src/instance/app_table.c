@@ -39,23 +39,12 @@ static bool is_of_file(const struct app_table *t, struct str name)
         return false;
 }
 
-/* What a process needs to serve it; labels are for the cluster. */
-static Cteleport__V1__AppConfig *config_of(struct arena *a, const Cteleport__V1__App *app)
-{
-        Cteleport__V1__AppConfig *config = arena_alloc(a, sizeof *config);
-
-        cteleport__v1__app_config__init(config);
-        config->name = app->metadata->name;
-        config->uri = app->spec->uri;
-        return config;
-}
-
 static void add_resource(void *ctx, struct str name, void *value)
 {
         struct app_table *t = ctx;
 
         if (!is_of_file(t, name))
-                t->message.apps[t->message.n_apps++] = config_of(t->arena, ((struct resource *)value)->app);
+                t->message.apps[t->message.n_apps++] = app_config_of(((struct resource *)value)->app, t->arena);
 }
 
 static int compare(const void *a, const void *b)
@@ -112,7 +101,7 @@ static struct error *read_resource(const Cteleport__V1__App *sent, struct resour
         TRY(app_uri_parse(ret->arena, str_of(sent->spec->uri), &target));
         TRY(wire_copy(ret->arena, &sent->base, &copy));
         ret->app = (Cteleport__V1__App *)copy;
-        return NULL;
+        return app_check_rewrite(app_config_of(ret->app, ret->arena)->rewrite, str_of(sent->spec->uri));
 }
 
 static void take_one(struct app_table *t, const Cteleport__V1__App *sent)

@@ -228,6 +228,7 @@ static void put_apps(const struct instance *i, struct arena *a, Cteleport__V1__P
                 app->spec->cors = from->cors;
                 app->spec->required_apps = from->required_apps;
                 app->spec->n_required_apps = from->n_required_apps;
+                app->spec->public_addr = from->public_addr == NULL ? pb_text("") : from->public_addr;
                 app->metadata->labels = arena_alloc(a, (from->n_labels + 1) * sizeof *app->metadata->labels);
                 for (size_t k = 0; k < from->n_labels; k++) {
                         Cteleport__V1__Metadata__LabelsEntry *label = arena_alloc(a, sizeof *label);

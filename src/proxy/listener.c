@@ -214,10 +214,9 @@ static struct error *count_as_user(struct client *v, struct str user)
 /* Whether the name in the client's handshake is one of an application. */
 static bool is_for_app(const struct proxy *p, struct str server_name, char ret_app[APP_NAME_MAX + 1])
 {
-        const Cteleport__V1__ProxyConfig *config = proxy_config(p);
         struct str public_addr;
 
-        return config != NULL && app_address_find(server_name, config->public_addr, config->n_public_addr, ret_app, &public_addr);
+        return proxy_find_app(p, server_name, ret_app, &public_addr);
 }
 
 static struct error *on_app_user(void *ctx, struct str user)

@@ -576,6 +576,7 @@ static void tear_down(struct proxy *p)
         loop_release(&p->loop);
         web_session_cache_free(p->web_sessions);
         app_sessions_free(p->app_sessions);
+        app_addresses_release(&p->app_addresses);
         budget_release(&p->memory);
         budget_release(&p->unauthenticated_memory);
 }

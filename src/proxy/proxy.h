@@ -31,6 +31,7 @@
 #include "net/socket.h"
 #include "net/sources.h"
 #include "net/tls.h"
+#include "proxy/apps/app_address.h"
 #include "proxy/peer_client.h"
 #include "proxy/tunnels.h"
 #include "proxy/upstream.h"
@@ -58,6 +59,7 @@ struct proxy {
         struct proxy_listener *listener;
         struct web_session_cache *web_sessions; /* of browsers */
         struct app_sessions *app_sessions;      /* the same, of applications */
+        struct app_addresses app_addresses;     /* public_addr of applications, as auth has sent them last */
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
@@ -93,6 +95,14 @@ static inline struct str proxy_cluster(const struct proxy *p)
 static inline const Cteleport__V1__ProxyConfig *proxy_config(const struct proxy *p)
 {
         return p->boot->config == NULL ? NULL : p->boot->config->proxy_service;
+}
+
+/* app_addresses_find() with the proxy's public names and addresses of now. */
+static inline bool proxy_find_app(const struct proxy *p, struct str host, char ret_app[APP_NAME_MAX + 1], struct str *ret_public)
+{
+        const Cteleport__V1__ProxyConfig *config = proxy_config(p);
+
+        return config != NULL && app_addresses_find(&p->app_addresses, host, config->public_addr, config->n_public_addr, ret_app, ret_public);
 }
 
 /* Sets the limits of sources, users and other proxies; to be called before the first connection. */

@@ -57,8 +57,14 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 {
         struct tunnel_guard *g = ctx;
 
-        if (!g->is_freed)
-                tunnel_guard_end_host(g->proxy, (const Cteleport__V1__TunnelsDown *)msg);
+        const Cteleport__V1__TunnelsDown *down = (const Cteleport__V1__TunnelsDown *)msg;
+
+        if (g->is_freed)
+                return;
+        if (down->app_addresses != NULL)
+                app_addresses_set(&g->proxy->app_addresses, down->app_addresses);
+        else
+                tunnel_guard_end_host(g->proxy, down);
 }
 
 static void on_done(void *ctx, struct error *err)

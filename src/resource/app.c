@@ -8,6 +8,7 @@
 #include "resource/access_role.h"
 #include "resource/address.h"
 #include "resource/app_cors.h"
+#include "resource/app_header.h"
 #include "resource/head.h"
 #include "resource/label.h"
 
@@ -108,7 +109,129 @@ struct error *app_uri_parse(struct arena *arena, struct str uri, const char **re
         return NULL;
 }
 
+/* ---- public_addr and rewrite ------------------------------------------------------------------------- */
+
+static bool has_letters_last(struct str addr)
+{
+        size_t last = 0;
+
+        for (size_t i = 0; i < addr.len; i++)
+                if (addr.ptr[i] == '.')
+                        last = i + 1;
+        return last > 0 && last < addr.len && !char_is_digit(addr.ptr[last]);
+}
+
+static bool is_lower(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (s.ptr[i] != char_lower(s.ptr[i]))
+                        return false;
+        return true;
+}
+
+struct error *app_check_public_addr(struct str addr)
+{
+        AUTO_MEM char *shown = escaped(addr);
+
+        if (addr.len == 0)
+                return NULL;
+        if (str_find_char(addr, ':') < addr.len || str_find_char(addr, '/') < addr.len)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the public_addr '%s' is not a host name alone", shown),
+                                  "leave out scheme and port: applications use those of the proxy");
+        if (!name_is_dns(addr) || !has_letters_last(addr) || !is_lower(addr))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the public_addr '%s' is not a host name of the DNS in lower case", shown),
+                                  "write a name with a dot, for example grafana.example.com, no IP address");
+        if (str_starts_with(addr, STR("kube-teleport-proxy-alpn.")) || str_ends_with(addr, STR(".teleport.cluster.local")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the public_addr '%s' is one of Teleport's own names", shown), "choose another name");
+        return NULL;
+}
+
+static struct error *check_jwt_claims(struct str claims)
+{
+        static const struct str all[] = { STR_INIT(""), STR_INIT("roles-and-traits"), STR_INIT("roles"), STR_INIT("traits"), STR_INIT("none") };
+
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+                if (str_equal(claims, all[i]))
+                        return NULL;
+        AUTO_MEM char *shown = escaped(claims);
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "rewrite.jwt_claims cannot be '%s'", shown), "write roles-and-traits, roles, traits or none");
+}
+
+struct error *app_check_rewrite(const Cteleport__V1__AppRewriteConfig *rewrite, struct str uri)
+{
+        struct error *err = NULL;
+        struct app_header header;
+
+        if (rewrite == NULL)
+                return NULL;
+        if (str_starts_with(uri, STR("tcp://")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "rewrite is for applications of http and https"), "remove it");
+        if (rewrite->n_headers > LIMIT_APP_HEADERS || rewrite->n_redirect > LIMIT_APP_HEADERS)
+                return error_new(ERROR_INVALID_ARGUMENT, "rewrite has more than %d headers or hosts", LIMIT_APP_HEADERS);
+        err = error_also(err, check_jwt_claims(str_of(rewrite->jwt_claims)));
+        for (size_t i = 0; i < rewrite->n_headers; i++)
+                err = error_also(err, error_about(app_header_parse(str_of(rewrite->headers[i]), &header), "rewrite.headers[%zu]", i + 1));
+        for (size_t i = 0; i < rewrite->n_redirect; i++)
+                err = error_also(err, error_about(name_check_host(str_of(rewrite->redirect[i]), "rewrite.redirect"), "rewrite.redirect[%zu]", i + 1));
+        return err;
+}
+
+static Cteleport__V1__AppRewriteConfig *rewrite_of(const Cteleport__V1__AppRewrite *from, struct arena *arena)
+{
+        Cteleport__V1__AppRewriteConfig *rewrite = arena_alloc(arena, sizeof *rewrite);
+
+        cteleport__v1__app_rewrite_config__init(rewrite);
+        rewrite->redirect = from->redirect;
+        rewrite->n_redirect = from->n_redirect;
+        rewrite->headers = arena_alloc(arena, (from->n_headers + 1) * sizeof *rewrite->headers);
+        for (size_t i = 0; i < from->n_headers; i++)
+                rewrite->headers[rewrite->n_headers++] = unconst(arena_printf(arena, "%s: %s", from->headers[i]->name, from->headers[i]->value));
+        if (from->jwt_claims[0] != '\0')
+                rewrite->jwt_claims = from->jwt_claims;
+        return rewrite;
+}
+
+Cteleport__V1__AppConfig *app_config_of(const Cteleport__V1__App *app, struct arena *arena)
+{
+        const Cteleport__V1__AppSpec *spec = app->spec;
+        Cteleport__V1__AppConfig *config = arena_alloc(arena, sizeof *config);
+
+        cteleport__v1__app_config__init(config);
+        config->name = app->metadata->name;
+        config->uri = spec->uri;
+        if (spec->public_addr[0] != '\0')
+                config->public_addr = spec->public_addr;
+        config->has_insecure_skip_verify = spec->insecure_skip_verify;
+        config->insecure_skip_verify = spec->insecure_skip_verify;
+        if (spec->rewrite != NULL)
+                config->rewrite = rewrite_of(spec->rewrite, arena);
+        return config;
+}
+
+/* A name with a colon would be another one in the form of teleport.yaml. */
+static struct error *check_spec_rewrite(const Cteleport__V1__App *app, struct arena *arena)
+{
+        const Cteleport__V1__AppRewrite *rewrite = app->spec->rewrite;
+
+        if (rewrite == NULL)
+                return NULL;
+        if (rewrite->n_headers > LIMIT_APP_HEADERS) /* before memory is allocated for them */
+                return error_new(ERROR_INVALID_ARGUMENT, "rewrite has more than %d headers or hosts", LIMIT_APP_HEADERS);
+        for (size_t i = 0; i < rewrite->n_headers; i++)
+                if (strchr(rewrite->headers[i]->name, ':') != NULL)
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "rewrite.headers[%zu].name has a colon", i + 1), "write name and value apart");
+        return app_check_rewrite(app_config_of(app, arena)->rewrite, str_of(app->spec->uri));
+}
+
 /* ---- the resource ------------------------------------------------------------------------------------ */
+
+bool app_is_of_file(const Cteleport__V1__App *app)
+{
+        for (size_t i = 0; i < app->metadata->n_labels; i++)
+                if (strcmp(app->metadata->labels[i]->key, APP_ORIGIN) == 0)
+                        return strcmp(app->metadata->labels[i]->value, APP_ORIGIN_DYNAMIC) != 0;
+        return true;
+}
 
 void app_set_origin(Cteleport__V1__App *app, struct arena *arena, const char *origin)
 {
@@ -156,6 +279,11 @@ struct error *app_check(Cteleport__V1__App *app, struct arena *arena)
         err = error_also(err, error_about(app_cors_check(app->spec->cors, str_of(app->spec->uri)), "spec.cors"));
         err = error_also(err, error_about(app_check_required(app->spec->required_apps, app->spec->n_required_apps, str_of(app->metadata->name), str_of(app->spec->uri)),
                                           "spec.required_apps"));
+        err = error_also(err, error_about(app_check_public_addr(str_of(app->spec->public_addr)), "spec.public_addr"));
+        err = error_also(err, error_about(check_spec_rewrite(app, arena), "spec.rewrite"));
+        if (app->spec->insecure_skip_verify && !str_starts_with(str_of(app->spec->uri), STR("https://")))
+                err = error_also(err, error_hint(error_about(error_new(ERROR_INVALID_ARGUMENT, "insecure_skip_verify is for applications of https"), "spec.insecure_skip_verify"),
+                                                 "write uri: https://HOST:PORT, or remove it"));
         err = error_also(err, error_about(check_labels(app->metadata), "metadata.labels"));
         if (strlen(app->metadata->description) > LIMIT_APP_DESCRIPTION)
                 err = error_also(err, error_about(error_new(ERROR_INVALID_ARGUMENT, "the description is longer than %d bytes", LIMIT_APP_DESCRIPTION),

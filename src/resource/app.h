@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "config.pb-c.h"
 #include "resource.pb-c.h"
 #include "role.pb-c.h"
 
@@ -33,10 +34,22 @@ struct error *app_check_name(struct str name, const char *field) MUST_USE;
 /* Checks required_apps of the application `app`. */
 struct error *app_check_required(char *const *names, size_t count, struct str app, struct str uri) MUST_USE;
 
+/* Checks public_addr: a name of the DNS in lower case, with a dot, that is none of Teleport's own. "" is none. */
+struct error *app_check_public_addr(struct str addr) MUST_USE;
+
+/* Checks rewrite as it is in teleport.yaml, of an application with this uri. NULL is none. */
+struct error *app_check_rewrite(const Cteleport__V1__AppRewriteConfig *rewrite, struct str uri) MUST_USE;
+
+/* The same settings in the form of teleport.yaml, in the arena; borrows from the resource, whose metadata and spec are there. */
+Cteleport__V1__AppConfig *app_config_of(const Cteleport__V1__App *app, struct arena *arena);
+
 /* The label that tells who has written an application, and its values: set by the cluster. */
 #define APP_ORIGIN "teleport.dev/origin"
 #define APP_ORIGIN_FILE "config-file" /* teleport.yaml of a host */
 #define APP_ORIGIN_DYNAMIC "dynamic"  /* `tctl create` */
+
+/* Whether it is one of a host's teleport.yaml, by that label. */
+bool app_is_of_file(const Cteleport__V1__App *app);
 
 /* Sets the label APP_ORIGIN, with memory from the arena, in place of one that is there. */
 void app_set_origin(Cteleport__V1__App *app, struct arena *arena, const char *origin);

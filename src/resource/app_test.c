@@ -80,6 +80,29 @@ static void a_name_is_a_label_of_the_dns(void **state)
         }
 }
 
+static void a_public_address_is_a_name_of_the_dns(void **state)
+{
+        static const char *const good[] = { "", "grafana.example.com", "a.b", "xn--bcher-kva.example", "1.a.example" };
+        static const char *const bad[] = {
+                "localhost", "Grafana.example.com", "grafana.example.com.", ".example.com", "a..b", "a.example.com:443", "https://a.example.com", "a.example.com/x", "10.0.0.1",
+                "::1", "[::1]", "a b.example.com", "a_b.example.com", "*.example.com", "a.example.com\n", "a.1", "\xc3\xa4.example.com", "-a.example.com",
+                "kube-teleport-proxy-alpn.example.com", "616263.teleport.cluster.local", "a@b.example.com",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com",
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(good); i++)
+                assert_null(app_check_public_addr(str_of(good[i])));
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+                AUTO_PTR(error) err = app_check_public_addr(str_of(bad[i]));
+
+                if (err == NULL)
+                        print_message("accepted: %s\n", bad[i]);
+                assert_non_null(err);
+                assert_non_null(err->hint);
+        }
+}
+
 /* ---- the resource ----------------------------------------------------------------------------------- */
 
 #define APP "kind: app\nversion: v3\nmetadata: {name: files, labels: {env: prod}}\nspec: {uri: 'tcp://a:1'}\n"
@@ -123,6 +146,15 @@ static void refuses_resources_that_no_host_could_offer(void **state)
                 { "kind: app\nmetadata: {name: a}\nspec: {}\n", "is not one of an application" },
                 { "kind: app\nmetadata: {name: a, labels: {'x y': z}}\nspec: {uri: 'tcp://a:1'}\n", "is not a label's name" },
                 { "kind: app\nmetadata: {name: a, labels: {teleport.dev/other: z}}\nspec: {uri: 'tcp://a:1'}\n", "is reserved for the cluster" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', public_addr: 10.0.0.1}\n", "is not a host name of the DNS in lower case" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a:1', rewrite: {redirect: [b]}}\n", "rewrite is for applications of http and https" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {headers: [{name: X-Real-Ip, value: z}]}}\n", "is one that the cluster sets" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {headers: [{name: 'A:b', value: z}]}}\n", "rewrite.headers[1].name has a colon" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {headers: [{name: '', value: z}]}}\n", "has no name and value of HTTP" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {headers: [{name: X, value: \"y\\r\\nZ: 1\"}]}}\n", "has no name and value of HTTP" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {jwt_claims: all}}\n", "rewrite.jwt_claims cannot be 'all'" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', insecure_skip_verify: yes}\n", "insecure_skip_verify is for applications of https" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'https://a', tls: {server_name: b}}\n", "certificates and keys towards an application stay in files" },
                 { "kind: app\nmetadata: {name: a, expires: '2030-01-01T00:00:00Z'}\nspec: {uri: 'tcp://a:1'}\n", "does not expire" },
         };
 
@@ -139,12 +171,33 @@ static void refuses_resources_that_no_host_could_offer(void **state)
         }
 }
 
+static void has_the_settings_of_a_file(void **state)
+{
+        AUTO_PTR(arena) arena = arena_new(64 * KiB);
+        Cteleport__V1__App *app = NULL;
+
+        (void)state;
+        assert_null(load(arena, "metadata: {name: files}\nspec: {uri: 'https://a', public_addr: a.example.com, insecure_skip_verify: yes,\n"
+                                "  rewrite: {redirect: [b], headers: [{name: Host, value: 'b:1'}, {name: X, value: '{{internal.jwt}}'}], jwt_claims: none}}\n", &app));
+        const Cteleport__V1__AppConfig *config = app_config_of(app, arena);
+        assert_string_equal(config->name, "files");
+        assert_string_equal(config->public_addr, "a.example.com");
+        assert_true(config->insecure_skip_verify);
+        assert_string_equal(config->rewrite->redirect[0], "b");
+        assert_int_equal(config->rewrite->n_headers, 2);
+        assert_string_equal(config->rewrite->headers[0], "Host: b:1");
+        assert_string_equal(config->rewrite->headers[1], "X: {{internal.jwt}}");
+        assert_string_equal(config->rewrite->jwt_claims, "none");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_where_an_application_is),
                 cmocka_unit_test(refuses_other_uris),
                 cmocka_unit_test(a_name_is_a_label_of_the_dns),
+                cmocka_unit_test(a_public_address_is_a_name_of_the_dns),
+                cmocka_unit_test(has_the_settings_of_a_file),
                 cmocka_unit_test(sets_the_origin_of_a_resource_itself),
                 cmocka_unit_test(refuses_resources_that_no_host_could_offer),
         };

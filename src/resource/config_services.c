@@ -10,7 +10,6 @@
 #include "resource/address.h"
 #include "resource/app.h"
 #include "resource/app_cors.h"
-#include "resource/app_header.h"
 #include "resource/config_internal.h"
 #include "resource/label.h"
 #include "resource/role.h"
@@ -484,36 +483,6 @@ static struct error *check_app_tls(struct config_checker *c, const Cteleport__V1
         return NULL;
 }
 
-static struct error *check_jwt_claims(struct str claims, const char *field)
-{
-        static const struct str all[] = { STR_INIT(""), STR_INIT("roles-and-traits"), STR_INIT("roles"), STR_INIT("traits"), STR_INIT("none") };
-
-        for (size_t i = 0; i < ARRAY_LEN(all); i++)
-                if (str_equal(claims, all[i]))
-                        return NULL;
-        AUTO_MEM char *shown = escaped(claims);
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite.jwt_claims cannot be '%s'", field, shown), "write roles-and-traits, roles, traits or none");
-}
-
-static struct error *check_app_rewrite(const Cteleport__V1__AppConfig *app, const char *field)
-{
-        struct error *err = NULL;
-        struct app_header header;
-
-        if (app->rewrite == NULL)
-                return NULL;
-        if (str_starts_with(str_of(app->uri), STR("tcp://")))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite is for applications of http and https", field), "remove it");
-        if (app->rewrite->n_headers > LIMIT_APP_HEADERS || app->rewrite->n_redirect > LIMIT_APP_HEADERS)
-                return error_new(ERROR_INVALID_ARGUMENT, "%s.rewrite has more than %d headers or hosts", field, LIMIT_APP_HEADERS);
-        err = error_also(err, check_jwt_claims(str_of(app->rewrite->jwt_claims), field));
-        for (size_t i = 0; i < app->rewrite->n_headers; i++)
-                err = error_also(err, error_about(app_header_parse(str_of(app->rewrite->headers[i]), &header), "%s.rewrite.headers[%zu]", field, i + 1));
-        for (size_t i = 0; i < app->rewrite->n_redirect; i++)
-                err = error_also(err, error_about(name_check_host(str_of(app->rewrite->redirect[i]), "rewrite.redirect"), "%s.rewrite.redirect[%zu]", field, i + 1));
-        return err;
-}
-
 static struct error *check_app_networks(char *const *texts, size_t count, const char *key)
 {
         struct error *err = NULL;
@@ -527,6 +496,18 @@ static struct error *check_app_networks(char *const *texts, size_t count, const 
                 err = error_also(err, wrong == NULL ? NULL : error_wrap(wrong, "app_service.%s", key));
         }
         return err;
+}
+
+/* An address of two applications would lead to neither. */
+static struct error *check_own_address(const Cteleport__V1__AppServiceConfig *service, size_t index, const char *field)
+{
+        const char *addr = service->apps[index]->public_addr;
+
+        for (size_t i = 0; i < index && !is_unset(addr); i++)
+                if (str_equal(str_of(service->apps[i]->public_addr), str_of(addr)))
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "%s.public_addr is that of the application '%s', too", field, service->apps[i]->name),
+                                          "give each application an address of its own");
+        return NULL;
 }
 
 static struct error *check_app(struct config_checker *c, const Cteleport__V1__AppServiceConfig *service, size_t index)
@@ -548,7 +529,10 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
         if (err != NULL)
                 return error_wrap(err, "%s", field);
         err = error_also(err, check_app_tls(c, app, field));
-        err = error_also(err, check_app_rewrite(app, field));
+        struct error *rewrite = app_check_rewrite(app->rewrite, str_of(app->uri)), *addr = app_check_public_addr(str_of(app->public_addr));
+        err = error_also(err, rewrite == NULL ? NULL : error_wrap(rewrite, "%s", field));
+        err = error_also(err, addr == NULL ? NULL : error_wrap(addr, "%s", field));
+        err = error_also(err, check_own_address(service, index, field));
         err = error_also(err, error_about(app_cors_check(app->cors, str_of(app->uri)), "%s.cors", field));
         err = error_also(err, error_about(app_check_required(app->required_apps, app->n_required_apps, str_of(app->name), str_of(app->uri)), "%s.required_apps", field));
         if (!is_unset(app->description) && strlen(app->description) > LIMIT_APP_DESCRIPTION)

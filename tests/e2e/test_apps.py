@@ -55,6 +55,13 @@ def test_they_are_listed_in_the_columns_of_teleport(cluster, host):
     assert [s["metadata"]["name"] for s in json.loads(only.out)] == ["queue"]
 
 
+def test_an_application_of_a_file_is_not_removed_by_tctl(cluster, host):
+    wait_until(lambda: len(cluster.json("apps", "ls")) == 2, "both are listed")
+    static, server = cluster.tctl("rm", "app/files", check=False), cluster.tctl("rm", "app_server/apps-1/files", check=False)
+    assert static.code == 1 and "hosts have it in teleport.yaml" in static.err and "tctl get app_server/files" in static.err, static
+    assert server.code == 1 and "an app_server cannot be removed" in server.err and "remove the application from teleport.yaml there" in server.err, server
+
+
 # ---- resources of kind app
 
 APP = """kind: app
@@ -164,6 +171,14 @@ def test_a_host_offers_the_resources_that_it_matches(cluster, picker, ann, serve
     for name in ("other", "trial", "tables", "shop"):
         cluster.tctl("rm", f"app/{name}")
     wait_until(lambda: offered(cluster) == {"own", "spare"}, "no resource is left")
+
+
+def test_listings_have_the_public_address(cluster, picker, ann, servers):
+    cluster.create({"kind": "app", "version": "v3", "metadata": {"name": "pages", "labels": {"team": "web-1", "env": "prod"}},
+                    "spec": {"uri": f"http://{servers[0]}", "public_addr": "pages.example.org"}})
+    wait_until(lambda: "pages" in offered(cluster), "it is offered")
+    assert all("pages.example.org" in text for text in (ann.tsh("apps", "ls").out, cluster.tctl("apps", "ls").out, cluster.tctl("get", "apps", "--format=text").out))
+    cluster.tctl("rm", "app/pages")
 
 
 def test_connections_end_with_their_application(cluster, picker, ann, servers):

@@ -23,6 +23,7 @@ from test_rotation import step
 from users import User, invite_url
 
 PROXY = "proxy.example.test"
+RAW = "raw.example.test"  # the public_addr of `raw`
 
 
 class Client:
@@ -151,7 +152,7 @@ def place(build, aws_process, tmp_path_factory, backends):
         cluster.start()
     cluster.create(iam_token(roles=("App",)))
     rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}},
-            {"name": "raw", "uri": f"http://{backends['scripted'].addr}", "labels": {"env": "test"}},
+            {"name": "raw", "uri": f"http://{backends['scripted'].addr}", "labels": {"env": "test"}, "public_addr": RAW},
             {"name": "ws", "uri": f"http://{backends['ws'].addr}", "labels": {"env": "test"}},
             {"name": "front", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}, "required_apps": ["api"]},
             {"name": "api", "uri": f"http://{backends['api'].addr}", "labels": {"env": "test"}, "required_apps": ["front"],
@@ -408,6 +409,81 @@ def test_a_session_opens_its_own_application_only(place, client):
     assert stolen.get("https://files/page", "-H", f"Cookie: __Host-grv_app_session={jar['__Host-grv_app_session']}").status == 302
     wrong = cookies.replace(jar["__Host-grv_app_session_subject"], "0" * 64)
     assert stolen.get("https://files/page", "-H", f"Cookie: {wrong}").status == 302
+
+
+def resource(name, **spec):
+    return {"kind": "app", "version": "v3", "metadata": {"name": name, "labels": {"env": "test", "kind": "written"}}, "spec": spec}
+
+
+def test_an_application_is_opened_at_its_own_address(place, client, backends):
+    """No cookie, form or redirect is for another host, and the backend gets the address that the user has opened."""
+    scripted, url = backends["scripted"], f"https://{RAW}:{client.port}/"
+    scripted.answer(b"at home")
+    home = client.get("https://proxy/web")
+    assert f'href="/web/launch/{RAW}"' in home.text
+    page = client.form_of(client.get(f"https://proxy/web/launch/{RAW}"))
+    assert page.action == f"{url}x-teleport-auth" and f"form-action {url[:-1]};" in page.head, page.head
+    done = client.post(page.action, page.fields)
+    assert done.refresh == url
+    assert client.get(url).text == "at home"
+    fields = scripted.fields()
+    assert (fields["host"], fields["x-forwarded-host"]) == ([f"{RAW}:{client.port}"], [f"{RAW}:{client.port}"])
+    cookies = {line.split("\t")[0].removeprefix("#HttpOnly_") for line in client.jar.read_text().splitlines() if "__Host-grv_app_session\t" in line}
+    assert cookies == {RAW}
+    assert place.event("app.session.start", app_name="raw", app_public_addr=RAW)["user"] == place.alice.name
+    jar = "; ".join(f"{name}={value}" for name, value in re.findall(r"(__Host-grv_app_session\w*)\t(\w+)", client.jar.read_text()))
+    assert client.get("https://files/page", "-H", f"Cookie: {jar}").status == 302, "a session of another application"
+    assert RAW in place.tctl("apps", "ls").out
+
+
+def test_an_address_of_two_applications_leads_to_neither(place, client, aws_process, backends):
+    """An administrator is refused. Of two hosts' files that have one address, neither is chosen, until a resource has it."""
+    for addr, reason in ((PROXY, "name of a server"), (f"raw.{PROXY}", "below that of a proxy"), ("10.0.0.1", "no IP address")):
+        refused = place.tctl("create", stdin=json.dumps(resource("rogue", uri="http://127.0.0.1:9", public_addr=addr)), check=False)
+        assert refused.code == 1 and reason in refused.err, refused
+    url = f"https://{RAW}:{client.port}/"
+    assert client.get(url).status == 302
+    aws_process.reset()
+    rogue = place.host("rogue", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": [
+        {"name": "rogue", "uri": "http://127.0.0.1:9", "labels": {"env": "test"}, "public_addr": RAW},
+        {"name": "other", "uri": "http://127.0.0.1:9", "labels": {"env": "test"}, "public_addr": f"files.{PROXY}"}]}})
+    rogue.start()
+    rogue.wait_joined()
+    wait_until(lambda: "its public address is that of" in place.tctl("apps", "ls").out, "the listing has it")
+    wait_until(lambda: client.get(url).status == 503, "it leads to none of them")
+    assert "Several applications have this address" in client.get(url, "-H", "Accept: text/html").text
+    assert "several applications have the public_addr" in place.tctl("status").out
+    assert client.get(f"https://proxy/web/launch/{RAW}").status == 404
+    assert client.get("https://files/page").location.startswith(f"https://{PROXY}:{client.port}/web/launch/files."), "the other one got nothing"
+    kept = place.tctl("create", stdin=json.dumps(resource("kept", uri=f"http://{backends['nginx'].addr}", public_addr=RAW)))
+    assert f"has the public_addr '{RAW}', too; it leads to this resource now" in kept.err, kept
+    again = place.tctl("create", stdin=json.dumps(resource("second", uri="http://127.0.0.1:9", public_addr=RAW)), check=False)
+    assert again.code == 1 and "the application 'kept' has the public_addr" in again.err, again
+    wait_until(lambda: client.get(url).status == 302, "the resource has it")
+    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["metadata"]["name"] == "kept"] == ["online"], "it is offered")
+    assert client.exchange(client.get(f"https://proxy/web/launch/{RAW}?path=%2Fpage")).text == "a page of nginx\n"
+    assert place.event("app.create", name="kept")["app_public_addr"] == RAW
+    place.tctl("rm", "app/kept")
+    rogue.stop()
+
+
+def test_a_resource_has_rewrite_and_its_round_trip(place, client, backends):
+    scripted, port = backends["scripted"], client.port
+    place.create(resource("shown", uri=f"http://{backends['scripted'].addr}", rewrite={
+        "redirect": ["inside.example"], "jwt_claims": "none", "headers": [{"name": "X-Team", "value": "one"}, {"name": "X-Token", "value": "{{internal.jwt}}"}]}))
+    before, = place.json("get", "app/shown")
+    place.create(place.tctl("get", "app/shown").out)
+    after, = place.json("get", "app/shown")
+    assert before["metadata"].pop("revision") != after["metadata"].pop("revision") and before == after
+    wait_until(lambda: "shown" in [s["metadata"]["name"] for s in place.json("apps", "ls") if s["spec"]["state"] == "online"], "it is offered")
+    scripted.answer(b"", b"HTTP/1.1 302 Found", b"Location: http://inside.example/next")
+    page = client.exchange(client.get(f"https://proxy/web/launch/shown.{PROXY}"))
+    assert page.location == f"https://shown.{PROXY}:{port}/next"
+    got = scripted.fields()
+    assert got["x-team"] == ["one"] and got["x-token"] == got["teleport-jwt-assertion"]
+    refused = place.tctl("create", stdin=json.dumps(resource("shown", uri="http://127.0.0.1:9", rewrite={"headers": [{"name": "X-Real-Ip", "value": "1"}]})), check=False)
+    assert refused.code == 1 and "is one that the cluster sets" in refused.err
+    place.tctl("rm", "app/shown")
 
 
 def test_another_host_of_the_same_connection_is_not_served(place, opened):

@@ -2,6 +2,7 @@
 /* kind: app, which administrators write, and kind: app_server, which the presence of hosts shows. */
 #include "api.pb-c.h"
 #include "auth/admin/resources.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/hosts/app_catalog.h"
 #include "auth/hosts/nodes.h"
 #include "auth/hosts/presence.h"
@@ -111,14 +112,37 @@ static void warn_of_files(struct admin_request *q, struct change *c)
                                             count, count == 1 ? "" : "s", count == 1 ? "s" : "", STR_ARG(c->name)));
 }
 
+static void warn_of_address(struct admin_request *q, struct change *c)
+{
+        const Cteleport__V1__App *app = (const Cteleport__V1__App *)c->resource;
+        const char *other = app_addresses_other(q->auth, app, q->arena);
+
+        if (other != NULL)
+                change_warn(c, arena_printf(q->arena, "the application '%s' of a host's teleport.yaml has the public_addr '%s', too; it leads to this resource now", other,
+                                            app->spec->public_addr));
+}
+
 static struct error *check_write(struct admin_request *q, struct change *c)
 {
         if (!c->is_there && app_catalog_count(q->auth->apps) >= LIMIT_APP_RESOURCES)
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "the cluster has %d applications, and no room for others", LIMIT_APP_RESOURCES),
                                   "remove some: tctl rm app/NAME");
+        TRY(app_addresses_check(q->auth, (const Cteleport__V1__App *)c->resource));
+        warn_of_address(q, c);
         if (!c->is_there)
                 warn_of_files(q, c);
         return NULL;
+}
+
+/* A name that only files of hosts have is not unknown. */
+static struct error *missing(struct admin_request *q, const struct change *c)
+{
+        struct str ids[LIMIT_DIAL_CANDIDATES];
+
+        if (nodes_offering_app(sessions_nodes(q->auth->sessions), c->name, ids) == 0)
+                return resource_not_found(c->kind, c->name);
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the application '%.*s' is none of tctl create: hosts have it in teleport.yaml", STR_ARG(c->name)),
+                          "remove it there, and run teleport reload; tctl get app_server/%.*s names the hosts", STR_ARG(c->name));
 }
 
 static void put_audit(const struct change *c, const ProtobufCMessage *resource, struct audit_record *r)
@@ -128,6 +152,8 @@ static void put_audit(const struct change *c, const ProtobufCMessage *resource, 
 
         (void)c;
         audit_str(r, "app_uri", str_of(app->spec->uri));
+        if (app->spec->public_addr[0] != '\0')
+                audit_str(r, "app_public_addr", str_of(app->spec->public_addr));
         audit_open(r, "app_labels");
         for (size_t i = 0; i < m->n_labels; i++)
                 audit_str(r, m->labels[i]->key, str_of(m->labels[i]->value));
@@ -144,6 +170,7 @@ const struct admin_kind admin_app_kind = {
         .put = &cteleport__v1__put_app_request__descriptor,
         .check = check,
         .check_write = check_write,
+        .missing = missing,
         .account = ACCOUNT_ADMIN,
         .created = &audit_app_create,
         .updated = &audit_app_update,

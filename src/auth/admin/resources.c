@@ -523,7 +523,7 @@ static void delete_present(struct admin_request *q, struct change *c)
 {
         struct str id = id_of(q, c);
         struct audit_record record = { 0 };
-        struct error *err = c->is_there ? NULL : resource_not_found(c->kind, c->name);
+        struct error *err = c->is_there ? NULL : c->kind->missing != NULL ? c->kind->missing(q, c) : resource_not_found(c->kind, c->name);
 
         if (err == NULL && c->kind->check_delete != NULL)
                 err = c->kind->check_delete(q, c);

@@ -55,6 +55,7 @@ struct admin_kind {
         bool has_secret_name;    /* the name is a secret, or may be: errors do not quote it */
 
         /* ---- Delete; NULL in kinds that are not removed */
+        struct error *(*missing)(struct admin_request *q, const struct change *c); /* the error for one that is not stored; NULL: NOT_FOUND */
         void (*remove)(struct admin_request *q); /* replaces the fields below and ends the request; NULL: Delete as drawn above */
         struct error *(*check_delete)(struct admin_request *q, const struct change *c); /* may be NULL */
         void (*delete_more)(const struct change *c, struct store_txn *t); /* deletes related records; may be NULL */

@@ -3,6 +3,7 @@
 #include "auth/admin/admin.h"
 #include "auth/admin/request.h"
 #include "auth/core/disk_watch.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/certs/expiry.h"
 #include "auth/certs/rotation.h"
 #include "auth/core/audit_account.h"
@@ -116,9 +117,11 @@ static void reply_status(struct admin_request *q, const struct hosts_behind *beh
         for (size_t i = 0; i < cas->all->n_authorities; i++)
                 response.authorities[response.n_authorities++] =
                         describe_authority(q, cas->all->authorities[i], rotation_has_followers(cas->all->authorities[i]->type) ? behind : NULL);
-        response.warnings = arena_alloc(q->arena, (EXPIRY_WARNINGS + ROTATION_WARNINGS + 1) * sizeof *response.warnings);
+        response.warnings = arena_alloc(q->arena, (EXPIRY_WARNINGS + ROTATION_WARNINGS + APP_WARNINGS + 1) * sizeof *response.warnings);
         response.n_warnings = expiry_warnings(q->auth, q->arena, response.warnings);
         response.n_warnings += rotation_warnings(q->auth->rotation, behind, q->arena, response.warnings + response.n_warnings);
+        if (may_see_hosts(q))
+                response.n_warnings += app_warnings(q->auth, q->arena, response.warnings + response.n_warnings);
         describe_disk(q, &response);
         admin_reply(q, &response.base);
 }

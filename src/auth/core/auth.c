@@ -18,6 +18,7 @@
 #include "auth/certs/expiry.h"
 #include "auth/certs/issue.h"
 #include "auth/certs/rotation.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/hosts/app_catalog.h"
 #include "auth/hosts/presence.h"
 #include "auth/hosts/proxies.h"
@@ -710,6 +711,7 @@ static void on_audit_closed(void *ctx)
         web_sessions_stop(a->web_sessions);
         proxies_stop(a->proxies);
         servers_stop(a->servers);
+        app_addresses_stop(a);
         app_catalog_stop(a->apps);
         record_cache_stop(a->tokens);
         store_close(a->store, on_store_closed, a);

@@ -78,6 +78,7 @@ struct auth {
         struct proxies *proxies;       /* the same */
         struct web_sessions *web_sessions; /* the same; NULL in tests: there are none */
         struct servers *servers;       /* the same; names and keys of the cluster's servers */
+        struct timer *app_addresses;   /* until the proxies get those that have changed; made when first needed */
         struct app_catalog *apps;      /* the same; resources of kind app. NULL in tests that need none */
         struct record_cache *tokens;   /* of the tokens that joins use; NULL in tests, where each is read from the store */
         struct link *signer;

@@ -5,6 +5,7 @@
 
 #include "access/labels.h"
 #include "auth/core/auth.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/hosts/nodes.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -275,11 +276,18 @@ static void catalog_app_free(struct catalog_app *app)
         free(app);
 }
 
+static bool has_address(const struct catalog_app *app)
+{
+        return app != NULL && !str_is_empty(app->labelled.public_addr);
+}
+
 static void replace(struct app_catalog *c, struct str name, struct catalog_app *now)
 {
         struct catalog_app *was = now == NULL ? map_remove(&c->apps, name) : map_put(&c->apps, name, now);
         AUTO_MEM char *text = str_dup(name);
 
+        if (has_address(was) || has_address(now))
+                app_addresses_changed(c->auth);
         for (struct app_selection *s = c->selections, *next; s != NULL; s = next) {
                 next = s->next;
                 update(s, text, was, now);
@@ -360,6 +368,26 @@ void app_catalog_close(struct app_catalog *c)
         map_each(&c->apps, free_one, NULL);
         map_release(&c->apps);
         free(c);
+}
+
+struct each_address {
+        void (*each)(void *ctx, struct str app, struct str addr);
+        void *ctx;
+};
+
+static void pass_address(void *ctx, struct str name, void *value)
+{
+        const struct each_address *e = ctx;
+        const struct catalog_app *app = value;
+
+        if (!str_is_empty(app->labelled.public_addr))
+                e->each(e->ctx, name, app->labelled.public_addr);
+}
+
+void app_catalog_each_address(struct app_catalog *c, void (*each)(void *ctx, struct str app, struct str addr), void *ctx)
+{
+        if (c != NULL)
+                map_each(&c->apps, pass_address, &(struct each_address){ each, ctx });
 }
 
 size_t app_catalog_count(const struct app_catalog *c)

@@ -25,6 +25,9 @@ void app_catalog_stop(struct app_catalog *c);
 /* All selections must have been freed. NULL is silent. */
 void app_catalog_close(struct app_catalog *c);
 
+/* Calls each() for every resource with a public_addr, in no particular order. c may be NULL. */
+void app_catalog_each_address(struct app_catalog *c, void (*each)(void *ctx, struct str app, struct str addr), void *ctx);
+
 /* The number of resources; 0 if c is NULL. */
 size_t app_catalog_count(const struct app_catalog *c);
 

@@ -7,12 +7,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pki/key.h"
+#include "resource/app.h"
+#include "rpc/pb.h"
 
 /* An application of a host. */
 struct app_offer {
         struct app_offer *next, **at;   /* of the same name */
         struct app_offer *next_of_host; /* of the same host */
         char *host_id, *name, *uri;
+        char *addr; /* public_addr of teleport.yaml, "" none; that of a resource is in the catalog */
 };
 
 struct app_list {
@@ -26,6 +29,7 @@ static void offer_free(struct app_offer *o)
         free(o->host_id);
         free(o->name);
         free(o->uri);
+        free(o->addr);
         free(o);
 }
 
@@ -62,6 +66,11 @@ static void report_conflict(const struct app_offer *o)
                          LOG_C("hint", "if they are not the same application, give one of them another name"));
 }
 
+static const char *address_of(const Cteleport__V1__App *app)
+{
+        return app_is_of_file(app) ? app->spec->public_addr : "";
+}
+
 static void add_offer(struct app_index *x, struct str host_id, const Cteleport__V1__App *app)
 {
         struct str name = str_of(app->metadata->name);
@@ -73,7 +82,7 @@ static void add_offer(struct app_index *x, struct str host_id, const Cteleport__
                 map_put(&x->by_name, name, list);
         }
         *o = (struct app_offer){ .next = list->first, .at = &list->first, .next_of_host = map_get(&x->by_host, host_id),
-                                 .host_id = str_dup(host_id), .name = str_dup(name), .uri = str_dup(str_of(app->spec->uri)) };
+                                 .host_id = str_dup(host_id), .name = str_dup(name), .uri = str_dup(str_of(app->spec->uri)), .addr = str_dup(str_of(address_of(app))) };
         if (o->next != NULL)
                 o->next->at = &o->next;
         list->first = o;
@@ -87,18 +96,78 @@ static bool is_unchanged(const struct app_index *x, struct str host_id, Ctelepor
         const struct app_offer *o = map_get(&x->by_host, host_id);
 
         for (size_t i = count; i > 0; i--, o = o->next_of_host) /* the last one was added first */
-                if (o == NULL || strcmp(o->name, apps[i - 1]->metadata->name) != 0 || strcmp(o->uri, apps[i - 1]->spec->uri) != 0)
+                if (o == NULL || strcmp(o->name, apps[i - 1]->metadata->name) != 0 || strcmp(o->uri, apps[i - 1]->spec->uri) != 0 ||
+                    strcmp(o->addr, address_of(apps[i - 1])) != 0)
                         return false;
         return o == NULL;
 }
 
-void app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
+static bool has_address(const struct app_index *x, struct str host_id)
 {
+        for (const struct app_offer *o = map_get(&x->by_host, host_id); o != NULL; o = o->next_of_host)
+                if (o->addr[0] != '\0')
+                        return true;
+        return false;
+}
+
+bool app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
+{
+        bool had_address = has_address(x, host_id);
+
         if (is_unchanged(x, host_id, apps, count))
-                return;
+                return false;
         forget_host(x, host_id);
         for (size_t i = 0; i < count; i++)
                 add_offer(x, host_id, apps[i]);
+        return had_address || has_address(x, host_id);
+}
+
+struct each_address {
+        void (*each)(void *ctx, struct str app, struct str addr);
+        void *ctx;
+};
+
+static void pass_addresses(void *ctx, struct str host_id, void *value)
+{
+        const struct each_address *e = ctx;
+
+        (void)host_id;
+        for (const struct app_offer *o = value; o != NULL; o = o->next_of_host)
+                if (o->addr[0] != '\0')
+                        e->each(e->ctx, str_of(o->name), str_of(o->addr));
+}
+
+void app_index_each_address(const struct app_index *x, void (*each)(void *ctx, struct str app, struct str addr), void *ctx)
+{
+        struct map by_host = x->by_host; /* which nobody changes */
+
+        map_each(&by_host, pass_addresses, &(struct each_address){ each, ctx });
+}
+
+struct conflicts {
+        struct arena *arena;
+        char **list;
+        size_t count, room;
+};
+
+static void add_conflict(void *ctx, struct str name, void *value)
+{
+        struct conflicts *c = ctx;
+        const struct app_offer *first = ((const struct app_list *)value)->first, *o = first->next;
+
+        while (o != NULL && strcmp(o->uri, first->uri) == 0)
+                o = o->next;
+        if (o != NULL && c->count < c->room)
+                c->list[c->count++] = pb_text(arena_printf(c->arena, "hosts offer the application '%.*s' with different URIs, and users get to any of them: tctl apps ls", STR_ARG(name)));
+}
+
+size_t app_index_conflicts(const struct app_index *x, struct arena *arena, char **ret, size_t room)
+{
+        struct conflicts c = { .arena = arena, .list = ret, .room = room };
+        struct map by_name = x->by_name;
+
+        map_each(&by_name, add_conflict, &c);
+        return c.count;
 }
 
 /* ---- search ----------------------------------------------------------------------------------------------- */

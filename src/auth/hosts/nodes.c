@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/hosts/app_addresses.h"
 #include "auth/hosts/app_index.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/servers.h"
@@ -87,6 +88,12 @@ static void note(struct nodes *n, struct str host_id, struct str hostname)
         metric_set(METRIC_HOSTS, "node", "", (int64_t)n->by_id.count);
 }
 
+static void note_apps(struct nodes *n, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
+{
+        if (app_index_note(&n->apps, host_id, apps, count))
+                app_addresses_changed(n->auth);
+}
+
 static struct error *note_record(void *ctx, const struct state_record *record)
 {
         AUTO_PTR(arena) arena = arena_new(PRESENCE_ARENA);
@@ -94,7 +101,7 @@ static struct error *note_record(void *ctx, const struct state_record *record)
 
         TRY(presence_read(arena, record, &presence));
         note(ctx, record->id, str_of(presence->hostname));
-        app_index_note(&((struct nodes *)ctx)->apps, record->id, presence->apps, presence->n_apps);
+        note_apps(ctx, record->id, presence->apps, presence->n_apps);
         return NULL;
 }
 
@@ -108,7 +115,7 @@ static void on_change(void *ctx, const struct state_record *record, bool is_dele
         else if (e != NULL)
                 forget(n, e);
         if (is_deleted)
-                app_index_note(&n->apps, record->id, NULL, 0);
+                note_apps(n, record->id, NULL, 0);
 }
 
 size_t nodes_named(const struct nodes *n, struct str host_name, struct str *ret_ids, size_t room)
@@ -147,6 +154,16 @@ size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_id
 size_t nodes_offering_app(const struct nodes *n, struct str name, struct str ret_ids[LIMIT_DIAL_CANDIDATES])
 {
         return app_index_find(&n->apps, n->auth, name, ret_ids);
+}
+
+void nodes_each_app_address(const struct nodes *n, void (*each)(void *ctx, struct str app, struct str addr), void *ctx)
+{
+        app_index_each_address(&n->apps, each, ctx);
+}
+
+size_t nodes_app_conflicts(const struct nodes *n, struct arena *arena, char **ret, size_t room)
+{
+        return app_index_conflicts(&n->apps, arena, ret, room);
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------- */
@@ -236,7 +253,8 @@ static bool is_commanded(const Cteleport__State__V1__Presence *p, const char *na
 struct node_app node_app_of(struct arena *arena, const Cteleport__V1__App *app)
 {
         const Cteleport__V1__Metadata *m = app->metadata;
-        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name), .uri = app->spec == NULL ? STR("") : str_of(app->spec->uri), .spec = app->spec };
+        struct node_app result = { .name = m == NULL ? STR("") : str_of(m->name), .uri = app->spec == NULL ? STR("") : str_of(app->spec->uri),
+                                   .public_addr = app->spec == NULL ? STR("") : str_of(app->spec->public_addr), .spec = app->spec };
 
         if (m == NULL)
                 return result;

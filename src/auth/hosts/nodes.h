@@ -37,9 +37,15 @@ size_t nodes_dialled(const struct nodes *n, struct str target, struct str ret_id
  */
 size_t nodes_offering_app(const struct nodes *n, struct str name, struct str ret_ids[LIMIT_DIAL_CANDIDATES]);
 
+/* Calls each() for every public_addr of an application of a host's teleport.yaml, in no particular order. */
+void nodes_each_app_address(const struct nodes *n, void (*each)(void *ctx, struct str app, struct str addr), void *ctx);
+
+/* Describes up to `room` applications that hosts offer with different URIs, in the arena. Returns their number. */
+size_t nodes_app_conflicts(const struct nodes *n, struct arena *arena, char **ret, size_t room);
+
 /* An application that a host offers. */
 struct node_app {
-        struct str name, uri;
+        struct str name, uri, public_addr;
         struct access_label *labels;
         size_t label_count;
         const Cteleport__V1__AppSpec *spec; /* NULL: unknown */

@@ -107,6 +107,7 @@ static struct error *check_app(const Cteleport__V1__App *app)
         if (app->metadata == NULL || app->spec == NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "an application of this host has no name or no uri");
         TRY(app_check_name(str_of(app->metadata->name), "app_service.apps"));
+        TRY(app_check_public_addr(str_of(app->spec->public_addr)));
         if (app->metadata->n_labels > LIMIT_APP_LABELS || strlen(app->metadata->description) > LIMIT_APP_DESCRIPTION)
                 return error_new(ERROR_INVALID_ARGUMENT, "the application '%s' of this host has too many labels or a description that is too long", app->metadata->name);
         for (size_t i = 0; i < app->metadata->n_labels; i++)

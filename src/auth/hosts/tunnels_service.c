@@ -5,6 +5,7 @@
 
 #include "auth/core/caller.h"
 #include "auth/users/directory.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/hosts/hosts.h"
 #include "auth/hosts/servers.h"
 #include "auth/sessions/sessions.h"
@@ -128,6 +129,20 @@ void tunnels_refuse(struct auth *a, struct str host_id, const char *role, const 
 {
         for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
                 send_refusal(s, host_id, role, (struct cert_issue){ 0 }, reason);
+}
+
+static void send_addresses(struct tunnels_stream *s, Cteleport__V1__AppAddresses *addresses)
+{
+        Cteleport__V1__TunnelsDown down = CTELEPORT__V1__TUNNELS_DOWN__INIT;
+
+        down.app_addresses = addresses;
+        rpc_call_send(s->call, &down.base);
+}
+
+void tunnels_send_addresses(struct auth *a, Cteleport__V1__AppAddresses *addresses)
+{
+        for (struct tunnels_stream *s = a->tunnels; s != NULL; s = s->next)
+                send_addresses(s, addresses);
 }
 
 /* ---- proxies that relay -------------------------------------------------------------------------------------------- */
@@ -369,6 +384,8 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
         struct tunnels_stream *s = NEW(struct tunnels_stream);
+        AUTO_PTR(arena) arena = arena_new(APP_ADDRESSES_ARENA);
+        Cteleport__V1__AppAddresses addresses;
 
         (void)first;
         *s = (struct tunnels_stream){ .auth = caller->auth, .call = call, .next = caller->auth->tunnels, .at = &caller->auth->tunnels };
@@ -377,6 +394,8 @@ void tunnels_open(struct rpc_call *call, const ProtobufCMessage *first)
         s->auth->tunnels = s;
         s->proxy = str_dup(str_of(caller->host_id));
         rpc_call_listen(call, &call_events, s);
+        app_addresses_read(s->auth, arena, &addresses);
+        send_addresses(s, &addresses);
 }
 
 /* ---- locked hosts with open connections ----------------------------------------------------------------------------------- */

@@ -32,6 +32,9 @@ struct tunnels_peers {
 /* Without the proxy `except`. The texts are valid in this turn of the loop. None unless proxies relay to each other. */
 void tunnels_find_peers(const struct auth *a, struct str host_id, struct str role, struct str except, struct tunnels_peers *ret);
 
+/* Sends every proxy the addresses of applications (auth/hosts/app_addresses.h). */
+void tunnels_send_addresses(struct auth *a, Cteleport__V1__AppAddresses *addresses);
+
 /* Whether some proxy has a tunnel to this host in the role, "Node" or "App". */
 bool tunnels_reach(const struct auth *a, struct str host_id, struct str role);
 

@@ -2,8 +2,9 @@
 #include "auth/hosts/tunnels_service.h"
 
 #include "auth/core/caller.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/sessions/kinds.h"
-#include "auth/sessions/session_testing.h"
+#include "auth/sessions/session_app_testing.h"
 #include "base/log.h"
 
 #define CONNECTION_1 "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaa1"
@@ -14,6 +15,7 @@
 struct orders {
         int count;
         char host_id[64], role[16];
+        char addresses[256]; /* "name=application ", as they were sent last */
         struct rpc_client_call *call; /* to auth */
 };
 
@@ -21,6 +23,15 @@ static void on_order(void *ctx, const ProtobufCMessage *msg)
 {
         struct orders *o = ctx;
 
+        const Cteleport__V1__AppAddresses *addresses = ((const Cteleport__V1__TunnelsDown *)msg)->app_addresses;
+
+        if (addresses != NULL) {
+                o->addresses[0] = '\0';
+                for (size_t i = 0; i < addresses->n_addresses; i++)
+                        snprintf(o->addresses + strlen(o->addresses), sizeof o->addresses - strlen(o->addresses), "%s=%s ", addresses->addresses[i]->addr,
+                                 addresses->addresses[i]->app);
+                return;
+        }
         snprintf(o->host_id, sizeof o->host_id, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->host_id);
         snprintf(o->role, sizeof o->role, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->role);
         o->count++;
@@ -84,6 +95,40 @@ static void a_locked_node_loses_its_tunnels_with_its_connections(void **state)
         assert_null(w->a.locked_hosts);
         rpc_client_close(proxy);
         AWAIT(w, w->a.callers == NULL);
+}
+
+static bool leads_to(struct testbed *w, const struct orders *o, const char *expected)
+{
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_APP_ADDRESSES));
+        return strcmp(o->addresses, expected) == 0;
+}
+
+static void an_address_leads_to_one_application_or_none(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+        char *warnings[APP_WARNINGS];
+        AUTO_PTR(arena) arena = arena_new(APP_ADDRESSES_ARENA);
+
+        given_app_host_at(w, APPS_1, "grafana", "http://a:1", "prod", "g.example.org");
+        run_a_while(&w->a.loop);
+        struct rpc_client *proxy = given_proxy(w, &o);
+        AWAIT(w, leads_to(w, &o, "g.example.org=grafana ")); /* at the begin of the stream */
+        given_app_host_at(w, APPS_2, "grafana", "http://a:1", "prod", "g2.example.org");
+        AWAIT(w, leads_to(w, &o, "g.example.org=grafana g2.example.org=grafana "));
+        assert_int_equal(app_warnings(&w->a, arena, warnings), 0);
+        given_app_host_at(w, APPS_2, "evil", "http://a:1", "prod", "g.example.org");
+        AWAIT(w, leads_to(w, &o, "g.example.org= "));
+        assert_int_equal(app_warnings(&w->a, arena, warnings), 1);
+        given_app_host_at(w, APPS_2, "grafana", "http://b:1", "prod", "");
+        AWAIT(w, leads_to(w, &o, "g.example.org=grafana "));
+        assert_int_equal(app_warnings(&w->a, arena, warnings), 1); /* of the URIs */
+        given_app_host_at(w, APPS_1, "grafana", "http://b:1", "prod", "");
+        AWAIT(w, leads_to(w, &o, ""));
+        assert_int_equal(app_warnings(&w->a, arena, warnings), 0);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+        app_addresses_stop(&w->a);
 }
 
 /* Numbers of reads of the store that fail next, and the last one that has. */
@@ -293,6 +338,7 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, testbed_open, testbed_close)
         const struct CMUnitTest tests[] = {
                 ROW(a_locked_node_loses_its_tunnels_with_its_connections),
+                ROW(an_address_leads_to_one_application_or_none),
                 ROW(a_locked_node_loses_its_tunnels_after_errors_of_the_store),
                 ROW(a_host_is_reached_in_each_role_by_its_own_tunnel),
                 ROW(a_tunnel_in_a_role_that_the_host_lacks_is_ended),

@@ -86,7 +86,7 @@ static struct kind_resource app_resource(const struct node *host, const struct k
 {
         const struct node_app *app = node_find_app(host, fields->app.name);
 
-        return app == NULL ? (struct kind_resource){ 0 } : (struct kind_resource){ app->uri, app->labels, app->label_count };
+        return app == NULL ? (struct kind_resource){ 0 } : (struct kind_resource){ .uri = app->uri, .public_addr = app->public_addr, .labels = app->labels, .label_count = app->label_count };
 }
 
 static struct error *app_check(const struct directory *d, struct str user, const struct kind_fields *fields, const struct node *host,

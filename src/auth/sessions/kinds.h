@@ -26,6 +26,7 @@ enum { KIND_NODE, KIND_APP, KIND_COUNT };
 /* A resource as its host announces it; borrowed from the host. */
 struct kind_resource {
         struct str uri; /* where the host reaches it; "": it is the host */
+        struct str public_addr; /* of an application; may be empty */
         const struct access_label *labels;
         size_t label_count;
 };

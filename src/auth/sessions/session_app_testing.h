@@ -11,8 +11,8 @@
 #define APPS_1 "33333333-3333-4333-8333-333333333331"
 #define APPS_2 "33333333-3333-4333-8333-333333333332"
 
-/* A host with one application of this name and label env. */
-static inline UNUSED void given_app_host(struct testbed *w, const char *id, const char *app_name, const char *uri, const char *env)
+/* A host with one application of this name, public_addr and label env. */
+static inline UNUSED void given_app_host_at(struct testbed *w, const char *id, const char *app_name, const char *uri, const char *env, const char *public_addr)
 {
         Cteleport__State__V1__Host host = CTELEPORT__STATE__V1__HOST__INIT;
         Cteleport__State__V1__Presence p = CTELEPORT__STATE__V1__PRESENCE__INIT;
@@ -40,8 +40,14 @@ static inline UNUSED void given_app_host(struct testbed *w, const char *id, cons
         label.key = pb_text("env");
         label.value = pb_text(env);
         spec.uri = pb_text(uri);
+        spec.public_addr = pb_text(public_addr);
         put_message(w, host_at, &host.base);
         put_message(w, presence_at, &p.base);
+}
+
+static inline UNUSED void given_app_host(struct testbed *w, const char *id, const char *app_name, const char *uri, const char *env)
+{
+        given_app_host_at(w, id, app_name, uri, env, "");
 }
 
 /* The role that alice has reaches the applications with this env; "": none. */

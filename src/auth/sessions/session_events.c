@@ -197,6 +197,7 @@ static struct error *report_accepted(struct auth *a, struct connection *c, struc
         for (size_t i = 0; i < answer->role_count; i++)
                 m->roles[m->n_roles++] = keep(c, answer->roles[i], LIMIT_NAME);
         m->resource_uri = keep(c, resource->uri, SIZE_MAX);
+        m->resource_public_addr = keep(c, resource->public_addr, SIZE_MAX);
         m->labels = arena_alloc(c->arena, (resource->label_count + 1) * sizeof *m->labels);
         m->n_labels = 0;
         for (size_t i = 0; i < resource->label_count; i++) {
@@ -303,6 +304,8 @@ static void begin_app_session(struct auth *a, struct audit_record *r, const stru
         begin(a, r, kind, c);
         audit_str(r, "sid", str_of(s->session_id));
         audit_str(r, "app_uri", str_of(c->record->resource_uri));
+        if (c->record->resource_public_addr[0] != '\0')
+                audit_str(r, "app_public_addr", str_of(c->record->resource_public_addr));
         put_labels(r, "app_labels", c);
 }
 

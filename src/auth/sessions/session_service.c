@@ -313,7 +313,8 @@ static void keep_answer(struct report_stream *t, const struct answer *answer)
         kept->hostname = arena_str(arena, answer->hostname);
         for (size_t i = 0; i < resource->label_count; i++)
                 labels[i] = (struct access_label){ arena_str(arena, resource->labels[i].key), arena_str(arena, resource->labels[i].value) };
-        kept->resource = (struct kind_resource){ arena_str(arena, resource->uri), labels, resource->label_count };
+        kept->resource = (struct kind_resource){ .uri = arena_str(arena, resource->uri), .public_addr = arena_str(arena, resource->public_addr), .labels = labels,
+                                                 .label_count = resource->label_count };
         kept->roles = arena_alloc(arena, (answer->role_count + 1) * sizeof *kept->roles);
         for (size_t i = 0; i < answer->role_count; i++)
                 kept->roles[i] = arena_str(arena, answer->roles[i]);

@@ -321,7 +321,8 @@ static void keep_known(struct decision *d, const Cteleport__State__V1__Connectio
                 return;
         d->known.apps = arena_alloc(d->arena, sizeof *d->known.apps);
         d->known.app_count = 1;
-        d->known.apps[0] = (struct node_app){ d->fields.app.name, arena_str(d->arena, str_of(c->resource_uri)), d->known.labels, d->known.label_count, NULL };
+        d->known.apps[0] = (struct node_app){ .name = d->fields.app.name, .uri = arena_str(d->arena, str_of(c->resource_uri)), .labels = d->known.labels,
+                                                .public_addr = arena_str(d->arena, str_of(c->resource_public_addr)), .label_count = d->known.label_count };
 }
 
 void decide(struct auth *a, const struct query *q, void (*done)(void *ctx, const struct answer *answer), void *ctx)

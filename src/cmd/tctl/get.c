@@ -126,7 +126,7 @@ struct error *rm_run(void *ctx, const struct flags *given)
                                   "write, for example: tctl rm %s/<name>", kind->name);
         if (kind->remove == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "an %s cannot be removed", kind->name),
-                                  "it disappears some time after its last heartbeat; to remove a host: tctl rm node/<ID>");
+                                  "%s", kind->kept_hint);
         TRY(session_open(&s, given));
         AUTO_MEM char *shown = escaped(name);
         bool is_node = strcmp(kind->name, "node") == 0;

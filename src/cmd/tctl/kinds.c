@@ -248,7 +248,7 @@ const struct kind kinds[] = {
         { .name = "node", .plural = "nodes", .type = &cteleport__v1__node__descriptor, .find = find_nodes, .put_table = put_nodes,
           .remove = "DeleteNode", .removed_quote = "" },
         { .name = "instance", .plural = "instances", .type = &cteleport__v1__instance__descriptor, .find = find_instances,
-          .put_table = put_instances },
+          .put_table = put_instances, .kept_hint = "it disappears some time after its last heartbeat; to remove a host: tctl rm node/<ID>" },
         { .name = "role", .plural = "roles", .type = &cteleport__v1__role__descriptor, .find = find_roles, .put_table = put_roles,
           .remove = "DeleteRole", .removed_quote = "\"", .get = "GetRole", .check = check_role, .put = put_role,
           .written = "role", .written_quote = "'" },
@@ -262,7 +262,8 @@ const struct kind kinds[] = {
           .remove = "DeleteApp", .removed_quote = "\"", .get = "GetApp", .check = check_app, .put = put_app,
           .written = "application", .written_quote = "\"" },
         { .name = "app_server", .plural = "app_servers", .type = &cteleport__v1__app_server__descriptor, .find = find_app_servers,
-          .put_table = put_app_servers },
+          .put_table = put_app_servers, .kept_hint = "its host announces it: remove the application from teleport.yaml there, or the resource by tctl rm app/NAME; what a "
+                                                     "host announces that is gone ends with the host: tctl rm node/<ID>" },
         { 0 },
 };
 

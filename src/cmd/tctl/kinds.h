@@ -24,6 +24,7 @@ struct kind {
                               size_t *ret_count);
         void (*put_table)(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose);
         const char *remove;        /* method that deletes one, NULL: not deletable */
+        const char *kept_hint;     /* of one that is not deletable: when it disappears */
         const char *removed_quote; /* text around the name in the sentence about it */
 
         /* The following fields are NULL unless users write the kind. */

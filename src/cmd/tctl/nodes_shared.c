@@ -145,7 +145,7 @@ void apps_put_table(struct buf *out, Cteleport__V1__App *const *apps, size_t cou
 
                 output_put_labels(&labels, apps[i]->metadata, is_verbose);
                 TABLE_ROW(t, str_of(name_of(apps[i]->metadata)), str_of(apps[i]->metadata == NULL ? "" : apps[i]->metadata->description),
-                          str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->uri), STR(""), buf_str(&labels), str_of(apps[i]->version));
+                          str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->uri), str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->public_addr), buf_str(&labels), str_of(apps[i]->version));
         }
         if (is_verbose)
                 table_put(out, t);
@@ -170,6 +170,17 @@ static bool has_other_uri(Cteleport__V1__AppServer *const *servers, size_t count
         return false;
 }
 
+/* The first other application with the same public_addr; NULL: none. */
+static const char *same_address(Cteleport__V1__AppServer *const *servers, size_t count, size_t index)
+{
+        const char *addr = servers[index]->spec->app->spec->public_addr;
+
+        for (size_t i = 0; i < count && addr[0] != '\0'; i++)
+                if (strcmp(servers[i]->spec->app->spec->public_addr, addr) == 0 && strcmp(servers[i]->metadata->name, servers[index]->metadata->name) != 0)
+                        return servers[i]->metadata->name;
+        return NULL;
+}
+
 /* Lines about names that mean several applications. */
 static void put_conflicts(struct buf *out, Cteleport__V1__AppServer *const *servers, size_t count)
 {
@@ -178,6 +189,10 @@ static void put_conflicts(struct buf *out, Cteleport__V1__AppServer *const *serv
 
                 if (servers[i]->spec->hides_resource)
                         buf_printf(out, "WARNING: %s: %s offers the one of its teleport.yaml, and not the resource app/%s; give one of them another name\n", name, host, name);
+                const char *other = is_first_of_name(servers, i) ? same_address(servers, count, i) : NULL;
+                AUTO_MEM char *shown = escaped(str_of(other == NULL ? "" : other));
+                if (other != NULL)
+                        buf_printf(out, "WARNING: %s: its public address is that of %s, too; it leads to the one of them that is a resource, otherwise to neither\n", name, shown);
                 if (is_first_of_name(servers, i) && has_other_uri(servers, count, i))
                         buf_printf(out, "WARNING: %s: hosts offer it with different URIs, and users get to any of them\n", name);
         }
@@ -194,7 +209,7 @@ void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *ser
                 AUTO(buf) labels = BUF_MAX(CELL_MAX);
 
                 app_put_labels(&labels, servers[i], is_verbose);
-                TABLE_ROW(t, str_of(spec->hostname), str_of(servers[i]->metadata->name), str_of(app_list_type(spec->app->spec->uri)), STR(""),
+                TABLE_ROW(t, str_of(spec->hostname), str_of(servers[i]->metadata->name), str_of(app_list_type(spec->app->spec->uri)), str_of(spec->app->spec->public_addr),
                           str_of(spec->app->spec->uri), buf_str(&labels), str_of(spec->version));
         }
         if (is_verbose)

@@ -38,13 +38,14 @@ static void put_table(struct buf *out, Cteleport__V1__AppServer *const *apps, si
         for (size_t i = 0; i < count; i++) {
                 const char *uri = apps[i]->spec->app->spec->uri;
                 struct str name = str_of(apps[i]->metadata->name), about = str_of(apps[i]->metadata->description), type = str_of(app_list_type(uri));
+                struct str address = str_of(apps[i]->spec->app->spec->public_addr);
                 AUTO(buf) labels = BUF_MAX(CELL_MAX);
 
                 app_put_labels(&labels, apps[i], is_verbose);
                 if (is_verbose)
-                        TABLE_ROW(t, name, about, type, STR(""), str_of(uri), buf_str(&labels));
+                        TABLE_ROW(t, name, about, type, address, str_of(uri), buf_str(&labels));
                 else
-                        TABLE_ROW(t, name, about, type, STR(""), buf_str(&labels));
+                        TABLE_ROW(t, name, about, type, address, buf_str(&labels));
         }
         if (is_verbose)
                 table_put(out, t);

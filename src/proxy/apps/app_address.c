@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/apps/app_address.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/names.h"
 #include "net/socket.h"
 #include "proxy/web/html.h"
@@ -66,6 +70,85 @@ bool app_address_find(struct str host, char *const *public_addrs, size_t count, 
         }
         return false;
 }
+
+/* ---- public_addr --------------------------------------------------------------------------------------------- */
+
+static void free_app(void *ctx, struct str host, void *app)
+{
+        (void)ctx;
+        (void)host;
+        free(app);
+}
+
+void app_addresses_release(struct app_addresses *a)
+{
+        map_each(&a->by_host, free_app, NULL);
+        map_release(&a->by_host);
+}
+
+void app_addresses_set(struct app_addresses *a, const Cteleport__V1__AppAddresses *sent)
+{
+        app_addresses_release(a);
+        for (size_t i = 0; i < sent->n_addresses; i++) {
+                struct str host = str_of(sent->addresses[i]->addr), app = str_of(sent->addresses[i]->app);
+
+                if (is_name(host) && (str_is_empty(app) || name_is_app(app)))
+                        free(map_put(&a->by_host, host, str_dup(app)));
+        }
+}
+
+static bool is_below_any(struct str host, char *const *public_addrs, size_t count)
+{
+        struct str label;
+
+        for (size_t i = 0; i < count; i++)
+                if (is_below(host, app_address_host(str_of(public_addrs[i])), &label))
+                        return true;
+        return false;
+}
+
+/* The number of labels that two names have in common at their ends. */
+static size_t common_labels(struct str a, struct str b)
+{
+        size_t count = 0, i = 1;
+
+        for (; i <= a.len && i <= b.len && char_lower(a.ptr[a.len - i]) == char_lower(b.ptr[b.len - i]); i++)
+                count += a.ptr[a.len - i] == '.';
+        return count;
+}
+
+/* The nearest one in the tree of names, where users of that name log in; the first of several. */
+static struct str nearest_public(struct str name, char *const *public_addrs, size_t count)
+{
+        size_t best = 0;
+
+        for (size_t i = 1; i < count; i++)
+                if (common_labels(name, app_address_host(str_of(public_addrs[i]))) > common_labels(name, app_address_host(str_of(public_addrs[best]))))
+                        best = i;
+        return str_of(public_addrs[best]);
+}
+
+bool app_addresses_find(const struct app_addresses *a, struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1],
+                        struct str *ret_public)
+{
+        struct str name = app_address_host(host);
+        char lower[LIMIT_NAME];
+
+        if (app_address_find(host, public_addrs, count, ret_app, ret_public))
+                return true;
+        if (count == 0 || name.len > sizeof lower || is_public(name, public_addrs, count) || is_below_any(name, public_addrs, count))
+                return false;
+        for (size_t i = 0; i < name.len; i++)
+                lower[i] = char_lower(name.ptr[i]);
+        const char *app = map_get(&a->by_host, (struct str){ lower, name.len });
+        if (app == NULL)
+                return false;
+        snprintf(ret_app, APP_NAME_MAX + 1, "%s", app);
+        *ret_public = nearest_public(name, public_addrs, count);
+        return true;
+}
+
+/* ---- the cookie exchange --------------------------------------------------------------------------------------- */
 
 static bool is_visible(struct str s)
 {

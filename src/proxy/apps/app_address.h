@@ -6,7 +6,9 @@
 #ifndef PROXY_APPS_APP_ADDRESS_H
 #define PROXY_APPS_APP_ADDRESS_H
 
+#include "api.pb-c.h"
 #include "base/buf.h"
+#include "base/map.h"
 
 enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_TARGET_MAX = 1 * KiB, APP_TARGET_ENCODED_MAX = 700 };
 
@@ -16,6 +18,22 @@ enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_
  * name or one of somebody else.
  */
 bool app_address_find(struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1], struct str *ret_public);
+
+/* The names that applications have beside those below the proxy's. A zeroed one is empty. */
+struct app_addresses {
+        struct map by_host; /* host -> name of the application, owned; "": several have it */
+};
+
+/* Replaces them by those that auth has sent. */
+void app_addresses_set(struct app_addresses *a, const Cteleport__V1__AppAddresses *sent);
+void app_addresses_release(struct app_addresses *a);
+
+/*
+ * As app_address_find(), and afterwards among the addresses: never for a name of the proxy itself or one below it. ret_app is "" if several
+ * applications have the name. *ret_public is the public name with most labels at the end in common.
+ */
+bool app_addresses_find(const struct app_addresses *a, struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1],
+                        struct str *ret_public);
 
 /* The host of "host", "host:port", "[v6]:port", without the port. */
 struct str app_address_host(struct str address);

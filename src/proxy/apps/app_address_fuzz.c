@@ -45,6 +45,33 @@ static void check_host(struct str host)
                 bug("'%s' is not the host", buf_c(&again));
 }
 
+/* Names of the proxy, or below it, that somebody has announced lead to nothing else than without the announcement. */
+static void check_address(struct str host)
+{
+        static const char *const sent[][2] = { { "pages.example.org", "pages" }, { "localhost", "evil" }, { "proxy.example.com", "evil" }, { "wiki.proxy.example.com", "evil" } };
+        Cteleport__V1__AppAddress rows[ARRAY_LEN(sent)], *list[ARRAY_LEN(sent)];
+        Cteleport__V1__AppAddresses addresses = CTELEPORT__V1__APP_ADDRESSES__INIT;
+        struct app_addresses known = { 0 };
+        char app[APP_NAME_MAX + 1], own[APP_NAME_MAX + 1];
+        struct str public_addr;
+
+        addresses.addresses = list;
+        addresses.n_addresses = ARRAY_LEN(sent);
+        for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+                cteleport__v1__app_address__init(&rows[i]);
+                rows[i].addr = (char *)(uintptr_t)sent[i][0];
+                rows[i].app = (char *)(uintptr_t)sent[i][1];
+                list[i] = &rows[i];
+        }
+        app_addresses_set(&known, &addresses);
+        bool is_own = app_address_find(host, public_addrs, ARRAY_LEN(public_addrs), own, &public_addr);
+        bool is_found = app_addresses_find(&known, host, public_addrs, ARRAY_LEN(public_addrs), app, &public_addr);
+        bool is_pages = str_equal_nocase(app_address_host(host), STR("pages.example.org"));
+        app_addresses_release(&known);
+        if (is_found != (is_own || is_pages) || strcmp(app, is_own ? own : is_pages ? "pages" : "") != 0)
+                bug("a host leads to '%s'", app);
+}
+
 static void check_target(struct str path, struct str query)
 {
         AUTO(buf) out = BUF_MAX(8 * KiB);
@@ -70,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct str host = str_split(&rest, '\n'), path = str_split(&rest, '\n'), query = str_split(&rest, '\n'), secret, id;
 
         check_host(host);
+        check_address(host);
         check_target(path, query);
         check_chain(path, query);
         if (app_address_split_state(rest, &secret, &id) && secret.len + 1 + id.len != rest.len)

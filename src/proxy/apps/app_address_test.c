@@ -169,10 +169,71 @@ static void a_chain_of_applications_ends(void **state)
         }
 }
 
+static void a_public_address_is_no_name_of_the_proxy(void **state)
+{
+        static const struct {
+                const char *host, *app; /* NULL: none */
+        } cases[] = {
+                { "pages.example.org", "pages" },
+                { "PAGES.example.ORG:8443", "pages" },
+                { "deep.a.proxy.example.com", "pages" },
+                { "grafana.proxy.example.com", "grafana" }, /* not "evil", which has announced it */
+                { "grafana_1.proxy.example.com", NULL },
+                { "proxy.example.com", NULL },
+                { "localhost", NULL },
+                { "10.0.0.1", NULL },
+                { "twice.example.org", "" },
+                { "pages.example.org.", NULL },
+                { "x.pages.example.org", NULL },
+                { "example.org", NULL },
+                { "", NULL },
+        };
+        static const char *const sent[][2] = {
+                { "pages.example.org", "pages" }, { "deep.a.proxy.example.com", "pages" }, { "grafana.proxy.example.com", "evil" }, { "grafana_1.proxy.example.com", "evil" },
+                { "proxy.example.com", "evil" },  { "localhost", "evil" },                 { "10.0.0.1", "evil" },                  { "twice.example.org", "" },
+                { "bad.example.org", "no name" },     { "near.example.net", "pages" },
+        };
+        Cteleport__V1__AppAddress rows[ARRAY_LEN(sent)], *list[ARRAY_LEN(sent)];
+        Cteleport__V1__AppAddresses addresses = CTELEPORT__V1__APP_ADDRESSES__INIT;
+        struct app_addresses known = { 0 };
+        char app[APP_NAME_MAX + 1];
+        struct str public_addr;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+                cteleport__v1__app_address__init(&rows[i]);
+                rows[i].addr = (char *)(uintptr_t)sent[i][0];
+                rows[i].app = (char *)(uintptr_t)sent[i][1];
+                list[i] = &rows[i];
+        }
+        addresses.addresses = list;
+        addresses.n_addresses = ARRAY_LEN(sent);
+        app_addresses_set(&known, &addresses);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                bool is_app = app_addresses_find(&known, str_of(cases[i].host), public_addrs, ARRAY_LEN(public_addrs), app, &public_addr);
+
+                print_message("  %s\n", cases[i].host);
+                assert_int_equal(is_app, cases[i].app != NULL);
+                if (is_app)
+                        assert_string_equal(app, cases[i].app);
+        }
+        assert_true(app_addresses_find(&known, STR("deep.a.proxy.example.com"), public_addrs, ARRAY_LEN(public_addrs), app, &public_addr));
+        assert_true(str_equal(public_addr, STR("proxy.example.com:443")));
+        assert_true(app_addresses_find(&known, STR("near.EXAMPLE.net"), public_addrs, ARRAY_LEN(public_addrs), app, &public_addr));
+        assert_true(str_equal(public_addr, STR("Other.example.net")));
+        assert_false(app_addresses_find(&known, STR("bad.example.org"), public_addrs, ARRAY_LEN(public_addrs), app, &public_addr));
+        assert_false(app_addresses_find(&known, STR("pages.example.org"), NULL, 0, app, &public_addr)); /* a proxy without a public name */
+        addresses.n_addresses = 0;
+        app_addresses_set(&known, &addresses);
+        assert_false(app_addresses_find(&known, STR("pages.example.org"), public_addrs, ARRAY_LEN(public_addrs), app, &public_addr));
+        app_addresses_release(&known);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(finds_the_application_of_a_host_name),
+                cmocka_unit_test(a_public_address_is_no_name_of_the_proxy),
                 cmocka_unit_test(a_target_is_on_the_same_host),
                 cmocka_unit_test(a_state_has_one_form),
                 cmocka_unit_test(a_target_is_carried_through_the_launch_page),

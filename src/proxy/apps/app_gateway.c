@@ -493,11 +493,10 @@ static void open_session(struct app_gateway *g)
 /* Whether the request is for this application: a browser may use one connection for several names of a certificate. */
 static bool is_for_app(struct app_gateway *g)
 {
-        const Cteleport__V1__ProxyConfig *config = proxy_config(g->proxy);
         char app[APP_NAME_MAX + 1];
         struct str public_addr;
 
-        if (config == NULL || !app_address_find(g->request->host, config->public_addr, config->n_public_addr, app, &public_addr) || strcmp(app, g->app) != 0)
+        if (!proxy_find_app(g->proxy, g->request->host, app, &public_addr) || strcmp(app, g->app) != 0)
                 return false;
         if (str_ends_with(public_addr, STR(":443")))
                 public_addr.len -= strlen(":443");
@@ -517,7 +516,11 @@ static void on_request(void *ctx, struct http_request *request)
                 answer_page(g, 421, (struct app_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = "open the page once more" });
                 return;
         }
-        if (!str_equal(path, STR("/x-teleport-auth")))
+        if (g->app[0] == '\0')
+                answer_error(g, "Several applications have this address",
+                             error_hint(error_new(ERROR_FAILED_PRECONDITION, "this address is the public_addr of several applications, and leads to none of them"),
+                                        "an administrator gives each of them an address of its own: tctl apps ls; until then open it from the list of your applications"));
+        else if (!str_equal(path, STR("/x-teleport-auth")))
                 open_session(g);
         else if (str_equal(request->method, STR("POST")))
                 http_relay_collect(g->relay, EXCHANGE_FORM_MAX);

@@ -361,11 +361,10 @@ static struct channel *channel_new(struct app_h2 *c, const char *app)
 /* A free channel for the host of a request; a browser may use one connection for all names of a certificate. */
 static struct channel *channel_for(struct app_h2 *c, struct str host)
 {
-        const Cteleport__V1__ProxyConfig *config = proxy_config(c->options.proxy);
         char app[APP_NAME_MAX + 1];
         struct str public_addr;
 
-        if (config == NULL || !app_address_find(host, config->public_addr, config->n_public_addr, app, &public_addr))
+        if (!proxy_find_app(c->options.proxy, host, app, &public_addr))
                 snprintf(app, sizeof app, "%s", c->app); /* its gateway refuses the request */
         for (struct channel *ch = c->channels; ch != NULL; ch = ch->next) {
                 if (ch->user == NULL && ch->gateway != NULL && ch->outgoing != NULL && http_outgoing_is_idle(ch->outgoing) && strcmp(ch->app, app) == 0)

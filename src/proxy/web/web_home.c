@@ -276,13 +276,16 @@ static void respond(struct page_request *p)
 
 /* ---- the lists of auth ------------------------------------------------------------------------------------------ */
 
-/* The host name of an HTTP application under the first public name of the proxy that can have names below it. */
+/* The host name of an HTTP application: its public_addr if that leads to it, otherwise one under the first public name of the proxy that can have names below it. */
 static const char *launch_host(struct page_request *p, const Cteleport__V1__App *app)
 {
         const Cteleport__V1__ProxyConfig *config = proxy_config(web_session_cache_proxy(p->cache));
         char name[APP_NAME_MAX + 1];
-        struct str public_addr;
+        struct str public_addr, own_addr = str_of(app->spec->public_addr);
 
+        if (str_starts_with(str_of(app->spec->uri), STR("http")) && !str_is_empty(own_addr) &&
+            proxy_find_app(web_session_cache_proxy(p->cache), own_addr, name, &public_addr) && strcmp(name, app->metadata->name) == 0)
+                return app->spec->public_addr;
         for (size_t i = 0; config != NULL && i < config->n_public_addr && str_starts_with(str_of(app->spec->uri), STR("http")); i++) {
                 struct str own = app_address_host(str_of(config->public_addr[i]));
                 const char *host = arena_printf(p->arena, "%s.%.*s", app->metadata->name, STR_ARG(own));

@@ -32,22 +32,20 @@ static struct error *no_such_host(void)
 /* Takes the application from the path. The origin has the port under which the proxy is public. */
 static struct error *take_host(struct page_request *p, struct launch *l)
 {
-        const Cteleport__V1__ProxyConfig *config = proxy_config(web_session_cache_proxy(p->cache));
         struct str host = str_slice(p->path, strlen("/web/launch/"), p->path.len), public_addr, name;
         char app[APP_NAME_MAX + 1];
         int port = 443;
 
-        if (config == NULL || !str_equal(host, app_address_host(host)) ||
-            !app_address_find(host, config->public_addr, config->n_public_addr, app, &public_addr))
+        if (!str_equal(host, app_address_host(host)) || !proxy_find_app(web_session_cache_proxy(p->cache), host, app, &public_addr) || app[0] == '\0')
                 return no_such_host();
         TRY(address_split(public_addr, 443, &name, &port));
         l->app = arena_str(p->arena, str_of(app)).ptr;
         l->domain = arena_str(p->arena, name);
         (void)app_address_read_chain(form_value(&p->form, "for"), form_value(&p->form, "at"), &l->chain);
         if (port == 443)
-                l->origin = arena_printf(p->arena, "https://%s.%.*s", app, STR_ARG(name));
+                l->origin = arena_printf(p->arena, "https://%.*s", STR_ARG(host));
         else
-                l->origin = arena_printf(p->arena, "https://%s.%.*s:%d", app, STR_ARG(name), port);
+                l->origin = arena_printf(p->arena, "https://%.*s:%d", STR_ARG(host), port);
         return NULL;
 }
 
