@@ -57,6 +57,8 @@ def test_a_user_logs_in_and_out_with_a_browser(cluster, alice, web):
     kept = dict(web.cookies)
     out = web.post("/web/logout", {"token": page.hidden("token")})
     assert (out.status, out.headers["Location"]) == (303, "/web/login") and "__Host-session" not in web.cookies
+    ended = cluster.event("user.web_session.end", user="alice", reason="logout", ended_by="alice")
+    assert (ended["code"], ended["user_agent"], ended["addr.remote"]) == ("CTU01I", event["user_agent"], event["addr.remote"])
     web.cookies = kept
     again = web.get("/web")
     assert again.status == 303 and again.headers["Location"] == "/web/login", "the cookie of a login that has ended is worth nothing"
@@ -120,6 +122,8 @@ def test_a_user_ends_logins_of_other_browsers(cluster, alice, web, invite):
     first, second = logged_in(cluster, bob), logged_in(cluster, bob)
     assert first.post("/web/sessions", {"token": first.get("/web/sessions").hidden("token"), "id": "others"}).status == 303
     assert second.get("/web").status == 303 and first.get("/web").status == 200 and web.get("/web").status == 200
+    for user in ("alice", "bob"):
+        cluster.exactly(1, "user.web_session.end", user=user, reason="ended by the user", ended_by=user)
 
 
 def test_locks_roles_and_removals_act_on_a_browser_at_once(cluster, alice, web, invite):
@@ -145,6 +149,8 @@ def test_locks_roles_and_removals_act_on_a_browser_at_once(cluster, alice, web, 
 
     cluster.tctl("users", "reset", "alice")
     assert web.get("/web").status == 303, "a reset of the password ends the logins in browsers"
+    ended = cluster.exactly(1, "user.web_session.end", user="alice")[0]  # none by the lock: the login was there again after it
+    assert ended["reason"] == "password reset" and ended["ended_by"].startswith("admin")
     assert theirs.get("/web").status == 200
     cluster.tctl("users", "rm", "mallory")
     assert theirs.get("/web").status == 303

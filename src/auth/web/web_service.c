@@ -156,12 +156,13 @@ void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
                 rpc_call_finish(call, no_session());
                 return;
         }
+        struct web_session_end why = { !q->is_others && str_equal(info.id, str_of(caller->web_session)) ? "logout" : "ended by the user", str_of(caller->user) };
         struct pending *p = pending_new(call);
         struct store_txn *t = store_txn_new(caller->auth->store);
         if (q->is_others)
-                p->deleted = (uint32_t)web_sessions_delete(all, t, str_of(caller->user), str_of(caller->web_session));
+                p->deleted = (uint32_t)web_sessions_delete(all, t, str_of(caller->user), str_of(caller->web_session), why);
         else
-                web_sessions_end(all, t, info.id);
+                web_sessions_end(all, t, info.id, why);
         if (!q->is_others)
                 p->deleted = 1;
         store_txn_commit(t, on_deleted, p);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/core/outbox.h"
 #include "auth/users/directory.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -268,7 +269,7 @@ void web_sessions_add(struct web_sessions *w, struct store_txn *t, const Ctelepo
         size_t count = web_sessions_of(w, str_of(s->user), list, ARRAY_LEN(list));
 
         for (size_t i = LIMIT_WEB_SESSIONS_USER - 1; i < count; i++)
-                web_sessions_end(w, t, list[i].id);
+                web_sessions_end(w, t, list[i].id, (struct web_session_end){ "limit", str_of(s->user) });
         web_session_put(t, s);
 }
 
@@ -296,11 +297,28 @@ static void end_of_parent(void *ctx, struct str key, void *value)
                 web_session_delete(n->txn, key);
 }
 
-void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id)
+/* The login was audited, and charged to its user: its end needs no budget. */
+static void audit_end(struct web_sessions *w, struct store_txn *t, const struct entry *e, struct web_session_end why)
+{
+        struct audit_record record = { 0 };
+
+        auth_audit_begin(w->auth, &record, &audit_web_session_end);
+        audit_str(&record, "user", str_of(e->user));
+        audit_str(&record, "addr.remote", str_of(e->remote_addr));
+        audit_str(&record, "user_agent", str_of(e->user_agent));
+        audit_str(&record, "reason", str_of(why.reason));
+        audit_str(&record, "ended_by", why.by);
+        outbox_add(w->auth->outbox, t, &record);
+}
+
+void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id, struct web_session_end why)
 {
         struct ending n = { t, id };
+        const struct entry *e = find(w, id);
 
         web_session_delete(t, id);
+        if (e != NULL) /* otherwise it has expired */
+                audit_end(w, t, e, why);
         map_each(&w->by_id, end_of_parent, &n);
 }
 
@@ -308,6 +326,7 @@ struct deletion {
         struct store_txn *txn;
         struct web_sessions *sessions;
         struct str user, except;
+        struct web_session_end why;
         size_t count;
 };
 
@@ -318,13 +337,13 @@ static void delete_one(void *ctx, struct str key, void *value)
 
         if (e->app[0] != '\0' || !str_equal(str_of(e->user), d->user) || str_equal(key, d->except))
                 return;
-        web_sessions_end(d->sessions, d->txn, key);
+        web_sessions_end(d->sessions, d->txn, key, d->why);
         d->count++;
 }
 
-size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except)
+size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except, struct web_session_end why)
 {
-        struct deletion d = { .txn = t, .sessions = w, .user = user, .except = except };
+        struct deletion d = { .txn = t, .sessions = w, .user = user, .except = except, .why = why };
 
         if (w != NULL)
                 map_each(&w->by_id, delete_one, &d);

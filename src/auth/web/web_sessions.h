@@ -35,11 +35,17 @@ void web_sessions_add(struct web_sessions *w, struct store_txn *t, const Ctelepo
 /* The same for the session of an application and LIMIT_APP_SESSIONS_USER. */
 void web_sessions_add_app(struct web_sessions *w, struct store_txn *t, const Cteleport__State__V1__WebSession *s);
 
-/* Removes a session, and those of applications that belong to it, in the transaction. */
-void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id);
+/* Why a login ends and by whom, for the audit event. */
+struct web_session_end {
+        const char *reason; /* "logout" */
+        struct str by;      /* a user or administrator */
+};
 
-/* Removes the logins of the user, but not `except`, in the transaction; returns their number. w NULL: there are none. */
-size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except);
+/* Removes a login, and the sessions of applications that belong to it, in the transaction, with an audit event. */
+void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id, struct web_session_end why);
+
+/* The same for the logins of the user, but not for `except`; returns their number. w NULL: there are none. */
+size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except, struct web_session_end why);
 
 /* A session; texts are borrowed until the next turn of the loop. */
 struct web_session_info {
