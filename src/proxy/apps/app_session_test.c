@@ -39,6 +39,7 @@ struct stage {
         int opened, refused; /* answers to app_session_open() */
         enum error_code code; /* of the last refusal */
         struct app_session *last;
+        struct app_session_user users[3];
         int ended; /* users that were notified */
         int empty; /* calls of proxy_is_empty() */
 };
@@ -113,12 +114,6 @@ static void open_session(const char *id, const char *secret)
         run();
 }
 
-static void on_ended(void *ctx)
-{
-        (void)ctx;
-        the->ended++;
-}
-
 static void make_record(void)
 {
         AUTO(key) key = given_key(KEY_ECDSA_P256);
@@ -133,6 +128,12 @@ static void make_record(void)
         assert_done(seal(STR(SECRET), STR(ID), secret_str(&pem), &the->sealed));
 }
 
+static void on_ended(void *ctx)
+{
+        (void)ctx;
+        the->ended++;
+}
+
 static int set_up(void **state)
 {
         (void)state;
@@ -145,6 +146,8 @@ static int set_up(void **state)
         test_ca_init(&the->ca, times_of(NOW - 3600, NOW + 100 * CERT_LIFE));
         cert_der_to_pem(buf_str(&the->ca.cert), &the->proxy.host_cas);
         make_record();
+        for (size_t i = 0; i < ARRAY_LEN(the->users); i++)
+                the->users[i].on_ended = on_ended;
         the->proxy.app_sessions = app_sessions_new(&the->proxy);
         return 0;
 }
@@ -236,31 +239,27 @@ static void many_requests_wait_for_one_session(void **state)
 
 static void a_session_ends_with_its_certificate(void **state)
 {
-        struct app_session_user user = { .on_ended = on_ended };
-
         (void)state;
         open_session(ID, SECRET);
         answer(NULL);
-        app_session_join(the->last, &user);
+        app_session_join(the->last, &the->users[0]);
         fake_clock_advance(&the->clock, SECONDS(CERT_LIFE));
         open_session(ID, SECRET);
         while (the->served < the->count)
                 answer(error_new(ERROR_NOT_FOUND, "it has expired"));
         assert_int_equal(the->code, ERROR_UNAUTHENTICATED);
         assert_int_equal(the->ended, 1);
-        assert_null(user.session);
+        assert_null(the->users[0].session);
 }
 
 static void auth_is_asked_again_while_a_session_is_used(void **state)
 {
-        struct app_session_user users[3] = { { .on_ended = on_ended }, { .on_ended = on_ended }, { .on_ended = on_ended } };
-
         (void)state;
         open_session(ID, SECRET);
         answer(NULL);
-        for (size_t i = 0; i < ARRAY_LEN(users); i++)
-                app_session_join(the->last, &users[i]);
-        app_session_leave(&users[1]);
+        for (size_t i = 0; i < ARRAY_LEN(the->users); i++)
+                app_session_join(the->last, &the->users[i]);
+        app_session_leave(&the->users[1]);
         pass(PACE_APP_SESSION_CHECK);
         assert_int_equal(the->count, 2);
         answer(error_new(ERROR_UNAVAILABLE, "auth is away"));
@@ -269,8 +268,8 @@ static void auth_is_asked_again_while_a_session_is_used(void **state)
         assert_int_equal(the->count, 3);
         answer(error_new(ERROR_NOT_FOUND, "the user has logged out"));
         assert_int_equal(the->ended, 2);
-        assert_null(users[0].session);
-        assert_null(users[2].session);
+        assert_null(the->users[0].session);
+        assert_null(the->users[2].session);
 }
 
 static void an_unused_session_is_dropped(void **state)
@@ -288,12 +287,10 @@ static void an_unused_session_is_dropped(void **state)
 
 static void a_deleted_session_is_gone_at_once(void **state)
 {
-        struct app_session_user user = { .on_ended = on_ended };
-
         (void)state;
         open_session(ID, SECRET);
         answer(NULL);
-        app_session_join(the->last, &user);
+        app_session_join(the->last, &the->users[0]);
         app_session_delete(the->last);
         assert_int_equal(the->ended, 1);
         assert_true(the->pending[1].is_delete && strcmp(the->pending[1].id, ID) == 0);
