@@ -16,6 +16,7 @@
  *         keys/<proxy>/<user>.key               private key of the X.509 certificate (0600), P-256
  *         keys/<proxy>/<user>-x509.pem
  *         keys/<proxy>/<user>-ssh/<cluster>-cert.pub
+ *         keys/<proxy>/<user>-app/<cluster>/    certificates for applications (client/app_login.h)
  *
  * <proxy> is the proxy's host, or "host:port" for the second proxy of one host. Everything is 0600 in directories of
  * 0700, written atomically; files that other accounts could change are refused.

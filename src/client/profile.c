@@ -87,6 +87,11 @@ const char *profile_path(struct arena *a, const char *home, const char *proxy_ho
         return arena_printf(a, "%s/%s.yaml", home, proxy_host);
 }
 
+const char *profile_app_directory(const struct profile *p)
+{
+        return arena_printf(p->arena, "%s/keys/%s/%s-app", p->home, p->proxy_host, p->user);
+}
+
 void profile_set_paths(struct profile *p)
 {
         struct arena *a = p->arena;

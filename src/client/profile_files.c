@@ -227,6 +227,7 @@ struct error *profile_check_directories(const struct profile *p)
         TRY(check_entry(arena_printf(p->arena, "%s/keys", p->home), ENTRY_DIR));
         TRY(check_entry(keys, ENTRY_DIR));
         TRY(check_entry(arena_printf(p->arena, "%s/cas", keys), ENTRY_DIR));
+        TRY(check_entry(profile_app_directory(p), ENTRY_DIR));
         return check_entry(arena_printf(p->arena, "%s/%s-ssh", keys, p->user), ENTRY_DIR);
 }
 

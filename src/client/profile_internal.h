@@ -14,6 +14,9 @@ struct error *profile_name_of(struct arena *a, const char *web_addr, const char 
 /* <home>/<proxy>.yaml. */
 const char *profile_path(struct arena *a, const char *home, const char *proxy_host);
 
+/* <home>/keys/<proxy>/<user>-app, of client/app_login.h. */
+const char *profile_app_directory(const struct profile *p);
+
 /* Names the files by home, proxy_host, user and cluster. */
 void profile_set_paths(struct profile *p);
 

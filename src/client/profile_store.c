@@ -119,6 +119,21 @@ static struct error *remove_file(const char *path)
         return error_errno(errno, "cannot remove %s", path);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+        (void)st, (void)type, (void)where;
+        return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+static struct error *remove_tree(const char *path)
+{
+        enum { DESCRIPTORS = 8 };
+
+        if (nftw(path, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+                return error_errno(errno, "cannot remove %s", path);
+        return NULL;
+}
+
 /* Another user of the same proxy may be logged in too, so only empty directories are removed. */
 struct error *profile_remove(const struct profile *p)
 {
@@ -131,6 +146,7 @@ struct error *profile_remove(const struct profile *p)
         TRY(remove_file(arena_printf(a, "%s.pub", p->ssh_key)));
         TRY(remove_file(p->tls_cert));
         TRY(remove_file(p->ssh_cert));
+        TRY(remove_tree(profile_app_directory(p)));
         rmdir(arena_printf(a, "%s/%s-ssh", keys, p->user));
         TRY(remove_file(profile_path(a, p->home, p->proxy_host)));
         TRY(remove_file(p->host_cas));
@@ -143,15 +159,8 @@ struct error *profile_remove(const struct profile *p)
         return profile_write_known_hosts(p->home);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-        (void)st, (void)type, (void)where;
-        return remove(path) == 0 || errno == ENOENT ? 0 : -1;
-}
-
 struct error *profile_remove_all(bool *ret_any)
 {
-        enum { DESCRIPTORS = 8 };
         AUTO_PTR(arena) a = arena_new(STORE_ARENA);
         const char *home, **names = NULL;
         size_t count = 0;
@@ -164,8 +173,7 @@ struct error *profile_remove_all(bool *ret_any)
         TRY(remove_file(arena_printf(a, "%s/current-profile", home)));
         TRY(remove_file(arena_printf(a, "%s/known_hosts", home)));
         const char *keys = arena_printf(a, "%s/keys", home);
-        if (nftw(keys, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
-                return error_errno(errno, "cannot remove %s", keys);
+        TRY(remove_tree(keys));
         *ret_any = count > 0;
         return NULL;
 }

@@ -28,6 +28,8 @@ enum tls_peer {
         TLS_PEER_NONE,     /* server: requests no client certificate */
         TLS_PEER_OPTIONAL, /* server: requests one; if it is sent it must be valid */
         TLS_PEER_REQUIRED, /* server: one must be sent and be valid; client: the server's must be valid for trust and name */
+        TLS_PEER_UNVERIFIED, /* server: requests one by TLS 1.3, where others cannot read it, and accepts any: the caller must check it. By
+                                TLS 1.2 it requests none. Clients learn the names of the CAs in trust_pem, so that browsers ask nobody */
         TLS_PEER_INSECURE, /* client only: any certificate (--insecure, and pins checked by the caller) */
 };
 
@@ -114,7 +116,8 @@ bool tls_handshake_is_answered(const struct tls_handshake *h);
  */
 struct str tls_alpn(const struct stream *s);            /* "" when none was negotiated */
 struct str tls_server_name(const struct stream *s);     /* server: the SNI, "" when none */
-struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; verified unless INSECURE */
+struct str tls_peer_cert_der(const struct stream *s);   /* leaf, "" when none; verified unless UNVERIFIED or INSECURE */
+bool tls_hides_certificates(const struct stream *s);    /* TLS 1.3 or later: certificates are sent encrypted */
 struct str tls_peer_chain_der(const struct stream *s, size_t index); /* as sent; 0 is the leaf; "" after the last */
 
 /*

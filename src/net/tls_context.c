@@ -170,6 +170,8 @@ static int on_server_name(SSL *ssl, int *ret_alert, void *ctx)
         SSL_CTX *chosen = name == NULL ? NULL : identity_for(c, str_of(name));
 
         (void)ret_alert;
+        if (c->peer == TLS_PEER_UNVERIFIED && SSL_version(ssl) < TLS1_3_VERSION)
+                SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL); /* a client certificate would be sent in the clear */
         if (chosen != NULL && chosen != SSL_get_SSL_CTX(ssl))
                 must(SSL_set_SSL_CTX(ssl, chosen) != NULL, "another identity");
         return SSL_TLSEXT_ERR_OK;
@@ -207,12 +209,30 @@ static int verify_mode(const struct tls_context *c)
 {
         switch (c->peer) {
         case TLS_PEER_OPTIONAL:
+        case TLS_PEER_UNVERIFIED:
                 return SSL_VERIFY_PEER;
         case TLS_PEER_REQUIRED:
                 return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
         default:
                 return SSL_VERIFY_NONE;
         }
+}
+
+static int accept_any(X509_STORE_CTX *store, void *ctx)
+{
+        (void)store;
+        (void)ctx;
+        return 1;
+}
+
+/* Requests certificates of the trusted CAs, and accepts any. */
+static void request_unverified(const struct tls_context *c, SSL_CTX *ctx)
+{
+        STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(c->trust);
+
+        SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
+        for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++)
+                must(SSL_CTX_add_client_CA(ctx, X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i))), "the name of a CA");
 }
 
 static SSL_CTX *ctx_new(struct tls_context *c)
@@ -239,6 +259,8 @@ static SSL_CTX *ctx_new(struct tls_context *c)
         SSL_CTX_set_verify_depth(ctx, LIMIT_TLS_DEPTH);
         int mode = verify_mode(c);
         SSL_CTX_set_verify(ctx, mode, mode == SSL_VERIFY_NONE ? NULL : on_verified);
+        if (c->peer == TLS_PEER_UNVERIFIED)
+                request_unverified(c, ctx);
         X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
         /* Any certificate that the operator trusts is a trust anchor, even if it is not a root. */
         X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
@@ -277,7 +299,7 @@ struct error *tls_context_new(struct tls_options options, struct tls_context **r
 {
         struct tls_context *c;
 
-        if (options.is_server ? options.peer == TLS_PEER_INSECURE : options.peer == TLS_PEER_OPTIONAL)
+        if (options.is_server ? options.peer == TLS_PEER_INSECURE : options.peer == TLS_PEER_OPTIONAL || options.peer == TLS_PEER_UNVERIFIED)
                 bug("TLS peer mode %d does not fit this side", options.peer);
         /* Neither openssl.cnf nor the environment may change the configuration. */
         must(OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL), "to begin");

@@ -99,6 +99,11 @@ struct str tls_peer_chain_der(const struct stream *s, size_t index)
         return index < t->chain->count ? t->chain->der[index] : (struct str){ 0 };
 }
 
+bool tls_hides_certificates(const struct stream *s)
+{
+        return SSL_version(established(s)->ssl) >= TLS1_3_VERSION;
+}
+
 char *tls_describe(const struct stream *s)
 {
         SSL *ssl = established(s)->ssl;

@@ -368,6 +368,18 @@ static void an_optional_certificate_may_be_missing(void **state)
         assert_true(str_is_empty(tls_peer_cert_der(f->at_server.ear.stream)));
 }
 
+static void an_unverified_certificate_reaches_the_caller(void **state)
+{
+        struct fixture *f = *state;
+
+        f->server_options.peer = TLS_PEER_UNVERIFIED;
+        given_contexts(f);
+        assert_null(tls_context_add(f->client_context, NULL, identity_of(&f->unauthenticated)));
+        given_connection(f);
+        assert_false(str_is_empty(tls_peer_cert_der(f->at_server.ear.stream)));
+        assert_true(tls_hides_certificates(f->at_server.ear.stream));
+}
+
 static void no_common_application_protocol_is_refused_by_both(void **state)
 {
         static const char *const offer[] = { "third", NULL };
@@ -485,6 +497,7 @@ int main(void)
                 TEST(a_server_refuses_a_client_of_another_cluster),
                 TEST(a_server_that_requires_a_certificate_misses_it),
                 TEST(an_optional_certificate_may_be_missing),
+                TEST(an_unverified_certificate_reaches_the_caller),
                 TEST(no_common_application_protocol_is_refused_by_both),
                 TEST(a_server_without_alpn_is_refused_unless_http_will_do),
                 TEST(refuses_to_start_without_required_settings),

@@ -77,6 +77,10 @@ struct error *x509_issue_host(struct x509_ca *ca, const struct x509_subject *sub
 enum { WEB_SESSION_ID_LEN = 32 };
 bool web_session_is_id(struct str s);
 
+/* Whether this is the secret of an application's session: 64 lower-case hexadecimal digits. */
+enum { APP_SECRET_LEN = 64 };
+bool app_secret_is_one(struct str s);
+
 /* The fields of a user's X.509 certificate. Names that are not valid by names.h are refused. */
 struct x509_user_subject {
         struct str user;          /* CN */
@@ -87,6 +91,7 @@ struct x509_user_subject {
         size_t login_count;
         struct str web_session;   /* 1.3.9999.50.1: ID of the web session that the certificate belongs to; "": to none */
         struct str app;           /* 1.3.9999.1.10: the only application that it is good for; "": for all that the user may do */
+        struct str app_secret;    /* 1.3.9999.50.2: opens the key of the application's session; "": none */
 };
 /*
  * Issues a user certificate: digitalSignature, client auth only, no host names, not a CA. Parameters as for hosts; ca
@@ -167,6 +172,7 @@ struct cert_info {
         size_t role_count, login_count;
         struct str web_session; /* of users: ID of the web session without which the certificate is void; "": it belongs to none */
         struct str app;         /* of users: the only application that it is good for; "": no such limit */
+        struct str app_secret;  /* of users: opens the key of that session at the proxy (decision 42); "": none. Secret: for no log */
         struct cert_times times;
         struct str serial_hex;
         struct str issuer; /* one line, escaped, for messages */

@@ -22,6 +22,7 @@
 
 /* Of this project: not among Teleport's, which are below 1, 2 and 3. */
 #define OID_WEB_SESSION OID(1, 3, 9999, 50, 1)
+#define OID_APP_SECRET  OID(1, 3, 9999, 50, 2)
 
 /* RFC 5280 section 4.2.1. */
 #define OID_SUBJECT_KEY_ID     OID(2, 5, 29, 14)

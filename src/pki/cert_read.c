@@ -18,7 +18,7 @@ enum { SERIAL_SIZE = (CERT_SERIAL_HEX_SIZE - 1) / 2, NAME_VALUE_MAX = 2 * LIMIT_
 
 /* The attributes of a Name that we write, each at most once except for the lists; borrowed. */
 struct name {
-        struct str common_name, cluster, ca_serial, web_session, app;
+        struct str common_name, cluster, ca_serial, web_session, app, app_secret;
         struct str organizations[LIMIT_USER_ROLES], localities[LIMIT_CERT_NAMES];
         struct str system_roles[ARRAY_LEN(((struct cert_info *)NULL)->system_roles)];
         size_t organization_count, locality_count, system_role_count;
@@ -104,6 +104,8 @@ static void read_attribute(struct reader *r, struct name *name)
                 keep(&pair, &name->web_session, value);
         else if (der_oid_is(type, OID_APP_NAME))
                 keep(&pair, &name->app, value);
+        else if (der_oid_is(type, OID_APP_SECRET))
+                keep(&pair, &name->app_secret, value);
         else if (der_oid_is(type, OID_ORGANIZATION))
                 keep_one_more(&pair, name->organizations, &name->organization_count, LIMIT_USER_ROLES, value);
         else if (der_oid_is(type, OID_LOCALITY))
@@ -330,7 +332,7 @@ static struct error *not_ours(const char *what)
 /* Without the attributes that only certificates of users have. */
 static bool is_of_all(const struct name *subject)
 {
-        return str_is_empty(subject->web_session) && str_is_empty(subject->app);
+        return str_is_empty(subject->web_session) && str_is_empty(subject->app) && str_is_empty(subject->app_secret);
 }
 
 static struct error *describe_ca(struct arena *a, const struct name *subject, struct cert_info *info)
@@ -383,12 +385,22 @@ static bool copy_names(struct arena *a, const struct str *from, size_t count, bo
         return true;
 }
 
-bool web_session_is_id(struct str s)
+static bool is_lower_hex(struct str s)
 {
         for (size_t i = 0; i < s.len; i++)
                 if (!char_is_digit(s.ptr[i]) && (s.ptr[i] < 'a' || s.ptr[i] > 'f'))
                         return false;
-        return s.len == WEB_SESSION_ID_LEN;
+        return true;
+}
+
+bool web_session_is_id(struct str s)
+{
+        return s.len == WEB_SESSION_ID_LEN && is_lower_hex(s);
+}
+
+bool app_secret_is_one(struct str s)
+{
+        return s.len == APP_SECRET_LEN && is_lower_hex(s);
 }
 
 static struct error *describe_user(struct arena *a, const struct name *subject, struct cert_info *info)
@@ -396,7 +408,8 @@ static struct error *describe_user(struct arena *a, const struct name *subject, 
         if (!name_is_user(subject->common_name) || !name_is_host(subject->cluster) ||
             !str_is_empty(subject->ca_serial) || subject->system_role_count > 0 ||
             (!str_is_empty(subject->web_session) && !web_session_is_id(subject->web_session)) ||
-            (!str_is_empty(subject->app) && !name_is_app(subject->app)))
+            (!str_is_empty(subject->app) && !name_is_app(subject->app)) ||
+            (!str_is_empty(subject->app_secret) && !app_secret_is_one(subject->app_secret)))
                 return not_ours("user");
         if (!copy_names(a, subject->organizations, subject->organization_count, name_is_token, &info->roles,
                         &info->role_count) ||
@@ -406,6 +419,7 @@ static struct error *describe_user(struct arena *a, const struct name *subject, 
         info->cluster = arena_str(a, subject->cluster);
         info->web_session = arena_str(a, subject->web_session);
         info->app = arena_str(a, subject->app);
+        info->app_secret = arena_str(a, subject->app_secret);
         info->is_user = true;
         return NULL;
 }

@@ -98,6 +98,15 @@ static void a_certificate_names_its_web_session(void **state)
         assert_done(issue(f, &subject, &der));
         assert_done(cert_read(f->arena, buf_str(&der), &info));
         assert_str(info.web_session, "0123456789abcdef0123456789abcdef");
+        assert_str(info.app_secret, "");
+        subject.app_secret = STR("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+        buf_clear(&der);
+        assert_done(issue(f, &subject, &der));
+        assert_done(cert_read(f->arena, buf_str(&der), &info));
+        assert_str(info.app_secret, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+        subject.app_secret = STR("0123");
+        assert_refused(issue(f, &subject, &der), ERROR_INVALID_ARGUMENT, "secret of the application's session");
+        subject.app_secret = STR("");
 
         subject.web_session = STR("0123456789ABCDEF0123456789ABCDEF");
         assert_refused(issue(f, &subject, &der), ERROR_INVALID_ARGUMENT, "ID of the web session");

@@ -565,6 +565,8 @@ static struct error *check_user(const struct x509_user_subject *subject)
                 return error_new(ERROR_INVALID_ARGUMENT, "the ID of the web session cannot be in a certificate");
         if (!str_is_empty(subject->app) && !name_is_app(subject->app))
                 return error_new(ERROR_INVALID_ARGUMENT, "the name of the application cannot be in a certificate");
+        if (!str_is_empty(subject->app_secret) && !app_secret_is_one(subject->app_secret))
+                return error_new(ERROR_INVALID_ARGUMENT, "the secret of the application's session cannot be in a certificate");
         for (size_t i = 0; i < subject->role_count; i++)
                 TRY(name_check_token(subject->roles[i], "role"));
         for (size_t i = 0; i < subject->login_count; i++)
@@ -594,6 +596,8 @@ struct error *x509_issue_user(struct x509_ca *ca, const struct x509_user_subject
                 put_attribute(&d, OID_WEB_SESSION, DER_UTF8_STRING, subject->web_session);
         if (!str_is_empty(subject->app))
                 put_attribute(&d, OID_APP_NAME, DER_UTF8_STRING, subject->app);
+        if (!str_is_empty(subject->app_secret))
+                put_attribute(&d, OID_APP_SECRET, DER_UTF8_STRING, subject->app_secret);
         der_end(&d);
         TRY(buf_finish(&name, "the certificate's subject"));
         c.subject = buf_str(&name);

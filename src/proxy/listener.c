@@ -13,6 +13,7 @@
 #include "pki/cert.h"
 #include "proxy/acme_link.h"
 #include "proxy/apps/app_address.h"
+#include "proxy/apps/app_certificate.h"
 #include "proxy/apps/app_gateway.h"
 #include "proxy/apps/app_h2.h"
 #include "proxy/forward.h"
@@ -37,6 +38,7 @@ struct client {
         struct web *web;
         struct app_gateway *app;
         struct app_h2 *app_h2;
+        struct app_certificate *certificate; /* used by the two */
         struct ssh_dial *ssh;
         struct forward_peer as_peer;
 };
@@ -72,6 +74,7 @@ static void client_free(struct client *v)
 {
         uncount(v);
         accepted_release(&v->accepted);
+        app_certificate_free(v->certificate);
         free(v);
 }
 
@@ -228,7 +231,14 @@ static struct error *on_app_user(void *ctx, struct str user)
 
 static void serve_app(struct client *v, struct stream *s, const char *app)
 {
-        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .on_user = on_app_user,
+        struct str certificate = tls_peer_cert_der(s);
+
+        if (!str_is_empty(certificate)) {
+                v->certificate = app_certificate_new(certificate, buf_str(&v->proxy->user_cas), proxy_cluster(v->proxy));
+                tls_forget_peer(s);
+        }
+        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .certificate = v->certificate,
+                                                     .has_old_tls = !tls_hides_certificates(s), .on_user = on_app_user,
                                                      .on_closed = on_over, .ctx = v };
 
         if (str_equal(tls_alpn(s), STR("h2")))
@@ -386,7 +396,10 @@ static bool offers(const struct client_hello *hello, const char *protocol)
         return false;
 }
 
-/* Requests a certificate only from members of the cluster: a browser would show a dialog to its user. At names of applications h2 is HTTP, not gRPC. */
+/*
+ * Requests a certificate only from members of the cluster, and at names of applications: a browser without one of this cluster's shows
+ * no dialog to its user there. At these names h2 is HTTP, not gRPC.
+ */
 static struct tls_context *context_for(const struct proxy *p, const struct client_hello *hello)
 {
         char app[APP_NAME_MAX + 1];
@@ -397,7 +410,8 @@ static struct tls_context *context_for(const struct proxy *p, const struct clien
                 return acme_link_challenge(p->acme);
         if (offers(hello, SSH_DIAL_ALPN))
                 return p->tls_users;
-        return offers(hello, "h2") && is_for_app(p, hello->server_name, app) ? p->tls_apps : p->tls;
+        bool is_http = hello->alpn_count == 0 || offers(hello, "h2") || offers(hello, "http/1.1");
+        return is_http && is_for_app(p, hello->server_name, app) ? p->tls_apps : p->tls;
 }
 
 /* ---- plain HTTP -------------------------------------------------------------------------------------- */

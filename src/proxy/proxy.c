@@ -138,7 +138,12 @@ static struct error *renew_tls(struct proxy *p)
                 return NULL;
         if (has_identity)
                 TRY(renew_mutual(p));
-        TRY(make_public(p, (struct tls_options){ .peer = TLS_PEER_NONE, .alpn = app_protocols }, &p->tls_apps));
+        struct tls_options apps = { .alpn = app_protocols };
+        if (p->user_cas.len > 0) {
+                apps.peer = TLS_PEER_UNVERIFIED;
+                apps.trust_pem = buf_str(&p->user_cas);
+        }
+        TRY(make_public(p, apps, &p->tls_apps));
         return make_public(p, (struct tls_options){ .peer = TLS_PEER_NONE, .alpn = protocols }, &p->tls);
 }
 

@@ -63,7 +63,7 @@ struct proxy {
         struct tunnels tunnels;
         struct tls_context *tls;       /* NULL until there is a certificate */
         struct tls_context *tls_nodes, *tls_users; /* NULL until there is an identity, and a user CA */
-        struct tls_context *tls_apps;  /* for names of applications: the same identities as tls, and HTTP/2 */
+        struct tls_context *tls_apps;  /* for names of applications: the same identities as tls, HTTP/2, and certificates of users once there is a user CA */
         struct tls_context *tls_peers;             /* NULL until there is an identity */
         struct peer_server *peer_server;           /* NULL: no peer_listen_addr */
         struct peer_client peer_client;

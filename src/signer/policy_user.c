@@ -71,17 +71,19 @@ static struct error *take_logins(struct arena *a, const request_message *r, stru
         return NULL;
 }
 
-/* The certificate of a web session is one of X.509, and as short as the session. */
+/* The certificate of a web session is one of X.509, and as short as the session; that of an application ends with its login's. */
 static struct error *check_web_session(const struct user_order *order, int64_t ttl_seconds)
 {
         if (!web_session_is_id(order->x509.web_session))
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate of a web session needs its ID");
         if (!str_is_empty(order->ssh_public_key))
                 return error_new(ERROR_INVALID_ARGUMENT, "a web session has no SSH certificate");
-        if (ttl_seconds > LIMIT_WEB_SESSION_SECONDS)
+        if (str_is_empty(order->x509.app) && ttl_seconds > LIMIT_WEB_SESSION_SECONDS)
                 return error_new(ERROR_INVALID_ARGUMENT, "a web session of %lld s; it may last %d", (long long)ttl_seconds, LIMIT_WEB_SESSION_SECONDS);
         if (!str_is_empty(order->x509.app) && !name_is_app(order->x509.app))
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate is for an application whose name is none");
+        if (!str_is_empty(order->x509.app_secret) && (str_is_empty(order->x509.app) || !app_secret_is_one(order->x509.app_secret)))
+                return error_new(ERROR_INVALID_ARGUMENT, "only the session of an application has a secret, of %d digits", APP_SECRET_LEN);
         return NULL;
 }
 
@@ -105,9 +107,10 @@ struct error *policy_check_user(struct arena *a, const struct policy_facts *fact
         TRY(policy_times(facts, request->ttl_seconds, LIMIT_USER_CERT_SECONDS, &order.times));
         order.x509.web_session = str_of(request->web_session);
         order.x509.app = str_of(request->app);
+        order.x509.app_secret = str_of(request->app_secret);
         if (!str_is_empty(order.x509.web_session))
                 TRY(check_web_session(&order, request->ttl_seconds));
-        else if (!str_is_empty(order.x509.app))
+        else if (!str_is_empty(order.x509.app) || !str_is_empty(order.x509.app_secret))
                 return error_new(ERROR_INVALID_ARGUMENT, "the certificate for an application belongs to no session");
         else if (str_is_empty(order.ssh_public_key))
                 return error_new(ERROR_INVALID_ARGUMENT, "a user's certificates need an SSH key too");

@@ -100,6 +100,29 @@ static void the_certificate_of_a_web_session_is_short_and_alone(void **state)
         assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "need an SSH key");
 }
 
+static void the_certificate_for_an_application_may_have_its_secret(void **state)
+{
+        struct fixture *f = *state;
+        Cteleport__Internal__V1__UserCertRequest *r = given_request(f);
+
+        r->reason = pb_text("app");
+        r->ssh_public_key = (ProtobufCBinaryData){ 0 };
+        r->web_session = pb_text("0123456789abcdef0123456789abcdef");
+        r->app = pb_text("wiki");
+        r->app_secret = pb_text("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+        r->ttl_seconds = LIMIT_USER_CERT_SECONDS; /* it ends with its login */
+        assert_done(checked(f));
+        assert_str(f->order.x509.app_secret, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+        r->app_secret = pb_text("0123");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "a secret, of 64 digits");
+        r->app_secret = pb_text("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+        r->app = pb_text("");
+        r->ttl_seconds = 60;
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "only the session of an application has a secret");
+        r->web_session = pb_text("");
+        assert_refused(checked(f), ERROR_INVALID_ARGUMENT, "belongs to no session");
+}
+
 static void a_user_without_logins_gets_a_principal_without_account(void **state)
 {
         struct fixture *f = *state;
@@ -226,6 +249,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(certifies_a_user_with_roles_and_logins, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_user_without_logins_gets_a_principal_without_account, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(the_certificate_of_a_web_session_is_short_and_alone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(the_certificate_for_an_application_may_have_its_secret, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_names_that_are_none, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(refuses_lists_that_are_too_long_or_say_one_thing_twice, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(keeps_to_thirty_hours_and_the_life_of_the_ca, set_up, tear_down),

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,8 +53,11 @@ class Web(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self):
+        self.do_POST()
+
     def do_POST(self):
-        body = f"{self.path} {self.rfile.read(int(self.headers['Content-Length'])).decode()}\n".encode()
+        body = f"{self.path} {self.rfile.read(int(self.headers.get('Content-Length', 0))).decode()}\n".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -73,7 +77,10 @@ class Place:
     def __init__(self, build, aws, directory, *apps):
         self.directory = directory
         self.cluster = Cluster(build, aws, directory / "cluster")
-        self.cluster.start()
+        with reserved_port() as reserved:
+            self.name = f"localhost:{reserved.getsockname()[1]}"
+            self.cluster.config["proxy_service"].update(web_listen_addr=self.name.replace("localhost", "127.0.0.1"), public_addr=[self.name])
+            self.cluster.start()
         self.cluster.create(iam_token(roles=("Node", "App")))
         aws.reset()
         self.env = aws.identity()
@@ -86,10 +93,19 @@ class Place:
         host = self.cluster.host(name, env=self.env, ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": list(apps)}})
         return host.start()
 
-    def user(self, name, *roles):
+    def invite(self, name, *roles):
         words = self.cluster.tctl("users", "add", name, f"--roles={','.join(roles)}").out
-        user = User(self.cluster, name, self.directory / f"home-{name}").accept(invite_url(words))
+        return User(self.cluster, name, self.directory / f"home-{name}").accept(invite_url(words))
+
+    def user(self, name, *roles):
+        user = self.invite(name, *roles)
         user.login()
+        return user
+
+    def program_user(self, name, *roles):
+        """Logged in at the name of the proxy, below which applications have theirs."""
+        user = self.invite(name, *roles)
+        user.tsh("login", f"--proxy={self.name}", f"--user={name}", "--insecure", stdin=f"{user.password}\n{user.otp()}\n")
         return user
 
 
@@ -442,3 +458,152 @@ def test_it_passes_a_load_balancer_that_ends_tls(place, alice, tmp_path):
             assert "ERROR" not in app.new_text()
     finally:
         balancer.stop()
+
+
+# ---- tsh apps login ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def grace(place):
+    return place.program_user("grace", "access")
+
+
+class Answer:
+    """What curl got, with a certificate of `tsh apps login` and as that prints it."""
+
+    def __init__(self, user, config, *args, url=None):
+        done = subprocess.run(["curl", "-sSi", "--insecure", "--cert", config["cert"], "--key", config["key"], *args, url or config["uri"] + "/page"],
+                              capture_output=True, text=True, timeout=TIMEOUT, env=user.env)
+        assert done.returncode == 0, done.stderr
+        head, self.text = done.stdout.split("\n\n", 1)
+        self.status, self.head = int(head.split()[1]), head
+        self.error = json.loads(self.text)["error"] if self.text.startswith("{") else {}
+
+
+def config_of(user, app):
+    return json.loads(user.tsh("apps", "config", app, "--format=json").out)
+
+
+def test_curl_uses_an_application_with_a_certificate(place, grace):
+    directory = grace.home / ".tsh/keys/localhost/grace-app" / place.cluster.config["auth_service"]["cluster_name"]
+    assert "please login using 'tsh apps login' first" in grace.tsh("apps", "config", check=False).err
+    text, _, command = grace.tsh("apps", "login", "web").out.partition("\n\n")
+    assert text == "Logged into app web. Example curl command:"
+    assert command == f"curl --insecure \\\n  --cert {directory}/web-x509.pem \\\n  --key {directory}/web.key \\\n  https://web.{place.name}\n"
+    assert grace.line(command).out == "/ \n"
+    assert (directory / "web.key").stat().st_mode & 0o777 == 0o600
+    assert "> web" in grace.tsh("apps", "ls").out and "> echo" not in grace.tsh("apps", "ls").out
+    assert grace.line(command.rstrip() + "/upload -d one=1").out == "/upload one=1\n"
+    assert place.cluster.event("app.session.start", app_name="web", user="grace")
+    assert [line.split()[0] for line in grace.tsh("apps", "config").out.splitlines()] == ["Name:", "URI:", "CA:", "Cert:", "Key:"]
+    assert config_of(grace, "web") == {"name": "web", "uri": f"https://web.{place.name}", "ca": str(directory.parents[1] / f"cas/{directory.name}.pem"),
+                                       "cert": f"{directory}/web-x509.pem", "key": f"{directory}/web.key", "curl": command}
+    for name in ("uri", "ca", "cert", "key"):
+        assert grace.tsh("apps", "config", "-f", name).out == config_of(grace, "web")[name] + "\n"
+    assert grace.line(f'eval "$({program(grace.build, "tsh")} apps config -f curl)"').out == "/ \n"
+
+
+def test_the_secret_of_a_session_stays_with_its_user(place, grace):
+    subject = subprocess.run(["openssl", "x509", "-noout", "-subject", "-in", config_of(grace, "web")["cert"]], capture_output=True, text=True, check=True).stdout
+    secret = re.search(r"1\.3\.9999\.50\.2 ?= ?([0-9a-f]{64})", subject).group(1).encode()
+    files = [path for path in place.cluster.data_dir.rglob("*") if path.is_file()]
+    assert any(b"web_sessions/" in path.read_bytes() for path in files), "the session's record is in one of them"
+    assert not [path for path in [*files, place.cluster.process.log_path] if secret in path.read_bytes()]
+
+
+def test_only_the_certificate_of_the_application_is_accepted(place, grace, tmp_path):
+    good = config_of(grace, "web")
+    keys = grace.home / ".tsh/keys/localhost"
+    made = {"uri": good["uri"], "cert": str(tmp_path / "cert"), "key": str(tmp_path / "key")}
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=grace", "-keyout", made["key"],
+                    "-out", made["cert"]], check=True, capture_output=True)
+    of_login = {**good, "cert": str(keys / "grace-x509.pem"), "key": str(keys / "grace.key")}
+    cases = [(of_login, good["uri"], 403, "the certificate is not one for applications", "web"),
+             (good, good["uri"].replace("web", "echo"), 403, "the certificate is good for the application 'web' only", "echo"),
+             (made, good["uri"], 401, "the certificate is not one of a user of this cluster", "web")]
+    for config, url, status, what, app in cases:
+        answer = Answer(grace, config, "-b", "__Host-grv_app_session=0; other=1", url=url)
+        assert (answer.status, answer.error["message"]) == (status, what)
+        assert f"tsh apps login {app}" in answer.error["hint"]
+        place.cluster.process.wait_for(f"request_id:{answer.error['request_id']}")
+    assert Answer(grace, good, "-b", "__Host-grv_app_session=0; __Host-grv_app_session_subject=0").status == 200, "the certificate decides"
+
+
+def test_the_certificate_of_an_application_is_none_of_a_login(grace, tmp_path):
+    shutil.copytree(grace.home / ".tsh", tmp_path / "tsh")
+    config = config_of(grace, "web")
+    shutil.copy(config["cert"], tmp_path / "tsh/keys/localhost/grace-x509.pem")
+    shutil.copy(config["key"], tmp_path / "tsh/keys/localhost/grace.key")
+    done = grace.tsh("apps", "ls", env={"TELEPORT_HOME": tmp_path / "tsh"}, check=False)
+    assert done.code == 1 and "the certificate is good for the application 'web' only" in done.err
+
+
+def test_tls_1_2_would_show_the_certificate_and_gets_none(place, grace):
+    def handshake(name, version):
+        return subprocess.run(["openssl", "s_client", "-connect", place.name.replace("localhost", "127.0.0.1"), "-servername", name, f"-{version}"], input="",
+                              capture_output=True, text=True, timeout=TIMEOUT).stdout
+
+    assert "Acceptable client certificate CA names" in handshake("web.localhost", "tls1_3"), "browsers without such a certificate ask nobody"
+    assert "No client certificate CA names sent" in handshake("web.localhost", "tls1_2")
+    assert "No client certificate CA names sent" in handshake("localhost", "tls1_3")
+    answer = Answer(grace, config_of(grace, "web"), "--tls-max", "1.2")
+    assert answer.status == 302 and "TLS 1.3 only" in answer.text
+    answer = Answer(grace, config_of(grace, "web"), "--tls-max", "1.2", "-H", "Accept: application/json")
+    assert answer.status == 401 and "TLS 1.3 only" in answer.error["hint"]
+
+
+def test_a_certificate_outlives_the_proxy(place, grace):
+    os.kill(place.cluster.process.children()["proxy"], signal.SIGKILL)
+    wait_until(lambda: curl_status(grace, config_of(grace, "web")) == 200, "the proxy is back, and the host's tunnel")
+
+
+def curl_status(user, config):
+    with contextlib.suppress(AssertionError):
+        return Answer(user, config).status
+
+
+def refusal(user, config, status):
+    """The error with which requests are refused, once the cluster's processes know the change."""
+    return wait_until(lambda: (answer := Answer(user, config)).status == status and answer.error, f"requests are refused by {status}")
+
+
+def test_a_lock_is_named(place, grace):
+    place.cluster.create({"kind": "lock", "version": "v2", "metadata": {"name": "grace"}, "spec": {"target": {"user": "grace"}, "message": "stay out"}})
+    assert "stay out" in refusal(grace, config_of(grace, "web"), 403)["message"]
+    place.cluster.tctl("rm", "lock/grace")
+    wait_until(lambda: Answer(grace, config_of(grace, "web")).status == 200, "the lock has gone")
+
+
+def kept(user, directory):
+    """Copies of the files, which stay when tsh removes its own."""
+    config = config_of(user, "web")
+    return {**config, **{name: shutil.copy(config[name], directory / name) for name in ("cert", "key")}}
+
+
+def test_a_logout_ends_the_session(grace, tmp_path):
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+    first = kept(grace, tmp_path / "first")
+    grace.tsh("apps", "login", "web")
+    second = kept(grace, tmp_path / "second")
+    assert Answer(grace, second).status == 200
+    refusal(grace, first, 401)  # the new certificate has ended the former one
+    assert grace.tsh("apps", "logout", "web").out == 'Logged out of app "web"\n'
+    error = refusal(grace, second, 401)
+    assert "has ended" in error["message"] and error["hint"] == "tsh apps login web"
+    assert 'not logged into app "web"' in grace.tsh("apps", "logout", "web", check=False).err
+    assert grace.tsh("apps", "logout").out == "Logged out of all apps\n" and "> web" not in grace.tsh("apps", "ls").out
+    grace.tsh("apps", "login", "web")
+    third = kept(grace, tmp_path / "third")
+    assert Answer(grace, third).status == 200
+    assert "WARNING" not in grace.tsh("logout").err
+    assert refusal(grace, third, 401) and not (grace.home / ".tsh/keys").exists()
+
+
+def test_other_ways_are_named(place, alice):
+    done = alice.tsh("apps", "login", "web", check=False)
+    assert done.code == 1 and "tsh login --proxy=NAME" in done.err and "tsh proxy app web" in done.err, "the login is at an address"
+    assert "tsh proxy app echo -p 8080" in alice.tsh("apps", "login", "echo").out
+    assert "curl http://127.0.0.1:8080" in alice.tsh("apps", "login", "web", env={"TELEPORT_TLS_ROUTING_CONN_UPGRADE": "yes"}).out
+    done = alice.tsh("apps", "login", "nothing", check=False)
+    assert done.code == 1 and 'app "nothing" not found\nhint:  use `tsh apps ls`' in done.err

@@ -66,6 +66,7 @@ void issue_user(struct auth *a, const struct issue_user_request *request,
         m.permit_agent_forwarding = request->permit_agent_forwarding;
         m.web_session = text_to_c(arena, request->web_session);
         m.app = text_to_c(arena, request->app);
+        m.app_secret = text_to_c(arena, request->app_secret);
         m.reason = pb_text(request->reason);
         auth_request(a, a->signer, CTELEPORT__INTERNAL__V1__SIGNER_VERB__SIGNER_USER, &m.base,
                  &cteleport__internal__v1__user_certs__descriptor, SIGNER_TIMEOUT, on_certs, pending);

@@ -18,6 +18,7 @@ struct issue_user_request {
         bool permit_port_forwarding, permit_agent_forwarding;
         struct str web_session; /* its ID, and no SSH key; "": no web session */
         struct str app;         /* of a web session: good for this application only; "": no such limit */
+        struct str app_secret;  /* of the session of an application, for the certificate on a user's disk; "": none */
         const char *reason; /* "login", "web", "app": for the signer's log */
 };
 

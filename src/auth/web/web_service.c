@@ -178,13 +178,19 @@ static void on_app_deleted(void *ctx, uint64_t revision, struct error *err)
         pending_end(ctx, &answer.base, err);
 }
 
+/* A proxy acts for its users; a user ends the own sessions. */
+static bool may_end(const struct caller *caller, const struct web_session_info *info)
+{
+        return (caller->groups & CALLER_PROXY) != 0 || str_equal(info->user, str_of(caller->user));
+}
+
 void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
         struct str id = str_of(((const Cteleport__V1__GetWebSessionRequest *)first)->id);
         struct web_session_info info;
 
-        if (!web_sessions_find(caller->auth->web_sessions, id, &info) || str_is_empty(info.app)) {
+        if (!web_sessions_find(caller->auth->web_sessions, id, &info) || str_is_empty(info.app) || !may_end(caller, &info)) {
                 rpc_call_finish(call, no_session());
                 return;
         }

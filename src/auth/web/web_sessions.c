@@ -161,7 +161,7 @@ static const struct entry *find(const struct web_sessions *w, struct str id)
         /* the store reports an expiry a moment later */
         if (e == NULL || walltime_unix(loop_wall(&w->auth->loop)) >= e->expires)
                 return NULL;
-        return e->app[0] == '\0' || find(w, str_of(e->parent)) != NULL ? e : NULL;
+        return e->parent[0] == '\0' || find(w, str_of(e->parent)) != NULL ? e : NULL;
 }
 
 struct error *web_sessions_check(const struct web_sessions *w, struct str id, struct str user)
@@ -280,7 +280,8 @@ void web_sessions_add_app(struct web_sessions *w, struct store_txn *t, const Cte
 
         for (size_t i = LIMIT_APP_SESSIONS_USER - 1; i < count; i++)
                 web_session_delete(t, list[i].id);
-        state_require(t, &web_session_kind, str_of(s->parent), STORE_ANY); /* the login has not ended meanwhile */
+        if (s->parent[0] != '\0')
+                state_require(t, &web_session_kind, str_of(s->parent), STORE_ANY); /* the login has not ended meanwhile */
         web_session_put(t, s);
 }
 

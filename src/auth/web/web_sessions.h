@@ -3,7 +3,8 @@
  * The web sessions of the cluster, in memory: read from the store at the start and updated by a watch, as the directory. The
  * certificate of a web session is valid only while the session is here.
  *
- * A session is a login in a browser, or the use of one application, which belongs to a login and ends with it.
+ * A session is a login in a browser, or the use of one application. That belongs to a login in a browser and ends with it, or was
+ * made by tsh and ends with the certificate of the login there, or by `tsh apps logout`.
  */
 #ifndef AUTH_WEB_WEB_SESSIONS_H
 #define AUTH_WEB_WEB_SESSIONS_H

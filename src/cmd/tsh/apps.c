@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/app_list.h"
+#include "client/app_login.h"
 #include "client/node_filter.h"
 #include "cmd/common/output.h"
 #include "cmd/common/table.h"
@@ -28,7 +29,8 @@ const struct argument apps_ls_arguments[] = {
         { NULL },
 };
 
-static void put_table(struct buf *out, Cteleport__V1__AppServer *const *apps, size_t count, bool is_verbose)
+/* logins: those that `tsh apps login` has made. */
+static void put_table(struct buf *out, Cteleport__V1__AppServer *const *apps, size_t count, bool is_verbose, const struct app_login *logins, size_t login_count)
 {
         static const char *const brief[] = { "Application", "Description", "Type", "Public Address", "Labels", NULL };
         static const char *const full[] = { "Application", "Description", "Type", "Public Address", "URI", "Labels", NULL };
@@ -37,7 +39,9 @@ static void put_table(struct buf *out, Cteleport__V1__AppServer *const *apps, si
 
         for (size_t i = 0; i < count; i++) {
                 const char *uri = apps[i]->spec->app->spec->uri;
-                struct str name = str_of(apps[i]->metadata->name), about = str_of(apps[i]->metadata->description), type = str_of(app_list_type(uri));
+                const char *app = apps[i]->metadata->name;
+                AUTO_MEM char *marked = mem_printf("%s%s", app_login_find(logins, login_count, app) != NULL ? "> " : "", app);
+                struct str name = str_of(marked), about = str_of(apps[i]->metadata->description), type = str_of(app_list_type(uri));
                 struct str address = str_of(apps[i]->spec->app->spec->public_addr);
                 AUTO(buf) labels = BUF_MAX(CELL_MAX);
 
@@ -78,17 +82,19 @@ struct error *apps_ls_run(void *ctx, const struct flags *given)
         AUTO(buf) out = BUF_MAX(OUTPUT_MAX);
         struct node_filter filter;
         Cteleport__V1__AppServer **apps = NULL;
-        size_t count = 0;
+        struct app_login *logins = NULL;
+        size_t count = 0, login_count = 0;
 
         (void)ctx;
         TRY(user_load(given, &p));
         TRY(api_client_open(&a, &p));
         TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
         TRY(user_apps(&a, &apps, &count));
+        TRY(app_login_list(&p, clock_wall(clock_system()), &logins, &login_count));
         count = app_filter_keep(&filter, apps, count, a.arena);
         count = app_list_unite(apps, count);
         if (output_is_text(given))
-                put_table(&out, apps, count, flags_switch(given, "verbose"));
+                put_table(&out, apps, count, flags_switch(given, "verbose"), logins, login_count);
         else if (strcmp(flags_text(given, "format"), "names") == 0)
                 put_names(&out, apps, count);
         else

@@ -7,6 +7,8 @@
 
 #include "cmd/common/flags.h"
 
+struct profile;
+
 /* login.c */
 extern const struct flag login_flags[];
 extern const struct argument login_arguments[];
@@ -28,6 +30,15 @@ struct error *ls_run(void *ctx, const struct flags *given) MUST_USE;
 extern const struct flag apps_ls_flags[];
 extern const struct argument apps_ls_arguments[];
 struct error *apps_ls_run(void *ctx, const struct flags *given) MUST_USE;
+
+/* app_logins.c */
+extern const struct flag apps_config_flags[];
+extern const struct argument apps_login_arguments[], apps_logout_arguments[], apps_config_arguments[];
+struct error *apps_login_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *apps_logout_run(void *ctx, const struct flags *given) MUST_USE;
+struct error *apps_config_run(void *ctx, const struct flags *given) MUST_USE;
+/* At a logout: ends the sessions of applications in the cluster; what fails is printed, as they end with their certificates. */
+void app_logins_end(const struct profile *p);
 
 /* ssh.c */
 extern const struct flag ssh_flags[];

@@ -124,6 +124,7 @@ static struct error *logout_one(const struct flags *given, const char *proxy)
         struct error *err = profile_find(&p, proxy, NULL);
 
         if (err == NULL && (user == NULL || strcmp(user, p.user) == 0)) {
+                app_logins_end(&p);
                 TRY(profile_remove(&p));
                 printf("Logged out %s from %s.\n", p.user, p.proxy_host);
                 return NULL;
@@ -136,6 +137,23 @@ static struct error *logout_one(const struct flags *given, const char *proxy)
         return error_new(ERROR_NOT_FOUND, "User %s already logged out from %s.", shown_user, shown_proxy);
 }
 
+/* Of the profiles that can be read; others are removed as they are. */
+static struct error *end_all_app_logins(struct arena *a)
+{
+        const char **names = NULL;
+        size_t count = 0;
+
+        TRY(profile_names(a, &names, &count));
+        for (size_t i = 0; i < count; i++) {
+                AUTO(profile) p = { 0 };
+                AUTO_PTR(error) err = profile_find(&p, names[i], NULL);
+
+                if (err == NULL)
+                        app_logins_end(&p);
+        }
+        return NULL;
+}
+
 struct error *logout_run(void *ctx, const struct flags *given)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
@@ -146,6 +164,7 @@ struct error *logout_run(void *ctx, const struct flags *given)
         TRY(user_proxy(a, given, &proxy));
         if (proxy != NULL || flags_text(given, "user") != NULL)
                 return logout_one(given, proxy);
+        TRY(end_all_app_logins(a));
         TRY(profile_remove_all(&any));
         puts(any ? "Logged out all users from all proxies." : "All users logged out.");
         return NULL;

@@ -22,6 +22,11 @@ static const struct command commands[] = {
                    "  tsh ls --query='labels[\"env\"] == \"prod\" && hasPrefix(name, \"web-\")'\n" },
         { "apps ls", ALIASES("apps list", "app ls"), apps_ls_flags, apps_ls_arguments, apps_ls_run, .help = "List applications",
           .notes = "  tsh apps ls env=prod,team=db\n  tsh apps ls --query='hasPrefix(name, \"wiki\")'\n" },
+        { "apps login", ALIASES("app login"), NULL, apps_login_arguments, apps_login_run, .help = "Get a certificate for an application, for curl and other programs",
+          .notes = "It prints an example. Applications in a browser need no certificate, and `tsh proxy app` needs none.\n" },
+        { "apps logout", ALIASES("app logout"), NULL, apps_logout_arguments, apps_logout_run, .help = "End certificates for applications, and remove them" },
+        { "apps config", ALIASES("app config"), apps_config_flags, apps_config_arguments, apps_config_run, .help = "Print address and files for a program that uses an application",
+          .notes = "  eval \"$(tsh apps config --format=curl wiki)\"\n" },
         { "ssh", NULL, ssh_flags, ssh_arguments, ssh_run, .free_after = 2, .help = "Log in to a node, or run a command there",
           .notes = "  tsh ssh root@web-1\n  tsh ssh root@env=prod,role=db uptime\n  tsh ssh -L 8080:localhost:80 root@web-1\n" },
         { "scp", NULL, scp_flags, scp_arguments, scp_run, .help = "Copy files from and to nodes",
@@ -90,8 +95,6 @@ static const struct foreign_flag foreign[] = {
 };
 
 static const struct foreign_command foreign_commands[] = {
-        { "apps login, apps logout, apps config, app login, app logout, app config",
-          "an application is made reachable at a port of this machine by: tsh proxy app NAME" },
         { "db, databases, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy kube, proxy aws, "
           "proxy azure, proxy gcp, proxy mcp, vnet",
           "this release serves SSH and applications only" },

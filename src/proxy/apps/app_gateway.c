@@ -14,6 +14,7 @@
 #include "net/http1.h"
 #include "pki/key.h"
 #include "proxy/apps/app_address.h"
+#include "proxy/apps/app_certificate.h"
 #include "proxy/apps/app_page.h"
 #include "proxy/apps/app_preflight.h"
 #include "proxy/apps/app_session.h"
@@ -30,6 +31,8 @@ struct app_gateway {
         struct http_relay *relay; /* NULL: the browser's connection has ended */
         char app[APP_NAME_MAX + 1];
         char peer[ADDRESS_TEXT_MAX];
+        const struct app_certificate *certificate; /* not owned */
+        bool has_old_tls;
         struct app_session_user user; /* of the session whose requests were forwarded last */
         bool is_opening;              /* a session is requested */
         struct resource_dial *dial;
@@ -115,6 +118,8 @@ static void answer_error(struct app_gateway *g, const char *title, struct error 
         error_free(err);
 }
 
+#define OLD_TLS "a certificate of `tsh apps login` is used by TLS 1.3 only, where others cannot read it; this connection uses an older version"
+
 static void redirect(struct app_gateway *g, struct str url, struct str cookie)
 {
         struct http_fields fields = { 0 };
@@ -123,7 +128,9 @@ static void redirect(struct app_gateway *g, struct str url, struct str cookie)
         add(&fields, "Location", url);
         if (!str_is_empty(cookie))
                 add(&fields, "Set-Cookie", cookie);
-        http_relay_answer(g->relay, 302, &fields, STR(""));
+        if (g->has_old_tls)
+                add(&fields, "Content-Type", STR("text/plain"));
+        http_relay_answer(g->relay, 302, &fields, g->has_old_tls ? STR("Log in; " OLD_TLS ".\n") : STR(""));
         http_fields_release(&fields);
 }
 
@@ -154,18 +161,31 @@ static struct app_chain chain_of(const struct form *form)
         return chain;
 }
 
+/* The session of the certificate has ended. cause is owned, or NULL. */
+static struct error *certificate_is_void(const struct app_gateway *g, struct error *cause)
+{
+        struct error *err = error_new(ERROR_UNAUTHENTICATED, "the session of this certificate has ended, or was ended by its user or an administrator");
+
+        err = error_hint(err, "tsh apps login %s", g->app);
+        return cause == NULL ? err : error_because(err, cause);
+}
+
 /* There is no session: a browser is led to the launch page; a program, or a form that would get lost, gets a reason. */
 static void lead_to_login(struct app_gateway *g)
 {
         bool is_get = str_equal(g->request->method, STR("GET")) || str_equal(g->request->method, STR("HEAD"));
         AUTO(buf) url = BUF_MAX(4 * KiB);
 
+        if (g->certificate != NULL) {
+                answer_error(g, "The application cannot be reached", certificate_is_void(g, NULL));
+                return;
+        }
         put_launch_url(g, &url, is_get ? path_of(g->request) : STR("/"), is_get ? query_of(g->request) : STR(""));
         if (g->is_html && is_get)
                 redirect(g, buf_str(&url), STR(""));
         else
                 answer_page(g, 401, (struct app_page){ .title = "Log in again", .what = "you are not logged in to this application, or the login has ended",
-                                                       .hint = is_get ? "open the application in a browser, and log in there" : "log in; what you have sent was not processed",
+                                                       .hint = g->has_old_tls ? OLD_TLS : is_get ? "open the application in a browser and log in there, or get a certificate: tsh apps login" : "log in; what you have sent was not processed",
                                                        .link = buf_c(&url), .link_text = "Log in" });
 }
 
@@ -217,6 +237,8 @@ static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_r
                 app_session_forget(ended); /* the next request leads to the login */
         }
         if (err != NULL) {
+                if (err->code == ERROR_UNAUTHENTICATED && g->certificate != NULL)
+                        err = certificate_is_void(g, err);
                 answer_error(g, "The application cannot be reached", err);
                 return;
         }
@@ -360,7 +382,8 @@ static void finish_exchange(struct app_gateway *g)
 
 static bool is_session_of_app(const struct app_gateway *g, const struct app_session *s)
 {
-        return s != NULL && str_equal(app_session_app(s), str_of(g->app));
+        return s != NULL && str_equal(app_session_app(s), str_of(g->app)) &&
+               (g->certificate == NULL || str_equal(app_session_user_name(s), app_certificate_user(g->certificate)));
 }
 
 /* The session that the launch page has made. One whose browser cannot be trusted is ended. */
@@ -482,6 +505,19 @@ static void on_session(void *ctx, struct app_session *s, struct error *err)
                 lead_to_login(g);
 }
 
+/* The certificate decides, whatever cookies the request has. */
+static void open_by_certificate(struct app_gateway *g)
+{
+        struct error *err = app_certificate_check(g->certificate, g->app, loop_wall(&g->proxy->loop));
+
+        if (err != NULL) {
+                answer_error(g, "The certificate is not accepted", err);
+                return;
+        }
+        g->is_opening = true;
+        app_session_open(g->proxy->app_sessions, app_certificate_session(g->certificate), app_certificate_secret(g->certificate), on_session, g);
+}
+
 static void open_session(struct app_gateway *g)
 {
         const struct http_fields *fields = &g->request->fields;
@@ -510,7 +546,7 @@ static void on_request(void *ctx, struct http_request *request)
         struct str path = path_of(request);
 
         g->request = request;
-        g->is_html = app_page_is_wanted(request);
+        g->is_html = g->certificate == NULL && app_page_is_wanted(request);
         new_request_id(g);
         if (!is_for_app(g)) {
                 answer_page(g, 421, (struct app_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = "open the page once more" });
@@ -520,6 +556,8 @@ static void on_request(void *ctx, struct http_request *request)
                 answer_error(g, "Several applications have this address",
                              error_hint(error_new(ERROR_FAILED_PRECONDITION, "this address is the public_addr of several applications, and leads to none of them"),
                                         "an administrator gives each of them an address of its own: tctl apps ls; until then open it from the list of your applications"));
+        else if (g->certificate != NULL)
+                open_by_certificate(g);
         else if (!str_equal(path, STR("/x-teleport-auth")))
                 open_session(g);
         else if (str_equal(request->method, STR("POST")))
@@ -607,7 +645,7 @@ struct app_gateway *app_gateway_start(struct stream *tls, const struct app_gatew
 {
         struct app_gateway *g = NEW(struct app_gateway);
 
-        *g = (struct app_gateway){ .proxy = options->proxy, .on_user = options->on_user, .on_closed = options->on_closed, .ctx = options->ctx };
+        *g = (struct app_gateway){ .proxy = options->proxy, .certificate = options->certificate, .has_old_tls = options->has_old_tls, .on_user = options->on_user, .on_closed = options->on_closed, .ctx = options->ctx };
         g->user = (struct app_session_user){ .on_ended = on_ended, .ctx = g };
         snprintf(g->app, sizeof g->app, "%s", options->app);
         snprintf(g->peer, sizeof g->peer, "%s", options->peer);

@@ -5,6 +5,7 @@
  *
  *     request ─┬─ /x-teleport-auth, /teleport-logout ──▶ the cookie exchange, logout
  *              ├─ cookies of a session of this application ─▶ kept connection, or Dial as the user, TLS in the tunnel ─▶ forwarded
+ *              ├─ client certificate of `tsh apps login` for this application: the same session, without cookies
  *              ├─ a preflight request (CORS) without a session ─▶ answered by the application's setting, which auth has
  *              └─ no session ─▶ 302 to the launch page of the proxy; for programs: 401
  *
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+struct app_certificate;
 struct proxy;
 struct stream;
 
@@ -23,6 +25,8 @@ struct app_gateway_options {
         struct proxy *proxy;
         const char *app;  /* copied */
         const char *peer; /* address with port of the browser, copied */
+        const struct app_certificate *certificate; /* of the client, which decides in place of cookies; NULL: none was sent. Borrowed until on_closed */
+        bool has_old_tls; /* a certificate could not be sent: the proxy requested none */
         /* A request of this user is about to be forwarded; an error (owned by the gateway) refuses it. */
         struct error *(*on_user)(void *ctx, struct str user);
         void (*on_closed)(void *ctx); /* once, from the loop */

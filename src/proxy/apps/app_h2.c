@@ -353,7 +353,8 @@ static struct channel *channel_new(struct app_h2 *c, const char *app)
         c->channels = ch;
         memory_stream_pair(&c->options.proxy->loop, &ours, &theirs);
         ch->outgoing = http_outgoing_new(&c->options.proxy->loop, ours);
-        ch->gateway = app_gateway_start(theirs, &(struct app_gateway_options){ .proxy = c->options.proxy, .app = app, .peer = c->peer, .on_user = on_user,
+        ch->gateway = app_gateway_start(theirs, &(struct app_gateway_options){ .proxy = c->options.proxy, .app = app, .peer = c->peer, .certificate = c->options.certificate,
+                                                                                 .has_old_tls = c->options.has_old_tls, .on_user = on_user,
                                                                                 .on_closed = on_gateway_closed, .ctx = ch });
         return ch;
 }
