@@ -167,6 +167,20 @@ static void closing_with_unread_input_keeps_the_last_bytes_written(void **state)
         assert_null(f->b.err);
 }
 
+static void a_closed_socket_stops_a_peer_that_sends_without_end(void **state)
+{
+        struct fixture *f = *state;
+
+        given_pair(f);
+        stream_write(f->a.stream, STR("x"));
+        stream_close(f->a.stream);
+        f->a.stream = NULL;
+        write_zeros(f->b.stream, 64 * MiB);
+        RUN_UNTIL(&f->loop, f->b.ends || f->b.drains);
+        assert_int_equal(f->b.drains, 0);
+        assert_int_equal(f->b.err->code, ERROR_UNAVAILABLE);
+}
+
 static void a_lingering_socket_does_not_keep_the_loop_running(void **state)
 {
         struct fixture *f = *state;
@@ -734,6 +748,7 @@ int main(void)
                 TEST(an_orderly_end_leaves_the_other_direction_open),
                 TEST(closing_still_sends_written_bytes),
                 TEST(closing_with_unread_input_keeps_the_last_bytes_written),
+                TEST(a_closed_socket_stops_a_peer_that_sends_without_end),
                 TEST(a_lingering_socket_does_not_keep_the_loop_running),
                 TEST(releasing_the_loop_does_not_wait_for_a_peer),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),

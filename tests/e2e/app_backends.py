@@ -148,3 +148,8 @@ class Scripted(TcpServer):
             name, _, value = line.partition(": ")
             found.setdefault(name.lower(), []).append(value)
         return found
+
+    def forget(self):
+        """Requests so far, for the next test that looks at them."""
+        while not self.requests.empty():
+            self.requests.get()

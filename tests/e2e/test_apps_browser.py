@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications in the browser: the cookie exchange, requests through the proxy, and the end of their sessions."""
+import asyncio
 import contextlib
 import hashlib
 import html
@@ -10,15 +11,18 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
+import threading
 import urllib.parse
 
 import pytest
+import websockets
 
 from app_backends import Nginx, Scripted, WebSockets
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
-from raw_h2 import END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, frame, literal
+from raw_h2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, Raw, frame, literal
 from test_rotation import step
 from users import User, invite_url
 
@@ -35,7 +39,7 @@ class Client:
 
     def curl(self, url, *args, input=None):
         """The response: status, its head, its text."""
-        for name in ("proxy", "files", "raw", "front", "api", "partly", "written", "none"):
+        for name in ("proxy", "files", "raw", "front", "api", "partly", "written", "none", "ws"):
             url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
         done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
                               input=input, capture_output=True, check=True)
@@ -87,6 +91,27 @@ class Client:
         done = self.post(page.action, page.fields)
         assert done.status == 200, done.text
         return self.get(done.refresh)
+
+    def cookies(self, app):
+        """Those of its session of an application, as a field's value."""
+        return "; ".join(re.findall(rf"{app}\.{PROXY}\t.*\t(__Host-grv_app_session\w*\t\w+)", self.jar.read_text())).replace("\t", "=")
+
+
+class Streams(Raw):
+    """A connection by HTTP/2 to an application, as a client with a session of it, frame by frame."""
+
+    def __init__(self, client, app):
+        super().__init__(client.cluster.proxy_addr, server_name=f"{app}.{PROXY}")
+        self.fields = [(":method", "GET"), (":scheme", "https"), (":authority", f"{app}.{PROXY}:{client.port}"), ("cookie", client.cookies(app))]
+        self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24)))  # of the connection; streams keep the window of 64 KiB
+
+    def get(self, stream, path="/"):
+        """Sends a request, and waits until its response has begun."""
+        self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"".join(literal(*field) for field in [*self.fields[:3], (":path", path), *self.fields[3:]])))
+        assert self.wait_for((HEADERS, None, stream), (RST_STREAM, None, stream), (GOAWAY, None, None))[0] == HEADERS
+
+    def data(self, stream):
+        return self.wait_for((DATA, None, stream), (RST_STREAM, None, stream), (GOAWAY, None, None))
 
 
 class Response:
@@ -216,7 +241,7 @@ def test_bodies_pass_both_ways(opened, backends):
 
 
 def test_browsers_are_served_by_http2(opened, backends):
-    data = os.urandom(1_000_000)
+    data = os.urandom(4_000_000)
     wanted = opened.get("https://files/page", "--http2")
     assert (wanted.head.splitlines()[0], wanted.text) == ("HTTP/2 200 ", "a page of nginx\n")
     names = {line.partition(":")[0] for line in wanted.head.splitlines()[1:]}
@@ -227,7 +252,7 @@ def test_browsers_are_served_by_http2(opened, backends):
     part = opened.get("https://files/upload/h2", "--http2", "-r", "500000-500099")
     assert (part.status, part.body) == (206, data[500000:500100])
     head = opened.get("https://files/upload/h2", "--http2", "-I")
-    assert (head.status, head.body) == (200, b"") and "content-length: 1000000" in head.head
+    assert (head.status, head.body) == (200, b"") and "content-length: 4000000" in head.head
     assert opened.get("https://files/none", "--http2").status == 404
     assert Client(opened.cluster, opened.jar.parent).get("https://files/page", "--http2").status == 302, "without a session"
 
@@ -294,6 +319,88 @@ def test_large_bodies_take_constant_memory(place, opened, backends, tmp_path):
 @pytest.mark.nightly
 def test_bodies_of_a_gibibyte_take_constant_memory(place, opened, backends, tmp_path):
     assert large_bodies(place, opened, backends, tmp_path, 1 << 30) < BODY_GROWTH_KIB
+
+
+def test_server_sent_events_arrive_one_by_one_by_http2(place, client, backends):
+    scripted, go_on = backends["scripted"], threading.Semaphore(0)
+    scripted.answer()
+    client.launch(place.alice, "https://raw/")
+
+    def events(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for number in range(3):
+            connection.sendall(b"data: %d\n\n" % number)
+            assert go_on.acquire(timeout=TIMEOUT)
+
+    scripted.answers.put(events)
+    with Streams(client, "raw") as browser:
+        browser.get(1)
+        for number in range(3):
+            assert browser.data(1)[3] == b"data: %d\n\n" % number
+            go_on.release()
+        assert browser.data(1)[1] & END_STREAM
+    scripted.forget()
+
+
+def test_a_stream_that_is_not_read_holds_up_no_other(place, client, backends):
+    """Neither does its body pile up anywhere, and with the reset of the stream it ends at the backend."""
+    scripted, most, sent, is_over = backends["scripted"], 1 << 28, [0], threading.Event()
+    scripted.answer()
+    client.launch(place.alice, "https://raw/")
+
+    def download(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % most)
+        try:
+            while sent[0] < most:
+                sent[0] += connection.send(bytes(1 << 16))
+        finally:
+            is_over.set()
+
+    scripted.answers.put(download)
+    with Streams(client, "raw") as browser:
+        browser.get(1, "/long")
+        streams = iter(range(3, 1 << 16, 2))
+
+        def another_is_served():
+            stream = next(streams)
+            scripted.answer(b"short")
+            browser.get(stream)
+            body = b""
+            while not (got := browser.data(stream))[1] & END_STREAM:
+                body += got[3]
+            return body + got[3] == b"short"
+
+        def is_still():
+            before = sent[0]
+            assert another_is_served()
+            return sent[0] == before
+
+        wait_until(is_still, "the backend has to wait")
+        assert sent[0] < most // 2, "what sockets hold"
+        assert not is_over.is_set()
+        browser.send(frame(RST_STREAM, 0, 1, struct.pack(">I", 8)))
+        assert is_over.wait(TIMEOUT) and sent[0] < most // 2
+        assert another_is_served()
+    scripted.forget()
+
+
+def test_websockets_pass_beside_http2(place, client):
+    client.launch(place.alice, "https://ws/")
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["http/1.1"])  # as browsers do for a WebSocket
+    host, port = place.proxy_addr.rsplit(":", 1)
+
+    async def talk():
+        async with websockets.connect(f"wss://ws.{PROXY}:{client.port}/", ssl=context, host=host, port=int(port), server_hostname=f"ws.{PROXY}",
+                                      max_size=None, extra_headers={"Cookie": client.cookies("ws")}) as socket:
+            for message in ("hello", os.urandom(1_000_000)):
+                await socket.send(message)
+                assert await socket.recv() == message
+            await socket.send("close")
+            await socket.wait_closed()
+            return socket.close_code, socket.close_reason
+
+    assert asyncio.run(asyncio.wait_for(talk(), TIMEOUT)) == (4000, "as requested")
 
 
 def test_programs_get_a_reason_instead_of_a_redirect(client):
@@ -577,7 +684,7 @@ def test_browsers_are_led_to_another_host(place, client, backends, aws_process):
 def test_an_upload_that_a_browser_leaves_ends_at_the_backend(place, client, backends):
     backends["scripted"].answer()
     client.launch(place.alice, "https://raw/")
-    cookies = "; ".join(f"{name}={value}" for name, value in re.findall(r"raw\S*\t.*?(__Host-grv_app_session\w*)\t(\w+)", client.jar.read_text()))
+    cookies = client.cookies("raw")
     host, port = place.proxy_addr.rsplit(":", 1)
     with ssl._create_unverified_context().wrap_socket(socket.create_connection((host, int(port)), TIMEOUT), server_hostname=f"raw.{PROXY}") as tls:
         tls.sendall(f"PUT /x HTTP/1.1\r\nHost: raw.{PROXY}:{port}\r\nCookie: {cookies}\r\nContent-Length: 1000000\r\n\r\n".encode() + b"x" * 1000)
