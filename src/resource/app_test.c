@@ -154,7 +154,7 @@ static void refuses_resources_that_no_host_could_offer(void **state)
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {headers: [{name: X, value: \"y\\r\\nZ: 1\"}]}}\n", "has no name and value of HTTP" },
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {jwt_claims: all}}\n", "rewrite.jwt_claims cannot be 'all'" },
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', insecure_skip_verify: yes}\n", "insecure_skip_verify is for applications of https" },
-                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'https://a', tls: {server_name: b}}\n", "certificates and keys towards an application stay in files" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'https://a', tls: {server_name: b}}\n", "tls' is a key of Teleport that this release does not have" },
                 { "kind: app\nmetadata: {name: a, expires: '2030-01-01T00:00:00Z'}\nspec: {uri: 'tcp://a:1'}\n", "does not expire" },
         };
 
