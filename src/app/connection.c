@@ -344,11 +344,18 @@ static void on_dialled(void *ctx, int fd, struct error *err)
         c->splice = tunnel_splice_above(&c->memory, &c->service->loop, c->tunnel, client, app, on_streams_closed, c);
 }
 
+static bool is_dumper(const struct app_connection *c)
+{
+        const Cteleport__V1__AppServiceConfig *service = c->service->boot->config->app_service;
+
+        return service != NULL && service->debug_app && strcmp(c->app->name, APP_DUMPER) == 0;
+}
+
 /* Requests follow, each of which gets a response. */
 static struct error *open_http(struct app_connection *c)
 {
         struct app_service *s = c->service;
-        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .permits = &c->permits,
+        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .is_dumper = is_dumper(c), .permits = &c->permits,
                                             .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .must_wait = must_wait, .on_exchange = on_exchange,
                                             .on_closed = on_streams_closed, .ctx = c };
         struct stream *client = c->client;

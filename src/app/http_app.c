@@ -22,9 +22,10 @@
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "pki/key.h"
 #include "resource/app.h"
 
-enum { ARENA_MAX = 4 * KiB, PAGE_MAX = 16 * KiB };
+enum { ARENA_MAX = 4 * KiB, PAGE_MAX = 16 * KiB, DUMP_MAX = 8 * LIMIT_HTTP_HEAD };
 
 struct http_app {
         struct http_app_options options;
@@ -223,6 +224,26 @@ static void redirect(struct http_app *h)
         http_relay_answer(h->relay, 302, &fields, STR(""));
 }
 
+/* debug_app: the response is the head that a backend would have got. */
+static void dump(struct http_app *h, const struct http_request *request)
+{
+        AUTO(buf) body = BUF_MAX(DUMP_MAX), cookie = BUF_MAX(64);
+        AUTO(http_fields) fields = { 0 };
+        uint8_t random[8];
+
+        random_bytes(random, sizeof random);
+        buf_put_c(&cookie, "dumper.session.cookie=");
+        hex_encode(&cookie, str_of_bytes(random, sizeof random));
+        buf_put_c(&cookie, "; Path=/; HttpOnly");
+        http_request_put(&body, request);
+        struct error *err = http_fields_add(&fields, STR("Content-Type"), STR("text/plain; charset=utf-8"));
+        err = error_also(err, http_fields_add(&fields, STR("X-Content-Type-Options"), STR("nosniff")));
+        err = error_also(err, http_fields_add(&fields, STR("Cache-Control"), STR("no-store")));
+        err = error_also(err, http_fields_add(&fields, STR("Set-Cookie"), buf_str(&cookie)));
+        error_free(err); /* none: few and short fields */
+        http_relay_answer(h->relay, 200, &fields, buf_str(&body));
+}
+
 /* The request gets its fields, and goes to the backend. */
 static void forward(struct http_app *h, struct http_request *request)
 {
@@ -233,6 +254,8 @@ static void forward(struct http_app *h, struct http_request *request)
         AUTO_PTR(error) err = head_rules_request(&h->rules, request);
         if (err != NULL)
                 refuse(h, 431, err);
+        else if (h->options.is_dumper)
+                dump(h, request);
         else if (http_relay_is_connected(h->relay))
                 http_relay_forward(h->relay, NULL);
         else

@@ -22,6 +22,7 @@ struct http_app_options {
         const Cteleport__V1__AppConfig *app;
         const char *id, *client_addr; /* of the connection, copied */
         const char *host_name;
+        bool is_dumper; /* the application of debug_app: there is no backend, requests are answered with their own heads */
         Cteleport__V1__AppPermits *const *permits; /* the current ones; borrowed until on_closed, as the following ones */
         const struct app_targets *targets;
         struct backend_tls *tls;

@@ -65,4 +65,8 @@ struct error *app_check(Cteleport__V1__App *app, struct arena *arena) MUST_USE;
  */
 struct error *app_matcher_read(const Cteleport__V1__Matcher *matcher, struct arena *arena, const Cteleport__V1__RoleConditions **ret) MUST_USE;
 
+/* The application of app_service.debug_app, which its host serves itself. The name of the uri leads nowhere (RFC 6761 section 6.4). */
+#define APP_DUMPER "dumper"
+#define APP_DUMPER_URI "http://dumper.invalid"
+
 #endif

@@ -55,6 +55,7 @@ static const struct config_rule rules[] = {
         { "app_service.enabled", CONFIG_RESTART, .why = "the services of a host are decided when it starts" },
         /* `app` gets the applications from `instance`, and reads the files of their tls settings when it starts. */
         { "app_service.apps", CONFIG_PROCESSES, { "instance", "app", "labels" } },
+        { "app_service.debug_app", CONFIG_PROCESSES, { "instance", "app" } },
         { "app_service.resources", CONFIG_PROCESSES, { "instance" } },
         { "app_service.allowed_hosts", CONFIG_PROCESSES, { "app" } },
         { "app_service.denied_hosts", CONFIG_PROCESSES, { "app" } },

@@ -556,6 +556,31 @@ static struct error *check_command_count(const Cteleport__V1__Config *config)
                                                          LIMIT_LABEL_COMMANDS);
 }
 
+/* Adds the application of debug_app, which is one as others for the cluster. */
+static struct error *add_dumper(struct config_checker *c, Cteleport__V1__AppServiceConfig *service)
+{
+        Cteleport__V1__AppConfig **apps = arena_alloc(c->arena, (service->n_apps + 1) * sizeof *apps), *dumper = arena_alloc(c->arena, sizeof *dumper);
+
+        if (!service->has_debug_app || !service->debug_app)
+                return NULL;
+        for (size_t i = 0; i < service->n_apps; i++) {
+                if (is_unset(service->apps[i]->name) || strcmp(service->apps[i]->name, APP_DUMPER) != 0)
+                        continue;
+                if (!is_unset(service->apps[i]->uri) && strcmp(service->apps[i]->uri, APP_DUMPER_URI) == 0)
+                        return NULL; /* a configuration that was checked before */
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service.apps: '%s' is the name of the application of debug_app", APP_DUMPER),
+                                  "give this application another name, or write debug_app: no");
+        }
+        cteleport__v1__app_config__init(dumper);
+        dumper->name = unconst(APP_DUMPER);
+        dumper->uri = unconst(APP_DUMPER_URI);
+        dumper->description = unconst("Answers with the request that it got");
+        memcpy(apps, service->apps, service->n_apps * sizeof *apps);
+        apps[service->n_apps++] = dumper;
+        service->apps = apps;
+        return NULL;
+}
+
 struct error *config_check_app(struct config_checker *c)
 {
         Cteleport__V1__AppServiceConfig *service = c->config->app_service;
@@ -565,11 +590,12 @@ struct error *config_check_app(struct config_checker *c)
 
         if (service == NULL)
                 return NULL;
+        TRY(add_dumper(c, service));
         if (service->n_apps > LIMIT_APPS)
                 return error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d applications", LIMIT_APPS);
         if (service->has_enabled && service->enabled && service->n_apps == 0 && service->n_resources == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service is enabled and has no applications"),
-                                  "write apps: [{name: NAME, uri: \"http://HOST:PORT\"}], or resources: [{labels: {\"*\": \"*\"}}], or enabled: no");
+                                  "write apps: [{name: NAME, uri: \"http://HOST:PORT\"}], or resources: [{labels: {\"*\": \"*\"}}], or debug_app: yes, or enabled: no");
         for (size_t i = 0; i < service->n_apps; i++) {
                 err = error_also(err, check_app(c, service, i));
                 size += protobuf_c_message_get_packed_size(&service->apps[i]->base);

@@ -254,6 +254,7 @@ static const struct {
         { "app_service: {enabled: yes, apps: [{name: a, uri: \"tcp://h:1\", commands: [{name: x, command: [y]}, {name: x, command: [z]}]}]}",
           "app_service.apps[1].commands: the label 'x' occurs twice" },
         { "app_service: {enabled: yes, apps: [{name: a, uri: \"tcp://h:1\", commands: [{name: x}]}]}", "app_service.apps[1].commands: the label 'x' has no command" },
+        { "app_service: {enabled: yes, debug_app: yes, apps: [{name: dumper, uri: \"http://h:1\"}]}", "app_service.apps: 'dumper' is the name of the application of debug_app" },
         { "ssh_service: {commands: [{name: a, command: [x], period: 10ms}]}", "ssh_service.commands: the label 'a' has a period shorter than a second" },
         { "ssh_service: {labels: {teleport.internal/x: z}}",
           "ssh_service.labels: the label 'teleport.internal/x' is reserved for the cluster" },

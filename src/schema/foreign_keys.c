@@ -148,7 +148,7 @@ static const struct {
           "it has another name",
           "write port_forwarding instead" },
         { "cteleport.v1.AppServiceConfig",
-          "debug_app mcp_demo_server",
+          "mcp_demo_server",
           "applications are those of `apps` and `resources`",
           NULL },
         { "cteleport.v1.AppConfig",

@@ -48,12 +48,12 @@ def place(build, programs, aws_process, tmp_path_factory, backends):
            "client": {"tls": {"ca_cert_file": str(backends["apache"].ca), "cert_file": str(backends["apache"].ca), "key_file": str(backends["apache"].dir / "key.pem")}},
            "unreadable": {"tls": {"ca_cert_file": "/nonexistent.pem"}}}
     aws_process.reset()
-    cluster.apps = cluster.host("web", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": [
+    cluster.apps = cluster.host("web", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "debug_app": "yes", "apps": [
         rewritten, *({"name": name, "uri": uri} for name, uri in rows.items()),
         *({"name": name, "uri": f"https://localhost:{port}", **more} for name, more in own.items())]}})
     cluster.apps.start()
     cluster.apps.wait_joined()
-    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * (1 + len(rows) + len(own)), "all applications are reached")
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * (2 + len(rows) + len(own)), "all applications are reached")
     cluster.create({"kind": "role", "version": "v7", "metadata": {"name": "all-apps"}, "spec": {"allow": {"app_labels": {"*": "*"}, "rules": [{"resources": ["session"], "verbs": ["list", "read"]}]}}})
     words = cluster.tctl("users", "add", "alice", "--roles=all-apps").out
     cluster.alice = User(cluster, "alice", tmp_path_factory.mktemp("homes") / "alice").accept(invite_url(words))
@@ -291,6 +291,18 @@ def test_headers_and_redirects_are_rewritten(app, scripted):
     fields = scripted.fields()
     assert (fields["x-groups"], fields["host"], fields["x-forwarded-host"]) == (["dev", "ops"], ["inner.example.com"], [addr])
     assert "root" not in str(fields)
+
+
+def test_the_dumper_answers_with_the_request(place, app):
+    answer = curl(app("dumper"), "/a?b=c", "-i", "-H", "X-Own: 1", "-H", "X-Forwarded-For: 192.0.2.9", "-d", "x=1").decode()
+    head, body = answer.split("\r\n\r\n", 1)
+    assert head.startswith("HTTP/1.1 200 ") and "text/plain" in head, head
+    assert re.search(r"(?im)^set-cookie: dumper\.session\.cookie=[0-9a-f]{16};", head), head
+    assert body.startswith("POST /a?b=c HTTP/1.1\r\n") and "X-Own: 1\r\n" in body, body
+    assert "X-Forwarded-For: 127.0.0.1\r\n" in body and "192.0.2.9" not in body, body
+    token, = re.findall(r"(?m)^Teleport-Jwt-Assertion: (\S+)\r$", body)
+    assert len(token.split(".")) == 3
+    assert curl(app("dumper"), "/", "-I").startswith(b"HTTP/1.1 200 ")
 
 
 def test_tsh_makes_them_reachable(place, backends):
