@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app_client import AppConnection
-from harness import TIMEOUT, Cluster, Result, iam_token, program, wait_until
+from harness import TIMEOUT, Cluster, Process, Result, iam_token, program, wait_until
 from tcp_server import TcpServer
 from users import User, invite_url
 
@@ -262,6 +262,22 @@ def test_a_reload_changes_applications_and_ends_no_others(cluster, picker, ann, 
     with AppConnection(ann, "fresh") as fresh:
         fresh.send(b"loud")
         assert fresh.receive(4) == b"LOUD"
+
+
+def test_app_start_offers_the_application_of_its_flags(cluster, aws_process):
+    """Its file has SSH and no application; the proxy is the one of the flags."""
+    aws_process.reset()
+    host = cluster.host("flags", env=aws_process.identity())
+    del host.config["teleport"]["proxy_server"]
+    host.config_path.write_text(yaml.safe_dump(host.config))
+    flags = ["-c", host.config_path, "--name=wiki", "--uri=tcp://127.0.0.1:9", "--labels=env=test,note=\"a, b\"", f"--auth-server={cluster.proxy_addr}", "--insecure"]
+    host.process = Process([program(cluster.build, "teleport"), "app", "start", *flags], host.dir / "host.log", host.env)
+    wait_until(lambda: [s["spec"]["state"] for s in servers_of(cluster, "flags")] == ["online"], "the application is reached")
+    offer, = servers_of(cluster, "flags")
+    assert offer["metadata"]["name"] == "wiki" and (offer["metadata"]["labels"]["env"], offer["metadata"]["labels"]["note"]) == ("test", "a, b")
+    assert "app" in host.process.children() and "ssh" not in host.process.children()
+    assert "service protocol" in host.teleport("app", "check-upgrade", *flags).out
+    host.stop()
 
 
 def configure(build, *args):

@@ -9,7 +9,8 @@
 #include "cmd/common/flags.h"
 #include "supervisor/launch.h"
 
-extern const struct flag launch_flags[];
+extern const struct flag launch_flags[];    /* of `start` */
+extern const struct flag app_start_flags[]; /* of `app start` */
 
 /*
  * Reads and checks all of it, and will again for a reload: `given` is borrowed as long as *ret. INVALID_ARGUMENT names the key or

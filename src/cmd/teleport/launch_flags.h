@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Applies flags of `teleport start` to a configuration. Used by launch.c, and by configure.c, which has some of these flags. */
+/* Applies flags of `teleport start` and `teleport app start` to a configuration. Used by launch.c, and by configure.c, which has some of these flags. */
 #ifndef CMD_TELEPORT_LAUNCH_FLAGS_H
 #define CMD_TELEPORT_LAUNCH_FLAGS_H
 

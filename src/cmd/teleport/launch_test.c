@@ -51,16 +51,16 @@ static char *path_of_given(const struct fixture *f, const char *name, const char
         return path_in(f->dir, name);
 }
 
-static const struct command commands[] = { { "start", .flags = launch_flags, .help = "start" }, { 0 } };
+static const struct command commands[] = { { "start", .flags = launch_flags, .help = "start" }, { "app start", .flags = app_start_flags, .help = "start" }, { 0 } };
 static const struct program program = { .name = "teleport", .help = "teleport", .commands = commands };
 
 enum { ARGUMENTS_MAX = 16 };
 
-/* `teleport start` with these arguments; the parsed values live as long as the test program. */
+/* `teleport` with these arguments; the parsed values live as long as the test program. */
 static struct error *prepare(struct fixture *f, const char *const *arguments)
 {
-        char *argv[ARGUMENTS_MAX] = { "teleport", "start" };
-        int argc = 2;
+        char *argv[ARGUMENTS_MAX] = { "teleport" };
+        int argc = 1;
         AUTO_PTR(flags) given = NULL;
         AUTO(buf) help = BUF_MAX(64 * KiB);
 
@@ -70,7 +70,8 @@ static struct error *prepare(struct fixture *f, const char *const *arguments)
         launch_release(&f->launch);
         return launch_prepare(given, &f->launch);
 }
-#define PREPARE(f, ...) prepare(f, (const char *const[]){ __VA_ARGS__, NULL })
+#define PREPARE(f, ...) prepare(f, (const char *const[]){ "start", __VA_ARGS__, NULL })
+#define PREPARE_APP(f, ...) prepare(f, (const char *const[]){ "app", "start", __VA_ARGS__, NULL })
 
 static bool enabled(const struct fixture *f, const char *service)
 {
@@ -176,6 +177,38 @@ static void offers_the_application_of_the_flags(void **state)
         assert_string_equal(f->launch.config->app_service->apps[0]->uri, "tcp://127.0.0.1:5672");
         assert_refused(PREPARE(f, "-c", path, "--app-name=queue"), ERROR_INVALID_ARGUMENT, "--app-name and --app-uri belong together");
         assert_refused(PREPARE(f, "-c", path, "--app-name=Queue", "--app-uri=tcp://a:1"), ERROR_INVALID_ARGUMENT, "must be a valid DNS subdomain");
+}
+
+static void runs_the_application_service_alone(void **state)
+{
+        struct fixture *f = *state;
+        AUTO_MEM char *path = path_of_given(f, "teleport.yaml", agent);
+        AUTO_MEM char *apps = path_of_given(f, "apps.yaml", "version: v3\nteleport: {proxy_server: \"a:1\"}\n"
+                                                            "app_service: {enabled: no, apps: [{name: wiki, uri: \"http://a:1\"}]}\n");
+
+        assert_null(PREPARE_APP(f, "-c", path, "--name=queue", "--uri=tcp://127.0.0.1:5672", "--labels=env=prod,note=\"a, b\"", "--auth-server=p:443",
+                                "--token=other", "--pid-file=/run/p", "-d", "--insecure"));
+        const Cteleport__V1__AppConfig *app = f->launch.config->app_service->apps[0];
+        assert_true(enabled(f, "app"));
+        assert_false(enabled(f, "ssh") || enabled(f, "auth") || enabled(f, "proxy"));
+        assert_string_equal(app->name, "queue");
+        assert_int_equal(app->n_labels, 2);
+        assert_string_equal(app->labels[1]->value, "a, b");
+        assert_string_equal(f->launch.config->teleport->proxy_server, "p:443");
+        assert_null(f->launch.config->teleport->auth_server);
+        assert_string_equal(f->launch.pid_file, "/run/p");
+        assert_true(f->launch.insecure);
+        assert_null(PREPARE_APP(f, "-c", apps));
+        assert_true(enabled(f, "app"));
+        assert_string_equal(f->launch.config->app_service->apps[0]->name, "wiki");
+        assert_null(PREPARE_APP(f, "-c", path, "--name=wiki", "--uri=http://a:1", "--public-addr=wiki.example.org"));
+        assert_string_equal(f->launch.config->app_service->apps[0]->public_addr, "wiki.example.org");
+        assert_null(PREPARE(f, "-c", path, "--app-name=wiki", "--app-uri=http://a:1", "--app-public-addr=wiki.example.org"));
+        assert_string_equal(f->launch.config->app_service->apps[0]->public_addr, "wiki.example.org");
+        assert_refused(PREPARE(f, "-c", path, "--app-public-addr=wiki.example.org"), ERROR_INVALID_ARGUMENT, "--app-public-addr needs --app-name");
+        assert_refused(PREPARE_APP(f, "-c", path), ERROR_INVALID_ARGUMENT, "app_service is enabled and has no applications");
+        assert_refused(PREPARE_APP(f, "-c", path, "--uri=tcp://a:1"), ERROR_INVALID_ARGUMENT, "--name and --uri belong together");
+        assert_refused(PREPARE_APP(f, "-c", apps, "--labels=a=b"), ERROR_INVALID_ARGUMENT, "--labels and --public-addr need --name and --uri");
 }
 
 static void reads_labels_with_quotes(void **state)
@@ -284,6 +317,7 @@ int main(void)
                 TEST(runs_the_roles_that_are_named_and_no_others),
                 TEST(turns_the_local_auth_off_for_a_remote_one),
                 TEST(offers_the_application_of_the_flags),
+                TEST(runs_the_application_service_alone),
                 TEST(reads_labels_with_quotes),
                 TEST(puts_the_listening_address_before_the_ports),
                 TEST(reads_a_token_from_its_file),

@@ -54,6 +54,9 @@ static const struct argument check_upgrade_arguments[] = {
 
 static const struct command commands[] = {
         { "start", .flags = launch_flags, .run = start_run, .help = "Run the services of this host" },
+        { "app start", .flags = app_start_flags, .run = start_run, .help = "Run the Application Service of this host alone",
+          .notes = "The other services of the configuration file do not run. Without --name and --uri the applications are those of the file.\n"
+                   "  teleport app start --name=wiki --uri=http://127.0.0.1:8080 --labels=env=prod --token=TOKEN --auth-server=proxy.example.com:443\n" },
         { "reload", .flags = reload_flags, .run = reload_run,
           .help = "Let the running service load its configuration again, and show the result",
           .notes = "Not a command of Teleport. The service applies the changed keys without ending sessions, or refuses the file as a\n"
@@ -83,6 +86,8 @@ static const struct command commands[] = {
         { "version", .run = version_run, .help = "Print the version" },
         { "check-upgrade", .flags = launch_flags, .arguments = check_upgrade_arguments, .run = check_upgrade_run, .is_hidden = true,
           .help = "Whether this program could take over from a running one, as its supervisor asks" },
+        { "app check-upgrade", .flags = app_start_flags, .arguments = check_upgrade_arguments, .run = check_upgrade_run, .is_hidden = true,
+          .help = "The same for app start" },
         { "service", .arguments = service_arguments, .run = service_run, .is_hidden = true,
           .help = "One service, as a child of start" },
         { 0 },
@@ -95,18 +100,16 @@ static const struct foreign_flag foreign[] = {
         { "skip-version-check", 0, "the Auth Service compares the versions, and accepts hosts of its own major version and of the one before" },
         { "bootstrap", 0, "create the resources when the cluster runs: tctl create -f FILE" },
         { "apply-on-startup", 0, "create the resources when the cluster runs: tctl create -f FILE" },
-        { "app-name", 0, "this release serves SSH only" },
-        { "app-uri", 0, "this release serves SSH only" },
-        { "app-public-addr", 0, "this release serves SSH only" },
-        { "db-name", 0, "this release serves SSH only" },
-        { "db-protocol", 0, "this release serves SSH only" },
-        { "db-uri", 0, "this release serves SSH only" },
+        { "cloud", 0, "the consoles of clouds are no applications here" },
+        { "db-name", 0, "this release serves SSH and applications only" },
+        { "db-protocol", 0, "this release serves SSH and applications only" },
+        { "db-uri", 0, "this release serves SSH and applications only" },
         { "no-debug-service", 0, "there is no debug service; leave it out" },
         { NULL },
 };
 
 static const struct foreign_command foreign_commands[] = {
-        { "app, db, kube, discovery, integration", "this release serves SSH only" },
+        { "db, kube, discovery, integration", "this release serves SSH and applications only" },
         { "join", "a host is reached through its agent: write its configuration with `teleport node configure`" },
         { "debug", "there is no debug service, only `teleport debug connect`; the level of the log is teleport.log.severity in teleport.yaml" },
         { "backend", "the storage is one SQLite file below data_dir; it is checked by `teleport store check` and copied by `tctl backup`" },
