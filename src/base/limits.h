@@ -351,6 +351,8 @@ enum {
         LIMIT_REFUSALS_PER_MINUTE = 60, /* refusals/min: Refusals of a source are logged and audited individually at this rate; further ones are counted. */
         LIMIT_REFUSALS_BURST_ALL = 5000, /* refusals: This number of refusals of all sources is logged and audited individually without delay. */
         LIMIT_REFUSALS_PER_MINUTE_ALL = 300, /* refusals/min: Refusals of all sources are logged and audited individually at this rate. */
+        LIMIT_APP_FAILURES_PER_MINUTE = 20, /* failures/min: A proxy reports failed authentications of a source at applications to auth at this rate; the next report has the number of the others. */
+        LIMIT_APP_FAILURES_PER_MINUTE_ALL = 120, /* failures/min: A proxy reports failed authentications of all sources at applications to auth at this rate. */
         LIMIT_LOG_BURST = 1000, /* lines: This number of log lines of one log statement about one peer is written without delay; further ones are counted. */
         LIMIT_LOG_PER_MINUTE = 60, /* lines/min: Log lines of one log statement about one peer are written at this rate; the next line has the number of suppressed ones. */
         LIMIT_LOG_BURST_ALL = 5000, /* lines: This number of warnings, errors, and lines without a peer, of one log statement, is written without delay for all peers together. */

@@ -504,6 +504,9 @@ def test_a_login_begins_in_the_same_browser(place, opened, tmp_path):
     assert opened.post(own.action, wrong).status == 403
     assert opened.post(own.action.replace("files.", "raw."), own.fields).status == 403, "of another application"
     assert opened.get("https://files/page").text == "a page of nginx\n", "the session that the browser had"
+    event = place.event("auth", user=place.alice.name, app_name="files", error="the state is not that of this browser")
+    assert (event["code"], event["success"]) == ("T3007W", False) and event["addr.remote"].startswith("127.0.0.1:") and event["server_id"]
+    place.event("auth", app_name="files", error="the session is none of this application, or its secret is another")
 
 
 def test_a_session_opens_its_own_application_only(place, client):
@@ -516,6 +519,8 @@ def test_a_session_opens_its_own_application_only(place, client):
     assert stolen.get("https://files/page", "-H", f"Cookie: __Host-grv_app_session={jar['__Host-grv_app_session']}").status == 302
     wrong = cookies.replace(jar["__Host-grv_app_session_subject"], "0" * 64)
     assert stolen.get("https://files/page", "-H", f"Cookie: {wrong}").status == 302
+    event = place.event("auth", user=place.alice.name, app_name="files", error="the secret is not that of the session")
+    assert jar["__Host-grv_app_session_subject"] not in str(event) and "0" * 64 not in str(event)
 
 
 def resource(name, **spec):

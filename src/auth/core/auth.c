@@ -663,6 +663,12 @@ static void on_unreported_sessions(void *ctx, uint64_t count)
         audit_unreported(ctx, &audit_session_rejected, count);
 }
 
+static void on_unreported_failures(void *ctx, uint64_t count)
+{
+        log_warn("Failed authentications at applications were not logged one by one", LOG_INT("count", count));
+        audit_unreported(ctx, &audit_auth_failed, count);
+}
+
 static void on_unreported_recordings(void *ctx, uint64_t count)
 {
         log_warn("Lost recordings were not logged one by one", LOG_INT("count", count));
@@ -725,6 +731,8 @@ static void on_outbox_closed(void *ctx)
         a->refusal_log = NULL;
         refusal_log_free(a->login_refusals);
         a->login_refusals = NULL;
+        refusal_log_free(a->app_failures);
+        a->app_failures = NULL;
         refusal_log_free(a->recording_refusals);
         a->recording_refusals = NULL;
         refusal_log_free(a->session_refusals);
@@ -781,6 +789,7 @@ static struct error *start(struct auth *a)
         a->refusal_log = refusal_log_new(&a->loop, on_unreported, a);
         a->login_refusals = refusal_log_new(&a->loop, on_unreported_logins, a);
         a->session_refusals = refusal_log_new(&a->loop, on_unreported_sessions, a);
+        a->app_failures = refusal_log_new(&a->loop, on_unreported_failures, a);
         a->recording_refusals = refusal_log_new(&a->loop, on_unreported_recordings, a);
         audit_budgets_init(a);
         admin_init(a);

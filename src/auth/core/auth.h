@@ -117,6 +117,7 @@ struct auth {
         struct refusal_log *refusal_log;
         struct refusal_log *login_refusals;
         struct refusal_log *session_refusals; /* of dials and of logins to nodes; by user, or by host for reports of hosts */
+        struct refusal_log *app_failures;       /* failed authentications at applications, by the proxy that reports them */
         struct refusal_log *recording_refusals; /* malformed recordings, by host */
         struct user_budget user_events, user_recordings;  /* bytes a day */
         struct event_budget host_events, host_recordings; /* the same */

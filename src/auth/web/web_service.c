@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "auth/core/audit_account.h"
 #include "auth/core/auth.h"
 #include "auth/core/caller.h"
 #include "auth/web/web_sessions.h"
@@ -198,4 +199,31 @@ void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
         web_session_delete(t, id);
         log_info("The session of an application was ended by its user", LOG_STR("user", info.user), LOG_STR("app", info.app));
         store_txn_commit(t, on_app_deleted, pending_new(call));
+}
+
+/* ---- failed authentications ---------------------------------------------------------------------------------- */
+
+/* A captured proxy can invent failures: their number is limited, and they name the proxy. */
+void auth_failure_report_open(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        const Cteleport__V1__ReportAuthFailureRequest *q = (const Cteleport__V1__ReportAuthFailureRequest *)first;
+        Cteleport__V1__Empty answer = CTELEPORT__V1__EMPTY__INIT;
+        AUTO_PTR(error) why = error_new(ERROR_UNAUTHENTICATED, "%s", q->reason);
+        struct audit_record record = { 0 };
+        struct web_session_info info;
+
+        if (audit_may_report(caller->auth, caller->auth->app_failures, str_of(caller->host_id))) {
+                auth_audit_begin(caller->auth, &record, &audit_auth_failed);
+                if (web_sessions_find(caller->auth->web_sessions, str_of(q->session), &info))
+                        audit_str(&record, "user", info.user);
+                audit_str(&record, "app_name", str_of(q->app));
+                audit_str(&record, "addr.remote", str_of(q->remote_addr));
+                audit_str(&record, "server_id", str_of(caller->host_id));
+                if (q->left_out > 0)
+                        audit_int(&record, "suppressed", (int64_t)(q->left_out & INT64_MAX));
+                audit_error(&record, why);
+                audit_write(caller->auth->audit, &record, NULL, NULL);
+        }
+        rpc_call_reply(call, &answer.base);
 }

@@ -11,6 +11,7 @@
 void web_session_get_open(struct rpc_call *call, const ProtobufCMessage *first);
 void web_session_list_open(struct rpc_call *call, const ProtobufCMessage *first);
 void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first);
+void auth_failure_report_open(struct rpc_call *call, const ProtobufCMessage *first);
 
 void app_session_get_open(struct rpc_call *call, const ProtobufCMessage *first);
 void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first);

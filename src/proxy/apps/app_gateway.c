@@ -334,9 +334,11 @@ static void begin_exchange(struct app_gateway *g)
 static void refuse_exchange(struct app_gateway *g)
 {
         AUTO(buf) link = BUF_MAX(1 * KiB);
+        const char *reason = g->is_state_right ? "the session is none of this application, or its secret is another" : "the state is not that of this browser";
 
         log_warn("The login to an application was refused", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", g->id),
-                 LOG_C("reason", g->is_state_right ? "the session is none of this application" : "the state is not that of this browser"));
+                 LOG_C("reason", reason));
+        app_session_report_failure(g->proxy->app_sessions, form_value(&g->form, "cookie_value"), g->app, g->peer, reason);
         buf_printf(&link, "https://%s/web/launch/%.*s", g->address, STR_ARG(app_address_host(g->request->host)));
         answer_page(g, 403, (struct app_page){ .title = "The login did not succeed", .what = "this login did not begin in this browser a moment ago, or has ended",
                                                .hint = "allow cookies for this host, and open the application once more", .link = buf_c(&link),
@@ -478,6 +480,17 @@ static void ask_cors(struct app_gateway *g)
                        &request.base, on_cors, g);
 }
 
+/* A cookie of a session that has ended is no failure: each browser has such ones. */
+static void report_failure(struct app_gateway *g, const struct error *err)
+{
+        struct str id = g->certificate == NULL ? http_cookie_get(&g->request->fields, STR(APP_SESSION_COOKIE)) : app_certificate_session(g->certificate);
+        bool is_wrong = app_session_is_wrong_secret(err);
+
+        if (is_wrong || g->certificate != NULL)
+                app_session_report_failure(g->proxy->app_sessions, id, g->app, g->peer,
+                                           is_wrong ? "the secret is not that of the session" : "the session of the certificate has ended");
+}
+
 static void on_session(void *ctx, struct app_session *s, struct error *err)
 {
         struct app_gateway *g = ctx;
@@ -494,6 +507,8 @@ static void on_session(void *ctx, struct app_session *s, struct error *err)
                 answer_error(g, "The application cannot be reached", err);
                 return;
         }
+        if (err != NULL)
+                report_failure(g, err);
         error_free(err);
         if (is_logout)
                 log_out(g, is_session_of_app(g, s) ? s : NULL);

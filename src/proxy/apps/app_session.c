@@ -14,6 +14,7 @@
 #include "pki/cert_check.h"
 #include "pki/key.h"
 #include "pki/seal.h"
+#include "proxy/apps/app_failures.h"
 #include "proxy/proxy.h"
 #include "rpc/pb.h"
 #include "web.pb-c.h"
@@ -39,12 +40,26 @@ struct app_sessions {
         struct map by_id; /* struct app_session, owned */
         struct timer *check;
         size_t pending; /* requests to auth */
+        struct app_failures failures;
         bool is_shut;
 };
 
 static struct error *no_session(void)
 {
         return error_hint(error_for(error_new(ERROR_UNAUTHENTICATED, "you are not logged in to this application, or the login has ended"), REASON_IDENTITY), "log in again");
+}
+
+/* The cause is for app_session_is_wrong_secret(). cause may be NULL. */
+static struct error *wrong_secret(struct error *cause)
+{
+        struct error *err = error_new(ERROR_PERMISSION_DENIED, "the secret is not that of the session");
+
+        return error_because(no_session(), cause == NULL ? err : error_because(err, cause));
+}
+
+bool app_session_is_wrong_secret(const struct error *err)
+{
+        return err->code == ERROR_UNAUTHENTICATED && err->cause != NULL && err->cause->code == ERROR_PERMISSION_DENIED;
 }
 
 /* ---- the end of a session ------------------------------------------------------------------------------------ */
@@ -220,8 +235,10 @@ static struct error *renew_tls(struct app_session *s, const struct opening *o, c
 static struct error *fill(struct app_session *s, const struct opening *o, const Cteleport__V1__GetWebSessionResponse *answer)
 {
         AUTO(secret) key = { 0 };
+        struct error *err = unseal(secret_str(&o->secret), str_of(o->id), pb_str(answer->sealed_key), &key);
 
-        TRY(unseal(secret_str(&o->secret), str_of(o->id), pb_str(answer->sealed_key), &key));
+        if (err != NULL)
+                return wrong_secret(err);
         buf_put(&s->cert_der, pb_str(answer->tls_cert));
         TRY(buf_finish(&s->cert_der, "the certificate of a session"));
         TRY(cert_read(s->arena, buf_str(&s->cert_der), &s->cert));
@@ -283,7 +300,7 @@ static struct error *find(struct app_sessions *all, struct str id, struct str se
                 return no_session();
         }
         if (!has_secret(s, secret))
-                return no_session();
+                return wrong_secret(NULL);
         s->used = loop_now(&all->proxy->loop);
         *ret = s;
         return NULL;
@@ -314,7 +331,7 @@ static void on_read(void *ctx, const ProtobufCMessage *msg, struct error *err)
                 err = renew_tls(s, o, (const Cteleport__V1__GetWebSessionResponse *)msg);
         else if (err == NULL && o->done != NULL && s == NULL)
                 err = make_session(o, (const Cteleport__V1__GetWebSessionResponse *)msg, &s);
-        if (err != NULL && is_over(err))
+        if (err != NULL && is_over(err) && !app_session_is_wrong_secret(err))
                 err = error_because(no_session(), err);
         opening_end(o, err == NULL ? s : NULL, err);
 }
@@ -393,6 +410,50 @@ void app_session_delete(struct app_session *s)
         call_auth(all, "/cteleport.v1.Web/DeleteAppSession", &cteleport__v1__empty__descriptor, id, on_deleted, all);
 }
 
+/* ---- failed authentications ------------------------------------------------------------------------------------ */
+
+struct failure_report {
+        struct app_sessions *all;
+        uint64_t left_out;
+};
+
+static void on_reported(void *ctx, const ProtobufCMessage *msg, struct error *err)
+{
+        struct failure_report *report = ctx;
+        struct app_sessions *all = report->all;
+
+        (void)msg;
+        if (err != NULL) {
+                log_warn("A failed authentication at an application is not in the audit log yet", LOG_ERR(err));
+                app_failures_return(&all->failures, report->left_out);
+        }
+        error_free(err);
+        free(report);
+        release_pending(all);
+}
+
+void app_session_report_failure(struct app_sessions *all, struct str id, const char *app, const char *peer, const char *reason)
+{
+        Cteleport__V1__ReportAuthFailureRequest request = CTELEPORT__V1__REPORT_AUTH_FAILURE_REQUEST__INIT;
+        uint64_t left_out = 0;
+
+        if (all->is_shut || !app_failures_may_report(&all->failures, str_of(peer), loop_now(&all->proxy->loop), &left_out))
+                return;
+        AUTO_MEM char *session = str_dup(web_session_is_id(id) ? id : STR(""));
+        struct failure_report *report = NEW(struct failure_report);
+        *report = (struct failure_report){ all, left_out };
+        request.session = session;
+        request.app = pb_text(app);
+        request.remote_addr = pb_text(peer);
+        request.reason = pb_text(reason);
+        request.left_out = left_out;
+        all->pending++;
+        upstream_unary(all->proxy->upstream,
+                       (struct rpc_client_call_options){ .path = "/cteleport.v1.Web/ReportAuthFailure", .response = &cteleport__v1__empty__descriptor,
+                                                         .response_max = ANSWER_MAX, .within = MILLISECONDS(TIMEOUT_RPC) },
+                       &request.base, on_reported, report);
+}
+
 /* ---- confirming open sessions ---------------------------------------------------------------------------------- */
 
 static bool is_unused(const struct app_session *s)
@@ -438,6 +499,7 @@ struct app_sessions *app_sessions_new(struct proxy *p)
         struct app_sessions *all = NEW(struct app_sessions);
 
         all->proxy = p;
+        app_failures_init(&all->failures);
         all->check = timer_new(&p->loop, on_check, all);
         return all;
 }

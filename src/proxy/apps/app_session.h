@@ -53,6 +53,12 @@ void app_session_forget(struct app_session *s);
 /* Ends the session for all: at auth, and here now. */
 void app_session_delete(struct app_session *s);
 
+/* Whether the client has named a session whose secret it does not have: err of app_session_open(). */
+bool app_session_is_wrong_secret(const struct error *err);
+
+/* Reports a failed authentication to the Auth Service, at the pace of app_failures.h. id: of the session, may be "". */
+void app_session_report_failure(struct app_sessions *all, struct str id, const char *app, const char *peer, const char *reason);
+
 /* Borrowed as long as the session. */
 struct str app_session_app(const struct app_session *s);
 struct str app_session_user_name(const struct app_session *s);
