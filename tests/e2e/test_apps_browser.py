@@ -23,6 +23,7 @@ from app_backends import Nginx, Scripted, WebSockets
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
 from raw_h2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, Raw, frame, literal
+from test_captured_ssh import memory_of
 from test_rotation import step
 from users import User, invite_url
 
@@ -401,6 +402,22 @@ def test_websockets_pass_beside_http2(place, client):
             return socket.close_code, socket.close_reason
 
     assert asyncio.run(asyncio.wait_for(talk(), TIMEOUT)) == (4000, "as requested")
+def test_many_hosts_on_one_connection_take_bounded_memory(place, client):
+    """What the proxy keeps for the next request to a host is not kept for every name that somebody invents."""
+    def ask(browser, first, count):
+        for stream in range(first, first + 2 * count, 2):
+            fields = [(":method", "HEAD"), (":scheme", "https"), (":path", "/"), (":authority", f"invented{stream}.{PROXY}:{client.port}")]
+            browser.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"".join(literal(*field) for field in fields)))
+            assert browser.wait_for((HEADERS, None, stream), (RST_STREAM, None, stream), (GOAWAY, None, None))[0] == HEADERS
+
+    proxy = place.process.children()["proxy"]
+    with Raw(place.proxy_addr, server_name=f"raw.{PROXY}") as browser:
+        ask(browser, 1, 100)
+        before = len(memory_of(proxy))
+        ask(browser, 201, 1000)
+        grown = len(memory_of(proxy)) - before
+        assert grown < (1 << 20 if "sanitizer build" not in place.process.text() else 64 << 20), grown  # that build keeps freed memory
+        assert browser.is_alive()
 
 
 def test_programs_get_a_reason_instead_of_a_redirect(client):

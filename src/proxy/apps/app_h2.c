@@ -359,6 +359,20 @@ static struct channel *channel_new(struct app_h2 *c, const char *app)
         return ch;
 }
 
+/* A browser may name many hosts, each of which would keep a gateway: a free channel of another host makes room. */
+static void make_room(struct app_h2 *c)
+{
+        struct channel *last = NULL;
+        size_t count = 0;
+
+        for (struct channel *ch = c->channels; ch != NULL; ch = ch->next, count++) {
+                if (ch->user == NULL && ch->outgoing != NULL)
+                        last = ch;
+        }
+        if (count >= LIMIT_HTTP2_APP_STREAMS && last != NULL)
+                channel_close(last);
+}
+
 /* A free channel for the host of a request; a browser may use one connection for all names of a certificate. */
 static struct channel *channel_for(struct app_h2 *c, struct str host)
 {
@@ -371,6 +385,7 @@ static struct channel *channel_for(struct app_h2 *c, struct str host)
                 if (ch->user == NULL && ch->gateway != NULL && ch->outgoing != NULL && http_outgoing_is_idle(ch->outgoing) && strcmp(ch->app, app) == 0)
                         return ch;
         }
+        make_room(c);
         return channel_new(c, app);
 }
 
