@@ -575,6 +575,7 @@ def test_an_address_of_two_applications_leads_to_neither(place, client, aws_proc
     aws_process.reset()
     rogue = place.host("rogue", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": [
         {"name": "rogue", "uri": "http://127.0.0.1:9", "labels": {"env": "test"}, "public_addr": RAW},
+        {"name": "partly", "uri": "http://127.0.0.1:9", "labels": {"env": "test"}, "public_addr": "theirs.example.test"},
         {"name": "other", "uri": "http://127.0.0.1:9", "labels": {"env": "test"}, "public_addr": f"files.{PROXY}"}]}})
     rogue.start()
     rogue.wait_joined()
@@ -583,6 +584,8 @@ def test_an_address_of_two_applications_leads_to_neither(place, client, aws_proc
     assert "Several applications have this address" in client.get(url, "-H", "Accept: text/html").text
     assert "several applications have the public_addr" in place.tctl("status").out
     assert client.get(f"https://proxy/web/launch/{RAW}").status == 404
+    assert client.get("https://proxy/web/launch/theirs.example.test").status == 404, "sessions of another host's application would go there"
+    assert "'partly' with different public_addr" in place.tctl("status").out
     assert client.get("https://files/page").location.startswith(f"https://{PROXY}:{client.port}/web/launch/files."), "the other one got nothing"
     kept = place.tctl("create", stdin=json.dumps(resource("kept", uri=f"http://{backends['nginx'].addr}", public_addr=RAW)))
     assert f"has the public_addr '{RAW}', too; it leads to this resource now" in kept.err, kept

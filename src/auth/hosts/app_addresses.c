@@ -56,6 +56,8 @@ static void add(void *ctx, struct str app, struct str addr)
         struct reading *r = ctx;
         struct address *known = map_get(&r->by_addr, addr);
 
+        if (!r->is_of_resource && app_catalog_has(r->auth->apps, app)) /* a host chooses nothing for what administrators have named */
+                return;
         if (known == NULL && (is_of_server(r->auth, addr) || r->count == LIMIT_APP_ADDRESSES)) {
                 log_warn("The public_addr of an application is not served", LOG_STR("app", app), LOG_STR("public_addr", addr),
                          LOG_C("reason", r->count == LIMIT_APP_ADDRESSES ? "the cluster has LIMIT_APP_ADDRESSES of them"

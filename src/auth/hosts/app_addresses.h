@@ -6,7 +6,9 @@
  *
  * - a name of the cluster's servers, or one below a proxy's, is no application's public_addr (auth/hosts/servers.h);
  * - a name of a resource, which administrators write, belongs to that resource, whether a host offers it or not;
- * - a name that two applications have otherwise leads to neither of them. Hosts that offer one application are one.
+ * - a name that two applications have otherwise leads to neither of them. Hosts that offer one application are one;
+ * - users log in to an application at its address, so that its sessions get there: one that not all hosts of the application announce, or that
+ *   a host announces for the name of a resource, is not served.
  */
 #ifndef AUTH_HOSTS_APP_ADDRESSES_H
 #define AUTH_HOSTS_APP_ADDRESSES_H

@@ -268,6 +268,11 @@ size_t app_selection_left_out(const struct app_selection *s)
 
 /* ---- the catalog ------------------------------------------------------------------------------------------ */
 
+bool app_catalog_has(const struct app_catalog *c, struct str name)
+{
+        return c != NULL && map_get(&c->apps, name) != NULL;
+}
+
 static void catalog_app_free(struct catalog_app *app)
 {
         if (app == NULL)
@@ -286,7 +291,7 @@ static void replace(struct app_catalog *c, struct str name, struct catalog_app *
         struct catalog_app *was = now == NULL ? map_remove(&c->apps, name) : map_put(&c->apps, name, now);
         AUTO_MEM char *text = str_dup(name);
 
-        if (has_address(was) || has_address(now))
+        if (was == NULL || now == NULL || has_address(was) || has_address(now))
                 app_addresses_changed(c->auth);
         for (struct app_selection *s = c->selections, *next; s != NULL; s = next) {
                 next = s->next;

@@ -28,6 +28,9 @@ void app_catalog_close(struct app_catalog *c);
 /* Calls each() for every resource with a public_addr, in no particular order. c may be NULL. */
 void app_catalog_each_address(struct app_catalog *c, void (*each)(void *ctx, struct str app, struct str addr), void *ctx);
 
+/* Whether there is a resource of that name; false if c is NULL. */
+bool app_catalog_has(const struct app_catalog *c, struct str name);
+
 /* The number of resources; 0 if c is NULL. */
 size_t app_catalog_count(const struct app_catalog *c);
 

@@ -102,12 +102,30 @@ static bool is_unchanged(const struct app_index *x, struct str host_id, Ctelepor
         return o == NULL;
 }
 
+static const struct app_offer *offers_of(const struct app_index *x, const struct app_offer *o)
+{
+        const struct app_list *list = map_get(&x->by_name, str_of(o->name));
+
+        return list == NULL ? NULL : list->first;
+}
+
+/* Whether an application of the host has an address, by this host or another. */
 static bool has_address(const struct app_index *x, struct str host_id)
 {
         for (const struct app_offer *o = map_get(&x->by_host, host_id); o != NULL; o = o->next_of_host)
-                if (o->addr[0] != '\0')
-                        return true;
+                for (const struct app_offer *other = offers_of(x, o); other != NULL; other = other->next)
+                        if (other->addr[0] != '\0')
+                                return true;
         return false;
+}
+
+/* Logins to an application go to its address: one host must not choose that for the applications of others. */
+static bool is_agreed(const struct app_index *x, const struct app_offer *o)
+{
+        for (const struct app_offer *other = offers_of(x, o); other != NULL; other = other->next)
+                if (strcmp(other->addr, o->addr) != 0)
+                        return false;
+        return true;
 }
 
 bool app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
@@ -123,6 +141,7 @@ bool app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App 
 }
 
 struct each_address {
+        const struct app_index *index;
         void (*each)(void *ctx, struct str app, struct str addr);
         void *ctx;
 };
@@ -133,7 +152,7 @@ static void pass_addresses(void *ctx, struct str host_id, void *value)
 
         (void)host_id;
         for (const struct app_offer *o = value; o != NULL; o = o->next_of_host)
-                if (o->addr[0] != '\0')
+                if (o->addr[0] != '\0' && is_agreed(e->index, o))
                         e->each(e->ctx, str_of(o->name), str_of(o->addr));
 }
 
@@ -141,7 +160,7 @@ void app_index_each_address(const struct app_index *x, void (*each)(void *ctx, s
 {
         struct map by_host = x->by_host; /* which nobody changes */
 
-        map_each(&by_host, pass_addresses, &(struct each_address){ each, ctx });
+        map_each(&by_host, pass_addresses, &(struct each_address){ x, each, ctx });
 }
 
 struct conflicts {
@@ -159,6 +178,10 @@ static void add_conflict(void *ctx, struct str name, void *value)
                 o = o->next;
         if (o != NULL && c->count < c->room)
                 c->list[c->count++] = pb_text(arena_printf(c->arena, "hosts offer the application '%.*s' with different URIs, and users get to any of them: tctl apps ls", STR_ARG(name)));
+        for (o = first->next; o != NULL && strcmp(o->addr, first->addr) == 0;)
+                o = o->next;
+        if (o != NULL && c->count < c->room)
+                c->list[c->count++] = pb_text(arena_printf(c->arena, "hosts offer the application '%.*s' with different public_addr, of which none is served: tctl apps ls", STR_ARG(name)));
 }
 
 size_t app_index_conflicts(const struct app_index *x, struct arena *arena, char **ret, size_t room)
