@@ -89,8 +89,6 @@ static const struct foreign_flag foreign[] = {
         { "aws-role-arns", 0, NOT_SERVED },
         { "azure-identities", 0, NOT_SERVED },
         { "gcp-service-accounts", 0, NOT_SERVED },
-        { "app-name", 0, "the host names its application: teleport app start --name=NAME --uri=URI" },
-        { "app-uri", 0, "the host names its application: teleport app start --name=NAME --uri=URI" },
         { "db-name", 0, NOT_SERVED },
         { "db-protocol", 0, NOT_SERVED },
         { "db-uri", 0, NOT_SERVED },

@@ -253,6 +253,26 @@ static void invites_with_a_random_token_that_ends(void **state)
                          "\n"
                          "  - This invitation token will expire in 60 minutes\n"
                          "  - auth.example.com:3025 must be reachable from the new node\n");
+        TCTL(f, "tokens", "add", "--type=app", "--ttl=1h", "--value=0123456789abcdef0456", "--app-name=wiki");
+        assert_prints(f, "The invite token: 0123456789abcdef0456\n"
+                         "This token will expire in 60 minutes.\n"
+                         "\n"
+                         "Run this on the new node to join the cluster with the application:\n"
+                         "\n"
+                         "> teleport app start \\\n"
+                         "   --token=0123456789abcdef0456 \\\n"
+                         "   --ca-pin=sha256:aabb \\\n"
+                         "   --auth-server=<proxyhost>:3080 \\\n"
+                         "   --name=wiki \\\n"
+                         "   --uri='http://localhost:8080'\n"
+                         "\n"
+                         "Please note:\n"
+                         "\n"
+                         "  - This invitation token will expire in 60 minutes\n"
+                         "  - <proxyhost>:3080 must be reachable from the new node\n");
+        TCTL(f, "tokens", "add", "--type=node,app", "--app-name=wiki");
+        assert_fails(f, "ERROR: --app-name and --app-uri are for tokens of hosts with applications\n"
+                        "hint:  give --type=app, or leave them out\n\n");
         TCTL(f, "tokens", "add", "--type=node", "--value=0123456789abcdef0123");
         assert_fails(f, "ERROR: a token with this name already exists\n\n");
         TCTL(f, "tokens", "add", "--type=node", "--format=text");

@@ -14,6 +14,7 @@
 #include "cmd/tctl/kinds.h"
 #include "cmd/tctl/tokens_shared.h"
 #include "resource/address.h"
+#include "resource/app.h"
 #include "join/method.h"
 #include "join/token_check.h"
 #include "rpc/pb.h"
@@ -28,6 +29,8 @@ const struct flag tokens_add_flags[] = {
         { "value", 'v', FLAG_TEXT, .value = "TOKEN", .help = "The token itself; default: random" },
         { "labels", 'l', FLAG_LIST, .value = "K=V", .help = "Labels of the token" },
         { "ttl", 0, FLAG_TEXT, .value = "DURATION", .fallback = "30m", .help = "Lifetime" },
+        { "app-name", 0, FLAG_TEXT, .value = "NAME", .fallback = "example-app", .help = "With --type=app: name of the application in the printed command" },
+        { "app-uri", 0, FLAG_TEXT, .value = "URI", .fallback = "http://localhost:8080", .help = "With --type=app: where the host reaches it" },
         OUTPUT_FORMAT_FLAG(NULL),
         { NULL },
 };
@@ -144,8 +147,66 @@ static const char *auth_address(struct session *s)
         return "<auth server>:3025";
 }
 
-static void put_invitation(struct buf *out, struct session *s, const Cteleport__V1__Token *token, int64_t minutes,
-                           const Cteleport__V1__ClusterStatusResponse *status)
+/* The address of a proxy for other hosts: the one in use, or that of this host's file. */
+static const char *proxy_address(struct session *s)
+{
+        const Cteleport__V1__ProxyConfig *proxy = s->config->proxy_service;
+        const char *address = NULL;
+
+        if (s->proxy != NULL)
+                return s->proxy;
+        if (proxy == NULL || proxy->n_public_addr == 0)
+                return "<proxyhost>:3080";
+        struct error *err = address_normalize(s->arena, str_of(proxy->public_addr[0]), WEB_PORT, "proxy_service.public_addr", &address);
+        if (err == NULL)
+                return address;
+        error_free(err);
+        return "<proxyhost>:3080";
+}
+
+static bool is_for_applications(const Cteleport__V1__Token *token)
+{
+        return token->spec->n_roles == 1 && strcmp(token->spec->roles[0], "App") == 0;
+}
+
+static struct error *check_app_flags(struct arena *arena, const struct flags *given, const Cteleport__V1__Token *token)
+{
+        const char *target;
+
+        if (!is_for_applications(token) && (flags_given(given, "app-name") || flags_given(given, "app-uri")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--app-name and --app-uri are for tokens of hosts with applications"),
+                                  "give --type=app, or leave them out");
+        TRY(app_check_name(str_of(flags_text(given, "app-name")), "--app-name"));
+        return app_uri_parse(arena, str_of(flags_text(given, "app-uri")), &target);
+}
+
+static void put_pins(struct buf *out, const Cteleport__V1__ClusterStatusResponse *status)
+{
+        for (size_t i = 0; i < status->n_ca_pins; i++)
+                buf_printf(out, "   --ca-pin=%s \\\n", status->ca_pins[i]);
+}
+
+static void put_notes(struct buf *out, int64_t minutes, const char *address)
+{
+        buf_put_c(out, "\nPlease note:\n\n");
+        buf_printf(out, "  - This invitation token will expire in %lld minutes\n", (long long)minutes);
+        buf_printf(out, "  - %s must be reachable from the new node\n", address);
+}
+
+/* The command for a host that offers one application. */
+static void put_app_command(struct buf *out, struct session *s, const struct flags *given, const Cteleport__V1__Token *token, int64_t minutes,
+                            const Cteleport__V1__ClusterStatusResponse *status)
+{
+        const char *address = proxy_address(s);
+
+        buf_printf(out, "Run this on the new node to join the cluster with the application:\n\n> teleport app start \\\n   --token=%s \\\n", token->metadata->name);
+        put_pins(out, status);
+        buf_printf(out, "   --auth-server=%s \\\n   --name=%s \\\n   --uri='%s'\n", address, flags_text(given, "app-name"), flags_text(given, "app-uri"));
+        put_notes(out, minutes, address);
+}
+
+static void put_command(struct buf *out, struct session *s, const Cteleport__V1__Token *token, int64_t minutes,
+                        const Cteleport__V1__ClusterStatusResponse *status)
 {
         AUTO(buf) roles = BUF_MAX(4 * KiB);
         const char *address = auth_address(s);
@@ -155,15 +216,24 @@ static void put_invitation(struct buf *out, struct session *s, const Cteleport__
                 for (const char *c = token->spec->roles[i]; *c != '\0'; c++)
                         buf_put_char(&roles, char_lower(*c));
         }
-        buf_printf(out, "The invite token: %s\n", token->metadata->name);
-        buf_printf(out, "This token will expire in %lld minutes.\n\n", (long long)minutes);
         buf_printf(out, "Run this on the new node to join the cluster:\n\n> teleport start \\\n   --roles=%s \\\n   --token=%s \\\n",
                    buf_c(&roles), token->metadata->name);
-        for (size_t i = 0; i < status->n_ca_pins; i++)
-                buf_printf(out, "   --ca-pin=%s \\\n", status->ca_pins[i]);
-        buf_printf(out, "   --auth-server=%s\n\nPlease note:\n\n", address);
-        buf_printf(out, "  - This invitation token will expire in %lld minutes\n", (long long)minutes);
-        buf_printf(out, "  - %s must be reachable from the new node\n", address);
+        put_pins(out, status);
+        buf_printf(out, "   --auth-server=%s\n", address);
+        put_notes(out, minutes, address);
+}
+
+static void put_invitation(struct buf *out, struct session *s, const struct flags *given, const Cteleport__V1__Token *token, struct duration ttl,
+                           const Cteleport__V1__ClusterStatusResponse *status)
+{
+        int64_t minutes = (ttl.ns + MINUTES(1).ns - 1) / MINUTES(1).ns;
+
+        buf_printf(out, "The invite token: %s\n", token->metadata->name);
+        buf_printf(out, "This token will expire in %lld minutes.\n\n", (long long)minutes);
+        if (is_for_applications(token))
+                put_app_command(out, s, given, token, minutes, status);
+        else
+                put_command(out, s, token, minutes, status);
 }
 
 static void put_new_token(struct buf *out, const struct flags *given, const Cteleport__V1__Token *token)
@@ -200,11 +270,11 @@ struct error *tokens_add_run(void *ctx, const struct flags *given)
         TRY(parse_ttl(flags_text(given, "ttl"), &ttl));
         TRY(session_open(&s, given));
         TRY(build_token(s.arena, given, ttl, &token));
+        TRY(check_app_flags(s.arena, given, token));
         TRY(session_request_name(&s, "ClusterStatus", NULL, &cteleport__v1__cluster_status_response__descriptor, &answer));
         TRY(kind_write(&s, kind_of(&token->base), &token->base, (struct kind_put){ .must_be_new = true }, &was_there));
         if (flags_text(given, "format") == NULL)
-                put_invitation(&out, &s, token, (ttl.ns + MINUTES(1).ns - 1) / MINUTES(1).ns,
-                               (Cteleport__V1__ClusterStatusResponse *)answer);
+                put_invitation(&out, &s, given, token, ttl, (Cteleport__V1__ClusterStatusResponse *)answer);
         else if (output_is_text(given))
                 buf_printf(&out, "%s\n", token->metadata->name);
         else
