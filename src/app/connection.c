@@ -17,6 +17,7 @@
 #include "app/app_service.h"
 #include "app/http_app.h"
 #include "app/refusal_page.h"
+#include "app/request_batch.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -64,6 +65,7 @@ struct app_connection {
         struct http_app *http;           /* of an HTTP application */
         struct tunnel_memory memory;
         struct spool_file *recording;    /* of the requests; NULL: of a TCP application, or not begun */
+        struct request_batch *requests;  /* of recording; NULL: there is none */
         bool is_reported;                /* its start was sent */
         bool has_started;                /* the Auth Service knows of the session */
         uint64_t bytes_from_client, bytes_to_client;
@@ -90,7 +92,10 @@ static struct error *begin_recording(struct app_connection *c, const char *user)
         snprintf(title, sizeof title, "%s@%s", user, c->app->name);
         header.title = str_of(title);
         struct error *err = spool_begin(s->spool, str_of(c->id), str_of(user), &header, on_recording_failed, c, &c->recording);
-        return err == NULL ? NULL : error_wrap(err, "the host of the application '%s' cannot record your requests", c->app->name);
+        if (err != NULL)
+                return error_wrap(err, "the host of the application '%s' cannot record your requests", c->app->name);
+        c->requests = request_batch_new(&s->loop, c->recording);
+        return NULL;
 }
 
 /* Uploads the recording of a session that the cluster knows, and removes any other. */
@@ -98,6 +103,8 @@ static void end_recording(struct app_connection *c)
 {
         struct spool_file *f = c->recording;
 
+        request_batch_free(c->requests);
+        c->requests = NULL;
         c->recording = NULL;
         if (f == NULL)
                 return;
@@ -131,12 +138,9 @@ static bool must_wait(void *ctx)
 static void on_exchange(void *ctx, const struct request_entry *entry)
 {
         struct app_connection *c = ctx;
-        AUTO(buf) line = BUF_MAX(REQUEST_LINE_MAX);
 
-        if (c->recording == NULL)
-                return;
-        request_entry_put(&line, entry);
-        spool_output(c->recording, buf_str(&line));
+        if (c->requests != NULL)
+                request_batch_add(c->requests, entry);
 }
 
 /* ---- release ---------------------------------------------------------------------------------------------- */

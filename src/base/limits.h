@@ -158,6 +158,7 @@ enum {
         PACE_SPOOL_SYNC = 1000, /* ms: A recording is synced to the node's disk at this interval; data is written without delay. */
         TIMEOUT_SPOOL_STUCK = 5 * 1000, /* ms: A warning is logged after recorded terminals have waited for the disk for this time. */
         PACE_SPOOL_STUCK_LOG = 60 * 1000, /* ms: The warning that recorded terminals wait for the disk is repeated at this interval. */
+        PACE_APP_REQUEST_BATCH = 1000, /* ms: Records of requests to an application are handed to the recording at the latest this time after the first of them. */
         PACE_UPLOAD = 1000, /* ms: The recording of a quiet terminal is sent to the cluster at this interval. */
         TIMEOUT_FILE_STATUS = 200, /* ms: A file operation without a reported failure is reported as successful after this time. */
         TIMEOUT_LABEL_COMMAND = 10 * 1000, /* ms: A command of a label must finish within this time. */
@@ -500,6 +501,7 @@ enum {
         LIMIT_HEARTBEAT_SECONDS_MIN = 2, /* s: The setting auth_service.heartbeat_ttl is at least this time. */
         LIMIT_APPS = 128, /* applications: A host offers at most this number of applications: those of its file, then resources in the order of their names. */
         LIMIT_APP_REQUEST_TEXT = 1024, /* bytes: The record of a request to an application has at most this much of its method, of its path and of the names of its parameters. */
+        LIMIT_APP_REQUEST_BATCH = 16 * KiB, /* bytes: Records of requests to an application are handed to the recording when those of a connection have this size. */
         LIMIT_APP_SIGN_BURST = 4000, /* tokens: The Auth Service signs this number of tokens for applications of a host at once, one for each of LIMIT_APP_CONNECTIONS, before LIMIT_APP_SIGN_PER_MINUTE counts. */
         LIMIT_APP_SIGN_PER_MINUTE = 3000, /* tokens/minute: The Auth Service signs at most this number of tokens for applications of a host: 50 a second are a twentieth of what the signer can make of a key of RSA. */
         LIMIT_APP_SIGN_CONNECTION_BURST = 20, /* tokens: The Auth Service signs this number of tokens for one connection at once, before LIMIT_APP_SIGN_CONNECTION_PER_MINUTE counts. */

@@ -369,3 +369,25 @@ def test_requests_are_recorded_without_secrets(place, app, scripted):
     chunk = place.event("app.session.chunk", session_chunk_id=session["session_id"])
     assert (chunk["code"], chunk["user"], chunk["app_name"], chunk["server_hostname"]) == ("T2008I", "alice", "raw", "web")
     assert "secret" not in (place.data_dir / "log" / "records" / f"{session['session_id']}.rec").read_text(errors="replace")
+
+
+def test_requests_of_an_open_connection_are_recorded(place, app, scripted):
+    before = {r["session_id"] for r in place.alice.recordings()}
+    connection = http.client.HTTPConnection(app("raw"), timeout=TIMEOUT)
+
+    def request(path):
+        scripted.answer(b"fine")
+        connection.request("GET", path)
+        assert connection.getresponse().read() == b"fine"
+
+    def paths():
+        return re.findall(r'"path":"(/\w+)"', place.alice.tsh("play", session["session_id"], "--format=text").out)
+
+    request("/open")
+    [session] = wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] not in before], "the recording is listed")
+    wait_until(lambda: paths() == ["/open"], "the line of the open connection is in the recording")
+    request("/last")
+    place.apps.stop()
+    place.apps.start()
+    wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] == session["session_id"] and r.get("is_complete")], "the recording is complete")
+    assert paths() == ["/open", "/last"]
