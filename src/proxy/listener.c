@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/listener.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ struct client {
         struct accepted accepted;
         bool is_user; /* it is counted as a connection of a user */
         char *user;   /* user for whom it is counted, or NULL */
+        char source[ADDRESS_TEXT_MAX]; /* address for which it is counted as one of a user */
 
         /* The handler of the connection; one of these is set when it is accepted. */
         struct pass_through *pass;
@@ -61,7 +63,7 @@ static void uncount(struct client *v)
 {
         accepted_uncount(&v->accepted);
         if (v->is_user)
-                sources_leave(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
+                sources_leave(&v->proxy->sources, SOURCE_SSH, v->source);
         v->is_user = false;
         if (v->user != NULL)
                 shares_remove(&v->proxy->users, str_of(v->user));
@@ -194,21 +196,28 @@ static struct error *count_connection(struct client *v, struct str cert)
         return NULL;
 }
 
-/* From now on a connection of this user: it is counted by the limits of users, not as an unauthenticated client. */
-static struct error *count_as_user(struct client *v, struct str user)
+/* Counts it as a connection of a user at this address, not as an unauthenticated client. */
+static bool count_for(struct client *v, const char *client)
+{
+        uncount(v);
+        snprintf(v->source, sizeof v->source, "%s", client);
+        v->is_user = sources_enter(&v->proxy->sources, SOURCE_SSH, v->source);
+        return v->is_user;
+}
+
+/* From now on a connection of this user: it is counted by the limits of users. */
+static struct error *count_as_user(struct client *v, struct str user, const char *client)
 {
         struct shares *users = &v->proxy->users;
 
-        uncount(v);
-        v->is_user = sources_enter(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
-        if (!v->is_user)
+        if (!count_for(v, client))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections of users come from your address"), "try again later");
         if (!shares_have_room(users, user))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user '%.*s' has %zu of %zu connections through this proxy", STR_ARG(user),
                                             shares_count(users, user), users->total), "close some of them");
         shares_add(users, user);
         v->user = str_dup(user);
-        sources_note_authenticated(&v->proxy->sources, v->accepted.peer);
+        sources_note_authenticated(&v->proxy->sources, v->source);
         return NULL;
 }
 
@@ -222,11 +231,12 @@ static bool is_for_app(const struct proxy *p, struct str server_name, char ret_a
         return proxy_find_app(p, server_name, ret_app, &public_addr);
 }
 
-static struct error *on_app_user(void *ctx, struct str user)
+static struct error *on_app_user(void *ctx, struct str user, const char *client)
 {
         struct client *v = ctx;
+        bool is_counted = v->user != NULL && str_equal(str_of(v->user), user) && strcmp(v->source, client) == 0;
 
-        return v->user != NULL && str_equal(str_of(v->user), user) ? NULL : count_as_user(v, user);
+        return is_counted ? NULL : count_as_user(v, user, client);
 }
 
 static void serve_app(struct client *v, struct stream *s, const char *app)
@@ -237,7 +247,7 @@ static void serve_app(struct client *v, struct stream *s, const char *app)
                 v->certificate = app_certificate_new(certificate, buf_str(&v->proxy->user_cas), proxy_cluster(v->proxy));
                 tls_forget_peer(s);
         }
-        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .certificate = v->certificate,
+        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .ingress = &v->proxy->ingress, .certificate = v->certificate,
                                                      .has_old_tls = !tls_hides_certificates(s), .on_user = on_app_user,
                                                      .on_closed = on_over, .ctx = v };
 
@@ -258,9 +268,7 @@ static void refuse_user(struct client *v, struct stream *s)
 /* Serves an authenticated user: from now on counted by the limits of users, not as an unauthenticated client. */
 static void serve_ssh(struct client *v, struct stream *s)
 {
-        uncount(v);
-        v->is_user = sources_enter(&v->proxy->sources, SOURCE_SSH, v->accepted.peer);
-        if (!v->is_user) {
+        if (!count_for(v, v->accepted.peer)) {
                 log_warn("A user's connection was refused: too many are open", LOG_C("peer", v->accepted.peer));
                 refuse_user(v, s);
                 return;

@@ -56,7 +56,7 @@ BOXES = {
     "apache": (apache, "apache.conf", {"Listen 443": "Listen 127.0.0.1:{port}", "*:443": "127.0.0.1:{port}", "ServerName teleport.example.com": "ServerName {name}"}),
 }
 
-PLAIN = {"nginx": {"https://10.0.0.10:3080": "http://10.0.0.10:3080"}, "haproxy": {"10.0.0.10:3080 ssl verify none": "10.0.0.10:3080"}}
+PLAIN = {"nginx": {"https://10.0.0.10:3080": "http://10.0.0.10:3080"}, "haproxy": {"10.0.0.10:3080 ssl verify none sni ssl_fc_sni": "10.0.0.10:3080"}}
 
 
 class Box:

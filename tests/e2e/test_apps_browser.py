@@ -20,6 +20,8 @@ import pytest
 import websockets
 
 from app_backends import Nginx, Scripted, WebSockets
+from balancers import SOURCE
+from boxes import SHOWN, Box
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
 from raw_h2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, Raw, frame, literal
@@ -35,14 +37,14 @@ class Client:
     """curl with a cookie jar. Names under .test are at the proxy's address."""
 
     def __init__(self, cluster, directory):
-        self.cluster, self.jar = cluster, directory / f"jar-{os.urandom(4).hex()}"
+        self.cluster, self.jar, self.addr = cluster, directory / f"jar-{os.urandom(4).hex()}", cluster.proxy_addr
         self.port = cluster.proxy_addr.rsplit(":", 1)[1]
 
     def curl(self, url, *args, input=None):
         """The response: status, its head, its text."""
         for name in ("proxy", "files", "raw", "front", "api", "partly", "written", "none", "ws"):
             url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
-        done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.cluster.proxy_addr}", *args, url],
+        done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.addr}", *args, url],
                               input=input, capture_output=True, check=True)
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         while head.split()[1] == b"100":
@@ -82,7 +84,7 @@ class Client:
         """Steps 3 and 4: the form of the launch page."""
         assert launched.status == 200, launched.head
         state = self.get(launched.refresh)
-        assert state.status == 302 and "Set-Cookie: __Host-grv_app_auth_state_" in state.head, state.head
+        assert state.status == 302 and "set-cookie: __host-grv_app_auth_state_" in state.head.lower(), state.head
         page = self.get(state.location)
         assert page.status == 200, page.text
         return page
@@ -174,7 +176,8 @@ def place(build, aws_process, tmp_path_factory, backends):
     cluster = Cluster(build, aws_process, tmp_path_factory.mktemp("apps-browser") / "cluster")
     with reserved_port() as port:
         number = port.getsockname()[1]
-        cluster.config["proxy_service"].update(web_listen_addr=f"127.0.0.1:{number}", public_addr=[f"localhost:{number}", f"{PROXY}:{number}"])
+        cluster.config["proxy_service"].update(web_listen_addr=f"127.0.0.1:{number}", public_addr=[f"localhost:{number}", f"{PROXY}:{number}"],
+                                               trust_x_forwarded_for=True, load_balancers=[SOURCE])
         cluster.start()
     cluster.create(iam_token(roles=("App",)))
     rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}},
@@ -385,11 +388,11 @@ def test_a_stream_that_is_not_read_holds_up_no_other(place, client, backends):
     scripted.forget()
 
 
-def test_websockets_pass_beside_http2(place, client):
-    client.launch(place.alice, "https://ws/")
+def echoes(client):
+    """Whether a WebSocket of the application `ws` works, to its orderly end."""
     context = ssl._create_unverified_context()
     context.set_alpn_protocols(["http/1.1"])  # as browsers do for a WebSocket
-    host, port = place.proxy_addr.rsplit(":", 1)
+    host, port = client.addr.rsplit(":", 1)
 
     async def talk():
         async with websockets.connect(f"wss://ws.{PROXY}:{client.port}/", ssl=context, host=host, port=int(port), server_hostname=f"ws.{PROXY}",
@@ -401,7 +404,41 @@ def test_websockets_pass_beside_http2(place, client):
             await socket.wait_closed()
             return socket.close_code, socket.close_reason
 
-    assert asyncio.run(asyncio.wait_for(talk(), TIMEOUT)) == (4000, "as requested")
+    return asyncio.run(asyncio.wait_for(talk(), TIMEOUT)) == (4000, "as requested")
+
+
+def test_websockets_pass_beside_http2(place, client):
+    client.launch(place.alice, "https://ws/")
+    assert echoes(client)
+
+
+def through(kind, directory):
+    """A load balancer with the configuration of the guide, which connects from SOURCE."""
+    text, places = {"haproxy": ("haproxy.cfg", {"bind :443": "bind 127.0.0.1:{port}", "10.0.0.10:3080 ssl": f"10.0.0.10:3080 source {SOURCE} ssl"}),
+                    "nginx": ("nginx.conf", {"listen 443 ssl": "listen 127.0.0.1:{port} ssl", "location / {": f"location / {{ proxy_bind {SOURCE};"})}[kind]
+    text = (SHOWN / text).read_text()
+    for old, new in places.items():
+        assert old in text, (kind, old)
+        text = text.replace(old, new)
+    return Box(kind, directory, text)
+
+
+def test_a_load_balancer_may_end_tls(place, tmp_path):
+    """From the login to a WebSocket, by HTTP/2 to the load balancer too; cluster and application know the browser's address."""
+    carol = User(place, "carol", tmp_path / "home").accept(invite_url(place.tctl("users", "add", "carol", "--roles=test-apps").out))
+    client = Client(place, tmp_path)
+    for kind in ("haproxy", "nginx"):  # the second one with the sessions that began at the first one
+        with contextlib.closing(through(kind, tmp_path / kind).start(place.proxy_addr)) as box:
+            client.addr = f"127.0.0.1:{box.port}"
+            if kind == "haproxy":
+                client.launch(carol, "https://files/page")
+                client.launch(carol, "https://ws/")
+            from_another = client.get("https://files/headers", "--http2", "--interface", "127.0.0.7", "-H", "X-Forwarded-For: 6.6.6.6")
+            assert from_another.head.startswith("HTTP/2 200") and from_another.text.split()[0] == "127.0.0.7", kind
+            assert client.get("https://files/headers").text.split()[0] == "127.0.0.1", kind
+            assert echoes(client), kind
+
+
 def test_many_hosts_on_one_connection_take_bounded_memory(place, client):
     """What the proxy keeps for the next request to a host is not kept for every name that somebody invents."""
     def ask(browser, first, count):

@@ -12,6 +12,7 @@
 #include "http/cookies.h"
 #include "http/relay.h"
 #include "net/http1.h"
+#include "net/ingress.h"
 #include "pki/key.h"
 #include "proxy/apps/app_address.h"
 #include "proxy/apps/app_certificate.h"
@@ -30,7 +31,8 @@ struct app_gateway {
         struct proxy *proxy;
         struct http_relay *relay; /* NULL: the browser's connection has ended */
         char app[APP_NAME_MAX + 1];
-        char peer[ADDRESS_TEXT_MAX];
+        char peer[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX]; /* client: the browser of the current request, which may be behind the peer */
+        const struct ingress *ingress;
         const struct app_certificate *certificate; /* not owned */
         bool has_old_tls;
         struct app_session_user user; /* of the session whose requests were forwarded last */
@@ -44,7 +46,7 @@ struct app_gateway {
         struct form form; /* of the exchange */
         bool is_html, is_state_right;
         bool is_ending; /* the parts of the gateway are being cancelled */
-        struct error *(*on_user)(void *ctx, struct str user);
+        struct error *(*on_user)(void *ctx, struct str user, const char *client);
         void (*on_closed)(void *ctx);
         void *ctx;
 };
@@ -255,7 +257,7 @@ static void dial_host(struct app_gateway *g)
                 .certificate = app_session_certificate(g->user.session),
                 .kind = STR("app"),
                 .target = str_of(g->app),
-                .client_addr = g->peer,
+                .client_addr = g->client,
         };
 
         g->dial = resource_dial_start(g->proxy, &request, &dial_events, g);
@@ -263,7 +265,7 @@ static void dial_host(struct app_gateway *g)
 
 static void forward(struct app_gateway *g, struct app_session *s)
 {
-        struct error *err = g->on_user(g->ctx, app_session_user_name(s));
+        struct error *err = g->on_user(g->ctx, app_session_user_name(s), g->client);
 
         if (err == NULL)
                 err = http_cookies_remove(&g->request->fields, is_own_cookie);
@@ -555,6 +557,23 @@ static bool is_for_app(struct app_gateway *g)
         return true;
 }
 
+/* The browser's address. A connection to the host that was made for another one is not used: the host knows it by that address. */
+static struct error *find_client(struct app_gateway *g)
+{
+        const struct http_fields *fields = &g->request->fields;
+        const char name[] = "x-forwarded-for";
+        char client[ADDRESS_TEXT_MAX];
+        size_t count = 0;
+
+        for (size_t i = 0; i < fields->count; i++)
+                count += str_equal_nocase(fields->list[i].name, str_of(name));
+        TRY(ingress_client(g->ingress, g->peer, http_fields_get(fields, name), count, client));
+        if (strcmp(client, g->client) != 0)
+                http_relay_disconnect(g->relay);
+        memcpy(g->client, client, sizeof client);
+        return NULL;
+}
+
 static void on_request(void *ctx, struct http_request *request)
 {
         struct app_gateway *g = ctx;
@@ -563,6 +582,11 @@ static void on_request(void *ctx, struct http_request *request)
         g->request = request;
         g->is_html = g->certificate == NULL && app_page_is_wanted(request);
         new_request_id(g);
+        struct error *err = find_client(g);
+        if (err != NULL) {
+                answer_error(g, "The request cannot be served", err);
+                return;
+        }
         if (!is_for_app(g)) {
                 answer_page(g, 421, (struct app_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = "open the page once more" });
                 return;
@@ -660,10 +684,12 @@ struct app_gateway *app_gateway_start(struct stream *tls, const struct app_gatew
 {
         struct app_gateway *g = NEW(struct app_gateway);
 
-        *g = (struct app_gateway){ .proxy = options->proxy, .certificate = options->certificate, .has_old_tls = options->has_old_tls, .on_user = options->on_user, .on_closed = options->on_closed, .ctx = options->ctx };
+        *g = (struct app_gateway){ .proxy = options->proxy, .ingress = options->ingress, .certificate = options->certificate, .has_old_tls = options->has_old_tls,
+                                   .on_user = options->on_user, .on_closed = options->on_closed, .ctx = options->ctx };
         g->user = (struct app_session_user){ .on_ended = on_ended, .ctx = g };
         snprintf(g->app, sizeof g->app, "%s", options->app);
         snprintf(g->peer, sizeof g->peer, "%s", options->peer);
+        snprintf(g->client, sizeof g->client, "%s", options->peer);
         g->relay = http_relay_start(&g->proxy->loop, tls, &relay_events, g);
         return g;
 }

@@ -18,6 +18,7 @@
 #include "base/str.h"
 
 struct app_certificate;
+struct ingress;
 struct proxy;
 struct stream;
 
@@ -25,10 +26,11 @@ struct app_gateway_options {
         struct proxy *proxy;
         const char *app;  /* copied */
         const char *peer; /* address with port of the browser, copied */
+        const struct ingress *ingress; /* whether the peer is a load balancer that may announce the browser's address */
         const struct app_certificate *certificate; /* of the client, which decides in place of cookies; NULL: none was sent. Borrowed until on_closed */
         bool has_old_tls; /* a certificate could not be sent: the proxy requested none */
-        /* A request of this user is about to be forwarded; an error (owned by the gateway) refuses it. */
-        struct error *(*on_user)(void *ctx, struct str user);
+        /* A request of this user, from this address with port, is about to be forwarded; an error (owned by the gateway) refuses it. */
+        struct error *(*on_user)(void *ctx, struct str user, const char *client);
         void (*on_closed)(void *ctx); /* once, from the loop */
         void *ctx;
 };

@@ -332,11 +332,11 @@ static const struct http_outgoing_events outgoing_events = {
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */
 
-static struct error *on_user(void *ctx, struct str user)
+static struct error *on_user(void *ctx, struct str user, const char *client)
 {
         const struct channel *ch = ctx;
 
-        return ch->conn->options.on_user(ch->conn->options.ctx, user);
+        return ch->conn->options.on_user(ch->conn->options.ctx, user, client);
 }
 
 static struct channel *channel_new(struct app_h2 *c, const char *app)
@@ -353,9 +353,9 @@ static struct channel *channel_new(struct app_h2 *c, const char *app)
         c->channels = ch;
         memory_stream_pair(&c->options.proxy->loop, &ours, &theirs);
         ch->outgoing = http_outgoing_new(&c->options.proxy->loop, ours);
-        ch->gateway = app_gateway_start(theirs, &(struct app_gateway_options){ .proxy = c->options.proxy, .app = app, .peer = c->peer, .certificate = c->options.certificate,
-                                                                                 .has_old_tls = c->options.has_old_tls, .on_user = on_user,
-                                                                                .on_closed = on_gateway_closed, .ctx = ch });
+        ch->gateway = app_gateway_start(theirs, &(struct app_gateway_options){ .proxy = c->options.proxy, .app = app, .peer = c->peer, .ingress = c->options.ingress,
+                                                                                .certificate = c->options.certificate, .has_old_tls = c->options.has_old_tls,
+                                                                                .on_user = on_user, .on_closed = on_gateway_closed, .ctx = ch });
         return ch;
 }
 
