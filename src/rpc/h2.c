@@ -122,7 +122,8 @@ static int on_send_data(nghttp2_session *session UNUSED, nghttp2_frame *frame, c
 
         memcpy(out, header, FRAME_HEADER);
         h->events->put_data(h, frame->hd.stream_id, out + FRAME_HEADER, len);
-        return 0;
+        /* Otherwise nghttp2 goes on with the data of all streams before drain_session() sees how much is pending. */
+        return stream_pending(h->stream) + h->batch_len < WRITE_MARK ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 static ssize_t data_length(nghttp2_session *session UNUSED, uint8_t type UNUSED, int32_t stream UNUSED,

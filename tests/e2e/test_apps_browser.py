@@ -261,6 +261,14 @@ def test_browsers_are_served_by_http2(opened, backends):
     assert Client(opened.cluster, opened.jar.parent).get("https://files/page", "--http2").status == 302, "without a session"
 
 
+def test_many_downloads_at_once_by_http2(opened, backends):
+    (backends["nginx"].root / "long").write_bytes(bytes(1 << 20))
+    urls = [word for _ in range(64) for word in ("-o", "/dev/null", f"https://files.{PROXY}:{opened.port}/long")]
+    done = subprocess.run(["curl", "-sS", "-k", "-Z", "--parallel-max", "32", "--http2", "--max-time", str(TIMEOUT), "-b", opened.jar, "--connect-to", f"::{opened.addr}",
+                           "-w", "%{http_code} %{size_download}\\n", *urls], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"200 {1 << 20}"] * 64, done.stderr
+
+
 def test_http2_becomes_http1_of_one_meaning(place, client, backends):
     """Fields, cookies and bodies pass; the rules of the gateway apply to them."""
     scripted = backends["scripted"]
