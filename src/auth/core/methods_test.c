@@ -33,6 +33,9 @@ static const char *const local_only[] = { ADMIN_SERVICE "Backup" };
 static const char *const of_users[] = { "/cteleport.v1.Web/ListWebSessions", "/cteleport.v1.Web/DeleteWebSession", "/cteleport.v1.Web/FindApp",
                                         "/cteleport.v1.Web/CreateAppSession" };
 
+/* The Proxy Service deletes the sessions of browsers, and users those of tsh apps login, each by what proves the session. */
+static const char delete_app_session[] = "/cteleport.v1.Web/DeleteAppSession";
+
 static bool is_of_users(const char *path)
 {
         for (size_t i = 0; i < ARRAY_LEN(of_users); i++)
@@ -70,6 +73,10 @@ static void names_for_every_method_its_permitted_callers(void **state)
                 assert_int_not_equal(row->open_to, 0);
                 if (is_local_only(row->method.path)) {
                         assert_int_equal(row->open_to, CALLER_ADMIN);
+                        continue;
+                }
+                if (strcmp(row->method.path, delete_app_session) == 0) {
+                        assert_int_equal(row->open_to, CALLER_PROXY | CALLER_USER);
                         continue;
                 }
                 if (is_of_users(row->method.path)) {
