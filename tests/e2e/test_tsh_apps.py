@@ -529,6 +529,17 @@ def test_only_the_certificate_of_the_application_is_accepted(place, grace, tmp_p
     assert Answer(grace, good, "-b", "__Host-grv_app_session=0; __Host-grv_app_session_subject=0").status == 200, "the certificate decides"
 
 
+def test_a_certificate_without_its_key_opens_nothing(grace):
+    """ID and secret of the session can be read in it; as cookies they are good for nothing."""
+    good = config_of(grace, "web")
+    subject = subprocess.run(["openssl", "x509", "-noout", "-subject", "-in", good["cert"]], capture_output=True, text=True, check=True).stdout
+    session, secret = (re.search(rf"1\.3\.9999\.50\.{number} ?= ?([0-9a-f]+)", subject).group(1) for number in (1, 2))
+    done = subprocess.run(["curl", "-sSi", "--insecure", "-b", f"__Host-grv_app_session={session}; __Host-grv_app_session_subject={secret}", f"{good['uri']}/page"],
+                          capture_output=True, text=True, timeout=TIMEOUT, env=grace.env)
+    assert done.returncode == 0 and int(done.stdout.split()[1]) in (302, 401), done
+    assert Answer(grace, good).status == 200
+
+
 def test_the_certificate_of_an_application_is_none_of_a_login(grace, tmp_path):
     shutil.copytree(grace.home / ".tsh", tmp_path / "tsh")
     config = config_of(grace, "web")

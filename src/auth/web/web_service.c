@@ -76,6 +76,7 @@ static void on_record(void *ctx, const struct state_record *record, struct error
                 answer.tls_cert = s->tls_cert;
                 answer.expires = s->expires;
                 answer.app = s->app;
+                answer.is_of_certificate = s->app[0] != '\0' && s->parent[0] == '\0';
         }
         pending_end(ctx, &answer.base, err);
 }

@@ -387,6 +387,7 @@ static void finish_exchange(struct app_gateway *g)
 static bool is_session_of_app(const struct app_gateway *g, const struct app_session *s)
 {
         return s != NULL && str_equal(app_session_app(s), str_of(g->app)) &&
+               app_session_is_of_certificate(s) == (g->certificate != NULL) &&
                (g->certificate == NULL || str_equal(app_session_user_name(s), app_certificate_user(g->certificate)));
 }
 

@@ -33,6 +33,7 @@ struct app_session {
         uint8_t proof[PROOF_SIZE]; /* derived from the secret */
         struct instant confirmed;  /* by auth */
         struct instant used;
+        bool is_of_certificate;
 };
 
 struct app_sessions {
@@ -258,7 +259,7 @@ static struct error *make_session(struct opening *o, const Cteleport__V1__GetWeb
         struct app_sessions *all = o->all;
         struct app_session *s = NEW(struct app_session);
 
-        *s = (struct app_session){ .all = all, .arena = arena_new(CERT_READ_ARENA), .cert_der = BUF_MAX(CERT_MAX) };
+        *s = (struct app_session){ .all = all, .arena = arena_new(CERT_READ_ARENA), .cert_der = BUF_MAX(CERT_MAX), .is_of_certificate = answer->is_of_certificate };
         memcpy(s->id, o->id, sizeof s->id);
         if (all->by_id.count >= LIMIT_APP_SESSIONS_PROXY)
                 end_all(all, has_no_users);
@@ -536,6 +537,11 @@ void app_sessions_free(struct app_sessions *all)
 struct str app_session_app(const struct app_session *s)
 {
         return s->cert.app;
+}
+
+bool app_session_is_of_certificate(const struct app_session *s)
+{
+        return s->is_of_certificate;
 }
 
 struct str app_session_user_name(const struct app_session *s)

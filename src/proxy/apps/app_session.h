@@ -59,6 +59,9 @@ bool app_session_is_wrong_secret(const struct error *err);
 /* Reports a failed authentication to the Auth Service, at the pace of app_failures.h. id: of the session, may be "". */
 void app_session_report_failure(struct app_sessions *all, struct str id, const char *app, const char *peer, const char *reason);
 
+/* Whether tsh has made it: its ID and secret are in a certificate, which may be read, and are good only with the key of that. */
+bool app_session_is_of_certificate(const struct app_session *s);
+
 /* Borrowed as long as the session. */
 struct str app_session_app(const struct app_session *s);
 struct str app_session_user_name(const struct app_session *s);
