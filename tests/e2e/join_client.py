@@ -167,6 +167,10 @@ class Stream:
     def receive(self):
         return next(self.call)
 
+    def receive_order(self):
+        """Of a TunnelsDown stream: the next end of a tunnel or peer. The addresses of applications come at the begin and after each change."""
+        return next(down for down in self.call if not down.HasField("app_addresses"))
+
     def refusal(self):
         """The error that ends the stream; no certificates may precede it."""
         try:

@@ -88,7 +88,7 @@ def test_a_captured_proxy_is_named_for_nodes_only(shared, proxy, aws_process):
         stream = captured.stream(dial + "Tunnels", api.TunnelsDown)
         stream.send(api.TunnelsUp(peer_addr="127.0.0.1:1111"), api.TunnelsUp(peer_addr="127.0.0.1:2222"),
                     api.TunnelsUp(host_ids=[node_id]), api.TunnelsUp(host_ids=[not_a_node]))
-        refused = stream.receive()
+        refused = stream.receive_order()
         assert (refused.host_id, refused.role) == (not_a_node, "Node")
         located = {host_id: honest.call(dial + "Locate", api.LocateRequest(host_id=host_id), api.LocateResponse) for host_id in (node_id, not_a_node)}
         stream.half_close()

@@ -137,7 +137,7 @@ def test_a_session_on_the_auth_host_survives_an_upgrade(replaceable, make_cluste
     cluster.event("session.end")
     wait_until(lambda: any("42 is still here" in alice.tsh("play", "--format=text", r["session_id"], check=False).out for r in alice.recordings()),
                "the recording has arrived")
-    assert alice.tsh("ssh", "root@auth-1", "echo new").out == "new\n"
+    wait_until(lambda: alice.tsh("ssh", "root@auth-1", "echo new", check=False).out == "new\n", "the proxy has found the Auth Service again")
 
 
 # Lines of the log that divide an upgrade into steps, on the auth host and on an agent.

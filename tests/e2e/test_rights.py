@@ -231,7 +231,7 @@ def test_a_peer_that_is_an_ids_earlier_holder_is_refused(shared, aws):
     with Peer(shared, identity=proxy) as host:
         stream = host.stream(TUNNELS, messages().api.TunnelsDown)
         stream.send(peer_of(after, host_id), peer_of(before, nobody), peer_of(before, host_id))
-        unknown, refused = stream.receive(), stream.receive()
+        unknown, refused = stream.receive_order(), stream.receive_order()
         stream.half_close()
     assert (unknown.host_id, unknown.role, unknown.before) == (nobody, "Proxy", 0)
     assert (refused.host_id, refused.role) == (host_id, "Proxy")
@@ -250,10 +250,10 @@ def test_a_host_is_disconnected_in_the_roles_that_it_lost(shared, aws):
         with Peer(shared, identity=proxy) as host:
             stream = host.stream(TUNNELS, messages().api.TunnelsDown)
             stream.send(messages().api.TunnelsUp(peer_ids=["3f2c0a52-7d3c-4c5e-9b0e-ffffffffffff"]))
-            stream.receive()  # it is served
+            stream.receive_order()  # it is served
             for token, role, lost in (("becomes-proxy", "Proxy", "Node"), ("becomes-node", "Node", "Proxy")):
                 join_legacy(peer, env, "becomes", host_id=host_id, token=token, role=role)
-                downs = [stream.receive() for _ in range(2)]
+                downs = [stream.receive_order() for _ in range(2)]
                 assert {(down.host_id, down.role) for down in downs} == {(host_id, lost), (host_id, "App")}
             stream.half_close()
 

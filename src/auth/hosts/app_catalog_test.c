@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "auth/core/auth.h"
+#include "auth/hosts/app_addresses.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "net/net_testing.h"
@@ -157,6 +158,7 @@ static int close_fixture(void **state)
 
         app_selection_free(f->selection);
         app_catalog_stop(f->auth.apps);
+        app_addresses_stop(&f->auth);
         f->awaited++;
         store_close(f->auth.store, on_closed, &f->awaited);
         AWAIT(f, f->awaited == 0);
