@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "api/service.h"
@@ -52,9 +54,13 @@ static int finish(struct sandboxed *self, struct error *err)
 static int run_signer(struct service *s)
 {
         struct sandboxed self = { s, false };
+        int link = service_take_fd(s, "auth");
 
+        /* Auth ends with the link, and the supervisor shows the first reason that it gets: a copy of the link lasts as long as the process. */
+        if (fcntl(link, F_DUPFD_CLOEXEC, 0) < 0)
+                return finish(&self, error_errno(errno, "cannot copy the link to auth"));
         /* signer_main enters its sandbox itself, after it has opened its files. */
-        return finish(&self, signer_main(s->boot->data_dir, KEY_RSA_2048, service_take_fd(s, "auth"), send_ready, &self));
+        return finish(&self, signer_main(s->boot->data_dir, KEY_RSA_2048, link, send_ready, &self));
 }
 
 static struct error *sts_sandboxed(struct sandboxed *self)
