@@ -4,10 +4,7 @@
  * renews it. It is the only process that has the account key; the proxy gets a certificate with its key, and the
  * certificates of challenges, over their link.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "acme/names.h"
 #include "acme/order.h"
@@ -329,13 +326,8 @@ static struct error *take_dir(const struct acme *a)
 {
         AUTO_MEM char *dir = mem_printf("%s/acme", a->service->boot->data_dir);
 
-        if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-                return error_errno(errno, "cannot make the directory %s", dir);
-        if (chdir(dir) < 0)
-                return error_errno(errno, "cannot enter the directory %s", dir);
-        struct error *err = sandbox_give(&a->service->row->user, ".");
-        if (err == NULL)
-                err = sandbox_become_unprivileged(&a->service->row->user);
+        TRY(sandbox_take_dir(&a->service->row->user, dir));
+        struct error *err = sandbox_become_unprivileged(&a->service->row->user);
         if (err == NULL)
                 err = dir_make(".", 0700); /* it exists: checks that only this user can access it */
         return err == NULL ? NULL : error_wrap(err, "%s", dir);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/instance.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "api.pb-c.h"
 #include "base/bug.h"
@@ -588,13 +586,8 @@ static struct error *take_dir(const struct instance *i)
 {
         AUTO_MEM char *proc = mem_printf("%s/proc", i->boot->data_dir);
 
-        if (mkdir(proc, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the service's user */
-                return error_errno(errno, "cannot make the directory %s", proc);
-        if (chdir(proc) < 0)
-                return error_errno(errno, "cannot enter the directory %s", proc);
-        struct error *err = sandbox_give(&i->service->row->user, ".");
-        if (err == NULL)
-                err = sandbox_become_unprivileged(&i->service->row->user);
+        TRY(sandbox_take_dir(&i->service->row->user, proc));
+        struct error *err = sandbox_become_unprivileged(&i->service->row->user);
         if (err == NULL)
                 err = dir_make(".", 0700); /* it exists: checks that only this user can access it */
         return err == NULL ? NULL : error_wrap(err, "%s", proc);

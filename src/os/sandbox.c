@@ -598,6 +598,16 @@ struct error *sandbox_give(const struct sandbox_user *user, const char *path)
         return give_dir(&g, AT_FDCWD, path, 0);
 }
 
+struct error *sandbox_take_dir(const struct sandbox_user *user, const char *dir)
+{
+        if (mkdir(dir, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the user */
+                return error_errno(errno, "cannot make the directory %s", dir);
+        if (chdir(dir) < 0)
+                return error_errno(errno, "cannot enter the directory %s", dir);
+        struct error *err = sandbox_give(user, ".");
+        return err == NULL ? NULL : error_wrap(err, "%s", dir);
+}
+
 struct error *sandbox_become_unprivileged(const struct sandbox_user *user)
 {
         int parent_death_signal = 0;

@@ -75,6 +75,9 @@ struct error *sandbox_become_unprivileged(const struct sandbox_user *user) MUST_
  */
 struct error *sandbox_give(const struct sandbox_user *user, const char *dir) MUST_USE;
 
+/* Makes the directory, unless it exists, makes it the working directory, and gives it to the user. To be called by root, as sandbox_give(). */
+struct error *sandbox_take_dir(const struct sandbox_user *user, const char *dir) MUST_USE;
+
 /* An environment variable: "optional" lets services start on a kernel without Landlock, which otherwise is an error. */
 #define SANDBOX_LANDLOCK_SETTING "CTELEPORT_LANDLOCK"
 

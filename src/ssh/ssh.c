@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/ssh.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/spool.h"
 #include "base/limits.h"
@@ -168,11 +165,7 @@ static struct error *enter_sandbox(struct ssh_service *s)
         static const char *const write[] = { ".", NULL };
         AUTO_MEM char *spool = mem_printf("%s/spool", s->boot->data_dir);
 
-        if (mkdir(spool, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the service's user */
-                return error_errno(errno, "cannot make the directory %s", spool);
-        if (chdir(spool) < 0)
-                return error_errno(errno, "cannot enter the directory %s", spool);
-        TRY(sandbox_give(&s->service->row->user, "."));
+        TRY(sandbox_take_dir(&s->service->row->user, spool));
         if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
                 roots_read(&s->roots);
         TRY(sandbox_become_unprivileged(&s->service->row->user));
