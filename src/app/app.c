@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/spool.h"
 #include "app/app_service.h"
@@ -13,6 +10,7 @@
 #include "cluster/roots.h"
 #include "os/fdpass.h"
 #include "os/sandbox.h"
+#include "resource/app.h"
 
 enum { CHAIN_PEM_MAX = 64 * KiB };
 
@@ -71,7 +69,7 @@ struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app
         /* The other protocol is accepted, too: the client gets the reason why the application does not follow. */
         static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
         const struct host_identity *id = agent_identity(s->agent);
-        bool is_tcp = str_starts_with(str_of(app->uri), STR("tcp://"));
+        bool is_tcp = app_is_tcp(str_of(app->uri));
         struct tls_context **kept = is_tcp ? &s->tls : &s->tls_http;
 
         if (host_identity_is_empty(id))
@@ -172,25 +170,15 @@ static void read_boot(struct app_service *s)
 }
 
 /* Records of requests are the only files of this process: their directory becomes the working directory, before the user changes. */
-static struct error *enter_spool(struct app_service *s)
-{
-        AUTO_MEM char *spool = mem_printf("%s/spool-app", s->boot->data_dir);
-
-        if (mkdir(spool, 0700) < 0 && errno != EEXIST) /* exists after the first start, owned by the service's user */
-                return error_errno(errno, "cannot make the directory %s", spool);
-        if (chdir(spool) < 0)
-                return error_errno(errno, "cannot enter the directory %s", spool);
-        return sandbox_give(&s->service->row->user, ".");
-}
-
 static struct error *enter_sandbox(struct app_service *s)
 {
         static const char *const write[] = { ".", NULL };
+        AUTO_MEM char *spool = mem_printf("%s/spool-app", s->boot->data_dir);
 
         backend_tls_load(&s->backends, app_config(s));
         if (!service_is_here(s->boot, "auth")) /* a local process verifies no server by them */
                 roots_read(&s->roots);
-        TRY(enter_spool(s));
+        TRY(sandbox_take_dir(&s->service->row->user, spool));
         TRY(sandbox_become_unprivileged(&s->service->row->user));
         TRY(sandbox_enter(s->service->row->sandbox, (struct sandbox_paths){ .write = write, .read = roots_paths(s->service->arena) }));
         roots_drop_if_open(&s->roots);

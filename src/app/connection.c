@@ -87,7 +87,7 @@ static struct error *begin_recording(struct app_connection *c, const char *user)
         char title[TITLE_MAX];
         struct recording_header header = { .columns = RECORD_COLUMNS, .rows = RECORD_ROWS, .started = loop_wall(&s->loop) };
 
-        if (str_starts_with(str_of(c->app->uri), STR("tcp://")))
+        if (app_is_tcp(str_of(c->app->uri)))
                 return NULL;
         snprintf(title, sizeof title, "%s@%s", user, c->app->name);
         header.title = str_of(title);

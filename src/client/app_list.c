@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/str.h"
+#include "resource/app.h"
 
 static struct str name_of(const Cteleport__V1__AppServer *server)
 {
@@ -32,5 +33,5 @@ size_t app_list_unite(Cteleport__V1__AppServer **servers, size_t count)
 
 const char *app_list_type(const char *uri)
 {
-        return str_starts_with(str_of(uri), STR("tcp://")) ? "TCP" : "HTTP";
+        return app_is_tcp(str_of(uri)) ? "TCP" : "HTTP";
 }

@@ -29,6 +29,11 @@ static const struct {
         { "https://", APP_HTTPS, HTTPS_PORT },
 };
 
+bool app_is_tcp(struct str uri)
+{
+        return str_starts_with(uri, STR("tcp://"));
+}
+
 struct error *app_check_name(struct str name, const char *field)
 {
         AUTO_MEM char *shown = escaped(name);
@@ -43,7 +48,7 @@ struct error *app_check_name(struct str name, const char *field)
 
 struct error *app_check_required(char *const *names, size_t count, struct str app, struct str uri)
 {
-        if (count > 0 && str_starts_with(uri, STR("tcp://")))
+        if (count > 0 && app_is_tcp(uri))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "required_apps is for applications of http and https"), "remove it");
         if (count > LIMIT_APP_REQUIRED)
                 return error_new(ERROR_INVALID_ARGUMENT, "required_apps has more than %d applications", LIMIT_APP_REQUIRED);
@@ -164,7 +169,7 @@ struct error *app_check_rewrite(const Cteleport__V1__AppRewriteConfig *rewrite, 
 
         if (rewrite == NULL)
                 return NULL;
-        if (str_starts_with(uri, STR("tcp://")))
+        if (app_is_tcp(uri))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "rewrite is for applications of http and https"), "remove it");
         if (rewrite->n_headers > LIMIT_APP_HEADERS || rewrite->n_redirect > LIMIT_APP_HEADERS)
                 return error_new(ERROR_INVALID_ARGUMENT, "rewrite has more than %d headers or hosts", LIMIT_APP_HEADERS);

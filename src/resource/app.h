@@ -25,7 +25,10 @@ struct app_uri {
  */
 struct error *app_uri_read(struct arena *arena, struct str uri, struct app_uri *ret) MUST_USE;
 
-/* The same, of which only the target is used. */
+/* Whether the uri, which was checked, is one of TCP; the others are of HTTP. */
+bool app_is_tcp(struct str uri);
+
+/* app_uri_read(), of which only the target is used. */
 struct error *app_uri_parse(struct arena *arena, struct str uri, const char **ret_target) MUST_USE;
 
 /* Checks a name; `field` is for the error. */

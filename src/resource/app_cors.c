@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "resource/app.h"
 
 static const struct str any = STR_INIT("*");
 
@@ -61,7 +62,7 @@ struct error *app_cors_check(const Cteleport__V1__AppCors *cors, struct str uri)
 {
         if (cors == NULL)
                 return NULL;
-        if (str_starts_with(uri, STR("tcp://")))
+        if (app_is_tcp(uri))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "cors is for applications of http and https"), "remove it");
         if (cors->n_allowed_origins == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "cors has no allowed_origins and would allow nothing"), "write allowed_origins, or remove cors");
