@@ -138,6 +138,7 @@ enum {
         PACE_STORE_IDENTITY = 1000, /* ms: A host that could not write its identity to the disk tries again after this time. */
         PACE_RETRY_FIRST = 200, /* ms: A host that lost its connection to the cluster tries again after this time, which doubles with each failure. */
         PACE_REFUSED_ANSWER = 5 * 1000, /* ms: A host that refused the cluster's answer tries again after this time at the earliest. */
+        PACE_CLOCK_CHECK = 30 * 1000, /* ms: A host checks in this interval whether its certificates begin in the future; then, and without a tunnel, it requests the cluster's time. */
         PACE_RETRY_MAX = 60 * 1000, /* ms: The pause between attempts of a host grows up to this time. */
         LIMIT_PROXY_SEARCH = 6, /* connections: A host that looks for several proxies behind one address makes this number of connections for each of them; then it logs that some are not reached, and PACE_PROXY_SEARCH_MAX applies. */
         PACE_PROXY_SEARCH_MAX = 600 * 1000, /* ms: The pause between further connections of such a search grows up to this time. */
@@ -192,6 +193,8 @@ enum {
         LIMIT_LOGIN_FAILURES_SOURCE = 60, /* failures: A source may have this number of failures within TIMEOUT_LOGIN_WAIT, under any user names. */
         LIMIT_LOGIN_COUNTERS = 20000, /* counters: Auth keeps at most this number of failure counters in memory, 100 bytes each. */
         LIMIT_APP_SESSIONS_USER = 200, /* sessions: A user has at most this number of sessions of applications in browsers; one beyond it ends the oldest one. */
+        LIMIT_APP_SESSIONS_BURST = 100, /* sessions: A user may begin this number of sessions of applications at once, before LIMIT_APP_SESSIONS_PER_MINUTE counts. */
+        LIMIT_APP_SESSIONS_PER_MINUTE = 20, /* sessions/minute: A user may begin sessions of applications at this rate; each costs the signer one certificate or two. */
         LIMIT_WEB_SESSIONS_USER = 32, /* sessions: A user has at most this number of web sessions; a login beyond it ends the oldest one. */
         LIMIT_WEB_USER_AGENT = 160, /* bytes: Of the name that a browser gives itself, this much is kept with a web session. */
         LIMIT_WEB_SESSIONS_PROXY = 512, /* sessions: A proxy has the keys of at most this number of web sessions in memory; the one that was not used for longest is dropped, and read again when it is used. */

@@ -26,6 +26,12 @@ static bool is_of_other_cas(const struct instance *i, const struct slot *s)
         return !was_asked && !str_equal(s->identity.certs.ca_revision, wanted);
 }
 
+/* Whether the certificate is to be replaced, because it begins in the future. */
+static bool is_early(const struct slot *s)
+{
+        return s->is_early && s->refusal == NULL;
+}
+
 static bool is_due(const struct instance *i, const struct slot *s)
 {
         const struct host_identity *instance = &i->slots[SLOT_INSTANCE].identity;
@@ -37,7 +43,7 @@ static bool is_due(const struct instance *i, const struct slot *s)
                 return true; /* since the service last ran, its addresses, the host ID or the CA may have changed */
         if (s->service != NULL && s->identity.certs.ssh_user_ca_count == 0)
                 return true; /* from a join, or from a release that did not send the user CA */
-        if (is_of_other_cas(i, s))
+        if (is_of_other_cas(i, s) || is_early(s))
                 return true;
         return loop_wall(&i->loop).ns >= s->renew_at.ns;
 }
@@ -45,7 +51,7 @@ static bool is_due(const struct instance *i, const struct slot *s)
 static bool has_due(const struct instance *i)
 {
         for (size_t n = 0; n < SLOT_COUNT; n++)
-                if (i->slots[n].is_wanted && is_of_other_cas(i, &i->slots[n]))
+                if (i->slots[n].is_wanted && (is_early(&i->slots[n]) || is_of_other_cas(i, &i->slots[n])))
                         return true;
         return false;
 }
@@ -283,9 +289,79 @@ void certify_begin(struct instance *i)
         certify_next(i);
 }
 
+/* ---- the cluster's clock ----------------------------------------------------------------------------- */
+
+/* In a later turn: a stream calls this, and the renewal may close it. While away, on_polled looks for due certificates. */
+static void renew_early(struct instance *i, struct duration skew)
+{
+        if (identity_store_mark_early(i, skew) && i->at.state == INSTANCE_PRESENT)
+                timer_start(i->renewal, MILLISECONDS(1));
+}
+
+/* Whether a certificate is not valid yet by this host's own clock, which may be wrong. */
+static bool seems_early(const struct instance *i)
+{
+        for (size_t n = 0; n < SLOT_COUNT; n++) {
+                const struct slot *s = &i->slots[n];
+
+                if (s->is_wanted && !host_identity_is_empty(&s->identity) && host_times_are_early(s->identity.times, loop_wall(&i->loop), SECONDS(0)))
+                        return true;
+        }
+        return false;
+}
+
+static void on_time(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct instance *i = ctx;
+        struct duration skew;
+
+        if (err == NULL && !i->is_stopping && presence_skew(((const Cteleport__V1__PingResponse *)answer)->now, loop_wall(&i->loop), &skew)) {
+                instance_report_skew(i, skew);
+                renew_early(i, skew);
+        }
+        error_free(err); /* a lost connection is reported by the end of presence */
+}
+
+static void request_time(struct instance *i)
+{
+        Cteleport__V1__Empty nothing = CTELEPORT__V1__EMPTY__INIT;
+
+        rpc_client_unary(instance_auth(i),
+                         (struct rpc_client_call_options){
+                                 .path = "/cteleport.v1.PingService/Ping",
+                                 .response = &cteleport__v1__ping_response__descriptor,
+                                 .within = MILLISECONDS(TIMEOUT_RPC),
+                         },
+                         &nothing.base, on_time, i);
+}
+
+static void poll_within(struct instance *i, struct duration pause);
+
+/* Beside its own Auth Service this host's clock is the cluster's. */
+static void on_clock_check(void *ctx)
+{
+        struct instance *i = ctx;
+        bool is_unreached = instance_keeps_tunnels(i) && !i->has_tunnel;
+
+        if (i->is_local)
+                renew_early(i, SECONDS(0));
+        else if (i->at.state == INSTANCE_PRESENT && instance_auth(i) != NULL && (is_unreached || seems_early(i)))
+                request_time(i);
+        else if (i->at.state == INSTANCE_AWAY && is_unreached && seems_early(i))
+                poll_within(i, MILLISECONDS(PACE_CLOCK_CHECK));
+        timer_start(i->clock_check, MILLISECONDS(PACE_CLOCK_CHECK));
+}
+
+void certify_watch_clock(struct instance *i)
+{
+        i->clock_check = timer_new(&i->loop, on_clock_check, i);
+        timer_unref(i->clock_check);
+        timer_start(i->clock_check, MILLISECONDS(PACE_CLOCK_CHECK));
+}
+
 /* ---- presence -------------------------------------------------------------------------------------- */
 
-static void on_welcome(void *ctx, struct str cluster, struct duration skew)
+static void on_welcome(void *ctx, struct str cluster, const struct duration *skew)
 {
         struct instance *i = ctx;
         (void)cluster;
@@ -295,7 +371,10 @@ static void on_welcome(void *ctx, struct str cluster, struct duration skew)
         i->is_listed = true;
         i->has_joined = false;
         instance_succeeded(i);
-        instance_report_skew(i, skew);
+        if (skew != NULL) {
+                instance_report_skew(i, *skew);
+                renew_early(i, *skew);
+        }
         instance_show_state(i);
         instance_report_labels(i);
         if (i->has_unreported_apps)

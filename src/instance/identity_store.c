@@ -93,6 +93,7 @@ static void hold_identity(struct instance *i, struct slot *s, struct host_identi
         random_bytes(&dice, sizeof dice);
         host_identity_release(&s->identity);
         s->identity = *id;
+        s->is_early = false;
         *id = (struct host_identity){ 0 };
         s->renew_at = host_identity_renew_at(&s->identity, dice % 1001);
         /* If the clock is far ahead, each certificate would be due at once: a new one is used for a twentieth of its life. */
@@ -300,6 +301,24 @@ void identity_store_load(struct instance *i)
                 }
                 error_free(err);
         }
+}
+
+bool identity_store_mark_early(struct instance *i, struct duration skew)
+{
+        bool is_recent = i->early_at.ns != 0 && instant_since(loop_now(&i->loop), i->early_at).ns < MILLISECONDS(PACE_CLOCK_CHECK).ns;
+        bool has_early = false;
+
+        for (size_t n = 0; n < SLOT_COUNT && !is_recent; n++) {
+                struct slot *s = &i->slots[n];
+                if (!s->is_wanted || host_identity_is_empty(&s->identity) || !host_times_are_early(s->identity.times, loop_wall(&i->loop), skew))
+                        continue;
+                if (!s->is_early)
+                        log_warn("The cluster's clock was set back: a certificate of this host is not valid yet, a new one is requested", LOG_C("role", s->role));
+                s->is_early = has_early = true;
+        }
+        if (has_early)
+                i->early_at = loop_now(&i->loop);
+        return has_early;
 }
 
 void instance_plan_renewal(struct instance *i)

@@ -93,10 +93,32 @@ static void an_instance_may_end_while_its_identity_is_stored(void **state)
         }
 }
 
+/* The cluster's clock was an hour ahead when it issued the certificates, and is right again. */
+static void certificates_from_the_future_are_found(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_clock clock;
+
+        given_an_instance(f);
+        fake_clock_init(&clock, walltime_unix(f->cluster.now) - 3600);
+        f->i->loop.clock = &clock.clock;
+        f->i->slots[SLOT_PROXY].identity = fake_identity(&f->cluster, "Proxy");
+        assert_false(identity_store_mark_early(f->i, HOURS(1))); /* this host's clock is behind */
+        assert_false(f->i->slots[SLOT_PROXY].is_early);
+        assert_true(identity_store_mark_early(f->i, SECONDS(0)));
+        assert_true(f->i->slots[SLOT_PROXY].is_early);
+        assert_false(f->i->slots[SLOT_NODE].is_early); /* it has none */
+        assert_false(identity_store_mark_early(f->i, SECONDS(0))); /* once in a while */
+        end(f);
+        loop_release(&f->i->loop);
+        free(f->i);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(an_instance_may_end_while_its_identity_is_stored, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(certificates_from_the_future_are_found, set_up, tear_down),
         };
         job_use_one_thread();
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

@@ -19,7 +19,7 @@
 #include "os/file.h"
 #include "os/sandbox.h"
 
-enum { CA_FILE_MAX = 256 * KiB };
+enum { CA_FILE_MAX = 256 * KiB, REASON_MAX = 16 * KiB };
 
 /* No state has a deadline: each waits for an operation that has one (dialling, TLS, calls), or for a timer. */
 static const struct conversation_state states[] = {
@@ -115,15 +115,31 @@ static bool is_about_identity(const struct instance *i, const struct error *err)
         return error_is_for(err, REASON_IDENTITY) || error_is_for(err, REASON_OTHER_CA);
 }
 
+/*
+ * By what a repetition of a failure is known. The causes of a failed join are those of the other ways, among them the decision of the cluster. Other causes
+ * are details that differ by chance, such as a reset or an end of the connection; hints may have the time of day.
+ */
+static char *reason_of(const struct error *err, bool is_join)
+{
+        AUTO(buf) text = BUF_MAX(REASON_MAX);
+
+        buf_put_c(&text, err->what);
+        for (err = err->cause; is_join && err != NULL; err = err->cause)
+                buf_printf(&text, "\n%s", err->what);
+        return str_dup(buf_str(&text));
+}
+
 /* Repetitions of a failure are not logged: the operator reads one line for each change. */
 static void report_failure(struct instance *i, const struct error *err)
 {
         bool is_join = is_joining(i);
-        char **reported = &i->reported[is_join];
-        if (*reported != NULL && str_equal(str_of(*reported), str_of(err->what)))
+        char **reported = &i->reported[is_join], *reason = reason_of(err, is_join);
+        if (*reported != NULL && strcmp(*reported, reason) == 0) {
+                free(reason);
                 return;
+        }
         free(*reported);
-        *reported = str_dup(str_of(err->what));
+        *reported = reason;
         if (is_join && error_is_for(err, REASON_TOKEN))
                 log_error("Can not join the cluster as Instance, the token expired or not found. "
                           "Regenerate the token and try again.", LOG_ERR(err));
@@ -345,6 +361,7 @@ static void end_work(struct instance *i)
 {
         i->is_stopping = true;
         timer_stop(i->wait);
+        timer_stop(i->clock_check);
         timer_stop(i->store_again);
         label_values_free(i->labels);
         i->labels = NULL;
@@ -640,6 +657,7 @@ static struct error *set_up(struct instance *i)
         i->backoff = (struct backoff){ .first = MILLISECONDS(PACE_RETRY_FIRST), .most = MILLISECONDS(PACE_RETRY_MAX) };
         status_init(&i->status, &i->loop, ".");
         identity_store_watch(i);
+        certify_watch_clock(i);
         show_tunnels(i, false);
         i->status.on_change = on_status_change;
         i->status.on_change_ctx = i;
@@ -688,6 +706,7 @@ static void tear_down(struct instance *i)
         conversation_release(&i->at);
         timer_free(i->wait);
         timer_free(i->renewal);
+        timer_free(i->clock_check);
         timer_free(i->store_again);
         cert_watch_free(i->cert_watch);
         status_release(&i->status);

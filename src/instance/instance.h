@@ -42,6 +42,7 @@ struct slot {
         bool keeps_tunnels;    /* its service keeps tunnels to the proxies, through which users reach it */
         struct host_identity identity;
         struct walltime renew_at;
+        bool is_early;         /* its certificate is not valid yet by the cluster's clock: it is replaced */
         bool is_fresh;         /* certified since this process began */
         char *revision_asked;  /* revision of the CAs when the certificate was requested; owned; NULL: not known */
         struct job *storing;   /* a write is under way; NULL: none is */
@@ -80,6 +81,8 @@ struct instance {
         struct timer *wait;      /* until the next try, or the next poll */
         struct instant poll_at; /* when that is, while away */
         struct timer *renewal;   /* until the first certificate is in the middle of its life */
+        struct timer *clock_check; /* PACE_CLOCK_CHECK */
+        struct instant early_at;   /* when a certificate was last found to be early; 0: never */
         struct cert_watch *cert_watch; /* of the certificates of `slots`: a renewal that fails for long */
         struct timer *store_again; /* an identity that could not be stored */
         struct backoff backoff;
@@ -165,6 +168,11 @@ void identity_store_release(struct instance *i);
 void identity_store_watch(struct instance *i);
 /* Loads the identities from the disk. */
 void identity_store_load(struct instance *i);
+/*
+ * Finds certificates that are not valid yet by the cluster's clock, which is `skew` ahead of this host's: it was set back after it had issued them.
+ * Marks them as due, and returns whether there are some; no more than once in PACE_CLOCK_CHECK.
+ */
+bool identity_store_mark_early(struct instance *i, struct duration skew);
 /* Stores identities again whose last write failed. */
 void identity_store_store_again(struct instance *i);
 /* Takes over a new identity (moved): stores it, sends it to the waiting process, and schedules its renewal. */
@@ -190,6 +198,8 @@ void member_connect(struct instance *i);
  * certificate is new.
  */
 void certify_begin(struct instance *i);
+/* Checks from now on, every PACE_CLOCK_CHECK, whether the cluster's clock has been set back behind the begin of a certificate. */
+void certify_watch_clock(struct instance *i);
 /* Reports the values of command labels to the cluster if a stream is open; while AWAY, schedules an early poll. */
 void instance_report_labels(struct instance *i);
 /* The same for the names of the applications that this host offers. */

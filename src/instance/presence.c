@@ -80,27 +80,31 @@ static void answer_ping(struct presence *p, const Cteleport__V1__PresenceDown__P
         rpc_client_send(p->call, &up.base);
 }
 
+/* Seconds beyond any calendar would overflow nanoseconds; no skew is computed from such a clock. */
+bool presence_skew(const Cteleport__V1__Timestamp *theirs, struct walltime now, struct duration *ret)
+{
+        if (theirs == NULL || theirs->seconds <= 0 || theirs->seconds >= INT32_MAX * (int64_t)4)
+                return false;
+        *ret = walltime_since(walltime_add(walltime_of_unix(theirs->seconds), (struct duration){ theirs->nanos }), now);
+        return true;
+}
+
 static void take_welcome(struct presence *p, const Cteleport__V1__PresenceDown__Welcome *w)
 {
-        struct duration skew = { 0 };
+        struct duration skew;
+        bool has_skew = presence_skew(w->now, loop_wall(p->loop), &skew);
         int64_t pace_ms = w->heartbeat_ms;
         if (pace_ms < PACE_HEARTBEAT_MIN)
                 pace_ms = PACE_HEARTBEAT_MIN;
         if (pace_ms > PACE_HEARTBEAT_MAX)
                 pace_ms = PACE_HEARTBEAT_MAX;
         p->pace = MILLISECONDS(pace_ms);
-        /* Seconds beyond any calendar would overflow nanoseconds; no skew is computed from such a clock. */
-        if (w->now != NULL && w->now->seconds > 0 && w->now->seconds < INT32_MAX * (int64_t)4) {
-                struct walltime theirs = walltime_add(walltime_of_unix(w->now->seconds),
-                                                      (struct duration){ w->now->nanos });
-                skew = walltime_since(theirs, loop_wall(p->loop));
-        }
         bool is_poll = w->is_poll && p->events->on_polled != NULL;
         if (p->at.state == AWAIT_WELCOME)
                 conversation_enter(&p->at, is_poll ? CLOSED : PRESENT);
         if (!is_poll)
                 plan_heartbeat(p);
-        p->events->on_welcome(p->ctx, str_of(w->cluster), skew);
+        p->events->on_welcome(p->ctx, str_of(w->cluster), has_skew ? &skew : NULL);
         if (is_poll && p->events != NULL)
                 p->events->on_polled(p->ctx, (struct duration){ p->pace.ns - roll(p->pace.ns / 10) });
 }

@@ -14,8 +14,8 @@
 struct loop;
 
 struct presence_events {
-        /* The server accepted the hello, and this host is listed. skew: the server's clock minus this host's. */
-        void (*on_welcome)(void *ctx, struct str cluster, struct duration skew);
+        /* The server accepted the hello, and this host is listed. skew: the server's clock minus this host's; NULL: it is not known. */
+        void (*on_welcome)(void *ctx, struct str cluster, const struct duration *skew);
         /*
          * Called afterwards for a host that is to poll: the stream has ended and is to be closed; the next hello is due
          * after `pause`.
@@ -32,6 +32,9 @@ struct presence_events {
         /* The stream ended; err is owned and never NULL. Called exactly once unless closed before. */
         void (*on_end)(void *ctx, struct error *err);
 };
+
+/* How far the server's clock, which says `theirs`, is ahead of this host's; false: it sent no time, or none of any calendar. */
+bool presence_skew(const Cteleport__V1__Timestamp *theirs, struct walltime now, struct duration *ret) MUST_USE;
 
 /* Begins with `hello` (read during the call only; its `now` is filled in). `client` is borrowed until the end. */
 struct presence;

@@ -250,6 +250,11 @@ struct walltime host_identity_renew_at(const struct host_identity *id, unsigned 
         return walltime_add(made, (struct duration){ offset });
 }
 
+bool host_times_are_early(struct cert_times times, struct walltime now, struct duration skew)
+{
+        return walltime_add(now, skew).ns < times.not_before.ns;
+}
+
 struct duration host_clock_skew(struct cert_times times, struct walltime now)
 {
         return walltime_since(walltime_add(times.not_before, SECONDS(LIMIT_CERT_BACKDATE_SECONDS)), now);

@@ -121,6 +121,12 @@ struct error *host_identity_check_proof(const struct host_identity *id, struct s
 struct walltime host_identity_renew_at(const struct host_identity *id, unsigned jitter);
 
 /*
+ * Whether a certificate of these times is not valid yet by a clock that is `skew` ahead of `now`. Then the clock of its issuer was set back after the
+ * issue: servers refuse it until its time comes.
+ */
+bool host_times_are_early(struct cert_times times, struct walltime now, struct duration skew);
+
+/*
  * The clock of the issuer of `times` minus this host's clock: NotBefore is always LIMIT_CERT_BACKDATE_SECONDS before
  * the time of issue. Accurate to about a second.
  */

@@ -211,6 +211,19 @@ static void measures_how_far_the_clocks_are_apart(void **state)
         assert_int_equal(duration_ms(host_clock_skew(times, walltime_sub(f->cluster.now, MINUTES(10)))), 600000);
 }
 
+static void knows_a_certificate_that_begins_in_the_future(void **state)
+{
+        struct fixture *f = *state;
+        struct cert_times times = fake_times(&f->cluster);
+        static const struct {
+                int64_t behind, skew; /* minutes: this host's clock behind that of the issue, and behind that of now */
+                bool is_early;
+        } rows[] = { { 0, 0, false }, { 60, 60, false }, { 60, 0, true }, { 0, -60, true }, { -60, -60, false }, { 1, 0, false }, { 0, 60, false } };
+
+        for (size_t n = 0; n < ARRAY_LEN(rows); n++)
+                assert_int_equal(host_times_are_early(times, walltime_sub(f->cluster.now, MINUTES(rows[n].behind)), MINUTES(rows[n].skew)), rows[n].is_early);
+}
+
 static void names_the_auth_service_by_the_cluster(void **state)
 {
         (void)state;
@@ -238,6 +251,7 @@ int main(void)
                 TEST(refuses_a_certificate_that_was_cut),
                 TEST(knows_when_it_has_ended_and_when_to_renew),
                 TEST(measures_how_far_the_clocks_are_apart),
+                TEST(knows_a_certificate_that_begins_in_the_future),
                 TEST(names_the_auth_service_by_the_cluster),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

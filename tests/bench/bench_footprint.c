@@ -50,7 +50,7 @@ static void on_joined(void *ctx, const Teleport__Join__V1__HostResult *result)
 
 static void connect_next(struct fleet *f);
 
-static void on_welcome(void *ctx, struct str cluster, struct duration skew)
+static void on_welcome(void *ctx, struct str cluster, const struct duration *skew)
 {
         struct fleet *f = ((struct idler *)ctx)->fleet;
 

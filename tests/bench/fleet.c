@@ -238,7 +238,7 @@ static void on_authorities(void *ctx, struct str revision)
 
 /* ---- presence ---------------------------------------------------------------------------------------------------- */
 
-static void on_welcome(void *ctx, struct str cluster, struct duration skew)
+static void on_welcome(void *ctx, struct str cluster, const struct duration *skew)
 {
         struct agent *a = ctx;
         (void)cluster;
