@@ -664,6 +664,8 @@ static void free_one(void *ctx, struct str id, void *value)
         if (c->is_free_due)
                 return;
         c->is_abandoned = true;
+        if (c->http != NULL)
+                http_app_report(c->http);
         end_recording(c); /* the spool closes before */
         report_stream_free(c->report_stream); /* the agent does not live until the connection is freed */
         c->report_stream = NULL;

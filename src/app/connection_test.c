@@ -49,6 +49,15 @@ struct testbed {
         void (*acknowledge)(void *ctx, struct error *err); /* the start; NULL: not reported, or acknowledged */
         uint64_t bytes_to_client, bytes_from_client;
         char reason[256];
+
+        /* of an HTTP application */
+        bool is_http;
+        Cteleport__Internal__V1__Boot boot;
+        Cteleport__V1__Config config;
+        void (*on_auth)(void *ctx, struct rpc_client *client, struct error *err); /* of the request for a token */
+        void *on_auth_ctx;
+        struct buf lines; /* of the recording */
+        int finished;     /* recordings */
 };
 
 static struct testbed *testbed;
@@ -103,9 +112,11 @@ void report_stream_finish(struct report_stream *a UNUSED)
 }
 
 struct error *spool_begin(struct spool *sp UNUSED, struct str session_id UNUSED, struct str user UNUSED, const struct recording_header *header UNUSED,
-                          void (*failed)(void *ctx, struct error *err) UNUSED, void *ctx UNUSED, struct spool_file **ret UNUSED)
+                          void (*failed)(void *ctx, struct error *err) UNUSED, void *ctx UNUSED, struct spool_file **ret)
 {
-        fail_msg("a connection to a TCP application has a recording");
+        if (!testbed->is_http)
+                fail_msg("a connection to a TCP application has a recording");
+        *ret = (struct spool_file *)&cluster;
         return NULL;
 }
 
@@ -117,8 +128,10 @@ void spool_discard(struct spool_file *f UNUSED)
 {
 }
 
-void spool_output(struct spool_file *f UNUSED, struct str bytes UNUSED)
+void spool_output(struct spool_file *f UNUSED, struct str bytes)
 {
+        assert_int_equal(testbed->finished, 0);
+        buf_put(&testbed->lines, bytes);
 }
 
 bool spool_must_wait(const struct spool_file *f UNUSED)
@@ -132,6 +145,7 @@ void spool_on_drain(struct spool_file *f UNUSED, void (*drained)(void *ctx) UNUS
 
 void spool_finish(struct spool_file *f UNUSED)
 {
+        testbed->finished++;
 }
 
 static void decide(struct testbed *w, bool is_allowed, const char *app)
@@ -169,9 +183,12 @@ struct loop *agent_loop(struct agent *a UNUSED)
 }
 
 /* No token is signed for a TCP application. */
-void agent_request_auth(struct agent *a UNUSED, void (*done)(void *ctx, struct rpc_client *client, struct error *err) UNUSED, void *ctx UNUSED)
+void agent_request_auth(struct agent *a UNUSED, void (*done)(void *ctx, struct rpc_client *client, struct error *err), void *ctx)
 {
-        fail_msg("the Auth Service was requested");
+        if (!testbed->is_http)
+                fail_msg("the Auth Service was requested");
+        testbed->on_auth = done;
+        testbed->on_auth_ctx = ctx;
 }
 
 void lifecycle_connection_gone(struct lifecycle *c UNUSED)
@@ -293,7 +310,7 @@ static void assert_refusal(struct testbed *w, const char *reason)
 
 static void make_tls(struct testbed *w)
 {
-        static const char *const alpn[] = { APP_ALPN_TCP, NULL };
+        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL };
         AUTO(key) key = given_key(KEY_ECDSA_P256);
         AUTO(buf) public = BUF_MAX(4 * KiB), der = BUF_MAX(CERT_MAX), pem = BUF_MAX(2 * CERT_MAX), trust = BUF_MAX(2 * CERT_MAX), chain = BUF_MAX(64 * KiB);
         AUTO(secret) key_pem = { 0 };
@@ -309,11 +326,11 @@ static void make_tls(struct testbed *w)
         assert_done(key_to_pem(&key, &key_pem));
         assert_done(x509_issue_user(w->cluster.ca.x509, &subject, buf_str(&public), fake_times(&w->cluster), &der, NULL));
         cert_der_to_pem(buf_str(&der), &pem);
-        assert_done(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn, .is_internal = true }, &w->client_tls));
+        assert_done(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = w->is_http ? alpn + 1 : alpn, .is_internal = true }, &w->client_tls));
         assert_done(tls_context_add(w->client_tls, NULL, (struct tls_identity){ buf_str(&pem), secret_str(&key_pem) }));
 }
 
-static int set_up(void **state)
+static int set_up_for(void **state, bool is_http)
 {
         struct testbed *w = testbed = NEW(struct testbed);
         struct stream *a, *b;
@@ -321,6 +338,13 @@ static int set_up(void **state)
         int fd;
 
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
+        w->is_http = is_http;
+        w->lines = BUF_MAX(64 * KiB);
+        cteleport__internal__v1__boot__init(&w->boot);
+        cteleport__v1__config__init(&w->config);
+        w->boot.config = &w->config;
+        w->boot.nodename = pb_text("web");
+        w->s.boot = &w->boot;
         assert_done(loop_init(&w->s.loop, NULL));
         w->s.memory = (struct budget){ .total = 64 * MiB, .share = 64 * MiB };
         w->s.user_connections.limits = (struct share_limits){ .total = 4, .each = 4 };
@@ -330,7 +354,7 @@ static int set_up(void **state)
         w->certificate = BUF_MAX(CERT_MAX);
         assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, address));
         w->listener = listener_new(&w->s.loop, fd, on_accepted, w);
-        snprintf(w->uri, sizeof w->uri, "tcp://%s", address);
+        snprintf(w->uri, sizeof w->uri, "%s://%s", is_http ? "http" : "tcp", address);
         cteleport__v1__app_config__init(&w->app);
         w->app.name = pb_text("queue");
         w->app.uri = w->uri;
@@ -340,6 +364,16 @@ static int set_up(void **state)
         w->agent = tunnel_server_new(&w->s.loop, b, &tunnel_events, w);
         *state = w;
         return 0;
+}
+
+static int set_up(void **state)
+{
+        return set_up_for(state, false);
+}
+
+static int set_up_http(void **state)
+{
+        return set_up_for(state, true);
 }
 
 static int tear_down(void **state)
@@ -361,6 +395,7 @@ static int tear_down(void **state)
         host_identity_release(&w->identity);
         fake_cluster_release(&w->cluster);
         buf_release(&w->certificate);
+        buf_release(&w->lines);
         loop_release(&w->s.loop);
         free(w);
         return 0;
@@ -485,6 +520,25 @@ static void a_connection_ends_with_its_application(void **state)
         assert_string_equal(w->reason, "this host does not offer the application any more");
 }
 
+/* The process stops while a request waits: here for its token. */
+static void a_request_under_way_is_recorded_when_the_process_ends(void **state)
+{
+        struct testbed *w = *state;
+
+        given_user(w);
+        decide(w, true, "queue");
+        acknowledge(w);
+        stream_write(w->user, STR("POST /orders?id=7 HTTP/1.1\r\nHost: queue\r\nContent-Length: 3\r\n\r\n"));
+        RUN_UNTIL(&w->s.loop, w->on_auth != NULL);
+        app_connections_free(&w->s);
+        assert_int_equal(w->finished, 1);
+        assert_non_null(strstr(buf_c(&w->lines), "\"method\":\"POST\",\"path\":\"/orders\",\"raw_query\":\"id=\",\"status_code\":0,"));
+        assert_non_null(strstr(buf_c(&w->lines), "\"cut\":true}\r\n"));
+        RUN_UNTIL(&w->s.loop, w->s.connections.count == 0);
+        w->on_auth(w->on_auth_ctx, NULL, error_new(ERROR_CANCELLED, "the process ends"));
+        assert_ptr_equal(strstr(buf_c(&w->lines), "app.session.request"), strrchr(buf_c(&w->lines), '{') + strlen("{\"event\":\""));
+}
+
 static void refuses_other_requests_of_a_proxy(void **state)
 {
         struct testbed *w = *state;
@@ -518,6 +572,7 @@ int main(void)
                 ROW(an_order_of_the_cluster_ends_an_open_connection),
                 ROW(an_application_that_is_down_is_named),
                 ROW(a_connection_ends_with_its_application),
+                cmocka_unit_test_setup_teardown(a_request_under_way_is_recorded_when_the_process_ends, set_up_http, tear_down),
                 ROW(refuses_other_requests_of_a_proxy),
         };
 #undef ROW

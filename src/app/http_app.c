@@ -86,6 +86,12 @@ void http_app_close(struct http_app *h)
                 http_relay_close(h->relay);
 }
 
+void http_app_report(struct http_app *h)
+{
+        if (h->relay != NULL)
+                http_relay_report(h->relay);
+}
+
 uint64_t http_app_bytes(const struct http_app *h)
 {
         uint64_t from_client = 0, to_client = 0;
@@ -336,7 +342,8 @@ static void on_response(void *ctx, struct http_response *response)
 static void on_exchange(void *ctx, const struct http_record *record)
 {
         struct http_app *h = ctx;
-        struct request_entry entry = { .began = loop_wall(h->options.loop), .status = record->status, .received = record->received, .sent = record->sent };
+        struct request_entry entry = { .began = loop_wall(h->options.loop), .status = record->status, .received = record->received, .sent = record->sent,
+                                       .is_cut = !record->is_complete };
 
         assertion_cancel(h->assertion); /* the client may have left before */
         if (h->target != NULL) {

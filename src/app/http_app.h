@@ -40,6 +40,8 @@ struct http_app;
 struct http_app *http_app_start(struct http_app_options options, struct stream *client) MUST_USE;
 /* Closes both connections; on_closed is called from the loop. */
 void http_app_close(struct http_app *h);
+/* Ahead of http_app_close(), when records are taken now only: calls on_exchange for the request that is running, if there is one. */
+void http_app_report(struct http_app *h);
 /* A request that waited for the disk goes on. */
 void http_app_resume(struct http_app *h);
 /* The number of bytes so far, both ways. */

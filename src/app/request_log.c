@@ -43,6 +43,6 @@ void request_entry_put(struct buf *out, const struct request_entry *e)
         put_text(out, "method", e->method);
         put_text(out, "path", path);
         put_text(out, "raw_query", buf_str(&query));
-        buf_printf(out, ",\"status_code\":%d,\"rx\":%llu,\"tx\":%llu,\"duration_ms\":%lld}\r\n", e->status, (unsigned long long)e->received,
-                   (unsigned long long)e->sent, (long long)(e->took.ns / 1000000));
+        buf_printf(out, ",\"status_code\":%d,\"rx\":%llu,\"tx\":%llu,\"duration_ms\":%lld%s}\r\n", e->status, (unsigned long long)e->received,
+                   (unsigned long long)e->sent, (long long)(e->took.ns / 1000000), e->is_cut ? ",\"cut\":true" : "");
 }

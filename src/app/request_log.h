@@ -15,6 +15,7 @@ struct request_entry {
         int status;                /* of the response; 0: none was begun */
         uint64_t received, sent;   /* bytes of the bodies */
         struct duration took;
+        bool is_cut; /* the connection ended before the whole response was sent */
 };
 
 /* Appends the line with CR LF, at most REQUEST_LINE_MAX bytes. Method, path and query come from the client: they are escaped and cut. */

@@ -72,6 +72,20 @@ static void bytes_of_a_client_stay_inside_their_texts(void **state)
                 assert_non_null(strstr(line_of(&out, "GET", rows[i].target, 200), rows[i].part));
 }
 
+static void a_request_without_a_whole_response_is_marked(void **state)
+{
+        AUTO(buf) out = BUF_MAX(REQUEST_LINE_MAX);
+        struct request_entry e = { .method = STR("GET"), .target = STR("/"), .status = 200, .sent = 7, .took = MILLISECONDS(5) };
+
+        (void)state;
+        request_entry_put(&out, &e);
+        assert_null(strstr(buf_c(&out), "cut"));
+        buf_clear(&out);
+        e.is_cut = true;
+        request_entry_put(&out, &e);
+        assert_non_null(strstr(buf_c(&out), "\"status_code\":200,\"rx\":0,\"tx\":7,\"duration_ms\":5,\"cut\":true}\r\n"));
+}
+
 /* The longest head, of bytes that become four, or that JSON doubles. */
 static void long_texts_are_cut_with_a_mark(void **state)
 {
@@ -103,6 +117,7 @@ int main(void)
                 cmocka_unit_test(values_of_a_query_are_left_out),
                 cmocka_unit_test(a_line_has_the_fields_of_the_event),
                 cmocka_unit_test(bytes_of_a_client_stay_inside_their_texts),
+                cmocka_unit_test(a_request_without_a_whole_response_is_marked),
                 cmocka_unit_test(long_texts_are_cut_with_a_mark),
         };
 

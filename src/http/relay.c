@@ -102,6 +102,11 @@ static void report_exchange(struct http_relay *r)
         r->events->on_exchange(r->ctx, &record);
 }
 
+void http_relay_report(struct http_relay *r)
+{
+        report_exchange(r);
+}
+
 static void report_last(void *ctx)
 {
         struct http_relay *r = ctx;

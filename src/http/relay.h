@@ -61,6 +61,9 @@ struct http_relay *http_relay_start(struct loop *l, struct stream *client, const
 /* Closes both connections; on_exchange, if one was running, and on_closed are called from the loop. */
 void http_relay_close(struct http_relay *r);
 
+/* Ahead of http_relay_close(): calls on_exchange now if an exchange is running, as far as it has come, and not once more later. */
+void http_relay_report(struct http_relay *r);
+
 /* Closes the connection once the current request, if one has begun to arrive, was answered. A tunnel goes on. */
 void http_relay_drain(struct http_relay *r);
 

@@ -608,6 +608,25 @@ static void an_exchange_ends_with_its_client(void **state)
         }
 }
 
+static void an_exchange_is_reported_once_if_the_owner_asks_first(void **state)
+{
+        struct relay_owner *o = *state;
+
+        http_relay_report(o->relay);
+        assert_int_equal(o->record_count, 0);
+        given(o, GET);
+        respond(o, 0, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok");
+        http_relay_report(o->relay);
+        assert_int_equal(o->record_count, 1);
+        assert_int_equal(o->records[0].status, 200);
+        assert_int_equal(o->records[0].sent, 2);
+        assert_false(o->records[0].is_complete);
+        http_relay_close(o->relay);
+        turn(o);
+        assert_null(o->relay);
+        assert_int_equal(o->record_count, 1);
+}
+
 static void a_client_may_end_while_its_backend_is_dialled(void **state)
 {
         struct relay_owner *o = *state;
@@ -820,6 +839,7 @@ int main(void)
                 A_TEST(a_request_that_may_have_worked_is_not_repeated),
                 A_TEST(a_new_connection_is_tried_once_only),
                 A_TEST(an_exchange_ends_with_its_client),
+                A_TEST(an_exchange_is_reported_once_if_the_owner_asks_first),
                 A_TEST(a_client_may_end_while_its_backend_is_dialled),
                 A_TEST(a_decision_after_the_end_of_its_client_is_ignored),
                 A_TEST(idle_connections_are_closed),

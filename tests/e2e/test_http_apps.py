@@ -387,7 +387,13 @@ def test_requests_of_an_open_connection_are_recorded(place, app, scripted):
     [session] = wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] not in before], "the recording is listed")
     wait_until(lambda: paths() == ["/open"], "the line of the open connection is in the recording")
     request("/last")
+    connection.request("GET", "/running")
+    while not scripted.requests.get(timeout=TIMEOUT).startswith(b"GET /running "):
+        pass
     place.apps.stop()
+    scripted.answers.put(None)  # the backend waits no longer
     place.apps.start()
     wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] == session["session_id"] and r.get("is_complete")], "the recording is complete")
-    assert paths() == ["/open", "/last"]
+    assert paths() == ["/open", "/last", "/running"]
+    lines = place.alice.tsh("play", session["session_id"], "--format=text").out.splitlines()
+    assert ['"cut":true' in line for line in lines if "app.session.request" in line] == [False, False, True]
