@@ -13,6 +13,7 @@
 #include "pki/cert_check.h"
 #include "pki/key_proof.h"
 #include "pki/public_key.h"
+#include "proxy/apps/app_names.h"
 #include "proxy/peer_server.h"
 #include "proxy/proxy.h"
 #include "rpc/pb.h"
@@ -61,10 +62,12 @@ static void on_message(void *ctx, const ProtobufCMessage *msg)
 
         if (g->is_freed)
                 return;
-        if (down->app_addresses != NULL)
+        if (down->app_addresses != NULL) {
+                app_names_check(g->proxy, down->app_addresses);
                 app_addresses_set(&g->proxy->app_addresses, down->app_addresses);
-        else
+        } else {
                 tunnel_guard_end_host(g->proxy, down);
+        }
 }
 
 static void on_done(void *ctx, struct error *err)
