@@ -34,6 +34,7 @@ extern const struct audit_kind audit_ca_rotate;
 extern const struct audit_kind audit_user_login;                  /* user.login           T1000I */
 extern const struct audit_kind audit_user_login_failed;           /* user.login           T1000W */
 extern const struct audit_kind audit_web_session_end;             /* a login in a browser was ended before its time */
+extern const struct audit_kind audit_app_session_end_early;       /* the session of an application, the same */
 extern const struct audit_kind audit_auth_failed;                 /* auth                 T3007W */
 extern const struct audit_kind audit_user_create;                 /* user.create          T1002I */
 extern const struct audit_kind audit_user_update;                 /* user.update          T1003I */

@@ -20,6 +20,7 @@ const struct audit_kind audit_ca_rotate = { "cert_authority.rotate", "CTC02I" };
 const struct audit_kind audit_user_login = { "user.login", "T1000I" };
 const struct audit_kind audit_user_login_failed = { "user.login", "T1000W" };
 const struct audit_kind audit_web_session_end = { "user.web_session.end", "CTU01I" };
+const struct audit_kind audit_app_session_end_early = { "user.app_session.end", "CTU02I" };
 const struct audit_kind audit_auth_failed = { "auth", "T3007W" };
 const struct audit_kind audit_user_create = { "user.create", "T1002I" };
 const struct audit_kind audit_user_update = { "user.update", "T1003I" };

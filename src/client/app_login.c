@@ -156,7 +156,7 @@ static struct error *request_certificate(struct api_client *a, const char *app, 
 
 static struct error *end_session(struct api_client *a, const char *id)
 {
-        Cteleport__V1__GetWebSessionRequest request = CTELEPORT__V1__GET_WEB_SESSION_REQUEST__INIT;
+        Cteleport__V1__DeleteAppSessionRequest request = CTELEPORT__V1__DELETE_APP_SESSION_REQUEST__INIT;
         ProtobufCMessage *answer = NULL;
 
         request.id = pb_text(id);

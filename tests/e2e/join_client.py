@@ -36,8 +36,8 @@ VERSION = (("version", "16.4.7"),)
 
 @functools.cache
 def messages():
-    """The modules made of proto/*.proto: .join, .legacy, .api, .session."""
-    names = {"join": "join", "legacy": "join_legacy", "api": "api", "session": "session"}
+    """The modules made of proto/*.proto: .join, .legacy, .api, .session, .web."""
+    names = {"join": "join", "legacy": "join_legacy", "api": "api", "session": "session", "web": "web"}
     with tempfile.TemporaryDirectory() as out:
         files = [str(PROTO / f"{name}.proto") for name in (*names.values(), "common", "resource", "role")]
         assert protoc.main(["protoc", f"-I{PROTO}", f"--python_out={out}", *files]) == 0

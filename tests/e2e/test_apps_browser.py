@@ -568,6 +568,8 @@ def test_a_login_begins_in_the_same_browser(place, opened, tmp_path):
     event = place.event("auth", user=place.alice.name, app_name="files", error="the state is not that of this browser")
     assert (event["code"], event["success"]) == ("T3007W", False) and event["addr.remote"].startswith("127.0.0.1:") and event["server_id"]
     place.event("auth", app_name="files", error="the session is none of this application, or its secret is another")
+    ended = place.event("user.app_session.end", user=place.alice.name, app_name="files", reason="refused")
+    assert ended["ended_by"] == ended["server_id"] == event["server_id"], "by the proxy"
 
 
 def test_a_session_opens_its_own_application_only(place, client):
@@ -679,6 +681,8 @@ def test_logging_out_ends_the_session_everywhere(place, client):
     assert client.get("https://files/page").status == 302
     client.jar.write_text(jar)
     assert client.get("https://files/page").status == 302, "the old cookies are worth nothing"
+    ended = place.event("user.app_session.end", user=place.alice.name, app_name="files", reason="logout", ended_by=place.alice.name)
+    assert ended["code"] == "CTU02I" and ended["addr.remote"] and ended["server_id"], "the proxy has reported it"
 
 
 def test_a_session_ends_with_the_login_and_with_the_rights(place, tmp_path):

@@ -15,11 +15,16 @@ import subprocess
 import tempfile
 import threading
 import time
+import types
 
+import grpc
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from balancers import Haproxy
 from harness import TIMEOUT, Cluster, Process, iam_token, program, reserved_port, wait_until
+from join_client import Peer, messages
 from tcp_server import TcpServer
 from users import User, invite_url
 
@@ -591,7 +596,7 @@ def kept(user, directory):
     return {**config, **{name: shutil.copy(config[name], directory / name) for name in ("cert", "key")}}
 
 
-def test_a_logout_ends_the_session(grace, tmp_path):
+def test_a_logout_ends_the_session(place, grace, tmp_path):
     for name in ("first", "second", "third"):
         (tmp_path / name).mkdir()
     first = kept(grace, tmp_path / "first")
@@ -600,6 +605,8 @@ def test_a_logout_ends_the_session(grace, tmp_path):
     assert Answer(grace, second).status == 200
     refusal(grace, first, 401)  # the new certificate has ended the former one
     assert grace.tsh("apps", "logout", "web").out == 'Logged out of app "web"\n'
+    ended = place.cluster.event("user.app_session.end", user="grace", app_name="web", reason="logout", ended_by="grace")
+    assert ended["code"] == "CTU02I" and "server_id" not in ended
     error = refusal(grace, second, 401)
     assert "has ended" in error["message"] and error["hint"] == "tsh apps login web"
     assert 'not logged into app "web"' in grace.tsh("apps", "logout", "web", check=False).err
@@ -609,6 +616,25 @@ def test_a_logout_ends_the_session(grace, tmp_path):
     assert Answer(grace, third).status == 200
     assert "WARNING" not in grace.tsh("logout").err
     assert refusal(grace, third, 401) and not (grace.home / ".tsh/keys").exists()
+    event = place.cluster.event("auth", app_name="web", error="the session of the certificate has ended")
+    assert (event["code"], event["success"]) == ("T3007W", False) and event["server_id"]
+
+
+def test_beginning_sessions_in_a_loop_is_refused(place, alice):
+    """Of an application that does not exist, so that the signer has nothing to do; others are not affected."""
+    def public_key():
+        return ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    keys = next((alice.home / ".tsh/keys").glob("*/alice-x509.pem"))
+    identity = types.SimpleNamespace(cert_pem=keys.read_bytes(), key_pem=keys.with_name("alice.key").read_bytes())
+    request = messages().web.CreateAppSessionRequest(app="nothing", id="0" * 32, public_key=public_key(), sealed_key=b"sealed", client_public_key=public_key(),
+                                                     client_secret="0" * 64)
+    with Peer(place.cluster, identity=identity) as peer:
+        codes = [grpc.StatusCode.NOT_FOUND]
+        while codes[-1] == grpc.StatusCode.NOT_FOUND and len(codes) < 1000:
+            codes.append(peer.status("/cteleport.v1.Web/CreateAppSession", request))
+    assert codes[-1] == grpc.StatusCode.RESOURCE_EXHAUSTED and len(codes) > 100
+    place.cluster.process.wait_for("A user is beyond the pace.*user:alice")
 
 
 def test_other_ways_are_named(place, alice):

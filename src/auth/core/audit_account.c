@@ -38,6 +38,8 @@ void audit_budgets_init(struct auth *a)
         a->presence_messages = pace_of(LIMIT_PRESENCE_PER_MINUTE, LIMIT_PRESENCE_BURST, "heartbeats and labels");
         a->app_tokens = pace_of(LIMIT_APP_SIGN_PER_MINUTE, LIMIT_APP_SIGN_BURST, "requests for tokens of applications");
         a->app_tokens_connection = pace_of(LIMIT_APP_SIGN_CONNECTION_PER_MINUTE, LIMIT_APP_SIGN_CONNECTION_BURST, "requests for tokens of one connection");
+        a->app_session_begins = pace_of(LIMIT_APP_SESSIONS_PER_MINUTE, LIMIT_APP_SESSIONS_BURST, "requests for sessions of applications");
+        a->app_session_begins.is_of_users = true;
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 a->accounts[i] = budget_of(rows[i].mib_per_day, rows[i].what);
         a->connection_events = budget_of(LIMIT_EVENTS_CONNECTION_MIB, "audit events");
@@ -56,6 +58,7 @@ void audit_budgets_release(struct auth *a)
         host_pace_release(&a->presence_messages);
         host_pace_release(&a->app_tokens);
         host_pace_release(&a->app_tokens_connection);
+        host_pace_release(&a->app_session_begins);
         for (size_t i = 0; i < ACCOUNT_COUNT; i++)
                 event_budget_release(&a->accounts[i]);
         event_budget_release(&a->connection_events);

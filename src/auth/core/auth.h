@@ -125,6 +125,7 @@ struct auth {
         struct event_budget connection_events; /* of one connection, by its ID */
         struct host_pace renewals, hellos, presence_messages;
         struct host_pace app_tokens, app_tokens_connection; /* the latter by connection */
+        struct host_pace app_session_begins; /* by user */
         struct store_probe *store_probe; /* NULL unless metrics are recorded */
         struct retention_settings retention_settings;
         struct retention_clock *retention_clock; /* the time by which files expire */

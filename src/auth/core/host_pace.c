@@ -49,7 +49,8 @@ static void log_refusal(const struct host_pace *p, struct pace_of_host *h, struc
         h->refused++;
         if (instant_since(now, h->logged).ns < MILLISECONDS(PACE_HOST_LOGGED).ns)
                 return;
-        log_warn("A host is beyond its pace, and is refused", LOG_STR("host_id", host_id), LOG_C("what", p->what), LOG_INT("per_minute", p->per_minute),
+        log_warn(p->is_of_users ? "A user is beyond the pace of users, and is refused" : "A host is beyond its pace, and is refused",
+                 LOG_STR(p->is_of_users ? "user" : "host_id", host_id), LOG_C("what", p->what), LOG_INT("per_minute", p->per_minute),
                  LOG_INT("refused", (int64_t)h->refused));
         h->logged = now;
         h->refused = 0;
@@ -68,6 +69,9 @@ struct error *host_pace_take(struct host_pace *p, struct str host_id, struct ins
                 return NULL;
         }
         log_refusal(p, h, host_id, now);
+        if (p->is_of_users)
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "you send more than %d %s a minute, which is the limit", p->per_minute, p->what),
+                                  "try again in a minute; stop the program that causes this in a loop");
         return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "this host sends more than %d %s a minute, which is the limit", p->per_minute, p->what),
                           "stop the program that causes this in a loop; a host of its own ID for each machine: are two running with this one?");
 }

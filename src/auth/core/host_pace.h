@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Limits the pace of one kind of request of each joined host: so many at once, then one for each interval. A host beyond its pace is refused,
- * with the reason, and logged once in a while with the number of refusals; other hosts are not affected.
+ * with the reason, and logged once in a while with the number of refusals; other hosts are not affected. One kind of requests of users is limited in the same way.
  */
 #ifndef AUTH_CORE_HOST_PACE_H
 #define AUTH_CORE_HOST_PACE_H
@@ -15,6 +15,7 @@ struct host_pace {
         int per_minute;
         int burst;          /* requests that may come at once */
         const char *what;   /* "certificates", for the texts */
+        bool is_of_users;   /* it counts users by their names, in place of hosts */
         struct map hosts;   /* host ID -> struct pace_of_host; hosts that may use their whole burst are removed */
         size_t sweep_at;    /* number of hosts at which those are searched */
 };

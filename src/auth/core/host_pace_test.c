@@ -57,6 +57,20 @@ static void without_limits_nothing_is_refused(void **state)
         host_pace_release(&p);
 }
 
+static void users_get_a_text_of_their_own(void **state)
+{
+        struct host_pace p = { .per_minute = 20, .burst = 2, .what = "sessions", .is_of_users = true };
+
+        (void)state;
+        assert_done(host_pace_take(&p, STR("alice"), start));
+        assert_done(host_pace_take(&p, STR("alice"), start));
+        AUTO_PTR(error) err = host_pace_take(&p, STR("alice"), start);
+        assert_int_equal(err->code, ERROR_RESOURCE_EXHAUSTED);
+        assert_string_equal(err->what, "you send more than 20 sessions a minute, which is the limit");
+        assert_done(host_pace_take(&p, STR("bob"), start));
+        host_pace_release(&p);
+}
+
 /* Hosts that are at rest leave no memory. */
 static void idle_hosts_are_forgotten(void **state)
 {
@@ -79,6 +93,7 @@ int main(void)
                 cmocka_unit_test(other_hosts_are_not_affected),
                 cmocka_unit_test(without_limits_nothing_is_refused),
                 cmocka_unit_test(idle_hosts_are_forgotten),
+                cmocka_unit_test(users_get_a_text_of_their_own),
         };
 
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });

@@ -117,7 +117,7 @@ const struct guarded_method auth_methods[] = {
         WEB("CreateAppSession", create_app_session_request, app_session_create_open, CALLER_USER),
         WEB("GetAppSession", get_web_session_request, app_session_get_open, CALLER_PROXY),
         WEB("GetAppCors", find_app_request, app_cors_open, CALLER_PROXY),
-        WEB("DeleteAppSession", get_web_session_request, app_session_delete_open, CALLER_PROXY | CALLER_USER),
+        WEB("DeleteAppSession", delete_app_session_request, app_session_delete_open, CALLER_PROXY | CALLER_USER),
         WEB("ReportAuthFailure", report_auth_failure_request, auth_failure_report_open, CALLER_PROXY),
         ADMIN("ClusterStatus", empty, admin_cluster_status, NO_RULE),
         ADMIN("CreateCrl", create_crl_request, admin_create_crl, "cert_authority", ACCESS_READ),

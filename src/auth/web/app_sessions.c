@@ -295,6 +295,7 @@ static struct error *take_request(struct opening *o, const struct caller *caller
         TRY(public_key_check_der(pb_str(q->public_key), &o->public_key));
         TRY(servers_check_key(o->auth, buf_str(&o->public_key), (struct server_claim){ 0 }));
         TRY(take_client(o, caller, q));
+        TRY(host_pace_take(&o->auth->app_session_begins, o->user, loop_now(&o->auth->loop)));
         o->ttl = SECONDS(left > 0 ? left : 0);
         cteleport__state__v1__web_session__init(&o->session);
         o->session.id = pb_text(arena_str(o->arena, str_of(q->id)).ptr);

@@ -189,7 +189,9 @@ static bool may_end(const struct caller *caller, const struct web_session_info *
 void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const struct caller *caller = rpc_call_caller(call);
-        struct str id = str_of(((const Cteleport__V1__GetWebSessionRequest *)first)->id);
+        const Cteleport__V1__DeleteAppSessionRequest *q = (const Cteleport__V1__DeleteAppSessionRequest *)first;
+        struct str id = str_of(q->id), proxy = (caller->groups & CALLER_PROXY) != 0 ? str_of(caller->host_id) : STR("");
+        bool is_refused = q->is_refused && !str_is_empty(proxy);
         struct web_session_info info;
 
         if (!web_sessions_find(caller->auth->web_sessions, id, &info) || str_is_empty(info.app) || !may_end(caller, &info)) {
@@ -197,8 +199,9 @@ void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
                 return;
         }
         struct store_txn *t = store_txn_new(caller->auth->store);
-        web_session_delete(t, id);
-        log_info("The session of an application was ended by its user", LOG_STR("user", info.user), LOG_STR("app", info.app));
+        web_sessions_end_app(caller->auth->web_sessions, t, id, (struct web_session_end){ is_refused ? "refused" : "logout", is_refused ? proxy : info.user }, proxy);
+        log_info(is_refused ? "The session of an application was ended by a proxy" : "The session of an application was ended by its user", LOG_STR("user", info.user),
+                 LOG_STR("app", info.app));
         store_txn_commit(t, on_app_deleted, pending_new(call));
 }
 

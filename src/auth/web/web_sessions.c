@@ -279,7 +279,7 @@ void web_sessions_add_app(struct web_sessions *w, struct store_txn *t, const Cte
         size_t count = sessions_of(w, str_of(s->user), true, list, ARRAY_LEN(list));
 
         for (size_t i = LIMIT_APP_SESSIONS_USER - 1; i < count; i++)
-                web_session_delete(t, list[i].id);
+                web_sessions_end_app(w, t, list[i].id, (struct web_session_end){ "limit", str_of(s->user) }, STR(""));
         if (s->parent[0] != '\0')
                 state_require(t, &web_session_kind, str_of(s->parent), STORE_ANY); /* the login has not ended meanwhile */
         web_session_put(t, s);
@@ -309,6 +309,26 @@ static void audit_end(struct web_sessions *w, struct store_txn *t, const struct 
         audit_str(&record, "user_agent", str_of(e->user_agent));
         audit_str(&record, "reason", str_of(why.reason));
         audit_str(&record, "ended_by", why.by);
+        outbox_add(w->auth->outbox, t, &record);
+}
+
+/* The pace of beginning sessions limits these, too. */
+void web_sessions_end_app(struct web_sessions *w, struct store_txn *t, struct str id, struct web_session_end why, struct str proxy)
+{
+        struct audit_record record = { 0 };
+        const struct entry *e = find(w, id);
+
+        web_session_delete(t, id);
+        if (e == NULL)
+                return;
+        auth_audit_begin(w->auth, &record, &audit_app_session_end_early);
+        audit_str(&record, "user", str_of(e->user));
+        audit_str(&record, "app_name", str_of(e->app));
+        audit_str(&record, "addr.remote", str_of(e->remote_addr));
+        audit_str(&record, "reason", str_of(why.reason));
+        audit_str(&record, "ended_by", why.by);
+        if (!str_is_empty(proxy))
+                audit_str(&record, "server_id", proxy);
         outbox_add(w->auth->outbox, t, &record);
 }
 

@@ -45,7 +45,13 @@ struct web_session_end {
 /* Removes a login, and the sessions of applications that belong to it, in the transaction, with an audit event. */
 void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id, struct web_session_end why);
 
-/* The same for the logins of the user, but not for `except`; returns their number. w NULL: there are none. */
+/*
+ * Removes the session of an application in the transaction, with an audit event. proxy: the host ID of the proxy that has requested it; "": none. Sessions
+ * that end with their login have no event of their own.
+ */
+void web_sessions_end_app(struct web_sessions *w, struct store_txn *t, struct str id, struct web_session_end why, struct str proxy);
+
+/* As web_sessions_end() for the logins of the user, but not for `except`; returns their number. w NULL: there are none. */
 size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except, struct web_session_end why);
 
 /* A session; texts are borrowed until the next turn of the loop. */

@@ -163,6 +163,12 @@ static struct app_chain chain_of(const struct form *form)
         return chain;
 }
 
+/* For the audit log: a program uses a certificate on purpose, while a browser sends the cookies of ended sessions by itself. */
+static void report_void_certificate(struct app_gateway *g)
+{
+        app_session_report_failure(g->proxy->app_sessions, app_certificate_session(g->certificate), g->app, g->peer, "the session of the certificate has ended");
+}
+
 /* The session of the certificate has ended. cause is owned, or NULL. */
 static struct error *certificate_is_void(const struct app_gateway *g, struct error *cause)
 {
@@ -239,8 +245,10 @@ static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_r
                 app_session_forget(ended); /* the next request leads to the login */
         }
         if (err != NULL) {
-                if (err->code == ERROR_UNAUTHENTICATED && g->certificate != NULL)
+                if (err->code == ERROR_UNAUTHENTICATED && g->certificate != NULL) { /* it is in memory here, and has ended at auth */
+                        report_void_certificate(g);
                         err = certificate_is_void(g, err);
+                }
                 answer_error(g, "The application cannot be reached", err);
                 return;
         }
@@ -302,7 +310,7 @@ static void log_out(struct app_gateway *g, struct app_session *s)
         app_session_leave(&g->user);
         http_relay_disconnect(g->relay);
         if (s != NULL)
-                app_session_delete(s);
+                app_session_delete(s, false);
         app_page_put(&body, &fields, g->is_html, &(struct app_page){ .title = "Logged out", .what = "Logged out.", .id = g->id });
         set_cookie(&fields, APP_SESSION_COOKIE, STR(""));
         set_cookie(&fields, APP_SECRET_COOKIE, STR(""));
@@ -410,7 +418,7 @@ static void on_exchanged(void *ctx, struct app_session *s, struct error *err)
         }
         error_free(err);
         if (s != NULL && !is_good)
-                app_session_delete(s);
+                app_session_delete(s, true);
         if (is_good)
                 finish_exchange(g);
         else
@@ -487,11 +495,11 @@ static void ask_cors(struct app_gateway *g)
 static void report_failure(struct app_gateway *g, const struct error *err)
 {
         struct str id = g->certificate == NULL ? http_cookie_get(&g->request->fields, STR(APP_SESSION_COOKIE)) : app_certificate_session(g->certificate);
-        bool is_wrong = app_session_is_wrong_secret(err);
 
-        if (is_wrong || g->certificate != NULL)
-                app_session_report_failure(g->proxy->app_sessions, id, g->app, g->peer,
-                                           is_wrong ? "the secret is not that of the session" : "the session of the certificate has ended");
+        if (app_session_is_wrong_secret(err))
+                app_session_report_failure(g->proxy->app_sessions, id, g->app, g->peer, "the secret is not that of the session");
+        else if (g->certificate != NULL)
+                report_void_certificate(g);
 }
 
 static void on_session(void *ctx, struct app_session *s, struct error *err)

@@ -151,15 +151,12 @@ static void opening_end(struct opening *o, struct app_session *s, struct error *
         release_pending(all);
 }
 
-static void call_auth(struct app_sessions *all, const char *path, const ProtobufCMessageDescriptor *response, const char *id,
+static void call_auth(struct app_sessions *all, const char *path, const ProtobufCMessageDescriptor *response, const ProtobufCMessage *request,
                       void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err), void *ctx)
 {
-        Cteleport__V1__GetWebSessionRequest request = CTELEPORT__V1__GET_WEB_SESSION_REQUEST__INIT;
-
-        request.id = pb_text(id);
         upstream_unary(all->proxy->upstream,
                        (struct rpc_client_call_options){ .path = path, .response = response, .response_max = ANSWER_MAX, .within = MILLISECONDS(TIMEOUT_RPC) },
-                       &request.base, done, ctx);
+                       request, done, ctx);
 }
 
 /* ---- making a session ---------------------------------------------------------------------------------------- */
@@ -339,7 +336,10 @@ static void on_read(void *ctx, const ProtobufCMessage *msg, struct error *err)
 
 static void request_session(struct opening *o)
 {
-        call_auth(o->all, "/cteleport.v1.Web/GetAppSession", &cteleport__v1__get_web_session_response__descriptor, o->id, on_read, o);
+        Cteleport__V1__GetWebSessionRequest request = CTELEPORT__V1__GET_WEB_SESSION_REQUEST__INIT;
+
+        request.id = o->id;
+        call_auth(o->all, "/cteleport.v1.Web/GetAppSession", &cteleport__v1__get_web_session_response__descriptor, &request.base, on_read, o);
 }
 
 static void on_opening(void *ctx)
@@ -400,15 +400,18 @@ static void on_deleted(void *ctx, const ProtobufCMessage *msg, struct error *err
         release_pending(ctx);
 }
 
-void app_session_delete(struct app_session *s)
+void app_session_delete(struct app_session *s, bool is_refused)
 {
+        Cteleport__V1__DeleteAppSessionRequest request = CTELEPORT__V1__DELETE_APP_SESSION_REQUEST__INIT;
         struct app_sessions *all = s->all;
         char id[WEB_SESSION_ID_LEN + 1];
 
         memcpy(id, s->id, sizeof id);
         end_here(s);
         all->pending++;
-        call_auth(all, "/cteleport.v1.Web/DeleteAppSession", &cteleport__v1__empty__descriptor, id, on_deleted, all);
+        request.id = id;
+        request.is_refused = is_refused;
+        call_auth(all, "/cteleport.v1.Web/DeleteAppSession", &cteleport__v1__empty__descriptor, &request.base, on_deleted, all);
 }
 
 /* ---- failed authentications ------------------------------------------------------------------------------------ */

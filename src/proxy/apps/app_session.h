@@ -50,8 +50,8 @@ void app_session_leave(struct app_session_user *u);
 /* Ends the session here: auth has refused it. */
 void app_session_forget(struct app_session *s);
 
-/* Ends the session for all: at auth, and here now. */
-void app_session_delete(struct app_session *s);
+/* Ends the session for all: at auth, and here now. is_refused: not by a logout, but as its browser cannot be trusted; for the audit log. */
+void app_session_delete(struct app_session *s, bool is_refused);
 
 /* Whether the client has named a session whose secret it does not have: err of app_session_open(). */
 bool app_session_is_wrong_secret(const struct error *err);

@@ -55,7 +55,7 @@ void upstream_unary(const struct upstream *u, struct rpc_client_call_options opt
         (void)u;
         assert_true(the->count <= ARRAY_LEN(the->pending));
         *p = (struct pending){ .is_delete = strcmp(options.path, "/cteleport.v1.Web/DeleteAppSession") == 0, .done = done, .ctx = ctx };
-        snprintf(p->id, sizeof p->id, "%s", ((const Cteleport__V1__GetWebSessionRequest *)request)->id);
+        snprintf(p->id, sizeof p->id, "%s", p->is_delete ? ((const Cteleport__V1__DeleteAppSessionRequest *)request)->id : ((const Cteleport__V1__GetWebSessionRequest *)request)->id);
 }
 
 void proxy_is_empty(struct proxy *p)
@@ -291,7 +291,7 @@ static void a_deleted_session_is_gone_at_once(void **state)
         open_session(ID, SECRET);
         answer(NULL);
         app_session_join(the->last, &the->users[0]);
-        app_session_delete(the->last);
+        app_session_delete(the->last, false);
         assert_int_equal(the->ended, 1);
         assert_true(the->pending[1].is_delete && strcmp(the->pending[1].id, ID) == 0);
         assert_false(app_sessions_is_empty(the->proxy.app_sessions));
