@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/names.h"
 #include "base/str.h"
 #include "resource/app.h"
 
@@ -29,6 +30,25 @@ size_t app_list_unite(Cteleport__V1__AppServer **servers, size_t count)
                 if (kept == 0 || !str_equal(name_of(servers[i]), name_of(servers[kept - 1])))
                         servers[kept++] = servers[i];
         return kept;
+}
+
+const char *app_list_address(Cteleport__V1__AppServer *const *servers, size_t count, const char *name)
+{
+        const char *found = NULL;
+
+        for (size_t i = 0; i < count; i++) {
+                const char *address = servers[i]->spec->app->spec->public_addr;
+
+                if (!str_equal(name_of(servers[i]), str_of(name)))
+                        continue;
+                if (found != NULL && strcmp(found, address) != 0)
+                        return "";
+                found = address;
+        }
+        for (size_t i = 0; i < count && found != NULL; i++)
+                if (!str_equal(name_of(servers[i]), str_of(name)) && strcmp(servers[i]->spec->app->spec->public_addr, found) == 0)
+                        return "";
+        return found != NULL && name_is_dns(str_of(found)) ? found : ""; /* it becomes part of a command for a shell */
 }
 
 const char *app_list_type(const char *uri)

@@ -13,6 +13,12 @@
  */
 size_t app_list_unite(Cteleport__V1__AppServer **servers, size_t count);
 
+/*
+ * The public_addr at which the proxy serves the application of this name, a DNS name; "": there is none, as its hosts differ, or another application has the same.
+ * An application that the user may not see can have it, too: then its page has the reason.
+ */
+const char *app_list_address(Cteleport__V1__AppServer *const *servers, size_t count, const char *name);
+
 /* "TCP", "HTTP", by the scheme of the application's uri; static text. */
 const char *app_list_type(const char *uri);
 

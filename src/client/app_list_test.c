@@ -37,6 +37,43 @@ static void an_application_of_several_hosts_is_one(void **state)
         assert_int_equal(app_list_unite(servers, 0), 0);
 }
 
+/* As the Auth Service decides it: all hosts of one application, and that application alone. */
+static void an_address_is_of_all_hosts_of_one_application(void **state)
+{
+        static const struct {
+                const char *addresses[3]; /* of two hosts of wiki, and of db */
+                const char *expected;
+        } rows[] = {
+                { { "w.example.com", "w.example.com", "" }, "w.example.com" }, { { "w.example.com", "", "" }, "" },
+                { { "w.example.com", "v.example.com", "" }, "" },              { { "w.example.com", "w.example.com", "w.example.com" }, "" },
+                { { "w.example.com", "w.example.com", "d.example.com" }, "w.example.com" }, { { "", "", "" }, "" },
+                { { "$(id)", "$(id)", "" }, "" },                              { { "w.example.com;id", "w.example.com;id", "" }, "" },
+                { { "w.example.com/x", "w.example.com/x", "" }, "" },          { { "w\nid", "w\nid", "" }, "" },
+        };
+        char wiki[] = "wiki", db[] = "db", first[] = "1", second[] = "2";
+        Cteleport__V1__Metadata m[3];
+        Cteleport__V1__AppServerSpec specs[3];
+        Cteleport__V1__App apps[3];
+        Cteleport__V1__AppSpec app_specs[3];
+        Cteleport__V1__AppServer list[] = { server_of(&m[0], &specs[0], wiki, first), server_of(&m[1], &specs[1], wiki, second), server_of(&m[2], &specs[2], db, first) };
+        Cteleport__V1__AppServer *servers[] = { &list[0], &list[1], &list[2] };
+
+        (void)state;
+        for (size_t i = 0; i < 3; i++) {
+                cteleport__v1__app__init(&apps[i]);
+                cteleport__v1__app_spec__init(&app_specs[i]);
+                apps[i].spec = &app_specs[i];
+                specs[i].app = &apps[i];
+        }
+        for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+                for (size_t i = 0; i < 3; i++)
+                        app_specs[i].public_addr = (char *)(uintptr_t)rows[row].addresses[i];
+                assert_string_equal(app_list_address(servers, 3, "wiki"), rows[row].expected);
+        }
+        assert_string_equal(app_list_address(servers, 3, "none"), "");
+        assert_string_equal(app_list_address(servers, 0, "wiki"), "");
+}
+
 static void the_type_follows_from_the_scheme(void **state)
 {
         (void)state;
@@ -49,6 +86,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_application_of_several_hosts_is_one),
+                cmocka_unit_test(an_address_is_of_all_hosts_of_one_application),
                 cmocka_unit_test(the_type_follows_from_the_scheme),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,11 @@ def test_listings_have_the_public_address(cluster, picker, ann, servers):
                     "spec": {"uri": f"http://{servers[0]}", "public_addr": "pages.example.org"}})
     wait_until(lambda: "pages" in offered(cluster), "it is offered")
     assert all("pages.example.org" in text for text in (ann.tsh("apps", "ls").out, cluster.tctl("apps", "ls").out, cluster.tctl("get", "apps", "--format=text").out))
+    url = f"https://pages.example.org:{cluster.proxy_addr.rsplit(':', 1)[1]}\n"
+    assert ann.tsh("apps", "login", "pages").out.endswith(f" {url}"), "also for a login at the address of the proxy"
+    assert ann.tsh("apps", "config", "pages", "--format=uri").out == url
+    ann.tsh("apps", "logout")
+    assert "https_keypairs" in cluster.process.wait_for("No web certificate of this proxy has the public_addr.*pages.example.org.*").group(0)
     cluster.tctl("rm", "app/pages")
 
 

@@ -43,17 +43,23 @@ const struct argument apps_config_arguments[] = {
 
 /* ---- what a program needs ------------------------------------------------------------------------------------------ */
 
-/* "https://NAME.PROXY[:PORT]": the proxy serves an application at a name below its own. */
-static struct error *put_uri(struct buf *out, const struct profile *p, const char *app)
+/*
+ * "https://NAME.PROXY[:PORT]": the proxy serves an application at a name below its own. One with an address of its own is at "https://ADDRESS[:PORT]";
+ * address "": it has none.
+ */
+static struct error *put_uri(struct buf *out, const struct profile *p, const char *app, const char *address)
 {
         struct str host;
         int port = 0;
 
         TRY(address_split(str_of(p->web_addr), HTTPS_PORT, &host, &port));
-        if (name_is_ip(host))
+        if (address[0] == '\0' && name_is_ip(host))
                 return error_hint(error_new(ERROR_FAILED_PRECONDITION, "an application has a name below that of the proxy, but you are logged in at the address %s", p->web_addr),
                                   "log in at the proxy's name: tsh login --proxy=NAME[:PORT]; or use: tsh proxy app %s", app);
-        buf_printf(out, "https://%s.%.*s", app, STR_ARG(host));
+        if (address[0] != '\0')
+                buf_printf(out, "https://%s", address);
+        else
+                buf_printf(out, "https://%s.%.*s", app, STR_ARG(host));
         if (port != HTTPS_PORT)
                 buf_printf(out, ":%d", port);
         return buf_finish(out, "the address of an application");
@@ -88,7 +94,7 @@ static void put_curl(struct buf *out, const struct profile *p, const struct app_
 
 /* ---- login ----------------------------------------------------------------------------------------------------------- */
 
-static struct error *find_app(struct api_client *a, const char *name, const Cteleport__V1__AppServer **ret)
+static struct error *find_app(struct api_client *a, const char *name, const Cteleport__V1__AppServer **ret, const char **ret_address)
 {
         Cteleport__V1__AppServer **servers = NULL;
         size_t count = 0;
@@ -97,6 +103,7 @@ static struct error *find_app(struct api_client *a, const char *name, const Ctel
         for (size_t i = 0; i < count; i++) {
                 if (strcmp(servers[i]->metadata->name, name) == 0) {
                         *ret = servers[i];
+                        *ret_address = app_list_address(servers, count, name);
                         return NULL;
                 }
         }
@@ -129,19 +136,19 @@ struct error *apps_login_run(void *ctx, const struct flags *given)
         AUTO(api_client) a = { 0 };
         AUTO(buf) uri = BUF_MAX(TEXT_MAX), curl = BUF_MAX(TEXT_MAX);
         const Cteleport__V1__AppServer *server = NULL;
-        const char *app = flags_argument(given, 0);
+        const char *app = flags_argument(given, 0), *address;
         struct app_login login;
 
         (void)ctx;
         TRY(user_load(given, &p));
         TRY(api_client_open(&a, &p));
-        TRY(find_app(&a, app, &server));
+        TRY(find_app(&a, app, &server, &address));
         bool is_tcp = strcmp(app_list_type(server->spec->app->spec->uri), "TCP") == 0;
         if (is_tcp || is_behind_balancer(&p)) {
                 print_local_proxy(app, is_tcp);
                 return NULL;
         }
-        TRY(put_uri(&uri, &p, app));
+        TRY(put_uri(&uri, &p, app, address));
         TRY(app_login_create(&a, &p, app, &login));
         put_curl(&curl, &p, &login, buf_c(&uri));
         printf("Logged into app %s. Example curl command:\n\n%s", app, buf_c(&curl));
@@ -231,6 +238,19 @@ static struct error *choose(const struct profile *p, const char *app, const stru
         return *ret != NULL ? NULL : not_logged_into(app);
 }
 
+/* The address that the application has now; "": none of its own, or the cluster does not tell: the name below the proxy's is good in each case. */
+static char *find_address(const struct profile *p, const char *app)
+{
+        AUTO(api_client) a = { 0 };
+        const Cteleport__V1__AppServer *server = NULL;
+        const char *address = "";
+        AUTO_PTR(error) err = api_client_open(&a, p);
+
+        if (err == NULL)
+                err = find_app(&a, app, &server, &address);
+        return str_dup(str_of(address));
+}
+
 static struct error *print_config(const struct flags *given, const Cteleport__Tsh__V1__AppConfig *view)
 {
         const char *format = flags_text(given, "format");
@@ -264,7 +284,8 @@ struct error *apps_config_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(user_load(given, &p));
         TRY(choose(&p, flags_argument(given, 0), &login));
-        TRY(put_uri(&uri, &p, login->app));
+        AUTO_MEM char *address = find_address(&p, login->app);
+        TRY(put_uri(&uri, &p, login->app, address));
         put_curl(&curl, &p, login, buf_c(&uri));
         view.name = pb_text(login->app);
         view.uri = pb_text(buf_c(&uri));
