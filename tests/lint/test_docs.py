@@ -97,6 +97,13 @@ def test_commands_on_the_page_exist_in_the_help(page):
     assert [(line, mistake) for line, words in lines if (mistake := mistake_of(words))] == []
 
 
+def test_each_decision_has_a_number_of_its_own():
+    titles = {path.name: re.match(r"# (\d+)\. \S", path.read_text()) for path in sorted((PROJECT / "docs/decisions").glob("*.md"))}
+    assert [name for name, title in titles.items() if not title or int(name[:4]) != int(title.group(1))] == []
+    numbers = [name[:4] for name in titles]
+    assert sorted(set(numbers)) == numbers
+
+
 def anchors(path):
     """Of the headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M)
