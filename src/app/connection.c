@@ -24,6 +24,7 @@
 #include "base/metrics.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "cluster/app_sni.h"
 #include "cluster/app_status.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
@@ -51,6 +52,7 @@ struct app_connection {
         struct app_service *service;
         struct offered_app *offered;
         const Cteleport__V1__AppConfig *app; /* of offered */
+        uint32_t named_port, port; /* of its tcp_ports: by the user's TLS; of the connection. 0: none */
         char *id, *client_addr, *counted_user;
         struct conversation at;
         struct report_stream *report_stream;
@@ -376,9 +378,9 @@ static struct error *open_http(struct app_connection *c)
 static struct error *open_application(struct app_connection *c)
 {
         AUTO_PTR(arena) a = arena_new(4 * KiB);
-        struct app_uri uri;
+        struct app_uri uri = { .scheme = APP_TCP };
 
-        TRY(app_uri_read(a, str_of(c->app->uri), &uri));
+        TRY(c->port != 0 ? app_uri_at(a, str_of(c->app->uri), c->port, &uri.target) : app_uri_read(a, str_of(c->app->uri), &uri));
         bool is_http = uri.scheme != APP_TCP;
         if (is_http != str_equal(tls_alpn(c->client), STR(APP_ALPN_HTTP)))
                 return error_new(ERROR_FAILED_PRECONDITION, is_http ? "the application '%s' is reached by HTTP" : "the application '%s' is not reached by HTTP", c->app->name);
@@ -449,6 +451,16 @@ static void keep_permits(struct app_connection *c, const Cteleport__V1__AppPermi
         c->permits = cteleport__v1__app_permits__unpack(NULL, size, at);
 }
 
+/* The proxy has named the port to the cluster, and may have named another one than the user's TLS. */
+static struct error *choose_port(struct app_connection *c, uint32_t permitted)
+{
+        if (permitted != c->named_port)
+                return error_new(ERROR_PERMISSION_DENIED, "the cluster has permitted another port of the application than the one that was dialled");
+        TRY(app_ports_permit(APP_PORTS(c->app), str_of(c->app->name), permitted));
+        c->port = permitted;
+        return NULL;
+}
+
 /* The first decision permits the session; a later one that denies it ends the connection. */
 static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
@@ -465,6 +477,11 @@ static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision
         /* The proxy named the application in its request, and may have asked the Auth Service for another one. */
         if (decision->app == NULL || strcmp(decision->app->name, c->app->name) != 0) {
                 connection_end(c, error_new(ERROR_PERMISSION_DENIED, "the cluster has permitted a connection to another application"));
+                return;
+        }
+        struct error *err = c->at.state == DECIDING ? choose_port(c, decision->app->port) : NULL;
+        if (err != NULL) {
+                connection_end(c, err);
                 return;
         }
         keep_permits(c, decision->app);
@@ -525,11 +542,11 @@ static void on_client_end(void *ctx, struct error *err)
 static const struct stream_events client_events = { .on_read = ignore_bytes, .on_end = on_client_end };
 
 /* The user's TLS names the application; the name in the request is the proxy's word. */
-static struct error *check_name(const struct app_connection *c)
+static struct error *check_name(struct app_connection *c)
 {
-        struct str name = tls_server_name(c->client);
+        struct str name;
 
-        if (!str_ends_with(name, STR(APP_SNI_SUFFIX)) || str_equal(str_slice(name, 0, name.len - strlen(APP_SNI_SUFFIX)), str_of(c->app->name)))
+        if (!app_sni_read(tls_server_name(c->client), &name, &c->named_port) || str_equal(name, str_of(c->app->name)))
                 return NULL;
         return error_new(ERROR_PERMISSION_DENIED, "the proxy leads to another application than the one that was dialled");
 }
@@ -633,12 +650,20 @@ struct end_of {
         const char *why;
 };
 
+/* Whether the host offers the application at the same place as before, with this port among others. */
+static bool has_port_still(const struct app_connection *c)
+{
+        const struct offered_app *now = offered_app_find(&c->service->apps, str_of(c->app->name));
+
+        return now != NULL && strcmp(now->config->uri, c->app->uri) == 0 && app_ports_have(APP_PORTS(now->config), c->port);
+}
+
 static void end_if_of(void *ctx, struct str id, void *value)
 {
         const struct end_of *end = ctx;
         struct app_connection *c = value;
 
-        if (strcmp(c->app->name, end->app->config->name) == 0)
+        if (strcmp(c->app->name, end->app->config->name) == 0 && !has_port_still(c))
                 end_one((void *)(uintptr_t)end->why, id, c);
 }
 

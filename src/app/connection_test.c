@@ -13,9 +13,11 @@
 #include "base/error_testing.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/app_sni.h"
 #include "cluster/app_status.h"
 #include "join/identity_testing.h"
 #include "net/net_testing.h"
+#include "resource/address.h"
 #include "rpc/pb.h"
 
 #define CONNECTION "99999999-9999-4999-8999-999999999999"
@@ -27,6 +29,8 @@ struct testbed {
         struct tls_context *server_tls, *client_tls;
         Cteleport__V1__AppConfig app;
         char uri[64 + ADDRESS_TEXT_MAX];
+        Cteleport__V1__AppPort ports[2], *port_list[2];
+        uint32_t listening; /* the port of the application */
 
         struct tunnel *proxy;
         struct tunnel_server *agent;
@@ -148,7 +152,7 @@ void spool_finish(struct spool_file *f UNUSED)
         testbed->finished++;
 }
 
-static void decide(struct testbed *w, bool is_allowed, const char *app)
+static void decide_port(struct testbed *w, bool is_allowed, const char *app, uint32_t port)
 {
         Cteleport__V1__ReportDecision d = CTELEPORT__V1__REPORT_DECISION__INIT;
         Cteleport__V1__AppPermits permits = CTELEPORT__V1__APP_PERMITS__INIT;
@@ -158,8 +162,14 @@ static void decide(struct testbed *w, bool is_allowed, const char *app)
         d.reason = pb_text(is_allowed ? "" : "no role");
         d.user = pb_text("alice");
         permits.name = pb_text(app);
+        permits.port = port;
         d.app = app[0] == '\0' ? NULL : &permits;
         w->events->on_decision(w->ctx, &d);
+}
+
+static void decide(struct testbed *w, bool is_allowed, const char *app)
+{
+        decide_port(w, is_allowed, app, 0);
 }
 
 static void acknowledge(struct testbed *w)
@@ -262,7 +272,7 @@ static void on_stream(void *ctx, struct stream *s, struct error *err)
         w->is_dialled = true;
         w->refusal = err;
         if (err == NULL)
-                w->handshake = tls_start(&w->s.loop, w->client_tls, s, NULL, SECONDS(5), on_tls, w);
+                w->handshake = tls_start(&w->s.loop, w->client_tls, s, "app", SECONDS(5), on_tls, w);
 }
 
 static struct tunnel_request usual(void)
@@ -355,6 +365,7 @@ static int set_up_for(void **state, bool is_http)
         assert_done(socket_listen_tcp(STR("127.0.0.1:0"), &fd, address));
         w->listener = listener_new(&w->s.loop, fd, on_accepted, w);
         snprintf(w->uri, sizeof w->uri, "%s://%s", is_http ? "http" : "tcp", address);
+        w->listening = (uint32_t)address_port(str_of(address));
         cteleport__v1__app_config__init(&w->app);
         w->app.name = pb_text("queue");
         w->app.uri = w->uri;
@@ -456,6 +467,87 @@ static void a_denied_user_gets_the_reason(void **state)
         decide(w, false, "");
         assert_refusal(w, "no role");
         assert_int_equal(w->exits, 0);
+}
+
+/* The application has the port at which it listens, and port 1. */
+static void given_ports(struct testbed *w)
+{
+        snprintf(w->uri, sizeof w->uri, "tcp://127.0.0.1");
+        for (size_t i = 0; i < ARRAY_LEN(w->ports); i++) {
+                cteleport__v1__app_port__init(&w->ports[i]);
+                w->port_list[i] = &w->ports[i];
+        }
+        w->ports[0].port = 1;
+        w->ports[1].port = w->listening;
+        w->app.tcp_ports = w->port_list;
+        w->app.n_tcp_ports = ARRAY_LEN(w->ports);
+        offer(w, &w->app);
+}
+
+/* A user who names this port in TLS. */
+static void given_user_of(struct testbed *w, const char *app, uint32_t port)
+{
+        AUTO_MEM char *sni = app_sni_new(app, port);
+
+        tls_context_announce(w->client_tls, sni);
+        given_user(w);
+}
+
+static void a_user_reaches_the_port_that_was_named(void **state)
+{
+        struct testbed *w = *state;
+
+        given_ports(w);
+        given_user_of(w, "queue", w->listening);
+        decide_port(w, true, "queue", w->listening);
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->application != NULL && w->at_user.received.len == 1);
+        w->port_list[0] = &w->ports[1]; /* another port is gone */
+        w->app.n_tcp_ports = 1;
+        offer(w, &w->app);
+        run_a_while(&w->s.loop);
+        assert_int_equal(w->at_user.ends, 0);
+        w->port_list[0] = &w->ports[0]; /* now it is this one */
+        offer(w, &w->app);
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->s.connections.count == 0);
+        assert_string_equal(w->reason, "the application does not have this port any more");
+}
+
+/* Port 0: none is named. */
+static void cluster_and_tls_of_the_user_name_the_same_port(void **state)
+{
+        const uint32_t right = ((struct testbed *)*state)->listening;
+        const struct {
+                bool has_ports;
+                uint32_t named, permitted;
+                const char *reason;
+        } rows[] = {
+                { true, 1, right, "the cluster has permitted another port of the application than the one that was dialled" },
+                { true, right, 1, "the cluster has permitted another port of the application than the one that was dialled" },
+                { true, 0, right, "the cluster has permitted another port of the application than the one that was dialled" },
+                { true, right, 0, "the cluster has permitted another port of the application than the one that was dialled" },
+                { true, 0, 0, "the application 'queue' has several ports, and the connection names none of them: 1, " },
+                { true, 2, 2, "the application 'queue' has no port 2: it has 1, " },
+                { false, right, right, "the application 'queue' has no tcp_ports, and a connection cannot name a port of it" },
+                { false, right, 0, "the cluster has permitted another port of the application than the one that was dialled" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                if (i > 0)
+                        set_up(state);
+                struct testbed *w = *state;
+
+                if (rows[i].has_ports)
+                        given_ports(w);
+                given_user_of(w, "queue", rows[i].named == right ? w->listening : rows[i].named);
+                decide_port(w, true, "queue", rows[i].permitted == right ? w->listening : rows[i].permitted);
+                RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->s.connections.count == 0);
+                assert_true(str_starts_with(str_of(w->reason), str_of(rows[i].reason)));
+                assert_int_equal(w->accepted, 0);
+                assert_null(w->application);
+                if (i + 1 < ARRAY_LEN(rows))
+                        tear_down(state);
+        }
 }
 
 /* The start must be on the disk of the cluster first. */
@@ -568,6 +660,8 @@ int main(void)
                 ROW(a_user_reaches_the_application),
                 ROW(a_decision_on_another_application_permits_nothing),
                 ROW(a_denied_user_gets_the_reason),
+                ROW(a_user_reaches_the_port_that_was_named),
+                ROW(cluster_and_tls_of_the_user_name_the_same_port),
                 ROW(the_application_is_reached_after_the_acknowledgement_only),
                 ROW(an_order_of_the_cluster_ends_an_open_connection),
                 ROW(an_application_that_is_down_is_named),

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "resource/app_ports.h"
 #include "rpc/wire.h"
 
 enum { APP_ARENA = 1 * MiB, PACKED_MAX = LIMIT_APPS_BYTES };
@@ -78,6 +79,8 @@ static void leave(void *ctx, struct str name, void *value)
                 l->ended(l->ctx, app, "this host does not offer the application any more");
         else if (strcmp(now->config->uri, app->config->uri) != 0)
                 l->ended(l->ctx, app, "the address of the application was changed: connect again");
+        else if (!app_ports_equal(APP_PORTS(now->config), APP_PORTS(app->config)))
+                l->ended(l->ctx, app, "the application does not have this port any more");
         offered_app_release(app);
 }
 

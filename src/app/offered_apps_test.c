@@ -69,9 +69,45 @@ static void ends_only_applications_that_are_gone_or_elsewhere(void **state)
         buf_release(&f.ended);
 }
 
+static void set_ports(struct fixture *f, uint32_t first, uint32_t last)
+{
+        Cteleport__Internal__V1__Apps sent = CTELEPORT__INTERNAL__V1__APPS__INIT;
+        Cteleport__V1__AppConfig config = CTELEPORT__V1__APP_CONFIG__INIT, *list[] = { &config };
+        Cteleport__V1__AppPort port = CTELEPORT__V1__APP_PORT__INIT, *ports[] = { &port };
+
+        config.name = pb_text("a");
+        config.uri = pb_text("tcp://x");
+        config.tcp_ports = ports;
+        config.n_tcp_ports = 1;
+        port.port = first;
+        port.end_port = last;
+        sent.apps = list;
+        sent.n_apps = 1;
+        buf_clear(&f->ended);
+        offered_apps_set(&f->apps, &sent, on_ended, f);
+}
+
+/* Which of the connections end is decided by their ports. */
+static void a_change_of_ports_concerns_its_connections(void **state)
+{
+        struct fixture f = { .ended = BUF_MAX(KiB) };
+
+        (void)state;
+        set_ports(&f, 80, 0);
+        set_ports(&f, 80, 0);
+        assert_int_equal(f.ended.len, 0);
+        set_ports(&f, 80, 81);
+        assert_true(str_equal(buf_str(&f.ended), STR("a ")));
+        offered_apps_release(&f.apps);
+        buf_release(&f.ended);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(ends_only_applications_that_are_gone_or_elsewhere) };
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(ends_only_applications_that_are_gone_or_elsewhere),
+                cmocka_unit_test(a_change_of_ports_concerns_its_connections),
+        };
 
         return cmocka_run_group_tests_name("offered_apps", tests, NULL, NULL);
 }

@@ -513,6 +513,7 @@ enum {
         LIMIT_APP_DESCRIPTION = 256, /* bytes: The description of an application has at most this length. */
         LIMIT_APP_HEADERS = 32, /* headers: rewrite.headers of an application has at most this number of headers, and rewrite.redirect of hosts. */
         LIMIT_APP_REQUIRED = 8, /* applications: An application has at most this number of required_apps. */
+        LIMIT_APP_PORTS = 32, /* rows: tcp_ports of an application has at most this number of ports and ranges. */
         LIMIT_APP_CORS = 32, /* values: Each list of an application's cors has at most this number of values. */
         LIMIT_APP_CORS_VALUE = 256, /* bytes: A value in a list of an application's cors has at most this length. */
         LIMIT_APP_CORS_SECONDS = 24 * 3600, /* s: cors.max_age of an application is at most this time. */

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/app_sni.h"
 #include "cluster/app_status.h"
 #include "cluster/connect.h"
 #include "loop/conversation.h"
@@ -26,6 +27,7 @@ struct app_dial {
         const struct profile *profile;
         struct app_hosts *hosts;
         char *app, *host_id;
+        uint32_t port;
         struct conversation at;
         struct client_dial *dial;
         struct stream *stream; /* of the current step */
@@ -128,7 +130,7 @@ static void on_checked(void *ctx, struct error *err)
                 fail(d, err);
                 return;
         }
-        AUTO_MEM char *name = mem_printf("%s.%s", d->host_id, d->profile->cluster), *announced = mem_printf("%s" APP_SNI_SUFFIX, d->app);
+        AUTO_MEM char *name = mem_printf("%s.%s", d->host_id, d->profile->cluster), *announced = app_sni_new(d->app, d->port);
         struct stream *lower = d->stream;
 
         d->stream = NULL;
@@ -159,13 +161,13 @@ static void on_dialled(void *ctx, struct stream *s, struct error *err)
         app_hosts_check(d->hosts, d->profile, d->host_id, on_checked, d);
 }
 
-void app_dial_start(struct loop *l, const struct profile *p, const char *app, struct app_hosts *hosts,
+void app_dial_start(struct loop *l, const struct profile *p, const char *app, uint32_t port, struct app_hosts *hosts,
                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
         struct app_dial *d = NEW(struct app_dial);
 
-        *d = (struct app_dial){ .loop = l, .profile = p, .hosts = hosts, .app = str_dup(str_of(app)), .done = done, .ctx = ctx };
+        *d = (struct app_dial){ .loop = l, .profile = p, .hosts = hosts, .app = str_dup(str_of(app)), .port = port, .done = done, .ctx = ctx };
         d->status = BUF_MAX(LOOP_BUFFER + 1 + APP_REFUSAL_MAX);
         conversation_init(&d->at, l, states, DIAL, on_expired, d);
-        d->dial = client_dial_app(l, p, app, on_dialled, d);
+        d->dial = client_dial_app(l, p, app, port, on_dialled, d);
 }

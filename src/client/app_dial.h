@@ -15,9 +15,10 @@
 
 /*
  * done is called exactly once, from the loop, with a stream of the application's bytes (for an HTTP application: of HTTP/1.1), or an
- * error. profile and hosts are borrowed until then, the name is copied.
+ * error. profile and hosts are borrowed until then, the name is copied. port: one of
+ * its tcp_ports, 0 if it has none; host and cluster must agree on it.
  */
-void app_dial_start(struct loop *l, const struct profile *p, const char *app, struct app_hosts *hosts,
+void app_dial_start(struct loop *l, const struct profile *p, const char *app, uint32_t port, struct app_hosts *hosts,
                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx);
 
 #endif

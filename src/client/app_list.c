@@ -6,6 +6,7 @@
 #include "base/names.h"
 #include "base/str.h"
 #include "resource/app.h"
+#include "resource/app_ports.h"
 
 static struct str name_of(const Cteleport__V1__AppServer *server)
 {
@@ -49,6 +50,15 @@ const char *app_list_address(Cteleport__V1__AppServer *const *servers, size_t co
                 if (!str_equal(name_of(servers[i]), str_of(name)) && strcmp(servers[i]->spec->app->spec->public_addr, found) == 0)
                         return "";
         return found != NULL && name_is_dns(str_of(found)) ? found : ""; /* it becomes part of a command for a shell */
+}
+
+void app_list_put_uri(struct buf *out, const Cteleport__V1__AppSpec *spec)
+{
+        buf_put_c(out, spec->uri);
+        if (spec->n_tcp_ports == 0)
+                return;
+        buf_put_char(out, ':');
+        app_ports_put(out, APP_PORTS(spec), ",");
 }
 
 const char *app_list_type(const char *uri)

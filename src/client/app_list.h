@@ -5,6 +5,7 @@
 #ifndef CLIENT_APP_LIST_H
 #define CLIENT_APP_LIST_H
 
+#include "base/buf.h"
 #include "resource.pb-c.h"
 
 /*
@@ -18,6 +19,9 @@ size_t app_list_unite(Cteleport__V1__AppServer **servers, size_t count);
  * An application that the user may not see can have it, too: then its page has the reason.
  */
 const char *app_list_address(Cteleport__V1__AppServer *const *servers, size_t count, const char *name);
+
+/* Appends where hosts reach it, with its tcp_ports: "tcp://db.internal:4080-4090,5095". */
+void app_list_put_uri(struct buf *out, const Cteleport__V1__AppSpec *spec);
 
 /* "TCP", "HTTP", by the scheme of the application's uri; static text. */
 const char *app_list_type(const char *uri);

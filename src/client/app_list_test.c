@@ -82,12 +82,34 @@ static void the_type_follows_from_the_scheme(void **state)
         assert_string_equal(app_list_type("https://localhost"), "HTTP");
 }
 
+static void several_ports_are_listed_behind_the_host(void **state)
+{
+        Cteleport__V1__AppPort one = CTELEPORT__V1__APP_PORT__INIT, range = CTELEPORT__V1__APP_PORT__INIT, *ports[] = { &range, &one };
+        Cteleport__V1__AppSpec spec = CTELEPORT__V1__APP_SPEC__INIT;
+        char uri[] = "tcp://db.internal";
+        AUTO(buf) out = BUF_MAX(KiB);
+
+        (void)state;
+        range.port = 4080;
+        range.end_port = 4090;
+        one.port = 5095;
+        spec.uri = uri;
+        app_list_put_uri(&out, &spec);
+        assert_string_equal(buf_c(&out), "tcp://db.internal");
+        buf_clear(&out);
+        spec.tcp_ports = ports;
+        spec.n_tcp_ports = 2;
+        app_list_put_uri(&out, &spec);
+        assert_string_equal(buf_c(&out), "tcp://db.internal:4080-4090,5095");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_application_of_several_hosts_is_one),
                 cmocka_unit_test(an_address_is_of_all_hosts_of_one_application),
                 cmocka_unit_test(the_type_follows_from_the_scheme),
+                cmocka_unit_test(several_ports_are_listed_behind_the_host),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

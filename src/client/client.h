@@ -147,9 +147,9 @@ struct client_dial *client_dial_page(struct loop *l, const char *web_addr, bool 
 struct client_dial *client_dial_node(struct loop *l, const struct profile *p, const char *target, const char *login,
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 /*
- * A stream to the host of an application: the same, with the name of the application. The host ends TLS in it (client/app_dial.h).
+ * A stream to the host of an application: the same, with the name of the application, and one of its tcp_ports or 0. The host ends TLS in it (client/app_dial.h).
  */
-struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app,
+struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app, uint32_t port,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 /* The ID of the host that a stream to an application leads to, by the proxy, valid within done when there is a stream; "": it named none. */
 const char *client_dial_host_id(const struct client_dial *d);

@@ -50,6 +50,7 @@ struct client_dial {
         bool is_insecure;
         bool is_unauthenticated; /* shows no certificate of the profile */
         bool is_app;             /* WAY_NODE: to an application */
+        uint32_t port;           /* of its tcp_ports */
         char *address, *target, *login;
         struct http_proxy via; /* the HTTP proxy in between, if any */
         void (*done)(void *ctx, struct stream *s, struct error *err);
@@ -214,7 +215,7 @@ static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct e
         if (err != NULL)
                 fail(d, err);
         else if (d->way == WAY_NODE)
-                d->node = node_tunnel_start(d->loop, tls, &(struct node_tunnel_target){ .name = d->target, .login = d->login, .is_app = d->is_app },
+                d->node = node_tunnel_start(d->loop, tls, &(struct node_tunnel_target){ .name = d->target, .login = d->login, .is_app = d->is_app, .port = d->port },
                                             MILLISECONDS(TIMEOUT_DIAL_NODE), on_node, d);
         else
                 finish(d, tls, NULL);
@@ -309,10 +310,10 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
                      p->web_addr);
 }
 
-struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app,
+struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app, uint32_t port,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
-        return start((struct client_dial){ .loop = l, .way = WAY_NODE, .is_app = true, .profile = p, .target = str_dup(str_of(app)),
+        return start((struct client_dial){ .loop = l, .way = WAY_NODE, .is_app = true, .port = port, .profile = p, .target = str_dup(str_of(app)),
                                            .login = str_dup(STR("")), .done = done, .ctx = ctx },
                      p->web_addr);
 }

@@ -111,7 +111,7 @@ static void on_connect(void *ctx, const struct http_connect_result *result)
 struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, const struct node_tunnel_target *target, struct duration within,
                                       void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
-        AUTO_MEM char *host_port = mem_printf("%s:0", target->name);
+        AUTO_MEM char *host_port = mem_printf("%s:%u", target->name, target->port);
         AUTO(buf) fields = BUF_MAX(2 * KiB);
         struct node_tunnel *t = NEW(struct node_tunnel);
 

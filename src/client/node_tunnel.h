@@ -2,8 +2,8 @@
 /*
  * The HTTP CONNECT request to a proxy for the SSH server of a node, or for an application, on a TLS stream.
  *
- *     CONNECT <target>:0 HTTP/1.1
- *     Host: <target>:0
+ *     CONNECT <target>:<port> HTTP/1.1    the port of an application with several ones; otherwise 0
+ *     Host: <target>:<port>
  *     X-Teleport-Login: <login>           of a node
  *     X-Teleport-Kind: app                of an application, whose name is the target
  *
@@ -33,6 +33,7 @@ struct node_tunnel_target {
         const char *name;
         const char *login; /* "": none is named */
         bool is_app;       /* false: a node */
+        uint32_t port;     /* of an application, one of its tcp_ports; otherwise 0 */
 };
 
 /*

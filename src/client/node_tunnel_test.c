@@ -26,9 +26,8 @@ static void on_done(void *ctx, struct stream *s, struct error *err)
         stream_read(s, true);
 }
 
-static void begin(struct requested *a, struct duration within)
+static void begin_with(struct requested *a, struct duration within, const struct node_tunnel_target *target)
 {
-        static const struct node_tunnel_target target = { .name = "web-1", .login = "root" };
         struct stream *here, *there;
 
         *a = (struct requested){ 0 };
@@ -36,8 +35,13 @@ static void begin(struct requested *a, struct duration within)
         connected_pair(&a->loop, &here, &there);
         ear_listen(&a->proxy, there);
         stream_read(there, true);
-        a->tunnel = node_tunnel_start(&a->loop, here, &target, within, on_done, a);
+        a->tunnel = node_tunnel_start(&a->loop, here, target, within, on_done, a);
         assert_int_equal(a->done, 0);
+}
+
+static void begin(struct requested *a, struct duration within)
+{
+        begin_with(a, within, &(struct node_tunnel_target){ .name = "web-1", .login = "root" });
 }
 
 static void end(struct requested *a)
@@ -64,6 +68,24 @@ static void requests_the_node_and_forwards_the_bytes_that_follow(void **state)
         assert_received(&a.node, "SSH-2.0-node\r\n");
         assert_int_equal(a.done, 1);
         end(&a);
+}
+
+static void requests_one_of_the_ports_of_an_application(void **state)
+{
+        static const char *const heads[] = { "CONNECT queue:0 HTTP/1.1\r\nHost: queue:0\r\nX-Teleport-Kind: app\r\n\r\n",
+                                             "CONNECT queue:5432 HTTP/1.1\r\nHost: queue:5432\r\nX-Teleport-Kind: app\r\n\r\n" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+                struct requested a;
+
+                begin_with(&a, SECONDS(10), &(struct node_tunnel_target){ .name = "queue", .login = "", .is_app = true, .port = i == 0 ? 0 : 5432 });
+                RUN_UNTIL(&a.loop, a.proxy.received.len >= 4 && str_ends_with(buf_str(&a.proxy.received), STR("\r\n\r\n")));
+                assert_received(&a.proxy, heads[i]);
+                node_tunnel_cancel(a.tunnel);
+                RUN_UNTIL(&a.loop, a.done == 1);
+                end(&a);
+        }
 }
 
 static const struct {
@@ -134,6 +156,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(requests_the_node_and_forwards_the_bytes_that_follow),
+                cmocka_unit_test(requests_one_of_the_ports_of_an_application),
                 cmocka_unit_test(reports_the_reason_of_a_refusal),
                 cmocka_unit_test(stops_reading_at_the_content_length),
                 cmocka_unit_test(can_be_cancelled),

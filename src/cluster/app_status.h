@@ -15,12 +15,6 @@
 #define APP_ALPN_TCP  "cteleport-tcp"
 #define APP_ALPN_HTTP "http/1.1"
 
-/*
- * The SNI by which a client names the application, "NAME.app.cteleport": the proxy names it to the host, too, and cannot lead the user to another
- * one of that host. A client that sends another SNI, as earlier ones do, has no such protection.
- */
-#define APP_SNI_SUFFIX ".app.cteleport"
-
 enum { APP_REFUSAL_MAX = 255 };
 
 /* Appends the status; refusal NULL: the application's bytes follow. A longer text is cut. */

@@ -93,12 +93,11 @@ static void free_one(void *ctx, struct str name, void *value)
 static struct error *read_resource(const Cteleport__V1__App *sent, struct resource *ret)
 {
         ProtobufCMessage *copy = NULL;
-        const char *target;
 
         if (sent->metadata == NULL || sent->spec == NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "it has no name or no uri");
         TRY(app_check_name(str_of(sent->metadata->name), "metadata.name"));
-        TRY(app_uri_parse(ret->arena, str_of(sent->spec->uri), &target));
+        TRY(app_check_uri(ret->arena, str_of(sent->spec->uri), APP_PORTS(sent->spec)));
         TRY(wire_copy(ret->arena, &sent->base, &copy));
         ret->app = (Cteleport__V1__App *)copy;
         return app_check_rewrite(app_config_of(ret->app, ret->arena)->rewrite, str_of(sent->spec->uri));

@@ -231,6 +231,8 @@ static void put_apps(const struct instance *i, struct arena *a, Cteleport__V1__P
                 app->metadata->name = from->name;
                 app->metadata->description = from->description == NULL ? pb_text("") : from->description;
                 app->spec->uri = from->uri;
+                app->spec->tcp_ports = from->tcp_ports;
+                app->spec->n_tcp_ports = from->n_tcp_ports;
                 app->spec->cors = from->cors;
                 app->spec->required_apps = from->required_apps;
                 app->spec->n_required_apps = from->n_required_apps;

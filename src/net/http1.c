@@ -73,7 +73,7 @@ static struct error *bad(const char *why)
 static struct error *parse_authority(struct str target, struct http1_request *ret)
 {
         size_t colon = str_find_char(target, ':');
-        int64_t port;
+        int64_t port = 0;
         struct str host = str_slice(target, 0, colon);
         struct error *err = name_check_host(host, "the target");
         if (err == NULL)
@@ -83,6 +83,7 @@ static struct error *parse_authority(struct str target, struct http1_request *re
                 return bad("its target is not host:port");
         }
         ret->authority = host;
+        ret->port = (uint32_t)port;
         return NULL;
 }
 

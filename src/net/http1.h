@@ -33,6 +33,7 @@ struct http1_request {
         struct str path;   /* of the target, before '?'; "" with CONNECT */
         struct str query;  /* after it, "" when none */
         struct str authority; /* CONNECT: the host of its target "host:port"; "" otherwise */
+        uint32_t port;        /* CONNECT: the port of its target; 0 otherwise */
         struct str host;   /* "" when none (HTTP/1.0) */
         struct str content_type, origin, fetch_site, login, kind; /* "" when none; login, kind: X-Teleport-Login, -Kind */
         struct str cookie, user_agent; /* "" when none */

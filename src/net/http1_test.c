@@ -101,7 +101,10 @@ static void parses_the_address_of_a_node(void **state)
         (void)state;
         struct http1_request r;
         size_t head;
+        assert_null(http1_parse(STR("CONNECT queue:65535 HTTP/1.1\r\nHost: queue:65535\r\n\r\n"), BODY_MAX, &r, &head));
+        assert_int_equal(r.port, 65535);
         assert_null(http1_parse(STR("CONNECT web-1:0 HTTP/1.1\r\nHost: web-1:0\r\nx-teleport-login: root\r\n\r\n"), BODY_MAX, &r, &head));
+        assert_int_equal(r.port, 0);
         assert_true(str_equal(r.authority, STR("web-1")));
         assert_true(str_equal(r.login, STR("root")));
         assert_true(str_is_empty(r.path));

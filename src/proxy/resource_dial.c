@@ -29,6 +29,7 @@ struct resource_dial {
         struct conversation talk;
         struct buf certificate;
         char *target, *login;
+        uint32_t port;
         char kind[LIMIT_NAME], peer[ADDRESS_TEXT_MAX];
         struct rpc_client_call *call;
         struct error *call_failure;
@@ -196,6 +197,7 @@ static void send_request(struct resource_dial *d)
         struct rpc_client *auth = d->proxy->upstream == NULL ? NULL : upstream_client(d->proxy->upstream);
         Cteleport__V1__DialRequest request = CTELEPORT__V1__DIAL_REQUEST__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
+        Cteleport__V1__AppDial app = CTELEPORT__V1__APP_DIAL__INIT;
         char *tried[LIMIT_DIAL_TRIES];
 
         metric_add_at(METRIC_DIALS, 0, 1);
@@ -212,6 +214,8 @@ static void send_request(struct resource_dial *d)
         request.target = d->target;
         node.login = d->login;
         request.node = strcmp(d->kind, "node") == 0 ? &node : NULL;
+        app.port = d->port;
+        request.app = strcmp(d->kind, "app") == 0 ? &app : NULL;
         request.client_addr = d->peer;
         d->call = rpc_client_call(auth,
                                   (struct rpc_client_call_options){
@@ -252,7 +256,7 @@ struct resource_dial *resource_dial_start(struct proxy *p, const struct resource
 {
         struct resource_dial *d = NEW(struct resource_dial);
 
-        *d = (struct resource_dial){ .proxy = p, .certificate = BUF_MAX(CERT_MAX), .target = str_dup(request->target), .login = str_dup(request->login),
+        *d = (struct resource_dial){ .proxy = p, .certificate = BUF_MAX(CERT_MAX), .target = str_dup(request->target), .login = str_dup(request->login), .port = request->port,
                                      .events = events, .ctx = ctx };
         buf_put(&d->certificate, request->certificate);
         snprintf(d->kind, sizeof d->kind, "%.*s", STR_ARG(request->kind));

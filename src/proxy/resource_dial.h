@@ -22,6 +22,7 @@ struct stream;
 struct resource_dial_request {
         struct str certificate; /* of the user, DER; the user has proven to have its key */
         struct str kind, target, login; /* "app"; its name or ID; of nodes, otherwise "" */
+        uint32_t port;           /* of applications, one of their tcp_ports; otherwise ignored */
         const char *client_addr; /* with port */
 };
 

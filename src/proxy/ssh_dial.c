@@ -157,6 +157,7 @@ static void start_dial(struct ssh_dial *d, const struct http1_request *http)
                 .kind = str_is_empty(http->kind) ? STR("node") : http->kind,
                 .target = http->authority,
                 .login = http->login,
+                .port = http->port,
                 .client_addr = d->peer,
         };
 

@@ -40,6 +40,7 @@ struct stage {
         struct error *verdict; /* of auth; NULL: yes */
         int requested_count, gone;
         char target[64], login[64], client_addr[64];
+        uint32_t port; /* UINT32_MAX: the request is not one for an application */
         bool saw_certificate;
         int alternatives; /* number of answers of auth that name others */
         size_t tried;     /* hosts, in the last request to auth */
@@ -99,6 +100,7 @@ static void open_dial(struct rpc_call *call, const ProtobufCMessage *first)
         const Cteleport__V1__DialRequest *r = (const Cteleport__V1__DialRequest *)first;
         the->requested_count++;
         snprintf(the->target, sizeof the->target, "%s", r->target);
+        the->port = r->app == NULL ? UINT32_MAX : r->app->port;
         snprintf(the->kind, sizeof the->kind, "%s", r->kind);
         snprintf(the->login, sizeof the->login, "%s", r->node == NULL ? "none" : r->node->login);
         snprintf(the->client_addr, sizeof the->client_addr, "%s", r->client_addr);
@@ -464,6 +466,28 @@ static void passes_the_kind_that_a_client_requests_on_to_auth(void **state)
         assert_int_equal(s->connects, 0);
 }
 
+static void the_port_of_an_application_is_sent_to_auth(void **state)
+{
+        static const struct {
+                const char *request;
+                uint32_t port;
+        } rows[] = {
+                { "CONNECT wiki:5432 HTTP/1.1\r\nHost: wiki:5432\r\nX-Teleport-Kind: app\r\n\r\n", 5432 },
+                { "CONNECT wiki:0 HTTP/1.1\r\nHost: wiki:0\r\nX-Teleport-Kind: app\r\n\r\n", 0 },
+                { "CONNECT web-1:3022 HTTP/1.1\r\nHost: web-1:3022\r\nX-Teleport-Login: root\r\n\r\n", UINT32_MAX },
+        };
+        struct stage *s = *state;
+
+        (void)node_connects(s);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                s->verdict = error_new(ERROR_INVALID_ARGUMENT, "no such port");
+                struct client *alice = alice_requests(s, rows[i].request);
+                RUN_UNTIL(s, alice->has_ended);
+                assert_int_equal(s->port, rows[i].port);
+                assert_true(str_starts_with(buf_str(&alice->saw), STR("HTTP/1.1 400 ")));
+        }
+}
+
 static const char app_way[] = "CONNECT grafana:0 HTTP/1.1\r\nHost: grafana:0\r\nX-Teleport-Kind: app\r\n\r\n";
 
 /* One host, one ID, two tunnels: a connection goes to the one whose certificate is of the role that offers its kind. */
@@ -819,6 +843,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(a_user_reaches_a_node),
                 TEST(passes_the_kind_that_a_client_requests_on_to_auth),
+                TEST(the_port_of_an_application_is_sent_to_auth),
                 TEST(each_kind_has_the_tunnel_of_its_role),
                 TEST(a_tunnel_of_another_role_gets_no_connection),
                 TEST(only_services_that_users_connect_to_open_tunnels),

@@ -114,6 +114,38 @@ struct error *app_uri_parse(struct arena *arena, struct str uri, const char **re
         return NULL;
 }
 
+/* Behind the host, which is in brackets if it is an address of IPv6. */
+static bool has_port(struct str authority)
+{
+        size_t end = str_starts_with(authority, STR("[")) ? str_find_char(authority, ']') : 0;
+
+        return str_find_char(str_slice(authority, end, authority.len), ':') < authority.len - end;
+}
+
+struct error *app_uri_at(struct arena *arena, struct str uri, uint32_t port, const char **ret_target)
+{
+        static const char how[] = "write uri: tcp://HOST, and the ports as tcp_ports";
+        AUTO_MEM char *shown = escaped(uri);
+
+        if (!str_starts_with(uri, STR("tcp://")))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' is not one of an application with tcp_ports", shown), "%s", how);
+        struct str authority = str_slice(uri, strlen("tcp://"), uri.len);
+        if (has_port(authority))
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' has a port beside tcp_ports", shown), "%s", how);
+        struct error *err = read_authority(arena, authority, (int)port, ret_target);
+        return err == NULL ? NULL : error_hint(error_because(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' has no host to connect to", shown), err), "%s", how);
+}
+
+struct error *app_check_uri(struct arena *arena, struct str uri, struct app_ports ports)
+{
+        const char *target;
+
+        if (ports.count == 0)
+                return app_uri_parse(arena, uri, &target);
+        TRY(app_ports_check(ports, uri));
+        return app_uri_at(arena, uri, ports.list[0]->port, &target);
+}
+
 /* ---- public_addr and rewrite ------------------------------------------------------------------------- */
 
 static bool has_letters_last(struct str addr)
@@ -204,6 +236,8 @@ Cteleport__V1__AppConfig *app_config_of(const Cteleport__V1__App *app, struct ar
         cteleport__v1__app_config__init(config);
         config->name = app->metadata->name;
         config->uri = spec->uri;
+        config->tcp_ports = spec->tcp_ports;
+        config->n_tcp_ports = spec->n_tcp_ports;
         if (spec->public_addr[0] != '\0')
                 config->public_addr = spec->public_addr;
         config->has_insecure_skip_verify = spec->insecure_skip_verify;
@@ -274,13 +308,11 @@ static struct error *check_labels(const Cteleport__V1__Metadata *m)
 
 struct error *app_check(Cteleport__V1__App *app, struct arena *arena)
 {
-        const char *target;
-
         TRY(head_check(&head, &app->kind, &app->sub_kind, &app->version));
         if (app->metadata == NULL || app->spec == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application has no metadata or no spec"), "it needs metadata.name and spec.uri");
         struct error *err = error_about(app_check_name(str_of(app->metadata->name), "metadata.name"), "metadata.name");
-        err = error_also(err, error_about(app_uri_parse(arena, str_of(app->spec->uri), &target), "spec.uri"));
+        err = error_also(err, error_about(app_check_uri(arena, str_of(app->spec->uri), APP_PORTS(app->spec)), "spec.uri"));
         err = error_also(err, error_about(app_cors_check(app->spec->cors, str_of(app->spec->uri)), "spec.cors"));
         err = error_also(err, error_about(app_check_required(app->spec->required_apps, app->spec->n_required_apps, str_of(app->metadata->name), str_of(app->spec->uri)),
                                           "spec.required_apps"));

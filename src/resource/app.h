@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "config.pb-c.h"
 #include "resource.pb-c.h"
+#include "resource/app_ports.h"
 #include "role.pb-c.h"
 
 enum app_scheme { APP_TCP, APP_HTTP, APP_HTTPS };
@@ -30,6 +31,12 @@ bool app_is_tcp(struct str uri);
 
 /* app_uri_read(), of which only the target is used. */
 struct error *app_uri_parse(struct arena *arena, struct str uri, const char **ret_target) MUST_USE;
+
+/* The target of an application with tcp_ports, whose uri is tcp://HOST, at one of them. */
+struct error *app_uri_at(struct arena *arena, struct str uri, uint32_t port, const char **ret_target) MUST_USE;
+
+/* Checks uri and tcp_ports together. */
+struct error *app_check_uri(struct arena *arena, struct str uri, struct app_ports ports) MUST_USE;
 
 /* Checks a name; `field` is for the error. */
 struct error *app_check_name(struct str name, const char *field) MUST_USE;

@@ -64,6 +64,34 @@ static void refuses_other_uris(void **state)
         }
 }
 
+static void several_ports_are_apart_from_the_uri(void **state)
+{
+        static const struct {
+                const char *uri, *target; /* NULL: refused */
+        } rows[] = {
+                { "tcp://db.internal", "db.internal:5432" }, { "tcp://127.0.0.1", "127.0.0.1:5432" }, { "tcp://[::1]", "[::1]:5432" },
+                { "tcp://db.internal:5432", NULL }, { "tcp://db.internal:1", NULL }, { "tcp://[::1]:5432", NULL }, { "tcp://::1", NULL }, { "tcp://", NULL }, { "tcp://:", NULL },
+                { "tcp://a:", NULL }, { "tcp://a/", NULL }, { "tcp://[::1", NULL }, { "tcp://[", NULL }, { "tcp://]", NULL }, { "tcp://u@a", NULL }, { "tcp://a b", NULL },
+                { "tcp://a\n", NULL }, { "http://a", NULL }, { "tcp", NULL }, { "", NULL },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(arena) arena = arena_new(1 * KiB);
+                const char *target = NULL;
+                AUTO_PTR(error) err = app_uri_at(arena, str_of(rows[i].uri), 5432, &target);
+
+                print_message("  %s\n", rows[i].uri);
+                assert_int_equal(err == NULL, rows[i].target != NULL);
+                if (err == NULL) {
+                        assert_string_equal(target, rows[i].target);
+                } else {
+                        assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
+                        assert_non_null(err->hint);
+                }
+        }
+}
+
 static void a_name_is_a_label_of_the_dns(void **state)
 {
         static const char *const good[] = { "a", "grafana", "a-1", "x0" };
@@ -155,6 +183,10 @@ static void refuses_resources_that_no_host_could_offer(void **state)
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', rewrite: {jwt_claims: all}}\n", "rewrite.jwt_claims cannot be 'all'" },
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', insecure_skip_verify: yes}\n", "insecure_skip_verify is for applications of https" },
                 { "kind: app\nmetadata: {name: a}\nspec: {uri: 'https://a', tls: {server_name: b}}\n", "tls' is a key of Teleport that this release does not have" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a:1', tcp_ports: [{port: 1}]}\n", "has a port beside tcp_ports" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'http://a', tcp_ports: [{port: 1}]}\n", "tcp_ports is for applications of tcp" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a', tcp_ports: [{port: 0}]}\n", "tcp_ports[1] has a port that is not between 1 and 65535" },
+                { "kind: app\nmetadata: {name: a}\nspec: {uri: 'tcp://a', tcp_ports: []}\n", "has no host and port" },
                 { "kind: app\nmetadata: {name: a, expires: '2030-01-01T00:00:00Z'}\nspec: {uri: 'tcp://a:1'}\n", "does not expire" },
         };
 
@@ -180,6 +212,7 @@ static void has_the_settings_of_a_file(void **state)
         assert_null(load(arena, "metadata: {name: files}\nspec: {uri: 'https://a', public_addr: a.example.com, insecure_skip_verify: yes,\n"
                                 "  rewrite: {redirect: [b], headers: [{name: Host, value: 'b:1'}, {name: X, value: '{{internal.jwt}}'}], jwt_claims: none}}\n", &app));
         const Cteleport__V1__AppConfig *config = app_config_of(app, arena);
+        assert_int_equal(config->n_tcp_ports, 0);
         assert_string_equal(config->name, "files");
         assert_string_equal(config->public_addr, "a.example.com");
         assert_true(config->insecure_skip_verify);
@@ -188,6 +221,10 @@ static void has_the_settings_of_a_file(void **state)
         assert_string_equal(config->rewrite->headers[0], "Host: b:1");
         assert_string_equal(config->rewrite->headers[1], "X: {{internal.jwt}}");
         assert_string_equal(config->rewrite->jwt_claims, "none");
+        assert_null(load(arena, "metadata: {name: queue}\nspec: {uri: 'tcp://a', tcp_ports: [{port: 22}, {port: 80, end_port: 90}]}\n", &app));
+        assert_true(app_ports_equal(APP_PORTS(app_config_of(app, arena)), APP_PORTS(app->spec)));
+        assert_int_equal(app->spec->n_tcp_ports, 2);
+        assert_int_equal(app->spec->tcp_ports[1]->end_port, 90);
 }
 
 int main(void)
@@ -195,6 +232,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_where_an_application_is),
                 cmocka_unit_test(refuses_other_uris),
+                cmocka_unit_test(several_ports_are_apart_from_the_uri),
                 cmocka_unit_test(a_name_is_a_label_of_the_dns),
                 cmocka_unit_test(a_public_address_is_a_name_of_the_dns),
                 cmocka_unit_test(has_the_settings_of_a_file),

@@ -516,8 +516,6 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
         AUTO_MEM char *field = mem_printf("app_service.apps[%zu]", index + 1), *name = mem_printf("%s.name", field), *labels = mem_printf("%s.labels", field);
         AUTO_MEM char *commands = mem_printf("%s.commands", field);
         AUTO_MEM char *shown = escaped(str_of(app->name));
-        const char *target;
-
         TRY(app_check_name(str_of(app->name), name));
         for (size_t i = 0; i < index; i++)
                 if (str_equal(str_of(service->apps[i]->name), str_of(app->name)))
@@ -525,7 +523,7 @@ static struct error *check_app(struct config_checker *c, const Cteleport__V1__Ap
                                           "give each application a name of its own");
         if (is_unset(app->uri))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "missing application \"%s\" URI", shown), "write uri: http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT");
-        struct error *err = app_uri_parse(c->arena, str_of(app->uri), &target);
+        struct error *err = app_check_uri(c->arena, str_of(app->uri), APP_PORTS(app));
         if (err != NULL)
                 return error_wrap(err, "%s", field);
         err = error_also(err, check_app_tls(c, app, field));

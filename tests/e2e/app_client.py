@@ -28,15 +28,15 @@ class AppConnection:
     """
     A connection to an application. `status` and `text` are the proxy's answer; `refusal` is the reason of the host, None when the
     application's bytes follow; HTTP applications send no such reason. inner: files of the certificate for the host, if it is another one than for the proxy; () is none.
-    announced: the SNI for the host.
+    announced: the SNI for the host. port: of an application with several ones, for the proxy.
     """
 
-    def __init__(self, user, name, inner=None, head="", protocol="cteleport-tcp", announced="app"):
-        host, port = user.cluster.proxy_addr.rsplit(":", 1)
+    def __init__(self, user, name, inner=None, head="", protocol="cteleport-tcp", announced="app", port=0):
+        address, listening = user.cluster.proxy_addr.rsplit(":", 1)
         self.text, self.refusal = "", None
-        raw = socket.create_connection((host, int(port)), timeout=TIMEOUT)
+        raw = socket.create_connection((address, int(listening)), timeout=TIMEOUT)
         self.outer = context_of(certificate_of(user), "cteleport-ssh").wrap_socket(raw, server_hostname="teleport.cluster.local")
-        self.outer.sendall(f"CONNECT {name}:0 HTTP/1.1\r\nHost: {name}:0\r\nX-Teleport-Kind: app\r\n{head}\r\n".encode())
+        self.outer.sendall(f"CONNECT {name}:{port} HTTP/1.1\r\nHost: {name}:{port}\r\nX-Teleport-Kind: app\r\n{head}\r\n".encode())
         answer = b""
         while b"\r\n\r\n" not in answer and (more := self.outer.recv(1)):
             answer += more

@@ -186,6 +186,32 @@ def test_listings_have_the_public_address(cluster, picker, ann, servers):
     cluster.tctl("rm", "app/pages")
 
 
+def test_resources_have_several_ports_too(cluster, picker, ann, servers):
+    ports = [int(addr.rsplit(":", 1)[1]) for addr in servers]
+
+    def put(*offered):
+        cluster.create({"kind": "app", "version": "v3", "metadata": {"name": "many", "labels": {"team": "web-1", "env": "prod"}},
+                        "spec": {"uri": "tcp://127.0.0.1", "tcp_ports": [{"port": port} for port in offered]}})
+
+    def dial(port):
+        return AppConnection(ann, "many", port=port, announced=f"{port}.many.app.cteleport")
+
+    put(*ports)
+    wait_until(lambda: "many" in offered(cluster), "it is offered")
+    with dial(ports[0]) as quiet, dial(ports[1]) as loud:
+        assert quiet.echoes()
+        loud.send(b"loud")
+        assert loud.receive(4) == b"LOUD"
+        put(ports[0])
+        assert loud.receive(1) == b"", "its port is gone"
+        assert quiet.echoes(), "the other port is still there"
+    wait_until(lambda: (refused := dial(ports[1])).status == 400 and "has no port" in refused.text, "the port is gone for new connections")
+    wrong = cluster.tctl("create", "-f", stdin={"kind": "app", "version": "v3", "metadata": {"name": "many"}, "spec": {"uri": f"tcp://{servers[0]}", "tcp_ports": [{"port": 1}]}},
+                         check=False)
+    assert wrong.code == 1 and "has a port beside tcp_ports" in wrong.err and "write uri: tcp://HOST" in wrong.err, wrong
+    cluster.tctl("rm", "app/many")
+
+
 def test_connections_end_with_their_application(cluster, picker, ann, servers):
     dynamic(cluster, "shop", servers[0])
     wait_until(lambda: "shop" in offered(cluster), "it is offered")

@@ -22,6 +22,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from app_client import AppConnection
 from balancers import Haproxy
 from harness import TIMEOUT, Cluster, Process, iam_token, program, reserved_port, wait_until
 from join_client import Peer, messages
@@ -127,6 +128,8 @@ def servers():
 @pytest.fixture(scope="module")
 def place(build, aws_process, tmp_path_factory, servers):
     apps = [{"name": name, "uri": f"{'http' if name == 'web' else 'tcp'}://127.0.0.1:{port}", "labels": {"of": "tests"}} for name, port in servers.items()]
+    apps.append({"name": "ports", "uri": "tcp://127.0.0.1", "labels": {"of": "tests"},
+                 "tcp_ports": [{"port": servers["echo"]}, {"port": servers["digest"]}, {"port": 1, "end_port": 2}]})
     place = Place(build, aws_process, tmp_path_factory.mktemp("apps"), *apps)
     yield place
     place.cluster.stop()
@@ -141,8 +144,8 @@ def alice(place):
 
 
 def test_an_application_of_two_hosts_is_one_row(alice):
-    assert [line.split("  ")[0] for line in alice.tsh("apps", "ls", "-v").out.splitlines()[2:]] == ["digest", "down", "echo", "files", "queue", "web"]
-    assert alice.tsh("app", "ls", "-f", "names").out == "digest\ndown\necho\nfiles\nqueue\nweb\n"
+    assert [line.split("  ")[0] for line in alice.tsh("apps", "ls", "-v").out.splitlines()[2:]] == ["digest", "down", "echo", "files", "ports", "queue", "web"]
+    assert alice.tsh("app", "ls", "-f", "names").out == "digest\ndown\necho\nfiles\nports\nqueue\nweb\n"
 
 
 def test_it_has_the_columns_of_teleport(alice):
@@ -248,6 +251,64 @@ def test_the_local_port_is_chosen(alice, servers):
 def test_a_wrong_command_line_is_explained(alice, args, what):
     done = alice.tsh("proxy", "app", *args, check=False)
     assert done.code == 1 and what in done.err, done.err
+
+
+# ---- several ports of one application
+
+
+def test_each_of_the_ports_is_reached(place, alice, servers):
+    with ProxyApp(alice, "ports", "-p", f"0:{servers['echo']}") as echoed, ProxyApp(alice, "ports", "-p", f"0:{servers['digest']}") as digested:
+        assert echoed.echoes()
+        with digested.connect() as connection:
+            connection.shutdown(socket.SHUT_WR)
+            assert receive(connection, 32) == hashlib.sha256().digest()
+    for name in ("echo", "digest"):
+        start = place.cluster.event("app.session.start", app_name="ports", app_target_port=servers[name])
+        assert start["app_uri"] == "tcp://127.0.0.1" and start["user"] == "alice"
+        place.cluster.event("app.session.end", app_name="ports", app_target_port=servers[name])
+    assert "app_target_port" not in place.cluster.event("app.session.start", app_name="echo")
+
+
+def test_its_ports_are_listed(place, alice, servers):
+    shown = f"{servers['echo']}, {servers['digest']}, 1-2"
+    title, _, *rows = alice.tsh("apps", "ls", "-v", "of=tests").out.splitlines()
+    assert title.split() == "Application Description Type Public Address URI Target Ports Labels".split()
+    assert [shown in row for row in rows] == [row.startswith("ports ") for row in rows]
+    assert f"tcp://127.0.0.1:{shown.replace(' ', '')}" in place.cluster.tctl("apps", "ls").out
+    app = json.loads(alice.tsh("apps", "ls", "--format=json", "--search=ports").out)[0]
+    assert app["spec"]["tcp_ports"] == [{"port": servers["echo"]}, {"port": servers["digest"]}, {"port": 1, "end_port": 2}]
+
+
+def test_the_port_has_to_be_one_of_them(alice, servers):
+    shown = f"{servers['echo']}, {servers['digest']}, 1-2"
+    for args, what in ((["ports"], f"the application 'ports' has several ports: {shown}\nhint:  choose one of them: tsh proxy app ports --port=LOCAL:TARGET"),
+                       (["ports", "-p", "0"], f"the application 'ports' has several ports: {shown}"),
+                       (["ports", "-p", "0:3"], f"the application 'ports' has no port 3: it has {shown}")):
+        done = alice.tsh("proxy", "app", *args, check=False)
+        assert done.code == 1 and what in done.err, done.err
+    login = alice.tsh("apps", "login", "ports").out
+    assert f"tsh proxy app ports -p 8080:{servers['echo']}\n" in login
+
+
+def test_a_request_without_a_port_is_refused_with_the_reason(alice, servers):
+    """Those of earlier releases: the request of theirs has the port 0."""
+    with AppConnection(alice, "ports") as app:
+        assert app.status == 409 and "has several ports, and the connection names none of them" in app.text and "a release that knows tcp_ports" in app.text
+    with AppConnection(alice, "ports", port=3) as app:
+        assert app.status == 400 and "has no port 3" in app.text
+    with AppConnection(alice, "echo", port=servers["echo"]) as app:
+        assert app.status == 400 and "has no tcp_ports" in app.text
+
+
+def test_a_proxy_cannot_lead_a_user_to_another_port(place, alice, servers):
+    """tsh names the port inside TLS; a captured proxy may name another one to the cluster."""
+    with AppConnection(alice, "ports", port=servers["echo"], announced=f"{servers['echo']}.ports.app.cteleport") as app:
+        assert app.refusal is None and app.echoes()
+    for announced in (f"{servers['digest']}.ports.app.cteleport", "ports.app.cteleport", "app"):
+        with AppConnection(alice, "ports", port=servers["echo"], announced=announced) as app:
+            assert app.refusal == "the cluster has permitted another port of the application than the one that was dialled", announced
+    with AppConnection(alice, "ports", port=servers["echo"], announced=f"{servers['echo']}.echo.app.cteleport") as app:
+        assert app.refusal == "the proxy leads to another application than the one that was dialled"
 
 
 def test_64_mib_go_each_way_with_a_half_close_between(alice):

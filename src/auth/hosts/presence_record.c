@@ -102,7 +102,6 @@ static size_t size_of_app(const Cteleport__V1__App *app)
 static struct error *check_app(const Cteleport__V1__App *app)
 {
         AUTO_PTR(arena) arena = arena_new(4 * LIMIT_NAME);
-        const char *target;
 
         if (app->metadata == NULL || app->spec == NULL)
                 return error_new(ERROR_INVALID_ARGUMENT, "an application of this host has no name or no uri");
@@ -116,7 +115,7 @@ static struct error *check_app(const Cteleport__V1__App *app)
                             (j < i && strcmp(app->metadata->labels[i]->key, app->metadata->labels[j]->key) == 0))
                                 return error_new(ERROR_INVALID_ARGUMENT, "the application '%s' of this host has a label twice, or one with an invalid name",
                                                  app->metadata->name);
-        return app_uri_parse(arena, str_of(app->spec->uri), &target);
+        return app_check_uri(arena, str_of(app->spec->uri), APP_PORTS(app->spec));
 }
 
 /* Applications are those of a host that joined with role App. */

@@ -180,6 +180,7 @@ static void write_connection(struct dial *d)
         c.connection_id = d->connection_id;
         c.kind = pb_text(d->kind->name);
         c.resource = pb_text(d->fields.app.name.ptr);
+        c.resource_port = d->fields.app.port;
         c.host_id = pb_text(d->host_id.ptr);
         c.hostname = pb_text(d->hostname.ptr);
         c.user = pb_text(d->user.ptr);

@@ -13,6 +13,7 @@ struct kind_fields {
         } node;
         struct {
                 struct str name; /* of the application, among those of its host */
+                uint32_t port;   /* one of its tcp_ports; 0: none is named */
         } app;
 };
 
@@ -25,7 +26,8 @@ static inline struct kind_fields kind_fields_of(const Cteleport__V1__NodeLogin *
 /* The same fields with texts in the arena. */
 static inline struct kind_fields kind_fields_copy(struct arena *arena, const struct kind_fields *fields)
 {
-        return (struct kind_fields){ .node.login = arena_str(arena, fields->node.login), .app.name = arena_str(arena, fields->app.name) };
+        return (struct kind_fields){ .node.login = arena_str(arena, fields->node.login), .app.name = arena_str(arena, fields->app.name),
+                                      .app.port = fields->app.port };
 }
 
 #endif

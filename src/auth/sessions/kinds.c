@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
+#include "resource/app_ports.h"
 #include "services/services.h"
 
 /* ---- node: a host with an SSH server ---------------------------------------------------------------------- */
@@ -60,7 +61,7 @@ static struct error *node_check(const struct directory *d, struct str user, cons
 static struct error *app_read(const Cteleport__V1__DialRequest *m, struct str *ret_target, struct kind_fields *ret_fields)
 {
         *ret_target = str_of(m->target);
-        *ret_fields = (struct kind_fields){ .app.name = *ret_target };
+        *ret_fields = (struct kind_fields){ .app.name = *ret_target, .app.port = m->app == NULL ? 0 : m->app->port };
         if (!name_is_app(*ret_target)) {
                 AUTO_MEM char *shown = escaped(*ret_target);
 
@@ -92,7 +93,9 @@ static struct kind_resource app_resource(const struct node *host, const struct k
 static struct error *app_check(const struct directory *d, struct str user, const struct kind_fields *fields, const struct node *host,
                                struct arena *arena, struct access_user *ret_user, struct access_session *ret_may)
 {
-        return decision_check_app(d, user, fields->app.name, host, arena, ret_user, ret_may);
+        TRY(decision_check_app(d, user, fields->app.name, host, arena, ret_user, ret_may));
+        const Cteleport__V1__AppSpec *spec = node_find_app(host, fields->app.name)->spec;
+        return spec == NULL ? NULL : app_ports_permit(APP_PORTS(spec), fields->app.name, fields->app.port);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */

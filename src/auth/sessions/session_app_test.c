@@ -98,6 +98,41 @@ static void hosts_that_offer_one_application_are_alternatives(void **state)
         assert_refused(dial_app_except(w, "alice", "grafana", APPS_1).err, ERROR_NOT_FOUND, "no app");
 }
 
+static void a_dial_names_one_of_several_ports(void **state)
+{
+        struct testbed *w = *state;
+
+        given_app_host_with_ports(w, APPS_1);
+        assert_done(dial_app_port(w, "grafana", 80).err);
+        assert_done(dial_app_port(w, "grafana", 8010).err);
+        assert_refused(dial_app_port(w, "grafana", 0).err, ERROR_FAILED_PRECONDITION, "has several ports, and the connection names none of them: 80, 8000-8010");
+        assert_refused(dial_app(w, "grafana").err, ERROR_FAILED_PRECONDITION, "names none of them"); /* of an earlier release */
+        assert_refused(dial_app_port(w, "grafana", 81).err, ERROR_INVALID_ARGUMENT, "the application 'grafana' has no port 81: it has 80, 8000-8010");
+        assert_refused(dial_app_port(w, "grafana", 65536 + 80).err, ERROR_INVALID_ARGUMENT, "has no port 65616");
+        given_app_host(w, APPS_2, "queue", "tcp://10.0.0.1:80", "prod");
+        assert_done(dial_app_port(w, "queue", 0).err);
+        assert_refused(dial_app_port(w, "queue", 80).err, ERROR_INVALID_ARGUMENT, "has no tcp_ports");
+        given_app_role(w, "dev"); /* who may not use it does not learn its ports */
+        assert_refused(dial_app_port(w, "grafana", 81).err, ERROR_NOT_FOUND, "there is no app 'grafana', or it is offline");
+}
+
+/* Hosts may have different ports: the one that has the port is chosen. */
+static void a_dial_finds_the_host_that_has_the_port(void **state)
+{
+        struct testbed *w = *state;
+
+        given_app_host_with_ports(w, APPS_1);
+        given_app_host(w, APPS_2, "grafana", "tcp://10.0.0.1:80", "prod");
+        for (int i = 0; i < 8; i++) {
+                struct dialled of_many = dial_app_port(w, "grafana", 8001), of_one = dial_app_port(w, "grafana", 0);
+
+                assert_done(of_many.err);
+                assert_done(of_one.err);
+                assert_string_equal(of_many.host_id, APPS_1);
+                assert_string_equal(of_one.host_id, APPS_2);
+        }
+}
+
 /* Connections to nodes and to applications have limits of their own on each host. */
 static void a_host_has_room_for_each_kind(void **state)
 {
@@ -145,6 +180,25 @@ static void a_session_is_audited_by_the_names_of_teleport(void **state)
         assert_int_equal(count_events(w, "\"event\":\"session."), 0);
         assert_int_equal(count_records(w, &connection_kind), 0);
         assert_int_equal(count_records(w, &session_kind), 0);
+}
+
+static void the_port_of_the_dial_is_decided_on_and_audited(void **state)
+{
+        struct testbed *w = *state;
+        struct node_side n = { 0 };
+        AUTO(buf) cert = tls_cert(&w->ca, "alice", 3600);
+
+        given_app_host_with_ports(w, APPS_1);
+        given_app_session_at(w, &n, buf_str(&cert), 8001);
+        assert_int_equal(n.port, 8001);
+        exited(&n, SESSION_1, 0);
+        over(&n);
+        AWAIT(w, n.call == NULL);
+        assert_done(n.err);
+        leave(&n);
+        assert_int_equal(count_events(w, "\"event\":\"app.session.start\""), 1);
+        assert_int_equal(count_events(w, "\"app_name\":\"grafana\",\"app_target_port\":8001"), 2);
+        assert_int_equal(count_events(w, "\"app_uri\":\"tcp://10.0.0.1\""), 2);
 }
 
 static void certificates_of_other_users_and_kinds_are_refused(void **state)
@@ -337,8 +391,11 @@ int main(void)
                 ROW(a_dial_refuses_names_that_no_application_has),
                 ROW(a_host_offers_only_announced_applications),
                 ROW(hosts_that_offer_one_application_are_alternatives),
+                ROW(a_dial_names_one_of_several_ports),
+                ROW(a_dial_finds_the_host_that_has_the_port),
                 ROW(a_host_has_room_for_each_kind),
                 ROW(a_session_is_audited_by_the_names_of_teleport),
+                ROW(the_port_of_the_dial_is_decided_on_and_audited),
                 ROW(certificates_of_other_users_and_kinds_are_refused),
                 ROW(only_the_service_that_offers_it_reports_a_connection),
                 ROW(other_reports_than_those_of_an_application_are_refused),

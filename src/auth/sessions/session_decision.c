@@ -91,6 +91,7 @@ void session_decision_fill(const struct answer *answer, const Cteleport__V1__Use
         if (answer->fields.app.name.len > 0) {
                 cteleport__v1__app_permits__init(app);
                 app->name = pb_text(answer->fields.app.name.ptr);
+                app->port = answer->fields.app.port;
                 parts->arena = arena_new(LIMIT_APP_TRAITS);
                 put_traits(app, parts->arena, record);
                 d->app = app;

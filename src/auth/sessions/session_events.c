@@ -107,6 +107,14 @@ bool connection_has_session(const struct connection *c, const char *id)
 
 /* ---- common fields of the events --------------------------------------------------------------------------- */
 
+/* port 0: none of its tcp_ports was named. */
+static void put_app(struct audit_record *r, struct str name, uint32_t port)
+{
+        audit_str(r, "app_name", name);
+        if (port != 0)
+                audit_int(r, "app_target_port", port);
+}
+
 static void begin(struct auth *a, struct audit_record *r, const struct audit_kind *kind, const struct connection *c)
 {
         const Cteleport__State__V1__Connection *m = c->record;
@@ -116,7 +124,7 @@ static void begin(struct auth *a, struct audit_record *r, const struct audit_kin
         if (m->resource[0] == '\0')
                 audit_str(r, "login", str_of(m->login));
         else
-                audit_str(r, "app_name", str_of(m->resource));
+                put_app(r, str_of(m->resource), m->resource_port);
         audit_str(r, "server_id", str_of(m->host_id));
         audit_str(r, "server_hostname", str_of(m->hostname));
         audit_str(r, "namespace", STR("default"));
@@ -237,7 +245,7 @@ static struct error *report_rejected(struct auth *a, struct connection *c, struc
         if (!is_to_app(c))
                 audit_str(&r, "login", kind_fields_of(m->node).node.login);
         else
-                audit_str(&r, "app_name", str_of(c->record->resource));
+                put_app(&r, str_of(c->record->resource), c->record->resource_port);
         audit_str(&r, "server_id", str_of(c->record->host_id));
         audit_str(&r, "server_hostname", str_of(c->record->hostname));
         audit_str(&r, "addr.remote", str_of(c->record->client_addr));
@@ -612,7 +620,6 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
         } fields[] = {
                 { "user", x->user },
                 { "login", x->fields.node.login },
-                { "app_name", x->fields.app.name },
                 { "server_id", x->host_id },
                 { "server_hostname", x->hostname },
                 { "addr.remote", x->client_addr },
@@ -630,6 +637,8 @@ bool session_audit_rejected(struct auth *a, const struct rejection *x)
         for (size_t i = 0; i < ARRAY_LEN(fields); i++)
                 if (!str_is_empty(fields[i].value))
                         audit_str(&r, fields[i].key, fields[i].value);
+        if (!str_is_empty(x->fields.app.name))
+                put_app(&r, x->fields.app.name, x->fields.app.port);
         audit_error(&r, x->why);
         audit_write(a->audit, &r, NULL, NULL);
         return true;

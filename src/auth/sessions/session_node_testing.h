@@ -36,15 +36,27 @@ static inline UNUSED void on_dialled(void *ctx, const ProtobufCMessage *answer, 
         d->is_done = true;
 }
 
+static inline UNUSED struct dialled dial_message(struct testbed *w, const Cteleport__V1__DialRequest *m)
+{
+        struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
+        struct dialled d = { 0 };
+
+        rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
+                                                                  .response = &cteleport__v1__dial_response__descriptor },
+                         &m->base, on_dialled, &d);
+        AWAIT(w, d.is_done);
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
+        return d;
+}
+
 /* tried: ID of a host that the proxy could not reach; "": none. */
 static inline UNUSED struct dialled dial_except(struct testbed *w, struct str cert, const char *kind, const char *target, const char *login,
                                                 const char *tried)
 {
         char *tried_host = pb_text(tried);
-        struct rpc_client *proxy = connect_as(w, CALLER_PROXY, WEB_2, "");
         Cteleport__V1__DialRequest m = CTELEPORT__V1__DIAL_REQUEST__INIT;
         Cteleport__V1__NodeLogin node = CTELEPORT__V1__NODE_LOGIN__INIT;
-        struct dialled d = { 0 };
 
         m.user_cert = pb_bytes(cert);
         m.target = pb_text(target);
@@ -54,13 +66,7 @@ static inline UNUSED struct dialled dial_except(struct testbed *w, struct str ce
         m.tried_hosts = &tried_host;
         m.n_tried_hosts = tried[0] != '\0';
         m.client_addr = pb_text("198.51.100.7:5022");
-        rpc_client_unary(proxy, (struct rpc_client_call_options){ .path = "/cteleport.v1.DialService/Dial",
-                                                                  .response = &cteleport__v1__dial_response__descriptor },
-                         &m.base, on_dialled, &d);
-        AWAIT(w, d.is_done);
-        rpc_client_close(proxy);
-        AWAIT(w, w->a.callers == NULL);
-        return d;
+        return dial_message(w, &m);
 }
 
 static inline UNUSED struct dialled dial_kind(struct testbed *w, struct str cert, const char *kind, const char *target, const char *login)
@@ -94,6 +100,7 @@ struct node_side {
         char reason[256], terminated[256], record[32], app[64];
         char session_id[64]; /* that the last decision is about; empty: a certificate */
         bool decides_sessions;
+        uint32_t port; /* of the last decision about an application */
 };
 
 static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
@@ -110,6 +117,7 @@ static inline UNUSED void on_down(void *ctx, const ProtobufCMessage *msg)
                 const Cteleport__V1__NodePermits none = CTELEPORT__V1__NODE_PERMITS__INIT, *node = m->decision->node == NULL ? &none : m->decision->node;
 
                 snprintf(n->app, sizeof n->app, "%s", m->decision->app == NULL ? "" : m->decision->app->name);
+                n->port = m->decision->app == NULL ? 0 : m->decision->app->port;
                 n->permits_pty = node->pty;
                 n->permits_port_forwarding = node->port_forwarding;
                 snprintf(n->reason, sizeof n->reason, "%s", m->decision->reason);

@@ -259,11 +259,11 @@ static struct query query_of(const struct report_stream *t, struct kind_fields f
         };
 }
 
-/* The fields of the kind: the name of the resource is that of the Dial, whatever the host sends. */
+/* The fields of the kind: name and port of the resource are those of the Dial, whatever the host sends. */
 static struct kind_fields fields_of(const struct report_stream *t, const Cteleport__V1__NodeLogin *node)
 {
         if (t->now.record->resource[0] != '\0')
-                return (struct kind_fields){ .app.name = str_of(t->now.record->resource) };
+                return (struct kind_fields){ .app.name = str_of(t->now.record->resource), .app.port = t->now.record->resource_port };
         return kind_fields_of(node);
 }
 

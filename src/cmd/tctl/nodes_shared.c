@@ -141,11 +141,13 @@ void apps_put_table(struct buf *out, Cteleport__V1__App *const *apps, size_t cou
         AUTO_PTR(table) t = table_new(titles);
 
         for (size_t i = 0; i < count; i++) {
-                AUTO(buf) labels = BUF_MAX(CELL_MAX);
+                AUTO(buf) labels = BUF_MAX(CELL_MAX), uri = BUF_MAX(CELL_MAX);
 
                 output_put_labels(&labels, apps[i]->metadata, is_verbose);
-                TABLE_ROW(t, str_of(name_of(apps[i]->metadata)), str_of(apps[i]->metadata == NULL ? "" : apps[i]->metadata->description),
-                          str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->uri), str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->public_addr), buf_str(&labels), str_of(apps[i]->version));
+                if (apps[i]->spec != NULL)
+                        app_list_put_uri(&uri, apps[i]->spec);
+                TABLE_ROW(t, str_of(name_of(apps[i]->metadata)), str_of(apps[i]->metadata == NULL ? "" : apps[i]->metadata->description), buf_str(&uri),
+                          str_of(apps[i]->spec == NULL ? "" : apps[i]->spec->public_addr), buf_str(&labels), str_of(apps[i]->version));
         }
         if (is_verbose)
                 table_put(out, t);
@@ -206,11 +208,12 @@ void app_servers_put_table(struct buf *out, Cteleport__V1__AppServer *const *ser
 
         for (size_t i = 0; i < count; i++) {
                 const Cteleport__V1__AppServerSpec *spec = servers[i]->spec;
-                AUTO(buf) labels = BUF_MAX(CELL_MAX);
+                AUTO(buf) labels = BUF_MAX(CELL_MAX), uri = BUF_MAX(CELL_MAX);
 
                 app_put_labels(&labels, servers[i], is_verbose);
+                app_list_put_uri(&uri, spec->app->spec);
                 TABLE_ROW(t, str_of(spec->hostname), str_of(servers[i]->metadata->name), str_of(app_list_type(spec->app->spec->uri)), str_of(spec->app->spec->public_addr),
-                          str_of(spec->app->spec->uri), buf_str(&labels), str_of(spec->version));
+                          buf_str(&uri), buf_str(&labels), str_of(spec->version));
         }
         if (is_verbose)
                 table_put(out, t);

@@ -17,6 +17,7 @@ struct app_forward {
         struct loop loop;
         const struct profile *profile; /* names it; its certificates may be outdated */
         const char *app;
+        uint32_t port;
         struct app_hosts *hosts;
         struct listener *listener; /* NULL: a signal has come */
         struct signal_watch *interrupt, *terminate;
@@ -108,7 +109,7 @@ static struct error *begin(struct forwarded *c)
                 return error_hint(err, "tsh login --proxy=%s --user=%s", f->profile->web_addr, f->profile->user);
         TRY(err);
         TRY(profile_check_times(&c->profile, loop_wall(&f->loop)));
-        app_dial_start(&f->loop, &c->profile, f->app, f->hosts, on_connected, c);
+        app_dial_start(&f->loop, &c->profile, f->app, f->port, f->hosts, on_connected, c);
         return NULL;
 }
 
@@ -127,13 +128,14 @@ static void on_accepted(void *ctx, int fd, const char *peer)
 
 /* ---- all of it -------------------------------------------------------------------------------------------- */
 
-struct error *app_forward_run(const struct profile *p, const char *app, int fd, const char *const *ids, size_t count)
+struct error *app_forward_run(const struct profile *p, const char *app, uint32_t port, int fd, const char *const *ids, size_t count)
 {
         static struct app_forward f; /* what is open outlives the caller */
 
         TRY(loop_init(&f.loop, NULL));
         f.profile = p;
         f.app = app;
+        f.port = port;
         f.hosts = app_hosts_new(&f.loop, app);
         app_hosts_keep(f.hosts, ids, count);
         f.interrupt = signal_watch_new(&f.loop, SIGINT, on_signal, &f);

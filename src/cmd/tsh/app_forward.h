@@ -14,9 +14,9 @@
 #include "client/app_hosts.h"
 
 /*
- * Serves the listening socket (owned). ids: of the hosts that offer the application, as the Auth Service has listed them. Returns after
+ * Serves the listening socket (owned). port: one of the application's tcp_ports, 0 if it has none. ids: of the hosts that offer the application, as the Auth Service has listed them. Returns after
  * the signal. Afterwards the program must end, as connections may be left.
  */
-struct error *app_forward_run(const struct profile *p, const char *app, int fd, const char *const *ids, size_t count) MUST_USE;
+struct error *app_forward_run(const struct profile *p, const char *app, uint32_t port, int fd, const char *const *ids, size_t count) MUST_USE;
 
 #endif

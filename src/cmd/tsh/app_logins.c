@@ -14,6 +14,7 @@
 #include "cmd/tsh/user.h"
 #include "net/conn_upgrade.h"
 #include "net/socket.h"
+#include "resource/app_ports.h"
 #include "rpc/pb.h"
 #include "tsh.pb-c.h"
 
@@ -124,10 +125,12 @@ static bool is_behind_balancer(const struct profile *p)
         return err == NULL && (setting == CONN_UPGRADE_ALWAYS || (setting == CONN_UPGRADE_DETECT && conn_upgrade_is_known(str_of(p->web_addr))));
 }
 
-static void print_local_proxy(const char *app, bool is_tcp)
+static void print_local_proxy(const char *app, struct app_ports ports, bool is_tcp)
 {
-        printf("Logged into %s %s. Start the local %s for it:\n\n  tsh proxy app %s -p 8080\n\nThen connect to the application through this proxy:\n\n  %s\n",
-               is_tcp ? "TCP app" : "app", app, is_tcp ? "TCP proxy" : "proxy", app, is_tcp ? "127.0.0.1:8080" : "curl http://127.0.0.1:8080");
+        AUTO_MEM char *target = ports.count == 0 ? str_dup(STR("")) : mem_printf(":%u", ports.list[0]->port);
+
+        printf("Logged into %s %s. Start the local %s for it:\n\n  tsh proxy app %s -p 8080%s\n\nThen connect to the application through this proxy:\n\n  %s\n",
+               is_tcp ? "TCP app" : "app", app, is_tcp ? "TCP proxy" : "proxy", app, target, is_tcp ? "127.0.0.1:8080" : "curl http://127.0.0.1:8080");
 }
 
 struct error *apps_login_run(void *ctx, const struct flags *given)
@@ -145,7 +148,7 @@ struct error *apps_login_run(void *ctx, const struct flags *given)
         TRY(find_app(&a, app, &server, &address));
         bool is_tcp = strcmp(app_list_type(server->spec->app->spec->uri), "TCP") == 0;
         if (is_tcp || is_behind_balancer(&p)) {
-                print_local_proxy(app, is_tcp);
+                print_local_proxy(app, APP_PORTS(server->spec->app->spec), is_tcp);
                 return NULL;
         }
         TRY(put_uri(&uri, &p, app, address));

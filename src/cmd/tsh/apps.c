@@ -11,8 +11,9 @@
 #include "cmd/common/table.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/user.h"
+#include "resource/app_ports.h"
 
-enum { CELL_MAX = 64 * KiB };
+enum { CELL_MAX = 64 * KiB, COLUMNS_MAX = 7 };
 
 static const char *const formats[] = { "text", "json", "yaml", "names", NULL };
 
@@ -29,32 +30,49 @@ const struct argument apps_ls_arguments[] = {
         { NULL },
 };
 
-/* logins: those that `tsh apps login` has made. */
+static bool any_has_ports(Cteleport__V1__AppServer *const *apps, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (apps[i]->spec->app->spec->n_tcp_ports > 0)
+                        return true;
+        return false;
+}
+
+/* logins: those that `tsh apps login` has made. The column of ports is there if an application has several. */
 static void put_table(struct buf *out, Cteleport__V1__AppServer *const *apps, size_t count, bool is_verbose, const struct app_login *logins, size_t login_count)
 {
-        static const char *const brief[] = { "Application", "Description", "Type", "Public Address", "Labels", NULL };
-        static const char *const full[] = { "Application", "Description", "Type", "Public Address", "URI", "Labels", NULL };
-        enum { LABELS = 4 };
-        AUTO_PTR(table) t = table_new(is_verbose ? full : brief);
+        const char *titles[COLUMNS_MAX + 1] = { "Application", "Description", "Type", "Public Address" };
+        bool has_ports = any_has_ports(apps, count);
+        size_t columns = 4;
+
+        if (is_verbose)
+                titles[columns++] = "URI";
+        if (has_ports)
+                titles[columns++] = "Target Ports";
+        titles[columns++] = "Labels";
+        AUTO_PTR(table) t = table_new(titles);
 
         for (size_t i = 0; i < count; i++) {
-                const char *uri = apps[i]->spec->app->spec->uri;
+                const Cteleport__V1__AppSpec *spec = apps[i]->spec->app->spec;
                 const char *app = apps[i]->metadata->name;
                 AUTO_MEM char *marked = mem_printf("%s%s", app_login_find(logins, login_count, app) != NULL ? "> " : "", app);
-                struct str name = str_of(marked), about = str_of(apps[i]->metadata->description), type = str_of(app_list_type(uri));
-                struct str address = str_of(apps[i]->spec->app->spec->public_addr);
-                AUTO(buf) labels = BUF_MAX(CELL_MAX);
+                AUTO(buf) labels = BUF_MAX(CELL_MAX), ports = BUF_MAX(CELL_MAX);
+                struct str cells[COLUMNS_MAX] = { str_of(marked), str_of(apps[i]->metadata->description), str_of(app_list_type(spec->uri)), str_of(spec->public_addr) };
+                size_t at = 4;
 
                 app_put_labels(&labels, apps[i], is_verbose);
+                app_ports_put(&ports, APP_PORTS(spec), ", ");
                 if (is_verbose)
-                        TABLE_ROW(t, name, about, type, address, str_of(uri), buf_str(&labels));
-                else
-                        TABLE_ROW(t, name, about, type, address, buf_str(&labels));
+                        cells[at++] = str_of(spec->uri);
+                if (has_ports)
+                        cells[at++] = buf_str(&ports);
+                cells[at++] = buf_str(&labels);
+                table_row(t, cells);
         }
         if (is_verbose)
                 table_put(out, t);
         else
-                table_put_truncated(out, t, LABELS, terminal_width());
+                table_put_truncated(out, t, columns - 1, terminal_width());
 }
 
 static void put_names(struct buf *out, Cteleport__V1__AppServer *const *apps, size_t count)

@@ -15,7 +15,7 @@
 #include "resource/app.h"
 
 const struct flag proxy_app_flags[] = {
-        { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Port on this machine, 0: any; LOCAL:TARGET also states the port of the application" },
+        { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Port on this machine, 0: any; LOCAL:TARGET also chooses one of the application's ports" },
         { NULL },
 };
 
@@ -24,7 +24,7 @@ const struct argument proxy_app_arguments[] = {
         { NULL },
 };
 
-enum { PORT_MAX = 65535, ANY = 0, IDS_ARENA = 16 * MiB };
+enum { PORT_MAX = 65535, ANY = 0, IDS_ARENA = 16 * MiB, PORTS_SHOWN = 1 * KiB };
 
 /* target 0: not given. */
 static struct error *read_ports(const struct flags *given, int64_t *ret_local, int64_t *ret_target)
@@ -41,7 +41,7 @@ static struct error *read_ports(const struct flags *given, int64_t *ret_local, i
         return has_target ? parse_int(rest, 1, PORT_MAX, "the port of the application in --port", ret_target) : NULL;
 }
 
-/* An application has one port, that of its uri. */
+/* An application without tcp_ports has one port, that of its uri, and the connection names none. */
 static struct error *check_target(const Cteleport__V1__AppServer *server, int64_t target, struct arena *a)
 {
         const char *address = NULL;
@@ -58,8 +58,48 @@ static struct error *check_target(const Cteleport__V1__AppServer *server, int64_
                           "leave the port of the application out: --port=LOCAL");
 }
 
-/* The IDs of the hosts that offer the application, in the arena; target as above. */
-static struct error *find(const struct profile *p, struct arena *arena, const char *app, int64_t target, const char ***ret_ids, size_t *ret_count)
+static struct error *several_ports(const char *app, struct app_ports ports)
+{
+        AUTO(buf) shown = BUF_MAX(PORTS_SHOWN);
+
+        app_ports_put(&shown, ports, ", ");
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has several ports: %s", app, buf_c(&shown)), "choose one of them: tsh proxy app %s --port=LOCAL:TARGET", app);
+}
+
+/* The port that connections name, on one host; 0: none. */
+static struct error *choose_port(const Cteleport__V1__AppServer *server, int64_t target, struct arena *a, uint32_t *ret)
+{
+        struct app_ports ports = APP_PORTS(server->spec->app->spec);
+
+        *ret = 0;
+        if (ports.count == 0)
+                return check_target(server, target, a);
+        *ret = target == 0 ? app_ports_only(ports) : (uint32_t)target;
+        return *ret == 0 ? several_ports(server->metadata->name, ports) : app_ports_permit(ports, str_of(server->metadata->name), *ret);
+}
+
+/* By the first host for which there is one: hosts may offer the application with different ports. */
+static struct error *choose_any(Cteleport__V1__AppServer *const *servers, size_t count, int64_t target, struct arena *a, uint32_t *ret)
+{
+        struct error *first = NULL;
+
+        for (size_t i = 0; i < count; i++) {
+                struct error *err = choose_port(servers[i], target, a, ret);
+
+                if (err == NULL) {
+                        error_free(first);
+                        return NULL;
+                }
+                if (first == NULL)
+                        first = err;
+                else
+                        error_free(err);
+        }
+        return first;
+}
+
+/* The IDs of the hosts that offer the application, in the arena, and the port that connections name; target as above. */
+static struct error *find(const struct profile *p, struct arena *arena, const char *app, int64_t target, const char ***ret_ids, size_t *ret_count, uint32_t *ret_port)
 {
         AUTO(api_client) a = { 0 }; /* its connection ends with this function */
         Cteleport__V1__AppServer **servers = NULL;
@@ -71,13 +111,11 @@ static struct error *find(const struct profile *p, struct arena *arena, const ch
                 if (strcmp(servers[i]->metadata->name, app) == 0)
                         servers[kept++] = servers[i];
         *ret_ids = arena_alloc(arena, (kept + 1) * sizeof **ret_ids);
-        for (size_t i = 0; i < kept; i++) {
-                TRY(check_target(servers[i], target, a.arena));
+        for (size_t i = 0; i < kept; i++)
                 (*ret_ids)[i] = str_to_c(arena, str_of(servers[i]->spec->host_id));
-        }
         *ret_count = kept;
         if (kept > 0)
-                return NULL;
+                return choose_any(servers, kept, target, a.arena, ret_port);
         AUTO_MEM char *shown = escaped(str_of(app));
         return error_hint(error_new(ERROR_NOT_FOUND, "there is no application '%s' that you may reach", shown),
                           "`tsh apps ls` lists the applications you can reach");
@@ -104,13 +142,14 @@ struct error *proxy_app_run(void *ctx, const struct flags *given)
         AUTO_PTR(arena) arena = arena_new(IDS_ARENA);
         const char *app = flags_argument(given, 0), **ids = NULL;
         int64_t local, target;
+        uint32_t port = 0;
         size_t count = 0;
         int fd = -1;
 
         (void)ctx;
         TRY(read_ports(given, &local, &target));
         TRY(user_load(given, &p));
-        TRY(find(&p, arena, app, target, &ids, &count));
+        TRY(find(&p, arena, app, target, &ids, &count, &port));
         TRY(start_listening(given, local, app, &fd));
-        return app_forward_run(&p, app, fd, ids, count);
+        return app_forward_run(&p, app, port, fd, ids, count);
 }

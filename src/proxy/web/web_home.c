@@ -18,6 +18,7 @@ enum { WORDS_MAX = 16 };
 struct row {
         const char *name, *state, *description;
         const char *launch; /* host name under which browsers open an application; NULL: it has none */
+        uint32_t port;      /* of an application with several ones, the first */
         bool is_app;
         struct access_pair {
                 const char *key, *value;
@@ -198,6 +199,14 @@ static void put_command(struct buf *out, const struct page_request *p, const str
         html_print(out, "%s</code></div>", r->name);
 }
 
+static void put_proxy_command(struct buf *out, const struct row *r)
+{
+        html_print(out, "<div class=\"copy\"><code>tsh proxy app %s", r->name);
+        if (r->port != 0)
+                buf_printf(out, " -p 0:%u", r->port);
+        buf_put_c(out, "</code></div>");
+}
+
 static void put_row(struct buf *out, const struct page_request *p, const struct row *r)
 {
         bool is_up = strcmp(r->state, "online") == 0;
@@ -213,7 +222,7 @@ static void put_row(struct buf *out, const struct page_request *p, const struct 
         else if (r->launch != NULL)
                 html_print(out, "<a class=\"button\" href=\"/web/launch/%s\">Open %s</a>", r->launch, r->name);
         else
-                html_print(out, "<div class=\"copy\"><code>tsh proxy app %s</code></div>", r->name);
+                put_proxy_command(out, r);
         buf_put_c(out, "</td></tr>\n");
 }
 
@@ -312,6 +321,7 @@ static void offer_app(struct page_request *p, const Cteleport__V1__AppServer *a)
         }
         r.label_count = take_metadata_labels(a->metadata, labels, LABELS_MAX);
         r.launch = launch_host(p, a->spec->app);
+        r.port = a->spec->app->spec->n_tcp_ports == 0 ? 0 : a->spec->app->spec->tcp_ports[0]->port;
         offer(p, &r);
 }
 
