@@ -25,12 +25,6 @@
 #include "net/address.h"
 #include "net/sources.h"
 
-/*
- * A closed socket discards at most this much input: more than the buffers of two kernels hold, so a peer that has sent it all gets to read
- * what was written to it, but one that sends a long body nobody wants any more is stopped.
- */
-enum { LINGER_INPUT_MAX = 16 * MiB };
-
 /* State of a closed socket while it lingers. */
 struct lingering {
         struct loop_hook hook;
@@ -327,7 +321,7 @@ static void linger_on(struct socket *s, bool is_readable)
 {
         if (is_readable && !s->is_read_ended)
                 s->is_read_ended = receive_out(s);
-        if (s->is_broken || (s->queue_len == 0 && (s->is_read_ended || s->lingering->discarded > LINGER_INPUT_MAX))) {
+        if (s->is_broken || (s->queue_len == 0 && (s->is_read_ended || s->lingering->discarded > LIMIT_LINGER_INPUT))) {
                 close_now(s);
                 return;
         }
