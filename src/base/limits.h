@@ -235,6 +235,7 @@ enum {
         LIMIT_WEBSOCKET_MESSAGE = 1 * MiB, /* bytes: A message of a WebSocket has at most this length; it is delivered in pieces. */
         LIMIT_PING_FRAME = 1 * MiB, /* bytes: A frame of the protocol alpn-ping has at most this length; it is delivered in pieces. */
         LIMIT_WEBSOCKET_CONTROL = 16 * KiB, /* bytes: A WebSocket is closed when its peer leaves this much of the answers to its pings unread. */
+        LIMIT_HTTP2_HEAD_SENT = 72 * KiB, /* bytes: The head of a response is sent by HTTP/2 if nghttp2's estimate of it has at most this size: LIMIT_HTTP_HEAD, and 12 bytes for each of LIMIT_HTTP_FIELDS. */
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB, /* bytes: The decoded headers of an HTTP/2 request have at most this size. */
         LIMIT_HTTP2_STREAMS = 100, /* streams: A connection of an unauthenticated peer has at most this number of concurrent HTTP/2 streams. */
         LIMIT_HTTP2_STREAMS_KNOWN = 5000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams: a proxy carries many joins, a host a report stream for each of LIMIT_APP_CONNECTIONS. */

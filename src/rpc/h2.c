@@ -310,13 +310,23 @@ static int on_frame_sent(nghttp2_session *session UNUSED, const nghttp2_frame *f
         return 0;
 }
 
-/* A request was not sent because a GOAWAY of the server came first; nghttp2 may close its stream next. */
-static int on_frame_not_sent(nghttp2_session *session UNUSED, const nghttp2_frame *frame, int error UNUSED, void *ctx)
+_Static_assert(LIMIT_HTTP2_HEAD_SENT >= LIMIT_HTTP_HEAD + 12 * (LIMIT_HTTP_FIELDS + 4), "a head of the gateways can be sent (nghttp2_hd_deflate_bound)");
+
+/*
+ * A request was not sent because a GOAWAY of the server came first; nghttp2 may close its stream next. The peer of a stream whose response
+ * cannot be sent would wait for it.
+ */
+static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error UNUSED, void *ctx)
 {
         struct h2 *h = ctx;
+        int32_t stream = frame->hd.stream_id;
 
-        if (!h->is_over && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-                h->events->on_not_begun(h, frame->hd.stream_id);
+        if (h->is_over || frame->hd.type != NGHTTP2_HEADERS)
+                return 0;
+        if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+                h->events->on_not_begun(h, stream);
+        else if (nghttp2_session_get_stream_local_close(session, stream) == 0)
+                nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_INTERNAL_ERROR);
         return 0;
 }
 
@@ -473,6 +483,7 @@ static nghttp2_session *session_new(struct h2 *h)
         must(nghttp2_option_new(&option));
         nghttp2_option_set_no_closed_streams(option, 1);               /* used only for priorities, which are ignored */
         nghttp2_option_set_max_deflate_dynamic_table_size(option, 0);  /* our headers are few: a table is not worth its memory */
+        nghttp2_option_set_max_send_header_block_length(option, LIMIT_HTTP2_HEAD_SENT);
         nghttp2_option_set_no_auto_window_update(option, h->options.stream_window > 0);
         if (h->options.resets.per_second > 0)
                 nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)h->options.resets.burst,
