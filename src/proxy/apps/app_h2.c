@@ -43,6 +43,7 @@ struct exchange {
         bool is_idempotent;
         struct buf out;          /* of the response, for the browser; out_sent of it are sent */
         size_t out_sent;
+        struct instant waiting;  /* since when the browser has taken nothing of a response that has more; 0: nothing waits */
         struct http_fields trailers;
         bool is_request_complete, is_responding, is_response_complete, is_reset;
 };
@@ -190,6 +191,7 @@ static void on_put_data(struct h2 *h, int32_t id, char *out, size_t len)
 
         if (x == NULL || len == 0)
                 return;
+        x->waiting = x->out_sent + len < x->out.len ? loop_now(h->loop) : (struct instant){ 0 };
         memcpy(out, x->out.ptr + x->out_sent, len);
         x->out_sent += len;
         if (x->out_sent < x->out.len)
@@ -259,10 +261,19 @@ static void on_response(void *ctx, struct http_response *response)
                 submit_head(x, response->status, &response->fields, response->status < 200 ? (struct http_framing){ 0 } : response->body);
 }
 
+static struct instant stall_of(const struct exchange *x)
+{
+        return instant_add(x->waiting, MILLISECONDS(TIMEOUT_HTTP_STALL));
+}
+
 static void more_output(struct exchange *x)
 {
         if (!may_send(x))
                 return;
+        if (x->waiting.ns == 0) {
+                x->waiting = loop_now(x->conn->h2.loop);
+                h2_wake_by(&x->conn->h2, stall_of(x));
+        }
         nghttp2_session_resume_data(x->conn->h2.session, x->id);
         h2_wants(&x->conn->h2);
 }
@@ -527,9 +538,20 @@ static void on_stream_end(struct h2 *h, int32_t id, uint32_t error_code UNUSED)
 
 /* ---- the connection ----------------------------------------------------------------------------------------- */
 
-static struct instant on_time(struct h2 *h UNUSED, struct instant now UNUSED)
+/* A browser may answer each PING and take no byte of its responses, by a window of 0. */
+static struct instant on_time(struct h2 *h, struct instant now)
 {
-        return NEVER;
+        struct instant next = NEVER;
+
+        for (struct exchange *x = app_h2_of(h)->exchanges; x != NULL; x = x->next) {
+                if (x->waiting.ns == 0 || x->is_reset)
+                        continue;
+                if (now.ns >= stall_of(x).ns)
+                        reset(x, NGHTTP2_CANCEL);
+                else if (stall_of(x).ns < next.ns)
+                        next = stall_of(x);
+        }
+        return next;
 }
 
 static void on_end(struct h2 *h)
