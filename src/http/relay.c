@@ -10,6 +10,7 @@
 #include "http/outgoing.h"
 #include "loop/loop.h"
 #include "net/http1.h"
+#include "net/tls.h"
 
 enum { GATHER_MOST = 16 * KiB }; /* of a head and the body behind it: a record of TLS */
 
@@ -502,6 +503,19 @@ static void refuse_request(struct http_relay *r, struct error *err)
         report_failure(r, HTTP_FAILURE_REQUEST, status_of(err), err);
 }
 
+/* The request belongs to another server of the connection, which gets it with all that has arrived. */
+static void hand_over(struct http_relay *r)
+{
+        read_client(r, false);
+        struct stream *client = stream_with_prefix(r->loop, r->client, buf_str(&r->input));
+
+        r->client = NULL;
+        r->state = CLOSED;
+        release_connections(r);
+        defer(r, report_last);
+        r->events->on_foreign(r->ctx, client);
+}
+
 static void read_head(struct http_relay *r)
 {
         size_t len;
@@ -518,6 +532,10 @@ static void read_head(struct http_relay *r)
                 err = http_request_parse(str_slice(buf_str(&r->input), 0, len), &r->request);
         if (err != NULL) {
                 refuse_request(r, err);
+                return;
+        }
+        if (r->events->is_foreign != NULL && r->events->is_foreign(r->ctx, &r->request)) {
+                hand_over(r);
                 return;
         }
         buf_consume(&r->input, len);

@@ -39,6 +39,12 @@ struct http_record {
 };
 
 struct http_relay_events {
+        /*
+         * Whether a request is none for this relay: it is not served, and on_foreign gets the client's connection, whose next bytes are this request;
+         * it is owned by the receiver, and on_closed follows. Both may be NULL.
+         */
+        bool (*is_foreign)(void *ctx, const struct http_request *request);
+        void (*on_foreign)(void *ctx, struct stream *client);
         /* A request has arrived; borrowed, and may be edited, until on_exchange. Now or later: http_relay_forward() or http_relay_answer(). */
         void (*on_request)(void *ctx, struct http_request *request);
         /* The body that http_relay_collect() has asked for is complete; borrowed. The request waits as after on_request. */

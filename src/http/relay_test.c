@@ -676,6 +676,31 @@ static void idle_connections_are_closed(void **state)
         assert_null(o->relay);
 }
 
+static void a_request_for_another_server_is_handed_over(void **state)
+{
+        struct relay_owner *o = *state;
+        struct peer next = { 0 };
+
+        given(o, GET);
+        respond(o, 0, OK);
+        assert_got(&o->client, OK);
+        given(o, "POST /f HTTP/1.1\r\nHost: foreign\r\nContent-Length: 4\r\n\r\nab");
+        assert_null(o->relay);
+        assert_non_null(o->foreign);
+        assert_int_equal(o->record_count, 1);
+        assert_true(o->backends[0].has_ended);
+        assert_false(o->client.has_ended);
+        peer_start(&next, o->foreign);
+        o->foreign = NULL;
+        given(o, "cd");
+        assert_got(&next, "POST /f HTTP/1.1\r\nHost: foreign\r\nContent-Length: 4\r\n\r\nabcd");
+        stream_write(next.stream, STR(OK));
+        turn(o);
+        assert_got(&o->client, OK);
+        stream_close(next.stream);
+        buf_release(&next.received);
+}
+
 static void a_drained_connection_closes_after_its_request(void **state)
 {
         struct relay_owner *o = *state;
@@ -843,6 +868,7 @@ int main(void)
                 A_TEST(a_client_may_end_while_its_backend_is_dialled),
                 A_TEST(a_decision_after_the_end_of_its_client_is_ignored),
                 A_TEST(idle_connections_are_closed),
+                A_TEST(a_request_for_another_server_is_handed_over),
                 A_TEST(a_drained_connection_closes_after_its_request),
                 A_TEST(a_connection_can_be_closed_at_any_time),
                 A_TEST(a_client_that_does_not_read_stops_its_backend),

@@ -36,6 +36,7 @@ struct relay_owner {
         bool waits;   /* nothing is decided in on_request */
         bool has_tunnel; /* a record has status 101 */
         bool edits;   /* heads get a field more, and lose X-Remove */
+        struct stream *foreign; /* a request for the host "foreign" has come on it */
 };
 
 static inline void peer_on_read(void *ctx, struct str bytes)
@@ -79,6 +80,17 @@ static inline void owner_connect(struct relay_owner *o)
         memory_stream_pair(&o->loop, &ours, &theirs);
         peer_start(&o->backends[o->backend_count++], theirs);
         http_relay_forward(o->relay, ours);
+}
+
+static inline bool owner_is_foreign(void *ctx, const struct http_request *request)
+{
+        (void)ctx;
+        return str_equal(request->host, STR("foreign"));
+}
+
+static inline void owner_on_foreign(void *ctx, struct stream *client)
+{
+        ((struct relay_owner *)ctx)->foreign = client;
 }
 
 static inline void owner_on_request(void *ctx, struct http_request *request)
@@ -147,6 +159,8 @@ static inline void owner_on_closed(void *ctx)
 }
 
 static const struct http_relay_events owner_events = {
+        .is_foreign = owner_is_foreign,
+        .on_foreign = owner_on_foreign,
         .on_request = owner_on_request,
         .on_collected = owner_on_collected,
         .on_reconnect = owner_on_reconnect,
@@ -182,6 +196,7 @@ static inline void owner_release(struct relay_owner *o)
                 http_relay_close(o->relay);
         owner_turn(o, 20);
         stream_close(o->client.stream);
+        stream_close(o->foreign);
         buf_release(&o->client.received);
         for (size_t i = 0; i < o->backend_count; i++) {
                 stream_close(o->backends[i].stream);

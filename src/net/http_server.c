@@ -126,12 +126,26 @@ static void on_expired(void *ctx)
 
 static void feed(struct http_server *h, struct str bytes);
 
+/* Takes the stream out of the server, which ends. */
+static struct stream *take_stream(struct http_server *h)
+{
+        stream_read(h->stream, false);
+        struct stream *s = stream_with_prefix(h->options.loop, h->stream, buf_str(&h->ahead));
+
+        h->stream = NULL;
+        h->exchange = (struct http_exchange){ 0 };
+        end(h);
+        return s;
+}
+
 static void advance(void *ctx)
 {
         struct http_server *h = ctx;
 
         h->is_advancing = false;
-        if (h->talk.state == FLUSH && stream_pending(h->stream) == 0) {
+        if (h->talk.state == FLUSH && stream_pending(h->stream) == 0 && h->options.on_next != NULL) {
+                h->options.on_next(h->options.ctx, take_stream(h));
+        } else if (h->talk.state == FLUSH && stream_pending(h->stream) == 0) {
                 struct buf ahead = h->ahead;
 
                 h->ahead = BUF_MAX(ahead.max);
@@ -314,12 +328,7 @@ struct stream *http_exchange_upgrade(struct http_exchange *x, const char *protoc
                 return NULL;
         buf_printf(&out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n%s\r\n", protocol, fields);
         stream_write(h->stream, buf_str(&out));
-        stream_read(h->stream, false);
-        struct stream *s = stream_with_prefix(h->options.loop, h->stream, buf_str(&h->ahead));
-        h->stream = NULL;
-        h->exchange = (struct http_exchange){ 0 };
-        end(h);
-        return s;
+        return take_stream(h);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------- */
@@ -554,7 +563,7 @@ struct http_server *http_serve(struct stream *s, struct http_server_options opti
 {
         struct http_server *h = NEW(struct http_server);
 
-        *h = (struct http_server){ .options = options, .stream = s, .refs = 1 };
+        *h = (struct http_server){ .options = options, .stream = s, .refs = 1, .requests = options.requests };
         h->input = BUF_MAX(input_max(&options));
         h->ahead = BUF_MAX(LIMIT_HTTP1_AHEAD);
         conversation_init(&h->talk, options.loop, states, REQUEST, on_expired, h);
@@ -571,7 +580,8 @@ void http_server_expect_balancer(struct http_server *h)
 
 void http_server_drain(struct http_server *h)
 {
-        bool has_begun = h->talk.state == REQUEST && h->input.len > 0;
+        bool is_awaited = h->options.on_next != NULL; /* its owner has seen the request, which arrives in a turn of its own */
+        bool has_begun = h->talk.state == REQUEST && (h->input.len > 0 || is_awaited);
 
         h->is_draining = true;
         if (!h->exchange.is_open && !has_begun)

@@ -44,7 +44,13 @@ struct http_server_options {
          * and the reason. The request is empty when it could not be read.
          */
         void (*refuse)(void *ctx, struct http_exchange *x, int status, const struct error *err);
-        /* Called once, from the loop: the connection has ended or was upgraded, and the http_server is freed. */
+        /*
+         * After a response whose connection stays open, the server ends and gives it back, with the bytes after the request; owned by the
+         * receiver. on_closed follows. The first bytes of the connection must be those of a request then. NULL: the server goes on with the next one.
+         */
+        void (*on_next)(void *ctx, struct stream *s);
+        size_t requests; /* were served on this connection before */
+        /* Called once, from the loop: the connection has ended, was upgraded or given back, and the http_server is freed. */
         void (*on_closed)(void *ctx);
         void *ctx; /* of all callbacks and handlers */
 };

@@ -48,6 +48,11 @@ bool ingress_has_source(const struct ingress *in, struct str source)
         return false;
 }
 
+bool ingress_forwards(const struct ingress *in, const char *peer)
+{
+        return in->trusts_forwarded_for && ingress_is_load_balancer(in, peer);
+}
+
 bool ingress_announces(const struct ingress *in, const char *peer)
 {
         return (in->proxy_protocol == PROXY_PROTOCOL_ON || in->trusts_forwarded_for) && ingress_is_load_balancer(in, peer);

@@ -44,6 +44,9 @@ bool ingress_is_load_balancer(const struct ingress *in, const char *peer);
 /* Whether a source (text of source_of()) has the address of a listed load balancer. */
 bool ingress_has_source(const struct ingress *in, struct str source);
 
+/* Whether X-Forwarded-For of `peer` is believed: it is a load balancer, and such fields are trusted. */
+bool ingress_forwards(const struct ingress *in, const char *peer);
+
 /* Whether connections of `peer` stand for other clients: it is a load balancer, and one of the two ways is on. */
 bool ingress_announces(const struct ingress *in, const char *peer);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "loop/loop.h"
 #include "net/stream.h"
 #include "net/tls.h"
@@ -23,27 +24,41 @@ static struct prefixed *prefixed_of(struct stream *s)
         return CONTAINER_OF(s, struct prefixed, stream);
 }
 
+static void prefixed_read(struct stream *stream, bool wanted);
+
+/* They may hold a password. */
+static void free_bytes(char *bytes, size_t len)
+{
+        if (bytes != NULL)
+                wipe(bytes, len);
+        free(bytes);
+}
+
 static void deliver(void *ctx)
 {
         struct prefixed *p = ctx;
 
         p->is_due = false;
         if (p->is_closed) {
-                free(p->bytes);
+                free_bytes(p->bytes, p->len);
                 free(p);
                 return;
         }
         if (!p->wanted || p->bytes == NULL)
                 return;
-        AUTO_MEM char *bytes = p->bytes;
+        char *bytes = p->bytes;
+        size_t len = p->len;
         p->bytes = NULL;
         p->is_due = true; /* keeps p alive while its owner's callback runs */
-        p->stream.events->on_read(p->stream.ctx, (struct str){ bytes, p->len });
+        p->stream.events->on_read(p->stream.ctx, (struct str){ bytes, len });
         p->is_due = false;
-        if (p->is_closed)
+        free_bytes(bytes, len);
+        if (p->is_closed) {
+                free_bytes(p->bytes, p->len);
                 free(p);
-        else
-                stream_read(p->lower, p->wanted);
+        } else {
+                prefixed_read(&p->stream, p->wanted);
+        }
 }
 
 static void prefixed_read(struct stream *stream, bool wanted)
@@ -82,7 +97,7 @@ static void prefixed_close(struct stream *stream)
         stream_close(p->lower);
         if (p->is_due)
                 return; /* deliver() frees it */
-        free(p->bytes);
+        free_bytes(p->bytes, p->len);
         free(p);
 }
 
@@ -106,7 +121,7 @@ static void on_lower_end(void *ctx, struct error *err)
         struct prefixed *p = ctx;
 
         if (err != NULL) { /* after an error nothing more is delivered */
-                free(p->bytes);
+                free_bytes(p->bytes, p->len);
                 p->bytes = NULL;
         }
         if (p->stream.events != NULL)
@@ -129,18 +144,34 @@ static const struct stream_events lower_events = {
         .on_end = on_lower_end,
 };
 
-struct stream *stream_with_prefix(struct loop *l, struct stream *lower, struct str bytes)
+/* A connection that is handed over again and again is not wrapped each time: one whose bytes were delivered gets the new ones. */
+static struct prefixed *wrap(struct loop *l, struct stream *lower)
 {
-        struct prefixed *p = NEW(struct prefixed);
+        struct prefixed *p;
 
+        if (lower->ops == &prefixed_ops && prefixed_of(lower)->bytes == NULL) {
+                p = prefixed_of(lower);
+                p->wanted = false;
+                stream_read(p->lower, false);
+                stream_listen(&p->stream, NULL, NULL);
+                return p;
+        }
+        p = NEW(struct prefixed);
         p->stream.ops = &prefixed_ops;
         p->loop = l;
         p->lower = lower;
+        stream_read(lower, false);
+        stream_listen(lower, &lower_events, p);
+        return p;
+}
+
+struct stream *stream_with_prefix(struct loop *l, struct stream *lower, struct str bytes)
+{
+        struct prefixed *p = wrap(l, lower);
+
         if (!str_is_empty(bytes)) {
                 p->bytes = str_dup(bytes);
                 p->len = bytes.len;
         }
-        stream_read(lower, false);
-        stream_listen(lower, &lower_events, p);
         return &p->stream;
 }

@@ -287,6 +287,34 @@ static void a_prefix_comes_before_the_bytes_of_the_lower_stream(void **state)
         RUN_UNTIL(&f->loop, f->a.received.len == 4);
 }
 
+static void a_stream_with_many_prefixes_is_wrapped_once(void **state)
+{
+        struct fixture *f = *state;
+        struct stream *a, *b;
+
+        connected_pair(&f->loop, &a, &b);
+        ear_listen(&f->a, a);
+        struct stream *s = stream_with_prefix(&f->loop, b, STR("0"));
+        for (int i = 0; i < 3; i++) {
+                ear_listen(&f->b, s);
+                stream_read(s, true);
+                stream_write(a, STR("."));
+                RUN_UNTIL(&f->loop, f->b.received.len == 2);
+                assert_received(&f->b, i == 0 ? "0." : "1.");
+                buf_clear(&f->b.received);
+                assert_ptr_equal(stream_with_prefix(&f->loop, s, STR("1")), s);
+                stream_write(a, STR("2"));
+                run_a_while(&f->loop);
+                ear_listen(&f->b, s);
+                stream_read(s, true);
+                RUN_UNTIL(&f->loop, f->b.received.len == 2);
+                assert_received(&f->b, "12");
+                buf_clear(&f->b.received);
+                s = stream_with_prefix(&f->loop, s, STR("1"));
+        }
+        f->b.stream = s;
+}
+
 static void a_prefixed_stream_may_be_closed_and_paused_at_any_moment(void **state)
 {
         struct fixture *f = *state;
@@ -756,6 +784,7 @@ int main(void)
                 TEST(a_lost_peer_breaks_a_stream_with_a_full_queue),
                 TEST(a_break_is_kept_for_a_listener_that_comes_later),
                 TEST(a_prefix_comes_before_the_bytes_of_the_lower_stream),
+                TEST(a_stream_with_many_prefixes_is_wrapped_once),
                 TEST(a_prefixed_stream_may_be_closed_and_paused_at_any_moment),
                 TEST(a_splice_passes_bytes_and_ends_both_ways),
                 TEST(a_splice_does_not_read_more_than_its_window_ahead),

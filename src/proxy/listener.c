@@ -18,6 +18,7 @@
 #include "proxy/apps/app_gateway.h"
 #include "proxy/apps/app_h2.h"
 #include "proxy/forward.h"
+#include "proxy/host_switch.h"
 #include "proxy/pass_through.h"
 #include "proxy/proxy.h"
 #include "proxy/ssh_dial.h"
@@ -38,6 +39,7 @@ struct client {
         struct rpc_server_conn *grpc;
         struct budget_holder *memory; /* used by grpc */
         struct web *web;
+        struct host_switch *hosts;
         struct app_gateway *app;
         struct app_h2 *app_h2;
         struct app_certificate *certificate; /* used by the two */
@@ -96,6 +98,8 @@ static void client_dismiss(struct client *v)
                 rpc_server_close(v->grpc);
         else if (v->web != NULL)
                 web_close(v->web);
+        else if (v->hosts != NULL)
+                host_switch_close(v->hosts);
         else if (v->app != NULL)
                 app_gateway_close(v->app);
         else if (v->app_h2 != NULL)
@@ -130,14 +134,20 @@ static void on_upgraded(void *ctx, struct stream *s, const char *client)
         (void)!acceptor_give(&v->proxy->listener->acceptor, s, client, &v->accepted);
 }
 
-static void serve_http(struct client *v, struct stream *s)
+static struct web_options web_options_of(struct client *v)
 {
         struct proxy *p = v->proxy;
 
-        v->web = web_serve(s, &(struct web_options){ .loop = &p->loop, .upstream = p->upstream, .sessions = p->web_sessions, .token_keys = &p->token_keys,
-                                                     .facts = facts_of, .on_closed = on_over,
-                                                     .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
-                                                     .ingress = v->accepted.is_carried ? NULL : &p->ingress });
+        return (struct web_options){ .loop = &p->loop, .upstream = p->upstream, .sessions = p->web_sessions, .token_keys = &p->token_keys, .facts = facts_of, .on_closed = on_over,
+                                     .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
+                                     .ingress = v->accepted.is_carried ? NULL : &p->ingress };
+}
+
+static void serve_http(struct client *v, struct stream *s)
+{
+        const struct web_options options = web_options_of(v);
+
+        v->web = web_serve(s, &options);
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
@@ -257,6 +267,19 @@ static void serve_app(struct client *v, struct stream *s, const char *app)
                 v->app = app_gateway_start(s, &options);
 }
 
+/* Requests for any host: those of a load balancer that names none in its handshake, or has no TLS. */
+static void serve_hosts(struct client *v, struct stream *s, bool is_balancer)
+{
+        const struct host_switch_options options = {
+                .proxy = v->proxy,
+                .web = web_options_of(v),
+                .app = { .proxy = v->proxy, .peer = v->accepted.peer, .ingress = &v->proxy->ingress, .on_user = on_app_user, .ctx = v },
+                .is_balancer = is_balancer,
+        };
+
+        v->hosts = host_switch_start(s, &options);
+}
+
 /* ---- users of terminals ------------------------------------------------------------------------------ */
 
 static void refuse_user(struct client *v, struct stream *s)
@@ -358,6 +381,8 @@ static void on_tls(struct accepted *a, struct stream *tls)
                 serve_ssh(v, tls);
         else if ((is_http1 || str_equal(protocol, STR("h2"))) && is_for_app(v->proxy, tls_server_name(tls), app))
                 serve_app(v, tls, app);
+        else if (is_http1 && str_is_empty(tls_server_name(tls)) && !v->accepted.is_carried)
+                serve_hosts(v, tls, false);
         else if (is_http1)
                 serve_http(v, tls);
         else if (!is_counted(v, tls))
@@ -448,8 +473,7 @@ static void serve_plain(struct client *v, struct str bytes)
                 refuse_plain(v, "", "it speaks TLS; load balancers that do use web_listen_addr");
                 return;
         }
-        serve_http(v, accepted_take_stream(&v->accepted, 0));
-        web_expect_balancer(v->web);
+        serve_hosts(v, accepted_take_stream(&v->accepted, 0), true);
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------------ */
@@ -547,6 +571,8 @@ static void on_drain(struct accepted *a)
                 ssh_dial_drain(v->ssh);
         else if (v->web != NULL)
                 web_drain(v->web);
+        else if (v->hosts != NULL)
+                host_switch_drain(v->hosts);
         else if (v->app != NULL)
                 app_gateway_drain(v->app);
         else if (v->app_h2 != NULL)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications in the browser: the cookie exchange, requests through the proxy, and the end of their sessions."""
 import asyncio
+import base64
 import contextlib
 import hashlib
 import html
+import http.client
 import json
 import os
 import pathlib
@@ -95,6 +97,11 @@ class Client:
         assert done.status == 200, done.text
         return self.get(done.refresh)
 
+    def forget_apps(self):
+        """Without sessions of applications from now on."""
+        if self.jar.exists():
+            self.jar.write_text("".join(line for line in self.jar.read_text().splitlines(keepends=True) if "__Host-grv" not in line))
+
     def cookies(self, app):
         """Those of its session of an application, as a field's value."""
         return "; ".join(re.findall(rf"{app}\.{PROXY}\t.*\t(__Host-grv_app_session\w*\t\w+)", self.jar.read_text())).replace("\t", "=")
@@ -177,7 +184,7 @@ def place(build, aws_process, tmp_path_factory, backends):
     with reserved_port() as port:
         number = port.getsockname()[1]
         cluster.config["proxy_service"].update(web_listen_addr=f"127.0.0.1:{number}", public_addr=[f"localhost:{number}", f"{PROXY}:{number}"],
-                                               trust_x_forwarded_for=True, load_balancers=[SOURCE])
+                                               trust_x_forwarded_for=True, load_balancers=[SOURCE], plain_http_addr="127.0.0.1:0")
         cluster.start()
     cluster.create(iam_token(roles=("App",)))
     rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}},
@@ -215,8 +222,8 @@ def opened(place, tmp_path_factory):
 def client(place, opened, tmp_path):
     """Logged in as the client of `opened` is, without sessions of applications: a login takes a one-time code, of which there is one in 30 s."""
     client = Client(place, tmp_path)
-    lines = opened.jar.read_text().splitlines(keepends=True)
-    client.jar.write_text("".join(line for line in lines if "__Host-grv" not in line))
+    client.jar.write_text(opened.jar.read_text())
+    client.forget_apps()
     return client
 
 
@@ -419,31 +426,118 @@ def test_websockets_pass_beside_http2(place, client):
     assert echoes(client)
 
 
-def through(kind, directory):
-    """A load balancer with the configuration of the guide, which connects from SOURCE."""
+def through(kind, directory, *changes):
+    """A load balancer with the configuration of the guide, in which each (old, new) was changed, and which connects from SOURCE."""
     text, places = {"haproxy": ("haproxy.cfg", {"bind :443": "bind 127.0.0.1:{port}", "10.0.0.10:3080 ssl": f"10.0.0.10:3080 source {SOURCE} ssl"}),
                     "nginx": ("nginx.conf", {"listen 443 ssl": "listen 127.0.0.1:{port} ssl", "location / {": f"location / {{ proxy_bind {SOURCE};"})}[kind]
     text = (SHOWN / text).read_text()
-    for old, new in places.items():
+    for old, new in (*changes, *places.items()):
         assert old in text, (kind, old)
         text = text.replace(old, new)
     return Box(kind, directory, text)
+
+
+# As the guide shows them, and those whose own TLS names no host, as that of an AWS ALB; with many requests on a connection, or without TLS.
+LOAD_BALANCERS = {
+    "haproxy": ("haproxy", []),
+    "nginx": ("nginx", []),
+    "haproxy without a name": ("haproxy", [(" sni ssl_fc_sni", ""), ("mode http", "mode http\n    http-reuse always")]),
+    "nginx without a name": ("nginx", [("proxy_ssl_server_name on", "proxy_ssl_server_name off"), ("https://10.0.0.10:3080;", "https://cluster;"), ('""      close', '""      ""'),
+                                       ("    server {", "    upstream cluster { server 10.0.0.10:3080; keepalive 4; }\n    server {")]),
+    "nginx without tls": ("nginx", [("https://10.0.0.10:3080", "http://10.0.0.10:3080")]),
+}
+
+
+def plain_addr(place):
+    return re.findall(r"listening for plain HTTP addr:(\S+)", place.process.text())[-1]
 
 
 def test_a_load_balancer_may_end_tls(place, tmp_path):
     """From the login to a WebSocket, by HTTP/2 to the load balancer too; cluster and application know the browser's address."""
     carol = User(place, "carol", tmp_path / "home").accept(invite_url(place.tctl("users", "add", "carol", "--roles=test-apps").out))
     client = Client(place, tmp_path)
-    for kind in ("haproxy", "nginx"):  # the second one with the sessions that began at the first one
-        with contextlib.closing(through(kind, tmp_path / kind).start(place.proxy_addr)) as box:
+    for name, (kind, changes) in LOAD_BALANCERS.items():  # the later ones with the sessions that began at the first ones
+        with contextlib.closing(through(kind, tmp_path / name.replace(" ", "-"), *changes).start(plain_addr(place) if "without tls" in name else place.proxy_addr)) as box:
             client.addr = f"127.0.0.1:{box.port}"
-            if kind == "haproxy":
+            if name in ("haproxy", "haproxy without a name"):
+                client.forget_apps()
                 client.launch(carol, "https://files/page")
                 client.launch(carol, "https://ws/")
+            kind = name
             from_another = client.get("https://files/headers", "--http2", "--interface", "127.0.0.7", "-H", "X-Forwarded-For: 6.6.6.6")
             assert from_another.head.startswith("HTTP/2 200") and from_another.text.split()[0] == "127.0.0.7", kind
             assert client.get("https://files/headers").text.split()[0] == "127.0.0.1", kind
             assert echoes(client), kind
+
+
+class Shared:
+    """A connection of a load balancer that names no host in its TLS, with requests of many browsers for many hosts. is_plain: without TLS."""
+
+    def __init__(self, place, is_plain=False):
+        host, port = (plain_addr(place) if is_plain else place.proxy_addr).rsplit(":", 1)
+        self.port = place.proxy_addr.rsplit(":", 1)[1]
+        self.http = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+        self.http.auto_open = 0  # it stays one connection
+        self.http.sock = socket.create_connection((host, int(port)), timeout=TIMEOUT, source_address=(SOURCE, 0))
+        if not is_plain:
+            self.http.sock = ssl._create_unverified_context().wrap_socket(self.http.sock)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.sock.close()
+
+    def get(self, name, path, cookies=""):
+        """(status, text, Location) of a request of a browser for that host."""
+        fields = {"Host": f"{name}:{self.port}", "X-Forwarded-For": "203.0.113.5", "Accept": "text/html", **({"Cookie": cookies} if cookies else {})}
+        self.http.request("GET", path, None, fields)
+        answer = self.http.getresponse()
+        return answer.status, answer.read().decode(), answer.getheader("Location", "")
+
+
+def user_of(fields):
+    """Whom the application takes its request for."""
+    token, = fields["teleport-jwt-assertion"]
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"]
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_users_and_hosts_share_a_connection_of_a_load_balancer(place, client, backends, tmp_path, is_plain):
+    """As that of an AWS ALB. The host and the cookies of each request decide, and nothing of the one before."""
+    scripted, name = backends["scripted"], f"dave-{is_plain}".lower()
+    scripted.forget()
+    dave = User(place, name, tmp_path / "home").accept(invite_url(place.tctl("users", "add", name, "--roles=test-apps").out))
+    davids = Client(place, tmp_path)
+    for one, user in ((client, place.alice), (davids, dave)):
+        scripted.answer()
+        one.launch(user, "https://raw/")
+    scripted.forget()
+    raw, files, proxy = f"raw.{PROXY}", f"files.{PROXY}", PROXY
+
+    with Shared(place, is_plain) as shared:
+        def is_served_as(browser, user):
+            scripted.answer()
+            assert shared.get(raw, "/", browser.cookies("raw"))[:2] == (200, "ok")
+            return user_of(scripted.fields()) == user.name
+
+        for _ in range(2):
+            assert is_served_as(client, place.alice) and is_served_as(client, place.alice)
+            assert is_served_as(davids, dave)
+            status, text, location = shared.get(raw, "/")
+            assert status == 302 and location.startswith(f"https://{PROXY}:{shared.port}/web/launch/raw."), "a request without cookies is none of dave's"
+            status, text, location = shared.get(files, "/page", davids.cookies("raw"))
+            assert status == 302 and "/web/launch/files." in location and "a page" not in text, "a session is for its application only"
+            status, text, _ = shared.get(proxy, "/webapi/find", client.cookies("raw"))
+            assert status == 200 and json.loads(text)["cluster_name"] == "example.test"
+            status, text, location = shared.get(proxy, "/web", client.cookies("raw"))
+            assert status == 303 and location.startswith("/web/login"), "the proxy's pages have a login of their own"
+            assert is_served_as(davids, dave), "after a page of the proxy"
+        assert scripted.requests.empty()
+        assert davids.get("https://raw/teleport-logout").status == 200
+        assert is_served_as(client, place.alice), "the end of dave's session is that of his requests only"
+        assert shared.get(raw, "/", davids.cookies("raw"))[0] == 302
+        assert scripted.requests.empty()
 
 
 def test_many_hosts_on_one_connection_take_bounded_memory(place, client):

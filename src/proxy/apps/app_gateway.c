@@ -45,8 +45,10 @@ struct app_gateway {
         char address[2 * LIMIT_NAME]; /* of the proxy's pages, "host:port" */
         struct form form; /* of the exchange */
         bool is_html, is_state_right;
+        bool is_forwarding; /* the current request, or what it has upgraded to, is one of `user` */
         bool is_ending; /* the parts of the gateway are being cancelled */
         struct error *(*on_user)(void *ctx, struct str user, const char *client);
+        void (*on_foreign)(void *ctx, struct stream *s);
         void (*on_closed)(void *ctx);
         void *ctx;
 };
@@ -285,6 +287,7 @@ static void forward(struct app_gateway *g, struct app_session *s)
         if (g->user.session != s)
                 http_relay_disconnect(g->relay); /* it was made as another user */
         app_session_join(s, &g->user);
+        g->is_forwarding = true;
         if (http_relay_is_connected(g->relay))
                 http_relay_forward(g->relay, NULL);
         else
@@ -552,14 +555,41 @@ static void open_session(struct app_gateway *g)
         app_session_open(g->proxy->app_sessions, http_cookie_get(fields, STR(APP_SESSION_COOKIE)), http_cookie_get(fields, STR(APP_SECRET_COOKIE)), on_session, g);
 }
 
+/* Whether a request on the connection of a load balancer is for another part of the proxy. */
+static bool is_foreign(void *ctx, const struct http_request *request)
+{
+        const struct app_gateway *g = ctx;
+        char app[APP_NAME_MAX + 1];
+        struct str public_addr;
+
+        return g->on_foreign != NULL && !proxy_find_app(g->proxy, request->host, app, &public_addr);
+}
+
+static void on_foreign(void *ctx, struct stream *client)
+{
+        const struct app_gateway *g = ctx;
+
+        g->on_foreign(g->ctx, client);
+}
+
+/* The next request on the connection of a load balancer is for another application. */
+static void change_app(struct app_gateway *g, const char *app)
+{
+        http_relay_disconnect(g->relay);
+        app_session_leave(&g->user);
+        snprintf(g->app, sizeof g->app, "%s", app);
+}
+
 /* Whether the request is for this application: a browser may use one connection for several names of a certificate. */
 static bool is_for_app(struct app_gateway *g)
 {
         char app[APP_NAME_MAX + 1];
         struct str public_addr;
 
-        if (!proxy_find_app(g->proxy, g->request->host, app, &public_addr) || strcmp(app, g->app) != 0)
+        if (!proxy_find_app(g->proxy, g->request->host, app, &public_addr) || (strcmp(app, g->app) != 0 && g->on_foreign == NULL))
                 return false;
+        if (strcmp(app, g->app) != 0)
+                change_app(g, app);
         if (str_ends_with(public_addr, STR(":443")))
                 public_addr.len -= strlen(":443");
         snprintf(g->address, sizeof g->address, "%.*s", STR_ARG(public_addr));
@@ -653,7 +683,7 @@ static void on_exchange(void *ctx, const struct http_record *record)
 {
         struct app_gateway *g = ctx;
 
-        (void)record;
+        g->is_forwarding = record->status == 101;
         g->request = NULL;
         g->is_html = false;
 }
@@ -674,6 +704,8 @@ static void on_relay_closed(void *ctx)
 }
 
 static const struct http_relay_events relay_events = {
+        .is_foreign = is_foreign,
+        .on_foreign = on_foreign,
         .on_request = on_request,
         .on_collected = on_collected,
         .on_reconnect = on_reconnect,
@@ -683,23 +715,28 @@ static const struct http_relay_events relay_events = {
         .on_closed = on_relay_closed,
 };
 
-/* The session has ended: its connections, WebSockets too. */
+/* The session has ended: its request is cut off, WebSockets too. The browser's connection may be one of a load balancer, with a request of another user. */
 static void on_ended(void *ctx)
 {
-        app_gateway_close(ctx);
+        struct app_gateway *g = ctx;
+
+        if (g->is_forwarding)
+                app_gateway_close(g);
+        else if (g->relay != NULL)
+                http_relay_disconnect(g->relay);
 }
 
-struct app_gateway *app_gateway_start(struct stream *tls, const struct app_gateway_options *options)
+struct app_gateway *app_gateway_start(struct stream *s, const struct app_gateway_options *options)
 {
         struct app_gateway *g = NEW(struct app_gateway);
 
         *g = (struct app_gateway){ .proxy = options->proxy, .ingress = options->ingress, .certificate = options->certificate, .has_old_tls = options->has_old_tls,
-                                   .on_user = options->on_user, .on_closed = options->on_closed, .ctx = options->ctx };
+                                   .on_user = options->on_user, .on_foreign = options->on_foreign, .on_closed = options->on_closed, .ctx = options->ctx };
         g->user = (struct app_session_user){ .on_ended = on_ended, .ctx = g };
         snprintf(g->app, sizeof g->app, "%s", options->app);
         snprintf(g->peer, sizeof g->peer, "%s", options->peer);
         snprintf(g->client, sizeof g->client, "%s", options->peer);
-        g->relay = http_relay_start(&g->proxy->loop, tls, &relay_events, g);
+        g->relay = http_relay_start(&g->proxy->loop, s, &relay_events, g);
         return g;
 }
 

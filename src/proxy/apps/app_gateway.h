@@ -10,6 +10,10 @@
  *              └─ no session ─▶ 302 to the launch page of the proxy; for programs: 401
  *
  * The connection to the host ends with the browser's connection, and with the session.
+ *
+ * A load balancer that ends TLS may send requests of many browsers on one connection, for many applications (on_foreign): then the host of each
+ * decides. Nothing of a request counts for the next one: each is served by its own cookies, and a connection to a host that was made for another
+ * user, address or application is closed.
  */
 #ifndef PROXY_APPS_APP_GATEWAY_H
 #define PROXY_APPS_APP_GATEWAY_H
@@ -31,13 +35,18 @@ struct app_gateway_options {
         bool has_old_tls; /* a certificate could not be sent: the proxy requested none */
         /* A request of this user, from this address with port, is about to be forwarded; an error (owned by the gateway) refuses it. */
         struct error *(*on_user)(void *ctx, struct str user, const char *client);
+        /*
+         * A request for no application has come on the connection, which serves all of them then: the stream (owned by the receiver) begins with
+         * it, and on_closed follows. NULL: the connection serves `app` only, other hosts get 421.
+         */
+        void (*on_foreign)(void *ctx, struct stream *s);
         void (*on_closed)(void *ctx); /* once, from the loop */
         void *ctx;
 };
 
-/* Serves on tls (owned), whose server name is one of the application. */
+/* Serves on a stream (owned): TLS whose server name is one of the application, or the connection of a load balancer. */
 struct app_gateway;
-struct app_gateway *app_gateway_start(struct stream *tls, const struct app_gateway_options *options) MUST_USE;
+struct app_gateway *app_gateway_start(struct stream *s, const struct app_gateway_options *options) MUST_USE;
 /* Closes the connection once the current request, if one has begun to arrive, was answered. WebSockets go on. */
 void app_gateway_drain(struct app_gateway *g);
 void app_gateway_close(struct app_gateway *g);

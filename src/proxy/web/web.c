@@ -365,8 +365,8 @@ static struct error *check_client(void *ctx, const struct http1_request *request
         struct error *err = ingress_client(o->ingress, o->peer, forwarded->values[0], forwarded->count, w->client);
         if (err != NULL)
                 log_warn("A request was refused", LOG_C("peer", o->peer), LOG_ERR(err));
-        else if (forwarded->count > 0 && o->ingress->trusts_forwarded_for && ingress_is_load_balancer(o->ingress, o->peer))
-                web_expect_balancer(w); /* one that forwards TCP has clients behind it that idle for no longer than others */
+        else if (forwarded->count > 0 && ingress_forwards(o->ingress, o->peer))
+                http_server_expect_balancer(w->http); /* one that forwards TCP has clients behind it that idle for no longer than others */
         return err;
 }
 
@@ -417,6 +417,12 @@ static const struct http_route routes[] = {
 
 /* ---- connections ------------------------------------------------------------------------------------- */
 
+static void on_http_next(void *ctx, struct stream *s)
+{
+        const struct web *w = ctx;
+        w->options.on_next(w->options.ctx, s);
+}
+
 static void on_http_closed(void *ctx)
 {
         struct web *w = ctx;
@@ -430,13 +436,9 @@ struct web *web_serve(struct stream *s, const struct web_options *options)
         struct web *w = NEW(struct web);
         w->options = *options;
         w->http = http_serve(s, (struct http_server_options){ .loop = options->loop, .routes = routes, .route_count = ARRAY_LEN(routes),
-                                                              .check = check_client, .refuse = refuse, .on_closed = on_http_closed, .ctx = w });
+                                                              .check = check_client, .refuse = refuse, .on_next = options->on_next == NULL ? NULL : on_http_next,
+                                                              .requests = options->requests, .on_closed = on_http_closed, .ctx = w });
         return w;
-}
-
-void web_expect_balancer(struct web *w)
-{
-        http_server_expect_balancer(w->http);
 }
 
 void web_drain(struct web *w)

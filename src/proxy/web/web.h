@@ -39,7 +39,10 @@ struct web_options {
          * with port, borrowed during the call. NULL: upgrades are refused, because this connection is inside an upgraded one.
          */
         void (*on_upgraded)(void *ctx, struct stream *s, const char *client);
-        void (*on_closed)(void *ctx); /* called once, from the loop: the connection has ended, and the struct web is freed */
+        /* After each request the connection goes back to its owner, as in net/http_server.h, with the number of requests before; NULL: it is kept. */
+        void (*on_next)(void *ctx, struct stream *s);
+        size_t requests;
+        void (*on_closed)(void *ctx); /* called once, from the loop: the connection has ended or was given back, and the struct web is freed */
         void *ctx;
         const char *peer; /* address with port of the other end; borrowed until on_closed */
         /*
@@ -52,8 +55,6 @@ struct web_options {
 /* Serves on `s`, owned from now on. */
 struct web;
 struct web *web_serve(struct stream *s, const struct web_options *options) MUST_USE;
-/* The client is a load balancer, which may keep the connection idle for longer (net/http_server.h). */
-void web_expect_balancer(struct web *w);
 /* Closes the connection once the current request, if one has begun to arrive, was answered. */
 void web_drain(struct web *w);
 void web_close(struct web *w);
