@@ -11,8 +11,12 @@
 #include "base/metrics.h"
 #include "loop/loop_internal.h"
 
-/* Maximum of unused buffers: one megabyte in total, so that a stream at full speed gets its own buffers again. */
-enum { BUFFERS_KEPT = 16 };
+enum {
+        /* Maximum of unused buffers: one megabyte in total, so that a stream at full speed gets its own buffers again. */
+        BUFFERS_KEPT = 16,
+        /* Most generations of deferred calls between two polls: a request needs three at most, and calls without end must not keep events waiting. */
+        DEFERRED_ROUNDS = 4,
+};
 
 struct timer {
         uv_timer_t uv;
@@ -60,6 +64,18 @@ static void run_deferred(uv_idle_t *idle)
         l->spare_call_room = room;
 }
 
+/*
+ * Runs after each poll: the calls that its events have deferred, and those that these defer, without a system call for each generation.
+ * The rest, and all after loop_stop(), runs in the next turn.
+ */
+static void run_after_poll(uv_check_t *check)
+{
+        struct loop *l = check->data;
+
+        for (int i = 0; i < DEFERRED_ROUNDS && l->call_count > 0 && l->uv.stop_flag == 0; i++)
+                run_deferred(&l->deferring);
+}
+
 struct error *loop_init(struct loop *l, const struct clock *clock)
 {
         *l = (struct loop){ .clock = clock == NULL ? clock_system() : clock };
@@ -68,6 +84,10 @@ struct error *loop_init(struct loop *l, const struct clock *clock)
                 return error_errno(-status, "cannot create an event loop");
         must(uv_idle_init(&l->uv, &l->deferring), "uv_idle_init");
         l->deferring.data = l;
+        must(uv_check_init(&l->uv, &l->after_poll), "uv_check_init");
+        l->after_poll.data = l;
+        must(uv_check_start(&l->after_poll, run_after_poll), "uv_check_start");
+        uv_unref((uv_handle_t *)&l->after_poll);
         /* Writing to a disconnected peer must be an error of the write, not the end of the process. */
         signal(SIGPIPE, SIG_IGN);
         return NULL;

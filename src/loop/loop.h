@@ -35,6 +35,7 @@ struct loop {
 
         /* The following fields are private. */
         uv_idle_t deferring;     /* active while calls wait */
+        uv_check_t after_poll;   /* runs them */
         struct loop_call *calls; /* deferred, in order */
         size_t call_count, call_room;
         struct loop_call *spare_calls; /* the other half of a double buffer */
@@ -76,7 +77,7 @@ static inline struct walltime loop_wall(const struct loop *l)
         return clock_wall(l->clock);
 }
 
-/* Calls fn(ctx) once, in a later turn of the loop. Cannot be cancelled. */
+/* Calls fn(ctx) once, from the loop: after the events that wait now, at the latest in its next turn. Cannot be cancelled. */
 void loop_defer(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
 /*

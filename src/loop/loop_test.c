@@ -78,6 +78,94 @@ static void a_deferred_call_may_defer_more(void **state)
         assert_int_equal(f->calls, 100);
 }
 
+/* Calls each of which defers the next one, beginning with an event of a poll. */
+struct generations {
+        struct loop *loop;
+        int left;
+        int polls; /* since the first of them */
+        int polls_at_end;
+};
+
+static void count_poll(uv_prepare_t *prepare)
+{
+        struct generations *g = prepare->data;
+
+        g->polls++;
+}
+
+static void next_generation(void *ctx)
+{
+        struct generations *g = ctx;
+
+        if (g->left-- > 0)
+                loop_defer(g->loop, next_generation, g);
+        else
+                g->polls_at_end = g->polls;
+}
+
+static void first_generation(void *ctx)
+{
+        struct generations *g = ctx;
+
+        g->polls = 0;
+        next_generation(g);
+}
+
+static void do_nothing(void *ctx)
+{
+        (void)ctx;
+}
+
+static int polls_within(struct loop *l, int count)
+{
+        struct generations g = { .loop = l, .left = count, .polls_at_end = -1 };
+        uv_prepare_t prepare;
+
+        uv_prepare_init(&l->uv, &prepare);
+        prepare.data = &g;
+        uv_prepare_start(&prepare, count_poll);
+        uv_unref((uv_handle_t *)&prepare);
+        loop_job(l, do_nothing, first_generation, &g);
+        loop_run(l);
+        uv_close((uv_handle_t *)&prepare, NULL);
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+        return g.polls_at_end;
+}
+
+static void calls_of_an_event_run_before_the_next_poll(void **state)
+{
+        struct fixture *f = *state;
+
+        assert_int_equal(polls_within(&f->loop, 1), 0);
+        assert_int_equal(polls_within(&f->loop, 4), 0);
+}
+
+static void calls_without_end_do_not_keep_events_waiting(void **state)
+{
+        struct fixture *f = *state;
+
+        assert_in_range(polls_within(&f->loop, 100), 2, 100);
+}
+
+static void stop_loop(void *ctx)
+{
+        struct fixture *f = ctx;
+
+        loop_defer(&f->loop, count, f);
+        loop_stop(&f->loop);
+}
+
+static void a_stopped_loop_runs_no_deferred_call(void **state)
+{
+        struct fixture *f = *state;
+
+        loop_job(&f->loop, do_nothing, stop_loop, f);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 0);
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+}
+
 static void deferred_calls_are_kept_even_when_the_loop_is_released(void **state)
 {
         struct fixture *f = *state;
@@ -325,6 +413,9 @@ int main(void)
                 TEST(a_deferred_call_runs_from_the_loop_only),
                 TEST(a_loop_at_rest_keeps_no_buffers),
                 TEST(a_deferred_call_may_defer_more),
+                TEST(calls_of_an_event_run_before_the_next_poll),
+                TEST(calls_without_end_do_not_keep_events_waiting),
+                TEST(a_stopped_loop_runs_no_deferred_call),
                 TEST(deferred_calls_are_kept_even_when_the_loop_is_released),
                 TEST(a_timer_follows_the_clock_it_was_given),
                 TEST(a_freed_timer_does_not_fire),
