@@ -159,13 +159,13 @@ static struct error *read_head(struct http_outgoing *o)
         AUTO(http_response) r = { 0 };
         size_t before = o->input.len, len;
 
-        if (before == 0)
-                timer_start(o->timer, MILLISECONDS(TIMEOUT_HTTP_HEAD));
         o->is_answered = true;
         o->input.max = LIMIT_HTTP_HEAD + LOOP_BUFFER;
         buf_put(&o->input, o->rest);
         TRY(http_head_find_end(buf_str(&o->input), &o->scanned, &len));
         if (len == 0) {
+                if (before == 0) /* most heads arrive at once, and need no time limit */
+                        timer_start(o->timer, MILLISECONDS(TIMEOUT_HTTP_HEAD));
                 o->rest = (struct str){ 0 };
                 return NULL;
         }

@@ -518,16 +518,19 @@ static void hand_over(struct http_relay *r)
 
 static void read_head(struct http_relay *r)
 {
+        bool is_first = r->state == IDLE;
         size_t len;
 
-        if (r->state == IDLE) {
+        if (is_first) {
                 r->state = HEAD;
                 r->scanned = 0;
-                timer_start(r->timer, MILLISECONDS(TIMEOUT_HTTP_HEAD));
         }
         struct error *err = http_head_find_end(buf_str(&r->input), &r->scanned, &len);
-        if (err == NULL && len == 0)
+        if (err == NULL && len == 0) {
+                if (is_first) /* most heads arrive at once, and need no time limit */
+                        timer_start(r->timer, MILLISECONDS(TIMEOUT_HTTP_HEAD));
                 return;
+        }
         if (err == NULL)
                 err = http_request_parse(str_slice(buf_str(&r->input), 0, len), &r->request);
         if (err != NULL) {
