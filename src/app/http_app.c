@@ -29,10 +29,10 @@ enum { ARENA_MAX = 4 * KiB, PAGE_MAX = 16 * KiB, DUMP_MAX = 8 * LIMIT_HTTP_HEAD 
 
 struct http_app {
         struct http_app_options options;
-        struct arena *arena;
+        struct arena *arena; /* of uri; NULL: upgraded */
         struct app_uri uri;
         struct head_rules rules;
-        struct assertion *assertion; /* NULL: the relay is closed */
+        struct assertion *assertion; /* NULL: the relay is closed, or upgraded */
         struct http_request *request; /* that waits for its token */
         bool is_held;                 /* it waits for the disk before */
         char *method, *target;        /* of the current request, as the user's client has sent them; NULL: none */
@@ -339,6 +339,17 @@ static void on_response(void *ctx, struct http_response *response)
         http_relay_close(h->relay);
 }
 
+/* Frees what requests need: the connection has changed to another protocol, and may be idle for days. */
+static void forget_requests(struct http_app *h)
+{
+        assertion_free(h->assertion);
+        h->assertion = NULL;
+        arena_free(h->arena);
+        h->arena = NULL;
+        free(h->host);
+        h->host = NULL;
+}
+
 static void on_exchange(void *ctx, const struct http_record *record)
 {
         struct http_app *h = ctx;
@@ -357,6 +368,8 @@ static void on_exchange(void *ctx, const struct http_record *record)
         free(h->target);
         h->method = h->target = NULL;
         h->is_held = false;
+        if (record->status == 101)
+                forget_requests(h);
 }
 
 static const struct http_relay_events relay_events = {

@@ -79,6 +79,10 @@ void recording_flush(struct recording_writer *w)
                 put_chunk(w, CHUNK_DATA, buf_str(&w->lines));
         buf_release(&w->lines); /* an idle terminal holds no memory */
         w->lines = BUF_MAX(RECORDING_CHUNK_MAX);
+        if (w->line.len == 0) {
+                buf_release(&w->line);
+                w->line = BUF_MAX(EVENT_LINE_MAX);
+        }
 }
 
 /* Moves the current line to the open chunk, or to the next one if it does not fit. */
