@@ -67,7 +67,7 @@ static void forget_tls(struct app_service *s)
 struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app, struct tls_context **ret)
 {
         /* The other protocol is accepted, too: the client gets the reason why the application does not follow. */
-        static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
+        static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_BARE, APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
         const struct host_identity *id = agent_identity(s->agent);
         bool is_tcp = app_is_tcp(str_of(app->uri));
         struct tls_context **kept = is_tcp ? &s->tls : &s->tls_http;

@@ -8,7 +8,7 @@
  *      connection.c ── TLS with the user ── report_stream.c ──▶ auth   the decision, the session, the order to end
  *         └──────────── splice ──────────────────────────────▶ the application
  *
- * The user's TLS ends in this process, with the user's certificate: proxies carry ciphertext.
+ * The user's TLS ends in this process, with the user's certificate: proxies carry ciphertext, but for browsers, where they have the user's part themselves.
  */
 #ifndef APP_APP_SERVICE_H
 #define APP_APP_SERVICE_H

@@ -28,13 +28,14 @@
 #include "cluster/app_status.h"
 #include "loop/conversation.h"
 #include "net/socket.h"
+#include "pki/key.h"
 #include "recording/recording.h"
 #include "resource/app.h"
 #include "rpc/pb.h"
 #include "tunnel/tunnel_memory.h"
 
 /* The size of the terminal that plays the records of requests, which are long lines. */
-enum { REFUSAL_MAX = 8 * KiB, TITLE_MAX = 2 * LIMIT_NAME, RECORD_COLUMNS = 160, RECORD_ROWS = 48 };
+enum { REFUSAL_MAX = 8 * KiB, TITLE_MAX = 2 * LIMIT_NAME, RECORD_COLUMNS = 160, RECORD_ROWS = 48, DIGEST_SIZE = 32 };
 
 enum connection_state { HANDSHAKE, DECIDING, STARTING, DIALLING, OPEN, REPORTING };
 
@@ -60,7 +61,8 @@ struct app_connection {
         struct tls_handshake *handshake; /* NULL: finished, or failed */
         struct stream *tunnel;           /* the lowest layer, owned by handshake, client, splice or http */
         struct stream *client;           /* TLS; NULL: not established, in splice or http, or closed */
-        struct buf certificate;          /* of the user, DER */
+        struct buf certificate;          /* of the user, DER; empty once the session has begun, when report_stream has it */
+        uint8_t certificate_digest[DIGEST_SIZE];
         Cteleport__V1__AppPermits *permits; /* of the last decision; NULL: none yet */
         struct dial *dial;
         struct splice *splice;           /* of a TCP application */
@@ -227,6 +229,13 @@ static void end_if_quiet(struct app_connection *c)
         report_stream_close(c->report_stream, c->bytes_to_client, c->bytes_from_client, c->reason);
 }
 
+static bool speaks_http(const struct app_connection *c)
+{
+        struct str alpn = tls_alpn(c->client);
+
+        return str_equal(alpn, STR(APP_ALPN_HTTP)) || str_equal(alpn, STR(APP_ALPN_BARE));
+}
+
 /* Sends the reason to a client that has not received a status, and closes its stream, which sends what was written before. */
 static void refuse_client(struct app_connection *c, enum error_code code)
 {
@@ -234,7 +243,7 @@ static void refuse_client(struct app_connection *c, enum error_code code)
 
         if (c->client == NULL)
                 return;
-        if (str_equal(tls_alpn(c->client), STR(APP_ALPN_HTTP)))
+        if (speaks_http(c))
                 refusal_response_put(&out, &(struct refusal){ .status = code == ERROR_PERMISSION_DENIED ? 403 : 502, .what = c->reason, .id = c->id });
         else
                 app_status_put(&out, c->reason);
@@ -357,6 +366,19 @@ static bool is_dumper(const struct app_connection *c)
         return service != NULL && service->debug_app && strcmp(c->app->name, APP_DUMPER) == 0;
 }
 
+/* With APP_ALPN_BARE the tunnel carries the requests without the user's TLS, which has done its part. *ret replaces c->client. */
+static struct error *stream_of_requests(const struct app_connection *c, struct stream **ret)
+{
+        AUTO(buf) status = BUF_MAX(1);
+
+        *ret = c->client;
+        if (!str_equal(tls_alpn(c->client), STR(APP_ALPN_BARE)))
+                return NULL;
+        app_status_put(&status, NULL);
+        *ret = tls_leave(c->client, buf_str(&status));
+        return *ret == NULL ? error_new(ERROR_INVALID_ARGUMENT, "the proxy has ended the connection, or does not await the answer to it") : NULL;
+}
+
 /* Requests follow, each of which gets a response. */
 static struct error *open_http(struct app_connection *c)
 {
@@ -364,9 +386,10 @@ static struct error *open_http(struct app_connection *c)
         struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .is_dumper = is_dumper(c), .permits = &c->permits,
                                             .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .must_wait = must_wait, .on_exchange = on_exchange,
                                             .on_closed = on_streams_closed, .ctx = c };
-        struct stream *client = c->client;
+        struct stream *client;
 
         TRY(tunnel_memory_open(&c->memory, &s->memory, STR("")));
+        TRY(stream_of_requests(c, &client));
         c->client = NULL;
         conversation_enter(&c->at, OPEN);
         idle_watch_start(&c->idle, c->idle_ms);
@@ -382,7 +405,7 @@ static struct error *open_application(struct app_connection *c)
 
         TRY(c->port != 0 ? app_uri_at(a, str_of(c->app->uri), c->port, &uri.target) : app_uri_read(a, str_of(c->app->uri), &uri));
         bool is_http = uri.scheme != APP_TCP;
-        if (is_http != str_equal(tls_alpn(c->client), STR(APP_ALPN_HTTP)))
+        if (is_http != speaks_http(c))
                 return error_new(ERROR_FAILED_PRECONDITION, is_http ? "the application '%s' is reached by HTTP" : "the application '%s' is not reached by HTTP", c->app->name);
         if (is_http)
                 return open_http(c);
@@ -404,6 +427,7 @@ static void on_started(void *ctx, struct error *err)
                 if (c->recording != NULL)
                         spool_publish(c->recording);
                 err = open_application(c);
+                loop_trim_later(&c->service->loop); /* the handshake is over */
         }
         if (err != NULL)
                 connection_end(c, err);
@@ -426,6 +450,7 @@ static void start_session(struct app_connection *c, const Cteleport__V1__ReportD
         conversation_enter(&c->at, STARTING);
         accepted.certificate = pb_bytes(buf_str(&c->certificate));
         report_stream_accepted(c->report_stream, &accepted);
+        buf_release(&c->certificate);
         start.session_id = c->id;
         start.kind = pb_text("app");
         start.is_recorded = c->recording != NULL;
@@ -461,12 +486,20 @@ static struct error *choose_port(struct app_connection *c, uint32_t permitted)
         return NULL;
 }
 
+static bool is_of_user(const struct app_connection *c, const Cteleport__V1__ReportDecision *decision)
+{
+        uint8_t digest[DIGEST_SIZE];
+
+        sha256(pb_str(decision->certificate), digest);
+        return memcmp(digest, c->certificate_digest, sizeof digest) == 0;
+}
+
 /* The first decision permits the session; a later one that denies it ends the connection. */
 static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision)
 {
         struct app_connection *c = ctx;
 
-        if (!str_equal(pb_str(decision->certificate), buf_str(&c->certificate)) || c->at.state == REPORTING || c->reason != NULL)
+        if (!is_of_user(c, decision) || c->at.state == REPORTING || c->reason != NULL)
                 return;
         if (!decision->is_allowed) {
                 AUTO_MEM char *reason = escaped(str_of(decision->reason));
@@ -579,6 +612,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 return;
         }
         buf_put(&c->certificate, tls_peer_cert_der(tls));
+        sha256(buf_str(&c->certificate), c->certificate_digest);
         tls_forget_peer(tls);
         conversation_enter(&c->at, DECIDING);
         request.certificate = pb_bytes(buf_str(&c->certificate));

@@ -36,6 +36,7 @@ struct testbed {
         struct tunnel_server *agent;
         struct error *refusal; /* of the CONNECT */
         bool is_dialled;
+        bool is_gateway; /* the user is one that offers APP_ALPN_BARE */
 
         struct tls_handshake *handshake;
         struct stream *user; /* TLS with the host */
@@ -271,8 +272,11 @@ static void on_stream(void *ctx, struct stream *s, struct error *err)
 
         w->is_dialled = true;
         w->refusal = err;
-        if (err == NULL)
-                w->handshake = tls_start(&w->s.loop, w->client_tls, s, "app", SECONDS(5), on_tls, w);
+        if (err != NULL)
+                return;
+        w->handshake = tls_start(&w->s.loop, w->client_tls, s, "app", SECONDS(5), on_tls, w);
+        if (w->is_gateway)
+                tls_offer(w->handshake, (const char *const[]){ APP_ALPN_BARE, APP_ALPN_HTTP, NULL });
 }
 
 static struct tunnel_request usual(void)
@@ -320,7 +324,8 @@ static void assert_refusal(struct testbed *w, const char *reason)
 
 static void make_tls(struct testbed *w)
 {
-        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL };
+        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, APP_ALPN_BARE, NULL };
+        static const char *const tcp[] = { APP_ALPN_TCP, NULL }, *const http[] = { APP_ALPN_HTTP, NULL };
         AUTO(key) key = given_key(KEY_ECDSA_P256);
         AUTO(buf) public = BUF_MAX(4 * KiB), der = BUF_MAX(CERT_MAX), pem = BUF_MAX(2 * CERT_MAX), trust = BUF_MAX(2 * CERT_MAX), chain = BUF_MAX(64 * KiB);
         AUTO(secret) key_pem = { 0 };
@@ -336,7 +341,7 @@ static void make_tls(struct testbed *w)
         assert_done(key_to_pem(&key, &key_pem));
         assert_done(x509_issue_user(w->cluster.ca.x509, &subject, buf_str(&public), fake_times(&w->cluster), &der, NULL));
         cert_der_to_pem(buf_str(&der), &pem);
-        assert_done(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = w->is_http ? alpn + 1 : alpn, .is_internal = true }, &w->client_tls));
+        assert_done(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = w->is_http ? http : tcp, .is_internal = true }, &w->client_tls));
         assert_done(tls_context_add(w->client_tls, NULL, (struct tls_identity){ buf_str(&pem), secret_str(&key_pem) }));
 }
 
@@ -593,6 +598,50 @@ static void an_application_that_is_down_is_named(void **state)
         assert_int_equal(w->exits, 1);
 }
 
+/* An HTTP application, and a gateway that is the client itself. */
+static void given_gateway(struct testbed *w)
+{
+        w->is_gateway = true;
+        given_user(w);
+        assert_str(tls_alpn(w->user), APP_ALPN_BARE);
+}
+
+static void requests_of_a_gateway_follow_without_tls(void **state)
+{
+        struct testbed *w = *state;
+
+        given_gateway(w);
+        decide(w, true, "queue");
+        run_a_while(&w->s.loop);
+        assert_int_equal(w->at_user.received.len, 0);
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->at_user.received.len == 1);
+        assert_int_equal(w->at_user.received.ptr[0], 0);
+        buf_clear(&w->at_user.received);
+        struct stream *plain = tls_leave(w->user, STR(""));
+        assert_non_null(plain);
+        w->user = plain;
+        ear_listen(&w->at_user, plain);
+        stream_read(plain, true);
+        stream_write(plain, STR("GET / HTTP/1.1\r\nHost: queue\r\n\r\n"));
+        RUN_UNTIL(&w->s.loop, w->on_auth != NULL);
+        w->on_auth(w->on_auth_ctx, NULL, error_new(ERROR_UNAVAILABLE, "there is none"));
+        RUN_UNTIL(&w->s.loop, w->at_user.received.len > 0);
+        assert_true(str_starts_with(buf_str(&w->at_user.received), STR("HTTP/1.1 503 ")));
+}
+
+static void a_gateway_gets_the_reason_in_tls(void **state)
+{
+        struct testbed *w = *state;
+
+        given_gateway(w);
+        decide(w, false, "");
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->s.connections.count == 0);
+        assert_null(w->at_user.err); /* TLS has ended in order */
+        assert_true(str_starts_with(buf_str(&w->at_user.received), STR("HTTP/1.1 403 ")));
+        assert_true(str_contains(buf_str(&w->at_user.received), STR("no role")));
+}
+
 /* Also one that was replaced meanwhile by the same application with another setting. */
 static void a_connection_ends_with_its_application(void **state)
 {
@@ -655,7 +704,8 @@ static void refuses_other_requests_of_a_proxy(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define ROW(name)  cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define HTTP(name) cmocka_unit_test_setup_teardown(name, set_up_http, tear_down)
         const struct CMUnitTest tests[] = {
                 ROW(a_user_reaches_the_application),
                 ROW(a_decision_on_another_application_permits_nothing),
@@ -666,10 +716,13 @@ int main(void)
                 ROW(an_order_of_the_cluster_ends_an_open_connection),
                 ROW(an_application_that_is_down_is_named),
                 ROW(a_connection_ends_with_its_application),
-                cmocka_unit_test_setup_teardown(a_request_under_way_is_recorded_when_the_process_ends, set_up_http, tear_down),
+                HTTP(requests_of_a_gateway_follow_without_tls),
+                HTTP(a_gateway_gets_the_reason_in_tls),
+                HTTP(a_request_under_way_is_recorded_when_the_process_ends),
                 ROW(refuses_other_requests_of_a_proxy),
         };
 #undef ROW
+#undef HTTP
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

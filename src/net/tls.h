@@ -89,6 +89,9 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
                                 void *ctx) MUST_USE;
 void tls_cancel(struct tls_handshake *h); /* done is called with CANCELLED unless it was called before */
 
+/* Client, right after tls_start(): offers these protocols in place of those of the context. */
+void tls_offer(struct tls_handshake *h, const char *const *alpn);
+
 /*
  * The application protocol that the server has chosen so far, "" for none. Also valid within done, where after a
  * failure it tells whether the server speaks what the client offered: nothing before the failure proves who it is.
@@ -139,6 +142,13 @@ bool tls_channel_binding(const struct stream *s, uint8_t ret[TLS_CHANNEL_BINDING
  * tls_peer_chain_der() return "" from now on, and their earlier results are invalid.
  */
 void tls_forget_peer(struct stream *s);
+
+/*
+ * Ends TLS in both directions at a point that the ends have agreed upon: sends `last` in TLS, and returns the stream below, owned and paused. What follows there
+ * has the protection of the layers below only. The end that sends `last` sends nothing more until the other one has. Without close_notify, as the connection goes on; s is closed. NULL: s has ended, or has received bytes that were not
+ * read yet; nothing was sent then, and s stays. Also from within on_read.
+ */
+struct stream *tls_leave(struct stream *s, struct str last) MUST_USE;
 
 /*
  * The fields of a ClientHello, parsed without consuming it: for routing before a process that terminates TLS is chosen.

@@ -277,20 +277,26 @@ static SSL_CTX *ctx_new(struct tls_context *c)
         return ctx;
 }
 
-static void set_alpn(struct tls_context *c, const char *const *names)
+void tls_put_alpn(struct buf *wire, const char *const *names)
 {
-        AUTO(buf) wire = BUF_MAX(4 * KiB);
-
         for (; names != NULL && *names != NULL; names++) {
                 struct str name = str_of(*names);
 
                 if (name.len == 0 || name.len > 255)
                         bug("'%s' is not an application protocol", *names);
-                buf_put_u8(&wire, (uint8_t)name.len);
-                buf_put(&wire, name);
-                if (str_equal(name, STR("http/1.1")))
-                        c->is_alpn_optional = true;
+                buf_put_u8(wire, (uint8_t)name.len);
+                buf_put(wire, name);
         }
+}
+
+static void set_alpn(struct tls_context *c, const char *const *names)
+{
+        AUTO(buf) wire = BUF_MAX(TLS_ALPN_MAX);
+
+        tls_put_alpn(&wire, names);
+        for (; names != NULL && *names != NULL; names++)
+                if (str_equal(str_of(*names), STR("http/1.1")))
+                        c->is_alpn_optional = true;
         c->alpn_len = (unsigned)wire.len;
         c->alpn = (unsigned char *)buf_take(&wire);
 }

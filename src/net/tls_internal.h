@@ -7,6 +7,7 @@
 
 #include <openssl/ssl.h>
 
+#include "base/buf.h"
 #include "net/tls.h"
 
 /* ---- tls_context.c ------------------------------------------------------------------------------------- */
@@ -32,6 +33,10 @@ struct tls_context {
 };
 
 void tls_context_unref(struct tls_context *c);
+
+/* Names of protocols as extensions have them: a length byte before each. */
+enum { TLS_ALPN_MAX = 4 * KiB };
+void tls_put_alpn(struct buf *wire, const char *const *names);
 
 /* The initial SSL_CTX: that of the default identity, or the bare one (clients only; NULL for servers). */
 SSL_CTX *tls_context_default(const struct tls_context *c);

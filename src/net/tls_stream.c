@@ -533,6 +533,26 @@ static void tls_close(struct stream *stream)
         release(t);
 }
 
+struct stream *tls_leave(struct stream *stream, struct str last)
+{
+        struct tls_stream *t = tls_of(stream);
+        struct stream *lower = t->lower;
+
+        if (stream->ops != &tls_ops || t->handshake != NULL)
+                bug("only an established TLS stream can be left");
+        if (t->in.len > 0 || SSL_has_pending(t->ssl) || t->is_lower_ended || t->is_read_ended || t->is_shut || t->is_broken)
+                return NULL;
+        if (!str_is_empty(last))
+                tls_write(stream, last);
+        if (t->is_broken)
+                return NULL;
+        stream_read(lower, false);
+        t->lower = NULL;
+        t->is_closed = true;
+        tls_unref(t);
+        return lower;
+}
+
 static size_t tls_pending(const struct stream *stream)
 {
         const struct tls_stream *t = CONTAINER_OF(stream, const struct tls_stream, stream);
@@ -629,6 +649,14 @@ struct tls_handshake *tls_start(struct loop *l, struct tls_context *c, struct st
         else
                 stream_read(lower, true);
         return h;
+}
+
+void tls_offer(struct tls_handshake *h, const char *const *alpn)
+{
+        AUTO(buf) wire = BUF_MAX(TLS_ALPN_MAX);
+
+        tls_put_alpn(&wire, alpn);
+        must(SSL_set_alpn_protos(h->tls->ssl, (const unsigned char *)wire.ptr, (unsigned)wire.len) == 0, "the application protocols");
 }
 
 bool tls_handshake_is_answered(const struct tls_handshake *h)

@@ -164,6 +164,69 @@ static void a_paused_stream_holds_its_bytes_and_resumes(void **state)
         assert_null(f->at_server.ear.err);
 }
 
+/* Leaves TLS with the last byte of the peer. */
+static void leave_on_read(void *ctx, struct str bytes)
+{
+        struct ear *e = ctx;
+        struct stream *plain = tls_leave(e->stream, STR(""));
+
+        assert_true(str_equal(bytes, STR("!")));
+        assert_non_null(plain);
+        ear_listen(e, plain);
+        stream_read(plain, true);
+}
+
+static const struct stream_events leaving_events = { .on_read = leave_on_read, .on_end = ear_on_end };
+
+static void both_ends_leave_tls_where_they_agree(void **state)
+{
+        struct fixture *f = *state;
+        struct ear *server = &f->at_server.ear, *client = &f->at_client.ear;
+
+        given_connection(f);
+        stream_listen(client->stream, &leaving_events, client);
+        stream_read(client->stream, true);
+        struct stream *plain = tls_leave(server->stream, STR("!"));
+        assert_non_null(plain);
+        ear_listen(server, plain);
+        stream_read(plain, true);
+        struct stream *before = client->stream;
+        RUN_UNTIL(&f->loop, client->stream != before);
+        stream_write(client->stream, STR("question"));
+        RUN_UNTIL(&f->loop, server->received.len == 8);
+        assert_received(server, "question");
+        stream_write(plain, STR("answer"));
+        stream_shutdown(plain);
+        RUN_UNTIL(&f->loop, client->ends);
+        assert_received(client, "answer");
+        assert_null(client->err); /* the end of a plain stream, not of TLS that was cut */
+}
+
+static void tls_is_not_left_while_bytes_of_the_peer_wait(void **state)
+{
+        struct fixture *f = *state;
+        struct ear *server = &f->at_server.ear;
+
+        given_connection(f);
+        server->pause_on_read = true;
+        stream_read(server->stream, true);
+        stream_write(f->at_client.ear.stream, STR("first"));
+        RUN_UNTIL(&f->loop, server->received.len == 5);
+        write_pattern(f->at_client.ear.stream, 300000); /* of which a read holds a part */
+        stream_read(server->stream, true);
+        RUN_UNTIL(&f->loop, server->received.len > 5);
+        run_a_while(&f->loop);
+        bool is_refused = tls_leave(server->stream, STR("!")) == NULL;
+        assert_true(is_refused);
+        server->pause_on_read = false;
+        stream_read(server->stream, true);
+        RUN_UNTIL(&f->loop, server->received.len == 300005);
+        stream_shutdown(f->at_client.ear.stream);
+        RUN_UNTIL(&f->loop, server->ends);
+        assert_null(tls_leave(server->stream, STR("!"))); /* nor after its end */
+        assert_int_equal(f->at_client.ear.received.len, 0);
+}
+
 static void one_direction_may_end_before_the_other(void **state)
 {
         struct fixture *f = *state;
@@ -436,6 +499,8 @@ int main(void)
                 TEST(a_cancelled_handshake_reports_once_from_the_loop),
                 TEST(bytes_arrive_in_order_for_any_number),
                 TEST(data_with_the_last_handshake_flight_is_not_lost),
+                TEST(both_ends_leave_tls_where_they_agree),
+                TEST(tls_is_not_left_while_bytes_of_the_peer_wait),
                 TEST(a_paused_stream_holds_its_bytes_and_resumes),
                 TEST(one_direction_may_end_before_the_other),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),

@@ -26,7 +26,7 @@ struct node_dial {
         struct tunnel_wait *wait;
         struct rpc_client_call *locate;
         struct error *refusal; /* of another proxy that has no room for this one's connections; NULL: none */
-        bool has_waited, has_left_tunnel, is_cancelled;
+        bool has_waited, has_left_tunnel, is_relayed, is_cancelled;
 };
 
 static struct error *no_tunnel(const struct node_dial *d)
@@ -88,6 +88,7 @@ static void on_connected(void *ctx, struct stream *s, struct error *err)
         struct node_dial *d = ctx;
 
         d->dial = NULL;
+        d->is_relayed = false;
         if (err != NULL && !d->is_cancelled && !d->has_left_tunnel && error_is_for(err, REASON_CONNECTION)) {
                 d->has_left_tunnel = true; /* the node has not processed the request */
                 error_free(err);
@@ -108,6 +109,7 @@ static void on_relayed(void *ctx, struct stream *s, struct error *err)
         struct node_dial *d = ctx;
 
         d->peer = NULL;
+        d->is_relayed = true;
         if (err == NULL || d->is_cancelled || !was_not_begun(err)) {
                 finish(d, s, err);
                 return;
@@ -208,6 +210,11 @@ struct node_dial *node_dial_start(struct proxy *p, const struct tunnel_request *
         *d = (struct node_dial){ .proxy = p, .request = *request, .peers = *peers, .done = done, .ctx = ctx };
         try_routes(d);
         return d;
+}
+
+bool node_dial_is_relayed(const struct node_dial *d)
+{
+        return d->is_relayed;
 }
 
 static void on_cancelled(void *ctx)

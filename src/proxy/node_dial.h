@@ -37,6 +37,8 @@ void node_dial_read_peers(Cteleport__V1__PeerProxy *const *peers, size_t count, 
  */
 struct node_dial *node_dial_start(struct proxy *p, const struct tunnel_request *request, const struct node_dial_peers *peers,
                                   void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
+/* Within done: whether another proxy relays the connection, instead of a tunnel to this one. */
+bool node_dial_is_relayed(const struct node_dial *d);
 void node_dial_cancel(struct node_dial *d); /* calls done with CANCELLED unless it was called */
 
 #endif

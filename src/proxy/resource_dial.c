@@ -91,6 +91,7 @@ static void on_connected(void *ctx, struct stream *host, struct error *err)
 {
         struct resource_dial *d = ctx;
 
+        d->route.is_relayed = node_dial_is_relayed(d->dial);
         d->dial = NULL;
         if (d->is_cancelled) {
                 stream_close(host);

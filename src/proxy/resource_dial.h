@@ -32,6 +32,7 @@ struct resource_dial_route {
         char user[LIMIT_NAME];     /* "": an older Auth Service does not set it */
         char service[LIMIT_NAME];  /* that the host offers the resource by */
         char resource[LIMIT_NAME]; /* its name; "" of nodes */
+        bool is_relayed;           /* in done: by another proxy */
 };
 
 struct resource_dial_events {

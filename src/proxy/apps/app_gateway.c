@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/app_status.h"
 #include "cluster/connect.h"
 #include "http/cookies.h"
 #include "http/relay.h"
@@ -39,9 +40,11 @@ struct app_gateway {
         bool is_opening;              /* a session is requested */
         struct resource_dial *dial;
         struct tls_handshake *tls;
+        struct stream *undecided;  /* TLS with the host, until it says how requests follow (APP_ALPN_BARE) */
+        struct timer *decide_by;   /* while there is one */
         /* Of the current request. */
         struct http_request *request;
-        char id[REQUEST_ID_LEN + 1];
+        char id[REQUEST_ID_LEN + 1]; /* "": none was needed yet */
         char address[2 * LIMIT_NAME]; /* of the proxy's pages, "host:port" */
         struct form form; /* of the exchange */
         bool is_html, is_state_right;
@@ -65,14 +68,18 @@ static void release_when_idle(struct app_gateway *g)
 
 /* ---- answers of the proxy -------------------------------------------------------------------------------------- */
 
-static void new_request_id(struct app_gateway *g)
+/* Of the current request, made when first needed: most requests leave neither a page nor a line of the log here. */
+static const char *request_id(struct app_gateway *g)
 {
         uint8_t bytes[REQUEST_ID_LEN / 2];
         AUTO(buf) text = BUF_MAX(64);
 
+        if (g->id[0] != '\0')
+                return g->id;
         random_bytes(bytes, sizeof bytes);
         hex_encode(&text, str_of_bytes(bytes, sizeof bytes));
         memcpy(g->id, buf_c(&text), sizeof g->id);
+        return g->id;
 }
 
 static void add(struct http_fields *fields, const char *name, struct str value)
@@ -85,7 +92,7 @@ static void answer_page(struct app_gateway *g, int status, struct app_page page)
         AUTO(buf) body = BUF_MAX(PAGE_MAX);
         struct http_fields fields = { 0 };
 
-        page.id = g->id;
+        page.id = request_id(g);
         app_page_put(&body, &fields, g->is_html, &page);
         http_relay_answer(g->relay, status, &fields, buf_str(&body));
         http_fields_release(&fields);
@@ -116,7 +123,7 @@ static void answer_error(struct app_gateway *g, const char *title, struct error 
 {
         AUTO(buf) link = BUF_MAX(1 * KiB);
 
-        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", g->id), LOG_ERR(err));
+        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         buf_printf(&link, "https://%s/web", g->address);
         answer_page(g, status_of(err), (struct app_page){ .title = title, .what = err->what, .hint = err->hint, .link = buf_c(&link), .link_text = "Your applications" });
         error_free(err);
@@ -206,6 +213,75 @@ static bool is_own_cookie(struct str name)
         return str_starts_with(name, STR(APP_COOKIE_PREFIX));
 }
 
+/* err is owned. */
+static void answer_not_accepted(struct app_gateway *g, struct error *err)
+{
+        answer_error(g, "The application cannot be reached",
+                     error_hint(error_because(error_new(ERROR_UNAVAILABLE, "the host that offers this application did not accept the connection"), err), "try again in a moment"));
+}
+
+static struct stream *take_undecided(struct app_gateway *g)
+{
+        struct stream *tls = g->undecided;
+
+        g->undecided = NULL;
+        timer_free(g->decide_by);
+        g->decide_by = NULL;
+        return tls;
+}
+
+/* err is owned. */
+static void fail_undecided(struct app_gateway *g, struct error *err)
+{
+        stream_close(take_undecided(g));
+        answer_not_accepted(g, err);
+}
+
+/* The host lets requests follow without TLS, or has sent a response that refuses them. */
+static void on_host_read(void *ctx, struct str bytes)
+{
+        struct app_gateway *g = ctx;
+        struct stream *tls = g->undecided, *s = NULL;
+
+        if (bytes.ptr[0] != '\0') {
+                stream_read(tls, false);
+                s = stream_with_prefix(&g->proxy->loop, tls, bytes);
+        } else if (bytes.len == 1) {
+                s = tls_leave(tls, STR(""));
+        }
+        if (s == NULL) {
+                fail_undecided(g, error_new(ERROR_INVALID_ARGUMENT, "its answer cannot be understood"));
+                return;
+        }
+        take_undecided(g);
+        http_relay_forward(g->relay, s);
+}
+
+static void on_host_end(void *ctx, struct error *err)
+{
+        fail_undecided(ctx, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "it ended the connection"));
+}
+
+static const struct stream_events undecided_events = { .on_read = on_host_read, .on_end = on_host_end };
+
+static void on_undecided(void *ctx)
+{
+        fail_undecided(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "it did not decide in time"));
+}
+
+static void forward_over(struct app_gateway *g, struct stream *tls)
+{
+        if (!str_equal(tls_alpn(tls), STR(APP_ALPN_BARE))) {
+                http_relay_forward(g->relay, tls);
+                return;
+        }
+        g->undecided = tls;
+        g->decide_by = timer_new(&g->proxy->loop, on_undecided, g);
+        timer_start(g->decide_by, MILLISECONDS(TIMEOUT_HTTP_RESPONSE));
+        stream_listen(tls, &undecided_events, g);
+        stream_read(tls, true);
+}
+
 static void on_tls(void *ctx, struct stream *tls, struct error *err)
 {
         struct app_gateway *g = ctx;
@@ -221,12 +297,11 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 err = connect_check_role(tls_peer_cert_der(tls), "App", loop_wall(&g->proxy->loop));
         if (err == NULL) {
                 tls_forget_peer(tls);
-                http_relay_forward(g->relay, tls);
+                forward_over(g, tls);
                 return;
         }
         stream_close(tls);
-        answer_error(g, "The application cannot be reached",
-                     error_hint(error_because(error_new(ERROR_UNAVAILABLE, "the host that offers this application did not accept the connection"), err), "try again in a moment"));
+        answer_not_accepted(g, err);
 }
 
 static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_route *route, struct error *err)
@@ -254,9 +329,12 @@ static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_r
                 answer_error(g, "The application cannot be reached", err);
                 return;
         }
+        static const char *const bare[] = { APP_ALPN_BARE, APP_ALPN_HTTP, NULL };
         AUTO(buf) name = BUF_MAX(2 * LIMIT_NAME);
         buf_printf(&name, "%s.%.*s", route->host_id, STR_ARG(proxy_cluster(g->proxy)));
         g->tls = tls_start(&g->proxy->loop, app_session_tls(g->user.session), s, buf_c(&name), MILLISECONDS(TIMEOUT_TLS_HANDSHAKE), on_tls, g);
+        if (!route->is_relayed) /* another proxy would read the requests */
+                tls_offer(g->tls, bare);
 }
 
 static const struct resource_dial_events dial_events = { .done = on_dialled };
@@ -314,7 +392,7 @@ static void log_out(struct app_gateway *g, struct app_session *s)
         http_relay_disconnect(g->relay);
         if (s != NULL)
                 app_session_delete(s, false);
-        app_page_put(&body, &fields, g->is_html, &(struct app_page){ .title = "Logged out", .what = "Logged out.", .id = g->id });
+        app_page_put(&body, &fields, g->is_html, &(struct app_page){ .title = "Logged out", .what = "Logged out.", .id = request_id(g) });
         set_cookie(&fields, APP_SESSION_COOKIE, STR(""));
         set_cookie(&fields, APP_SECRET_COOKIE, STR(""));
         http_relay_answer(g->relay, 200, &fields, buf_str(&body));
@@ -349,7 +427,7 @@ static void refuse_exchange(struct app_gateway *g)
         AUTO(buf) link = BUF_MAX(1 * KiB);
         const char *reason = g->is_state_right ? "the session is none of this application, or its secret is another" : "the state is not that of this browser";
 
-        log_warn("The login to an application was refused", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", g->id),
+        log_warn("The login to an application was refused", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)),
                  LOG_C("reason", reason));
         app_session_report_failure(g->proxy->app_sessions, form_value(&g->form, "cookie_value"), g->app, g->peer, reason);
         buf_printf(&link, "https://%s/web/launch/%.*s", g->address, STR_ARG(app_address_host(g->request->host)));
@@ -620,7 +698,7 @@ static void on_request(void *ctx, struct http_request *request)
 
         g->request = request;
         g->is_html = g->certificate == NULL && app_page_is_wanted(request);
-        new_request_id(g);
+        g->id[0] = '\0';
         struct error *err = find_client(g);
         if (err != NULL) {
                 answer_error(g, "The request cannot be served", err);
@@ -661,7 +739,7 @@ static void on_response(void *ctx, struct http_response *response)
 
         if (err == NULL)
                 return;
-        log_warn("A response of an application cannot be passed on", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", g->id), LOG_ERR(err));
+        log_warn("A response of an application cannot be passed on", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         error_free(err);
         http_relay_close(g->relay);
 }
@@ -672,8 +750,8 @@ static void on_failure(void *ctx, enum http_failure failure, int status, const s
         bool is_request = failure == HTTP_FAILURE_REQUEST;
 
         if (is_request)
-                new_request_id(g); /* of one that was not understood */
-        log_debug("A request for an application has failed", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", g->id), LOG_ERR(err));
+                g->id[0] = '\0'; /* one that was not understood */
+        log_debug("A request for an application has failed", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         answer_page(g, status, (struct app_page){ .title = is_request ? "The request cannot be served" : "The application did not answer",
                                                   .what = is_request ? err->what : "the connection to the application was lost before its response",
                                                   .hint = is_request ? NULL : "try again in a moment" });
@@ -699,6 +777,7 @@ static void on_relay_closed(void *ctx)
                 resource_dial_cancel(g->dial);
         if (g->tls != NULL)
                 tls_cancel(g->tls);
+        stream_close(take_undecided(g));
         g->is_ending = false;
         release_when_idle(g);
 }

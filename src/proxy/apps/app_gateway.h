@@ -4,7 +4,7 @@
  * that offers it. docs/decisions/0038-applications-in-the-browser.md
  *
  *     request ─┬─ /x-teleport-auth, /teleport-logout ──▶ the cookie exchange, logout
- *              ├─ cookies of a session of this application ─▶ kept connection, or Dial as the user, TLS in the tunnel ─▶ forwarded
+ *              ├─ cookies of a session of this application ─▶ kept connection, or Dial as the user, TLS in the tunnel until the host accepts ─▶ forwarded
  *              ├─ client certificate of `tsh apps login` for this application: the same session, without cookies
  *              ├─ a preflight request (CORS) without a session ─▶ answered by the application's setting, which auth has
  *              └─ no session ─▶ 302 to the launch page of the proxy; for programs: 401
