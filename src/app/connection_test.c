@@ -324,7 +324,7 @@ static void assert_refusal(struct testbed *w, const char *reason)
 
 static void make_tls(struct testbed *w)
 {
-        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, APP_ALPN_BARE, NULL };
+        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_BARE, APP_ALPN_HTTP, NULL };
         static const char *const tcp[] = { APP_ALPN_TCP, NULL }, *const http[] = { APP_ALPN_HTTP, NULL };
         AUTO(key) key = given_key(KEY_ECDSA_P256);
         AUTO(buf) public = BUF_MAX(4 * KiB), der = BUF_MAX(CERT_MAX), pem = BUF_MAX(2 * CERT_MAX), trust = BUF_MAX(2 * CERT_MAX), chain = BUF_MAX(64 * KiB);
