@@ -404,6 +404,13 @@ struct duration config_host_cert_ttl(const Cteleport__V1__Config *config)
                            LIMIT_HOST_CERT_SECONDS);
 }
 
+bool config_signs_tokens_by_es256(const Cteleport__V1__Config *config)
+{
+        const char *algorithm = config->auth_service == NULL ? NULL : config->auth_service->app_token_algorithm;
+
+        return !is_unset(algorithm) && strcmp(algorithm, "ES256") == 0;
+}
+
 uint32_t config_agent_connections(const Cteleport__V1__Config *config)
 {
         const Cteleport__V1__TunnelStrategyConfig *strategy = config->auth_service == NULL ? NULL : config->auth_service->tunnel_strategy;

@@ -48,6 +48,9 @@ struct error *config_static_tokens(const Cteleport__V1__Config *config, struct a
 struct duration config_host_cert_ttl(const Cteleport__V1__Config *config);
 struct duration config_heartbeat_ttl(const Cteleport__V1__Config *config);
 
+/* Whether the next key of the CA jwt signs by ES256 instead of RS256. */
+bool config_signs_tokens_by_es256(const Cteleport__V1__Config *config);
+
 /* How long files of the audit log and recordings are kept; see storage in proto/config.proto. Sizes are bytes; 0: no limit. */
 struct retention_settings {
         int64_t audit_rotation_size;

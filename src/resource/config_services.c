@@ -222,6 +222,20 @@ static struct error *check_tunnel_strategy(Cteleport__V1__TunnelStrategyConfig *
         return NULL;
 }
 
+static struct error *check_token_algorithm(char **at)
+{
+        static const char *const algorithms[] = { "RS256", "ES256", NULL };
+        const char *algorithm = algorithms[0];
+
+        if (!is_unset(*at) && !config_word(*at, algorithms, &algorithm)) {
+                AUTO_MEM char *shown = escaped(str_of(*at));
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "auth_service.app_token_algorithm cannot be '%s'", shown), "use RS256 or ES256");
+        }
+        *at = unconst(algorithm);
+        return NULL;
+}
+
 struct error *config_check_auth(struct config_checker *c)
 {
         Cteleport__V1__AuthConfig *auth = c->config->auth_service;
@@ -243,6 +257,7 @@ struct error *config_check_auth(struct config_checker *c)
                                                    is_on(auth->proxy_protocol) ? "proxy_protocol: on" : NULL));
         err = error_also(err, check_duration(auth->host_cert_ttl, LIMIT_HOST_CERT_SECONDS_MIN, LIMIT_HOST_CERT_SECONDS,
                                              "auth_service.host_cert_ttl"));
+        err = error_also(err, check_token_algorithm(&auth->app_token_algorithm));
         err = error_also(err, check_tunnel_strategy(auth->tunnel_strategy));
         return error_also(err, check_duration(auth->heartbeat_ttl, LIMIT_HEARTBEAT_SECONDS_MIN, LIMIT_HEARTBEAT_SECONDS,
                                               "auth_service.heartbeat_ttl"));

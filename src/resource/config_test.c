@@ -92,6 +92,9 @@ static void enables_three_services_by_default(void **state)
         assert_string_equal(c->proxy_service->web_listen_addr, "0.0.0.0:3080");
         assert_true(config_host_cert_ttl(c).ns == HOURS(24).ns);
         assert_true(config_heartbeat_ttl(c).ns == MINUTES(10).ns);
+        assert_false(config_signs_tokens_by_es256(c));
+        assert_true(config_signs_tokens_by_es256(accepted(a, "auth_service: {app_token_algorithm: es256}\n", NULL)));
+        assert_false(config_signs_tokens_by_es256(accepted(a, "auth_service: {app_token_algorithm: RS256}\n", NULL)));
         c = accepted(a, "ssh_service:\nauth_service:\n", NULL);
         assert_true(config_service_enabled(c, "proxy"));
 }
@@ -202,6 +205,8 @@ static const struct {
         { "auth_service: {host_cert_ttl: 24h1ms}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
         { "auth_service: {host_cert_ttl: 1s}", "auth_service.host_cert_ttl must lie between 5s and 24h0m0s" },
         { "auth_service: {heartbeat_ttl: 1s}", "auth_service.heartbeat_ttl must lie between 2s and 24h0m0s" },
+        { "auth_service: {app_token_algorithm: HS256}", "auth_service.app_token_algorithm cannot be 'HS256'" },
+        { "auth_service: {app_token_algorithm: none}", "auth_service.app_token_algorithm cannot be 'none'" },
         { "auth_service: {tunnel_strategy: {type: mesh}}", "auth_service.tunnel_strategy.type cannot be 'mesh'" },
         { "auth_service: {tunnel_strategy: {agent_connection_count: 2}}",
           "auth_service.tunnel_strategy.agent_connection_count has no meaning with type: agent_mesh" },

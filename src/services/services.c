@@ -89,7 +89,7 @@ static const struct service_row rows[] = {
                 .certificate = SERVICE_CERT_DNS_NAMES | SERVICE_CERT_CLUSTER | SERVICE_CERT_LOCAL_ONLY,
                 .processes = {
                         {
-                                .name = "signer", .user = { "teleport-signer", ID_SIGNER }, .sandbox = SANDBOX_SIGNER,
+                                .name = "signer", .user = { "teleport-signer", ID_SIGNER }, .sandbox = SANDBOX_SIGNER, .sections = { "auth_service" },
                                 .follows = "auth", .has_no_journal = true, .is_vital = true, .start = 1,
                         },
                         {

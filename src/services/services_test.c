@@ -245,7 +245,7 @@ static void keeps_only_the_sections_of_a_process(void **state)
         assert_null(of_ssh.app_service);
         services_keep_sections(&of_signer, services_process("signer"));
         assert_ptr_equal(of_signer.teleport, &teleport);
-        assert_true(of_signer.auth_service == NULL && of_signer.proxy_service == NULL && of_signer.ssh_service == NULL);
+        assert_true(of_signer.auth_service != NULL && of_signer.proxy_service == NULL && of_signer.ssh_service == NULL);
         services_keep_sections(&of_echo, services_process("echo"));
         assert_true(of_echo.app_service != NULL && of_echo.ssh_service == NULL && of_echo.db_service == NULL);
 }

@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/sandbox.h"
+#include "pki/jws.h"
 #include "rpc/link.h"
 #include "rpc/pb.h"
 #include "rpc/wire.h"
@@ -92,6 +94,18 @@ static struct error *add_jwt(struct signer *s)
         return err;
 }
 
+/* The setting may have been changed since the key was made. */
+static void log_other_algorithm(const struct signer *s)
+{
+        const struct authority *all = &s->authorities.all[AUTHORITY_JWT], *next = &s->authorities.next[AUTHORITY_JWT];
+        const struct key *newest = &(authority_exists(next) ? next : all)->jwt;
+        const char *set = s->token_key == KEY_RSA_2048 ? "RS256" : "ES256";
+
+        if (newest->handle != NULL && strcmp(jws_algorithm(newest), set) != 0)
+                log_info("The next key of tokens for applications will be for another algorithm", LOG_C("now", jws_algorithm(newest)), LOG_C("next", set),
+                         LOG_C("hint", "tctl auth rotate --type=jwt makes the next key"));
+}
+
 /* Loads the existing CA and enters the sandbox: from then on no file is opened. */
 static struct error *shut_in(struct signer *s)
 {
@@ -107,6 +121,7 @@ static struct error *shut_in(struct signer *s)
                 err = rotations_load(&s->rotations, &s->authorities, ".");
         if (err != NULL)
                 return error_wrap(err, "%s", ca_dir);
+        log_other_algorithm(s);
         s->use_fd = authorities_open_use(".");
         if (s->use_fd < 0 && access("issued.log", F_OK) < 0)
                 log_warn("The log of issued certificates is missing; a new one begins, without the earlier certificates",

@@ -81,19 +81,40 @@ static void signs_tokens_with_the_key_of_the_phase(void **state)
         assert_true(token_names(f, new));
 }
 
-static void signs_tokens_by_rs256_with_an_rsa_key(void **state)
+static void assert_signs_by(struct fixture *f, const char *algorithm)
 {
-        struct fixture *f = *state;
+        AUTO_MEM char *member = mem_printf("\"alg\":\"%s\"", algorithm);
         AUTO(buf) header = BUF_MAX(4 * KiB);
+
+        assert_done(request_token(f));
+        struct str token = str_of(((const Cteleport__Internal__V1__AppToken *)(const void *)f->answer)->token);
+        put_base64url(&header, str_split(&token, '.'));
+        assert_true(str_contains(buf_str(&header), str_of(member)));
+}
+
+/* The file is written in place: the shorter key leaves nothing of the longer one. */
+static void an_algorithm_that_is_set_is_that_of_the_next_key(void **state)
+{
+        static const char *const phases[] = { "init", "update_clients", "update_servers", "standby" };
+        struct fixture *f = *state;
 
         f->token_key = KEY_RSA_2048;
         given_signer(f);
         assert_done(request_authorities(f, "example.com", true));
-        assert_done(request_token(f));
-        struct str token = str_of(((const Cteleport__Internal__V1__AppToken *)(const void *)f->answer)->token);
-        put_base64url(&header, str_split(&token, '.'));
-        assert_true(str_contains(buf_str(&header), STR("\"alg\":\"RS256\"")));
-        assert_done(request_step(f, "jwt", "init")); /* a key of this kind is made in the sandbox, too */
+        assert_signs_by(f, "RS256");
+        assert_int_equal(ended(f), 0);
+
+        f->token_key = KEY_ECDSA_P256;
+        given_signer(f);
+        assert_signs_by(f, "RS256");
+        for (size_t i = 0; i < ARRAY_LEN(phases); i++)
+                assert_done(request_step(f, "jwt", phases[i]));
+        assert_signs_by(f, "ES256");
+        assert_int_equal(ended(f), 0);
+
+        f->token_key = KEY_RSA_2048;
+        given_signer(f);
+        assert_signs_by(f, "ES256");
 }
 
 static void adds_the_ca_jwt_to_the_cas_of_an_earlier_release(void **state)
@@ -140,7 +161,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(signs_tokens_with_the_key_of_the_phase, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(signs_tokens_by_rs256_with_an_rsa_key, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(an_algorithm_that_is_set_is_that_of_the_next_key, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(adds_the_ca_jwt_to_the_cas_of_an_earlier_release, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_ca_that_signs_tokens_has_no_list_of_revoked_certificates, set_up, tear_down),
         };

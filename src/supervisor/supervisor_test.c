@@ -86,7 +86,7 @@ static void gives_each_service_its_own_sections(void **state)
 
         given_file(f->dir, "instance.do", "sign");
         start(f);
-        AWAIT(f, "signer receives teleport\n", "sts receives teleport auth_service\n", "auth receives teleport auth_service proxy_service\n",
+        AWAIT(f, "signer receives teleport auth_service\n", "sts receives teleport auth_service\n", "auth receives teleport auth_service proxy_service\n",
               "proxy receives teleport proxy_service\n", "instance receives teleport proxy_service ssh_service\n",
               "ssh receives teleport proxy_service ssh_service\n", "aws-sign receives teleport\n");
 }

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from harness import TIMEOUT, wait_until
 from test_backup import store_check
+from test_reload import changed, reload
 from test_rotation import openssl, rotation_of, step
 
 
@@ -33,10 +34,10 @@ class Keys(jwt.PyJWKClient):
         return [key.key_id for key in self.get_signing_keys()]
 
 
-def claims_of(token, keys, audience):
+def claims_of(token, keys, audience, algorithm="RS256"):
     """Header and claims of a token that is valid now for this audience."""
     key = keys.get_signing_key_from_jwt(token)
-    claims = jwt.decode(token, key.key, algorithms=["RS256"], audience=audience, issuer="example.test",
+    claims = jwt.decode(token, key.key, algorithms=[algorithm], audience=audience, issuer="example.test",
                         options={"require": ["iss", "sub", "aud", "iat", "nbf", "exp"]})
     return jwt.get_unverified_header(token), claims
 
@@ -56,6 +57,20 @@ def exported_keys(cluster):
     return re.findall(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----\n", cluster.tctl("auth", "export", "--type=jwt").out, re.S)
 
 
+def algorithms_of(cluster, keys):
+    """The algorithms of `tctl status`, and those of the published keys."""
+    ca, = [ca for ca in cluster.json("status")["authorities"] if ca["type"] == "jwt"]
+    wanted = [key["algorithm"] for key in ca["keys"]]
+    names = {"RSA 2048": "RS256", "ECDSA P-256": "ES256"}
+    found = []
+
+    def published():
+        found[:] = [key["alg"] for key in keys.fetch_data()["keys"]]
+        return found == [names[algorithm] for algorithm in wanted]
+    wait_until(published, "the proxy publishes the keys of the status")
+    return wanted + found
+
+
 def test_a_cluster_of_an_earlier_release_gets_the_key(shared):
     """As after an upgrade: the data directory has no such key. Hosts and users keep their CAs."""
     pin, (key,) = shared.ca_pin, exported_keys(shared)
@@ -66,6 +81,12 @@ def test_a_cluster_of_an_earlier_release_gets_the_key(shared):
     shared.process.wait_for("The CA for tokens of applications was made")
     other, = exported_keys(shared)
     assert shared.ca_pin == pin and other != key
+
+
+def test_a_new_cluster_has_the_algorithm_of_its_file(make_cluster):
+    cluster = make_cluster(auth={"app_token_algorithm": "ES256"})
+    assert algorithms_of(cluster, Keys(cluster)) == ["ECDSA P-256", "ES256"]
+    assert re.search("^jwt CA +never updated *\n +signs by ES256 *$", cluster.tctl("status").out, re.M)
 
 
 def test_the_keys_of_tokens_are_published_through_a_rotation(shared):
@@ -87,8 +108,16 @@ def test_the_keys_of_tokens_are_published_through_a_rotation(shared):
     wait_until(lambda: keys.ids() == [new], "the old key is dropped")
     assert rotation_of(shared, "jwt").startswith("rotated ") and rotation_of(shared, "host") == rotation_of(shared, "user") == "never updated"
 
+    former = shared.config_path.read_text()
+    assert reload(shared, config=changed(shared, auth_service={"app_token_algorithm": "ES256"})).code == 0
+    shared.process.wait_for("The next key of tokens for applications will be for another algorithm")
+    assert algorithms_of(shared, keys) == ["RSA 2048", "RS256"]
     step(shared, "jwt", "init")
     step(shared, "jwt", "update_clients")
+    assert algorithms_of(shared, keys) == ["ECDSA P-256", "RSA 2048", "ES256", "RS256"]
+    assert re.search("^jwt CA +rotating clients.*\n +signs by ES256, RS256 is trusted too *$", shared.tctl("status").out, re.M)
+    assert reload(shared, config=former).code == 0
+    assert algorithms_of(shared, keys) == ["ECDSA P-256", "RSA 2048", "ES256", "RS256"]
     step(shared, "jwt", "rollback")
     wait_until(lambda: len(keys.ids()) == 2 and keys.ids()[0] == new, "the former key signs again")
     step(shared, "jwt", "standby")

@@ -18,6 +18,7 @@ from app_backends import Apache, Nginx, Scripted, WebSockets
 from app_client import AppConnection, LocalApp
 from harness import TIMEOUT, Cluster, iam_token, wait_until
 from test_app_tokens import Keys, claims_of, verified_by_openssl
+from test_reload import changed, reload
 from test_rotation import step
 from test_tsh_apps import ProxyApp
 from users import User, invite_url
@@ -170,17 +171,20 @@ def test_an_application_learns_the_user_from_a_token(place, app, scripted):
         _, claims = claims_of(scripted.fields()["teleport-jwt-assertion"][0], keys, uri)
         assert (claims["roles"], claims["traits"]) == (["all-apps"], {})
 
+    former = place.config_path.read_text()
+    assert reload(place, config=changed(place, auth_service={"app_token_algorithm": "ES256"})).code == 0
     step(place, "jwt", "init")
     wait_until(lambda: len(keys.ids()) == 2, "both keys are published")
     step(place, "jwt", "update_clients")
     connection = http.client.HTTPConnection(app("raw"), timeout=TIMEOUT)
     second = token()
     connection.close()
-    header, claims = claims_of(second, keys, uri)
-    assert header["kid"] != jwt.get_unverified_header(first)["kid"] and claims["sub"] == "alice"
+    header, claims = claims_of(second, keys, uri, algorithm="ES256")
+    assert header["alg"] == "ES256" and header["kid"] != jwt.get_unverified_header(first)["kid"] and claims["sub"] == "alice"
     assert claims_of(first, keys, uri)[1]["sub"] == "alice"
     step(place, "jwt", "rollback")
     step(place, "jwt", "standby")
+    assert reload(place, config=former).code == 0
 
 
 def test_a_backend_sets_cookies_for_its_host_only(app, scripted):

@@ -243,6 +243,7 @@ def test_status_inside_of_a_session_tells_about_the_session(teleport):
 
 def test_tctl_status_shows_cluster_authorities_and_pin(cluster):
     lines = [re.split(r"  +", line.strip()) for line in cluster.tctl("status").out.splitlines()]
+    assert lines.pop(5) == ["signs by RS256"]  # the jwt CA
     assert [line[0] for line in lines] == ["Cluster", "Version", "host CA", "user CA", "jwt CA", "CA pin"]
     assert lines[0][1] == "example.test"
     assert lines[2][1] == lines[3][1] == lines[4][1] == "never updated"

@@ -26,6 +26,24 @@ static void put_behind(struct table *t, const Cteleport__V1__AuthorityStatus *au
         TABLE_ROW(t, STR(""), buf_str(&text));
 }
 
+static const char *token_algorithm(const Cteleport__V1__AuthorityKey *key)
+{
+        return str_starts_with(str_of(key->algorithm), STR("RSA")) ? "RS256" : "ES256";
+}
+
+/* The algorithm of tokens for applications. During a rotation the other key may have another one. */
+static void put_algorithm(struct table *t, const Cteleport__V1__AuthorityStatus *authority)
+{
+        AUTO(buf) text = BUF_MAX(1 * KiB);
+
+        if (authority->n_keys == 0 || strcmp(authority->keys[0]->protocol, "JWT") != 0)
+                return;
+        buf_printf(&text, "signs by %s", token_algorithm(authority->keys[0]));
+        for (size_t i = 1; i < authority->n_keys; i++)
+                buf_printf(&text, ", %s is trusted too", token_algorithm(authority->keys[i]));
+        TABLE_ROW(t, STR(""), buf_str(&text));
+}
+
 static void put_table(struct buf *out, const Cteleport__V1__ClusterStatusResponse *status)
 {
         AUTO_PTR(table) t = table_new_headless(2);
@@ -38,6 +56,7 @@ static void put_table(struct buf *out, const Cteleport__V1__ClusterStatusRespons
                 buf_printf(&label, "%s CA ", status->authorities[i]->type); /* the blank is Teleport's */
                 TABLE_ROW(t, buf_str(&label), str_of(status->authorities[i]->rotation));
                 put_behind(t, status->authorities[i]);
+                put_algorithm(t, status->authorities[i]);
         }
         for (size_t i = 0; i < status->n_ca_pins; i++)
                 TABLE_ROW(t, STR("CA pin"), str_of(status->ca_pins[i]));

@@ -12,6 +12,7 @@
 #include "cmd/teleport/commands.h"
 #include "os/process_title.h"
 #include "os/sandbox.h"
+#include "resource/config.h"
 #include "signer/signer.h"
 #include "sts/sts.h"
 
@@ -60,7 +61,8 @@ static int run_signer(struct service *s)
         if (fcntl(link, F_DUPFD_CLOEXEC, 0) < 0)
                 return finish(&self, error_errno(errno, "cannot copy the link to auth"));
         /* signer_main enters its sandbox itself, after it has opened its files. */
-        return finish(&self, signer_main(s->boot->data_dir, KEY_RSA_2048, link, send_ready, &self));
+        enum key_kind token_key = config_signs_tokens_by_es256(s->boot->config) ? KEY_ECDSA_P256 : KEY_RSA_2048;
+        return finish(&self, signer_main(s->boot->data_dir, token_key, link, send_ready, &self));
 }
 
 static struct error *sts_sandboxed(struct sandboxed *self)
