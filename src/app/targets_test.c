@@ -32,8 +32,15 @@ static bool permits(const char *const *allowed, const char *const *denied, const
 
 static void metadata_services_are_no_applications(void **state)
 {
-        static const char *const denied[] = { "169.254.169.254", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "fd00:ec2::254", "fd00:0ec2:0::254", "100.100.100.200", "169.254.170.2" };
-        static const char *const permitted[] = { "127.0.0.1", "::1", "10.0.0.1", "169.254.169.253", "fd00:ec2::253", "8.8.8.8" };
+        static const char *const denied[] = {
+                "169.254.169.254", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "fd00:ec2::254", "fd00:0ec2:0::254", "100.100.100.200", "169.254.170.2", "169.254.170.23",
+                "fd00:ec2::23", "fd20:ce::254", "169.254.42.42", "fd00:42::42", "169.254.0.23", "168.63.129.16",
+                "64:ff9b::a9fe:a9fe", "64:ff9b::169.254.169.254", "64:ff9b:1::a9fe:a9fe", "2001:db8:122::a9fe:a9fe", /* NAT64 */
+                "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00:0",
+                "2002:a9fe:a9fe::", "2002:a9fe:a9fe::1", "::a9fe:a9fe", "::ffff:0:a9fe:a9fe", "fe80::5efe:a9fe:a9fe", "fe80::a9fe:a9fe", "fd00:c1::a9fe:a9fe",
+        };
+        static const char *const permitted[] = { "127.0.0.1", "::1", "::", "10.0.0.1", "169.254.169.253", "fd00:ec2::253", "8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
+                                                 "2003:a9fe:a9fe::1", "64:ff9b:2:a9fe:a9:fe00::", "2001:db8::a9fe:a9fd", "2001:db8::a9fe:a9fe:1" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(denied); i++)
@@ -50,6 +57,8 @@ static void only_allowed_hosts_are_applications(void **state)
         assert_false(permits(LIST("10.0.0.0/8", "::1"), NULL, "127.0.0.1"));
         assert_false(permits(LIST("10.0.0.0/8"), NULL, "169.254.169.254"));
         assert_true(permits(LIST("169.254.169.254"), NULL, "::ffff:169.254.169.254"));
+        assert_false(permits(LIST("169.254.169.254"), NULL, "64:ff9b::a9fe:a9fe"));
+        assert_true(permits(LIST("64:ff9b::/96"), NULL, "64:ff9b::a9fe:a9fe"));
 }
 
 static void denied_hosts_are_no_applications(void **state)
@@ -58,6 +67,12 @@ static void denied_hosts_are_no_applications(void **state)
         assert_false(permits(NULL, LIST("10.0.0.0/8"), "10.1.2.3"));
         assert_true(permits(NULL, LIST("10.0.0.0/8"), "11.1.2.3"));
         assert_false(permits(NULL, LIST("10.0.0.0/8"), "169.254.169.254"));
+        assert_false(permits(NULL, LIST("10.0.0.0/8"), "64:ff9b::10.1.2.3"));
+        assert_false(permits(NULL, LIST("10.0.0.0/8"), "2002:a01:203::1"));
+        assert_false(permits(NULL, LIST("10.0.0.0/8"), "64:ff9b:1::10.1.2.3"));
+        assert_true(permits(NULL, LIST("10.0.0.0/8"), "64:ff9b::11.1.2.3"));
+        assert_true(permits(NULL, LIST("10.0.0.0/8", "0.0.0.0/8"), "2001:db8::10.1.2.3")); /* an ordinary address */
+        assert_true(permits(NULL, LIST("10.0.0.0/8", "0.0.0.0/8"), "::1"));
 }
 
 int main(void)
