@@ -44,7 +44,8 @@ struct exchange {
         struct buf out;          /* of the response, for the browser; out_sent of it are sent */
         size_t out_sent;
         struct instant waiting;  /* since when the browser has taken nothing of a response that has more; 0: nothing waits */
-        struct http_fields trailers;
+        struct http_fields trailers, request_trailers;
+        size_t request_trailer_size;
         bool is_request_complete, is_responding, is_response_complete, is_reset;
 };
 
@@ -134,6 +135,7 @@ static void exchange_free(struct exchange *x)
                 x->next->at = x->at;
         http2_request_release(&x->head);
         http_fields_release(&x->trailers);
+        http_fields_release(&x->request_trailers);
         error_free(x->refusal);
         buf_release(&x->out);
         free(x);
@@ -456,14 +458,34 @@ static void on_begin(struct h2 *h, int32_t id)
         h2_opened(h);
 }
 
-/* Fields after the head are trailers of the request, which are not passed on. */
+/* The gateway removes those that are not for trailers. */
+static void add_trailer(struct exchange *x, struct str name, struct str value)
+{
+        struct error *err;
+
+        if (x->channel == NULL)
+                return;
+        x->request_trailer_size += name.len + value.len + strlen(": \r\n");
+        err = x->request_trailer_size > LIMIT_HTTP_TRAILER - strlen("\r\n") ? error_new(ERROR_RESOURCE_EXHAUSTED, "the trailer of the request is too long")
+                                                                             : http_fields_add(&x->request_trailers, name, value);
+        if (err != NULL)
+                reset(x, err->code == ERROR_RESOURCE_EXHAUSTED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+        error_free(err);
+}
+
 static void on_header(struct h2 *h, int32_t id, struct str name, struct str value)
 {
         struct exchange *x = h2_stream_owner(h, id);
 
-        if (x == NULL || x->is_head_complete || x->refusal != NULL)
+        if (x == NULL)
                 return;
-        x->refusal = http2_request_add(&x->head, name, value);
+        if (!x->is_head_complete) {
+                if (x->refusal == NULL)
+                        x->refusal = http2_request_add(&x->head, name, value);
+                return;
+        }
+        start_waiting(app_h2_of(h), false); /* trailers may be right behind a head */
+        add_trailer(x, name, value);
 }
 
 static void on_headers(struct h2 *h, int32_t id)
@@ -511,7 +533,7 @@ static void on_last(struct h2 *h, int32_t id)
         if (x->body.kind == HTTP_BODY_LENGTH && x->received < x->body.length)
                 reset(x, NGHTTP2_PROTOCOL_ERROR);
         else
-                http_outgoing_body_end(x->channel->outgoing, NULL);
+                http_outgoing_body_end(x->channel->outgoing, &x->request_trailers);
 }
 
 static void on_received(struct h2 *h)

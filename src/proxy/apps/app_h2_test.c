@@ -42,6 +42,8 @@ struct stage {
         int status, fields, heads, ended, goaways;
         uint32_t code;      /* with which the last stream has ended */
         uint64_t to_send, sent; /* of the body of a request */
+        const nghttp2_nv *trailers; /* behind it */
+        size_t trailer_count;
 };
 
 static struct stage *the;
@@ -175,7 +177,7 @@ static void pass(int64_t ms)
         run();
 }
 
-static ssize_t on_source(nghttp2_session *session UNUSED, int32_t stream UNUSED, uint8_t *out, size_t most, uint32_t *flags, nghttp2_data_source *source UNUSED, void *ctx UNUSED)
+static ssize_t on_source(nghttp2_session *session, int32_t stream, uint8_t *out, size_t most, uint32_t *flags, nghttp2_data_source *source UNUSED, void *ctx UNUSED)
 {
         uint64_t left = the->to_send - the->sent;
         size_t len = left < most ? (size_t)left : most;
@@ -184,6 +186,10 @@ static ssize_t on_source(nghttp2_session *session UNUSED, int32_t stream UNUSED,
         the->sent += len;
         if (the->sent == the->to_send)
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (the->sent == the->to_send && the->trailers != NULL) {
+                *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+                assert_int_equal(nghttp2_submit_trailer(session, stream, the->trailers, the->trailer_count), 0);
+        }
         return (ssize_t)len;
 }
 
@@ -453,6 +459,62 @@ static void a_head_of_nearly_64_kib_is_sent(void **state)
         assert_int_equal(the->received, 2);
 }
 
+/* The gateway removes those that are not for trailers, as it does with chunks of HTTP/1.1. */
+static void trailers_of_a_request_follow_its_body(void **state)
+{
+        const nghttp2_nv trailers[] = { H2_CONST_HEADER("x-sum", "1"), H2_CONST_HEADER("x-mark", "a b") };
+
+        (void)state;
+        the->trailers = trailers;
+        the->trailer_count = ARRAY_LEN(trailers);
+        request("wiki.example.com", 3);
+        if (!str_ends_with(buf_str(&the->gateways[0]->ear.received), STR("\r\n\r\n3\r\nuuu\r\n0\r\nx-sum: 1\r\nx-mark: a b\r\n\r\n")))
+                fail_msg("%s", buf_c(&the->gateways[0]->ear.received));
+        respond(0, OK_HEAD "ok");
+        assert_int_equal(the->status, 200);
+        assert_int_equal(the->code, NGHTTP2_NO_ERROR);
+}
+
+static void trailers_that_are_too_long_end_their_stream(void **state)
+{
+        static char value[LIMIT_HTTP_TRAILER / 8];
+        nghttp2_nv trailers[9];
+
+        (void)state;
+        memset(value, 'v', sizeof value);
+        for (size_t i = 0; i < ARRAY_LEN(trailers); i++)
+                trailers[i] = h2_header(STR("x-long"), str_of_bytes(value, sizeof value), NGHTTP2_NV_FLAG_NONE);
+        the->trailers = trailers;
+        the->trailer_count = ARRAY_LEN(trailers);
+        request("wiki.example.com", 3);
+        assert_int_equal(the->ended, 1);
+        assert_int_equal(the->code, NGHTTP2_ENHANCE_YOUR_CALM);
+        assert_true(the->gateways[0]->is_closed);
+        the->trailers = NULL;
+        request("wiki.example.com", 0);
+        respond(1, OK_HEAD "ok");
+        assert_int_equal(the->code, NGHTTP2_NO_ERROR);
+}
+
+/* The browser must not take the part that came for the whole. */
+static void a_response_that_breaks_off_ends_its_stream_with_an_error(void **state)
+{
+        static const char *const begun[] = { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+                                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: ", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(begun); i++) {
+                request("wiki.example.com", 0);
+                respond(i, begun[i]);
+                assert_int_equal(the->ended, i);
+                app_gateway_close(the->gateways[i]);
+                run();
+                assert_int_equal(the->ended, i + 1);
+                assert_int_equal(the->code, NGHTTP2_INTERNAL_ERROR);
+                assert_int_equal(the->received, 2 * (i + 1));
+        }
+}
+
 static void a_drained_connection_ends_after_its_streams(void **state)
 {
         (void)state;
@@ -497,6 +559,9 @@ int main(void)
                 TEST(a_stream_of_a_browser_that_reads_nothing_is_reset),
                 TEST(a_browser_that_reads_slowly_is_served),
                 TEST(a_head_of_nearly_64_kib_is_sent),
+                TEST(trailers_of_a_request_follow_its_body),
+                TEST(trailers_that_are_too_long_end_their_stream),
+                TEST(a_response_that_breaks_off_ends_its_stream_with_an_error),
                 TEST(a_drained_connection_ends_after_its_streams),
                 TEST(a_connection_may_end_in_the_middle_of_its_streams),
         };
