@@ -49,6 +49,7 @@ extern const struct audit_kind audit_lock_create;                 /* lock.create
 extern const struct audit_kind audit_lock_delete;                 /* lock.deleted         TLK01I */
 
 extern const struct audit_kind audit_app_create;                  /* app.create           TAP03I */
+extern const struct audit_kind audit_app_server_delete;           /* what an offline host has announced was removed */
 extern const struct audit_kind audit_app_update;                  /* app.update           TAP04I */
 extern const struct audit_kind audit_app_delete;                  /* app.delete           TAP05I */
 

@@ -37,6 +37,7 @@ const struct audit_kind audit_lock_delete = { "lock.deleted", "TLK01I" };
 const struct audit_kind audit_app_create = { "app.create", "TAP03I" };
 const struct audit_kind audit_app_update = { "app.update", "TAP04I" };
 const struct audit_kind audit_app_delete = { "app.delete", "TAP05I" };
+const struct audit_kind audit_app_server_delete = { "app_server.delete", "CTN03I" };
 
 const struct audit_kind audit_session_rejected = { "session.rejected", "T1006W" };
 const struct audit_kind audit_session_start = { "session.start", "T2000I" };

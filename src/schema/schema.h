@@ -40,7 +40,8 @@ struct error *schema_load_yaml_noting(struct arena *a, const char *file, struct 
 /* A kind of document in a stream; the table ends with a row without a name. */
 struct schema_kind {
         const char *name;
-        const ProtobufCMessageDescriptor *type;
+        const ProtobufCMessageDescriptor *type; /* NULL: documents of this kind are refused */
+        const char *refusal;                    /* the hint then; such kinds are the last of a list */
 };
 
 /*

@@ -534,7 +534,12 @@ static struct error *unknown_kind(const struct loader *l, const struct node *kin
         AUTO(buf) list = BUF_MAX(4 * KiB);
 
         for (; kinds->name != NULL; kinds++) {
-                buf_printf(&list, "%s%s", list.len == 0 ? "" : kinds[1].name == NULL ? " and " : ", ", kinds->name);
+                if (kinds->type == NULL && str_equal(kind->text, str_of(kinds->name)))
+                        return error_hint(err, "%s", kinds->refusal);
+                if (kinds->type == NULL)
+                        continue;
+                bool is_last = kinds[1].name == NULL || kinds[1].type == NULL;
+                buf_printf(&list, "%s%s", list.len == 0 ? "" : is_last ? " and " : ", ", kinds->name);
                 nearest_offer(&nearest, kinds->name);
         }
         if (nearest.word != NULL)

@@ -57,9 +57,32 @@ def test_they_are_listed_in_the_columns_of_teleport(cluster, host):
 
 def test_an_application_of_a_file_is_not_removed_by_tctl(cluster, host):
     wait_until(lambda: len(cluster.json("apps", "ls")) == 2, "both are listed")
-    static, server = cluster.tctl("rm", "app/files", check=False), cluster.tctl("rm", "app_server/apps-1/files", check=False)
+    static = cluster.tctl("rm", "app/files", check=False)
     assert static.code == 1 and "hosts have it in teleport.yaml" in static.err and "tctl get app_server/files" in static.err, static
-    assert server.code == 1 and "an app_server cannot be removed" in server.err and "remove the application from teleport.yaml there" in server.err, server
+    for name in ("files", "apps-1/files", f"{host.host_id}/files"):
+        server = cluster.tctl("rm", f"app_server/{name}", check=False)
+        assert server.code == 1 and 'the host apps-1 is connected and announces the application "files" again' in server.err, server
+        assert "remove the application from teleport.yaml there" in server.err and f"tctl rm node/{host.host_id}" in server.err, server
+    text = cluster.tctl("get", "app_server/files").out
+    made = cluster.tctl("create", "-f", stdin=text, check=False)
+    assert made.code == 1 and "only hosts announce app_servers; create a resource of kind app" in made.err, made
+
+
+def test_announcements_of_an_offline_host_are_removed(cluster, host):
+    wait_until(lambda: len(cluster.json("apps", "ls")) == 2, "both are listed")
+    os.kill(host.process.popen.pid, signal.SIGSTOP)  # the process `instance` must not be restarted, nor take leave of the cluster
+    os.kill(host.process.children()["instance"], signal.SIGKILL)
+    host.kill()
+    wait_until(lambda: [s["spec"]["state"] for s in servers_of(cluster, "apps-1")] == ["offline"] * 2, "it is seen that the host is gone")
+    assert cluster.tctl("rm", "app_server/files").out == 'app_server "apps-1/files" has been deleted\n'
+    assert [s["metadata"]["name"] for s in servers_of(cluster, "apps-1")] == ["queue"]
+    again = cluster.tctl("rm", f"app_server/{host.host_id}/files", check=False)
+    assert again.code == 1 and "is not found" in again.err, again
+    assert cluster.event("app_server.delete", name="files", node_name="apps-1")["host_id"] == host.host_id
+    cluster.restart()  # the change is in the store, and hosts come back to the application
+    assert [s["metadata"]["name"] for s in servers_of(cluster, "apps-1")] == ["queue"]
+    host.start()
+    wait_until(lambda: [s["spec"]["state"] for s in servers_of(cluster, "apps-1")] == ["online"] * 2, "the host announces both again")
 
 
 # ---- resources of kind app

@@ -8,6 +8,8 @@
 #include "auth/hosts/presence.h"
 #include "auth/sessions/sessions.h"
 #include "base/limits.h"
+#include "base/log.h"
+#include "base/names.h"
 #include "resource/app.h"
 #include "rpc/pb.h"
 #include "state/app.h"
@@ -75,6 +77,111 @@ static bool begin_list(struct admin_request *q, struct listing *l)
         return false;
 }
 
+/* ---- removing one that an offline host has announced */
+
+struct app_server_removal {
+        struct str host_id, app;
+        const char *hostname;
+};
+
+static struct error *not_announced(const struct admin_request *q)
+{
+        return resource_not_found(&admin_app_server_kind, admin_name(q));
+}
+
+static struct error *is_announced_again(const struct app_server_removal *r)
+{
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the host %s is connected and announces the application \"%.*s\" again", r->hostname, STR_ARG(r->app)),
+                          "remove the application from teleport.yaml there and run teleport reload, or the resource: tctl rm app/%.*s; to remove the host: tctl rm node/%.*s",
+                          STR_ARG(r->app), STR_ARG(r->host_id));
+}
+
+static void on_server_removed(void *ctx, uint64_t revision, struct error *err)
+{
+        struct admin_request *q = ctx;
+        const struct app_server_removal *r = q->state;
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+
+        (void)revision;
+        if (err != NULL) {
+                admin_fail(q, err->code == ERROR_ABORTED ? error_because(is_announced_again(r), err) : err);
+                return;
+        }
+        log_info("An application of an offline host was removed", LOG_STR("app", r->app), LOG_STR("host_id", r->host_id), LOG_STR("by", buf_str(&q->caller)));
+        admin_reply(q, &empty.base);
+}
+
+/* Its other applications stay, until the time that the host has announced them for. */
+static void commit_removal(struct admin_request *q, const struct state_record *record, const Cteleport__State__V1__Presence *p)
+{
+        const struct app_server_removal *r = q->state;
+        struct audit_record event = { 0 };
+        struct walltime expires = walltime_add((struct walltime){ p->last_heartbeat * 1000000 }, q->auth->heartbeat_ttl);
+        struct store_txn *t = store_txn_new(q->auth->store);
+
+        state_require(t, &presence_kind, r->host_id, record->revision);
+        state_put(t, &presence_kind, r->host_id, &p->base, expires);
+        auth_audit_begin(q->auth, &event, &audit_app_server_delete);
+        audit_str(&event, "user", buf_str(&q->caller));
+        audit_str(&event, "name", r->app);
+        audit_str(&event, "host_id", r->host_id);
+        audit_str(&event, "node_name", str_of(r->hostname));
+        outbox_add(q->auth->outbox, t, &event); /* a host announces itself between two of them */
+        store_txn_commit(t, on_server_removed, q);
+}
+
+static bool drop_app(Cteleport__State__V1__Presence *p, struct str name)
+{
+        size_t kept = 0, count = p->n_apps;
+
+        for (size_t i = 0; i < count; i++)
+                if (!str_equal(str_of(p->apps[i]->metadata->name), name))
+                        p->apps[kept++] = p->apps[i];
+        p->n_apps = kept;
+        return kept < count;
+}
+
+static struct error *remove_from(struct admin_request *q, const struct state_record *record)
+{
+        struct app_server_removal *r = q->state;
+        Cteleport__State__V1__Presence *p = NULL;
+
+        if (record == NULL)
+                return not_announced(q);
+        TRY(presence_read(q->arena, record, &p));
+        r->hostname = p->hostname;
+        if (!drop_app(p, r->app))
+                return not_announced(q);
+        if (presence_is_connected(q->auth, p))
+                return is_announced_again(r);
+        TRY(admin_check_waited_for(q));
+        commit_removal(q, record, p);
+        return NULL;
+}
+
+static void on_presence(void *ctx, const struct state_record *record, struct error *err)
+{
+        struct admin_request *q = ctx;
+
+        if (err == NULL)
+                err = remove_from(q, record);
+        if (err != NULL)
+                admin_fail(q, err);
+}
+
+static void remove_app_server(struct admin_request *q)
+{
+        struct app_server_removal *r = arena_alloc(q->arena, sizeof *r);
+
+        r->app = admin_name(q);
+        r->host_id = str_split(&r->app, '/');
+        q->state = r;
+        if (name_is_host_id(r->host_id))
+                state_get(q->auth->store, &presence_kind, r->host_id, on_presence, q);
+        else
+                admin_fail(q, not_announced(q));
+}
+
 const struct admin_kind admin_app_server_kind = {
         .name = "app_server",
         .listed_by = "tctl apps ls",
@@ -82,6 +189,7 @@ const struct admin_kind admin_app_server_kind = {
         .page = &cteleport__v1__list_app_servers_response__descriptor,
         .show_all = show_all,
         .begin_list = begin_list,
+        .remove = remove_app_server,
 };
 
 /* ---- app ------------------------------------------------------------------------------------------------- */

@@ -130,6 +130,7 @@ const struct guarded_method auth_methods[] = {
         RESOURCE("ListNodes", list_request, admin_list_resources, node, NO_RULE), /* lists only the nodes that the user sees */
         RESOURCE("DeleteNode", name_request, admin_delete_resource, node, "node", ACCESS_DELETE),
         RESOURCE("ListAppServers", list_request, admin_list_resources, app_server, NO_RULE), /* lists only the applications that the user sees */
+        RESOURCE("DeleteAppServer", name_request, admin_delete_resource, app_server, "app_server", ACCESS_DELETE),
         RESOURCE("ListApps", list_request, admin_list_resources, app, "app", VIEW),
         RESOURCE("GetApp", name_request, admin_get_resource, app, "app", ACCESS_READ),
         RESOURCE("PutApp", put_app_request, admin_put_resource, app, "app", WRITE),

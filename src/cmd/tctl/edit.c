@@ -120,7 +120,7 @@ static struct error *check_resource(const char *text, const struct kind **ret, s
         TRY(kind_find(str_split(ret_name, '/'), ret));
         if ((*ret)->put == NULL)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "resources of type \"%s\" cannot be edited", (*ret)->name),
-                                  "the cluster writes them; write, for example: tctl edit token/<name>");
+                                  "%s", (*ret)->not_written);
         if (ret_name->len == 0)
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the name of the %s is missing", (*ret)->name),
                                   "write: tctl edit %s/<name>", (*ret)->name);

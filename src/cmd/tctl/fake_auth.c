@@ -357,6 +357,17 @@ static void delete_node(struct rpc_call *call, const ProtobufCMessage *first)
         rpc_call_reply(call, &empty.base);
 }
 
+static void delete_app_server(struct rpc_call *call, const ProtobufCMessage *first)
+{
+        const char *name = ((const Cteleport__V1__NameRequest *)first)->name;
+        Cteleport__V1__Empty empty = CTELEPORT__V1__EMPTY__INIT;
+
+        if (strcmp(name, "11111111-1111-4111-8111-111111111111/files") == 0)
+                rpc_call_reply(call, &empty.base);
+        else
+                rpc_call_finish(call, error_new(ERROR_NOT_FOUND, "no host announces '%s'", name));
+}
+
 static void create_invite(struct rpc_call *call, const ProtobufCMessage *first)
 {
         const Cteleport__V1__CreateInviteRequest *request = (const Cteleport__V1__CreateInviteRequest *)first;
@@ -475,6 +486,7 @@ static const struct rpc_method *const methods[] = {
         METHOD("ExplainToken", cteleport__v1__explain_token_request__descriptor, explain_token),
         METHOD("ListNodes", cteleport__v1__list_request__descriptor, list_nodes),
         METHOD("DeleteNode", cteleport__v1__name_request__descriptor, delete_node),
+        METHOD("DeleteAppServer", cteleport__v1__name_request__descriptor, delete_app_server),
         METHOD("ListInstances", cteleport__v1__list_request__descriptor, list_instances),
         NULL,
 };

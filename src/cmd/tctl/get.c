@@ -22,7 +22,7 @@ const struct argument get_arguments[] = {
 };
 
 const struct argument rm_arguments[] = {
-        { "resource", .is_required = true, .help = "KIND/NAME: token/iam-token, node/<host ID>, user/alice" },
+        { "resource", .is_required = true, .help = "KIND/NAME: token/iam-token, node/<host ID>, user/alice, app_server/<host>/<name>" },
         { NULL },
 };
 
@@ -112,6 +112,15 @@ static void report_of_return(struct session *s, const Cteleport__V1__InstanceSpe
                strstr(was->aws_arn, ":assumed-role/") != NULL ? "this machine" : "all machines of its AWS identity", arn);
 }
 
+static struct error *remove_found(struct session *s, const struct kind *kind, const char *name)
+{
+        ProtobufCMessage **msgs = NULL;
+        size_t count = 0;
+
+        TRY(kind->find(s, name, false, &msgs, &count));
+        return kind->remove_found(s, msgs, count);
+}
+
 struct error *rm_run(void *ctx, const struct flags *given)
 {
         AUTO(session) s = { 0 };
@@ -129,6 +138,8 @@ struct error *rm_run(void *ctx, const struct flags *given)
                                   "%s", kind->kept_hint);
         TRY(session_open(&s, given));
         AUTO_MEM char *shown = escaped(name);
+        if (kind->remove_found != NULL)
+                return remove_found(&s, kind, str_to_c(s.arena, name));
         bool is_node = strcmp(kind->name, "node") == 0;
         const Cteleport__V1__InstanceSpec *was = is_node ? find_instance(&s, str_to_c(s.arena, name)) : NULL;
         TRY(session_request_name(&s, kind->remove, str_to_c(s.arena, name), &cteleport__v1__empty__descriptor, &answer));

@@ -144,6 +144,50 @@ static struct error *find_app_servers(struct session *s, const char *name, bool 
         return name != NULL && kept == 0 ? not_found("app_server", name) : NULL;
 }
 
+/* ---- removing ------------------------------------------------------------------------------------- */
+
+static struct error *remove_app_server(struct session *s, const Cteleport__V1__AppServer *server)
+{
+        ProtobufCMessage *answer = NULL;
+        const char *name = arena_printf(s->arena, "%s/%s", server->spec->host_id, server->metadata->name);
+
+        TRY(session_request_name(s, "DeleteAppServer", name, &cteleport__v1__empty__descriptor, &answer));
+        AUTO_MEM char *host = escaped(str_of(server->spec->hostname)), *app = escaped(str_of(server->metadata->name));
+        printf("app_server \"%s/%s\" has been deleted\n", host, app);
+        return NULL;
+}
+
+enum { HOSTS_NAMED = 10, HOSTS_TEXT = 16 * KiB };
+
+/* Goes on after one whose host is connected, and fails with the reason in the end. */
+static struct error *remove_app_servers(struct session *s, ProtobufCMessage **msgs, size_t count)
+{
+        struct error *last = NULL;
+        AUTO(buf) hosts = BUF_MAX(HOSTS_TEXT);
+        size_t kept = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                const Cteleport__V1__AppServer *server = (const Cteleport__V1__AppServer *)msgs[i];
+                struct error *err = remove_app_server(s, server);
+
+                if (err == NULL)
+                        continue;
+                error_free(last);
+                last = err;
+                if (err->code != ERROR_FAILED_PRECONDITION)
+                        return err;
+                AUTO_MEM char *host = escaped(str_of(server->spec->hostname));
+                if (kept++ < HOSTS_NAMED)
+                        buf_printf(&hosts, "%s%s", kept == 1 ? "" : ", ", host);
+        }
+        if (kept < 2)
+                return last;
+        error_free(last);
+        return error_hint(error_new(ERROR_FAILED_PRECONDITION, "%zu hosts are connected and announce the application again: %s%s", kept, buf_c(&hosts),
+                                    kept > HOSTS_NAMED ? ", …" : ""),
+                          "remove the application from teleport.yaml there and run teleport reload, or the resource: tctl rm app/NAME; to remove a host: tctl rm node/<ID>");
+}
+
 /* ---- tables --------------------------------------------------------------------------------------- */
 
 static void put_tokens(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose)
@@ -241,14 +285,20 @@ PUT(app, APP, App, put_response)
 
 /* ---- the table ------------------------------------------------------------------------------------ */
 
+#define HOST_WRITES "a host announces itself once it has joined the cluster: tctl tokens add --type=node"
+#define APP_HOST_WRITES                                                                                                            \
+        "only hosts announce app_servers; create a resource of kind app, which hosts with matching app_service.resources offer, or " \
+        "write the application into app_service.apps of a host's teleport.yaml"
+
 const struct kind kinds[] = {
         { .name = "token", .plural = "tokens", .type = &cteleport__v1__token__descriptor, .find = find_tokens, .put_table = put_tokens,
           .remove = "DeleteToken", .removed_quote = "\"", .get = "GetToken", .check = check_token, .put = put_token,
           .written = "provision_token", .written_quote = "\"", .is_always_overwritten = true },
         { .name = "node", .plural = "nodes", .type = &cteleport__v1__node__descriptor, .find = find_nodes, .put_table = put_nodes,
-          .remove = "DeleteNode", .removed_quote = "" },
+          .remove = "DeleteNode", .removed_quote = "", .not_written = HOST_WRITES },
         { .name = "instance", .plural = "instances", .type = &cteleport__v1__instance__descriptor, .find = find_instances,
-          .put_table = put_instances, .kept_hint = "it disappears some time after its last heartbeat; to remove a host: tctl rm node/<ID>" },
+          .put_table = put_instances, .kept_hint = "it disappears some time after its last heartbeat; to remove a host: tctl rm node/<ID>",
+          .not_written = HOST_WRITES },
         { .name = "role", .plural = "roles", .type = &cteleport__v1__role__descriptor, .find = find_roles, .put_table = put_roles,
           .remove = "DeleteRole", .removed_quote = "\"", .get = "GetRole", .check = check_role, .put = put_role,
           .written = "role", .written_quote = "'" },
@@ -262,8 +312,7 @@ const struct kind kinds[] = {
           .remove = "DeleteApp", .removed_quote = "\"", .get = "GetApp", .check = check_app, .put = put_app,
           .written = "application", .written_quote = "\"" },
         { .name = "app_server", .plural = "app_servers", .type = &cteleport__v1__app_server__descriptor, .find = find_app_servers,
-          .put_table = put_app_servers, .kept_hint = "its host announces it: remove the application from teleport.yaml there, or the resource by tctl rm app/NAME; what a "
-                                                     "host announces that is gone ends with the host: tctl rm node/<ID>" },
+          .put_table = put_app_servers, .remove = "DeleteAppServer", .remove_found = remove_app_servers, .not_written = APP_HOST_WRITES },
         { 0 },
 };
 
@@ -273,6 +322,9 @@ const struct schema_kind kinds_written[] = {
         { "user", &cteleport__v1__user__descriptor },
         { "lock", &cteleport__v1__lock__descriptor },
         { "app", &cteleport__v1__app__descriptor },
+        { "app_server", .refusal = APP_HOST_WRITES },
+        { "node", .refusal = HOST_WRITES },
+        { "instance", .refusal = HOST_WRITES },
         { 0 },
 };
 

@@ -24,8 +24,12 @@ struct kind {
                               size_t *ret_count);
         void (*put_table)(struct buf *out, ProtobufCMessage *const *msgs, size_t count, bool is_verbose);
         const char *remove;        /* method that deletes one, NULL: not deletable */
+        /* Removes those that find has found, with a line for each; NULL: the method gets the name. */
+        struct error *(*remove_found)(struct session *s, ProtobufCMessage **msgs, size_t count);
         const char *kept_hint;     /* of one that is not deletable: when it disappears */
         const char *removed_quote; /* text around the name in the sentence about it */
+
+        const char *not_written;   /* of a kind that users do not write: the hint */
 
         /* The following fields are NULL unless users write the kind. */
         const char *get; /* method that returns one */

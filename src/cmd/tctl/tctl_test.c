@@ -578,6 +578,15 @@ static void creates_lists_and_removes_an_application(void **state)
         assert_true(str_contains(buf_str(&f->out), STR("\nweb  files TCP ")));
         TCTL(f, "get", "app_server/db/files");
         assert_int_equal(f->exit_code, 1);
+        TCTL(f, "rm", "app_server/db/files");
+        assert_fails(f, "ERROR: app_server \"db/files\" is not found\nhint:  list them all: tctl get app_servers\n\n");
+        TCTL(f, "rm", "app_server/web/files");
+        assert_prints(f, "app_server \"web/files\" has been deleted\n");
+        TCTL(f, "edit", "app_server/web/files");
+        assert_true(str_contains(buf_str(&f->err), STR("resources of type \"app_server\" cannot be edited\nhint:  only hosts announce app_servers; create a resource of kind app")));
+        given_file(f->dir, "in", "kind: app_server\nversion: v3\n");
+        TCTL(f, "create");
+        assert_true(str_contains(buf_str(&f->err), STR("creating resources of type \"app_server\" is not supported\nhint:  only hosts announce app_servers; create a resource of kind app")));
         TCTL(f, "rm", "app/files");
         assert_prints(f, "app \"files\" has been deleted\n");
         given_file(f->dir, "in", "kind: app\nversion: v3\nmetadata: {name: Files}\nspec: {uri: 'tcp://127.0.0.1'}\n");
