@@ -53,7 +53,7 @@ struct app_connection {
         struct app_service *service;
         struct offered_app *offered;
         const Cteleport__V1__AppConfig *app; /* of offered */
-        uint32_t named_port, port; /* of its tcp_ports: by the user's TLS; of the connection. 0: none */
+        uint32_t port; /* of its tcp_ports, as the user's TLS has named it; 0: none */
         char *id, *client_addr, *counted_user;
         struct conversation at;
         struct report_stream *report_stream;
@@ -477,13 +477,11 @@ static void keep_permits(struct app_connection *c, const Cteleport__V1__AppPermi
 }
 
 /* The proxy has named the port to the cluster, and may have named another one than the user's TLS. */
-static struct error *choose_port(struct app_connection *c, uint32_t permitted)
+static struct error *check_port(const struct app_connection *c, uint32_t permitted)
 {
-        if (permitted != c->named_port)
+        if (permitted != c->port)
                 return error_new(ERROR_PERMISSION_DENIED, "the cluster has permitted another port of the application than the one that was dialled");
-        TRY(app_ports_permit(APP_PORTS(c->app), str_of(c->app->name), permitted));
-        c->port = permitted;
-        return NULL;
+        return app_ports_permit(APP_PORTS(c->app), str_of(c->app->name), permitted);
 }
 
 static bool is_of_user(const struct app_connection *c, const Cteleport__V1__ReportDecision *decision)
@@ -512,7 +510,7 @@ static void on_decision(void *ctx, const Cteleport__V1__ReportDecision *decision
                 connection_end(c, error_new(ERROR_PERMISSION_DENIED, "the cluster has permitted a connection to another application"));
                 return;
         }
-        struct error *err = c->at.state == DECIDING ? choose_port(c, decision->app->port) : NULL;
+        struct error *err = c->at.state == DECIDING ? check_port(c, decision->app->port) : NULL;
         if (err != NULL) {
                 connection_end(c, err);
                 return;
@@ -579,7 +577,7 @@ static struct error *check_name(struct app_connection *c)
 {
         struct str name;
 
-        if (!app_sni_read(tls_server_name(c->client), &name, &c->named_port) || str_equal(name, str_of(c->app->name)))
+        if (!app_sni_read(tls_server_name(c->client), &name, &c->port) || str_equal(name, str_of(c->app->name)))
                 return NULL;
         return error_new(ERROR_PERMISSION_DENIED, "the proxy leads to another application than the one that was dialled");
 }

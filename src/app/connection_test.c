@@ -504,15 +504,20 @@ static void a_user_reaches_the_port_that_was_named(void **state)
 
         given_ports(w);
         given_user_of(w, "queue", w->listening);
+        w->port_list[0] = &w->ports[1]; /* another port is gone before the decision */
+        w->app.n_tcp_ports = 1;
+        offer(w, &w->app);
         decide_port(w, true, "queue", w->listening);
         acknowledge(w);
         RUN_UNTIL(&w->s.loop, w->application != NULL && w->at_user.received.len == 1);
-        w->port_list[0] = &w->ports[1]; /* another port is gone */
-        w->app.n_tcp_ports = 1;
+        w->ports[0].end_port = 2; /* and while it is open */
+        w->port_list[1] = &w->ports[0];
+        w->app.n_tcp_ports = 2;
         offer(w, &w->app);
         run_a_while(&w->s.loop);
         assert_int_equal(w->at_user.ends, 0);
         w->port_list[0] = &w->ports[0]; /* now it is this one */
+        w->app.n_tcp_ports = 1;
         offer(w, &w->app);
         RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->s.connections.count == 0);
         assert_string_equal(w->reason, "the application does not have this port any more");
@@ -531,7 +536,7 @@ static void cluster_and_tls_of_the_user_name_the_same_port(void **state)
                 { true, right, 1, "the cluster has permitted another port of the application than the one that was dialled" },
                 { true, 0, right, "the cluster has permitted another port of the application than the one that was dialled" },
                 { true, right, 0, "the cluster has permitted another port of the application than the one that was dialled" },
-                { true, 0, 0, "the application 'queue' has several ports, and the connection names none of them: 1, " },
+                { true, 0, 0, "the application 'queue' has tcp_ports, and the connection names none of them: 1, " },
                 { true, 2, 2, "the application 'queue' has no port 2: it has 1, " },
                 { false, right, right, "the application 'queue' has no tcp_ports, and a connection cannot name a port of it" },
                 { false, right, 0, "the cluster has permitted another port of the application than the one that was dialled" },
