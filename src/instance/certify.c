@@ -2,7 +2,6 @@
 /* Certificates for the services of this host, their renewal, and the presence that they announce. */
 #include "instance/instance.h"
 
-
 #include "api.pb-c.h"
 #include "base/limits.h"
 #include "base/log.h"
