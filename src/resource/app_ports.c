@@ -73,7 +73,7 @@ struct error *app_ports_permit(struct app_ports ports, struct str app, uint32_t 
                                  : error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%.*s' has no tcp_ports, and a connection cannot name a port of it", STR_ARG(app)),
                                               "leave the port of the application out: tsh proxy app %.*s --port=LOCAL", STR_ARG(app));
         if (port == 0)
-                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the application '%.*s' has several ports, and the connection names none of them: %s", STR_ARG(app), buf_c(&shown)),
+                return error_hint(error_new(ERROR_FAILED_PRECONDITION, "the application '%.*s' has tcp_ports, and the connection names none of them: %s", STR_ARG(app), buf_c(&shown)),
                                   "tsh proxy app %.*s --port=LOCAL:TARGET; tsh and the proxy must have a release that knows tcp_ports", STR_ARG(app));
         return app_ports_have(ports, port) ? NULL
                                  : error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%.*s' has no port %u: it has %s", STR_ARG(app), port, buf_c(&shown)),

@@ -105,7 +105,7 @@ static void a_dial_names_one_of_several_ports(void **state)
         given_app_host_with_ports(w, APPS_1);
         assert_done(dial_app_port(w, "grafana", 80).err);
         assert_done(dial_app_port(w, "grafana", 8010).err);
-        assert_refused(dial_app_port(w, "grafana", 0).err, ERROR_FAILED_PRECONDITION, "has several ports, and the connection names none of them: 80, 8000-8010");
+        assert_refused(dial_app_port(w, "grafana", 0).err, ERROR_FAILED_PRECONDITION, "has tcp_ports, and the connection names none of them: 80, 8000-8010");
         assert_refused(dial_app(w, "grafana").err, ERROR_FAILED_PRECONDITION, "names none of them"); /* of an earlier release */
         assert_refused(dial_app_port(w, "grafana", 81).err, ERROR_INVALID_ARGUMENT, "the application 'grafana' has no port 81: it has 80, 8000-8010");
         assert_refused(dial_app_port(w, "grafana", 65536 + 80).err, ERROR_INVALID_ARGUMENT, "has no port 65616");

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "client/app_list.h"
 #include "client/app_login.h"
+#include "client/app_port.h"
 #include "client/openssh.h"
 #include "cmd/common/output.h"
 #include "cmd/tsh/commands.h"
@@ -24,6 +25,11 @@ static const char *const formats[] = { "default", "uri", "ca", "cert", "key", "c
 
 const struct flag apps_config_flags[] = {
         { "format", 'f', FLAG_TEXT, .value = "FORMAT", .fallback = "default", .choices = formats, .help = "Output format" },
+        { NULL },
+};
+
+const struct flag apps_login_flags[] = {
+        { "target-port", 0, FLAG_TEXT, .value = "PORT", .help = "One of the ports of a TCP application that has several" },
         { NULL },
 };
 
@@ -95,21 +101,46 @@ static void put_curl(struct buf *out, const struct profile *p, const struct app_
 
 /* ---- login ----------------------------------------------------------------------------------------------------------- */
 
-static struct error *find_app(struct api_client *a, const char *name, const Cteleport__V1__AppServer **ret, const char **ret_address)
+/* One that the user may see. */
+struct found_app {
+        Cteleport__V1__AppServer **servers; /* the hosts that offer it */
+        size_t count;
+        bool is_tcp;
+        const char *address; /* its public_addr, "" */
+};
+
+static struct error *find_app(struct api_client *a, const char *name, struct found_app *ret)
 {
         Cteleport__V1__AppServer **servers = NULL;
-        size_t count = 0;
+        size_t count = 0, kept = 0;
 
         TRY(user_apps(a, &servers, &count));
-        for (size_t i = 0; i < count; i++) {
-                if (strcmp(servers[i]->metadata->name, name) == 0) {
-                        *ret = servers[i];
-                        *ret_address = app_list_address(servers, count, name);
-                        return NULL;
-                }
+        const char *address = app_list_address(servers, count, name);
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(servers[i]->metadata->name, name) == 0)
+                        servers[kept++] = servers[i];
+        if (kept > 0) {
+                *ret = (struct found_app){ servers, kept, strcmp(app_list_type(servers[0]->spec->app->spec->uri), "TCP") == 0, address };
+                return NULL;
         }
         AUTO_MEM char *shown = escaped(str_of(name));
         return error_hint(error_new(ERROR_NOT_FOUND, "app \"%s\" not found", shown), "use `tsh apps ls` to see the applications that you can reach");
+}
+
+/* The port for the example, one of the tcp_ports: that of --target-port, or the first one. 0: it has none. */
+static struct error *example_port(const struct flags *given, const struct found_app *app, uint32_t *ret)
+{
+        struct app_ports ports = APP_PORTS(app->servers[0]->spec->app->spec);
+        int64_t target;
+
+        *ret = ports.count == 0 ? 0 : ports.list[0]->port;
+        if (!flags_given(given, "target-port"))
+                return NULL;
+        if (!app->is_tcp)
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--target-port is for TCP applications with several ports, and '%s' is reached by HTTP", app->servers[0]->metadata->name),
+                                  "leave it out");
+        TRY(parse_int(str_of(flags_text(given, "target-port")), 1, UINT16_MAX, "--target-port", &target));
+        return app_port_choose(app->servers, app->count, (uint32_t)target, ret);
 }
 
 /* Whether TLS ends in front of the proxy, which then never sees a certificate. The profile was used for a request before. */
@@ -125,9 +156,10 @@ static bool is_behind_balancer(const struct profile *p)
         return err == NULL && (setting == CONN_UPGRADE_ALWAYS || (setting == CONN_UPGRADE_DETECT && conn_upgrade_is_known(str_of(p->web_addr))));
 }
 
-static void print_local_proxy(const char *app, struct app_ports ports, bool is_tcp)
+/* port: one of its tcp_ports, 0: it has none. */
+static void print_local_proxy(const char *app, uint32_t port, bool is_tcp)
 {
-        AUTO_MEM char *target = ports.count == 0 ? str_dup(STR("")) : mem_printf(":%u", ports.list[0]->port);
+        AUTO_MEM char *target = port == 0 ? str_dup(STR("")) : mem_printf(":%u", port);
 
         printf("Logged into %s %s. Start the local %s for it:\n\n  tsh proxy app %s -p 8080%s\n\nThen connect to the application through this proxy:\n\n  %s\n",
                is_tcp ? "TCP app" : "app", app, is_tcp ? "TCP proxy" : "proxy", app, target, is_tcp ? "127.0.0.1:8080" : "curl http://127.0.0.1:8080");
@@ -138,20 +170,21 @@ struct error *apps_login_run(void *ctx, const struct flags *given)
         AUTO(profile) p = { 0 };
         AUTO(api_client) a = { 0 };
         AUTO(buf) uri = BUF_MAX(TEXT_MAX), curl = BUF_MAX(TEXT_MAX);
-        const Cteleport__V1__AppServer *server = NULL;
-        const char *app = flags_argument(given, 0), *address;
+        const char *app = flags_argument(given, 0);
+        struct found_app found;
         struct app_login login;
+        uint32_t port = 0;
 
         (void)ctx;
         TRY(user_load(given, &p));
         TRY(api_client_open(&a, &p));
-        TRY(find_app(&a, app, &server, &address));
-        bool is_tcp = strcmp(app_list_type(server->spec->app->spec->uri), "TCP") == 0;
-        if (is_tcp || is_behind_balancer(&p)) {
-                print_local_proxy(app, APP_PORTS(server->spec->app->spec), is_tcp);
+        TRY(find_app(&a, app, &found));
+        TRY(example_port(given, &found, &port));
+        if (found.is_tcp || is_behind_balancer(&p)) {
+                print_local_proxy(app, port, found.is_tcp);
                 return NULL;
         }
-        TRY(put_uri(&uri, &p, app, address));
+        TRY(put_uri(&uri, &p, app, found.address));
         TRY(app_login_create(&a, &p, app, &login));
         put_curl(&curl, &p, &login, buf_c(&uri));
         printf("Logged into app %s. Example curl command:\n\n%s", app, buf_c(&curl));
@@ -245,13 +278,12 @@ static struct error *choose(const struct profile *p, const char *app, const stru
 static char *find_address(const struct profile *p, const char *app)
 {
         AUTO(api_client) a = { 0 };
-        const Cteleport__V1__AppServer *server = NULL;
-        const char *address = "";
+        struct found_app found = { .address = "" };
         AUTO_PTR(error) err = api_client_open(&a, p);
 
         if (err == NULL)
-                err = find_app(&a, app, &server, &address);
-        return str_dup(str_of(address));
+                err = find_app(&a, app, &found);
+        return str_dup(str_of(found.address));
 }
 
 static struct error *print_config(const struct flags *given, const Cteleport__Tsh__V1__AppConfig *view)

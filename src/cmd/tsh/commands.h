@@ -32,7 +32,7 @@ extern const struct argument apps_ls_arguments[];
 struct error *apps_ls_run(void *ctx, const struct flags *given) MUST_USE;
 
 /* app_logins.c */
-extern const struct flag apps_config_flags[];
+extern const struct flag apps_login_flags[], apps_config_flags[];
 extern const struct argument apps_login_arguments[], apps_logout_arguments[], apps_config_arguments[];
 struct error *apps_login_run(void *ctx, const struct flags *given) MUST_USE;
 struct error *apps_logout_run(void *ctx, const struct flags *given) MUST_USE;

@@ -6,13 +6,13 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "client/app_port.h"
 #include "client/node_filter.h"
 #include "cmd/common/output.h"
 #include "cmd/tsh/app_forward.h"
 #include "cmd/tsh/commands.h"
 #include "cmd/tsh/user.h"
 #include "net/socket.h"
-#include "resource/app.h"
 
 const struct flag proxy_app_flags[] = {
         { "port", 'p', FLAG_TEXT, .value = "PORT", .help = "Port on this machine, 0: any; LOCAL:TARGET also chooses one of the application's ports" },
@@ -24,7 +24,7 @@ const struct argument proxy_app_arguments[] = {
         { NULL },
 };
 
-enum { PORT_MAX = 65535, ANY = 0, IDS_ARENA = 16 * MiB, PORTS_SHOWN = 1 * KiB };
+enum { PORT_MAX = 65535, ANY = 0, IDS_ARENA = 16 * MiB };
 
 /* target 0: not given. */
 static struct error *read_ports(const struct flags *given, int64_t *ret_local, int64_t *ret_target)
@@ -39,63 +39,6 @@ static struct error *read_ports(const struct flags *given, int64_t *ret_local, i
                 return NULL;
         TRY(parse_int(local, 0, PORT_MAX, "--port", ret_local));
         return has_target ? parse_int(rest, 1, PORT_MAX, "the port of the application in --port", ret_target) : NULL;
-}
-
-/* An application without tcp_ports has one port, that of its uri, and the connection names none. */
-static struct error *check_target(const Cteleport__V1__AppServer *server, int64_t target, struct arena *a)
-{
-        const char *address = NULL;
-        struct str host;
-        int port = 0;
-
-        if (target == 0)
-                return NULL;
-        TRY(app_uri_parse(a, str_of(server->spec->app->spec->uri), &address));
-        TRY(address_split(str_of(address), 0, &host, &port));
-        if (port == target)
-                return NULL;
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has no port %lld: it has port %d", server->metadata->name, (long long)target, port),
-                          "leave the port of the application out: --port=LOCAL");
-}
-
-static struct error *several_ports(const char *app, struct app_ports ports)
-{
-        AUTO(buf) shown = BUF_MAX(PORTS_SHOWN);
-
-        app_ports_put(&shown, ports, ", ");
-        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the application '%s' has several ports: %s", app, buf_c(&shown)), "choose one of them: tsh proxy app %s --port=LOCAL:TARGET", app);
-}
-
-/* The port that connections name, on one host; 0: none. */
-static struct error *choose_port(const Cteleport__V1__AppServer *server, int64_t target, struct arena *a, uint32_t *ret)
-{
-        struct app_ports ports = APP_PORTS(server->spec->app->spec);
-
-        *ret = 0;
-        if (ports.count == 0)
-                return check_target(server, target, a);
-        *ret = target == 0 ? app_ports_only(ports) : (uint32_t)target;
-        return *ret == 0 ? several_ports(server->metadata->name, ports) : app_ports_permit(ports, str_of(server->metadata->name), *ret);
-}
-
-/* By the first host for which there is one: hosts may offer the application with different ports. */
-static struct error *choose_any(Cteleport__V1__AppServer *const *servers, size_t count, int64_t target, struct arena *a, uint32_t *ret)
-{
-        struct error *first = NULL;
-
-        for (size_t i = 0; i < count; i++) {
-                struct error *err = choose_port(servers[i], target, a, ret);
-
-                if (err == NULL) {
-                        error_free(first);
-                        return NULL;
-                }
-                if (first == NULL)
-                        first = err;
-                else
-                        error_free(err);
-        }
-        return first;
 }
 
 /* The IDs of the hosts that offer the application, in the arena, and the port that connections name; target as above. */
@@ -115,7 +58,7 @@ static struct error *find(const struct profile *p, struct arena *arena, const ch
                 (*ret_ids)[i] = str_to_c(arena, str_of(servers[i]->spec->host_id));
         *ret_count = kept;
         if (kept > 0)
-                return choose_any(servers, kept, target, a.arena, ret_port);
+                return app_port_choose(servers, kept, (uint32_t)target, ret_port);
         AUTO_MEM char *shown = escaped(str_of(app));
         return error_hint(error_new(ERROR_NOT_FOUND, "there is no application '%s' that you may reach", shown),
                           "`tsh apps ls` lists the applications you can reach");

@@ -22,7 +22,7 @@ static const struct command commands[] = {
                    "  tsh ls --query='labels[\"env\"] == \"prod\" && hasPrefix(name, \"web-\")'\n" },
         { "apps ls", ALIASES("apps list", "app ls"), apps_ls_flags, apps_ls_arguments, apps_ls_run, .help = "List applications",
           .notes = "  tsh apps ls env=prod,team=db\n  tsh apps ls --query='hasPrefix(name, \"wiki\")'\n" },
-        { "apps login", ALIASES("app login"), NULL, apps_login_arguments, apps_login_run, .help = "Get a certificate for an application, for curl and other programs",
+        { "apps login", ALIASES("app login"), apps_login_flags, apps_login_arguments, apps_login_run, .help = "Get a certificate for an application, for curl and other programs",
           .notes = "It prints an example. Applications in a browser need no certificate, and `tsh proxy app` needs none.\n" },
         { "apps logout", ALIASES("app logout"), NULL, apps_logout_arguments, apps_logout_run, .help = "End certificates for applications, and remove them" },
         { "apps config", ALIASES("app config"), apps_config_flags, apps_config_arguments, apps_config_run, .help = "Print address and files for a program that uses an application",
