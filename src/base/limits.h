@@ -478,6 +478,8 @@ enum {
         LIMIT_RECORDINGS_COMPARED = 4096, /* recordings: Auth keeps the result of the comparison for at most this number of unchanged recordings. */
         LIMIT_WEB_RECORDINGS = 2000, /* recordings: The web page of recordings looks at most at this number of them. */
         LIMIT_WEB_RECORDINGS_SHOWN = 200, /* recordings: The web page of recordings shows the newest of those that match, at most this number. */
+        LIMIT_WEB_REQUESTS_SHOWN = 200, /* requests: The web page of a connection to an application shows the newest of those that match, at most this number. */
+        LIMIT_WEB_REQUESTS_READ = 32 * MiB, /* bytes: The web page of a connection to an application reads at most this much of its recording, more than 100,000 requests. */
         LIMIT_EVENTS_PAGE = 512 * KiB, /* bytes: The audit events of one answer have at most this size, plus one event. */
         LIMIT_EVENTS_COUNT = 1000, /* events: An answer has at most this number of audit events. */
         LIMIT_EVENTS_SCAN = 64 * MiB, /* bytes: At most this much of the log is read for one answer, as other requests wait meanwhile. */

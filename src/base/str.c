@@ -53,6 +53,14 @@ bool str_contains(struct str s, struct str part)
         return s.len >= part.len && memmem(s.ptr, s.len, part.ptr, part.len) != NULL;
 }
 
+bool str_contains_nocase(struct str s, struct str part)
+{
+        for (size_t i = 0; i + part.len <= s.len; i++)
+                if (str_equal_nocase(str_slice(s, i, part.len), part))
+                        return true;
+        return false;
+}
+
 struct str str_slice(struct str s, size_t start, size_t len)
 {
         if (start >= s.len)

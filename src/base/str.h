@@ -67,6 +67,8 @@ size_t str_find_char(struct str s, char c);
 
 /* Whether part occurs in s. */
 bool str_contains(struct str s, struct str part);
+/* The same; the case of ASCII letters does not matter. */
+bool str_contains_nocase(struct str s, struct str part);
 
 /* The part of s from start on, at most len bytes; clipped to s when out of range. */
 struct str str_slice(struct str s, size_t start, size_t len);

@@ -30,6 +30,7 @@ from raw_h2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, W
 from test_captured_ssh import memory_of
 from test_rotation import step
 from users import User, invite_url
+from web_browser import WebBrowser
 
 PROXY = "proxy.example.test"
 RAW = "raw.example.test"  # the public_addr of `raw`
@@ -187,7 +188,7 @@ def place(build, aws_process, tmp_path_factory, backends):
                                                trust_x_forwarded_for=True, load_balancers=[SOURCE], plain_http_addr="127.0.0.1:0")
         cluster.start()
     cluster.create(iam_token(roles=("App",)))
-    rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}},
+    rows = [{"name": "files", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}, "description": "Files of <all>"},
             {"name": "raw", "uri": f"http://{backends['scripted'].addr}", "labels": {"env": "test"}, "public_addr": RAW},
             {"name": "ws", "uri": f"http://{backends['ws'].addr}", "labels": {"env": "test"}},
             {"name": "front", "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}, "required_apps": ["api"]},
@@ -230,6 +231,37 @@ def client(place, opened, tmp_path):
 def test_a_browser_gets_the_page_that_it_asked_for(opened, place):
     assert opened.get("https://files/page").text == "a page of nginx\n"
     assert place.event("app.session.start", app_name="files")["user"] == place.alice.name
+
+
+def test_the_start_page_opens_applications(opened):
+    home = opened.get("https://proxy/web").text
+    assert f'href="/web/launch/files.{PROXY}" aria-label="Open files"' in home and "Files of &lt;all&gt;" in home and "tsh proxy app queue" in home
+
+
+def test_an_auditor_reads_the_requests_in_the_browser(place, opened, tmp_path):
+    """From the audit log to the list of requests; without scripts. The user has no right to read recordings."""
+    before = {event["sid"] for event in place.events("app.session.start")}
+    opened.get("https://files/none?token=secret&%3Cb%3E", f"https://files.{PROXY}:{opened.port}/page?x=1&y=2")  # on one connection
+    audrey = User(place, "audrey", tmp_path / "audrey").accept(invite_url(place.tctl("users", "add", "audrey", "--roles=auditor").out))
+    web = WebBrowser(place.proxy_addr)
+    web.login(audrey)
+    session, = {event["sid"] for event in place.events("app.session.start")} - before
+    link = f"/web/recordings/{session}"
+    assert f'href="{link}">Requests' in web.get("/web/audit?type=app.session.start").text
+    requests = wait_until(lambda: (page := web.get(link)) and "GET /none?token=&*" in page.words and page, "the requests are there")
+    assert requests.title == "Requests" and "application files on web" in requests.words and "GET /page?x=&y=" in requests.words and "secret" not in requests.text
+    assert requests.words.index("/none") < requests.words.index("/page"), "newest first"
+    found = web.get(link + "?q=none+404")
+    assert "GET /none" in found.words and "GET /page" not in found.words and "No request matches" in web.get(link + "?q=%3Cb%3E").words
+    assert "application files on web" in web.get("/web/recordings?q=files").words
+    assert opened.get(f"https://proxy{link}").status == 403, "alice"
+
+    with contextlib.closing(http.client.HTTPSConnection(place.proxy_addr, context=ssl._create_unverified_context(), timeout=TIMEOUT)) as connection:
+        for _ in range(100):  # each is an event
+            connection.request("GET", link + ".txt", headers={"Cookie": f"__Host-session={web.cookies['__Host-session']}"})
+            assert '"path":"/none"' in connection.getresponse().read().decode()
+    earlier = re.search(r'href="([^"]*)">Earlier events', web.get("/web/audit?type=session.recording.access&user=audrey").text).group(1)
+    assert "session.recording.access" in web.get(html.unescape(earlier)).words
 
 
 def test_the_backend_gets_no_cookie_of_the_cluster(place, client, backends):

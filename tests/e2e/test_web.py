@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins in browsers: the login page, sessions and their ends, and the start page. docs/guide/web.md, docs/decisions/0036-web-sessions.md"""
+import datetime
 import html
 import json
 import os
@@ -190,14 +191,14 @@ def answers(web):
 
 def test_the_start_page_lists_nodes_that_roles_allow(access, invite, aws):
     """Nodes with their command; search and labels without scripts. The roles decide, not the proxy."""
-    access.join("db-1", env=aws.identity(), ssh={"labels": {"env": "dev", "note": "<script>alert(1)</script> & more"}}).wait_reachable()
+    access.join("db-1", env=aws.identity(), ssh={"labels": {"env": "dev", "note": "<script>alert(1)</script> & more", **{f"z{i}": "y" for i in range(10)}}}).wait_reachable()
     alice, web = invite(access, "alice", "access", "ubuntu,root"), WebBrowser(access.proxy_addr)
     web.login(alice)
     page = web.get("/web")
     assert page.status == 200 and page.title == "Resources" and "2 of 2." in page.words
     assert "tsh ssh root@web-1" in page.words and "tsh ssh root@db-1" in page.words and page.words.index("db-1") < page.words.index("web-1")
     assert "<script>" not in page.text and "note=<script>alert(1)</script> & more" in page.words
-    assert '/web?q=&amp;label=env%3Dprod' in page.text
+    assert '/web?q=&amp;label=env%3Dprod' in page.text and "<summary>4 more</summary>" in page.text and "z9=y" in page.words
 
     for query, found in {"q=PROD": ["web-1"], "q=web+team": ["web-1"], "q=web+dev": [], "label=env%3Ddev": ["db-1"], "label=env%3D": [], "q=more": ["db-1"],
                          "q=%22%3E%3Cb%3E": [], "page=2": [], "page=0": ["db-1", "web-1"], "page=x&label=team%3Dweb": ["web-1"]}.items():
@@ -231,10 +232,17 @@ def test_administrators_see_the_cluster_and_its_audit_log(cluster, invite, aws):
     for text in ("web-1", "iam fleet", "assumed-role/web", "editor", "alice", "<b>out</b>", "(secret)", "standby", "16.1.0"):
         assert text in page.words, text
     assert "0123456789abcdef0123456789abcdef" not in page.text and "<b>out" not in page.text and "1970" not in page.words
+    assert 'href="/web/audit?type=instance.join&amp;refused=yes"' in page.text
     page = other.get("/web/cluster")
     assert page.status == 200 and page.words.count("Access denied: no role of user alice allows") == 4 and "fleet" not in page.words
 
-    page = web.get("/web/audit?type=instance.join")
+    times = re.findall(r'data-label="Time">([^<]+)<', web.get("/web/audit").text)
+    assert len(times) > 10 and times == sorted(times, reverse=True), "newest first"
+    middle = int(datetime.datetime.fromisoformat(times[5]).timestamp() * 1000)
+    assert set(re.findall(r'data-label="Time">([^<]+)<', web.get(f"/web/audit?to={middle}").text)) == {time for time in times if time <= times[5]}
+    assert "web-1" in web.get("/web/audit?type=instance.join").words
+    page = web.get("/web/audit?type=instance.join&refused=yes")
+    assert page.words.count("instance.join refused") == page.text.count("<tr><td") and "web-1" not in page.words
     assert page.status == 200 and "web-2" in page.words and "refused" in page.words and "tctl tokens explain fleet" in page.words, page.words
     assert f"tctl tokens explain fleet --account=999999999999 --arn={arn} " in page.words, page.words
     link = html.unescape(re.search(r'href="(/web/explain[^"]*)"', page.text).group(1))

@@ -258,6 +258,7 @@ void page_open(struct web *w, struct http_exchange *x, const struct page_row *ro
                                     .is_post = str_equal(http->method, STR("POST")) };
         p->path = arena_str(p->arena, http->path);
         p->query = arena_str(p->arena, http->query);
+        p->host = arena_str(p->arena, http->host);
         p->client = arena_str(p->arena, str_of(w->client)).ptr;
         p->page = web_page_of(w, x);
         p->page.cluster = arena_str(p->arena, p->page.cluster);

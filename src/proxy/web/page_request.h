@@ -35,6 +35,7 @@ struct page_request {
         struct form form;               /* of a POST; the parameters of the query of a GET */
         struct web_page page;           /* cluster, proxy; in the arena */
         const char *client;             /* address with port; in the arena */
+        struct str host;                /* the Host field; in the arena */
         struct loop *loop;
         bool is_post;
         void *state;                    /* of the row, in the arena */

@@ -12,7 +12,7 @@
 #include "proxy/web/page_request.h"
 #include "rpc/pb.h"
 
-enum { WORDS_MAX = 16 };
+enum { WORDS_MAX = 16, LABELS_SHOWN = 8 };
 
 /* A node or an application that matches; texts in the arena of the request. */
 struct row {
@@ -36,20 +36,12 @@ struct home {
 
 /* ---- matching -------------------------------------------------------------------------------------------------- */
 
-static bool contains_nocase(struct str text, struct str word)
-{
-        for (size_t i = 0; i + word.len <= text.len; i++)
-                if (str_equal_nocase(str_slice(text, i, word.len), word))
-                        return true;
-        return false;
-}
-
 static bool has_word(const struct row *r, struct str word)
 {
-        if (contains_nocase(str_of(r->name), word) || contains_nocase(str_of(r->description), word))
+        if (str_contains_nocase(str_of(r->name), word) || str_contains_nocase(str_of(r->description), word))
                 return true;
         for (size_t i = 0; i < r->label_count; i++)
-                if (contains_nocase(str_of(r->labels[i].key), word) || contains_nocase(str_of(r->labels[i].value), word))
+                if (str_contains_nocase(str_of(r->labels[i].key), word) || str_contains_nocase(str_of(r->labels[i].value), word))
                         return true;
         return false;
 }
@@ -173,10 +165,10 @@ static void put_filter(struct buf *out, const struct page_request *p, const stru
         buf_put_c(out, "\">Show all</a></p>\n");
 }
 
-static void put_labels(struct buf *out, const struct page_request *p, const struct row *r)
+static void put_some_labels(struct buf *out, const struct page_request *p, const struct row *r, size_t first, size_t end)
 {
-        buf_put_c(out, "<td data-label=\"Labels\"><ul class=\"labels\">");
-        for (size_t i = 0; i < r->label_count; i++) {
+        buf_put_c(out, "<ul class=\"labels\">");
+        for (size_t i = first; i < end; i++) {
                 AUTO(buf) label = BUF_MAX(8 * KiB);
 
                 buf_printf(&label, "%s=%s", r->labels[i].key, r->labels[i].value);
@@ -184,7 +176,22 @@ static void put_labels(struct buf *out, const struct page_request *p, const stru
                 put_url(out, p, buf_str(&label), 1);
                 html_print(out, "\">%.*s</a></li>", STR_ARG(buf_str(&label)));
         }
-        buf_put_c(out, "</ul></td>");
+        buf_put_c(out, "</ul>");
+}
+
+/* The rest of many labels is shown by a click. */
+static void put_labels(struct buf *out, const struct page_request *p, const struct row *r)
+{
+        bool has_many = r->label_count > LABELS_SHOWN + 1;
+
+        buf_put_c(out, "<td data-label=\"Labels\">");
+        put_some_labels(out, p, r, 0, has_many ? LABELS_SHOWN : r->label_count);
+        if (has_many) {
+                html_print(out, "<details><summary>%zu more</summary>", r->label_count - LABELS_SHOWN);
+                put_some_labels(out, p, r, LABELS_SHOWN, r->label_count);
+                buf_put_c(out, "</details>");
+        }
+        buf_put_c(out, "</td>");
 }
 
 /* The command that opens a shell; with the first account that the roles allow. */
@@ -211,8 +218,10 @@ static void put_row(struct buf *out, const struct page_request *p, const struct 
 {
         bool is_up = strcmp(r->state, "online") == 0;
 
-        html_print(out, "<tr><th scope=\"row\">%s</th><td data-label=\"Kind\">%s</td><td data-label=\"State\"><span class=\"badge ", r->name,
-                   r->is_app ? "application" : "node");
+        html_print(out, "<tr><th scope=\"row\">%s", r->name);
+        if (*r->description != '\0')
+                html_print(out, "<br><span class=\"about\">%s</span>", r->description);
+        html_print(out, "</th><td data-label=\"Kind\">%s</td><td data-label=\"State\"><span class=\"badge ", r->is_app ? "application" : "node");
         buf_put_c(out, is_up ? "good" : "warn");
         html_print(out, "\">%s</span></td>", r->state);
         put_labels(out, p, r);
@@ -220,7 +229,7 @@ static void put_row(struct buf *out, const struct page_request *p, const struct 
         if (!r->is_app)
                 put_command(out, p, r);
         else if (r->launch != NULL)
-                html_print(out, "<a class=\"button\" href=\"/web/launch/%s\">Open %s</a>", r->launch, r->name);
+                html_print(out, "<a class=\"button\" href=\"/web/launch/%s\" aria-label=\"Open %s\">Open</a>", r->launch, r->name);
         else
                 put_proxy_command(out, r);
         buf_put_c(out, "</td></tr>\n");
@@ -285,24 +294,40 @@ static void respond(struct page_request *p)
 
 /* ---- the lists of auth ------------------------------------------------------------------------------------------ */
 
-/* The host name of an HTTP application: its public_addr if that leads to it, otherwise one under the first public name of the proxy that can have names below it. */
+/* The host name of an application below a public name of the proxy; NULL: it can have none there. */
+static const char *host_below(struct page_request *p, const Cteleport__V1__ProxyConfig *config, const char *app, struct str public_name)
+{
+        char name[APP_NAME_MAX + 1];
+        struct str public_addr;
+        const char *host = arena_printf(p->arena, "%s.%.*s", app, STR_ARG(public_name));
+
+        return app_address_find(str_of(host), config->public_addr, config->n_public_addr, name, &public_addr) ? host : NULL;
+}
+
+/*
+ * The host name of an HTTP application: its public_addr if that leads to it, otherwise one below a public name of the proxy: that of this
+ * request, or the first that can have names below it.
+ */
 static const char *launch_host(struct page_request *p, const Cteleport__V1__App *app)
 {
         const Cteleport__V1__ProxyConfig *config = proxy_config(web_session_cache_proxy(p->cache));
         char name[APP_NAME_MAX + 1];
         struct str public_addr, own_addr = str_of(app->spec->public_addr);
+        const char *first = NULL;
 
-        if (str_starts_with(str_of(app->spec->uri), STR("http")) && !str_is_empty(own_addr) &&
-            proxy_find_app(web_session_cache_proxy(p->cache), own_addr, name, &public_addr) && strcmp(name, app->metadata->name) == 0)
+        if (!str_starts_with(str_of(app->spec->uri), STR("http")) || config == NULL)
+                return NULL;
+        if (!str_is_empty(own_addr) && proxy_find_app(web_session_cache_proxy(p->cache), own_addr, name, &public_addr) && strcmp(name, app->metadata->name) == 0)
                 return app->spec->public_addr;
-        for (size_t i = 0; config != NULL && i < config->n_public_addr && str_starts_with(str_of(app->spec->uri), STR("http")); i++) {
+        for (size_t i = 0; i < config->n_public_addr; i++) {
                 struct str own = app_address_host(str_of(config->public_addr[i]));
-                const char *host = arena_printf(p->arena, "%s.%.*s", app->metadata->name, STR_ARG(own));
+                const char *host = host_below(p, config, app->metadata->name, own);
 
-                if (app_address_find(str_of(host), config->public_addr, config->n_public_addr, name, &public_addr))
+                if (host != NULL && str_equal_nocase(own, app_address_host(p->host)))
                         return host;
+                first = first == NULL ? host : first;
         }
-        return NULL;
+        return first;
 }
 
 /* An application that several hosts offer is one row: the first that is online. */

@@ -161,7 +161,8 @@ static void lead_to(struct page_request *p, struct str url)
         AUTO(buf) body = BUF_MAX(LAUNCH_PAGE_MAX);
         const struct launch *l = p->state;
 
-        html_print(&body, "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0; url=%.*s\">"
+        html_print(&body, "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+                          "<meta name=\"color-scheme\" content=\"light dark\"><meta http-equiv=\"refresh\" content=\"0; url=%.*s\">"
                           "<title>Opening %s</title></head>\n<body><p><a href=\"%.*s\">Go on to %s</a></p></body>\n</html>\n", STR_ARG(url), l->app, STR_ARG(url), l->app);
         if (p->exchange != NULL)
                 http_respond(p->exchange, (struct http_response){ .status = 200, .content_type = "text/html; charset=utf-8", .fields = web_page_fields, .body = buf_str(&body) });

@@ -11,6 +11,7 @@
 #include "proxy/web/assets.h"
 #include "proxy/web/page_request.h"
 #include "proxy/web/recording_export.h"
+#include "proxy/web/web_requests.h"
 #include "rpc/pb.h"
 
 enum { SESSION_ID_LEN = 36, COMMAND_SHOWN = 200 };
@@ -82,12 +83,7 @@ struct list {
 
 static bool contains(const char *text, struct str word)
 {
-        struct str in = str_of(text);
-
-        for (size_t i = 0; i + word.len <= in.len; i++)
-                if (str_equal_nocase(str_slice(in, i, word.len), word))
-                        return true;
-        return false;
+        return str_contains_nocase(str_of(text), word);
 }
 
 /* Whether each word is in a text of the recording. */
@@ -118,19 +114,36 @@ static int compare_rows(const void *a, const void *b)
         return x->started != y->started ? (x->started < y->started ? 1 : -1) : strcmp(x->id, y->id);
 }
 
+/* Whether the recording is that of a connection to an application, which has no login: it has requests, and the command is the application's name. */
+static bool is_of_app(const char *login)
+{
+        return *login == '\0';
+}
+
+static void put_session(struct buf *out, const char *login, const char *hostname, const char *command)
+{
+        if (is_of_app(login))
+                html_print(out, "application <b>%s</b> on %s", command, hostname);
+        else
+                html_print(out, "%s@%s", login, hostname);
+        if (!is_of_app(login) && *command != '\0')
+                html_print(out, "<br><code>%s</code>", command);
+}
+
 static void put_row(struct buf *out, const struct row *r)
 {
+        bool is_app = is_of_app(r->login);
+
         buf_put_c(out, "<tr><td data-label=\"Started\">");
         html_put_time(out, r->started / 1000);
-        html_print(out, "</td><td data-label=\"User\">%s</td><td data-label=\"Session\">%s@%s", r->user, r->login, r->hostname);
-        if (*r->command != '\0')
-                html_print(out, "<br><code>%s</code>", r->command);
+        html_print(out, "</td><td data-label=\"User\">%s</td><td data-label=\"Session\">", r->user);
+        put_session(out, r->login, r->hostname, r->command);
         buf_put_c(out, "</td><td data-label=\"Duration\">");
         put_duration(out, r->started, r->ended);
         buf_put_c(out, "</td><td data-label=\"Status\">");
         put_status(out, r->status);
-        html_print(out, "</td><td class=\"act\"><a class=\"button plain\" href=\"" FOLDER "/%s\" aria-label=\"Play the session of %s on %s, %s\">Play</a></td></tr>\n",
-                   r->id, r->user, r->hostname, r->id);
+        html_print(out, "</td><td class=\"act\"><a class=\"button plain\" href=\"" FOLDER "/%s\" aria-label=\"%s of %s on %s, %s\">%s</a></td></tr>\n",
+                   r->id, is_app ? "Requests" : "Play the session", r->user, r->hostname, r->id, is_app ? "Requests" : "Play");
 }
 
 static void put_table(struct buf *out, const struct list *l)
@@ -152,10 +165,10 @@ static void respond_list(struct page_request *p)
         AUTO(buf) out = BUF_MAX(PAGE_MAX);
 
         qsort(l->rows, l->count, sizeof *l->rows, compare_rows);
-        html_print(&out, "<form class=\"filter\" role=\"search\" method=\"get\" action=\"" FOLDER "\"><label for=\"q\">User, login, host or command</label>"
+        html_print(&out, "<form class=\"filter\" role=\"search\" method=\"get\" action=\"" FOLDER "\"><label for=\"q\">User, login, host, command or application</label>"
                          "<input id=\"q\" name=\"q\" type=\"search\" value=\"%.*s\"><button>Search</button></form>\n", STR_ARG(l->words));
         if (l->count == 0)
-                buf_put_c(&out, str_is_empty(l->words) ? "<p class=\"empty\">There are no recordings that you may see. Sessions on a terminal are recorded.</p>\n"
+                buf_put_c(&out, str_is_empty(l->words) ? "<p class=\"empty\">There are no recordings that you may see. Sessions on a terminal and requests to applications are recorded.</p>\n"
                                                        : "<p class=\"empty\">No recording matches.</p>\n");
         else
                 put_table(&out, l);
@@ -214,10 +227,9 @@ static const char *session_of(const struct page_request *p, struct str suffix)
 
 static void put_facts(struct buf *out, const Cteleport__V1__Recording *r)
 {
-        html_print(out, "<dl class=\"facts\"><dt>User</dt><dd>%s</dd><dt>Session</dt><dd>%s@%s</dd>", r->user, r->login, r->hostname);
-        if (*r->command != '\0')
-                html_print(out, "<dt>Command</dt><dd><code>%s</code></dd>", r->command);
-        buf_put_c(out, "<dt>Started</dt><dd>");
+        html_print(out, "<dl class=\"facts\"><dt>User</dt><dd>%s</dd><dt>Session</dt><dd>", r->user);
+        put_session(out, r->login, r->hostname, r->command);
+        buf_put_c(out, "</dd><dt>Started</dt><dd>");
         html_put_time(out, r->started / 1000);
         buf_put_c(out, "</dd><dt>Duration</dt><dd>");
         put_duration(out, r->started, r->ended);
@@ -237,6 +249,10 @@ static void on_recording(struct page_request *p, const ProtobufCMessage *answer)
         }
         const Cteleport__V1__Recording *r = list->recordings[0];
         put_facts(&out, r);
+        if (is_of_app(r->login)) {
+                web_requests_serve(p, p->state, arena_str(p->arena, buf_str(&out)));
+                return;
+        }
         html_print(&out, "<div id=\"player\" class=\"player\" data-cast=\"" FOLDER "/%s.cast\" hidden></div>\n"
                          "<noscript><p class=\"notice\">The player needs scripts. The plain text and the download do not.</p></noscript>\n"
                          "<p><a class=\"button plain\" href=\"" FOLDER "/%s.cast\" download=\"%s.cast\">Download as asciicast</a> "

@@ -3,7 +3,7 @@
  * The pages of recordings, for a user who is logged in. Auth decides which recordings the user may list and read.
  *
  *     /web/recordings            the list, newest first; ?q= searches in user, login, host and session ID
- *     /web/recordings/ID         the player, and the links to:
+ *     /web/recordings/ID         the player, or the requests to an application (web_requests.h), and the links to:
  *     /web/recordings/ID.cast    the recording as asciicast v2
  *     /web/recordings/ID.txt     its plain text
  *
