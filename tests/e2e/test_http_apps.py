@@ -216,12 +216,18 @@ def test_a_response_is_passed_on_as_it_comes(app, scripted):
     assert received.get(timeout=TIMEOUT)
 
 
-def test_websockets_pass(app):
+def test_websockets_pass(place, app):
+    before = {r["session_id"] for r in place.alice.recordings()}
+
+    def has_line():
+        return any('"status_code":101' in place.alice.tsh("play", r["session_id"], "--format=text", check=False).out for r in place.alice.recordings() if r["session_id"] not in before)
+
     async def talk(addr):
         async with websockets.connect(f"ws://{addr}/", max_size=None) as socket:
             for message in ("hello", b"\0" * 100, os.urandom(2_000_000)):
                 await socket.send(message)
                 assert await socket.recv() == message
+            wait_until(has_line, "the recording has the request while the WebSocket is open")
             await socket.send("close")
             await socket.wait_closed()
             return socket.close_code, socket.close_reason
