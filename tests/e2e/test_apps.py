@@ -304,18 +304,35 @@ def test_a_command_gives_an_application_a_label(cluster, picker, tmp_path):
 
 
 def test_a_reload_changes_applications_and_ends_no_others(cluster, picker, ann, servers):
-    with AppConnection(ann, "own") as own, AppConnection(ann, "spare") as spare:
-        assert own.echoes() and spare.echoes()
-        service = picker.config["app_service"]
-        service["apps"] = [service["apps"][0], {"name": "fresh", "uri": f"tcp://{servers[1]}"}]
+    service = picker.config["app_service"]
+
+    def load(app):
+        service["apps"] = [service["apps"][0], app]
         picker.config_path.write_text(yaml.safe_dump(picker.config))
         assert picker.teleport("reload", "-c", picker.config_path).code == 0
+
+    with AppConnection(ann, "own") as own, AppConnection(ann, "spare") as spare:
+        assert own.echoes() and spare.echoes()
+        load({"name": "fresh", "uri": f"tcp://{servers[1]}"})
         assert spare.receive(1) == b""
         wait_until(lambda: offered(cluster) == {"own", "fresh"}, "the file has others")
         assert own.echoes()
     with AppConnection(ann, "fresh") as fresh:
         fresh.send(b"loud")
         assert fresh.receive(4) == b"LOUD"
+        ports = [int(addr.rsplit(":", 1)[1]) for addr in servers]
+        load({"name": "fresh", "uri": "tcp://127.0.0.1", "tcp_ports": [{"port": port} for port in ports]})
+        assert fresh.receive(1) == b"", "its uri has changed"
+
+    def dial(port):
+        return AppConnection(ann, "fresh", port=port, announced=f"{port}.fresh.app.cteleport")
+
+    wait_until(lambda: dial(ports[0]).status == 200, "it has ports")
+    with dial(ports[0]) as quiet, dial(ports[1]) as loud:
+        loud.send(b"loud")
+        assert quiet.echoes() and loud.receive(4) == b"LOUD"
+        load({"name": "fresh", "uri": "tcp://127.0.0.1", "tcp_ports": [{"port": ports[0]}]})
+        assert loud.receive(1) == b"" and quiet.echoes()
 
 
 def test_app_start_offers_the_application_of_its_flags(cluster, aws_process):

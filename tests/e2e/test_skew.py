@@ -11,11 +11,13 @@ import pytest
 
 from harness import WEB_ARN, Cluster, iam_token, port_of, program, reserved_port, wait_until
 from releases import PROJECT, Release, remove, service_protocol
+from tcp_server import TcpServer, echo
 from test_backup import Keys, move_to, store_check, teleport
 from test_new_program import install, program_of
 from test_proxies import Proxy, tunnels
 from test_reload import reload
 from test_rotation import step
+from test_tsh_apps import ProxyApp
 from users import User, invite_url, reachable_programs
 
 TOKEN = "a-secret-of-the-tests"
@@ -191,6 +193,96 @@ def test_requests_unknown_to_an_older_cluster_end_with_both_versions(older, prog
         assert "the Auth Service is upgraded first" in done.err
     assert list(tmp_path.glob("Backup*")) == []
     assert cluster.tctl("status", build=programs).out.startswith("Cluster  example.test")
+
+
+# ---- applications with several ports ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def without_ports():
+    """Programs that know applications, but no tcp_ports."""
+    release = Release("applications")
+    assert "tcp_ports" not in release.source("proto/common.proto") + release.source("proto/config.proto"), "the last release has tcp_ports: remove these two tests"
+    build = release.build()
+    yield build
+    remove(build)
+
+
+@pytest.fixture
+def echoed():
+    with TcpServer(echo) as server:
+        yield server
+
+
+def app_host(cluster, name, build, app):
+    return cluster.host(name, build=build, env=cluster.node_env, ssh={"enabled": "no"},
+                        services={"app_service": {"enabled": "yes", "apps": [app], "resources": [{"labels": {"*": "*"}}]}}).start()
+
+
+def application(name, **spec):
+    return {"kind": "app", "version": "v3", "metadata": {"name": name, "labels": {"of": "tests"}}, "spec": spec}
+
+
+def app_user(cluster, name, directory, build, addr):
+    user = User(cluster, name, directory / name, build=build).accept(invite_url(cluster.tctl("users", "add", name, "--roles=access").out))
+    user.tsh("login", f"--proxy={addr}", f"--user={name}", "--insecure", stdin=f"{user.password}\n{user.otp()}\n")
+    return user
+
+
+def offers(cluster):
+    """(application, host) of all hosts that are reached."""
+    return {(s["metadata"]["name"], s["spec"]["hostname"]) for s in cluster.json("apps", "ls") if s["spec"]["state"] == "online"}
+
+
+@pytest.mark.nightly
+def test_older_hosts_proxies_and_tools_refuse_several_ports(without_ports, programs, make_cluster, aws, tmp_path, echoed):
+    cluster = make_cluster(build=programs)
+    cluster.node_env = aws.identity()
+    for resource in (iam_token(roles=("Node", "App")), iam_token("proxy-token", roles=["Proxy"]), application("plain", uri=f"tcp://{echoed.addr}"),
+                     application("ports", uri="tcp://127.0.0.1", tcp_ports=[{"port": echoed.port}, {"port": 1}])):
+        cluster.create(resource)
+    proxy = Proxy(cluster, "proxy-2")
+    proxy.own_build = without_ports
+    proxy.start()
+    proxy.wait_serving()
+    hosts = {name: app_host(cluster, name, build, {"name": f"of-{name}", "uri": f"tcp://{echoed.addr}"}) for name, build in (("older", without_ports), ("newer", programs))}
+    assert "write" in hosts["older"].process.wait_for(r"The cluster has sent an application that this host cannot offer app:ports .*").group(0)
+    wait_until(lambda: offers(cluster) == {("plain", "older"), ("plain", "newer"), ("of-older", "older"), ("of-newer", "newer"), ("ports", "newer")}, "all is offered")
+    for host in hosts.values():
+        wait_until(lambda: len(tunnels(host)) == 2, f"{host.name} has a tunnel to both proxies")
+
+    ways = {"alice": (programs, cluster.proxy_addr), "bob": (without_ports, cluster.proxy_addr), "carol": (programs, proxy.addr)}
+    users = {name: app_user(cluster, name, tmp_path, *way) for name, way in ways.items()}
+    for user in users.values():
+        for app in ("plain", "of-older", "of-newer"):
+            with ProxyApp(user, app) as reached:
+                assert reached.echoes(), (user.name, app)
+    with ProxyApp(users["alice"], "ports", f"--port=0:{echoed.port}") as reached:
+        assert reached.echoes()
+    for name, args in (("bob", ()), ("carol", (f"--port=0:{echoed.port}",))):
+        with ProxyApp(users[name], "ports", *args) as refused:
+            assert not refused.echoes()
+            refused.wait_for("has tcp_ports, and the connection names none of them.*\n.*a release that knows tcp_ports")
+
+
+@pytest.mark.nightly
+def test_an_older_cluster_serves_the_applications_of_newer_hosts(without_ports, programs, make_cluster, aws, tmp_path, echoed):
+    cluster = make_cluster(build=without_ports)
+    cluster.node_env = aws.identity()
+    cluster.create(iam_token(roles=("Node", "App")))
+    cluster.create(application("plain", uri=f"tcp://{echoed.addr}"))
+    app_host(cluster, "newer", programs, {"name": "own", "uri": f"tcp://{echoed.addr}"})
+    wait_until(lambda: offers(cluster) == {("plain", "newer"), ("own", "newer")}, "both are offered")
+    user = app_user(cluster, "alice", tmp_path, programs, cluster.proxy_addr)
+    for app in ("plain", "own"):
+        with ProxyApp(user, app) as reached:
+            assert reached.echoes()
+
+    ports = {"uri": "tcp://127.0.0.1", "tcp_ports": [{"port": echoed.port}]}
+    done = cluster.tctl("create", "-f", stdin=json.dumps(application("ports", **ports)), build=programs, check=False)
+    assert done.code == 1 and "the uri 'tcp://127.0.0.1'" in done.err, done.err
+    several = app_host(cluster, "several", programs, {"name": "ports", **ports})
+    several.process.wait_for(r"the uri 'tcp://127\.0\.0\.1'")
 
 
 # ---- data of the last release -----------------------------------------------------------------------------------------
