@@ -18,7 +18,7 @@ static const struct conversation_state states[] = {
         [DIAL] = { "dial", SECONDS(0), TO(CHECK) | TO(OVER) }, /* these three have deadlines of their own */
         [CHECK] = { "check", SECONDS(0), TO(HANDSHAKE) | TO(OVER) },
         [HANDSHAKE] = { "handshake", SECONDS(0), TO(STATUS) | TO(OVER) },
-        [STATUS] = { "status", MILLISECONDS(TIMEOUT_DIAL_NODE), TO(OVER) },
+        [STATUS] = { "status", MILLISECONDS(TIMEOUT_DIAL_NODE), TO(DIAL) | TO(OVER) },
         [OVER] = { "over", SECONDS(0), 0 },
 };
 
@@ -32,6 +32,9 @@ struct app_dial {
         struct client_dial *dial;
         struct stream *stream; /* of the current step */
         struct buf status;
+        struct buf tried;        /* the IDs of hosts that have failed, separated by commas */
+        unsigned tries;          /* their number */
+        struct error *unreached; /* why the last of them has failed; NULL: there is none */
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
 };
@@ -45,6 +48,8 @@ static void finish(struct app_dial *d, struct stream *s, struct error *err)
                 stream_close(d->stream);
         d->done(d->ctx, s, client_refusal_hint(err, d->profile));
         buf_release(&d->status);
+        buf_release(&d->tried);
+        error_free(d->unreached);
         free(d->host_id);
         free(d->app);
         free(d);
@@ -55,9 +60,44 @@ static void fail(struct app_dial *d, struct error *err)
         finish(d, NULL, error_wrap(err, "cannot connect to the application '%s'", d->app));
 }
 
+/* ---- the next host ---------------------------------------------------------------------------------------- */
+
+static void on_dialled(void *ctx, struct stream *s, struct error *err);
+
+static void dial(struct app_dial *d)
+{
+        d->dial = client_dial_app(d->loop, d->profile, d->app, d->port, buf_c(&d->tried), on_dialled, d);
+}
+
+/* The host has not reached the application, which has received nothing: another host is tried. err is owned. */
+static void try_another(struct app_dial *d, struct error *err)
+{
+        if (++d->tries == LIMIT_DIAL_TRIES) {
+                finish(d, NULL, err);
+                return;
+        }
+        error_free(d->unreached);
+        d->unreached = err;
+        buf_printf(&d->tried, "%s%s", d->tries == 1 ? "" : ",", d->host_id);
+        stream_close(d->stream);
+        d->stream = NULL;
+        buf_clear(&d->status);
+        free(d->host_id);
+        d->host_id = NULL;
+        conversation_enter(&d->at, DIAL);
+        dial(d);
+}
+
+static struct error *no_status(const struct app_dial *d, struct error *err)
+{
+        return error_wrap(err, "cannot connect to the application '%s'", d->app);
+}
+
 static void on_expired(void *ctx)
 {
-        fail(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "its host did not answer in time"));
+        struct app_dial *d = ctx;
+
+        try_another(d, no_status(d, error_new(ERROR_DEADLINE_EXCEEDED, "its host did not answer in time")));
 }
 
 /* ---- the status ------------------------------------------------------------------------------------------- */
@@ -76,7 +116,7 @@ static void on_status(void *ctx, struct str bytes)
         if (refusal.ptr != NULL) {
                 AUTO_MEM char *shown = escaped(refusal);
 
-                finish(d, NULL, error_new(ERROR_PERMISSION_DENIED, "%s", shown));
+                try_another(d, error_new(ERROR_PERMISSION_DENIED, "%s", shown));
                 return;
         }
         struct str rest = str_slice(buf_str(&d->status), used, d->status.len);
@@ -85,7 +125,9 @@ static void on_status(void *ctx, struct str bytes)
 
 static void on_status_end(void *ctx, struct error *err)
 {
-        fail(ctx, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "its host ended the connection without a reason"));
+        struct app_dial *d = ctx;
+
+        try_another(d, no_status(d, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "its host ended the connection without a reason")));
 }
 
 static const struct stream_events status_events = { .on_read = on_status, .on_end = on_status_end };
@@ -143,16 +185,33 @@ static void on_checked(void *ctx, struct error *err)
 
 /* ---- the dial --------------------------------------------------------------------------------------------- */
 
+static bool was_tried(struct app_dial *d, struct str id)
+{
+        struct str list = buf_str(&d->tried);
+
+        while (!str_is_empty(list))
+                if (str_equal(str_split(&list, ','), id))
+                        return true;
+        return false;
+}
+
 static void on_dialled(void *ctx, struct stream *s, struct error *err)
 {
         struct app_dial *d = ctx;
+        struct str id = err == NULL ? str_of(client_dial_host_id(d->dial)) : STR("");
+        bool is_no_other = d->unreached != NULL && (err != NULL || was_tried(d, id)); /* an older proxy names the same host again */
 
+        d->stream = s;
+        if (is_no_other) {
+                error_free(err);
+                err = d->unreached;
+                d->unreached = NULL;
+        }
         if (err != NULL) {
                 finish(d, NULL, err); /* by the proxy, in words for the user */
                 return;
         }
-        d->stream = s;
-        d->host_id = str_dup(str_of(client_dial_host_id(d->dial)));
+        d->host_id = str_dup(id);
         if (*d->host_id == '\0') {
                 fail(d, error_new(ERROR_UNAVAILABLE, "the proxy does not name the host of the application"));
                 return;
@@ -168,6 +227,7 @@ void app_dial_start(struct loop *l, const struct profile *p, const char *app, ui
 
         *d = (struct app_dial){ .loop = l, .profile = p, .hosts = hosts, .app = str_dup(str_of(app)), .port = port, .done = done, .ctx = ctx };
         d->status = BUF_MAX(LOOP_BUFFER + 1 + APP_REFUSAL_MAX);
+        d->tried = BUF_MAX(LIMIT_DIAL_TRIES * LIMIT_NAME);
         conversation_init(&d->at, l, states, DIAL, on_expired, d);
-        d->dial = client_dial_app(l, p, app, port, on_dialled, d);
+        dial(d);
 }

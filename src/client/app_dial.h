@@ -7,6 +7,9 @@
  *       host ◀── TLS 1.3 ── HANDSHAKE   inside that stream, with the user's certificate; the host must have the certificate of
  *         │                             that ID and of the role App
  *         └─── status ────▶ STATUS      of a TCP application: its bytes follow, or the reason why not (cluster/app_status.h)
+ *
+ * Without a status that its bytes follow, the next host is dialled, up to LIMIT_DIAL_TRIES: the proxy gets the IDs of those that were tried. If there
+ * is no other one, done gets the reason of the last host.
  */
 #ifndef CLIENT_APP_DIAL_H
 #define CLIENT_APP_DIAL_H

@@ -148,8 +148,9 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
                                      void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 /*
  * A stream to the host of an application: the same, with the name of the application, and one of its tcp_ports or 0. The host ends TLS in it (client/app_dial.h).
+ * tried: IDs of hosts, separated by commas, instead of which another one is wanted; "": none.
  */
-struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app, uint32_t port,
+struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app, uint32_t port, const char *tried,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx) MUST_USE;
 /* The ID of the host that a stream to an application leads to, by the proxy, valid within done when there is a stream; "": it named none. */
 const char *client_dial_host_id(const struct client_dial *d);

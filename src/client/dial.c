@@ -52,6 +52,7 @@ struct client_dial {
         bool is_app;             /* WAY_NODE: to an application */
         uint32_t port;           /* of its tcp_ports */
         char *address, *target, *login;
+        char *tried;             /* of an application; NULL: none */
         struct http_proxy via; /* the HTTP proxy in between, if any */
         void (*done)(void *ctx, struct stream *s, struct error *err);
         void *ctx;
@@ -67,6 +68,7 @@ static void finish(struct client_dial *d, struct stream *s, struct error *err)
         free(d->address);
         free(d->target);
         free(d->login);
+        free(d->tried);
         free(d);
 }
 
@@ -215,7 +217,7 @@ static void on_dialled(void *ctx, struct stream *tls, bool is_upgraded, struct e
         if (err != NULL)
                 fail(d, err);
         else if (d->way == WAY_NODE)
-                d->node = node_tunnel_start(d->loop, tls, &(struct node_tunnel_target){ .name = d->target, .login = d->login, .is_app = d->is_app, .port = d->port },
+                d->node = node_tunnel_start(d->loop, tls, &(struct node_tunnel_target){ .name = d->target, .login = d->login, .is_app = d->is_app, .port = d->port, .tried = d->tried == NULL ? "" : d->tried },
                                             MILLISECONDS(TIMEOUT_DIAL_NODE), on_node, d);
         else
                 finish(d, tls, NULL);
@@ -310,11 +312,11 @@ struct client_dial *client_dial_node(struct loop *l, const struct profile *p, co
                      p->web_addr);
 }
 
-struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app, uint32_t port,
+struct client_dial *client_dial_app(struct loop *l, const struct profile *p, const char *app, uint32_t port, const char *tried,
                                     void (*done)(void *ctx, struct stream *s, struct error *err), void *ctx)
 {
         return start((struct client_dial){ .loop = l, .way = WAY_NODE, .is_app = true, .port = port, .profile = p, .target = str_dup(str_of(app)),
-                                           .login = str_dup(STR("")), .done = done, .ctx = ctx },
+                                           .login = str_dup(STR("")), .tried = str_dup(str_of(tried)), .done = done, .ctx = ctx },
                      p->web_addr);
 }
 

@@ -120,6 +120,8 @@ struct node_tunnel *node_tunnel_start(struct loop *l, struct stream *proxy, cons
                 buf_printf(&fields, "X-Teleport-Login: %s\r\n", target->login);
         if (target->is_app)
                 buf_put_c(&fields, "X-Teleport-Kind: app\r\n");
+        if (target->is_app && *target->tried != '\0')
+                buf_printf(&fields, "X-Teleport-Tried: %s\r\n", target->tried);
         t->connect = http_connect_start(l, proxy,
                                         &(struct http_connect_request){ .target = host_port, .fields = buf_str(&fields),
                                                                         .body_max = NODE_REFUSAL_MAX, .within = within },

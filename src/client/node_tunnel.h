@@ -6,6 +6,7 @@
  *     Host: <target>:<port>
  *     X-Teleport-Login: <login>           of a node
  *     X-Teleport-Kind: app                of an application, whose name is the target
+ *     X-Teleport-Tried: <ID>,<ID>         hosts that do not reach the application: another one is wanted
  *
  * The answer is 200 followed by the bytes of the host, or a refusal whose body has the reason:
  * "what happened\nhint: what to do\n".
@@ -34,6 +35,7 @@ struct node_tunnel_target {
         const char *login; /* "": none is named */
         bool is_app;       /* false: a node */
         uint32_t port;     /* of an application, one of its tcp_ports; otherwise 0 */
+        const char *tried; /* IDs of hosts, separated by commas; "": none */
 };
 
 /*

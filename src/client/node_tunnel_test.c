@@ -73,13 +73,13 @@ static void requests_the_node_and_forwards_the_bytes_that_follow(void **state)
 static void requests_one_of_the_ports_of_an_application(void **state)
 {
         static const char *const heads[] = { "CONNECT queue:0 HTTP/1.1\r\nHost: queue:0\r\nX-Teleport-Kind: app\r\n\r\n",
-                                             "CONNECT queue:5432 HTTP/1.1\r\nHost: queue:5432\r\nX-Teleport-Kind: app\r\n\r\n" };
+                                             "CONNECT queue:5432 HTTP/1.1\r\nHost: queue:5432\r\nX-Teleport-Kind: app\r\nX-Teleport-Tried: a,b\r\n\r\n" };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
                 struct requested a;
 
-                begin_with(&a, SECONDS(10), &(struct node_tunnel_target){ .name = "queue", .login = "", .is_app = true, .port = i == 0 ? 0 : 5432 });
+                begin_with(&a, SECONDS(10), &(struct node_tunnel_target){ .name = "queue", .login = "", .is_app = true, .port = i == 0 ? 0 : 5432, .tried = i == 0 ? "" : "a,b" });
                 RUN_UNTIL(&a.loop, a.proxy.received.len >= 4 && str_ends_with(buf_str(&a.proxy.received), STR("\r\n\r\n")));
                 assert_received(&a.proxy, heads[i]);
                 node_tunnel_cancel(a.tunnel);

@@ -151,7 +151,7 @@ bool http1_lines_have(const struct http1_lines *lines, const char *token)
 
 /* The fields that are parsed, each at most once. */
 enum field {
-        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, COOKIE, USER_AGENT, LOGIN, KIND, TRANSFER_ENCODING, WEBSOCKET_KEY, WEBSOCKET_VERSION, FIELDS
+        HOST, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, FETCH_SITE, COOKIE, USER_AGENT, LOGIN, KIND, TRIED, TRANSFER_ENCODING, WEBSOCKET_KEY, WEBSOCKET_VERSION, FIELDS
 };
 
 static const char *const field_names[FIELDS] = {
@@ -164,6 +164,7 @@ static const char *const field_names[FIELDS] = {
         [USER_AGENT] = "user-agent",
         [LOGIN] = "x-teleport-login",
         [KIND] = "x-teleport-kind",
+        [TRIED] = "x-teleport-tried",
         [TRANSFER_ENCODING] = "transfer-encoding",
         [WEBSOCKET_KEY] = "sec-websocket-key",
         [WEBSOCKET_VERSION] = "sec-websocket-version",
@@ -264,6 +265,7 @@ static struct error *take_fields(struct http1_request *request, const struct fie
         request->user_agent = fields->values[USER_AGENT];
         request->login = fields->values[LOGIN];
         request->kind = fields->values[KIND];
+        request->tried = fields->values[TRIED];
         request->websocket_key = fields->values[WEBSOCKET_KEY];
         request->websocket_version = fields->values[WEBSOCKET_VERSION];
         request->is_close = fields->is_close;

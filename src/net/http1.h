@@ -35,7 +35,7 @@ struct http1_request {
         struct str authority; /* CONNECT: the host of its target "host:port"; "" otherwise */
         uint32_t port;        /* CONNECT: the port of its target; 0 otherwise */
         struct str host;   /* "" when none (HTTP/1.0) */
-        struct str content_type, origin, fetch_site, login, kind; /* "" when none; login, kind: X-Teleport-Login, -Kind */
+        struct str content_type, origin, fetch_site, login, kind, tried; /* "" when none; the last three: X-Teleport-Login, -Kind, -Tried */
         struct str cookie, user_agent; /* "" when none */
         struct str websocket_key, websocket_version; /* "" when none; Sec-WebSocket-… */
         struct http1_lines websocket_protocol;       /* of Sec-WebSocket-Protocol */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/names.h"
 #include "loop/conversation.h"
 #include "proxy/node_dial.h"
 #include "proxy/proxy.h"
@@ -39,7 +40,7 @@ struct resource_dial {
         char tried[LIMIT_DIAL_TRIES][LIMIT_NAME]; /* hosts that could not be reached */
         size_t tried_count;
         struct error *unreached; /* why not: of the last of them */
-        bool has_alternatives;   /* to the host, by the Auth Service */
+        bool is_permitted;       /* events->permitted was called */
         bool is_expired;
         bool is_cancelled; /* the current call or dial is ending */
         struct error *result; /* of a dial that ends without a call or dial */
@@ -137,7 +138,7 @@ static struct error *take_answer(struct resource_dial *d, const Cteleport__V1__D
                 TRY(take(r->resource, answer->resource));
         if (answer->user[0] != '\0') /* an older Auth Service does not set it */
                 TRY(take(r->user, answer->user));
-        d->has_alternatives = answer->has_alternatives;
+        r->has_alternatives = answer->has_alternatives && d->tried_count + 1 < LIMIT_DIAL_TRIES;
         node_dial_read_peers(answer->peers, answer->n_peers, &d->peers);
         d->peers.is_peering = answer->is_peering;
         return NULL;
@@ -171,14 +172,15 @@ static void on_requested(void *ctx, struct error *err)
                 error_free(err);
                 err = d->unreached;
                 d->unreached = NULL;
-        } else if (err == NULL && d->tried_count == 0 && d->events->permitted != NULL) {
+        } else if (err == NULL && !d->is_permitted && d->events->permitted != NULL) {
+                d->is_permitted = true;
                 err = d->events->permitted(d->ctx, &d->route);
         }
         if (err != NULL) {
                 finish(d, NULL, err);
                 return;
         }
-        conversation_enter(&d->talk, d->has_alternatives && d->tried_count + 1 < LIMIT_DIAL_TRIES ? ALTERNATIVE : CONNECT);
+        conversation_enter(&d->talk, d->route.has_alternatives ? ALTERNATIVE : CONNECT);
         struct tunnel_request request = {
                 .host_id = str_of(d->route.host_id),
                 .service = str_of(d->route.service),
@@ -238,9 +240,24 @@ static void request_again(struct resource_dial *d, struct error *err)
         d->unreached = err;
         memcpy(d->tried[d->tried_count++], d->route.host_id, sizeof d->route.host_id);
         d->route.host_id[0] = d->route.connection_id[0] = '\0';
-        d->is_expired = d->has_alternatives = false;
+        d->is_expired = d->route.has_alternatives = false;
         conversation_enter(&d->talk, REQUEST);
         send_request(d);
+}
+
+/* Hosts that the client has tried itself. */
+static struct error *read_tried(struct resource_dial *d, struct str list)
+{
+        while (!str_is_empty(list)) {
+                struct str id = str_trim(str_split(&list, ','));
+
+                if (d->tried_count + 1 == LIMIT_DIAL_TRIES)
+                        return error_new(ERROR_INVALID_ARGUMENT, "the client has tried %d hosts, and may try no more", LIMIT_DIAL_TRIES);
+                if (!name_is_host_id(id) || id.len >= LIMIT_NAME)
+                        return error_new(ERROR_INVALID_ARGUMENT, "the client has tried a host that has no ID");
+                memcpy(d->tried[d->tried_count++], id.ptr, id.len);
+        }
+        return NULL;
 }
 
 /* ---- interface ---------------------------------------------------------------------------------------------- */
@@ -263,7 +280,11 @@ struct resource_dial *resource_dial_start(struct proxy *p, const struct resource
         snprintf(d->kind, sizeof d->kind, "%.*s", STR_ARG(request->kind));
         snprintf(d->peer, sizeof d->peer, "%s", request->client_addr);
         conversation_init(&d->talk, &p->loop, states, REQUEST, on_expired, d);
-        send_request(d);
+        struct error *err = read_tried(d, request->tried);
+        if (err == NULL)
+                send_request(d);
+        else
+                fail_later(d, err);
         return d;
 }
 

@@ -6,7 +6,8 @@
  *        ▲─── the host cannot be reached ──┘
  *
  * If several hosts offer the resource and the one that auth has named does not accept the connection, auth names another one, up to
- * LIMIT_DIAL_TRIES.
+ * LIMIT_DIAL_TRIES. The same holds if that host cannot reach the application: its client dials again and names the host in `tried`, which counts
+ * in that limit. docs/decisions/0046-the-next-host-of-an-application.md
  */
 #ifndef PROXY_RESOURCE_DIAL_H
 #define PROXY_RESOURCE_DIAL_H
@@ -24,6 +25,7 @@ struct resource_dial_request {
         struct str kind, target, login; /* "app"; its name or ID; of nodes, otherwise "" */
         uint32_t port;           /* of applications, one of their tcp_ports; otherwise ignored */
         const char *client_addr; /* with port */
+        struct str tried;        /* IDs of hosts that do not reach the application, separated by commas: others are requested. "": none */
 };
 
 /* What auth has decided; borrowed until done returns. All are visible ASCII; hostname may be "". */
@@ -33,6 +35,7 @@ struct resource_dial_route {
         char service[LIMIT_NAME];  /* that the host offers the resource by */
         char resource[LIMIT_NAME]; /* its name; "" of nodes */
         bool is_relayed;           /* in done: by another proxy */
+        bool has_alternatives;     /* other hosts may offer it, and the limit of tries is not reached */
 };
 
 struct resource_dial_events {

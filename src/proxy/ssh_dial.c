@@ -159,6 +159,7 @@ static void start_dial(struct ssh_dial *d, const struct http1_request *http)
                 .login = http->login,
                 .port = http->port,
                 .client_addr = d->peer,
+                .tried = str_is_empty(http->kind) ? STR("") : http->tried,
         };
 
         conversation_enter(&d->talk, DIAL);

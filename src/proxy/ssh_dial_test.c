@@ -11,7 +11,7 @@
 #include "rpc/pb.h"
 #include "rpc/rpc.h"
 
-enum { USERS_MAX = 4, NODES_MAX = 6 };
+enum { USERS_MAX = 6, NODES_MAX = 6 };
 
 /* A client of the listener: a user, or a node with its tunnel. */
 struct client {
@@ -572,6 +572,32 @@ static void another_host_is_tried_if_several_offer_the_application(void **state)
         RUN_UNTIL(s, s->node_has_ended);
 }
 
+/* Those did not reach the application. They count in the limit of tries, and are known to auth in each request. */
+static void a_client_names_hosts_that_it_has_tried(void **state)
+{
+#define TRIED "CONNECT grafana:0 HTTP/1.1\r\nHost: grafana:0\r\nX-Teleport-Kind: app\r\nX-Teleport-Tried: "
+#define ID_1  "11111111-1111-4111-8111-111111111111"
+#define ID_2  "22222222-2222-4222-8222-222222222222"
+        static const char *const refused[] = { TRIED "x\r\n\r\n", TRIED ID_1 ",\xff\r\n\r\n", TRIED ID_1 "," ID_1 "," ID_2 "\r\n\r\n", TRIED ",\r\n\r\n" };
+        struct stage *s = *state;
+
+        for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+                struct client *mallory = alice_requests(s, refused[i]);
+
+                RUN_UNTIL(s, mallory->has_ended);
+                assert_true(has_answer(mallory, "HTTP/1.1 400 "));
+        }
+        assert_int_equal(s->requested_count, 0);
+        (void)agent_connects(s, "App");
+        s->alternatives = 100;
+        s->refuses_all = true;
+        struct client *alice = alice_requests(s, TRIED ID_1 ", " ID_2 "\r\n\r\n");
+        RUN_UNTIL(s, alice->has_ended);
+        assert_true(has_answer(alice, "HTTP/1.1 503 "));
+        assert_int_equal(s->tried, 2);
+        assert_int_equal(s->requested_count, 1);
+}
+
 /* Auth names no other host that works: the user gets the reason of the last one, after a number of tries. */
 static void the_last_host_gives_the_reason(void **state)
 {
@@ -848,6 +874,7 @@ int main(void)
                 TEST(a_tunnel_of_another_role_gets_no_connection),
                 TEST(only_services_that_users_connect_to_open_tunnels),
                 TEST(another_host_is_tried_if_several_offer_the_application),
+                TEST(a_client_names_hosts_that_it_has_tried),
                 TEST(the_last_host_gives_the_reason),
                 TEST(a_host_that_does_not_answer_is_left_for_another),
                 TEST(refusals_of_auth_are_forwarded),

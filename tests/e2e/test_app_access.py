@@ -7,6 +7,7 @@ import pytest
 
 from app_client import AppConnection, certificate_of
 from harness import Cluster, iam_token, wait_until
+from test_tsh_apps import ProxyApp
 from users import User, invite_url
 
 
@@ -24,13 +25,15 @@ def place(build, programs, aws_process, tmp_path_factory, echo_server):
     aws_process.reset()
     env = aws_process.identity()
     cluster.both = cluster.host("both", env=env, services=apps(("echo", echo_server.addr, "prod"), ("lone", echo_server.addr, "prod"),
-                                                               ("dev", echo_server.addr, "dev"), ("gone", "127.0.0.1:1", "prod")))
-    cluster.only = cluster.host("only", env=env, ssh={"enabled": "no"}, services=apps(("echo", echo_server.addr, "prod")))
+                                                               ("dev", echo_server.addr, "dev"), ("gone", "127.0.0.1:1", "prod"),
+                                                               ("half", echo_server.addr, "prod"), ("down", "127.0.0.1:1", "prod")))
+    cluster.only = cluster.host("only", env=env, ssh={"enabled": "no"}, services=apps(("echo", echo_server.addr, "prod"), ("half", "127.0.0.1:1", "prod"),
+                                                                                               ("down", "127.0.0.1:1", "prod")))
     for host in (cluster.both, cluster.only):
         host.start()
     for host in (cluster.both, cluster.only):
         host.wait_joined()
-    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * 6, "all applications are reached")
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * 10, "all applications are reached")
     wait_until(lambda: cluster.node("both")["spec"]["state"] == "online", "and the node")
     yield cluster
     cluster.stop()
@@ -166,6 +169,25 @@ def test_another_host_takes_over(place, alice):
     place.only.start()
     seen.clear()
     wait_until(both_seen, "the host that is back gets connections")
+
+
+def test_another_host_is_tried_if_a_backend_is_down(place, alice):
+    """`half` works on one of its two hosts: each connection of tsh gets there."""
+    place.only.process.mark()
+    with ProxyApp(alice, "half") as half:
+        def tried():
+            assert half.echoes(), half.text()
+            return "An application cannot be reached" in place.only.process.new_text()
+        wait_until(tried, "a connection began at the host whose backend is down")
+    failed = place.event("app.session.end", app_name="half", server_id=place.only.host_id)
+    assert "cannot connect" in failed["reason"] and (failed["tx"], failed["rx"]) == (0, 0)
+    assert place.event("app.session.start", app_name="half", server_id=place.only.host_id, sid=failed["sid"])
+
+    with ProxyApp(alice, "down") as down:
+        assert not down.echoes()
+        down.wait_for("the host of the application 'down' cannot connect to it")
+    ends = place.exactly(2, "app.session.end", app_name="down")
+    assert {e["server_id"] for e in ends} == {place.both.host_id, place.only.host_id}, "each was tried once"
 
 
 @pytest.mark.nightly  # each attempt at the host takes TIMEOUT_ALTERNATIVE
