@@ -144,9 +144,10 @@ bool tls_channel_binding(const struct stream *s, uint8_t ret[TLS_CHANNEL_BINDING
 void tls_forget_peer(struct stream *s);
 
 /*
- * Ends TLS in both directions at a point that the ends have agreed upon: sends `last` in TLS, and returns the stream below, owned and paused. What follows there
- * has the protection of the layers below only. The end that sends `last` sends nothing more until the other one has. Without close_notify, as the connection goes on; s is closed. NULL: s has ended, or has received bytes that were not
- * read yet; nothing was sent then, and s stays. Also from within on_read.
+ * Ends TLS in both directions at a point that the ends have agreed upon: sends `last` in TLS, and returns the stream below, owned and paused. What
+ * follows there has the protection of the layers below only. The end that sends `last` sends nothing more until the other one has. There is no
+ * close_notify, as the connection goes on; s is closed. NULL: s has ended, or has received bytes that were not read yet, be it a part of a record;
+ * nothing was sent then, and s stays. Also from within on_read.
  */
 struct stream *tls_leave(struct stream *s, struct str last) MUST_USE;
 

@@ -533,6 +533,12 @@ static void tls_close(struct stream *stream)
         release(t);
 }
 
+/* Whether OpenSSL has the head of a record whose rest has not arrived: SSL_has_pending() does not count it. */
+static bool is_within_record(const struct tls_stream *t)
+{
+        return strcmp(SSL_rstate_string(t->ssl), "RB") == 0;
+}
+
 struct stream *tls_leave(struct stream *stream, struct str last)
 {
         struct tls_stream *t = tls_of(stream);
@@ -540,7 +546,9 @@ struct stream *tls_leave(struct stream *stream, struct str last)
 
         if (stream->ops != &tls_ops || t->handshake != NULL)
                 bug("only an established TLS stream can be left");
-        if (t->in.len > 0 || SSL_has_pending(t->ssl) || t->is_lower_ended || t->is_read_ended || t->is_shut || t->is_broken)
+        if (t->in.len > 0 || SSL_has_pending(t->ssl) || is_within_record(t))
+                return NULL;
+        if (t->is_lower_ended || t->is_read_ended || t->is_shut || t->is_broken)
                 return NULL;
         if (!str_is_empty(last))
                 tls_write(stream, last);

@@ -227,6 +227,142 @@ static void tls_is_not_left_while_bytes_of_the_peer_wait(void **state)
         assert_int_equal(f->at_client.ear.received.len, 0);
 }
 
+/* A server played with plain OpenSSL: what it sends reaches our client as far as the test passes it on. */
+struct played {
+        SSL_CTX *ctx;
+        SSL *ssl;
+        BIO *in, *out; /* of ssl, in memory */
+        const char *alpn; /* that it selects, in wire format; NULL: none */
+};
+
+static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_len, const unsigned char *offered, unsigned offered_len, void *ctx)
+{
+        const struct played *p = ctx;
+
+        (void)ssl;
+        (void)offered;
+        (void)offered_len;
+        if (p->alpn == NULL)
+                return SSL_TLSEXT_ERR_NOACK;
+        *ret_len = (unsigned char)p->alpn[0];
+        *ret = (const unsigned char *)p->alpn + 1;
+        return SSL_TLSEXT_ERR_OK;
+}
+
+static void play_server(struct fixture *f, struct played *p)
+{
+        int ours;
+
+        assert_null(socket_pair(&ours, &f->raw));
+        assert_int_equal(fcntl(f->raw, F_SETFL, O_NONBLOCK), 0);
+        p->ctx = SSL_CTX_new(TLS_server_method());
+        assert_int_equal(SSL_CTX_use_certificate(p->ctx, f->server.cert), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey(p->ctx, f->server.key), 1);
+        SSL_CTX_set_num_tickets(p->ctx, 0);
+        SSL_CTX_set_alpn_select_cb(p->ctx, select_alpn, p);
+        p->ssl = SSL_new(p->ctx);
+        p->in = BIO_new(BIO_s_mem());
+        p->out = BIO_new(BIO_s_mem());
+        SSL_set_bio(p->ssl, p->in, p->out);
+        SSL_set_accept_state(p->ssl);
+        start(f, &f->at_client, socket_stream(&f->loop, ours));
+}
+
+static void play_release(struct played *p)
+{
+        SSL_free(p->ssl);
+        SSL_CTX_free(p->ctx);
+}
+
+/* Passes on what the server has written, `most` bytes of it. */
+static void pass_on(struct fixture *f, struct played *p, size_t most)
+{
+        char bytes[16 * KiB];
+        int len = BIO_read(p->out, bytes, (int)(most < sizeof bytes ? most : sizeof bytes));
+
+        if (len > 0)
+                assert_int_equal(write(f->raw, bytes, (size_t)len), len);
+}
+
+static void play_handshake(struct fixture *f, struct played *p)
+{
+        char bytes[16 * KiB];
+        ssize_t len = read(f->raw, bytes, sizeof bytes);
+
+        if (len > 0)
+                assert_int_equal(BIO_write(p->in, bytes, (int)len), len);
+        SSL_do_handshake(p->ssl);
+        pass_on(f, p, SIZE_MAX);
+}
+
+static void note_leaving(void *ctx, struct str bytes)
+{
+        struct ear *e = ctx;
+        struct stream *plain = tls_leave(e->stream, STR(""));
+
+        buf_put(&e->received, bytes);
+        if (plain != NULL)
+                ear_listen(e, plain);
+}
+
+static const struct stream_events noting_events = { .on_read = note_leaving, .on_end = ear_on_end };
+
+/* Also if OpenSSL has taken the received part of the next record, of any length. */
+static void tls_is_not_left_within_a_record(void **state)
+{
+        for (size_t more = 1; more <= 8; more++) {
+                struct fixture *f = *state;
+                struct played p = { .alpn = "\5first" };
+                struct ear *client = &f->at_client.ear;
+
+                given_contexts(f);
+                play_server(f, &p);
+                RUN_UNTIL(&f->loop, (play_handshake(f, &p), f->at_client.done));
+                assert_null(f->at_client.err);
+                struct stream *tls = client->stream;
+                stream_listen(tls, &noting_events, client);
+                stream_read(tls, true);
+                assert_int_equal(SSL_write(p.ssl, "!", 1), 1);
+                size_t record = BIO_ctrl_pending(p.out);
+                assert_int_equal(SSL_write(p.ssl, "more", 4), 4);
+                pass_on(f, &p, record + more);
+                RUN_UNTIL(&f->loop, client->received.len > 0);
+                assert_received(client, "!");
+                assert_ptr_equal(client->stream, tls);
+                play_release(&p);
+                again(state);
+        }
+}
+
+/* By OpenSSL itself, since 3.0.15. */
+/* By OpenSSL itself, since 3.0.15. */
+static void a_server_selects_an_offered_protocol(void **state)
+{
+        static const char *const others[] = { "third", NULL };
+        static const struct {
+                const char *selected;
+                const char *const *offered; /* by tls_offer(); NULL: by the context */
+                bool is_good;
+        } rows[] = {
+                { "\5first", NULL, true }, { "\6second", NULL, true }, { "\5third", NULL, false }, { "\4firs", NULL, false }, { "\6firsts", NULL, false },
+                { "\5third", others, true }, { "\5first", others, false },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct fixture *f = *state;
+                struct played p = { .alpn = rows[i].selected };
+
+                given_contexts(f);
+                play_server(f, &p);
+                if (rows[i].offered != NULL)
+                        tls_offer(f->at_client.handshake, rows[i].offered);
+                RUN_UNTIL(&f->loop, (play_handshake(f, &p), f->at_client.done));
+                assert_true((f->at_client.err == NULL) == rows[i].is_good);
+                play_release(&p);
+                again(state);
+        }
+}
+
 static void one_direction_may_end_before_the_other(void **state)
 {
         struct fixture *f = *state;
@@ -501,6 +637,8 @@ int main(void)
                 TEST(data_with_the_last_handshake_flight_is_not_lost),
                 TEST(both_ends_leave_tls_where_they_agree),
                 TEST(tls_is_not_left_while_bytes_of_the_peer_wait),
+                TEST(tls_is_not_left_within_a_record),
+                TEST(a_server_selects_an_offered_protocol),
                 TEST(a_paused_stream_holds_its_bytes_and_resumes),
                 TEST(one_direction_may_end_before_the_other),
                 TEST(a_stream_may_be_closed_inside_its_own_callbacks),

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several proxies: each with an address of its own, or all behind a load balancer that passes each connection to the next of them."""
 import contextlib
+import json
+import os
 import re
+import subprocess
 import textwrap
+import threading
 
 import pytest
 
 from app_client import AppConnection
 from balancers import RoundRobin
 from boxes import SHOWN, Box
-from harness import ACCOUNT, Host, iam_token, port_of, reserved_port, wait_until
+from harness import ACCOUNT, TIMEOUT, Host, iam_token, port_of, reserved_port, wait_until
 from tcp_server import TcpServer
+from test_captured_ssh import memory_of
 from users import User, invite_url
 from web_browser import WebBrowser
 
@@ -264,11 +269,51 @@ def holder_of(all_, web):
     return next(one for one in all_.all if one.host_id in tunnels(web))
 
 
-def test_proxies_relay_to_a_host_of_another_proxy(proxies, user, echo_server):
+class Stalled(TcpServer):
+    """The backend of an HTTP application, which reads SOME of the body of a request, and the rest when the test lets it go on."""
+
+    SOME, BODY = 1 << 18, 1 << 24
+
+    def __init__(self):
+        self.has_some, self.go_on = threading.Event(), threading.Event()
+        super().__init__()
+
+    def serve(self, connection):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        left = self.BODY - len(data.partition(b"\r\n\r\n")[2])
+        while left > 0 and (more := connection.recv(65536)):
+            left -= len(more)
+            if self.BODY - left > self.SOME:
+                self.has_some.set()
+                self.go_on.wait(TIMEOUT)
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
+def seen_in_upload(all_, alice, gateway, backend, tmp_path):
+    """The proxies that have the body of a request to the application `pages` in their memory, while it is sent to this one."""
+    marker = os.urandom(32).hex().encode()
+    (tmp_path / "body").write_bytes(marker * (backend.BODY // len(marker)))
+    backend.has_some.clear()
+    backend.go_on.clear()
+    config = json.loads(alice.tsh("apps", "config", "pages", "--format=json").out)
+    with subprocess.Popen(["curl", "-sS", "-k", "--max-time", str(TIMEOUT), "--cert", config["cert"], "--key", config["key"], "--connect-to", f"::{gateway.addr}", "-w", "%{http_code}",
+                           "-T", tmp_path / "body", config["uri"] + "/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as curl:
+        try:
+            wait_until(lambda: backend.has_some.is_set() or curl.poll() is not None, "the backend has a part of the body")
+            return [one for one in all_.all if marker in memory_of(one.process.children()["proxy"])]
+        finally:
+            backend.go_on.set()
+            assert curl.communicate(timeout=TIMEOUT)[0] == "204"
+
+
+def test_proxies_relay_to_a_host_of_another_proxy(proxies, user, echo_server, tmp_path):
     all_ = proxies(auth=PEERING, **PEER)
     web = all_.node()
+    backend = Stalled()
     apps = all_.node("apps-1", ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": [
-        {"name": "echo", "uri": f"tcp://{echo_server.addr}"}]}})
+        {"name": "echo", "uri": f"tcp://{echo_server.addr}"}, {"name": "pages", "uri": f"http://{backend.addr}", "public_addr": "pages.example.test"}]}})
     holder = holder_of(all_, web)
     alice = user(all_)
     for proxy in all_.all:
@@ -281,6 +326,10 @@ def test_proxies_relay_to_a_host_of_another_proxy(proxies, user, echo_server):
     assert "Another proxy is connected" in holder.process.text()
     assert len(tunnels(web)) == len(tunnels(apps)) == 1
     all_.cluster.exactly(3, "session.start")
+    alice.tsh("apps", "login", "pages")
+    for proxy in all_.all:  # also if another one relays: that one sees no request, only the end of its TLS does
+        assert seen_in_upload(all_, alice, proxy, backend, tmp_path) == [proxy]
+    backend.close()
     all_.only(others[0])
     copied = alice.tsh("scp", NO_SHARING, web.config_path, "root@web-1:/dev/null", check=False)  # more than a first window, both ways
     assert copied.code == 0, copied.err

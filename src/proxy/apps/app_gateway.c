@@ -16,6 +16,7 @@
 #include "net/ingress.h"
 #include "pki/key.h"
 #include "proxy/apps/app_address.h"
+#include "proxy/apps/app_bare.h"
 #include "proxy/apps/app_certificate.h"
 #include "proxy/apps/app_page.h"
 #include "proxy/apps/app_preflight.h"
@@ -40,8 +41,7 @@ struct app_gateway {
         bool is_opening;              /* a session is requested */
         struct resource_dial *dial;
         struct tls_handshake *tls;
-        struct stream *undecided;  /* TLS with the host, until it says how requests follow (APP_ALPN_BARE) */
-        struct timer *decide_by;   /* while there is one */
+        struct app_bare *bare; /* the host has yet to say how requests follow */
         /* Of the current request. */
         struct http_request *request;
         char id[REQUEST_ID_LEN + 1]; /* "": none was needed yet */
@@ -220,66 +220,24 @@ static void answer_not_accepted(struct app_gateway *g, struct error *err)
                      error_hint(error_because(error_new(ERROR_UNAVAILABLE, "the host that offers this application did not accept the connection"), err), "try again in a moment"));
 }
 
-static struct stream *take_undecided(struct app_gateway *g)
-{
-        struct stream *tls = g->undecided;
-
-        g->undecided = NULL;
-        timer_free(g->decide_by);
-        g->decide_by = NULL;
-        return tls;
-}
-
-/* err is owned. */
-static void fail_undecided(struct app_gateway *g, struct error *err)
-{
-        stream_close(take_undecided(g));
-        answer_not_accepted(g, err);
-}
-
-/* The host lets requests follow without TLS, or has sent a response that refuses them. */
-static void on_host_read(void *ctx, struct str bytes)
+/* The host lets requests follow, or has sent a response that refuses them. */
+static void on_host_answer(void *ctx, struct stream *s, struct error *err)
 {
         struct app_gateway *g = ctx;
-        struct stream *tls = g->undecided, *s = NULL;
 
-        if (bytes.ptr[0] != '\0') {
-                stream_read(tls, false);
-                s = stream_with_prefix(&g->proxy->loop, tls, bytes);
-        } else if (bytes.len == 1) {
-                s = tls_leave(tls, STR(""));
-        }
-        if (s == NULL) {
-                fail_undecided(g, error_new(ERROR_INVALID_ARGUMENT, "its answer cannot be understood"));
-                return;
-        }
-        take_undecided(g);
-        http_relay_forward(g->relay, s);
-}
-
-static void on_host_end(void *ctx, struct error *err)
-{
-        fail_undecided(ctx, err != NULL ? err : error_new(ERROR_UNAVAILABLE, "it ended the connection"));
-}
-
-static const struct stream_events undecided_events = { .on_read = on_host_read, .on_end = on_host_end };
-
-static void on_undecided(void *ctx)
-{
-        fail_undecided(ctx, error_new(ERROR_DEADLINE_EXCEEDED, "it did not decide in time"));
+        g->bare = NULL;
+        if (err == NULL)
+                http_relay_forward(g->relay, s);
+        else
+                answer_not_accepted(g, err);
 }
 
 static void forward_over(struct app_gateway *g, struct stream *tls)
 {
-        if (!str_equal(tls_alpn(tls), STR(APP_ALPN_BARE))) {
+        if (str_equal(tls_alpn(tls), STR(APP_ALPN_BARE)))
+                g->bare = app_bare_new(&g->proxy->loop, tls, on_host_answer, g);
+        else
                 http_relay_forward(g->relay, tls);
-                return;
-        }
-        g->undecided = tls;
-        g->decide_by = timer_new(&g->proxy->loop, on_undecided, g);
-        timer_start(g->decide_by, MILLISECONDS(TIMEOUT_HTTP_RESPONSE));
-        stream_listen(tls, &undecided_events, g);
-        stream_read(tls, true);
 }
 
 static void on_tls(void *ctx, struct stream *tls, struct error *err)
@@ -777,7 +735,8 @@ static void on_relay_closed(void *ctx)
                 resource_dial_cancel(g->dial);
         if (g->tls != NULL)
                 tls_cancel(g->tls);
-        stream_close(take_undecided(g));
+        app_bare_free(g->bare);
+        g->bare = NULL;
         g->is_ending = false;
         release_when_idle(g);
 }
