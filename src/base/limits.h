@@ -62,6 +62,11 @@ enum {
         PACE_ACME_RETRY_FIRST = 300 * 1000, /* ms: A certificate is ordered again this time after a failed order, which doubles with each failure; CAs permit few failures an hour. */
         PACE_ACME_RETRY_MAX = 12 * 3600 * 1000, /* ms: The pause after failed orders of a certificate grows up to this time. */
         PACE_ACME_CHECK = 3600 * 1000, /* ms: The clock is compared with the time of a certificate's renewal at this interval at the latest, as it can be set. */
+        TIMEOUT_ACME_APP_ORDER = 120 * 1000, /* ms: An order for the name of an application must be finished within this time; orders for other names wait for it. */
+        TIMEOUT_ACME_APP_WAIT = 20 * 1000, /* ms: A TLS handshake at the name of an application waits at most this time for its certificate by ACME; then it gets another one. */
+        TIMEOUT_ACME_APP_KEPT = 7 * 24 * 3600 * 1000, /* ms: A certificate by ACME for the name of an application is removed this time after its end. */
+        PACE_ACME_APP_ORDER = 300 * 1000, /* ms: After LIMIT_ACME_APP_ORDERS orders for names of applications in a row, another one is permitted in this time; CAs permit 300 orders in 3 hours. */
+        PACE_ACME_APP_FULL = 3600 * 1000, /* ms: A name of an application for which there is no room is considered again after this time. */
         TIMEOUT_ACME_KEPT = 3 * 1000, /* ms: A proxy with ACME that starts waits at most this time for the certificate kept from the last start. */
         PACE_SELF_SIGNED_CHECK = 12 * 3600 * 1000, /* ms: The proxy checks the expiry of its self-signed web certificate at this interval. */
         TIMEOUT_PASS = 20 * 1000, /* ms: A connection that a proxy announced must arrive at auth within this time. */
@@ -218,6 +223,12 @@ enum {
         LIMIT_ACME_CERTIFICATE = 32 * KiB, /* bytes: A certificate of an ACME server has at most this size, with its intermediates. */
         LIMIT_ACME_URL = 2048, /* bytes: A URL of an ACME server has at most this length. */
         LIMIT_ACME_NONCE = 256, /* bytes: A nonce of an ACME server has at most this length. */
+        LIMIT_ACME_APPS = 200, /* names: A proxy keeps certificates by ACME for at most this number of names of applications. */
+        LIMIT_ACME_APPS_WEEK = 40, /* names: Within 7 days a proxy orders first certificates for at most this number of names of applications; CAs permit 50 for a domain. */
+        LIMIT_ACME_APP_ORDERS = 20, /* orders: At most this number of orders for names of applications follow each other without PACE_ACME_APP_ORDER. */
+        LIMIT_ACME_APP_NAME = 200, /* bytes: A name of an application that is longer gets no certificate by ACME, as it names a file. */
+        LIMIT_ACME_APP_NAMES = 500, /* names: A proxy remembers for at most this number of names of applications whether they have a certificate by ACME. */
+        LIMIT_ACME_APP_WAITS = 64, /* handshakes: At most this number of TLS handshakes at a proxy wait for a certificate by ACME; others get another certificate. */
         LIMIT_ACME_NONCE_TRIES = 10, /* requests: A request is repeated at most this number of times because the ACME server refuses its nonce. */
         LIMIT_WEB_CERT_NAMES = 100, /* names: A certificate of https_keypairs has at most this number of names. */
         LIMIT_LOCK_EARLIER_HOSTS = 16, /* identities: A lock by ID records at most this number of earlier identities of the host. */
@@ -528,6 +539,7 @@ enum {
         LIMIT_APP_RESOURCE = 4 * KiB, /* bytes: A resource of kind app has at most this size. */
         LIMIT_APP_RESOURCES = 2000, /* applications: A cluster has at most this number of resources of kind app. */
         LIMIT_APP_ADDRESSES = 2000, /* names: Applications of a cluster are reached by at most this number of names in public_addr, those of resources first; further ones are not served. */
+        LIMIT_APP_NAMES = 2000, /* names: Proxies know the names of at most this number of applications that hosts offer; further ones get no certificate by ACME. */
         LIMIT_LABEL_COMMANDS = 64, /* commands: A host has at most this number of commands for labels. */
         LIMIT_LABEL_VALUE = 1 * KiB, /* bytes: At most this much of a label command's output is used as the value. */
         LIMIT_SSH_REPORTING = 256, /* events: At most this number of events of one connection are sent and unacknowledged at once; below LIMIT_REPORT_WAITING. */

@@ -81,6 +81,37 @@ static int compare(const void *a, const void *b)
         return strcmp((*(Cteleport__V1__AppAddress *const *)a)->addr, (*(Cteleport__V1__AppAddress *const *)b)->addr);
 }
 
+struct names {
+        struct arena *arena;
+        char **list;
+        size_t count;
+};
+
+static void add_app(void *ctx, struct str app)
+{
+        struct names *n = ctx;
+
+        if (n->count < LIMIT_APP_NAMES)
+                n->list[n->count++] = pb_text(arena_str(n->arena, app).ptr);
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void read_names(const struct auth *a, struct arena *arena, Cteleport__V1__AppAddresses *ret)
+{
+        struct names n = { .arena = arena, .list = arena_alloc(arena, LIMIT_APP_NAMES * sizeof *n.list) };
+
+        if (nodes_of(a) != NULL)
+                nodes_each_app(nodes_of(a), add_app, &n);
+        if (n.count > 1)
+                qsort(n.list, n.count, sizeof *n.list, compare_texts);
+        ret->names = n.list;
+        ret->n_names = n.count;
+}
+
 void app_addresses_read(const struct auth *a, struct arena *arena, Cteleport__V1__AppAddresses *ret)
 {
         struct reading r = { .auth = a, .arena = arena, .rows = arena_alloc(arena, LIMIT_APP_ADDRESSES * sizeof *r.rows), .is_of_resource = true };
@@ -95,6 +126,7 @@ void app_addresses_read(const struct auth *a, struct arena *arena, Cteleport__V1
                 qsort(r.rows, r.count, sizeof *r.rows, compare);
         ret->addresses = r.rows;
         ret->n_addresses = r.count;
+        read_names(a, arena, ret);
 }
 
 size_t app_warnings(const struct auth *a, struct arena *arena, char **ret)

@@ -19,7 +19,7 @@
 
 enum { APP_ADDRESSES_ARENA = 4 * MiB };
 
-/* Reads the addresses of now, sorted; the message is in the arena. */
+/* Reads the addresses of now, and the names of the applications that hosts offer, both sorted; the message is in the arena. */
 void app_addresses_read(const struct auth *a, struct arena *arena, Cteleport__V1__AppAddresses *ret);
 
 enum { APP_WARNINGS = 8 };
@@ -27,7 +27,7 @@ enum { APP_WARNINGS = 8 };
 /* Describes conflicts of applications, of one name or one public_addr, for `tctl status`, in the arena: at most APP_WARNINGS. Returns their number. */
 size_t app_warnings(const struct auth *a, struct arena *arena, char **ret);
 
-/* The public_addr of an application has appeared, changed or gone: the proxies get the addresses within PACE_APP_ADDRESSES. */
+/* The public_addr or the name of an application has appeared, changed or gone: the proxies get the addresses within PACE_APP_ADDRESSES. */
 void app_addresses_changed(struct auth *a);
 /* Ends that. */
 void app_addresses_stop(struct auth *a);

@@ -128,16 +128,47 @@ static bool is_agreed(const struct app_index *x, const struct app_offer *o)
         return true;
 }
 
+/* Whether no other host offers one of its applications: the names that hosts offer change with it. */
+static bool has_own_name(const struct app_index *x, struct str host_id)
+{
+        for (const struct app_offer *o = map_get(&x->by_host, host_id); o != NULL; o = o->next_of_host) {
+                const struct app_offer *first = offers_of(x, o);
+
+                if (first == o && o->next == NULL)
+                        return true;
+        }
+        return false;
+}
+
 bool app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count)
 {
-        bool had_address = has_address(x, host_id);
-
         if (is_unchanged(x, host_id, apps, count))
                 return false;
+        bool is_changed = has_address(x, host_id) || has_own_name(x, host_id);
         forget_host(x, host_id);
         for (size_t i = 0; i < count; i++)
                 add_offer(x, host_id, apps[i]);
-        return had_address || has_address(x, host_id);
+        return is_changed || has_address(x, host_id) || has_own_name(x, host_id);
+}
+
+struct each_name {
+        void (*each)(void *ctx, struct str app);
+        void *ctx;
+};
+
+static void pass_name(void *ctx, struct str name, void *value)
+{
+        const struct each_name *e = ctx;
+
+        (void)value;
+        e->each(e->ctx, name);
+}
+
+void app_index_each_name(const struct app_index *x, void (*each)(void *ctx, struct str app), void *ctx)
+{
+        struct map by_name = x->by_name;
+
+        map_each(&by_name, pass_name, &(struct each_name){ each, ctx });
 }
 
 struct each_address {

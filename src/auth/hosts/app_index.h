@@ -17,12 +17,16 @@ void app_index_release(struct app_index *x);
 
 /*
  * Replaces the applications of a host. If another host offers an application of the same name with another uri, both hosts are
- * named in a log line: connections go to either of them. Returns whether a public_addr of teleport.yaml may have changed.
+ * named in a log line: connections go to either of them. Returns whether a public_addr of teleport.yaml, or the names that hosts offer, may
+ * have changed.
  */
 bool app_index_note(struct app_index *x, struct str host_id, Cteleport__V1__App *const *apps, size_t count);
 
 /* As nodes_each_app_address(). */
 void app_index_each_address(const struct app_index *x, void (*each)(void *ctx, struct str app, struct str addr), void *ctx);
+
+/* As nodes_each_app(). */
+void app_index_each_name(const struct app_index *x, void (*each)(void *ctx, struct str app), void *ctx);
 
 /* As nodes_app_conflicts(). */
 size_t app_index_conflicts(const struct app_index *x, struct arena *arena, char **ret, size_t room);

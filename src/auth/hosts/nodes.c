@@ -161,6 +161,11 @@ void nodes_each_app_address(const struct nodes *n, void (*each)(void *ctx, struc
         app_index_each_address(&n->apps, each, ctx);
 }
 
+void nodes_each_app(const struct nodes *n, void (*each)(void *ctx, struct str app), void *ctx)
+{
+        app_index_each_name(&n->apps, each, ctx);
+}
+
 size_t nodes_app_conflicts(const struct nodes *n, struct arena *arena, char **ret, size_t room)
 {
         return app_index_conflicts(&n->apps, arena, ret, room);

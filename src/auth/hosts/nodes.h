@@ -40,6 +40,9 @@ size_t nodes_offering_app(const struct nodes *n, struct str name, struct str ret
 /* Calls each() for every public_addr of an application of a host's teleport.yaml, in no particular order. */
 void nodes_each_app_address(const struct nodes *n, void (*each)(void *ctx, struct str app, struct str addr), void *ctx);
 
+/* Calls each() for the name of every application that hosts offer, in no particular order. */
+void nodes_each_app(const struct nodes *n, void (*each)(void *ctx, struct str app), void *ctx);
+
 /* Describes up to `room` applications that hosts offer with different URIs, in the arena. Returns their number. */
 size_t nodes_app_conflicts(const struct nodes *n, struct arena *arena, char **ret, size_t room);
 

@@ -16,6 +16,7 @@ struct orders {
         int count;
         char host_id[64], role[16];
         char addresses[256]; /* "name=application ", as they were sent last */
+        char names[256];     /* of offered applications, "name ", likewise */
         struct rpc_client_call *call; /* to auth */
 };
 
@@ -26,10 +27,12 @@ static void on_order(void *ctx, const ProtobufCMessage *msg)
         const Cteleport__V1__AppAddresses *addresses = ((const Cteleport__V1__TunnelsDown *)msg)->app_addresses;
 
         if (addresses != NULL) {
-                o->addresses[0] = '\0';
+                o->addresses[0] = o->names[0] = '\0';
                 for (size_t i = 0; i < addresses->n_addresses; i++)
                         snprintf(o->addresses + strlen(o->addresses), sizeof o->addresses - strlen(o->addresses), "%s=%s ", addresses->addresses[i]->addr,
                                  addresses->addresses[i]->app);
+                for (size_t i = 0; i < addresses->n_names; i++)
+                        snprintf(o->names + strlen(o->names), sizeof o->names - strlen(o->names), "%s ", addresses->names[i]);
                 return;
         }
         snprintf(o->host_id, sizeof o->host_id, "%s", ((const Cteleport__V1__TunnelsDown *)msg)->host_id);
@@ -133,7 +136,31 @@ static void an_address_leads_to_one_application_or_none(void **state)
         AWAIT(w, app_warnings(&w->a, arena, warnings) == 0);
         rpc_client_close(proxy);
         AWAIT(w, w->a.callers == NULL);
-        app_addresses_stop(&w->a);
+}
+
+static bool are_offered(struct testbed *w, const struct orders *o, const char *expected)
+{
+        loop_advance(&w->a.loop, &w->clock, MILLISECONDS(PACE_APP_ADDRESSES));
+        return strcmp(o->names, expected) == 0;
+}
+
+static void proxies_know_the_names_of_offered_applications(void **state)
+{
+        struct testbed *w = *state;
+        struct orders o = { 0 };
+
+        given_app_host_at(w, APPS_1, "wiki", "http://a:1", "prod", "");
+        run_a_while(&w->a.loop);
+        struct rpc_client *proxy = given_proxy(w, &o);
+        AWAIT(w, are_offered(w, &o, "wiki "));
+        given_app_host_at(w, APPS_2, "grafana", "http://a:1", "prod", "");
+        AWAIT(w, are_offered(w, &o, "grafana wiki "));
+        given_app_host_at(w, APPS_2, "wiki", "http://a:1", "prod", "");
+        AWAIT(w, are_offered(w, &o, "wiki "));
+        given_app_host_at(w, APPS_1, "mail", "http://a:1", "prod", ""); /* the other host still offers it */
+        AWAIT(w, are_offered(w, &o, "mail wiki "));
+        rpc_client_close(proxy);
+        AWAIT(w, w->a.callers == NULL);
 }
 
 /* Numbers of reads of the store that fail next, and the last one that has. */
@@ -344,6 +371,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 ROW(a_locked_node_loses_its_tunnels_with_its_connections),
                 ROW(an_address_leads_to_one_application_or_none),
+                ROW(proxies_know_the_names_of_offered_applications),
                 ROW(a_locked_node_loses_its_tunnels_after_errors_of_the_store),
                 ROW(a_host_is_reached_in_each_role_by_its_own_tunnel),
                 ROW(a_tunnel_in_a_role_that_the_host_lacks_is_ended),

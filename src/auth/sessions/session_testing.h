@@ -14,6 +14,7 @@
 #include "auth/core/disk_watch.h"
 #include "auth/core/methods.h"
 #include "auth/core/retention_clock.h"
+#include "auth/hosts/app_addresses.h"
 #include "auth/hosts/hosts.h"
 #include "auth/sessions/record_disk.h"
 #include "auth/sessions/sessions.h"
@@ -332,6 +333,7 @@ static inline UNUSED int testbed_close(void **state)
         retention_clock_free(a->retention_clock);
         shares_release(&a->dials);
         budget_release(&a->unstored);
+        app_addresses_stop(a);
         loop_release(&a->loop);
         map_release(&a->uploads);
         record_stamps_release(&a->record_stamps);

@@ -84,6 +84,7 @@ void app_addresses_release(struct app_addresses *a)
 {
         map_each(&a->by_host, free_app, NULL);
         map_release(&a->by_host);
+        map_release(&a->offered);
 }
 
 void app_addresses_set(struct app_addresses *a, const Cteleport__V1__AppAddresses *sent)
@@ -95,6 +96,9 @@ void app_addresses_set(struct app_addresses *a, const Cteleport__V1__AppAddresse
                 if (is_name(host) && (str_is_empty(app) || name_is_app(app)))
                         free(map_put(&a->by_host, host, str_dup(app)));
         }
+        for (size_t i = 0; i < sent->n_names; i++)
+                if (name_is_app(str_of(sent->names[i])))
+                        (void)map_put(&a->offered, str_of(sent->names[i]), a); /* a set: never followed */
 }
 
 static bool is_below_any(struct str host, char *const *public_addrs, size_t count)
@@ -145,6 +149,20 @@ bool app_addresses_find(const struct app_addresses *a, struct str host, char *co
                 return false;
         snprintf(ret_app, APP_NAME_MAX + 1, "%s", app);
         *ret_public = nearest_public(name, public_addrs, count);
+        return true;
+}
+
+bool app_addresses_may_certify(const struct app_addresses *a, struct str host, char *const *public_addrs, size_t count, char ret_name[APP_CERT_NAME_MAX + 1])
+{
+        char app[APP_NAME_MAX + 1];
+        struct str public_addr;
+
+        if (host.len > APP_CERT_NAME_MAX || !is_name(host) || !app_addresses_find(a, host, public_addrs, count, app, &public_addr) ||
+            map_get(&a->offered, str_of(app)) == NULL)
+                return false;
+        for (size_t i = 0; i < host.len; i++)
+                ret_name[i] = char_lower(host.ptr[i]);
+        ret_name[host.len] = '\0';
         return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "api.pb-c.h"
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/map.h"
 
 enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_TARGET_MAX = 1 * KiB, APP_TARGET_ENCODED_MAX = 700 };
@@ -19,9 +20,10 @@ enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_
  */
 bool app_address_find(struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1], struct str *ret_public);
 
-/* The names that applications have beside those below the proxy's. A zeroed one is empty. */
+/* The names that applications have beside those below the proxy's, and the applications that hosts offer. A zeroed one is empty. */
 struct app_addresses {
         struct map by_host; /* host -> name of the application, owned; "": several have it */
+        struct map offered; /* set of names of applications */
 };
 
 /* Replaces them by those that auth has sent. */
@@ -34,6 +36,13 @@ void app_addresses_release(struct app_addresses *a);
  */
 bool app_addresses_find(const struct app_addresses *a, struct str host, char *const *public_addrs, size_t count, char ret_app[APP_NAME_MAX + 1],
                         struct str *ret_public);
+
+/*
+ * Whether a host name is that of an application which a host of the cluster offers, in one of the two ways, so that a certificate may be
+ * ordered for it. ret_name is the name in lower case.
+ */
+enum { APP_CERT_NAME_MAX = LIMIT_ACME_APP_NAME };
+bool app_addresses_may_certify(const struct app_addresses *a, struct str host, char *const *public_addrs, size_t count, char ret_name[APP_CERT_NAME_MAX + 1]);
 
 /* The host of "host", "host:port", "[v6]:port", without the port. */
 struct str app_address_host(struct str address);
