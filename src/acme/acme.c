@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ACME client process: orders a certificate for the hosts of proxy_service.public_addr, gives it to the proxy, and
- * renews it. It is the only process that has the account key; the proxy gets a certificate with its key, and the
- * certificates of challenges, over their link.
+ * renews it; likewise one for each name of an application for which the proxy's clients ask (apps.h), after it has that of the proxy. It is
+ * the only process that has the account key; the proxy gets certificates with their keys, and the certificates of challenges, over their link.
+ *
+ * One order is in progress at a time. That of the proxy's own certificate comes before those of applications.
  */
 #include <stdlib.h>
 
+#include "acme/apps.h"
 #include "acme/names.h"
 #include "acme/order.h"
 #include "acme/state.h"
@@ -20,7 +23,7 @@
 #include "rpc/link.h"
 #include "rpc/pb.h"
 
-enum { ROOTS_MAX = 4 * MiB };
+enum { ROOTS_MAX = 4 * MiB, WAIT_HOURS = 10 * 365 * 24 };
 
 struct acme {
         struct loop loop;
@@ -32,7 +35,10 @@ struct acme {
         struct http_client *http;
         struct link *proxy; /* NULL: not connected */
         struct timer *relink;
+        struct acme_apps *apps;
         struct acme_order *order; /* NULL: none is in progress */
+        struct acme_app *app;     /* whose order it is; NULL: it is that of the proxy's own certificate */
+        struct str app_name;      /* its name */
         struct timer *next;       /* the next order, or a look at the time of the renewal */
         struct walltime due;      /* the next order, by the clock */
         struct instant rest;      /* and not before this time, which setting the clock does not change */
@@ -42,6 +48,12 @@ struct acme {
 };
 
 static void wait_for_due(struct acme *a);
+static void order_next_app(struct acme *a);
+
+static struct acme_now now_of(const struct acme *a)
+{
+        return (struct acme_now){ loop_wall(&a->loop), loop_now(&a->loop) };
+}
 
 /* ---- the proxy ------------------------------------------------------------------------------------------ */
 
@@ -108,6 +120,154 @@ static void on_install(void *ctx, struct str name, struct acme_pair pair)
                 request(a, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE, name, pair, on_challenge_taken);
 }
 
+/* ---- names of applications, at the proxy ------------------------------------------------------------------ */
+
+static void count_apps(const struct acme *a)
+{
+        size_t valid, failed;
+
+        acme_apps_count(a->apps, &valid, &failed);
+        metric_set(METRIC_ACME_APPS, "valid", "", (int64_t)valid);
+        metric_set(METRIC_ACME_APPS, "failed", "", (int64_t)failed);
+}
+
+static void send_app(struct acme *a, Cteleport__Internal__V1__AcmeApp *msg, void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err))
+{
+        if (a->proxy != NULL)
+                link_request(a->proxy, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_APP, &msg->base, &cteleport__internal__v1__acme_taken__descriptor,
+                             MILLISECONDS(TIMEOUT_RPC), done, a);
+}
+
+static void give_app(struct acme *a, struct acme_app *app, void (*done)(void *ctx, const ProtobufCMessage *answer, struct error *err))
+{
+        Cteleport__Internal__V1__AcmeApp msg = CTELEPORT__INTERNAL__V1__ACME_APP__INIT;
+        Cteleport__Internal__V1__HttpsKeyPair pair;
+
+        put_pair(&pair, acme_apps_pair(app));
+        msg.name = app->name;
+        msg.pair = &pair;
+        msg.renew_at = walltime_unix(app->renew_at);
+        msg.not_after = walltime_unix(app->times.not_after);
+        app->is_given = true;
+        send_app(a, &msg, done);
+}
+
+/* There is no new certificate; the proxy asks again after the pause. */
+static void send_pause(struct acme *a, struct str name, struct duration pause)
+{
+        Cteleport__Internal__V1__AcmeApp msg = CTELEPORT__INTERNAL__V1__ACME_APP__INIT;
+        AUTO_MEM char *text = str_dup(name);
+
+        msg.name = text;
+        msg.pause_seconds = (uint32_t)(pause.ns / SECONDS(1).ns);
+        send_app(a, &msg, on_certificate_taken);
+}
+
+static void on_app_retried(void *ctx, struct acme_app *app)
+{
+        send_pause(ctx, str_of(app->name), SECONDS(0));
+}
+
+static void on_app_gone(void *ctx, struct acme_app *app)
+{
+        Cteleport__Internal__V1__AcmeApp msg = CTELEPORT__INTERNAL__V1__ACME_APP__INIT;
+
+        log_info("An expired certificate of an application is removed", LOG_C("name", app->name));
+        msg.name = app->name;
+        msg.is_gone = true;
+        send_app(ctx, &msg, on_certificate_taken);
+}
+
+static bool is_own(const struct acme *a, struct str name)
+{
+        for (size_t i = 0; i < a->names.count; i++)
+                if (str_equal_nocase(a->names.list[i], name))
+                        return true;
+        return false;
+}
+
+/* The proxy decides which names are those of applications; the pace, and what a name may be, is decided here. */
+static void want(struct acme *a, struct str name)
+{
+        struct duration pause;
+        struct acme_app *app;
+        const char *why;
+
+        if (!acme_apps_is_name(name) || is_own(a, name))
+                return;
+        if (a->state.pem.len == 0) { /* the proxy's own certificate comes first */
+                send_pause(a, name, MILLISECONDS(PACE_ACME_POLL_MAX));
+                return;
+        }
+        switch (acme_apps_want(a->apps, name, now_of(a), &app, &pause, &why)) {
+        case ACME_APPS_KEPT:
+                give_app(a, app, on_certificate_taken);
+                break;
+        case ACME_APPS_LATER:
+                if (why != NULL)
+                        log_warn("No certificate is ordered for the name of an application now", LOG_STR("name", name), LOG_C("reason", why),
+                                 LOG_C("hint", "for many applications use https_keypairs with a certificate for all names below the proxy's"));
+                send_pause(a, name, pause);
+                break;
+        case ACME_APPS_ORDERED:
+                break;
+        }
+}
+
+static void poll_wanted(struct acme *a);
+
+/* With an error the link has ended, or the proxy is of an earlier release: on_link() polls again. */
+static void on_wanted(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct acme *a = ctx;
+        const Cteleport__Internal__V1__AcmeWanted *wanted = (const Cteleport__Internal__V1__AcmeWanted *)answer;
+
+        error_free(err);
+        if (wanted == NULL || a->is_stopping || a->proxy == NULL)
+                return;
+        poll_wanted(a);
+        for (size_t i = 0; i < wanted->n_names; i++)
+                want(a, str_of(wanted->names[i]));
+        order_next_app(a);
+}
+
+/* Without a deadline, in practice: an answer that came after one would be lost. */
+static void poll_wanted(struct acme *a)
+{
+        const Cteleport__Internal__V1__AcmeWantedRequest msg = CTELEPORT__INTERNAL__V1__ACME_WANTED_REQUEST__INIT;
+
+        link_request(a->proxy, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_WANTED, &msg.base, &cteleport__internal__v1__acme_wanted__descriptor, HOURS(WAIT_HOURS),
+                     on_wanted, a);
+}
+
+static void give_next(struct acme *a);
+
+static void on_app_given(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct acme *a = ctx;
+        bool is_over = err != NULL && (err->code == ERROR_CANCELLED || error_is_for(err, REASON_SIBLING));
+
+        on_certificate_taken(a, answer, err);
+        if (!is_over && !a->is_stopping && a->proxy != NULL)
+                give_next(a);
+}
+
+/* One after another, as a link holds a bounded number of bytes. The proxy opens its port when it has the certificate of its own, the last one. */
+static void give_next(struct acme *a)
+{
+        struct acme_app *app = acme_apps_not_given(a->apps);
+
+        if (app != NULL) {
+                give_app(a, app, on_app_given);
+                return;
+        }
+        give_certificate(a);
+        poll_wanted(a);
+        order_next_app(a);
+}
+
+/* ---- the link --------------------------------------------------------------------------------------------- */
+
 static void on_proxy_lost(void *ctx)
 {
         struct acme *a = ctx;
@@ -136,7 +296,8 @@ static void on_link(void *ctx, const char *name, int fd)
         if (a->proxy != NULL)
                 link_close(a->proxy);
         a->proxy = link_new(&a->loop, fd, on_proxy_lost, a);
-        give_certificate(a);
+        acme_apps_forget_given(a->apps);
+        give_next(a);
         if (a->order == NULL)
                 wait_for_due(a);
         else
@@ -241,6 +402,50 @@ static void on_warning(void *ctx, struct error *err)
         error_free(err);
 }
 
+/* ---- orders of applications ------------------------------------------------------------------------------- */
+
+static void take_app(struct acme *a, struct acme_app *app, struct acme_pair pair)
+{
+        AUTO(buf) end = BUF_MAX(64);
+        uint32_t random;
+
+        random_bytes(&random, sizeof random);
+        struct error *err = acme_apps_keep(a->apps, app, pair, random, now_of(a));
+        if (err != NULL)
+                log_error("The certificate of an application could not be stored; it is used until the next start", LOG_C("name", app->name), LOG_ERR(err));
+        error_free(err);
+        walltime_put_rfc3339(&end, app->times.not_after);
+        log_info("The CA has issued a certificate of an application", LOG_C("name", app->name), LOG_STR("until", buf_str(&end)));
+        give_app(a, app, on_certificate_taken);
+}
+
+static void on_app_failed(struct acme *a, struct acme_app *app, struct error *err, struct duration asked)
+{
+        struct duration pause = acme_apps_failed(app, asked, error_is_for(err, REASON_SIBLING), now_of(a));
+        AUTO(buf) when = BUF_MAX(64);
+
+        walltime_put_rfc3339(&when, walltime_add(loop_wall(&a->loop), pause));
+        log_error(app->pem.len == 0 ? "There is no certificate yet for the name of an application; clients get another one" :
+                                      "The certificate of an application could not be renewed; the old one stays in use",
+                  LOG_C("name", app->name), LOG_ERR(err), LOG_STR("not_before", buf_str(&when)));
+        error_free(err);
+        send_pause(a, str_of(app->name), pause);
+}
+
+/* An order of the proxy's own certificate may have become due meanwhile. */
+static void on_app_done(struct acme *a, struct acme_pair pair, struct error *err, struct duration asked)
+{
+        struct acme_app *app = a->app;
+
+        a->app = NULL;
+        if (err != NULL)
+                on_app_failed(a, app, err, asked);
+        else
+                take_app(a, app, pair);
+        count_apps(a);
+        wait_for_due(a);
+}
+
 static void on_done(void *ctx, struct acme_pair pair, struct error *err, struct duration asked)
 {
         struct acme *a = ctx;
@@ -250,23 +455,46 @@ static void on_done(void *ctx, struct acme_pair pair, struct error *err, struct 
                 request(a, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE, STR(""), (struct acme_pair){ 0 }, on_certificate_taken);
         if (a->is_stopping)
                 error_free(err);
+        else if (a->app != NULL)
+                on_app_done(a, pair, err, asked);
         else if (err != NULL)
                 on_failed(a, err, asked);
         else
                 take_certificate(a, pair);
+        if (!a->is_stopping)
+                order_next_app(a);
+}
+
+static void start_order(struct acme *a, const struct str *names, size_t count, int timeout)
+{
+        const struct acme_order_options options = {
+                .loop = &a->loop, .http = a->http, .directory = a->config->uri, .email = a->config->email, .account = &a->state.account,
+                .names = names, .count = count, .within = MILLISECONDS(timeout), .install = on_install, .warn = on_warning, .done = on_done, .ctx = a,
+        };
+
+        a->order = acme_order_start(&options);
 }
 
 static void order_now(struct acme *a)
 {
-        const struct acme_order_options options = {
-                .loop = &a->loop, .http = a->http, .directory = a->config->uri, .email = a->config->email, .account = &a->state.account,
-                .names = a->names.list, .count = a->names.count, .install = on_install, .warn = on_warning, .done = on_done, .ctx = a,
-        };
-
         if (a->proxy == NULL) /* on_link() continues */
                 return;
         log_info(a->state.pem.len == 0 ? "A certificate is ordered" : "The certificate is renewed", LOG_C("ca", a->config->uri));
-        a->order = acme_order_start(&options);
+        start_order(a, a->names.list, a->names.count, TIMEOUT_ACME_ORDER);
+}
+
+/* Unless there is another order, or one of the proxy's own certificate is due. */
+static void order_next_app(struct acme *a)
+{
+        if (a->order != NULL || a->proxy == NULL || time_left(a).ns <= 0)
+                return;
+        a->app = acme_apps_next(a->apps);
+        if (a->app == NULL)
+                return;
+        a->app_name = str_of(a->app->name);
+        log_info(a->app->pem.len == 0 ? "A certificate of an application is ordered" : "The certificate of an application is renewed", LOG_C("name", a->app->name),
+                 LOG_C("ca", a->config->uri));
+        start_order(a, &a->app_name, 1, TIMEOUT_ACME_APP_ORDER);
 }
 
 static void on_next(void *ctx)
@@ -275,6 +503,8 @@ static void on_next(void *ctx)
 
         if (a->order != NULL || a->is_stopping)
                 return;
+        acme_apps_sweep(a->apps, now_of(a), on_app_gone, a);
+        count_apps(a);
         if (time_left(a).ns > 0)
                 wait_for_due(a);
         else
@@ -286,9 +516,11 @@ static void on_reload(void *ctx)
 {
         struct acme *a = ctx;
 
-        if (!a->has_failed || a->order != NULL || a->is_stopping)
+        if (a->is_stopping)
                 return;
-        order_after(a, SECONDS(0));
+        acme_apps_retry(a->apps, on_app_retried, a);
+        if (a->has_failed && a->order == NULL)
+                order_after(a, SECONDS(0));
 }
 
 /* ---- start and stop --------------------------------------------------------------------------------------- */
@@ -354,6 +586,9 @@ static struct error *set_up(struct acme *a)
         struct error *err = acme_state_load(".", a->config->uri, a->names.list, a->names.count, loop_wall(&a->loop), &a->state);
         if (err != NULL)
                 return error_wrap(err, "%s/acme", a->service->boot->data_dir);
+        AUTO_MEM char *apps = mem_printf("%s/apps", a->state.dir);
+        TRY(acme_apps_open(apps, now_of(a), &a->apps));
+        count_apps(a);
         a->http = http_client_new(&a->loop, (struct http_client_options){ .ca_pem = buf_str(&a->roots), .keep = 1 });
         a->pause = (struct backoff){ .first = MILLISECONDS(PACE_ACME_RETRY_FIRST), .most = MILLISECONDS(PACE_ACME_RETRY_MAX) };
         a->relink = timer_new(&a->loop, on_relink, a);
@@ -383,6 +618,7 @@ int acme_main(struct service *service)
         timer_free(a->relink);
         timer_free(a->next);
         http_client_free(a->http);
+        acme_apps_close(a->apps);
         acme_state_release(&a->state);
         buf_release(&a->roots);
         service_end(service);

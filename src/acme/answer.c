@@ -240,7 +240,7 @@ struct error *acme_read_authorization(struct arena *a, struct str json, struct a
 /* ---- errors ------------------------------------------------------------------------------------------- */
 
 #define ACCOUNT_HINT "the CA does not accept the account for this. If it has deactivated the account, remove account.pem below data_dir/acme: a new one is made"
-#define NAMES_HINT "each host of proxy_service.public_addr must be a public DNS name that leads to this proxy"
+#define NAMES_HINT "each host of proxy_service.public_addr, and of applications, must be a public DNS name that leads to this proxy"
 
 /* The errors of section 6.7 that an operator can do something about. */
 static const struct {
@@ -251,14 +251,14 @@ static const struct {
         { "rateLimited", ERROR_RESOURCE_EXHAUSTED,
           "wait; the proxy tries again by itself. For trials use the CA's staging directory in proxy_service.acme.uri" },
         { "connection", ERROR_FAILED_PRECONDITION,
-          "the CA connects to port 443 of each host of public_addr: open it in the firewall, and lead it to web_listen_addr" },
+          "the CA connects to port 443 of each host of public_addr and of applications: open it in the firewall, and lead it to web_listen_addr" },
         { "tls", ERROR_FAILED_PRECONDITION,
-          "port 443 of each host of public_addr must lead to this proxy without a load balancer that ends TLS" },
+          "port 443 of each host of public_addr and of applications must lead to this proxy without a load balancer that ends TLS" },
         { "unauthorized", ERROR_FAILED_PRECONDITION,
-          "port 443 of each host of public_addr must lead to this proxy: nothing or another server answers there, or a load balancer ends TLS" },
+          "port 443 of each host of public_addr and of applications must lead to this proxy: nothing or another server answers there, or a load balancer ends TLS" },
         { "incorrectResponse", ERROR_FAILED_PRECONDITION,
-          "port 443 of each host of public_addr must lead to this proxy: another server answers there, or a load balancer ends TLS" },
-        { "dns", ERROR_FAILED_PRECONDITION, "create the DNS record of each host of public_addr; it must lead to this proxy" },
+          "port 443 of each host of public_addr and of applications must lead to this proxy: another server answers there, or a load balancer ends TLS" },
+        { "dns", ERROR_FAILED_PRECONDITION, "create the DNS record of each host of public_addr and of applications; it must lead to this proxy" },
         { "caa", ERROR_FAILED_PRECONDITION, "a CAA record of the domain forbids this CA: add the CA to it" },
         { "rejectedIdentifier", ERROR_FAILED_PRECONDITION, NAMES_HINT },
         { "unsupportedIdentifier", ERROR_FAILED_PRECONDITION, NAMES_HINT },

@@ -628,7 +628,7 @@ struct acme_order *acme_order_start(const struct acme_order_options *options)
         };
         o->again = timer_new(options->loop, on_again, o);
         o->deadline = timer_new(options->loop, on_deadline, o);
-        timer_start(o->deadline, MILLISECONDS(TIMEOUT_ACME_ORDER));
+        timer_start(o->deadline, options->within);
         send_request(o);
         return o;
 }

@@ -10,7 +10,7 @@
  * `contact` corrects the e-mail address of an account that was made with another one (section 7.3.2).
  * Every state is a request to the server, except for `install`, in which the caller gives the challenge certificate to the
  * proxy. A request that the server refuses with badNonce is sent again with another nonce. The server has
- * TIMEOUT_ACME_REQUEST for each answer and TIMEOUT_ACME_ORDER for all.
+ * TIMEOUT_ACME_REQUEST for each answer, and the time `within` for all.
  */
 #ifndef ACME_ORDER_H
 #define ACME_ORDER_H
@@ -33,6 +33,7 @@ struct acme_order_options {
         const struct key *account; /* P-256 */
         const struct str *names;  /* of the certificate; host names, 1 to LIMIT_CERT_NAMES */
         size_t count;
+        struct duration within;
         /*
          * The pair is to be shown to clients that offer acme-tls/1 for the name; the caller then calls
          * acme_order_installed(), in any case once, not from within this call. Borrowed until it returns.

@@ -48,34 +48,22 @@ static struct error *load_account(const char *path, struct key *ret)
 
 static void load_certificate(const char *path, const struct str *names, size_t count, struct walltime now, struct acme_state *s)
 {
-        AUTO(buf) text = BUF_MAX(LIMIT_ACME_CERTIFICATE + KEY_FILE_MAX);
+        AUTO(secret) pem = { 0 };
         struct cert_times times;
-        AUTO_PTR(error) err = file_read_private(path, &text);
+        AUTO_PTR(error) err = acme_pair_read(path, names, count, &pem, &times);
 
-        if (err == NULL)
-                err = acme_pair_check((struct acme_pair){ buf_str(&text), buf_str(&text) }, names, count, &times);
-        if (err == NULL && times.not_after.ns > now.ns) {
-                s->pem = secret_of(buf_str(&text));
-                s->times = times;
-        }
-        if (text.ptr != NULL)
-                wipe(text.ptr, text.room);
+        if (err != NULL || times.not_after.ns <= now.ns)
+                return;
+        s->pem = pem;
+        s->times = times;
+        pem = (struct secret){ 0 };
 }
 
 struct error *acme_state_keep(struct acme_state *s, struct acme_pair pair)
 {
         AUTO_MEM char *path = mem_printf("%s/certificate.pem", s->dir);
-        AUTO(secret) pem = { mem_alloc(pair.key_pem.len + pair.cert_pem.len), pair.key_pem.len + pair.cert_pem.len };
-        struct cert_times times;
 
-        memcpy(pem.ptr, pair.key_pem.ptr, pair.key_pem.len);
-        memcpy(pem.ptr + pair.key_pem.len, pair.cert_pem.ptr, pair.cert_pem.len);
-        TRY(acme_pair_check((struct acme_pair){ secret_str(&pem), secret_str(&pem) }, NULL, 0, &times));
-        secret_release(&s->pem);
-        s->pem = pem;
-        pem = (struct secret){ 0 };
-        s->times = times;
-        return file_write_atomic(path, secret_str(&s->pem), 0600);
+        return acme_pair_write(path, pair, &s->pem, &s->times);
 }
 
 struct acme_pair acme_state_pair(const struct acme_state *s)

@@ -5,6 +5,7 @@
  *
  *   data_dir/acme/<16 hex digits of the SHA-256 of the directory's URL>/account.pem
  *                                                                      /certificate.pem   its key, then the chain
+ *                                                                      /apps/…            those of applications (apps.h)
  */
 #ifndef ACME_STATE_H
 #define ACME_STATE_H

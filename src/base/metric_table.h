@@ -116,6 +116,8 @@
                "Unix time since which a step of the rotation of a CA that is due waits for hosts or for the signer.") \
         METRIC(APP_CONNECTIONS, GAUGE, NUMBER, "app", "cteleport_app_connections_open", "", \
                "Connections of users to applications of this host.") \
+        METRIC(ACME_APPS, GAUGE, NUMBER, "acme", "cteleport_acme_app_names", "state=valid|failed", \
+               "Names of applications that have a certificate by ACME, and those whose last order failed.") \
         METRIC_TABLE_APPENDED(METRIC)
 /* clang-format on */
 

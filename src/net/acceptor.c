@@ -177,6 +177,12 @@ struct stream *accepted_take_stream(struct accepted *a, size_t skip)
         return s;
 }
 
+void accepted_hold(struct accepted *a)
+{
+        stream_read(a->stream, false);
+        timer_stop(a->deadline);
+}
+
 void accepted_limit_reads(struct accepted *a, size_t most)
 {
         if (a->socket != NULL)

@@ -31,7 +31,7 @@ struct acceptor_events {
         struct accepted *(*open)(void *ctx);
         /*
          * More of the first bytes were received; `bytes` is all of them, borrowed. If they are enough, the owner calls
-         * accepted_start_tls(), accepted_take_stream() or accepted_end(); otherwise it returns to get more.
+         * accepted_start_tls(), accepted_take_stream(), accepted_hold() or accepted_end(); otherwise it returns to get more.
          */
         void (*begun)(struct accepted *a, struct str bytes);
         /* The handshake has finished. `tls` is owned by the owner. */
@@ -144,6 +144,12 @@ bool acceptor_is_empty(const struct acceptor *ac);
 
 /* To be called in begun(): starts the handshake, with all bytes except the first `skip`. */
 void accepted_start_tls(struct accepted *a, struct tls_context *tls, size_t skip);
+
+/*
+ * To be called in begun() instead of the others: reads no more and has no deadline until one of them is called later, which the owner
+ * guarantees. It may end before: failed().
+ */
+void accepted_hold(struct accepted *a);
 
 /*
  * To be called in begun(): the connection is served without TLS. Returns its stream, which delivers all bytes except the first

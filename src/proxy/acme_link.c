@@ -17,6 +17,9 @@ struct acme_link {
         struct acme_link_events events;
         struct link_service *service; /* NULL: not connected */
         struct tls_context *challenge;
+        uint32_t question; /* ID of the pending request for names */
+        bool is_asked;     /* there is one */
+        bool was_asked;    /* by this link */
 };
 
 static void end_challenge(struct acme_link *k)
@@ -53,12 +56,46 @@ static struct error *take_certificate(struct acme_link *k, const Cteleport__Inte
         return k->events.issued(k->events.ctx, pair);
 }
 
+/* ---- names of applications ------------------------------------------------------------------------------- */
+
+bool acme_link_is_asked(const struct acme_link *k)
+{
+        return k != NULL && k->is_asked;
+}
+
+void acme_link_want(struct acme_link *k, char **names, size_t count)
+{
+        Cteleport__Internal__V1__AcmeWanted wanted = CTELEPORT__INTERNAL__V1__ACME_WANTED__INIT;
+
+        if (!acme_link_is_asked(k))
+                return;
+        k->is_asked = false;
+        wanted.names = names;
+        wanted.n_names = count;
+        link_service_answer(k->service, k->question, &wanted.base);
+}
+
+static void take_question(struct acme_link *k, uint32_t id)
+{
+        bool is_first = !k->was_asked;
+
+        acme_link_want(k, NULL, 0); /* to an earlier question */
+        k->question = id;
+        k->is_asked = k->was_asked = true;
+        k->events.asked(k->events.ctx, is_first);
+}
+
+/* ---- requests -------------------------------------------------------------------------------------------- */
+
 static struct error *handle(struct acme_link *k, uint16_t verb, struct str body)
 {
+        bool is_app = verb == CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_APP;
         AUTO_PTR(arena) arena = arena_new(REQUEST_ARENA);
         ProtobufCMessage *decoded;
 
-        TRY(wire_decode(arena, &cteleport__internal__v1__acme_certificate__descriptor, body, &decoded));
+        TRY(wire_decode(arena, is_app ? &cteleport__internal__v1__acme_app__descriptor : &cteleport__internal__v1__acme_certificate__descriptor, body, &decoded));
+        if (is_app)
+                return k->events.app(k->events.ctx, (const Cteleport__Internal__V1__AcmeApp *)decoded);
         const Cteleport__Internal__V1__AcmeCertificate *msg = (const Cteleport__Internal__V1__AcmeCertificate *)decoded;
         if (verb == CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_CHALLENGE)
                 return take_challenge(k, msg);
@@ -71,8 +108,12 @@ static void on_requested(void *ctx, uint32_t id, uint16_t verb, struct str body)
 {
         const Cteleport__Internal__V1__AcmeTaken taken = CTELEPORT__INTERNAL__V1__ACME_TAKEN__INIT;
         struct acme_link *k = ctx;
-        struct error *err = handle(k, verb, body);
 
+        if (verb == CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_WANTED) {
+                take_question(k, id);
+                return;
+        }
+        struct error *err = handle(k, verb, body);
         if (err != NULL)
                 link_service_refuse(k->service, id, err);
         else
@@ -85,6 +126,7 @@ void acme_link_close(struct acme_link *k)
                 return;
         link_service_free(k->service);
         k->service = NULL;
+        k->is_asked = k->was_asked = false;
         end_challenge(k);
 }
 

@@ -21,6 +21,9 @@ struct fixture {
         struct error *err; /* of the answer */
         unsigned issued, none_issued;
         size_t key_len; /* of the issued pair */
+        unsigned asked, first; /* for names */
+        bool app_seen;
+        size_t names; /* in answers */
 };
 
 static struct error *on_issued(void *ctx, const Cteleport__Internal__V1__HttpsKeyPair *pair)
@@ -34,6 +37,22 @@ static struct error *on_issued(void *ctx, const Cteleport__Internal__V1__HttpsKe
         f->issued++;
         f->key_len = pair->key_pem.len;
         return f->is_refused ? error_new(ERROR_INVALID_ARGUMENT, "not this one") : NULL;
+}
+
+static void on_asked(void *ctx, bool is_first)
+{
+        struct fixture *f = ctx;
+
+        f->asked++;
+        f->first += is_first;
+}
+
+static struct error *on_app(void *ctx, const Cteleport__Internal__V1__AcmeApp *app)
+{
+        struct fixture *f = ctx;
+
+        f->app_seen = strcmp(app->name, "wiki.example.com") == 0 && app->pause_seconds == 60;
+        return f->app_seen ? NULL : error_new(ERROR_INVALID_ARGUMENT, "another name");
 }
 
 static void on_lost(void *ctx)
@@ -57,7 +76,7 @@ static int set_up(void **state)
 
         assert_null(loop_init(&f->loop, NULL));
         f->made = make_cert_at("challenge", "DNS:a.example.com", NULL, NOW, NOW + 100);
-        f->served = acme_link_new(&f->loop, (struct acme_link_events){ on_issued, f });
+        f->served = acme_link_new(&f->loop, (struct acme_link_events){ .issued = on_issued, .asked = on_asked, .app = on_app, .ctx = f });
         link_again(f);
         *state = f;
         return 0;
@@ -160,6 +179,72 @@ static void passes_certificates_on_and_reports_refusals(void **state)
         assert_null(acme_link_challenge(f->served));
 }
 
+static void on_names(void *ctx, const ProtobufCMessage *answer, struct error *err)
+{
+        struct fixture *f = ctx;
+
+        f->names += answer == NULL ? 0 : ((const Cteleport__Internal__V1__AcmeWanted *)answer)->n_names;
+        f->is_answered = true;
+        error_free(err);
+}
+
+/* Asks for names, and waits until the proxy has seen it. */
+static void ask(struct fixture *f)
+{
+        const Cteleport__Internal__V1__AcmeWantedRequest msg = CTELEPORT__INTERNAL__V1__ACME_WANTED_REQUEST__INIT;
+        unsigned before = f->asked;
+
+        f->is_answered = false;
+        link_request(f->client, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_WANTED, &msg.base, &cteleport__internal__v1__acme_wanted__descriptor, SECONDS(30), on_names, f);
+        while (f->asked == before)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+}
+
+static void names_are_answered_to_a_client_that_has_asked(void **state)
+{
+        struct fixture *f = *state;
+        char *names[] = { pb_text("a.example.com"), pb_text("b.example.com") };
+
+        assert_false(acme_link_is_asked(NULL));
+        acme_link_want(f->served, names, 2); /* to nobody */
+        ask(f);
+        assert_true(acme_link_is_asked(f->served));
+        acme_link_want(f->served, names, 2);
+        assert_false(acme_link_is_asked(f->served));
+        acme_link_want(f->served, names, 2);
+        while (!f->is_answered)
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        assert_int_equal(f->names, 2);
+        ask(f);
+        ask(f); /* the earlier question is answered without names */
+        assert_int_equal(f->first, 1);
+        link_close(f->client);
+        f->client = NULL;
+        while (acme_link_is_asked(f->served))
+                uv_run(&f->loop.uv, UV_RUN_ONCE);
+        link_again(f);
+        ask(f);
+        assert_int_equal(f->first, 2);
+        assert_int_equal(f->names, 2);
+}
+
+static void passes_answers_about_applications_on(void **state)
+{
+        Cteleport__Internal__V1__AcmeApp msg = CTELEPORT__INTERNAL__V1__ACME_APP__INIT;
+        struct fixture *f = *state;
+
+        msg.name = pb_text("wiki.example.com");
+        for (uint32_t pause = 60; pause <= 61; pause++) {
+                msg.pause_seconds = pause;
+                f->is_answered = false;
+                link_request(f->client, CTELEPORT__INTERNAL__V1__ACME_VERB__ACME_APP, &msg.base, &cteleport__internal__v1__acme_taken__descriptor, SECONDS(30), on_answer, f);
+                while (!f->is_answered)
+                        uv_run(&f->loop.uv, UV_RUN_ONCE);
+                assert_int_equal(f->app_seen, pause == 60);
+        }
+        assert_refused(f->err, ERROR_INVALID_ARGUMENT, "another name");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -169,6 +254,8 @@ int main(void)
                 TEST(a_challenge_ends_with_its_client),
                 TEST(refuses_a_wrong_challenge_and_keeps_the_last),
                 TEST(passes_certificates_on_and_reports_refusals),
+                TEST(names_are_answered_to_a_client_that_has_asked),
+                TEST(passes_answers_about_applications_on),
         };
 
         return cmocka_run_group_tests_name("acme_link", tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "net/acceptor.h"
 #include "pki/cert.h"
 #include "proxy/acme_link.h"
+#include "proxy/apps/app_acme.h"
 #include "proxy/apps/app_address.h"
 #include "proxy/apps/app_certificate.h"
 #include "proxy/apps/app_gateway.h"
@@ -29,6 +30,7 @@
 struct client {
         struct proxy *proxy;
         struct accepted accepted;
+        struct app_acme_wait wait; /* for a certificate, before the handshake */
         bool is_user; /* it is counted as a connection of a user */
         char *user;   /* user for whom it is counted, or NULL */
         char source[ADDRESS_TEXT_MAX]; /* address for which it is counted as one of a user */
@@ -77,6 +79,7 @@ static void uncount(struct client *v)
 static void client_free(struct client *v)
 {
         uncount(v);
+        app_acme_leave(&v->wait);
         accepted_release(&v->accepted);
         app_certificate_free(v->certificate);
         free(v);
@@ -513,6 +516,23 @@ static void pass_through(struct client *v)
         v->pass = pass_through_start(v->proxy, s, &v->accepted, on_over, v);
 }
 
+static void on_certificate(void *ctx)
+{
+        struct client *v = ctx;
+
+        accepted_start_tls(&v->accepted, v->proxy->tls_apps, 0);
+}
+
+/* Whether a handshake at the name of an application waits for a certificate of ACME; on_certificate() then continues. */
+static bool waits_for_certificate(struct client *v, const struct tls_context *tls, struct str server_name)
+{
+        v->wait = (struct app_acme_wait){ .over = on_certificate, .ctx = v };
+        if (tls != v->proxy->tls_apps || !app_acme_wait(v->proxy->app_acme, server_name, &v->wait))
+                return false;
+        accepted_hold(&v->accepted);
+        return true;
+}
+
 static void on_begun(struct accepted *a, struct str bytes)
 {
         struct client *v = client_of(a);
@@ -534,10 +554,10 @@ static void on_begun(struct accepted *a, struct str bytes)
         struct tls_context *tls = context_for(v->proxy, &hello);
         if (is_for_auth(&hello))
                 pass_through(v);
-        else if (tls != NULL)
-                accepted_start_tls(a, tls, 0);
-        else
+        else if (tls == NULL)
                 client_free(v);
+        else if (!waits_for_certificate(v, tls, hello.server_name))
+                accepted_start_tls(a, tls, 0);
 }
 
 static void on_failed(struct accepted *a, struct error *err)

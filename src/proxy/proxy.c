@@ -17,6 +17,7 @@
 #include "proxy/web/qr.h"
 #include "proxy/ssh_dial.h"
 #include "proxy/tunnel_guard.h"
+#include "proxy/apps/app_acme.h"
 #include "proxy/apps/app_session.h"
 #include "proxy/web/web_session.h"
 #include "rpc/link.h"
@@ -144,6 +145,7 @@ static struct error *renew_tls(struct proxy *p)
                 apps.trust_pem = buf_str(&p->user_cas);
         }
         TRY(make_public(p, apps, &p->tls_apps));
+        TRY(app_acme_show(p->app_acme, p->tls_apps));
         return make_public(p, (struct tls_options){ .peer = TLS_PEER_NONE, .alpn = protocols }, &p->tls);
 }
 
@@ -238,6 +240,20 @@ static struct error *use_issued(void *ctx, const Cteleport__Internal__V1__HttpsK
         }
         open_listener(p);
         return err;
+}
+
+static void on_acme_asked(void *ctx, bool is_first)
+{
+        struct proxy *p = ctx;
+
+        app_acme_asked(p->app_acme, is_first);
+}
+
+static struct error *use_app_cert(void *ctx, const Cteleport__Internal__V1__AcmeApp *msg)
+{
+        struct proxy *p = ctx;
+
+        return app_acme_take(p->app_acme, msg);
 }
 
 /* ---- the identity, from the process instance --------------------------------------------------------- */
@@ -485,7 +501,8 @@ static void use_acme(struct proxy *p)
                 open_listener(p);
                 return;
         }
-        p->acme = acme_link_new(&p->loop, (struct acme_link_events){ use_issued, p });
+        p->app_acme = app_acme_new(p);
+        p->acme = acme_link_new(&p->loop, (struct acme_link_events){ .issued = use_issued, .asked = on_acme_asked, .app = use_app_cert, .ctx = p });
         acme_link_use(p->acme, acme);
         timer_start(p->open_listener, MILLISECONDS(TIMEOUT_ACME_KEPT));
 }
@@ -561,6 +578,7 @@ static void tear_down(struct proxy *p)
         timer_free(p->request_again);
         timer_free(p->open_listener);
         acme_link_free(p->acme);
+        app_acme_free(p->app_acme);
         arena_free(p->issued_arena);
         tunnels_release(&p->tunnels);
         tls_context_free(p->tls);

@@ -39,6 +39,7 @@
 
 struct peer_server;
 struct acme_link;
+struct app_acme;
 struct proxy_listener;
 struct app_sessions;
 struct web_session_cache;
@@ -77,6 +78,7 @@ struct proxy {
         size_t keypair_count;
         struct arena *keypair_arena;   /* NULL while the keypairs are Boot's */
         struct acme_link *acme;        /* to the ACME client; NULL when there is none on this host */
+        struct app_acme *app_acme;     /* its certificates for names of applications; NULL as well */
         Cteleport__Internal__V1__HttpsKeyPair *issued; /* by its CA, in issued_arena; NULL: none yet */
         struct arena *issued_arena;
         struct timer *open_listener;   /* waits for the first message of the ACME client; then it is stopped */

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import signal
 import ssl
 import subprocess
@@ -156,6 +157,48 @@ def test_a_certificate_is_issued_kept_and_shown(make_ca, make_proxy):
     cluster.process.wait_for(SHOWN)
     assert shown(cluster, NAMES[0]) == first
     assert "A certificate is ordered" not in cluster.process.new_text()
+
+
+# ---- names of applications -----------------------------------------------------------------------------------
+
+APPS = [{"name": "wiki", "uri": "http://127.0.0.1:9"}, {"name": "docs", "uri": "http://127.0.0.1:9", "public_addr": "docs.example.org"}]
+APP_ORDERED = "A certificate of an application is ordered"
+
+
+def names_shown(cluster, name):
+    """The names in the certificate that a client gets for this one."""
+    cert = shown(cluster, name)
+    return cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+
+
+def test_names_of_applications_get_certificates_when_clients_come(make_ca, make_proxy):
+    """Each name alone: one that leads elsewhere fails without harm to the others, and a name of no application is never ordered."""
+    ca = make_ca()
+    ca.names.move("docs.example.org", "127.0.0.9")  # nothing listens there
+    cluster = make_proxy(ca)
+    cluster.config["app_service"] = {"enabled": "yes", "apps": APPS}
+    cluster.start()
+    cluster.process.wait_for(SHOWN)
+    wait_until(lambda: names_shown(cluster, "wiki.a.example.test") == ["wiki.a.example.test"], "the name has a certificate")
+    first = shown(cluster, "WIKI.a.example.test")
+    with connect(cluster.proxy_addr, "wiki.a.example.test", ssl.create_default_context(cafile=ca.dir / "root.pem")):
+        pass  # as a browser verifies it
+    for name in ("other.a.example.test", "x.wiki.a.example.test", "example.org", "xn--bcher-kva.a.example.test", "wiki.example.test"):
+        assert names_shown(cluster, name) != [name]
+    assert names_shown(cluster, "docs.example.org") == list(NAMES)
+    line = cluster.process.wait_for("There is no certificate yet for the name of an application.*").group(0)
+    assert "name:docs.example.org" in line and "127.0.0.9" in line and "not_before:" in line, line
+    assert set(re.findall(rf"{APP_ORDERED} name:(\S+)", cluster.process.text())) == {"wiki.a.example.test", "docs.example.org"}
+    assert "No web certificate of this proxy has the public_addr" not in cluster.process.text()  # it gets one
+    assert names_shown(cluster, "docs.example.org") == list(NAMES)  # at once, and not ordered again
+    ca.names.move("docs.example.org", "127.0.0.1")
+    cluster.restart()
+    cluster.process.wait_for(SHOWN)
+    assert shown(cluster, "wiki.a.example.test") == first
+    wait_until(lambda: names_shown(cluster, "docs.example.org") == ["docs.example.org"], "the corrected name has a certificate")
+    assert re.findall(rf"{APP_ORDERED} name:(\S+)", cluster.process.new_text()) == ["docs.example.org"]
+    assert {path.name for path in (cluster.data_dir / "acme").rglob("*.pem")} == {
+        "account.pem", "certificate.pem", "wiki.a.example.test.pem", "docs.example.org.pem"}
 
 
 def test_a_certificate_is_renewed_before_its_end(make_ca, make_proxy):

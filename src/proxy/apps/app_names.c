@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/apps/app_names.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "pki/cert.h"
 #include "pki/cert_check.h"
@@ -18,8 +19,11 @@ static bool is_for(const Cteleport__Internal__V1__HttpsKeyPair *pair, struct str
         return err == NULL && cert_is_for_host(buf_str(&der), host);
 }
 
+/* With ACME one is ordered when a client asks for the name. */
 static bool is_covered(const struct proxy *p, struct str host)
 {
+        if (p->app_acme != NULL && host.len <= LIMIT_ACME_APP_NAME)
+                return true;
         for (size_t i = 0; i < p->keypair_count; i++)
                 if (is_for(p->keypairs[i], host))
                         return true;
