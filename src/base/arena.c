@@ -58,9 +58,8 @@ static void *take(struct arena *a, size_t size)
                         room = 64 * KiB;
                 if (room < rounded)
                         room = rounded;
-                b = mem_alloc(sizeof *b + room);
-                b->room = room;
-                b->next = a->blocks;
+                b = mem_resize(NULL, sizeof *b + room, 1);
+                *b = (struct block){ .next = a->blocks, .room = room };
                 a->blocks = b;
         }
         void *at = b->bytes + b->used;
@@ -80,13 +79,19 @@ size_t arena_reserved(const struct arena *a)
 
 void *arena_try_alloc(struct arena *a, size_t size)
 {
-        return size > a->cap - a->used ? NULL : take(a, size);
+        return size > a->cap - a->used ? NULL : memset(take(a, size), 0, size);
+}
+
+/* Not zeroed. */
+static char *take_text(struct arena *a, size_t size)
+{
+        a->is_exhausted |= size > a->cap - a->used;
+        return take(a, size);
 }
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-        a->is_exhausted |= size > a->cap - a->used;
-        return take(a, size);
+        return memset(take_text(a, size), 0, size);
 }
 
 struct error *arena_check(const struct arena *a, const char *what)
@@ -98,10 +103,11 @@ struct error *arena_check(const struct arena *a, const char *what)
 
 struct str arena_str(struct arena *a, struct str s)
 {
-        char *copy = arena_alloc(a, s.len + 1);
+        char *copy = take_text(a, s.len + 1);
 
         if (s.len > 0)
                 memcpy(copy, s.ptr, s.len);
+        copy[s.len] = '\0';
         return (struct str){ copy, s.len };
 }
 

@@ -46,6 +46,16 @@ static void ensure(struct buf *b, size_t more)
         b->room = room;
 }
 
+void buf_reserve(struct buf *b, size_t len)
+{
+        size_t left = b->max - b->len, need = b->len + (len < left ? len : left) + 1;
+
+        if (need <= b->room)
+                return;
+        b->ptr = mem_resize(b->ptr, need, 1);
+        b->room = need;
+}
+
 void *buf_extend(struct buf *b, size_t len)
 {
         if (b->max == 0)
@@ -54,7 +64,8 @@ void *buf_extend(struct buf *b, size_t len)
                 b->overflowed = true;
                 return NULL;
         }
-        ensure(b, len);
+        if (len >= b->room - b->len)
+                ensure(b, len);
         void *at = b->ptr + b->len;
         b->len += len;
         return at;
@@ -69,14 +80,23 @@ void buf_put(struct buf *b, struct str s)
                 memcpy(at, s.ptr, s.len);
 }
 
-void buf_put_c(struct buf *b, const char *c)
-{
-        buf_put(b, str_of(c));
-}
-
 void buf_put_char(struct buf *b, char c)
 {
-        buf_put(b, (struct str){ &c, 1 });
+        char *at = buf_extend(b, 1);
+
+        if (at != NULL)
+                *at = c;
+}
+
+void buf_put_decimal(struct buf *b, uint64_t number)
+{
+        char digits[20];
+        size_t at = sizeof digits;
+
+        do
+                digits[--at] = (char)('0' + number % 10);
+        while ((number /= 10) > 0);
+        buf_put(b, (struct str){ digits + at, sizeof digits - at });
 }
 
 void buf_printf(struct buf *b, const char *format, ...)

@@ -40,8 +40,13 @@ const char *buf_c(struct buf *b);
 char *buf_take(struct buf *b) MUST_USE;
 
 void buf_put(struct buf *b, struct str s);
-void buf_put_c(struct buf *b, const char *c);
+static inline void buf_put_c(struct buf *b, const char *c)
+{
+        buf_put(b, str_of(c));
+}
 void buf_put_char(struct buf *b, char c);
+/* A number in decimal digits. */
+void buf_put_decimal(struct buf *b, uint64_t number);
 void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Big-endian integers, as networks and OpenSSH write them. */
@@ -58,6 +63,9 @@ void buf_put_ssh_string(struct buf *b, struct str s);
  * maximum.
  */
 void *buf_extend(struct buf *b, size_t len);
+
+/* Allocates memory for len more bytes, at most up to the maximum, so that writing them allocates none. */
+void buf_reserve(struct buf *b, size_t len);
 
 /* Removes len bytes from the front. */
 void buf_consume(struct buf *b, size_t len);

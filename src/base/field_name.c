@@ -8,6 +8,8 @@ static bool is_like_start(struct str name, struct str other)
         for (size_t i = 0; i < other.len; i++) {
                 bool is_word = char_is_alnum(other.ptr[i]);
 
+                if (name.ptr[i] == other.ptr[i])
+                        continue;
                 if (is_word != char_is_alnum(name.ptr[i]) || (is_word && char_lower(name.ptr[i]) != char_lower(other.ptr[i])))
                         return false;
         }

@@ -3,17 +3,10 @@
 
 #include "base/mem.h"
 
-bool str_equal(struct str a, struct str b)
+bool bytes_equal_nocase(const char *a, const char *b, size_t len)
 {
-        return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool str_equal_nocase(struct str a, struct str b)
-{
-        if (a.len != b.len)
-                return false;
-        for (size_t i = 0; i < a.len; i++)
-                if (char_lower(a.ptr[i]) != char_lower(b.ptr[i]))
+        for (size_t i = 0; i < len; i++)
+                if (a[i] != b[i] && char_lower(a[i]) != char_lower(b[i]))
                         return false;
         return true;
 }
@@ -39,13 +32,6 @@ bool str_ends_with(struct str s, struct str suffix)
                str_equal(str_slice(s, s.len - suffix.len, suffix.len), suffix);
 }
 
-size_t str_find_char(struct str s, char c)
-{
-        const char *at = s.len == 0 ? NULL : memchr(s.ptr, c, s.len);
-
-        return at == NULL ? s.len : (size_t)(at - s.ptr);
-}
-
 bool str_contains(struct str s, struct str part)
 {
         if (part.len == 0)
@@ -59,14 +45,6 @@ bool str_contains_nocase(struct str s, struct str part)
                 if (str_equal_nocase(str_slice(s, i, part.len), part))
                         return true;
         return false;
-}
-
-struct str str_slice(struct str s, size_t start, size_t len)
-{
-        if (start >= s.len)
-                return (struct str){ 0 };
-        size_t rest = s.len - start;
-        return (struct str){ s.ptr + start, len < rest ? len : rest };
 }
 
 static bool is_blank(char c)
@@ -95,24 +73,4 @@ struct str str_split(struct str *s, char c)
 char *str_dup(struct str s)
 {
         return mem_dup(s.ptr, s.len);
-}
-
-bool char_is_digit(char c)
-{
-        return c >= '0' && c <= '9';
-}
-
-bool char_is_alpha(char c)
-{
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool char_is_alnum(char c)
-{
-        return char_is_digit(c) || char_is_alpha(c);
-}
-
-char char_lower(char c)
-{
-        return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }

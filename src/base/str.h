@@ -51,10 +51,17 @@ static inline bool str_is_empty(struct str s)
 }
 
 /* Compares bytes. Not for secrets: those go through secret_equal(). */
-bool str_equal(struct str a, struct str b);
+static inline bool str_equal(struct str a, struct str b)
+{
+        return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
 
 /* ASCII case folded comparison, the same in every locale. */
-bool str_equal_nocase(struct str a, struct str b);
+bool bytes_equal_nocase(const char *a, const char *b, size_t len);
+static inline bool str_equal_nocase(struct str a, struct str b)
+{
+        return a.len == b.len && bytes_equal_nocase(a.ptr, b.ptr, a.len);
+}
 
 /* Orders by bytes, shorter first when one is a prefix of the other: <0, 0, >0. */
 int str_compare(struct str a, struct str b);
@@ -63,7 +70,12 @@ bool str_starts_with(struct str s, struct str prefix);
 bool str_ends_with(struct str s, struct str suffix);
 
 /* Index of the first c, or s.len when there is none. */
-size_t str_find_char(struct str s, char c);
+static inline size_t str_find_char(struct str s, char c)
+{
+        const char *at = s.len == 0 ? NULL : (const char *)memchr(s.ptr, c, s.len);
+
+        return at == NULL ? s.len : (size_t)(at - s.ptr);
+}
 
 /* Whether part occurs in s. */
 bool str_contains(struct str s, struct str part);
@@ -71,7 +83,13 @@ bool str_contains(struct str s, struct str part);
 bool str_contains_nocase(struct str s, struct str part);
 
 /* The part of s from start on, at most len bytes; clipped to s when out of range. */
-struct str str_slice(struct str s, size_t start, size_t len);
+static inline struct str str_slice(struct str s, size_t start, size_t len)
+{
+        if (start >= s.len)
+                return (struct str){ 0 };
+        size_t rest = s.len - start;
+        return (struct str){ s.ptr + start, len < rest ? len : rest };
+}
 
 /* Removes surrounding ASCII blanks, tabs, CRs and LFs. */
 struct str str_trim(struct str s);
@@ -92,9 +110,24 @@ static inline char *unconst(const char *text)
 char *str_dup(struct str s) MUST_USE;
 
 /* ASCII classes, independent of the locale. */
-bool char_is_digit(char c);
-bool char_is_alpha(char c);
-bool char_is_alnum(char c);
-char char_lower(char c);
+static inline bool char_is_digit(char c)
+{
+        return c >= '0' && c <= '9';
+}
+
+static inline bool char_is_alpha(char c)
+{
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static inline bool char_is_alnum(char c)
+{
+        return char_is_digit(c) || char_is_alpha(c);
+}
+
+static inline char char_lower(char c)
+{
+        return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
 
 #endif
