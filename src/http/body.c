@@ -75,7 +75,7 @@ static struct error *take_trailer_line(struct http_body_reader *r)
                 r->is_done = true;
                 return NULL;
         }
-        struct error *err = http_fields_parse_line(&r->trailers, line);
+        struct error *err = http_fields_parse_line(&r->trailers, http_fields_keep(&r->trailers, line));
         buf_clear(&r->line);
         return err == NULL ? NULL : error_wrap(err, "the trailer");
 }

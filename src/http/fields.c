@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "net/http1.h"
 
-enum { ARENA_MAX = 4 * LIMIT_HTTP_HEAD };
+enum { ARENA_MAX = 4 * LIMIT_HTTP_HEAD, ROOM_FIRST = 16 };
 
 void http_fields_release(struct http_fields *f)
 {
@@ -51,18 +51,23 @@ struct str http_fields_keep(struct http_fields *f, struct str s)
         return kept.ptr == NULL ? STR("") : kept;
 }
 
-struct error *http_fields_add(struct http_fields *f, struct str name, struct str value)
+/* Appends a field whose texts live as long as the list. */
+static struct error *append(struct http_fields *f, struct str name, struct str value)
 {
-        value = str_trim(value);
         TRY(check_field(name, value));
         if (f->count >= LIMIT_HTTP_FIELDS)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the message has more than %d fields", LIMIT_HTTP_FIELDS);
         if (f->count == f->room) {
-                f->room = f->room == 0 ? 16 : 2 * f->room;
+                f->room = f->room == 0 ? ROOM_FIRST : 2 * f->room;
                 f->list = mem_resize(f->list, f->room, sizeof(*f->list));
         }
-        f->list[f->count++] = (struct http_field){ .name = http_fields_keep(f, name), .value = http_fields_keep(f, value) };
+        f->list[f->count++] = (struct http_field){ .name = name, .value = value };
         return f->arena == NULL ? NULL : arena_check(f->arena, "the fields of the message");
+}
+
+struct error *http_fields_add(struct http_fields *f, struct str name, struct str value)
+{
+        return append(f, http_fields_keep(f, name), http_fields_keep(f, str_trim(value)));
 }
 
 struct error *http_fields_set(struct http_fields *f, struct str name, struct str value)
@@ -114,7 +119,7 @@ struct error *http_fields_parse_line(struct http_fields *f, struct str line)
 
         if (colon == line.len)
                 return error_new(ERROR_INVALID_ARGUMENT, "a field has no proper name");
-        return http_fields_add(f, str_slice(line, 0, colon), str_slice(line, colon + 1, line.len));
+        return append(f, str_slice(line, 0, colon), str_trim(str_slice(line, colon + 1, line.len)));
 }
 
 void http_fields_put(struct buf *out, const struct http_fields *f)
@@ -125,4 +130,13 @@ void http_fields_put(struct buf *out, const struct http_fields *f)
                 buf_put(out, f->list[i].value);
                 buf_put_c(out, "\r\n");
         }
+}
+
+size_t http_fields_size(const struct http_fields *f)
+{
+        size_t sum = 0;
+
+        for (size_t i = 0; i < f->count; i++)
+                sum += f->list[i].name.len + f->list[i].value.len + strlen(": \r\n");
+        return sum;
 }

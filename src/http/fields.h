@@ -55,12 +55,13 @@ size_t http_fields_remove(struct http_fields *f, const char *name);
 size_t http_fields_remove_if(struct http_fields *f, bool (*match)(struct str name));
 
 /*
- * Parses "name: value" without its line end (RFC 9112 section 5) and appends it. INVALID_ARGUMENT: no name, a blank before the colon, a
- * folded line, a control byte.
+ * Parses "name: value" without its line end (RFC 9112 section 5) and appends it, without a copy: the line must be of http_fields_keep().
+ * INVALID_ARGUMENT: no name, a blank before the colon, a folded line, a control byte.
  */
 struct error *http_fields_parse_line(struct http_fields *f, struct str line) MUST_USE;
 
-/* Appends "name: value CR LF" for every field. */
+/* Appends "name: value CR LF" for every field; size: the bytes of that. */
 void http_fields_put(struct buf *out, const struct http_fields *f);
+size_t http_fields_size(const struct http_fields *f);
 
 #endif

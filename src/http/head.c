@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/head.h"
 
-#include <inttypes.h>
-
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/text.h"
 #include "net/http1.h"
 
-enum { METHOD_MAX = 32, LENGTH_DIGITS_MAX = 18, PORT_DIGITS_MAX = 5 };
+enum {
+        METHOD_MAX = 32,
+        LENGTH_DIGITS_MAX = 18,
+        PORT_DIGITS_MAX = 5,
+        LINES_BESIDE = 256, /* bytes of a head beside target, host and fields, of most messages */
+};
 
 void http_request_release(struct http_request *r)
 {
@@ -322,8 +325,8 @@ static struct error *parse_request_line(struct str line, struct http_request *r,
                 return bad("its method is malformed");
         TRY(parse_version(rest, &r->minor));
         TRY(parse_target(method, target, &target, ret_host));
-        r->method = http_fields_keep(&r->fields, method);
-        r->target = http_fields_keep(&r->fields, target);
+        r->method = method;
+        r->target = target;
         return NULL;
 }
 
@@ -337,7 +340,7 @@ static struct error *take_request(struct http_request *r, struct str absolute_ho
         TRY(read_framing(&c, r->minor, &r->body));
         if (c.expects > 0 && !c.expects_continue)
                 return error_new(ERROR_FAILED_PRECONDITION, "the request expects something other than 100-continue");
-        r->host = absolute_host.len > 0 ? http_fields_keep(&r->fields, absolute_host) : c.host;
+        r->host = absolute_host.len > 0 ? absolute_host : c.host;
         r->is_close = c.is_close || r->minor == 0;
         r->accepts_trailers = c.accepts_trailers && r->minor == 1;
         bool has_body = r->body.kind == HTTP_BODY_CHUNKED || r->body.length > 0;
@@ -350,7 +353,7 @@ static struct error *take_request(struct http_request *r, struct str absolute_ho
 struct error *http_request_parse(struct str head, struct http_request *ret)
 {
         AUTO(http_request) r = { 0 };
-        struct str rest = head, absolute_host = { 0 };
+        struct str rest = http_fields_keep(&r.fields, head), absolute_host = { 0 };
 
         TRY(parse_request_line(next_line(&rest), &r, &absolute_host));
         TRY(parse_fields(rest, &r.fields));
@@ -363,8 +366,11 @@ struct error *http_request_parse(struct str head, struct http_request *ret)
 /* Ends a head: framing, upgrade, blank line. */
 static void put_connection(struct buf *out, struct http_framing body, struct str upgrade, const char *connection)
 {
-        if (body.kind == HTTP_BODY_LENGTH)
-                buf_printf(out, "Content-Length: %" PRIu64 "\r\n", body.length);
+        if (body.kind == HTTP_BODY_LENGTH) {
+                buf_put_c(out, "Content-Length: ");
+                buf_put_decimal(out, body.length);
+                buf_put_c(out, "\r\n");
+        }
         if (body.kind == HTTP_BODY_CHUNKED)
                 buf_put_c(out, "Transfer-Encoding: chunked\r\n");
         if (upgrade.len > 0) {
@@ -372,7 +378,9 @@ static void put_connection(struct buf *out, struct http_framing body, struct str
                 buf_put(out, upgrade);
                 buf_put_c(out, "\r\n");
         } else if (connection != NULL) {
-                buf_printf(out, "Connection: %s\r\n", connection);
+                buf_put_c(out, "Connection: ");
+                buf_put_c(out, connection);
+                buf_put_c(out, "\r\n");
         }
         buf_put_c(out, "\r\n");
 }
@@ -387,6 +395,7 @@ struct error *http_request_set_host(struct http_request *r, struct str host)
 
 void http_request_put(struct buf *out, const struct http_request *r)
 {
+        buf_reserve(out, r->method.len + r->target.len + r->host.len + http_fields_size(&r->fields) + LINES_BESIDE);
         buf_put(out, r->method);
         buf_put_char(out, ' ');
         buf_put(out, r->target);
@@ -419,7 +428,7 @@ static struct error *parse_status_line(struct str line, struct http_response *r)
         if (!http1_is_field_value(rest))
                 return bad("its reason has control bytes");
         r->status = (int)status;
-        r->reason = http_fields_keep(&r->fields, str_trim(rest));
+        r->reason = str_trim(rest);
         return NULL;
 }
 
@@ -445,7 +454,7 @@ static struct error *take_response(struct http_response *r, bool is_head)
 struct error *http_response_parse(struct str head, bool is_head, struct http_response *ret)
 {
         AUTO(http_response) r = { 0 };
-        struct str rest = head;
+        struct str rest = http_fields_keep(&r.fields, head);
 
         TRY(parse_status_line(next_line(&rest), &r));
         TRY(parse_fields(rest, &r.fields));
@@ -457,7 +466,10 @@ struct error *http_response_parse(struct str head, bool is_head, struct http_res
 
 void http_response_put(struct buf *out, const struct http_response *r, struct http_send how)
 {
-        buf_printf(out, "HTTP/1.1 %d ", r->status);
+        buf_reserve(out, r->reason.len + http_fields_size(&r->fields) + LINES_BESIDE + how.following);
+        buf_put_c(out, "HTTP/1.1 ");
+        buf_put_decimal(out, (uint64_t)r->status);
+        buf_put_char(out, ' ');
         buf_put(out, r->reason);
         buf_put_c(out, "\r\n");
         http_fields_put(out, &r->fields);

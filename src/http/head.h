@@ -78,6 +78,7 @@ void http_request_put(struct buf *out, const struct http_request *r);
 struct http_send {
         struct http_framing body;
         bool is_close; /* the connection ends after it */
+        size_t following; /* bytes of the body that the caller appends: memory for them is allocated with that of the head */
 };
 void http_response_put(struct buf *out, const struct http_response *r, struct http_send how);
 

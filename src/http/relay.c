@@ -258,6 +258,9 @@ static void send_head(struct http_relay *r, const struct http_response *response
 {
         struct http_send how = { .body = framing_of(r, response) };
 
+        if (how.body.kind == HTTP_BODY_LENGTH && how.body.length <= GATHER_MOST)
+                how.following = (size_t)how.body.length;
+
         if (response->status >= 200) {
                 r->is_last = r->is_last || r->request.is_close || r->is_draining || r->request.method.len == 0 || !is_upload_complete(r);
                 how.is_close = r->is_last;
