@@ -35,12 +35,11 @@ struct http_app {
         struct assertion *assertion; /* NULL: the relay is closed, or upgraded */
         struct http_request *request; /* that waits for its token */
         bool is_held;                 /* it waits for the disk before */
-        char *method, *target;        /* of the current request, as the user's client has sent them; NULL: none */
+        struct str method, target, host; /* of the current request, as the user's client has sent them; borrowed until its end; empty: none */
         struct walltime began;
         struct instant began_at;
         char *id;
         char *client_ip;
-        char *host; /* of the current request, as the user's client has sent it */
         unsigned requests; /* for their IDs */
         struct http_relay *relay; /* NULL: closed */
         struct dial *dial;
@@ -58,9 +57,6 @@ static void finish_if_quiet(struct http_app *h)
         h->options.on_closed(h->options.ctx, h->from_client, h->to_client);
         arena_free(h->arena);
         free(h->client_ip);
-        free(h->host);
-        free(h->method);
-        free(h->target);
         free(h->id);
         free(h);
 }
@@ -255,8 +251,6 @@ static void forward(struct http_app *h, struct http_request *request)
 {
         h->rules.assertion = assertion_token(h->assertion);
         h->rules.permits = *h->options.permits;
-        free(h->host);
-        h->host = str_dup(request->host);
         AUTO_PTR(error) err = head_rules_request(&h->rules, request);
         if (err != NULL)
                 refuse(h, 431, err);
@@ -296,8 +290,9 @@ static void begin(struct http_app *h, struct http_request *request)
 
 static void note_begin(struct http_app *h, const struct http_request *request)
 {
-        h->method = str_dup(request->method);
-        h->target = str_dup(request->target);
+        h->method = request->method;
+        h->target = request->target;
+        h->host = request->host;
         h->began = loop_wall(h->options.loop);
         h->began_at = loop_now(h->options.loop);
 }
@@ -330,7 +325,7 @@ static void on_reconnect(void *ctx)
 static void on_response(void *ctx, struct http_response *response)
 {
         struct http_app *h = ctx;
-        struct error *err = head_rules_response(&h->rules, str_of(h->host), response);
+        struct error *err = head_rules_response(&h->rules, h->host, response);
 
         if (err == NULL)
                 return;
@@ -346,8 +341,6 @@ static void forget_requests(struct http_app *h)
         h->assertion = NULL;
         arena_free(h->arena);
         h->arena = NULL;
-        free(h->host);
-        h->host = NULL;
 }
 
 static void on_exchange(void *ctx, const struct http_record *record)
@@ -357,16 +350,14 @@ static void on_exchange(void *ctx, const struct http_record *record)
                                        .is_cut = !record->is_complete };
 
         assertion_cancel(h->assertion); /* the client may have left before */
-        if (h->target != NULL) {
+        if (!str_is_empty(h->target)) {
                 entry.began = h->began;
                 entry.took = instant_since(loop_now(h->options.loop), h->began_at);
-                entry.method = str_of(h->method);
-                entry.target = str_of(h->target);
+                entry.method = h->method;
+                entry.target = h->target;
         }
         h->options.on_exchange(h->options.ctx, &entry);
-        free(h->method);
-        free(h->target);
-        h->method = h->target = NULL;
+        h->method = h->target = h->host = (struct str){ 0 };
         h->is_held = false;
         if (record->status == 101)
                 forget_requests(h);

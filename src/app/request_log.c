@@ -4,8 +4,6 @@
 #include "base/limits.h"
 #include "base/text.h"
 
-enum { ESCAPED_MAX = LIMIT_APP_REQUEST_TEXT + 64 };
-
 void request_query_put(struct buf *out, struct str query)
 {
         while (!str_is_empty(query)) {
@@ -21,14 +19,17 @@ void request_query_put(struct buf *out, struct str query)
         }
 }
 
-/* ,"key":"text", escaped, and cut with a mark. */
+/* A member of the object: its key as it is written, and its text, escaped, and cut with a mark. */
 static void put_text(struct buf *out, const char *key, struct str text)
 {
-        AUTO(buf) safe = BUF_MAX(ESCAPED_MAX);
+        buf_put_c(out, key);
+        json_put_escaped(out, text, LIMIT_APP_REQUEST_TEXT);
+}
 
-        escape_text(&safe, text, LIMIT_APP_REQUEST_TEXT);
-        buf_printf(out, ",\"%s\":", key);
-        json_put_string(out, buf_str(&safe));
+static void put_number(struct buf *out, const char *key, uint64_t number)
+{
+        buf_put_c(out, key);
+        buf_put_decimal(out, number);
 }
 
 void request_entry_put(struct buf *out, const struct request_entry *e)
@@ -40,9 +41,12 @@ void request_entry_put(struct buf *out, const struct request_entry *e)
         buf_put_c(out, "{\"event\":\"app.session.request\",\"code\":\"T2009I\",\"time\":\"");
         walltime_put_rfc3339_ms(out, e->began);
         buf_put_char(out, '"');
-        put_text(out, "method", e->method);
-        put_text(out, "path", path);
-        put_text(out, "raw_query", buf_str(&query));
-        buf_printf(out, ",\"status_code\":%d,\"rx\":%llu,\"tx\":%llu,\"duration_ms\":%lld%s}\r\n", e->status, (unsigned long long)e->received,
-                   (unsigned long long)e->sent, (long long)(e->took.ns / 1000000), e->is_cut ? ",\"cut\":true" : "");
+        put_text(out, ",\"method\":", e->method);
+        put_text(out, ",\"path\":", path);
+        put_text(out, ",\"raw_query\":", buf_str(&query));
+        put_number(out, ",\"status_code\":", (uint64_t)e->status);
+        put_number(out, ",\"rx\":", e->received);
+        put_number(out, ",\"tx\":", e->sent);
+        put_number(out, ",\"duration_ms\":", (uint64_t)(e->took.ns / 1000000));
+        buf_put_c(out, e->is_cut ? ",\"cut\":true}\r\n" : "}\r\n");
 }

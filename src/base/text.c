@@ -278,6 +278,20 @@ void json_put_string(struct buf *out, struct str s)
         buf_put_char(out, '"');
 }
 
+void json_put_escaped(struct buf *out, struct str foreign, size_t limit)
+{
+        AUTO(buf) safe = BUF_MAX(limit + 64);
+
+        if (foreign.len <= limit && plain_run(foreign, limit).len == foreign.len) { /* as most are */
+                buf_put_char(out, '"');
+                buf_put(out, foreign);
+                buf_put_char(out, '"');
+                return;
+        }
+        escape_text(&safe, foreign, limit);
+        json_put_string(out, buf_str(&safe));
+}
+
 enum { DISTANCE_MAX = 64 };
 
 size_t text_distance(struct str a, struct str b)

@@ -54,6 +54,9 @@ bool text_is_utf8(struct str s);
 /* JSON string literal of s with the quotes; invalid UTF-8 becomes U+FFFD (RFC 8259 section 7). */
 void json_put_string(struct buf *out, struct str s);
 
+/* The same of escape_text(). */
+void json_put_escaped(struct buf *out, struct str foreign, size_t limit);
+
 /* The number of edits (insert, delete, replace, swap) between two words; case is ignored. For "did you mean". */
 size_t text_distance(struct str a, struct str b);
 

@@ -26,13 +26,50 @@ static void plain_text_and_escapes_alternate(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                AUTO(buf) escaped = BUF_MAX(KiB), json = BUF_MAX(KiB);
+                AUTO(buf) escaped = BUF_MAX(KiB), json = BUF_MAX(KiB), both = BUF_MAX(KiB), at_once = BUF_MAX(KiB);
 
                 escape_text(&escaped, cases[i].in, 100);
                 json_put_string(&json, cases[i].in);
                 assert_string_equal(buf_c(&escaped), cases[i].escaped);
                 assert_string_equal(buf_c(&json), cases[i].json);
+                for (size_t limit = 0; limit <= cases[i].in.len; limit++) {
+                        buf_clear(&escaped);
+                        escape_text(&escaped, cases[i].in, limit);
+                        json_put_string(&both, buf_str(&escaped));
+                        json_put_escaped(&at_once, cases[i].in, limit);
+                }
+                assert_string_equal(buf_c(&at_once), buf_c(&both));
         }
+}
+
+static void numbers_are_written_in_decimal(void **state)
+{
+        AUTO(buf) out = BUF_MAX(KiB);
+
+        (void)state;
+        for (uint64_t number = 0; number < 1000000; number = 10 * number + 9) {
+                buf_put_decimal(&out, number);
+                buf_put_char(&out, ' ');
+                buf_put_decimal(&out, number + 1);
+                buf_put_char(&out, ' ');
+        }
+        buf_put_decimal(&out, UINT64_MAX);
+        assert_string_equal(buf_c(&out), "0 1 9 10 99 100 999 1000 9999 10000 99999 100000 999999 1000000 18446744073709551615");
+}
+
+static void reserved_room_is_within_the_maximum(void **state)
+{
+        AUTO(buf) out = BUF_MAX(4);
+
+        (void)state;
+        buf_put_c(&out, "ab");
+        buf_reserve(&out, SIZE_MAX);
+        const char *at = out.ptr;
+        buf_put_c(&out, "cd");
+        assert_ptr_equal(out.ptr, at);
+        assert_string_equal(buf_c(&out), "abcd");
+        buf_put_char(&out, 'e');
+        assert_true(out.overflowed);
 }
 
 static void escaped_text_ends_at_its_limit(void **state)
@@ -71,6 +108,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(plain_text_and_escapes_alternate),
                 cmocka_unit_test(escaped_text_ends_at_its_limit),
+                cmocka_unit_test(numbers_are_written_in_decimal),
+                cmocka_unit_test(reserved_room_is_within_the_maximum),
                 cmocka_unit_test(hex_goes_both_ways),
         };
 

@@ -42,6 +42,11 @@ static bool is_plain(char c)
         return (uint8_t)c >= 0x20 && (uint8_t)c < 0x7f && c != '"' && c != '\\';
 }
 
+static bool is_ascii(char c)
+{
+        return (uint8_t)c < 0x80;
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void put_escape(struct buf *out, unsigned code)
@@ -54,17 +59,16 @@ static void put_escape(struct buf *out, unsigned code)
 
 static void put_ascii(struct buf *out, char c)
 {
-        static const char *const shorts[128] = {
-                ['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t", ['\b'] = "\\b", ['"'] = "\\\"", ['\\'] = "\\\\",
-        };
+        static const char shorts[128] = { ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['\b'] = 'b', ['"'] = '"', ['\\'] = '\\' };
+        const char text[] = { '\\', shorts[(uint8_t)c] };
 
-        if (shorts[(uint8_t)c] != NULL)
-                buf_put_c(out, shorts[(uint8_t)c]);
+        if (text[1] != '\0')
+                buf_put(out, str_of_bytes(text, sizeof text));
         else
                 put_escape(out, (uint8_t)c);
 }
 
-/* Writes the first character, which is not plain ASCII, or an escape for an invalid byte; returns the number of bytes used. */
+/* Writes the first character, which is not of ASCII, or an escape for an invalid byte; returns the number of bytes used. */
 static size_t put_one(struct buf *out, struct str rest)
 {
         int len = utf8_first(rest);
@@ -74,9 +78,7 @@ static size_t put_one(struct buf *out, struct str rest)
                 return 1;
         }
         struct str character = str_slice(rest, 0, (size_t)len);
-        if (len == 1)
-                put_ascii(out, rest.ptr[0]);
-        else if (is_c1(character))
+        if (is_c1(character))
                 put_escape(out, (uint8_t)character.ptr[1]);
         else
                 buf_put(out, character);
@@ -92,7 +94,9 @@ static void put_bytes(struct buf *out, struct str bytes)
                         plain++;
                 buf_put(out, str_slice(bytes, 0, plain));
                 bytes = str_slice(bytes, plain, bytes.len);
-                if (bytes.len > 0)
+                for (; bytes.len > 0 && is_ascii(bytes.ptr[0]) && !is_plain(bytes.ptr[0]); bytes = str_slice(bytes, 1, bytes.len))
+                        put_ascii(out, bytes.ptr[0]);
+                if (bytes.len > 0 && !is_ascii(bytes.ptr[0]))
                         bytes = str_slice(bytes, put_one(out, bytes), bytes.len);
         }
 }
