@@ -24,7 +24,9 @@ struct timer {
         void (*fired)(void *ctx);
         void *ctx;
         struct instant due;
+        struct instant armed;     /* while uv is active: libuv calls at this time; before `due` if the timer was restarted meanwhile, and is armed again then */
         struct timer *next, **at; /* in the list of the loop's running timers */
+        bool is_unref;            /* it does not keep the loop running */
 };
 
 /* The current job of this thread. */
@@ -283,30 +285,50 @@ static void timer_link(struct timer *t)
         t->loop->timers = t;
 }
 
-static void on_timer(uv_timer_t *uv)
-{
-        struct timer *t = uv->data;
+static void on_timer(uv_timer_t *uv);
 
-        timer_unlink(t);
-        t->fired(t->ctx);
-}
-
-void timer_start(struct timer *t, struct duration after)
+static void arm(struct timer *t, struct duration after)
 {
         int64_t ns = after.ns < 0 ? 0 : after.ns;
 
-        t->due = instant_add(loop_now(t->loop), after);
-        timer_unlink(t);
-        timer_link(t);
+        t->armed = t->due;
         /* libuv counts from the start of its turn; the time used since would make the timer fire early. */
         uv_update_time(&t->loop->uv);
         must(uv_timer_start(&t->uv, on_timer, (uint64_t)(ns / 1000000 + (ns % 1000000 != 0)), 0), "uv_timer_start");
 }
 
+static void on_timer(uv_timer_t *uv)
+{
+        struct timer *t = uv->data;
+        struct instant now = loop_now(t->loop);
+
+        if (!timer_is_running(t))
+                return;
+        if (t->armed.ns < t->due.ns) {
+                arm(t, instant_since(t->due, now.ns < t->armed.ns ? t->armed : now));
+                return;
+        }
+        timer_unlink(t);
+        t->fired(t->ctx);
+}
+
+/* Most timers limit how long an event may take that comes soon: they are restarted and stopped often, which leaves libuv's queue as it is. */
+void timer_start(struct timer *t, struct duration after)
+{
+        t->due = instant_add(loop_now(t->loop), after);
+        if (!timer_is_running(t)) {
+                timer_link(t);
+                if (!t->is_unref)
+                        uv_ref((uv_handle_t *)&t->uv);
+        }
+        if (!uv_is_active((uv_handle_t *)&t->uv) || t->armed.ns > t->due.ns)
+                arm(t, after);
+}
+
 void timer_stop(struct timer *t)
 {
         timer_unlink(t);
-        uv_timer_stop(&t->uv);
+        uv_unref((uv_handle_t *)&t->uv);
 }
 
 bool timer_is_running(const struct timer *t)
@@ -316,6 +338,7 @@ bool timer_is_running(const struct timer *t)
 
 void timer_unref(struct timer *t)
 {
+        t->is_unref = true;
         uv_unref((uv_handle_t *)&t->uv);
 }
 
@@ -328,7 +351,7 @@ void timer_free(struct timer *t)
 {
         if (t == NULL)
                 return;
-        timer_stop(t);
+        timer_unlink(t);
         uv_close((uv_handle_t *)&t->uv, on_timer_closed);
 }
 
@@ -354,7 +377,7 @@ void loop_advance(struct loop *l, struct fake_clock *f, struct duration by)
         fake_clock_advance(f, by);
         for (struct timer *t = l->timers; t != NULL; t = t->next)
                 if (t->due.ns <= loop_now(l).ns)
-                        must(uv_timer_start(&t->uv, on_timer, 0, 0), "uv_timer_start");
+                        arm(t, MILLISECONDS(0));
 }
 
 /* ---- jobs and signals ---------------------------------------------------------------------------------- */

@@ -193,6 +193,61 @@ static void a_timer_follows_the_clock_it_was_given(void **state)
         timer_free(t);
 }
 
+/* It was armed for the first of three times. */
+static void a_restarted_timer_fires_at_its_last_time(void **state)
+{
+        struct fixture *f = *state;
+        struct timer *t = timer_new(&f->loop, count, f);
+
+        timer_start(t, MINUTES(1));
+        timer_start(t, MINUTES(3));
+        timer_stop(t);
+        timer_start(t, MINUTES(2));
+        loop_advance(&f->loop, &f->clock, MINUTES(1));
+        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+        assert_int_equal(f->calls, 0);
+        loop_advance(&f->loop, &f->clock, MINUTES(1));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+        timer_start(t, MINUTES(2));
+        timer_start(t, MINUTES(1));
+        loop_advance(&f->loop, &f->clock, MINUTES(1));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 2);
+        timer_free(t);
+}
+
+/* In the time of the system: libuv calls at the first time, the timer fires at its own. */
+static void a_postponed_timer_waits_for_its_time(void **state)
+{
+        struct fixture *f = *state;
+        struct timer *t = timer_new(&f->loop, count, f);
+        uint64_t begun = uv_hrtime();
+
+        timer_start(t, MILLISECONDS(5));
+        timer_start(t, MILLISECONDS(30));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 1);
+        assert_true(uv_hrtime() - begun >= 30 * 1000 * 1000);
+        timer_free(t);
+}
+
+static void a_stopped_timer_keeps_no_loop_running(void **state)
+{
+        struct fixture *f = *state;
+        struct timer *t = timer_new(&f->loop, count, f), *u = timer_new(&f->loop, count, f);
+
+        timer_start(t, HOURS(1));
+        timer_stop(t);
+        timer_unref(u);
+        timer_start(u, HOURS(1));
+        loop_run(&f->loop);
+        assert_int_equal(f->calls, 0);
+        assert_false(timer_is_running(t));
+        timer_free(t);
+        timer_free(u);
+}
+
 static void a_freed_timer_does_not_fire(void **state)
 {
         struct fixture *f = *state;
@@ -418,6 +473,9 @@ int main(void)
                 TEST(a_stopped_loop_runs_no_deferred_call),
                 TEST(deferred_calls_are_kept_even_when_the_loop_is_released),
                 TEST(a_timer_follows_the_clock_it_was_given),
+                TEST(a_restarted_timer_fires_at_its_last_time),
+                TEST(a_postponed_timer_waits_for_its_time),
+                TEST(a_stopped_timer_keeps_no_loop_running),
                 TEST(a_freed_timer_does_not_fire),
                 TEST(a_timer_may_be_freed_by_its_own_callback),
                 TEST(a_job_works_elsewhere_and_is_done_here),
