@@ -23,7 +23,8 @@ struct http_relay {
         void *ctx;
         struct timer *timer;
         enum state state;
-        struct buf input; /* received and not used yet: a head that is arriving, or the bytes after it */
+        struct str ahead; /* received and not used yet, a head that is arriving or the bytes after it: of the event that runs, or of `input` */
+        struct buf input; /* copied for later events; empty otherwise */
         size_t scanned;
         struct http_request request;
         struct http_body_reader upload; /* the body of the request */
@@ -51,6 +52,43 @@ static void flush_client(struct http_relay *r)
         if (r->output.len > 0)
                 stream_write(r->client, buf_str(&r->output));
         buf_release(&r->output);
+}
+
+/* ---- input -------------------------------------------------------------------------------------------------- */
+
+static void drop_input(struct http_relay *r)
+{
+        r->ahead = (struct str){ 0 };
+        buf_release(&r->input);
+}
+
+static void use(struct http_relay *r, size_t len)
+{
+        r->ahead = str_slice(r->ahead, len, r->ahead.len);
+        if (r->ahead.len == 0)
+                drop_input(r);
+}
+
+/* Copies what was not used yet, as the event that has brought it ends. */
+static void keep_input(struct http_relay *r)
+{
+        if (r->input.len > 0 || r->ahead.len == 0)
+                return;
+        r->input.max = LIMIT_HTTP_HEAD + 2 * LOOP_BUFFER;
+        buf_put(&r->input, r->ahead);
+        r->ahead = buf_str(&r->input);
+}
+
+static void add_input(struct http_relay *r, struct str bytes)
+{
+        if (r->ahead.len == 0) {
+                r->ahead = bytes;
+                return;
+        }
+        keep_input(r);
+        buf_consume(&r->input, r->input.len - r->ahead.len);
+        buf_put(&r->input, bytes);
+        r->ahead = buf_str(&r->input);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
@@ -89,7 +127,7 @@ static void release_connections(struct http_relay *r)
         r->backend = NULL;
         timer_free(r->timer);
         r->timer = NULL;
-        buf_release(&r->input);
+        drop_input(r);
         buf_release(&r->output);
 }
 
@@ -231,7 +269,7 @@ static void finish(struct http_relay *r)
                 stream_shutdown(r->client);
                 http_outgoing_close(r->backend);
                 r->backend = NULL;
-                buf_release(&r->input);
+                drop_input(r);
                 timer_start(r->timer, MILLISECONDS(TIMEOUT_HTTP_LINGER));
                 read_client(r, true);
         } else if (is_last) {
@@ -330,8 +368,8 @@ static void start_tunnel(struct http_relay *r)
         if (ahead.len > 0)
                 write_client(r, buf_str(&ahead));
         flush_client(r);
-        if (r->input.len > 0)
-                stream_write(backend, buf_str(&r->input));
+        if (r->ahead.len > 0)
+                stream_write(backend, r->ahead);
         r->record.status = 101;
         r->record.is_complete = true;
         r->state = TUNNEL;
@@ -502,7 +540,7 @@ static void refuse_request(struct http_relay *r, struct error *err)
         /* What follows is not understood: it is read and discarded. */
         http_body_reader_release(&r->upload);
         http_body_start(&r->upload, (struct http_framing){ .kind = HTTP_BODY_UNTIL_CLOSE });
-        buf_release(&r->input);
+        drop_input(r);
         report_failure(r, HTTP_FAILURE_REQUEST, status_of(err), err);
 }
 
@@ -510,7 +548,7 @@ static void refuse_request(struct http_relay *r, struct error *err)
 static void hand_over(struct http_relay *r)
 {
         read_client(r, false);
-        struct stream *client = stream_with_prefix(r->loop, r->client, buf_str(&r->input));
+        struct stream *client = stream_with_prefix(r->loop, r->client, r->ahead);
 
         r->client = NULL;
         r->state = CLOSED;
@@ -528,14 +566,14 @@ static void read_head(struct http_relay *r)
                 r->state = HEAD;
                 r->scanned = 0;
         }
-        struct error *err = http_head_find_end(buf_str(&r->input), &r->scanned, &len);
+        struct error *err = http_head_find_end(r->ahead, &r->scanned, &len);
         if (err == NULL && len == 0) {
                 if (is_first) /* most heads arrive at once, and need no time limit */
                         timer_start(r->timer, MILLISECONDS(TIMEOUT_HTTP_HEAD));
                 return;
         }
         if (err == NULL)
-                err = http_request_parse(str_slice(buf_str(&r->input), 0, len), &r->request);
+                err = http_request_parse(str_slice(r->ahead, 0, len), &r->request);
         if (err != NULL) {
                 refuse_request(r, err);
                 return;
@@ -544,9 +582,7 @@ static void read_head(struct http_relay *r)
                 hand_over(r);
                 return;
         }
-        buf_consume(&r->input, len);
-        if (r->input.len == 0)
-                buf_release(&r->input);
+        use(r, len);
         timer_stop(r->timer);
         http_body_start(&r->upload, r->request.body);
         r->state = DECIDE;
@@ -557,7 +593,7 @@ static void read_head(struct http_relay *r)
 /* Passes on what has arrived of the body; false if it is malformed. */
 static bool forward_body(struct http_relay *r)
 {
-        struct str rest = buf_str(&r->input), piece;
+        struct str rest = r->ahead, piece;
 
         while (rest.len > 0 && !is_upload_complete(r)) {
                 struct error *err = http_body_read(&r->upload, &rest, &piece);
@@ -573,9 +609,7 @@ static bool forward_body(struct http_relay *r)
                 if (is_upload_complete(r))
                         http_outgoing_body_end(r->backend, &r->upload.trailers);
         }
-        buf_consume(&r->input, r->input.len - rest.len);
-        if (r->input.len == 0)
-                buf_release(&r->input);
+        use(r, r->ahead.len - rest.len);
         return true;
 }
 
@@ -594,7 +628,7 @@ void http_relay_collect(struct http_relay *r, size_t most)
 /* Keeps what has arrived of the body; the owner gets it when it is complete. */
 static void collect_body(struct http_relay *r)
 {
-        struct str rest = buf_str(&r->input), piece;
+        struct str rest = r->ahead, piece;
         struct error *err = NULL;
 
         while (err == NULL && rest.len > 0 && !is_upload_complete(r)) {
@@ -609,9 +643,7 @@ static void collect_body(struct http_relay *r)
                 refuse_request(r, err);
                 return;
         }
-        buf_consume(&r->input, r->input.len - rest.len);
-        if (r->input.len == 0)
-                buf_release(&r->input);
+        use(r, r->ahead.len - rest.len);
         if (!is_upload_complete(r))
                 return;
         r->record.received = r->collected.len;
@@ -620,7 +652,7 @@ static void collect_body(struct http_relay *r)
         r->events->on_collected(r->ctx, buf_str(&r->collected));
 }
 
-/* How much may wait in r->input before the client is not read any more. */
+/* How much may wait in r->ahead before the client is not read any more. */
 static size_t input_most(const struct http_relay *r)
 {
         if (r->state == IDLE || r->state == HEAD)
@@ -640,20 +672,20 @@ static void step(struct http_relay *r)
                 return;
         }
         r->is_stepping = true;
-        while ((r->state == IDLE || r->state == HEAD) && r->input.len > 0 && !is_client_behind(r)) {
-                size_t before = r->input.len;
+        while ((r->state == IDLE || r->state == HEAD) && r->ahead.len > 0 && !is_client_behind(r)) {
+                size_t before = r->ahead.len;
 
                 read_head(r);
-                if (r->state == HEAD || r->input.len == before)
+                if (r->state == HEAD || r->ahead.len == before)
                         break;
         }
         if (r->state == COLLECT)
                 collect_body(r);
-        if (r->state == FORWARD && r->input.len > 0 && !is_upload_complete(r))
+        if (r->state == FORWARD && r->ahead.len > 0 && !is_upload_complete(r))
                 forward_body(r);
         r->is_stepping = false;
         if (r->state != CLOSED && r->state != TUNNEL && r->state != LINGER)
-                read_client(r, r->input.len < input_most(r));
+                read_client(r, r->ahead.len < input_most(r));
 }
 
 static void on_client_read(void *ctx, struct str bytes)
@@ -663,9 +695,9 @@ static void on_client_read(void *ctx, struct str bytes)
         if (r->state == LINGER)
                 return;
         r->from_client += bytes.len;
-        r->input.max = LIMIT_HTTP_HEAD + 2 * LOOP_BUFFER;
-        buf_put(&r->input, bytes);
+        add_input(r, bytes);
         step(r);
+        keep_input(r);
 }
 
 static void on_client_drain(void *ctx)
