@@ -76,6 +76,13 @@ static void run_after_poll(uv_check_t *check)
 
         for (int i = 0; i < DEFERRED_ROUNDS && l->call_count > 0 && l->uv.stop_flag == 0; i++)
                 run_deferred(&l->deferring);
+        l->is_in_event = false;
+}
+
+void loop_note_event(struct loop *l)
+{
+        l->event_began = clock_now(l->clock);
+        l->is_in_event = l->clock == clock_system(); /* a test may move its own within the event */
 }
 
 struct error *loop_init(struct loop *l, const struct clock *clock)
@@ -170,6 +177,7 @@ void loop_release(struct loop *l)
         if (l->clock == NULL)
                 return;
         l->is_ending = true;
+        l->is_in_event = false;
         timer_free(l->trim);
         timer_free(l->check);
         /* Every deferred call is guaranteed to run: all run before anything is closed. */

@@ -360,6 +360,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct socket *s = poll->data;
 
+        loop_note_event(s->loop);
         if (status < 0) {
                 /* libuv has stopped polling and does not report the error; the calls below will fail with it. */
                 s->polled = 0;
