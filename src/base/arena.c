@@ -9,14 +9,15 @@
 #include "base/bug.h"
 #include "base/mem.h"
 
-enum { BLOCK_SIZE = 1 * KiB }; /* small: an agent's stream holds blocks for days; larger arenas double it */
-
 struct block {
         struct block *next;
         size_t used;
         size_t room;
         alignas(max_align_t) char bytes[];
 };
+
+/* Small: an agent's stream holds blocks for days; larger arenas double it. With its header it is of those that malloc keeps for the thread. */
+enum { BLOCK_SIZE = 1 * KiB - sizeof(struct block) };
 
 struct arena {
         struct block *blocks; /* newest first */
