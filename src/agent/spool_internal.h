@@ -23,8 +23,8 @@
 
 enum {
         SPOOL_NAME_MAX = 48,           /* "<uuid>.rec" */
-        SPOOL_PIECE = 64 * KiB,        /* read and sent at once */
-        SPOOL_BUDGET = 8 * SPOOL_PIECE, /* of all recordings together */
+        SPOOL_PIECE = 128 * KiB,       /* read and sent at once: each costs a sync in the Auth Service */
+        SPOOL_BUDGET = 4 * SPOOL_PIECE, /* of all recordings together */
 };
 
 _Static_assert((int)SPOOL_PIECE <= (int)LIMIT_RECORD_CHUNK && (int)SPOOL_BUDGET <= (int)LIMIT_UNREAD_OUTPUT / 2,

@@ -519,7 +519,7 @@ enum {
         LIMIT_HEARTBEAT_SECONDS_MIN = 2, /* s: The setting auth_service.heartbeat_ttl is at least this time. */
         LIMIT_APPS = 128, /* applications: A host offers at most this number of applications: those of its file, then resources in the order of their names. */
         LIMIT_APP_REQUEST_TEXT = 1024, /* bytes: The record of a request to an application has at most this much of its method, of its path and of the names of its parameters. */
-        LIMIT_APP_REQUEST_BATCH = 16 * KiB, /* bytes: Records of requests to an application are handed to the recording when those of a connection have this size. */
+        LIMIT_APP_REQUEST_BATCH = 32 * KiB, /* bytes: Records of requests to an application are handed to the recording when those of a connection have this size. */
         LIMIT_APP_SIGN_BURST = 4000, /* tokens: The Auth Service signs this number of tokens for applications of a host at once, one for each of LIMIT_APP_CONNECTIONS, before LIMIT_APP_SIGN_PER_MINUTE counts. */
         LIMIT_APP_SIGN_PER_MINUTE = 3000, /* tokens/minute: The Auth Service signs at most this number of tokens for applications of a host: 50 a second are a twentieth of what the signer can make of a key of RSA. */
         LIMIT_APP_SIGN_CONNECTION_BURST = 20, /* tokens: The Auth Service signs this number of tokens for one connection at once, before LIMIT_APP_SIGN_CONNECTION_PER_MINUTE counts. */
