@@ -52,6 +52,8 @@
         LIMIT_PRODUCT("proxy", "the same if all came inside upgraded connections", LIMIT_PASSED * (LIMIT_PASSED_UPGRADED + LIMIT_PASSED_READ), 896) \
         LIMIT_PRODUCT("proxy", "upgraded connections of unauthenticated peers: first bytes, bytes ahead of the answer, unread answers to WebSocket and to both layers of TLS", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_PASSED_UPGRADED + LIMIT_HTTP1_AHEAD + LIMIT_WEBSOCKET_CONTROL + 2 * LIMIT_TLS_CONTROL), 256) \
+        LIMIT_PRODUCT("proxy", "heads by HTTP/1.1 of requests of unauthenticated peers that may be for an application, and the data sent ahead of the answer", \
+                      (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_HTTP_HEAD + LIMIT_HTTP1_AHEAD), 192) \
         LIMIT_PRODUCT("ssh", "streams of connections: a budget", LIMIT_STREAM_MEMORY_NODE, 128) \
         LIMIT_PRODUCT("ssh", "unacknowledged events: a bound for all, and a share that each connection has in any case", \
                       LIMIT_SSH_UNACKED_ALL + LIMIT_SSH_CONNECTIONS * (LIMIT_SSH_UNACKED_ALL / LIMIT_SSH_CONNECTIONS), 512) \
