@@ -479,7 +479,7 @@ static void take_request(struct http_server *h)
                 return;
         if (err == NULL && h->options.check != NULL) {
                 err = h->options.check(h->options.ctx, &x->request);
-                status = 400;
+                status = err != NULL && err->code == ERROR_FAILED_PRECONDITION ? 421 : 400;
         }
         h->requests++;
         bool is_one_too_many = h->requests >= LIMIT_HTTP1_REQUESTS && !x->request.is_upgrade;

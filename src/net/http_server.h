@@ -35,12 +35,12 @@ struct http_route {
 
 struct http_server_options {
         struct loop *loop;
-        /* Called for each request before its handler; an error (owned by the server) refuses it with status 400. May be NULL. */
+        /* Called for each request before its handler; an error (owned by the server) refuses it with status 400, FAILED_PRECONDITION with 421. May be NULL. */
         struct error *(*check)(void *ctx, const struct http1_request *request);
         const struct http_route *routes; /* must outlive the connection */
         size_t route_count;
         /*
-         * Responds at once, with http_respond(), to a request that cannot be served: status 400, 404, 405, 413 or 431,
+         * Responds at once, with http_respond(), to a request that cannot be served: status 400, 404, 405, 413, 421 or 431,
          * and the reason. The request is empty when it could not be read.
          */
         void (*refuse)(void *ctx, struct http_exchange *x, int status, const struct error *err);

@@ -140,6 +140,13 @@ static struct webapi_facts facts_of(void *ctx)
         return h->options.web.facts(h->options.web.ctx);
 }
 
+static bool is_of_app(void *ctx, struct str host)
+{
+        const struct host_switch *h = ((const struct server *)ctx)->owner;
+
+        return h->options.web.is_of_app(h->options.web.ctx, host);
+}
+
 static void on_upgraded(void *ctx, struct stream *s, const char *client)
 {
         const struct host_switch *h = ((const struct server *)ctx)->owner;
@@ -159,6 +166,7 @@ static void serve_page(struct host_switch *h, struct server *v, struct stream *s
         struct web_options options = h->options.web;
 
         options.facts = facts_of;
+        options.is_of_app = is_of_app;
         options.on_upgraded = options.on_upgraded == NULL ? NULL : on_upgraded;
         options.on_next = on_given_back;
         options.requests = h->requests++;
@@ -217,7 +225,7 @@ static void on_read(void *ctx, struct str bytes)
         if (!choice.is_made)
                 return;
         h->options.is_balancer = h->options.is_balancer || (choice.is_forwarded && ingress_forwards(web->ingress, web->peer));
-        serve(h, choice.is_app ? choice.app : NULL); /* web refuses a malformed head */
+        serve(h, choice.is_app ? choice.app : NULL); /* web answers a malformed head, and no request for the host of an application */
 }
 
 static void on_end(void *ctx, struct error *err)
@@ -235,12 +243,8 @@ static const struct stream_events events = { .on_read = on_read, .on_end = on_en
 
 static void await_request(struct host_switch *h, struct stream *s)
 {
-        h->stream = s;
+        h->stream = s; /* while draining, only if it begins with a request */
         stream_listen(s, &events, h);
-        if (h->is_draining) {
-                end(h);
-                return;
-        }
         timer_start(h->timer, MILLISECONDS(h->options.is_balancer ? TIMEOUT_HTTP1_IDLE_BALANCER : TIMEOUT_HTTP1_IDLE));
         stream_read(s, true);
 }

@@ -8,7 +8,8 @@
  *      └───────────── the connection, with the bytes after the request ────────┘
  *
  * Both parse the head again, strictly and from the same bytes: the gateway with the parser that has decided, so that it cannot take a host for
- * another one, and web answers each host in the same way. Neither keeps anything of a request for the next one.
+ * another one, and web, whose parser accepts some heads that the other one does not, refuses hosts of applications. Neither keeps anything of a
+ * request for the next one.
  */
 #ifndef PROXY_HOST_SWITCH_H
 #define PROXY_HOST_SWITCH_H

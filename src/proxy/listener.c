@@ -113,6 +113,14 @@ static void client_dismiss(struct client *v)
 
 /* ---- HTTP ------------------------------------------------------------------------------------------ */
 
+/* Whether a host, that of a handshake or of a request, is one of an application. */
+static bool is_for_app(const struct proxy *p, struct str host, char ret_app[APP_NAME_MAX + 1])
+{
+        struct str public_addr;
+
+        return proxy_find_app(p, host, ret_app, &public_addr);
+}
+
 static struct webapi_facts facts_of(void *ctx)
 {
         const struct client *v = ctx;
@@ -128,6 +136,13 @@ static struct webapi_facts facts_of(void *ctx)
         };
 }
 
+static bool is_of_app(void *ctx, struct str host)
+{
+        const struct client *v = ctx;
+
+        return is_for_app(v->proxy, host, (char[APP_NAME_MAX + 1]){ 0 });
+}
+
 /* Accepts the stream inside an upgraded connection, in place of that connection. */
 static void on_upgraded(void *ctx, struct stream *s, const char *client)
 {
@@ -141,7 +156,7 @@ static struct web_options web_options_of(struct client *v)
 {
         struct proxy *p = v->proxy;
 
-        return (struct web_options){ .loop = &p->loop, .upstream = p->upstream, .sessions = p->web_sessions, .token_keys = &p->token_keys, .facts = facts_of, .on_closed = on_over,
+        return (struct web_options){ .loop = &p->loop, .upstream = p->upstream, .sessions = p->web_sessions, .token_keys = &p->token_keys, .facts = facts_of, .is_of_app = is_of_app, .on_closed = on_over,
                                      .on_upgraded = v->accepted.is_carried ? NULL : on_upgraded, .ctx = v, .peer = v->accepted.peer,
                                      .ingress = v->accepted.is_carried ? NULL : &p->ingress };
 }
@@ -236,20 +251,18 @@ static struct error *count_as_user(struct client *v, struct str user, const char
 
 /* ---- browsers at applications ------------------------------------------------------------------------ */
 
-/* Whether the name in the client's handshake is one of an application. */
-static bool is_for_app(const struct proxy *p, struct str server_name, char ret_app[APP_NAME_MAX + 1])
-{
-        struct str public_addr;
+static void on_drain(struct accepted *a);
 
-        return proxy_find_app(p, server_name, ret_app, &public_addr);
-}
-
+/* A connection that could not be counted for its user is counted nowhere: it ends with the response. */
 static struct error *on_app_user(void *ctx, struct str user, const char *client)
 {
         struct client *v = ctx;
         bool is_counted = v->user != NULL && str_equal(str_of(v->user), user) && strcmp(v->source, client) == 0;
+        struct error *err = is_counted ? NULL : count_as_user(v, user, client);
 
-        return is_counted ? NULL : count_as_user(v, user, client);
+        if (err != NULL)
+                on_drain(&v->accepted);
+        return err;
 }
 
 static void serve_app(struct client *v, struct stream *s, const char *app)
@@ -260,7 +273,8 @@ static void serve_app(struct client *v, struct stream *s, const char *app)
                 v->certificate = app_certificate_new(certificate, buf_str(&v->proxy->user_cas), proxy_cluster(v->proxy));
                 tls_forget_peer(s);
         }
-        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer, .ingress = &v->proxy->ingress, .certificate = v->certificate,
+        const struct app_gateway_options options = { .proxy = v->proxy, .app = app, .peer = v->accepted.peer,
+                                                     .ingress = v->accepted.is_carried ? NULL : &v->proxy->ingress, .certificate = v->certificate,
                                                      .has_old_tls = !tls_hides_certificates(s), .on_user = on_app_user,
                                                      .on_closed = on_over, .ctx = v };
 
@@ -270,7 +284,17 @@ static void serve_app(struct client *v, struct stream *s, const char *app)
                 v->app = app_gateway_start(s, &options);
 }
 
-/* Requests for any host: those of a load balancer that names none in its handshake, or has no TLS. */
+/*
+ * Whether the requests on a connection may be for any host: one without a server name, and one of a load balancer, which may use the connection
+ * that it has made for one host for the others, too (nginx with keepalive). A certificate is that of a client of its own.
+ */
+static bool has_any_host(const struct client *v, struct stream *tls)
+{
+        return !v->accepted.is_carried && (str_is_empty(tls_server_name(tls)) ||
+                                           (ingress_forwards(&v->proxy->ingress, v->accepted.peer) && str_is_empty(tls_peer_cert_der(tls))));
+}
+
+/* Requests for any host: those of load balancers. */
 static void serve_hosts(struct client *v, struct stream *s, bool is_balancer)
 {
         const struct host_switch_options options = {
@@ -382,10 +406,10 @@ static void on_tls(struct accepted *a, struct stream *tls)
                 take_tunnel(v, tls);
         else if (str_equal(protocol, STR(SSH_DIAL_ALPN))) /* likewise */
                 serve_ssh(v, tls);
+        else if (is_http1 && has_any_host(v, tls))
+                serve_hosts(v, tls, false);
         else if ((is_http1 || str_equal(protocol, STR("h2"))) && is_for_app(v->proxy, tls_server_name(tls), app))
                 serve_app(v, tls, app);
-        else if (is_http1 && str_is_empty(tls_server_name(tls)) && !v->accepted.is_carried)
-                serve_hosts(v, tls, false);
         else if (is_http1)
                 serve_http(v, tls);
         else if (!is_counted(v, tls))

@@ -9,7 +9,7 @@
  *                     ├─────► tunnels           (ALPN cteleport-reversetunnel, certificate of role Node)
  *                     ├─────► ssh_refusal       (protocols of Teleport's own agents and clients)
  *                     ├─────► app_gateway         (a server name of an application; HTTP/2 by app_h2)
- *                     ├─────► host_switch       (no server name: the Host of each request decides)
+ *                     ├─────► host_switch       (no server name, or a load balancer's: the Host of each request decides)
  *                     └─────► web               (the pages)
  *
  * A connection to the port for plain HTTP goes to host_switch without TLS. Upgraded connections (upgrade.h) come back to the acceptor and

@@ -458,6 +458,20 @@ static void an_upgrade_over_plain_http_leads_to_tls(void **state)
 
 /* ---- requests of load balancers, for any host ---- */
 
+static void lists_load_balancer(struct stage *s)
+{
+        static struct network loopback;
+
+        must(network_parse(STR("127.0.0.0/8"), &loopback));
+        s->proxy.ingress = (struct ingress){ .load_balancers = &loopback, .load_balancer_count = 1 };
+}
+
+static void trust_forwarded_for(struct stage *s)
+{
+        lists_load_balancer(s);
+        s->proxy.ingress.trusts_forwarded_for = true;
+}
+
 /* Applications are below this name from now on. */
 static void name_proxy(struct stage *s)
 {
@@ -484,6 +498,13 @@ static void forget_sessions(struct stage *s)
         app_sessions_free(s->proxy.app_sessions);
         s->proxy.app_sessions = NULL;
         s->boot.config = NULL;
+}
+
+/* What is due now, such as that the connection comes back from the web server, is done. */
+static void run_turns(struct stage *s)
+{
+        for (int turn = 0; turn < 50; turn++)
+                uv_run(&s->proxy.loop.uv, UV_RUN_NOWAIT);
 }
 
 static void request_of(struct stage *s, const char *text, const char *end, const char *status, const char *content)
@@ -533,16 +554,97 @@ static void the_host_of_each_request_decides_without_a_server_name(void **state)
         forget_sessions(s);
 }
 
-/* The name of the handshake counts, whatever hosts the requests name. */
+/* The name of the handshake counts. No page of the proxy has the host of an application, to which the cookies of the page would go. */
 static void a_server_name_of_the_proxy_leads_to_its_pages_only(void **state)
 {
+        static const char *const paths[] = { "/webapi/find", "/web/login", "/page" };
         struct stage *s = *state;
 
         open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
         RUN_UNTIL(s, s->handshake == NULL);
         name_proxy(s);
-        request_of(s, "GET /webapi/find HTTP/1.1\r\nHost: wiki.proxy.example.com\r\n\r\n", "}", "HTTP/1.1 200 OK\r\n", "cluster_name");
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+                AUTO(buf) text = BUF_MAX(1 * KiB);
+
+                buf_printf(&text, "GET %s HTTP/1.1\r\nHost: wiki.proxy.example.com\r\n\r\n", paths[i]);
+                request_of(s, buf_c(&text), "}", "HTTP/1.1 421 Misdirected Request\r\n", "application");
+        }
+        request_of(s, "GET /webapi/find HTTP/1.1\r\nHost: proxy.example.com\r\n\r\n", "}", "HTTP/1.1 200 OK\r\n", "cluster_name");
         forget_sessions(s);
+}
+
+/* nginx with keepalive uses a connection that it has made for one name for requests of all. */
+static void a_load_balancer_may_name_any_host_in_its_handshake(void **state)
+{
+        static const char *const names[] = { "proxy.example.com", "wiki.proxy.example.com", "files.proxy.example.com" };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                struct stage *s;
+                if (i > 0)
+                        set_up(state);
+                s = *state;
+                trust_forwarded_for(s);
+                open_connection(s, (const char *const[]){ "http/1.1", NULL }, names[i]);
+                RUN_UNTIL(s, s->handshake == NULL);
+                ask_for_hosts(s);
+                forget_sessions(s);
+                if (i + 1 < ARRAY_LEN(names))
+                        tear_down(state);
+        }
+}
+
+/* The peer of an upgraded connection is the load balancer itself if that has announced no client. */
+static void fields_inside_an_upgraded_connection_announce_nobody(void **state)
+{
+        struct stage *s = *state;
+
+        trust_forwarded_for(s);
+        open_plain_connection(s);
+        stream_write(s->client, STR("GET /webapi/connectionupgrade HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: alpn\r\n\r\n"));
+        RUN_UNTIL(s, str_ends_with(buf_str(&s->client_saw), STR("\r\n\r\n")));
+        name_proxy(s);
+        s->proxy.tls_apps = s->proxy.tls;
+        s->server_name = "wiki.proxy.example.com";
+        shake_inside(s, (const char *const[]){ "http/1.1", NULL });
+        request_of(s, "GET /page HTTP/1.1\r\nHost: wiki.proxy.example.com\r\nAccept: text/html\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n\r\n", "\r\n\r\n", "HTTP/1.1 302 ", "launch");
+        s->proxy.tls_apps = NULL;
+        forget_sessions(s);
+}
+
+static void hosts_may_be_written_in_several_ways(void **state)
+{
+        static const struct {
+                const char *request, *status, *content;
+        } rows[] = {
+                { "GET / HTTP/1.1\r\nHost: WIKI.Proxy.Example.COM\r\n\r\n", "HTTP/1.1 302 ", "launch/WIKI.Proxy.Example.COM?" },
+                { "GET / HTTP/1.1\r\nHost: wiki.proxy.example.com:8443\r\n\r\n", "HTTP/1.1 302 ", "launch/wiki.proxy.example.com?" },
+                { "GET http://wiki.proxy.example.com/ HTTP/1.1\r\nHost: proxy.example.com\r\n\r\n", "HTTP/1.1 302 ", "launch/wiki." },
+                { "GET http://proxy.example.com/webapi/find HTTP/1.1\r\nHost: wiki.proxy.example.com\r\n\r\n", "HTTP/1.1 400 ", "error" },
+                { "GET /webapi/find HTTP/1.1\r\nHost: wiki.proxy.example.com.\r\n\r\n", "HTTP/1.1 200 ", "cluster_name" }, /* another host to browsers */
+                { "GET /webapi/find HTTP/1.1\r\nHost: a.wiki.proxy.example.com\r\n\r\n", "HTTP/1.1 200 ", "cluster_name" },
+                { "GET /webapi/find HTTP/1.1\r\nHost: [::1]:3080\r\n\r\n", "HTTP/1.1 200 ", "cluster_name" },
+                { "GET /webapi/find HTTP/1.1\r\nHost: evil.example.net\r\n\r\n", "HTTP/1.1 200 ", "cluster_name" },
+                { "GET /webapi/find HTTP/1.1\r\nHost: proxy.example.com\r\nX-Forwarded-Host: wiki.proxy.example.com\r\n\r\n", "HTTP/1.1 200 ", "cluster_name" },
+                /* The parser of the gateway refuses these, that of the pages does not. */
+                { "GET /webapi/find#x HTTP/1.1\r\nHost: wiki.proxy.example.com\r\n\r\n", "HTTP/1.1 421 ", "application" },
+                { "GET /web/login HTTP/1.1\r\nHost: wiki.proxy.example.com\r\nContent_Length: 5\r\n\r\n", "HTTP/1.1 421 ", "application" },
+                { "GET /webapi/find HTTP/1.1\r\nHost: proxy.example.com\r\nContent_Length: 5\r\n\r\n", "HTTP/1.1 200 ", "cluster_name" },
+                { "CONNECT wiki.proxy.example.com:443 HTTP/1.1\r\nHost: wiki.proxy.example.com:443\r\n\r\n", "HTTP/1.1 421 ", "application" },
+                { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 400 ", "error" }, /* HTTP/2 by prior knowledge */
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct stage *s;
+                if (i > 0)
+                        set_up(state);
+                s = *state;
+                open_plain_connection(s);
+                name_proxy(s);
+                request_of(s, rows[i].request, str_contains(str_of(rows[i].content), STR("launch")) ? "\r\n\r\n" : "}", rows[i].status, rows[i].content);
+                forget_sessions(s);
+                if (i + 1 < ARRAY_LEN(rows))
+                        tear_down(state);
+        }
 }
 
 static void requests_for_several_hosts_may_arrive_in_any_pieces(void **state)
@@ -617,8 +719,7 @@ static void draining_waits_for_the_request_of_a_load_balancer(void **state)
                 open_plain_connection(s);
                 name_proxy(s);
                 stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\n"));
-                for (int turn = 0; turn < 50; turn++)
-                        uv_run(&s->proxy.loop.uv, UV_RUN_NOWAIT);
+                run_turns(s);
                 proxy_listener_drain(s->proxy.listener);
                 buf_printf(&rest, "Host: %s\r\n\r\n", hosts[i]);
                 stream_write(s->client, buf_str(&rest));
@@ -629,6 +730,34 @@ static void draining_waits_for_the_request_of_a_load_balancer(void **state)
                 if (i + 1 < ARRAY_LEN(hosts))
                         tear_down(state);
         }
+}
+
+/* The gateway has the first half of a request that is none of its own. */
+static void draining_waits_for_a_request_for_another_server(void **state)
+{
+        struct stage *s = *state;
+
+        open_plain_connection(s);
+        name_proxy(s);
+        request_of(s, "HEAD /page HTTP/1.1\r\nHost: wiki.proxy.example.com\r\nAccept: text/html\r\n\r\n", "\r\n\r\n", "HTTP/1.1 302 ", "launch");
+        stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\n"));
+        run_turns(s);
+        proxy_listener_drain(s->proxy.listener);
+        request_of(s, "Host: proxy.example.com\r\n\r\n", "}", "HTTP/1.1 200 ", "Connection: close\r\n");
+        RUN_UNTIL(s, s->has_ended);
+        forget_sessions(s);
+}
+
+static void draining_refuses_an_upgrade_that_has_begun(void **state)
+{
+        struct stage *s = *state;
+
+        open_plain_connection(s);
+        stream_write(s->client, STR("GET /webapi/connectionupgrade HTTP/1.1\r\nConnection: Upgrade\r\n"));
+        run_turns(s);
+        proxy_listener_drain(s->proxy.listener);
+        request_of(s, "Host: p\r\nUpgrade: alpn\r\n\r\n", "}", "HTTP/1.1 503 ", "Retry-After: ");
+        RUN_UNTIL(s, s->has_ended);
 }
 
 static void noise_in_an_upgraded_connection_ends_it(void **state)
@@ -652,14 +781,6 @@ static void draining_ends_idle_connections(void **state)
         assert_true(proxy_listener_is_empty(s->proxy.listener));
 }
 
-static void lists_load_balancer(struct stage *s)
-{
-        static struct network loopback;
-
-        must(network_parse(STR("127.0.0.0/8"), &loopback));
-        s->proxy.ingress = (struct ingress){ .load_balancers = &loopback, .load_balancer_count = 1 };
-}
-
 static void request_page(struct stage *s, const char *forwarded)
 {
         AUTO(buf) text = BUF_MAX(1 * KiB);
@@ -673,34 +794,26 @@ static void request_page(struct stage *s, const char *forwarded)
 
 static void a_load_balancer_may_be_idle_for_longer(void **state)
 {
-        struct stage *s = *state;
-        lists_load_balancer(s);
-        s->proxy.ingress.trusts_forwarded_for = true;
-        open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
-        RUN_UNTIL(s, s->handshake == NULL);
-        for (int i = 0; i < 2; i++) {
-                request_page(s, "X-Forwarded-For: 203.0.113.7\r\n");
-                loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE_BALANCER - 1000));
-        }
-        loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
-        RUN_UNTIL(s, s->has_ended);
-}
+        static const char *const names[] = { "proxy.example.com", NULL };
 
-static void a_load_balancer_without_server_name_may_be_idle_longer(void **state)
-{
-        struct stage *s = *state;
-        lists_load_balancer(s);
-        s->proxy.ingress.trusts_forwarded_for = true;
-        open_connection(s, (const char *const[]){ "http/1.1", NULL }, NULL);
-        RUN_UNTIL(s, s->handshake == NULL);
-        for (int i = 0; i < 2; i++) {
-                request_page(s, "X-Forwarded-For: 203.0.113.7\r\n");
-                for (int turn = 0; turn < 50; turn++) /* the connection comes back from the web server */
-                        uv_run(&s->proxy.loop.uv, UV_RUN_NOWAIT);
-                loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE_BALANCER - 1000));
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                struct stage *s;
+                if (i > 0)
+                        set_up_with_clock(state);
+                s = *state;
+                trust_forwarded_for(s);
+                open_connection(s, (const char *const[]){ "http/1.1", NULL }, names[i]);
+                RUN_UNTIL(s, s->handshake == NULL);
+                for (int round = 0; round < 2; round++) {
+                        request_page(s, "X-Forwarded-For: 203.0.113.7\r\n");
+                        run_turns(s);
+                        loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE_BALANCER - 1000));
+                }
+                loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
+                RUN_UNTIL(s, s->has_ended);
+                if (i + 1 < ARRAY_LEN(names))
+                        tear_down(state);
         }
-        loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
-        RUN_UNTIL(s, s->has_ended);
 }
 
 /* Behind one that forwards TCP: its client could send the field itself, so the field must be trusted, too. */
@@ -721,6 +834,7 @@ static void clients_behind_a_load_balancer_are_idle_as_briefly_as_others(void **
                 open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
                 RUN_UNTIL(s, s->handshake == NULL);
                 request_page(s, rows[i].forwarded);
+                run_turns(s);
                 loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE + 1));
                 RUN_UNTIL(s, s->has_ended);
                 if (i + 1 < ARRAY_LEN(rows))
@@ -731,8 +845,7 @@ static void clients_behind_a_load_balancer_are_idle_as_briefly_as_others(void **
 /* It announces clients in HTTP. */
 static void trusts_load_balancer(struct stage *s)
 {
-        lists_load_balancer(s);
-        s->proxy.ingress.trusts_forwarded_for = true;
+        trust_forwarded_for(s);
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:1"));
         assert_true(sources_enter(&s->proxy.sources, SOURCE_CONNECTIONS, "127.0.0.1:2"));
         s->proxy.sources.limits[SOURCE_CONNECTIONS].total = 10;
@@ -843,10 +956,14 @@ int main(void)
                 TEST(the_host_of_each_plain_request_decides),
                 TEST(the_host_of_each_request_decides_without_a_server_name),
                 TEST(a_server_name_of_the_proxy_leads_to_its_pages_only),
+                TEST(a_load_balancer_may_name_any_host_in_its_handshake),
+                TEST(fields_inside_an_upgraded_connection_announce_nobody),
+                TEST(hosts_may_be_written_in_several_ways),
                 TEST(requests_for_several_hosts_may_arrive_in_any_pieces),
                 TEST(malformed_requests_for_any_host_are_refused_by_the_pages),
                 TEST(draining_waits_for_the_request_of_a_load_balancer),
-                cmocka_unit_test_setup_teardown(a_load_balancer_without_server_name_may_be_idle_longer, set_up_with_clock, tear_down),
+                TEST(draining_waits_for_a_request_for_another_server),
+                TEST(draining_refuses_an_upgrade_that_has_begun),
                 TEST(noise_in_an_upgraded_connection_ends_it),
                 TEST(draining_ends_idle_connections),
                 cmocka_unit_test_setup_teardown(a_load_balancer_may_be_idle_for_longer, set_up_with_clock, tear_down),

@@ -469,14 +469,19 @@ def through(kind, directory, *changes):
     return Box(kind, directory, text)
 
 
-# As the guide shows them, and those whose own TLS names no host, as that of an AWS ALB; with many requests on a connection, or without TLS.
+KEEPALIVE = [("https://10.0.0.10:3080;", "https://cluster;"), ('""      close', '""      ""'), ("worker_processes auto", "worker_processes 1"),
+             ("    server {", "    upstream cluster { server 10.0.0.10:3080; keepalive 4; }\n    server {")]
+# As the guide shows them, and without TLS.
 LOAD_BALANCERS = {
     "haproxy": ("haproxy", []),
     "nginx": ("nginx", []),
-    "haproxy without a name": ("haproxy", [(" sni ssl_fc_sni", ""), ("mode http", "mode http\n    http-reuse always")]),
-    "nginx without a name": ("nginx", [("proxy_ssl_server_name on", "proxy_ssl_server_name off"), ("https://10.0.0.10:3080;", "https://cluster;"), ('""      close', '""      ""'),
-                                       ("    server {", "    upstream cluster { server 10.0.0.10:3080; keepalive 4; }\n    server {")]),
     "nginx without tls": ("nginx", [("https://10.0.0.10:3080", "http://10.0.0.10:3080")]),
+}
+# With many requests on a connection; the own TLS of the latter two names no host, as that of an AWS ALB.
+SHARED = {
+    "nginx with keepalive": ("nginx", KEEPALIVE),
+    "haproxy without a name": ("haproxy", [(" sni ssl_fc_sni", ""), ("mode http", "mode http\n    http-reuse always")]),
+    "nginx without a name": ("nginx", [("proxy_ssl_server_name on", "proxy_ssl_server_name off"), *KEEPALIVE]),
 }
 
 
@@ -484,20 +489,21 @@ def plain_addr(place):
     return re.findall(r"listening for plain HTTP addr:(\S+)", place.process.text())[-1]
 
 
-def test_a_load_balancer_may_end_tls(place, tmp_path):
+@pytest.mark.parametrize("kinds", [LOAD_BALANCERS, pytest.param(SHARED, marks=pytest.mark.nightly)], ids=["as shown", "shared"])
+def test_a_load_balancer_may_end_tls(place, tmp_path, kinds):
     """From the login to a WebSocket, by HTTP/2 to the load balancer too; cluster and application know the browser's address."""
-    carol = User(place, "carol", tmp_path / "home").accept(invite_url(place.tctl("users", "add", "carol", "--roles=test-apps").out))
+    name = "carol" if kinds is LOAD_BALANCERS else "carla"
+    carol = User(place, name, tmp_path / "home").accept(invite_url(place.tctl("users", "add", name, "--roles=test-apps").out))
     client = Client(place, tmp_path)
-    for name, (kind, changes) in LOAD_BALANCERS.items():  # the later ones with the sessions that began at the first ones
-        with contextlib.closing(through(kind, tmp_path / name.replace(" ", "-"), *changes).start(plain_addr(place) if "without tls" in name else place.proxy_addr)) as box:
+    for kind, (program, changes) in kinds.items():  # the later ones with the sessions that began at the first one
+        with contextlib.closing(through(program, tmp_path / kind.replace(" ", "-"), *changes).start(plain_addr(place) if "without tls" in kind else place.proxy_addr)) as box:
             client.addr = f"127.0.0.1:{box.port}"
-            if name in ("haproxy", "haproxy without a name"):
-                client.forget_apps()
+            if kind == next(iter(kinds)):
                 client.launch(carol, "https://files/page")
                 client.launch(carol, "https://ws/")
-            kind = name
             from_another = client.get("https://files/headers", "--http2", "--interface", "127.0.0.7", "-H", "X-Forwarded-For: 6.6.6.6")
             assert from_another.head.startswith("HTTP/2 200") and from_another.text.split()[0] == "127.0.0.7", kind
+            assert client.get("https://proxy/webapi/find").status == 200, kind
             assert client.get("https://files/headers").text.split()[0] == "127.0.0.1", kind
             assert echoes(client), kind
 
@@ -534,12 +540,11 @@ def user_of(fields):
     return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"]
 
 
-@pytest.mark.parametrize("is_plain", [False, True])
-def test_users_and_hosts_share_a_connection_of_a_load_balancer(place, client, backends, tmp_path, is_plain):
+def test_users_and_hosts_share_a_connection_of_a_load_balancer(place, client, backends, tmp_path):
     """As that of an AWS ALB. The host and the cookies of each request decide, and nothing of the one before."""
-    scripted, name = backends["scripted"], f"dave-{is_plain}".lower()
+    scripted = backends["scripted"]
     scripted.forget()
-    dave = User(place, name, tmp_path / "home").accept(invite_url(place.tctl("users", "add", name, "--roles=test-apps").out))
+    dave = User(place, "dave", tmp_path / "home").accept(invite_url(place.tctl("users", "add", "dave", "--roles=test-apps").out))
     davids = Client(place, tmp_path)
     for one, user in ((client, place.alice), (davids, dave)):
         scripted.answer()
@@ -547,28 +552,32 @@ def test_users_and_hosts_share_a_connection_of_a_load_balancer(place, client, ba
     scripted.forget()
     raw, files, proxy = f"raw.{PROXY}", f"files.{PROXY}", PROXY
 
-    with Shared(place, is_plain) as shared:
-        def is_served_as(browser, user):
-            scripted.answer()
-            assert shared.get(raw, "/", browser.cookies("raw"))[:2] == (200, "ok")
-            return user_of(scripted.fields()) == user.name
+    def is_served_as(shared, browser, user):
+        scripted.answer()
+        assert shared.get(raw, "/", browser.cookies("raw"))[:2] == (200, "ok")
+        return user_of(scripted.fields()) == user.name
 
-        for _ in range(2):
-            assert is_served_as(client, place.alice) and is_served_as(client, place.alice)
-            assert is_served_as(davids, dave)
-            status, text, location = shared.get(raw, "/")
-            assert status == 302 and location.startswith(f"https://{PROXY}:{shared.port}/web/launch/raw."), "a request without cookies is none of dave's"
-            status, text, location = shared.get(files, "/page", davids.cookies("raw"))
+    with Shared(place) as shared, Shared(place, is_plain=True) as plain:
+        for one in (shared, plain):
+            assert is_served_as(one, client, place.alice) and is_served_as(one, client, place.alice)
+            assert is_served_as(one, davids, dave)
+            status, text, location = one.get(raw, "/")
+            assert status == 302 and location.startswith(f"https://{PROXY}:{one.port}/web/launch/raw."), "a request without cookies is none of dave's"
+            status, text, location = one.get(files, "/page", davids.cookies("raw"))
             assert status == 302 and "/web/launch/files." in location and "a page" not in text, "a session is for its application only"
-            status, text, _ = shared.get(proxy, "/webapi/find", client.cookies("raw"))
+            status, text, _ = one.get(proxy, "/webapi/find", client.cookies("raw"))
             assert status == 200 and json.loads(text)["cluster_name"] == "example.test"
-            status, text, location = shared.get(proxy, "/web", client.cookies("raw"))
+            status, text, location = one.get(proxy, "/web", client.cookies("raw"))
             assert status == 303 and location.startswith("/web/login"), "the proxy's pages have a login of their own"
-            assert is_served_as(davids, dave), "after a page of the proxy"
+            assert is_served_as(one, davids, dave), "after a page of the proxy"
+        wrong = re.sub(r"(session_subject=)\w+", rf"\g<1>{'0' * 64}", davids.cookies("raw"))
+        assert plain.get(raw, "/", wrong)[0] == 302
+        place.event("auth", user="dave", app_name="raw", error="the secret is not that of the session", **{"addr.remote": "203.0.113.5:0"})
         assert scripted.requests.empty()
         assert davids.get("https://raw/teleport-logout").status == 200
-        assert is_served_as(client, place.alice), "the end of dave's session is that of his requests only"
-        assert shared.get(raw, "/", davids.cookies("raw"))[0] == 302
+        for one in (shared, plain):
+            assert is_served_as(one, client, place.alice), "the end of dave's session is that of his requests only"
+            assert one.get(raw, "/", davids.cookies("raw"))[0] == 302
         assert scripted.requests.empty()
 
 

@@ -123,7 +123,7 @@ static void answer_error(struct app_gateway *g, const char *title, struct error 
 {
         AUTO(buf) link = BUF_MAX(1 * KiB);
 
-        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_ERR(err));
+        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         buf_printf(&link, "https://%s/web", g->address);
         answer_page(g, status_of(err), (struct app_page){ .title = title, .what = err->what, .hint = err->hint, .link = buf_c(&link), .link_text = "Your applications" });
         error_free(err);
@@ -175,7 +175,7 @@ static struct app_chain chain_of(const struct form *form)
 /* For the audit log: a program uses a certificate on purpose, while a browser sends the cookies of ended sessions by itself. */
 static void report_void_certificate(struct app_gateway *g)
 {
-        app_session_report_failure(g->proxy->app_sessions, app_certificate_session(g->certificate), g->app, g->peer, "the session of the certificate has ended");
+        app_session_report_failure(g->proxy->app_sessions, app_certificate_session(g->certificate), g->app, g->client, "the session of the certificate has ended");
 }
 
 /* The session of the certificate has ended. cause is owned, or NULL. */
@@ -385,9 +385,9 @@ static void refuse_exchange(struct app_gateway *g)
         AUTO(buf) link = BUF_MAX(1 * KiB);
         const char *reason = g->is_state_right ? "the session is none of this application, or its secret is another" : "the state is not that of this browser";
 
-        log_warn("The login to an application was refused", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)),
+        log_warn("The login to an application was refused", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)),
                  LOG_C("reason", reason));
-        app_session_report_failure(g->proxy->app_sessions, form_value(&g->form, "cookie_value"), g->app, g->peer, reason);
+        app_session_report_failure(g->proxy->app_sessions, form_value(&g->form, "cookie_value"), g->app, g->client, reason);
         buf_printf(&link, "https://%s/web/launch/%.*s", g->address, STR_ARG(app_address_host(g->request->host)));
         answer_page(g, 403, (struct app_page){ .title = "The login did not succeed", .what = "this login did not begin in this browser a moment ago, or has ended",
                                                .hint = "allow cookies for this host, and open the application once more", .link = buf_c(&link),
@@ -536,7 +536,7 @@ static void report_failure(struct app_gateway *g, const struct error *err)
         struct str id = g->certificate == NULL ? http_cookie_get(&g->request->fields, STR(APP_SESSION_COOKIE)) : app_certificate_session(g->certificate);
 
         if (app_session_is_wrong_secret(err))
-                app_session_report_failure(g->proxy->app_sessions, id, g->app, g->peer, "the secret is not that of the session");
+                app_session_report_failure(g->proxy->app_sessions, id, g->app, g->client, "the secret is not that of the session");
         else if (g->certificate != NULL)
                 report_void_certificate(g);
 }
@@ -642,7 +642,9 @@ static struct error *find_client(struct app_gateway *g)
 
         for (size_t i = 0; i < fields->count; i++)
                 count += str_equal_nocase(fields->list[i].name, str_of(name));
-        TRY(ingress_client(g->ingress, g->peer, http_fields_get(fields, name), count, client));
+        snprintf(client, sizeof client, "%s", g->peer);
+        if (g->ingress != NULL)
+                TRY(ingress_client(g->ingress, g->peer, http_fields_get(fields, name), count, client));
         if (strcmp(client, g->client) != 0)
                 http_relay_disconnect(g->relay);
         memcpy(g->client, client, sizeof client);
@@ -697,7 +699,7 @@ static void on_response(void *ctx, struct http_response *response)
 
         if (err == NULL)
                 return;
-        log_warn("A response of an application cannot be passed on", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_ERR(err));
+        log_warn("A response of an application cannot be passed on", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         error_free(err);
         http_relay_close(g->relay);
 }
@@ -709,7 +711,7 @@ static void on_failure(void *ctx, enum http_failure failure, int status, const s
 
         if (is_request)
                 g->id[0] = '\0'; /* one that was not understood */
-        log_debug("A request for an application has failed", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_ERR(err));
+        log_debug("A request for an application has failed", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         answer_page(g, status, (struct app_page){ .title = is_request ? "The request cannot be served" : "The application did not answer",
                                                   .what = is_request ? err->what : "the connection to the application was lost before its response",
                                                   .hint = is_request ? NULL : "try again in a moment" });

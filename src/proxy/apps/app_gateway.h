@@ -30,10 +30,10 @@ struct app_gateway_options {
         struct proxy *proxy;
         const char *app;  /* copied */
         const char *peer; /* address with port of the browser, copied */
-        const struct ingress *ingress; /* whether the peer is a load balancer that may announce the browser's address */
+        const struct ingress *ingress; /* whether the peer is a load balancer that may announce the browser's address; NULL: it is none */
         const struct app_certificate *certificate; /* of the client, which decides in place of cookies; NULL: none was sent. Borrowed until on_closed */
         bool has_old_tls; /* a certificate could not be sent: the proxy requested none */
-        /* A request of this user, from this address with port, is about to be forwarded; an error (owned by the gateway) refuses it. */
+        /* A request of this user, from this address with port, is about to be forwarded; an error (owned by the gateway) refuses it. It may drain the gateway. */
         struct error *(*on_user)(void *ctx, struct str user, const char *client);
         /*
          * A request for no application has come on the connection, which serves all of them then: the stream (owned by the receiver) begins with

@@ -354,8 +354,17 @@ static void open_upgrade(void *ctx, struct http_exchange *x)
                 w->options.on_upgraded(w->options.ctx, s, w->client);
 }
 
+static struct error *check_host(const struct web *w, struct str host)
+{
+        const struct web_options *o = &w->options;
+
+        if (o->is_of_app == NULL || !o->is_of_app(o->ctx, host))
+                return NULL;
+        return error_new(ERROR_FAILED_PRECONDITION, "the host of the request is one of an application, which cannot be reached on this connection");
+}
+
 /* Finds the client of a request, which may have come through a load balancer. */
-static struct error *check_client(void *ctx, const struct http1_request *request)
+static struct error *find_client(void *ctx, const struct http1_request *request)
 {
         struct web *w = ctx;
         const struct web_options *o = &w->options;
@@ -371,9 +380,21 @@ static struct error *check_client(void *ctx, const struct http1_request *request
         return err;
 }
 
+static struct error *check(void *ctx, const struct http1_request *request)
+{
+        TRY(find_client(ctx, request));
+        return check_host(ctx, request->host);
+}
+
 static void refuse(void *ctx, struct http_exchange *x, int status, const struct error *err)
 {
         struct str path = http_exchange_request(x)->path;
+        AUTO_PTR(error) misdirected = status == 404 || status == 405 ? check_host(ctx, http_exchange_request(x)->host) : NULL;
+
+        if (misdirected != NULL) {
+                webapi_refuse(x, 421, misdirected);
+                return;
+        }
         bool is_page = str_equal(path, STR("/")) || str_equal(path, STR("/web")) || str_starts_with(path, STR("/web/"));
         if (!is_page || (status != 404 && status != 405)) {
                 webapi_refuse(x, status, err);
@@ -437,7 +458,7 @@ struct web *web_serve(struct stream *s, const struct web_options *options)
         struct web *w = NEW(struct web);
         w->options = *options;
         w->http = http_serve(s, (struct http_server_options){ .loop = options->loop, .routes = routes, .route_count = ARRAY_LEN(routes),
-                                                              .check = check_client, .refuse = refuse, .on_next = options->on_next == NULL ? NULL : on_http_next,
+                                                              .check = check, .refuse = refuse, .on_next = options->on_next == NULL ? NULL : on_http_next,
                                                               .requests = options->requests, .on_closed = on_http_closed, .ctx = w });
         return w;
 }

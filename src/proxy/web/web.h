@@ -35,6 +35,11 @@ struct web_options {
         struct web_session_cache *sessions; /* likewise; NULL: there are no logins in browsers */
         struct webapi_facts (*facts)(void *ctx); /* current values for the pages; borrowed during the call */
         /*
+         * Whether a host, with or without a port, is one of an application: it gets no page, since the cookie of a login there would go to the
+         * application. NULL: none is.
+         */
+        bool (*is_of_app)(void *ctx, struct str host);
+        /*
          * A client has upgraded its connection to `s`, which is owned by the receiver; on_closed follows. `client` is its address
          * with port, borrowed during the call. NULL: upgrades are refused, because this connection is inside an upgraded one.
          */
