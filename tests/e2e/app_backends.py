@@ -98,11 +98,13 @@ class WebSockets:
 class Scripted(TcpServer):
     """
     Answers each request with the next of .answers, bytes or a function of the connection; .requests has what it was sent, heads and bodies.
-    .begun has the heads of requests whose body had not arrived with them, .left the length of bodies that ended too early.
+    .begun has the heads of requests whose body had not arrived with them, .left the length of bodies that ended too early. Answers come after the body unless
+    .read_body is False.
     """
 
     def __init__(self):
         self.requests, self.answers, self.begun, self.left = queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue()
+        self.read_body = True
         super().__init__()
 
     def serve(self, connection):
@@ -126,7 +128,7 @@ class Scripted(TcpServer):
         length = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
         if len(body) < length:
             self.begun.put(head)
-        while len(body) < length:
+        while self.read_body and len(body) < length:
             try:
                 more = connection.recv(65536)
             except ConnectionError:

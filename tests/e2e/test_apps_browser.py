@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gzip
 import hashlib
 import html
 import http.client
@@ -26,7 +27,7 @@ from balancers import SOURCE
 from boxes import SHOWN, Box
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
-from raw_h2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, Raw, frame, literal
+from raw_h2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, Raw, frame, literal
 from test_captured_ssh import memory_of
 from test_rotation import step
 from users import User, invite_url
@@ -369,6 +370,194 @@ def test_large_bodies_take_constant_memory(place, opened, backends, tmp_path):
 @pytest.mark.nightly
 def test_bodies_of_a_gibibyte_take_constant_memory(place, opened, backends, tmp_path):
     large_bodies(place, opened, backends, tmp_path, 1 << 30)
+
+
+@pytest.fixture(scope="module")
+def raw(place, opened, backends, tmp_path_factory):
+    """A client that has opened `raw`."""
+    client = Client(place, tmp_path_factory.mktemp("raw"))
+    client.jar.write_text(opened.jar.read_text())
+    client.forget_apps()
+    backends["scripted"].answer()
+    client.launch(place.alice, "https://raw/")
+    return client
+
+
+@pytest.fixture
+def scripted(raw, backends):
+    """The backend of `raw`, without requests of the tests before."""
+    backends["scripted"].forget()
+    return backends["scripted"]
+
+
+def tls_of(client, app):
+    """A connection by HTTP/1.1 to an application."""
+    host, port = client.addr.rsplit(":", 1)
+    return ssl._create_unverified_context().wrap_socket(socket.create_connection((host, int(port)), TIMEOUT), server_hostname=f"{app}.{PROXY}")
+
+
+def nghttp(client, path, *args):
+    """What nghttp's client tells of its request to `raw`: each frame, and the bodies."""
+    fields = [f":authority: raw.{PROXY}:{client.port}", f"cookie: {client.cookies('raw')}"]
+    return subprocess.run(["nghttp", "-v", "-y", *[word for field in fields for word in ("-H", field)], *args, f"https://{client.addr}{path}"],
+                          capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
+
+
+BOTH_VERSIONS = ("--http1.1", "--http2")
+
+
+def test_compressed_bodies_pass_untouched(place, raw, scripted):
+    """Nobody on the way unpacks them: 64 MiB of zeros stay the 64 KiB that they are, in both directions."""
+    bomb, before = gzip.compress(bytes(64 << 20), mtime=0), peak_kib(place)
+    for how in BOTH_VERSIONS:
+        scripted.answer(bomb, b"HTTP/1.1 200 OK", b"Content-Encoding: gzip")
+        answer = raw.curl("https://raw/bomb", how, "-H", "Accept-Encoding: gzip", "-H", "Content-Encoding: gzip", "--data-binary", "@-", input=bomb)
+        assert answer.body == bomb and "content-encoding: gzip" in answer.head.lower()
+        request = scripted.requests.get(timeout=TIMEOUT)
+        assert request.endswith(b"\r\n\r\n" + bomb) and b"accept-encoding: gzip\r\n" in request.lower()
+    assert peak_kib(place) - before < BODY_GROWTH_KIB or "sanitizer build" in place.process.text()
+
+
+CUT_OFF = {
+    "a length": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+    "between chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    "in a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+    "before the end of the trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nx-sum: 1\r\n",
+}
+
+
+def test_a_body_that_ends_too_early_is_an_error_to_the_browser(raw, scripted):
+    """It must not take the half for the whole. The next request is served."""
+    for name, begun in CUT_OFF.items():
+        for how in BOTH_VERSIONS:
+            def cut(connection, begun=begun):
+                connection.sendall(begun)
+                if how == "--http2":  # by a reset
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+            scripted.answers.put(cut)
+            with pytest.raises(subprocess.CalledProcessError) as broken:
+                raw.get("https://raw/half", how)
+            assert broken.value.stdout.endswith((b"\r\n\r\nhalf", b"\r\n\r\n")), (name, how)
+            assert broken.value.returncode in (18, 56, 92), (name, how, broken.value.stderr)  # of curl: part of a file, an error while it received, an error of the stream
+    scripted.answer(b"whole")
+    assert raw.get("https://raw/whole").text == "whole"
+
+
+BAD_HEADS = {
+    "no HTTP": b"SSH-2.0-x\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nevil!",
+    "a length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an upgrade that nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "10,000 fields": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
+    "fields without end": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 1000 + b"\r\nX: " + b"y" * 100_000,
+    "interim responses without end": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 100,
+}
+
+
+def test_heads_that_cannot_be_passed_on_become_pages(raw, scripted):
+    for name, head in BAD_HEADS.items():
+        for how in BOTH_VERSIONS:
+            scripted.answers.put(lambda connection, head=head: connection.sendall(head))
+            answer = raw.get("https://raw/", how, "-H", "Accept: application/json")
+            while answer.status < 200:  # interim responses, which were passed on
+                head, _, body = answer.body.partition(b"\r\n\r\n")
+                answer = Response(head.decode(), body)
+            assert answer.status == 502 and json.loads(answer.text)["error"]["request_id"], (name, how)
+    scripted.answer(b"well")
+    assert raw.get("https://raw/").text == "well"
+
+
+def test_a_request_with_ten_thousand_fields_is_refused(raw, scripted):
+    """By HTTP/2 only the stream is. The backend gets nothing."""
+    with tls_of(raw, "raw") as tls:
+        tls.sendall(f"GET / HTTP/1.1\r\nHost: raw.{PROXY}:{raw.port}\r\nCookie: {raw.cookies('raw')}\r\n".encode() + b"X: y\r\n" * 10_000 + b"\r\n")
+        assert tls.recv(13) == b"HTTP/1.1 431 "
+    with Streams(raw, "raw") as browser:
+        head = b"".join(literal(*field) for field in [*browser.fields, (":path", "/")][:3]) + literal(":path", "/") + literal("x", "") * 10_000
+        parts = [head[at:at + 16000] for at in range(0, len(head), 16000)]
+        browser.send(frame(HEADERS, END_STREAM, 1, parts[0]), *(frame(CONTINUATION, END_HEADERS if part is parts[-1] else 0, 1, part) for part in parts[1:]))
+        assert browser.wait_for((HEADERS, END_STREAM, 1), (RST_STREAM, None, 1), (GOAWAY, None, None))[0] in (HEADERS, RST_STREAM)
+        assert browser.is_alive()
+    assert scripted.requests.empty()
+
+
+def whole_upload(scripted, answer):
+    """Reads a request with chunks to its end before the answer: all of it is in scripted.requests then."""
+    def read(connection):
+        data = scripted.requests.get(timeout=TIMEOUT)
+        while not re.search(rb"\r\n0\r\n(.+\r\n)*\r\n$", data):
+            data += connection.recv(65536)
+        scripted.requests.put(data)
+        return answer
+
+    scripted.answers.put(read)
+
+
+TRAILING = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\nSet-Cookie: __Host-grv_app_session=forged\r\nTeleport-Jwt-Assertion: forged\r\n\r\n"
+FORGED_TRAILERS = ("x-real-ip: 6.6.6.6", "teleport_jwt_assertion: forged", "host: evil", "cookie: a=b")
+
+
+def test_trailers_pass_both_ways(raw, scripted, tmp_path):
+    """Those of the gateway and of the framing do not."""
+    (tmp_path / "body").write_bytes(b"hello")
+
+    def arrived(body=b"5\r\nhello\r\n"):
+        request = scripted.requests.get(timeout=TIMEOUT)
+        assert re.search(rb"(?i)\r\n\r\n%s0\r\nx-sum: 1\r\n\r\n$" % body, request), request
+
+    whole_upload(scripted, TRAILING)
+    with tls_of(raw, "raw") as tls:
+        trailers = "".join(f"{line}\r\n" for line in ("X-Sum: 1", *FORGED_TRAILERS))
+        tls.sendall(f"POST / HTTP/1.1\r\nHost: raw.{PROXY}:{raw.port}\r\nCookie: {raw.cookies('raw')}\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    f"5\r\nhello\r\n0\r\n{trailers}\r\n".encode())
+        answer = b""
+        while not answer.endswith(b"\r\n0\r\nX-Sum: 2\r\n\r\n"):
+            more = tls.recv(4096)
+            assert more, answer
+            answer += more
+    assert b"forged" not in answer
+    arrived()
+    whole_upload(scripted, TRAILING)
+    told = nghttp(raw, "/", "-d", tmp_path / "body", "--no-content-length", *[word for line in ("x-sum: 1", *FORGED_TRAILERS[:2]) for word in ("--trailer", line)])
+    assert re.search(r"recv \(stream_id=\d+\) x-sum: 2\n", told) and not re.search("recv.*forged", told), told
+    arrived()
+    whole_upload(scripted, TRAILING)
+    with Streams(raw, "raw") as browser:  # right behind the head
+        head = b"".join(literal(*field) for field in [(":method", "POST"), *browser.fields[1:3], (":path", "/"), browser.fields[3]])
+        browser.send(frame(HEADERS, END_HEADERS, 1, head), frame(HEADERS, END_HEADERS | END_STREAM, 1, literal("x-sum", "1")))
+        assert browser.data(1)[3] == b"ok"
+        arrived(b"")
+
+
+def test_a_client_that_awaits_100_gets_it_from_the_backend(opened, raw, scripted, tmp_path):
+    """And before it has sent the body, by either version."""
+    data = os.urandom(100_000)
+    (tmp_path / "body").write_bytes(b"x" * 5)
+    for how in BOTH_VERSIONS:
+        answer = opened.curl("https://files/upload/awaited", how, "-T", "-", "-H", "Expect: 100-continue", "--expect100-timeout", "3600", input=data)
+        assert answer.status in (201, 204) and opened.get("https://files/upload/awaited").body == data
+
+    def go_on(connection):
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert connection.recv(5) == b"xxxxx"
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    scripted.read_body = False
+    scripted.answers.put(go_on)
+    try:
+        told = nghttp(raw, "/awaited", "-d", tmp_path / "body", "--expect-continue")
+    finally:
+        scripted.read_body = True
+    assert told.index(":status: 100") < told.index("send DATA") < told.index(":status: 200"), told
+    scripted.answers.put(lambda connection: b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    scripted.read_body = False
+    try:
+        with tls_of(raw, "raw") as tls:
+            tls.sendall(f"PUT / HTTP/1.1\r\nHost: raw.{PROXY}:{raw.port}\r\nCookie: {raw.cookies('raw')}\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n".encode())
+            assert tls.recv(13) == b"HTTP/1.1 413 ", "the refusal comes without the body"
+    finally:
+        scripted.read_body = True
 
 
 def test_server_sent_events_arrive_one_by_one_by_http2(place, client, backends):
