@@ -27,7 +27,7 @@ from balancers import SOURCE
 from boxes import SHOWN, Box
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
-from raw_h2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, Raw, frame, literal
+from raw_h2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, integer, literal
 from test_captured_ssh import memory_of
 from test_rotation import step
 from users import User, invite_url
@@ -114,12 +114,16 @@ class Streams(Raw):
 
     def __init__(self, client, app):
         super().__init__(client.cluster.proxy_addr, server_name=f"{app}.{PROXY}")
-        self.fields = [(":method", "GET"), (":scheme", "https"), (":authority", f"{app}.{PROXY}:{client.port}"), ("cookie", client.cookies(app))]
+        self.authority, self.cookies = f"{app}.{PROXY}:{client.port}", client.cookies(app)
         self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24)))  # of the connection; streams keep the window of 64 KiB
+
+    def head(self, path="/", method="GET"):
+        """The fields of a request."""
+        return b"".join(literal(*field) for field in ((":method", method), (":scheme", "https"), (":authority", self.authority), (":path", path), ("cookie", self.cookies)))
 
     def get(self, stream, path="/"):
         """Sends a request, and waits until its response has begun."""
-        self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"".join(literal(*field) for field in [*self.fields[:3], (":path", path), *self.fields[3:]])))
+        self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, self.head(path)))
         assert self.wait_for((HEADERS, None, stream), (RST_STREAM, None, stream), (GOAWAY, None, None))[0] == HEADERS
 
     def data(self, stream):
@@ -474,7 +478,7 @@ def test_a_request_with_ten_thousand_fields_is_refused(raw, scripted):
         tls.sendall(f"GET / HTTP/1.1\r\nHost: raw.{PROXY}:{raw.port}\r\nCookie: {raw.cookies('raw')}\r\n".encode() + b"X: y\r\n" * 10_000 + b"\r\n")
         assert tls.recv(13) == b"HTTP/1.1 431 "
     with Streams(raw, "raw") as browser:
-        head = b"".join(literal(*field) for field in [*browser.fields, (":path", "/")][:3]) + literal(":path", "/") + literal("x", "") * 10_000
+        head = browser.head() + literal("x", "") * 10_000
         parts = [head[at:at + 16000] for at in range(0, len(head), 16000)]
         browser.send(frame(HEADERS, END_STREAM, 1, parts[0]), *(frame(CONTINUATION, END_HEADERS if part is parts[-1] else 0, 1, part) for part in parts[1:]))
         assert browser.wait_for((HEADERS, END_STREAM, 1), (RST_STREAM, None, 1), (GOAWAY, None, None))[0] in (HEADERS, RST_STREAM)
@@ -524,8 +528,7 @@ def test_trailers_pass_both_ways(raw, scripted, tmp_path):
     arrived()
     whole_upload(scripted, TRAILING)
     with Streams(raw, "raw") as browser:  # right behind the head
-        head = b"".join(literal(*field) for field in [(":method", "POST"), *browser.fields[1:3], (":path", "/"), browser.fields[3]])
-        browser.send(frame(HEADERS, END_HEADERS, 1, head), frame(HEADERS, END_HEADERS | END_STREAM, 1, literal("x-sum", "1")))
+        browser.send(frame(HEADERS, END_HEADERS, 1, browser.head("/", "POST")), frame(HEADERS, END_HEADERS | END_STREAM, 1, literal("x-sum", "1")))
         assert browser.data(1)[3] == b"ok"
         arrived(b"")
 
@@ -558,6 +561,163 @@ def test_a_client_that_awaits_100_gets_it_from_the_backend(opened, raw, scripted
             assert tls.recv(13) == b"HTTP/1.1 413 ", "the refusal comes without the body"
     finally:
         scripted.read_body = True
+
+
+PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR, COMPRESSION_ERROR = 1, 3, 5, 6, 9
+HEAD, HELD, LAST = END_HEADERS | END_STREAM, END_HEADERS, END_STREAM
+
+
+def setting(number, value):
+    return frame(SETTINGS, 0, 0, struct.pack(">HI", number, value))
+
+
+def got(b, *more, flags=HEAD, stream=1):
+    """A request for a page, with further fields."""
+    return frame(HEADERS, flags, stream, b.head("/page") + b"".join(more))
+
+
+def held(b, *more, stream=1):
+    """A request whose body is awaited."""
+    return frame(HEADERS, HELD, stream, b.head("/upload/held", "PUT") + b"".join(more))
+
+
+def with_length(b, length):
+    return held(b, literal("content-length", str(length)))
+
+
+# {section of RFC 9113, and what: (the frames, the code with which the connection ends, or {stream: the code with which it ends}; {}: all goes on)}
+FRAMES = {
+    "3.4 no preface": (lambda b: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", FRAME_SIZE_ERROR),
+    "4.1 a type that is unknown": (lambda b: frame(0xbe, 0xff, 0, b"12345678"), {}),
+    "4.1 flags that are unknown": (lambda b: frame(PING, 0x16, 0, b"12345678"), {}),
+    "4.1 the reserved bit": (lambda b: frame(PING, 0, 0x80000000, b"12345678"), {}),
+    "4.2 a frame of data that is too large": (lambda b: held(b) + frame(DATA, 0, 1, bytes(16385)), FRAME_SIZE_ERROR),
+    "4.2 a head in a frame that is too large": (lambda b: got(b, literal("x", "y" * 16384)), FRAME_SIZE_ERROR),
+    "4.3 a head that is cut": (lambda b: frame(HEADERS, HEAD, 1, b.head()[:-3]), COMPRESSION_ERROR),
+    "4.3 a frame within a head": (lambda b: got(b, flags=LAST) + frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"), PROTOCOL_ERROR),
+    "4.3 a head within a head": (lambda b: got(b, flags=LAST) + got(b, stream=3), PROTOCOL_ERROR),
+    "4.3 the rest of another head": (lambda b: got(b, flags=LAST) + frame(CONTINUATION, END_HEADERS, 3, b.head()), PROTOCOL_ERROR),
+    "5.1 data of an idle stream": (lambda b: frame(DATA, LAST, 1, b"x"), PROTOCOL_ERROR),
+    "5.1 a reset of an idle stream": (lambda b: frame(RST_STREAM, 0, 1, b"\0\0\0\x08"), PROTOCOL_ERROR),
+    "5.1 a window of an idle stream": (lambda b: frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x08"), PROTOCOL_ERROR),
+    "5.1 the rest of a head without its begin": (lambda b: frame(CONTINUATION, END_HEADERS, 1, b.head()), PROTOCOL_ERROR),
+    "5.1 data after the end": (lambda b: got(b) + frame(DATA, LAST, 1, b"x"), STREAM_CLOSED),
+    "5.1 a head after the end": (lambda b: got(b) + got(b), STREAM_CLOSED),
+    "5.1 data after a reset": (lambda b: held(b) + frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + frame(DATA, LAST, 1, b"x"), {}),  # nghttp2 takes it for a late one
+    "5.1 a head after a reset": (lambda b: held(b) + frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + got(b), {}),
+    "5.1.1 a number of servers": (lambda b: got(b, stream=2), PROTOCOL_ERROR),
+    "5.1.1 a smaller number": (lambda b: got(b, stream=5) + got(b, stream=3), {}),
+    "5.3.2 a head that depends on itself": (lambda b: frame(HEADERS, HEAD | 0x20, 1, b"\0\0\0\1\x10" + b.head()), PROTOCOL_ERROR),
+    "5.4.1 an unknown error of a stream": (lambda b: held(b) + frame(RST_STREAM, 0, 1, b"\0\0\0\xff"), {}),
+    "5.5 an unknown setting": (lambda b: setting(0xf0, 1), {}),
+    "6.1 data of the connection": (lambda b: frame(DATA, 0, 0, b"x"), PROTOCOL_ERROR),
+    "6.1 more padding than data": (lambda b: held(b) + frame(DATA, LAST | 8, 1, b"\x06test"), PROTOCOL_ERROR),
+    "6.2 a head of the connection": (lambda b: got(b, stream=0), PROTOCOL_ERROR),
+    "6.2 more padding than head": (lambda b: frame(HEADERS, HEAD | 8, 1, b"\xff" + b.head("/page")[:100]), PROTOCOL_ERROR),
+    "6.3 a priority of the connection": (lambda b: frame(PRIORITY, 0, 0, b"\0\0\0\0\x10"), PROTOCOL_ERROR),
+    "6.3 a priority of four bytes": (lambda b: frame(PRIORITY, 0, 1, b"\0\0\0\0"), FRAME_SIZE_ERROR),
+    "6.4 a reset of the connection": (lambda b: frame(RST_STREAM, 0, 0, b"\0\0\0\x08"), PROTOCOL_ERROR),
+    "6.4 a reset of three bytes": (lambda b: held(b) + frame(RST_STREAM, 0, 1, b"\0\0\x08"), FRAME_SIZE_ERROR),
+    "6.5 settings of a stream": (lambda b: frame(SETTINGS, 0, 1), PROTOCOL_ERROR),
+    "6.5 half a setting": (lambda b: frame(SETTINGS, 0, 0, b"\0\3\0"), FRAME_SIZE_ERROR),
+    "6.5 an acknowledgement with settings": (lambda b: frame(SETTINGS, 1, 0, b"\0\3\0\0\0\1"), FRAME_SIZE_ERROR),
+    "6.5.2 half a push": (lambda b: setting(2, 2), PROTOCOL_ERROR),
+    "6.5.2 a window that is too large": (lambda b: setting(4, 1 << 31), FLOW_CONTROL_ERROR),
+    "6.5.2 frames that are too small": (lambda b: setting(5, 16383), PROTOCOL_ERROR),
+    "6.5.2 frames that are too large": (lambda b: setting(5, 1 << 24), PROTOCOL_ERROR),
+    "6.6 a promise of a client": (lambda b: held(b) + frame(5, END_HEADERS, 1, b"\0\0\0\2" + b.head()), PROTOCOL_ERROR),
+    "6.7 a ping of a stream": (lambda b: frame(PING, 0, 1, b"12345678"), PROTOCOL_ERROR),
+    "6.7 a ping of four bytes": (lambda b: frame(PING, 0, 0, b"1234"), FRAME_SIZE_ERROR),
+    "6.7 an answer to no ping": (lambda b: frame(PING, 1, 0, b"12345678"), {}),
+    "6.8 a farewell of a stream": (lambda b: frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
+    "6.9 no window for the connection": (lambda b: frame(WINDOW_UPDATE, 0, 0, bytes(4)), PROTOCOL_ERROR),
+    "6.9 no window for a stream": (lambda b: held(b) + frame(WINDOW_UPDATE, 0, 1, bytes(4)), PROTOCOL_ERROR),
+    "6.9 a window of three bytes": (lambda b: frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"), FRAME_SIZE_ERROR),
+    "6.9.1 too much of a window for the connection": (lambda b: frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), FLOW_CONTROL_ERROR),
+    "6.9.1 too much of a window for a stream": (lambda b: held(b) + frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff"), {1: FLOW_CONTROL_ERROR}),
+    "6.9.2 a setting that makes a window too large": (lambda b: held(b) + frame(WINDOW_UPDATE, 0, 1, b"\x40\0\0\0") + setting(4, 0x7fffffff), {1: FLOW_CONTROL_ERROR}),
+    "6.10 more of a head that is complete": (lambda b: held(b) + frame(CONTINUATION, END_HEADERS, 1, b""), PROTOCOL_ERROR),
+    "6.10 the rest of no head": (lambda b: frame(CONTINUATION, END_HEADERS, 0, b""), PROTOCOL_ERROR),
+    "8.1 two heads": (lambda b: held(b) + frame(HEADERS, HELD, 1, literal("x", "y")), {1: PROTOCOL_ERROR}),
+    "8.1 a pseudo-field in trailers": (lambda b: held(b) + frame(HEADERS, HEAD, 1, literal(":path", "/")), {1: PROTOCOL_ERROR}),
+    "8.1.1 more data than announced": (lambda b: with_length(b, 1) + frame(DATA, LAST, 1, b"test"), {1: PROTOCOL_ERROR}),
+    "8.1.1 less data than announced": (lambda b: with_length(b, 9) + frame(DATA, 0, 1, b"test") + frame(DATA, LAST, 1, b"test"), {1: PROTOCOL_ERROR}),
+    "8.2.1 capital letters": (lambda b: got(b, literal("X-Test", "ok")), {1: PROTOCOL_ERROR}),
+    "8.2.1 a line in a value": (lambda b: got(b, literal("x", "a\r\nTeleport-Jwt-Assertion: forged")), {1: PROTOCOL_ERROR}),
+    "8.2.2 a field of the connection": (lambda b: got(b, literal("connection", "keep-alive")), {1: PROTOCOL_ERROR}),
+    "8.2.2 another te": (lambda b: got(b, literal("te", "gzip")), {1: PROTOCOL_ERROR}),
+    "8.3 an unknown pseudo-field": (lambda b: frame(HEADERS, HEAD, 1, literal(":test", "ok") + b.head()), {1: PROTOCOL_ERROR}),
+    "8.3 a pseudo-field of responses": (lambda b: frame(HEADERS, HEAD, 1, literal(":status", "200") + b.head()), {1: PROTOCOL_ERROR}),
+    "8.3 a pseudo-field after a field": (lambda b: frame(HEADERS, HEAD, 1, literal("x", "y") + b.head()), {1: PROTOCOL_ERROR}),
+    "8.3.1 a pseudo-field twice": (lambda b: frame(HEADERS, HEAD, 1, literal(":path", "/") + b.head()), {1: PROTOCOL_ERROR}),
+    "8.3.1 an empty path": (lambda b: frame(HEADERS, HEAD, 1, b.head("")), {1: PROTOCOL_ERROR}),
+    "8.3.1 no path": (lambda b: frame(HEADERS, HEAD, 1, literal(":method", "GET") + literal(":scheme", "https") + literal(":authority", b.authority)), {1: PROTOCOL_ERROR}),
+    "8.5 CONNECT with a path": (lambda b: frame(HEADERS, HEAD, 1, b.head("/", "CONNECT")), {1: PROTOCOL_ERROR}),
+    "HPACK 2.3.3 an index beyond the tables": (lambda b: got(b, integer(200, 7, 0x80)), COMPRESSION_ERROR),
+    "HPACK 4.2 a size of the table behind a field": (lambda b: got(b, b"\x20"), COMPRESSION_ERROR),
+    "HPACK 5.2 padding of eight bits": (lambda b: got(b, b"\0\x81x\x85\xf2\xb2\x4a\x84\xff"), COMPRESSION_ERROR),
+    "HPACK 5.2 padding of zeros": (lambda b: got(b, b"\0\x81x\x83\xf2\xb2\x40"), COMPRESSION_ERROR),
+    "HPACK 5.2 the end of strings": (lambda b: got(b, b"\0\x81x\x88\xf2\xb2\x4a\x84\xff\xff\xff\xff"), COMPRESSION_ERROR),
+    "HPACK 5.1 an endless number": (lambda b: got(b, b"\xff" + b"\xff" * 20), COMPRESSION_ERROR),
+    "HPACK 6.1 the index 0": (lambda b: got(b, b"\x80"), COMPRESSION_ERROR),
+    "HPACK 6.3 a table that is too large": (lambda b: frame(HEADERS, HEAD, 1, integer(65536, 5, 0x20) + b.head("/page")), COMPRESSION_ERROR),
+}
+
+
+def test_frames_that_break_the_rules_end_what_they_concern(opened):
+    """What h2spec tests: a connection ends with the code of its error, or the stream alone does."""
+    for name, (frames, ends) in FRAMES.items():
+        with Streams(opened, "files") as browser:
+            browser.send(frames(browser))
+            if isinstance(ends, int):
+                farewell = browser.wait_for((GOAWAY, None, 0))
+                assert farewell is not None and int.from_bytes(farewell[3][4:8], "big") == ends, (name, farewell)
+                assert not browser.is_alive(), name
+                continue
+            for stream, code in ends.items():
+                reset = browser.wait_for((RST_STREAM, None, stream), (GOAWAY, None, 0))
+                assert reset[0] == RST_STREAM and int.from_bytes(reset[3], "big") == code, (name, reset)
+            assert browser.is_alive(), name
+            browser.get(9, "/page")
+
+
+def test_a_window_is_kept_to_the_byte(opened):
+    with Streams(opened, "files") as browser:
+        browser.send(setting(4, 3))
+        browser.get(1, "/page")
+        assert browser.data(1)[3] == b"a p"
+        assert browser.is_alive()
+        browser.send(setting(4, 1))  # two bytes less than nothing
+        browser.send(frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 4)))
+        assert browser.data(1)[3] == b"ag"
+        browser.send(frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 100)))
+        assert browser.data(1)[3] == b"e of nginx\n"
+
+
+# What costs a browser little and the proxy more; each ends the connection before long.
+FLOODS = {
+    "resets": lambda b, n: held(b, stream=n) + frame(RST_STREAM, 0, n, b"\0\0\0\x08"),
+    "resets that it makes the proxy send": lambda b, n: held(b, stream=n) + frame(DATA, LAST, n, b"x") + frame(HEADERS, HEAD, n, literal("x", "y")),
+    "heads that are refused": lambda b, n: frame(HEADERS, HEAD, n, literal("x", "y") + b.head()),
+    "continuations": lambda b, n: got(b, flags=LAST) * (n == 1) + frame(CONTINUATION, 0, 1, literal("x", "y" * 1000)) * 10,
+    "pings": lambda b, n: frame(PING, 0, 0, b"12345678") * 100,
+    "windows": lambda b, n: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 100,
+    "settings": lambda b, n: frame(SETTINGS) * 100,
+    "priorities": lambda b, n: frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") * 100,
+    "data without bytes": lambda b, n: held(b) * (n == 1) + frame(DATA, 0, 1) * 100,
+}
+
+
+def test_floods_of_frames_end_their_connection(place, opened):
+    before = place.process.children()["proxy"], len(memory_of(place.process.children()["proxy"]))
+    for name, frames in FLOODS.items():
+        with Streams(opened, "files") as browser:
+            ended = not all(browser.send(b"".join(frames(browser, n) for n in range(first, first + 20, 2))) for first in range(1, 2000, 20))
+            assert ended or not browser.is_alive(), name
+    assert place.process.children()["proxy"] == before[0]
+    grown = len(memory_of(before[0])) - before[1]
+    assert grown < (4 << 20 if "sanitizer build" not in place.process.text() else 64 << 20), grown  # that build keeps freed memory
+    assert opened.get("https://files/page", "--http2").status == 200
 
 
 def test_server_sent_events_arrive_one_by_one_by_http2(place, client, backends):
