@@ -401,7 +401,7 @@ def tls_of(client, app):
 
 
 def nghttp(client, path, *args):
-    """What nghttp's client tells of its request to `raw`: each frame, and the bodies."""
+    """What nghttp shows of its request to `raw`: each frame, and the bodies."""
     fields = [f":authority: raw.{PROXY}:{client.port}", f"cookie: {client.cookies('raw')}"]
     return subprocess.run(["nghttp", "-v", "-y", *[word for field in fields for word in ("-H", field)], *args, f"https://{client.addr}{path}"],
                           capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
@@ -430,7 +430,7 @@ CUT_OFF = {
 }
 
 
-def test_a_body_that_ends_too_early_is_an_error_to_the_browser(raw, scripted):
+def test_half_a_body_is_an_error_to_the_browser(raw, scripted):
     """It must not take the half for the whole. The next request is served."""
     for name, begun in CUT_OFF.items():
         for how in BOTH_VERSIONS:
@@ -523,8 +523,8 @@ def test_trailers_pass_both_ways(raw, scripted, tmp_path):
     assert b"forged" not in answer
     arrived()
     whole_upload(scripted, TRAILING)
-    told = nghttp(raw, "/", "-d", tmp_path / "body", "--no-content-length", *[word for line in ("x-sum: 1", *FORGED_TRAILERS[:2]) for word in ("--trailer", line)])
-    assert re.search(r"recv \(stream_id=\d+\) x-sum: 2\n", told) and not re.search("recv.*forged", told), told
+    shown = nghttp(raw, "/", "-d", tmp_path / "body", "--no-content-length", *[word for line in ("x-sum: 1", *FORGED_TRAILERS[:2]) for word in ("--trailer", line)])
+    assert re.search(r"recv \(stream_id=\d+\) x-sum: 2\n", shown) and not re.search("recv.*forged", shown), shown
     arrived()
     whole_upload(scripted, TRAILING)
     with Streams(raw, "raw") as browser:  # right behind the head
@@ -549,10 +549,10 @@ def test_a_client_that_awaits_100_gets_it_from_the_backend(opened, raw, scripted
     scripted.read_body = False
     scripted.answers.put(go_on)
     try:
-        told = nghttp(raw, "/awaited", "-d", tmp_path / "body", "--expect-continue")
+        shown = nghttp(raw, "/awaited", "-d", tmp_path / "body", "--expect-continue")
     finally:
         scripted.read_body = True
-    assert told.index(":status: 100") < told.index("send DATA") < told.index(":status: 200"), told
+    assert shown.index(":status: 100") < shown.index("send DATA") < shown.index(":status: 200"), shown
     scripted.answers.put(lambda connection: b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
     scripted.read_body = False
     try:
@@ -629,7 +629,7 @@ FRAMES = {
     "6.7 a ping of a stream": (lambda b: frame(PING, 0, 1, b"12345678"), PROTOCOL_ERROR),
     "6.7 a ping of four bytes": (lambda b: frame(PING, 0, 0, b"1234"), FRAME_SIZE_ERROR),
     "6.7 an answer to no ping": (lambda b: frame(PING, 1, 0, b"12345678"), {}),
-    "6.8 a farewell of a stream": (lambda b: frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
+    "6.8 GOAWAY of a stream": (lambda b: frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
     "6.9 no window for the connection": (lambda b: frame(WINDOW_UPDATE, 0, 0, bytes(4)), PROTOCOL_ERROR),
     "6.9 no window for a stream": (lambda b: held(b) + frame(WINDOW_UPDATE, 0, 1, bytes(4)), PROTOCOL_ERROR),
     "6.9 a window of three bytes": (lambda b: frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"), FRAME_SIZE_ERROR),
@@ -664,14 +664,14 @@ FRAMES = {
 }
 
 
-def test_frames_that_break_the_rules_end_what_they_concern(opened):
+def test_frames_that_break_rules_end_stream_or_connection(opened):
     """What h2spec tests: a connection ends with the code of its error, or the stream alone does."""
     for name, (frames, ends) in FRAMES.items():
         with Streams(opened, "files") as browser:
             browser.send(frames(browser))
             if isinstance(ends, int):
-                farewell = browser.wait_for((GOAWAY, None, 0))
-                assert farewell is not None and int.from_bytes(farewell[3][4:8], "big") == ends, (name, farewell)
+                goaway = browser.wait_for((GOAWAY, None, 0))
+                assert goaway is not None and int.from_bytes(goaway[3][4:8], "big") == ends, (name, goaway)
                 assert not browser.is_alive(), name
                 continue
             for stream, code in ends.items():
