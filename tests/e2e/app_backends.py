@@ -152,6 +152,7 @@ class Scripted(TcpServer):
         return found
 
     def forget(self):
-        """Requests so far, for the next test that looks at them."""
-        while not self.requests.empty():
-            self.requests.get()
+        """What has come so far, for the next test that looks at it."""
+        for queue_of in (self.requests, self.begun, self.left):
+            while not queue_of.empty():
+                queue_of.get()

@@ -2,6 +2,7 @@
 """Applications in the browser: the cookie exchange, requests through the proxy, and the end of their sessions."""
 import asyncio
 import base64
+import concurrent.futures
 import contextlib
 import gzip
 import hashlib
@@ -18,6 +19,7 @@ import struct
 import subprocess
 import threading
 import urllib.parse
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 import pytest
 import websockets
@@ -282,6 +284,28 @@ def test_the_backend_gets_no_cookie_of_the_cluster(place, client, backends):
     assert (fields["x-forwarded-for"], fields["host"], fields["x-forwarded-proto"]) == (["127.0.0.1"], [f"raw.{PROXY}:{client.port}"], ["https"])
 
 
+# Cookies of an application that would reach others or the proxy, or pass for those of the cluster, and what is left of them.
+COOKIES = {
+    f"a=1; Domain={PROXY}; Path=/": "a=1; Path=/", f"a=2; domain=.{PROXY.upper()}": "a=2", "a=3; DOMAIN = test ; Secure": "a=3; Secure", "a=4; Domain=": "a=4",
+    f"__Secure-a=5; Secure; Domain={PROXY}": "__Secure-a=5; Secure", "__Host-a=6; Secure; Path=/": "__Host-a=6; Secure; Path=/",
+    f"a=7; Path=/; Domain=other.test; Domain={PROXY}": "a=7; Path=/", "__Host-session=1.2; Secure; Path=/": None, "__HOST-Session=1.2; Secure; Path=/": None,
+    "__Host-grv_app_session_subject=x; Secure; Path=/; Max-Age=0": None, "__Host-grv_app_auth_state_0123456789abcdef=x; Secure; Path=/": None,
+    f"=__Host-session=1.2; Domain={PROXY}": None, f"__Host-session; Domain={PROXY}": None, "\t__Host-session =1.2; Path=/": None,
+}
+
+
+def test_cookies_of_an_application_are_for_its_host_only(raw, scripted):
+    """Also in interim responses."""
+    scripted.answer(b"ok", b"HTTP/1.1 103 Early Hints\r\n" + b"\r\n".join(f"Set-Cookie: {cookie}".encode() for cookie in COOKIES) + b"\r\n\r\nHTTP/1.1 200 OK",
+                    *(f"Set-Cookie: {cookie}".encode() for cookie in COOKIES))
+    with tls_of(raw, "raw") as tls:
+        tls.sendall(f"GET / HTTP/1.1\r\nHost: raw.{PROXY}:{raw.port}\r\nCookie: {raw.cookies('raw')}\r\nConnection: close\r\n\r\n".encode())
+        with tls.makefile("rb") as answer:
+            text = answer.read().decode()
+    heads = text.split("\r\n\r\n")
+    assert [re.findall(r"(?im)^set-cookie: (.*)\r?$", head.replace("\r", "")) for head in heads[:2]] == [[kept for kept in COOKIES.values() if kept]] * 2, text
+
+
 def test_bodies_pass_both_ways(opened, backends):
     data = os.urandom(3_000_000)
     assert opened.curl("https://files/upload/data", "-T", "-", input=data).status == 201
@@ -391,7 +415,8 @@ def raw(place, opened, backends, tmp_path_factory):
 def scripted(raw, backends):
     """The backend of `raw`, without requests of the tests before."""
     backends["scripted"].forget()
-    return backends["scripted"]
+    yield backends["scripted"]
+    backends["scripted"].forget()
 
 
 def tls_of(client, app):
@@ -807,6 +832,48 @@ def test_websockets_pass_beside_http2(place, client):
     assert echoes(client)
 
 
+WEBSOCKETS, WEBSOCKET_KIB = 2000, 32
+UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
+
+def idle_websocket(client, scripted):
+    def accept(connection):
+        connection.sendall(UPGRADED)
+        connection.recv(1)
+
+    scripted.answers.put(accept)
+    tls = tls_of(client, "raw")
+    tls.sendall(f"GET / HTTP/1.1\r\nHost: raw.{PROXY}:{client.port}\r\nCookie: {client.cookies('raw')}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+    assert tls.recv(4096).startswith(b"HTTP/1.1 101 ")
+    return tls
+
+
+@pytest.mark.nightly
+def test_idle_websockets_take_little_memory(place, raw, scripted):
+    """Of proxy and agent together, through one agent."""
+    pids = place.process.children()["proxy"], place.apps.process.children()["app"]
+
+    def pss_kib():
+        return sum(int(re.search(r"(?m)^Pss:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()).group(1)) for pid in pids)
+
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (min(hard, 4 * WEBSOCKETS), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(setrlimit, RLIMIT_NOFILE, (soft, hard))
+        for _ in range(10):
+            stack.enter_context(idle_websocket(raw, scripted))
+        before = pss_kib()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            for tls in pool.map(lambda _: idle_websocket(raw, scripted), range(WEBSOCKETS - 10)):
+                stack.enter_context(tls)
+        if "sanitizer build" not in place.process.text():
+            wait_until(lambda: (pss_kib() - before) / (WEBSOCKETS - 10) <= WEBSOCKET_KIB, "they take little memory")
+        print(f"{(pss_kib() - before) / (WEBSOCKETS - 10):.1f} KiB each")
+        assert raw.get("https://files/page", "--http2").status == 302  # others are served
+    assert (place.process.children()["proxy"], place.apps.process.children()["app"]) == pids
+
+
 def through(kind, directory, *changes):
     """A load balancer with the configuration of the guide, in which each (old, new) was changed, and which connects from SOURCE."""
     text, places = {"haproxy": ("haproxy.cfg", {"bind :443": "bind 127.0.0.1:{port}", "10.0.0.10:3080 ssl": f"10.0.0.10:3080 source {SOURCE} ssl"}),
@@ -1151,10 +1218,28 @@ def test_a_resource_has_rewrite_and_its_round_trip(place, client, backends):
 def test_another_host_of_the_same_connection_is_not_served(place, opened):
     address = opened.cluster.proxy_addr.rsplit(":", 1)
     context = ssl._create_unverified_context()
-    for host in (PROXY, f"raw.{PROXY}", "localhost", "evil.example", f"files.{PROXY}.evil.example"):
+    for host in (PROXY, f"raw.{PROXY}", "localhost", "evil.example", f"files.{PROXY}.evil.example", f"files.{PROXY}.", f"x.files.{PROXY}", "127.0.0.1", "[::1]", "169.254.169.254"):
         with context.wrap_socket(socket.create_connection((address[0], int(address[1])), TIMEOUT), server_hostname=f"files.{PROXY}") as tls:
             tls.sendall(f"GET /web/login HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert tls.recv(4096).startswith(b"HTTP/1.1 421 "), host
+
+
+AWAY = ["//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "https://evil.example/", "https:evil.example", "@evil.example", ".evil.example",
+        ":1@evil.example/", "/\r\nX: y", "javascript:alert(1)"]
+
+
+def test_a_launch_leads_to_the_application_only(client):
+    """Whatever its link has, and the form that it makes."""
+    origin = f"https://files.{PROXY}:{client.port}"
+    for path in AWAY:
+        page = client.get(f"https://proxy/web/launch/files.{PROXY}?{urllib.parse.urlencode({'path': path})}")
+        assert page.refresh == f"{origin}/x-teleport-auth?path=%2F", (path, page.refresh)
+    for host in ("evil.example", f"files.{PROXY}.evil.example", f"files.{PROXY}:1@evil.example", f"files.{PROXY}%2F%2Fevil.example", "%2F%2Fevil.example", PROXY, "127.0.0.1"):
+        page = client.get(f"https://proxy/web/launch/{host}")
+        assert page.status == 404 and "ocation:" not in page.head and "refresh" not in page.text, host
+    for path in ("//evil.example", "/\\evil.example"):
+        page = client.form_of(client.get(f"https://proxy/web/launch/files.{PROXY}"))
+        assert client.post(page.action, {**page.fields, "path": path, "query": "\r\nX: y"}).refresh == f"{origin}/", path
 
 
 def test_logging_out_ends_the_session_everywhere(place, client):
@@ -1288,6 +1373,12 @@ def test_chromium_opens_an_application(place, backends, tmp_path):
         page.wait("document.body && document.body.innerText.includes('a page of nginx')")
         assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
         assert page.evaluate("location.pathname + location.search") == "/page?x=1"
+        tossed = [f"__Host-session=1.2; Secure; Path=/; Domain={PROXY}", f"=__Host-session=1.2; Secure; Path=/; Domain={PROXY}", f"__Host-grv_app_session=1; Secure; Path=/; Domain={PROXY}"]
+        shown = page.evaluate("".join(f"document.cookie = '{cookie}';" for cookie in tossed) + "document.cookie")
+        assert "__Host" not in shown, "a page reads or sets cookies of the cluster"
+        page.open(f"https://{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/web")
+        page.wait("document.body && document.body.innerText.includes('files')")
+        assert page.evaluate("document.cookie") == "", "the proxy's own cookie is not for scripts"
         check_a_front_end_with_its_api(page, place.proxy_addr.rsplit(":", 1)[1], backends["api"])
         page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/teleport-logout")
         page.wait("document.body.innerText.includes('Logged out')")
