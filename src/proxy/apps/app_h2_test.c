@@ -399,6 +399,22 @@ static void a_browser_sends_one_window_ahead_of_its_gateway(void **state)
         assert_int_equal(the->ended, 1);
 }
 
+static void a_browser_that_exceeds_its_window_loses_the_stream(void **state)
+{
+        static const char data[] = { 0, 0, 1, NGHTTP2_DATA, 0, 0, 0, 0, 1, 'x' };
+
+        (void)state;
+        the->is_paused = true;
+        request("wiki.example.com", BODY);
+        while (the->sent < LIMIT_HTTP_WINDOW - 1)
+                run();
+        stream_write(the->browser, str_of_bytes(data, sizeof data)); /* past nghttp2, which would not send it */
+        run();
+        assert_int_equal(the->ended, 1);
+        assert_int_equal(the->code, NGHTTP2_FLOW_CONTROL_ERROR);
+        assert_true(the->gateways[0]->is_closed);
+}
+
 /* It answers each PING, so its connection is alive. */
 static void a_stream_of_a_browser_that_reads_nothing_is_reset(void **state)
 {
@@ -556,6 +572,7 @@ int main(void)
                 TEST(a_reset_within_a_body_closes_its_channel_only),
                 TEST(a_gateway_is_not_read_while_the_browser_is_behind),
                 TEST(a_browser_sends_one_window_ahead_of_its_gateway),
+                TEST(a_browser_that_exceeds_its_window_loses_the_stream),
                 TEST(a_stream_of_a_browser_that_reads_nothing_is_reset),
                 TEST(a_browser_that_reads_slowly_is_served),
                 TEST(a_head_of_nearly_64_kib_is_sent),
