@@ -42,6 +42,8 @@
                       (LIMIT_STS_WAITING_SLOW_ALL + 40 * LIMIT_STS_WAITING_RESERVE) * (LIMIT_STS_REQUEST + LIMIT_STS_ANSWER), 80) \
         LIMIT_PRODUCT("diag", "unread answers, and requests", LIMIT_DIAG_CONNECTIONS * (LIMIT_DIAG_ANSWER + LIMIT_HTTP1_HEADER + LIMIT_HTTP1_AHEAD), 16) \
         LIMIT_PRODUCT("proxy", "streams of SSH connections: a budget", LIMIT_STREAM_MEMORY, 1152) \
+        LIMIT_PRODUCT("proxy", "certificates by ACME for names of applications: their texts, and 64 KiB in OpenSSL", \
+                      LIMIT_ACME_APPS * (2 * LIMIT_ACME_CERTIFICATE + 64 * KiB), 32) \
         LIMIT_PRODUCT("proxy", "data for one host in unread tunnels, in addition to their streams: 256 KiB each in HTTP/2 and TLS", \
                       (LIMIT_TUNNELS_PER_HOST + LIMIT_TUNNELS_DRAINED_PER_HOST) * 256 * KiB, 16) \
         LIMIT_PRODUCT("proxy", "connections of one other proxy, and those to it that it has left, in addition to their streams: 256 KiB each in HTTP/2 and TLS", \

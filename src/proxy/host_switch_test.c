@@ -3,36 +3,7 @@
 #include "proxy/host_switch.h"
 
 #include "base/log.h"
-#include "proxy/apps/app_session.h"
 #include "proxy/listener_testing.h"
-
-/* Applications are below this name from now on. */
-static void name_proxy(struct stage *s)
-{
-        static char name[] = "proxy.example.com:443";
-        static char *names[] = { name };
-        static Cteleport__V1__ProxyConfig section;
-        static Cteleport__V1__Config config;
-
-        cteleport__v1__proxy_config__init(&section);
-        cteleport__v1__config__init(&config);
-        section.public_addr = names;
-        section.n_public_addr = 1;
-        config.proxy_service = &section;
-        s->boot.config = &config;
-        s->proxy.app_sessions = app_sessions_new(&s->proxy);
-}
-
-static void forget_sessions(struct stage *s)
-{
-        stream_close(s->client);
-        s->client = NULL;
-        app_sessions_shut(s->proxy.app_sessions);
-        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener) && app_sessions_is_empty(s->proxy.app_sessions));
-        app_sessions_free(s->proxy.app_sessions);
-        s->proxy.app_sessions = NULL;
-        s->boot.config = NULL;
-}
 
 static void request_of(struct stage *s, const char *text, const char *end, const char *status, const char *content)
 {

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "pki/cert.h"
+#include "proxy/apps/app_session.h"
 #include "proxy/proxy.h"
 
 struct stage {
@@ -251,6 +252,34 @@ static inline void trust_forwarded_for(struct stage *s)
 }
 
 /* Applications are below this name from now on. */
+static inline void name_proxy(struct stage *s)
+{
+        static char name[] = "proxy.example.com:443";
+        static char *names[] = { name };
+        static Cteleport__V1__ProxyConfig section;
+        static Cteleport__V1__Config config;
+
+        cteleport__v1__proxy_config__init(&section);
+        cteleport__v1__config__init(&config);
+        section.public_addr = names;
+        section.n_public_addr = 1;
+        config.proxy_service = &section;
+        s->boot.config = &config;
+        s->proxy.app_sessions = app_sessions_new(&s->proxy);
+}
+
+/* Ends the client, and what name_proxy() has begun. */
+static inline void forget_sessions(struct stage *s)
+{
+        stream_close(s->client);
+        s->client = NULL;
+        app_sessions_shut(s->proxy.app_sessions);
+        RUN_UNTIL(s, proxy_listener_is_empty(s->proxy.listener) && app_sessions_is_empty(s->proxy.app_sessions));
+        app_sessions_free(s->proxy.app_sessions);
+        s->proxy.app_sessions = NULL;
+        s->boot.config = NULL;
+}
+
 /* What is due now, such as that the connection comes back from the web server, is done. */
 static inline void run_turns(struct stage *s)
 {
