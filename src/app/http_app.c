@@ -148,6 +148,8 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 error_free(err);
                 finish_if_quiet(h);
         } else if (err != NULL) {
+                if (err->code == ERROR_UNAUTHENTICATED && error_is_for(err, REASON_CONNECTION)) /* its hint is for connections to the cluster */
+                        err = error_hint(err, "if it is the right server, an administrator of the host can name its authority in tls.ca_cert_file of the application");
                 refuse_unreachable(h, err);
         } else {
                 tls_forget_peer(tls);

@@ -1,60 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/refusal_page.h"
 
-#include "base/limits.h"
-#include "base/text.h"
+#include "http/error_page.h"
 #include "net/http1.h"
 
 enum { PAGE_MAX = 16 * KiB };
-
-static void put_html(struct buf *out, const char *text)
-{
-        for (const char *c = text; *c != '\0'; c++) {
-                if (*c == '<')
-                        buf_put_c(out, "&lt;");
-                else if (*c == '&')
-                        buf_put_c(out, "&amp;");
-                else
-                        buf_put_char(out, *c);
-        }
-}
-
-static void put_page(struct buf *out, const struct refusal *r)
-{
-        buf_printf(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>%d %s</title></head>"
-                        "<body><h1>%s</h1><p>", r->status, http1_reason(r->status), http1_reason(r->status));
-        put_html(out, r->what);
-        buf_put_c(out, "</p>");
-        if (r->hint != NULL) {
-                buf_put_c(out, "<p>");
-                put_html(out, r->hint);
-                buf_put_c(out, "</p>");
-        }
-        buf_put_c(out, "<p>Request ID: <code>");
-        put_html(out, r->id);
-        buf_put_c(out, "</code></p></body></html>\n");
-}
-
-static void put_json(struct buf *out, const struct refusal *r)
-{
-        buf_put_c(out, "{\"error\":{\"message\":");
-        json_put_string(out, str_of(r->what));
-        if (r->hint != NULL) {
-                buf_put_c(out, ",\"hint\":");
-                json_put_string(out, str_of(r->hint));
-        }
-        buf_put_c(out, ",\"request_id\":");
-        json_put_string(out, str_of(r->id));
-        buf_put_c(out, "}}\n");
-}
-
-static void put_text(struct buf *out, const struct refusal *r)
-{
-        buf_printf(out, "ERROR: %s\n", r->what);
-        if (r->hint != NULL)
-                buf_printf(out, "hint:  %s\n", r->hint);
-        buf_printf(out, "request ID: %s\n", r->id);
-}
 
 static void add(struct http_fields *fields, const char *name, const char *value)
 {
@@ -63,29 +13,29 @@ static void add(struct http_fields *fields, const char *name, const char *value)
 
 /* The first of the media types that the client names; a browser names text/html. */
 static const struct {
-        const char *type, *content_type;
-        void (*put)(struct buf *out, const struct refusal *r);
+        const char *type;
+        void (*put)(struct buf *body, struct http_fields *fields, const struct error_page *page);
 } forms[] = {
-        { "text/html", "text/html; charset=utf-8", put_page },
-        { "application/json", "application/json", put_json },
+        { "text/html", error_page_put_html },
+        { "application/json", error_page_put_json },
+        { "", error_page_put_text },
 };
+
+static const char *title_of(int status)
+{
+        return status == 403 ? "Access denied" : status < 500 || status == 501 ? "The request cannot be served" : "The application did not answer";
+}
 
 void refusal_page_put(struct buf *body, struct http_fields *fields, struct str accept, const struct refusal *r)
 {
-        const char *type = "text/plain; charset=utf-8";
-        void (*put)(struct buf *out, const struct refusal *r) = put_text;
+        const struct error_page page = { .title = title_of(r->status), .what = r->what, .hint = r->hint, .id = r->id };
+        size_t form = 0;
 
-        for (size_t i = ARRAY_LEN(forms); i-- > 0;)
-                if (str_contains(accept, str_of(forms[i].type))) {
-                        type = forms[i].content_type;
-                        put = forms[i].put;
-                }
-        add(fields, "Content-Type", type);
+        while (!str_contains(accept, str_of(forms[form].type)))
+                form++;
         add(fields, "Cache-Control", "no-store");
         add(fields, "X-Content-Type-Options", "nosniff");
-        add(fields, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-        add(fields, "X-Request-Id", r->id);
-        put(body, r);
+        forms[form].put(body, fields, &page);
 }
 
 void refusal_response_put(struct buf *out, const struct refusal *r)

@@ -284,7 +284,7 @@ def test_a_backend_that_is_down_is_named(app, place):
     text = curl(addr, "/", "-w", "%{http_code}").decode()
     assert "ERROR: the host of the application 'gone' cannot connect to it: cannot connect to 127.0.0.1:1" in text and text.endswith("502"), text
     page = curl(addr, "/", "-i", "-H", "Accept: text/html,*/*").decode()
-    assert "Content-Type: text/html" in page and "<h1>Bad Gateway</h1>" in page and "Request ID" in page and "is the service running there" in page
+    assert "Content-Type: text/html" in page and "<main><h1>The application did not answer</h1>" in page and "Request ID" in page and "Is the service running there" in page
     json.loads(curl(addr, "/", "-H", "Accept: application/json"))
 
 
@@ -340,7 +340,7 @@ def test_apache_is_verified(app, backends):
 
 
 UNVERIFIED = {
-    "unverified": "certificate",
+    "unverified": "tls.ca_cert_file",
     "misnamed": "other.example.com",
     "unreadable": "cannot use the files of its tls settings",
 }

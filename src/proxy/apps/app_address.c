@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/names.h"
 #include "net/socket.h"
-#include "proxy/web/html.h"
+#include "http/html.h"
 
 struct str app_address_host(struct str address)
 {

@@ -87,7 +87,7 @@ static void add(struct http_fields *fields, const char *name, struct str value)
         error_free(http_fields_add(fields, str_of(name), value)); /* of our own texts, which are visible ASCII */
 }
 
-static void answer_page(struct app_gateway *g, int status, struct app_page page)
+static void answer_page(struct app_gateway *g, int status, struct error_page page)
 {
         AUTO(buf) body = BUF_MAX(PAGE_MAX);
         struct http_fields fields = { 0 };
@@ -125,7 +125,7 @@ static void answer_error(struct app_gateway *g, const char *title, struct error 
 
         log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_ERR(err));
         buf_printf(&link, "https://%s/web", g->address);
-        answer_page(g, status_of(err), (struct app_page){ .title = title, .what = err->what, .hint = err->hint, .link = buf_c(&link), .link_text = "Your applications" });
+        answer_page(g, status_of(err), (struct error_page){ .title = title, .what = err->what, .hint = err->hint, .link = buf_c(&link), .link_text = "Your applications" });
         error_free(err);
 }
 
@@ -201,7 +201,7 @@ static void lead_to_login(struct app_gateway *g)
         if (g->is_html && is_get)
                 redirect(g, buf_str(&url), STR(""));
         else
-                answer_page(g, 401, (struct app_page){ .title = "Log in again", .what = "you are not logged in to this application, or the login has ended",
+                answer_page(g, 401, (struct error_page){ .title = "Log in again", .what = "you are not logged in to this application, or the login has ended",
                                                        .hint = g->has_old_tls ? OLD_TLS : is_get ? "open the application in a browser and log in there, or get a certificate: tsh apps login" : "log in; what you have sent was not processed",
                                                        .link = buf_c(&url), .link_text = "Log in" });
 }
@@ -350,7 +350,7 @@ static void log_out(struct app_gateway *g, struct app_session *s)
         http_relay_disconnect(g->relay);
         if (s != NULL)
                 app_session_delete(s, false);
-        app_page_put(&body, &fields, g->is_html, &(struct app_page){ .title = "Logged out", .what = "Logged out.", .id = request_id(g) });
+        app_page_put(&body, &fields, g->is_html, &(struct error_page){ .title = "Logged out", .what = "you are logged out of this application", .id = request_id(g) });
         set_cookie(&fields, APP_SESSION_COOKIE, STR(""));
         set_cookie(&fields, APP_SECRET_COOKIE, STR(""));
         http_relay_answer(g->relay, 200, &fields, buf_str(&body));
@@ -389,7 +389,7 @@ static void refuse_exchange(struct app_gateway *g)
                  LOG_C("reason", reason));
         app_session_report_failure(g->proxy->app_sessions, form_value(&g->form, "cookie_value"), g->app, g->client, reason);
         buf_printf(&link, "https://%s/web/launch/%.*s", g->address, STR_ARG(app_address_host(g->request->host)));
-        answer_page(g, 403, (struct app_page){ .title = "The login did not succeed", .what = "this login did not begin in this browser a moment ago, or has ended",
+        answer_page(g, 403, (struct error_page){ .title = "The login did not succeed", .what = "this login did not begin in this browser a moment ago, or has ended",
                                                .hint = "allow cookies for this host, and open the application once more", .link = buf_c(&link),
                                                .link_text = "Open the application" });
 }
@@ -665,7 +665,7 @@ static void on_request(void *ctx, struct http_request *request)
                 return;
         }
         if (!is_for_app(g)) {
-                answer_page(g, 421, (struct app_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = "open the page once more" });
+                answer_page(g, 421, (struct error_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = "open the page once more" });
                 return;
         }
         if (g->app[0] == '\0')
@@ -712,7 +712,7 @@ static void on_failure(void *ctx, enum http_failure failure, int status, const s
         if (is_request)
                 g->id[0] = '\0'; /* one that was not understood */
         log_debug("A request for an application has failed", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_ERR(err));
-        answer_page(g, status, (struct app_page){ .title = is_request ? "The request cannot be served" : "The application did not answer",
+        answer_page(g, status, (struct error_page){ .title = is_request ? "The request cannot be served" : "The application did not answer",
                                                   .what = is_request ? err->what : "the connection to the application was lost before its response",
                                                   .hint = is_request ? NULL : "try again in a moment" });
 }

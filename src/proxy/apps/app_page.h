@@ -5,22 +5,14 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "http/error_page.h"
 #include "http/head.h"
-
-/* A refusal; all texts are escaped. */
-struct app_page {
-        const char *title; /* of the page */
-        const char *what;  /* the reason: a sentence without its full stop */
-        const char *hint;  /* the remedy, or NULL */
-        const char *id;    /* under which the log has it */
-        const char *link, *link_text; /* what to do next, or NULL */
-};
 
 /* Whether the request is made by a browser that opens a page; otherwise a program reads the answer. */
 bool app_page_is_wanted(const struct http_request *r);
 
 /* Writes the body, HTML or JSON, and adds its fields to *fields. */
-void app_page_put(struct buf *body, struct http_fields *fields, bool is_html, const struct app_page *page);
+void app_page_put(struct buf *body, struct http_fields *fields, bool is_html, const struct error_page *page);
 
 /* A page that leads on to `url`, of this host, with a GET that this host itself has caused: without a script. */
 void app_page_put_redirect(struct buf *body, struct http_fields *fields, struct str url);

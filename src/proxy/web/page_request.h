@@ -12,7 +12,7 @@
 
 #include "base/arena.h"
 #include "proxy/web/form.h"
-#include "proxy/web/html.h"
+#include "http/html.h"
 #include "proxy/web/web_internal.h"
 #include "proxy/web/web_session.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/web/table.h"
 
-#include "proxy/web/html.h"
+#include "http/html.h"
 
 void table_cell(struct buf *out, const char *label, const char *text)
 {

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "pki/key.h"
 #include "proxy/web/assets.h"
-#include "proxy/web/html.h"
+#include "http/html.h"
 #include "proxy/web/qr.h"
 #include "proxy/web/web_internal.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/web/html.h"
+#include "http/html.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/bug.h"
 #include "base/clock.h"
@@ -106,7 +107,8 @@ void html_put_sentence(struct buf *out, const char *words)
                 return;
         html_put(out, str_of(first));
         html_put(out, str_of(words + 1));
-        buf_put_char(out, '.');
+        if (strchr(".?!", words[strlen(words) - 1]) == NULL)
+                buf_put_char(out, '.');
 }
 
 void html_put_time(struct buf *out, int64_t unix_seconds)
