@@ -7,7 +7,7 @@ import os
 import pathlib
 
 GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs/guide"
-PICTURES = {("recording", "wide"), ("recordings", "narrow-dark")}
+PICTURES = {("recording", "wide"), ("recordings", "narrow-dark"), ("home", "wide"), ("home", "narrow-dark"), ("cluster", "wide-dark"), ("cluster", "narrow")}
 LOOKS = {"wide": (1600, 900, "light"), "wide-dark": (1600, 900, "dark"), "narrow": (390, 844, "light"), "narrow-dark": (390, 844, "dark")}
 
 # Returns what is wrong, as a list of sentences. Colours are composed as they are drawn; the screen of a player is a picture (role=img).
@@ -97,6 +97,15 @@ def faults_of(page):
     return faults
 
 
+def axe_faults(page):
+    """What axe-core (npm) calls serious or critical, if $CTELEPORT_AXE is its axe.min.js: an opinion from outside."""
+    if "CTELEPORT_AXE" not in os.environ:
+        return []
+    page.evaluate(pathlib.Path(os.environ["CTELEPORT_AXE"]).read_text() + ";0")
+    return page.evaluate("""axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.filter(v => ['serious', 'critical'].includes(v.impact))
+        .map(v => [v.impact, v.id, v.help, ...v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))""")
+
+
 def check_accessible(page, name):
     """
     No faults at both widths and in both colour schemes; the keyboard reaches everything. Leaves pictures NAME-LOOK.png in $CTELEPORT_SCREENSHOTS, if set,
@@ -105,7 +114,7 @@ def check_accessible(page, name):
     shots = os.environ.get("CTELEPORT_SCREENSHOTS")
     for look, (width, height, scheme) in LOOKS.items():
         page.show(width, height, scheme)
-        faults = faults_of(page)
+        faults = faults_of(page) + axe_faults(page)
         assert not faults, (page.url, look, faults)
         if shots:
             page.screenshot(pathlib.Path(shots) / f"{name}-{look}.png")

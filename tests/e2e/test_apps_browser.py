@@ -24,6 +24,7 @@ from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 import pytest
 import websockets
 
+from accessibility import faults_of
 from app_backends import Nginx, Scripted, WebSockets
 from balancers import SOURCE
 from boxes import SHOWN, Box
@@ -1382,3 +1383,4 @@ def test_chromium_opens_an_application(place, backends, tmp_path):
         check_a_front_end_with_its_api(page, place.proxy_addr.rsplit(":", 1)[1], backends["api"])
         page.open(f"https://files.{PROXY}:{place.proxy_addr.rsplit(':', 1)[1]}/teleport-logout")
         page.wait("document.body.innerText.includes('Logged out')")
+        assert not faults_of(page), "a page in place of the application's"

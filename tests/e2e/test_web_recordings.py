@@ -4,7 +4,7 @@ import pytest
 
 from accessibility import check_accessible
 from browser import Browser
-from harness import Cluster, iam_token
+from harness import Cluster, iam_token, reserved_port, wait_until
 from test_player import SCREEN, jump, wait_screen
 from test_recording import play, record, the_recording
 from users import User, invite_url
@@ -14,10 +14,16 @@ from web_browser import WebBrowser
 @pytest.fixture(scope="module")
 def place(build, aws_process, programs, tmp_path_factory):
     cluster = Cluster(programs, aws_process, tmp_path_factory.mktemp("recordings") / "cluster")
-    cluster.start()
-    cluster.create(iam_token())
-    cluster.web = cluster.join("web-1", env=aws_process.identity())
+    with reserved_port() as port:
+        number = port.getsockname()[1]
+        cluster.config["proxy_service"].update(web_listen_addr=f"127.0.0.1:{number}", public_addr=[f"localhost:{number}", f"teleport.example.com:{number}"])
+        cluster.start()
+    cluster.create(iam_token(roles=("Node", "App")))
+    apps = [{"name": "wiki", "uri": "http://127.0.0.1:9", "labels": {"env": "prod", "team": "docs"}, "description": "Handbook and meeting notes"},
+            {"name": "queue", "uri": "tcp://127.0.0.1:9", "labels": {"env": "test"}}]
+    cluster.web = cluster.join("web-1", env=aws_process.identity(), ssh={"labels": {"env": "prod", "team": "web"}}, services={"app_service": {"enabled": "yes", "apps": apps}})
     cluster.web.wait_reachable()
+    wait_until(lambda: [s["spec"]["state"] for s in cluster.json("apps", "ls")] == ["online"] * 2, "its applications are reached")
     yield cluster
     cluster.stop()
 
@@ -96,9 +102,10 @@ def test_pages_of_an_administrator_are_accessible(place, browser, tmp_path):
     browser.send("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"], browserContextId=page.context)
     page.wait("document.querySelector('.copy button')")
     check_accessible(page, "home")
-    page.click(".copy button")
-    page.wait("document.querySelector('.copy button').textContent === 'Copied'")
-    assert page.evaluate("navigator.clipboard.readText()") == "tsh ssh root@web-1" == page.text(".copy code")
+    assert page.text("table a.button") == "Open" and "Handbook" in page.text("table")
+    page.click("tr:last-child .copy button")
+    page.wait("document.querySelector('tr:last-child .copy button').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == "tsh ssh root@web-1" == page.text("tr:last-child .copy code")
     for name in ("cluster", "audit", "sessions"):
         check_accessible(page.open(f"{base}/web/{name}"), name)
     page.close()
