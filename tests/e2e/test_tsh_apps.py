@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from app_client import AppConnection
 from balancers import Haproxy
 from harness import TIMEOUT, Cluster, Process, iam_token, program, reserved_port, wait_until
-from join_client import Peer, messages
+from join_client import Peer, messages, serialize
 from tcp_server import TcpServer
 from users import User, invite_url
 
@@ -687,16 +687,33 @@ def test_a_logout_ends_the_session(place, grace, tmp_path):
     assert (event["code"], event["success"]) == ("T3007W", False) and event["server_id"]
 
 
-def test_beginning_sessions_in_a_loop_is_refused(place, alice):
-    """Of an application that does not exist, so that the signer has nothing to do; others are not affected."""
+def login_of(user):
+    keys = next((user.home / ".tsh/keys").glob(f"*/{user.name}-x509.pem"))
+    return types.SimpleNamespace(cert_pem=keys.read_bytes(), key_pem=keys.with_name(f"{user.name}.key").read_bytes())
+
+
+def session_request(app, session_id):
     def public_key():
         return ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
-    keys = next((alice.home / ".tsh/keys").glob("*/alice-x509.pem"))
-    identity = types.SimpleNamespace(cert_pem=keys.read_bytes(), key_pem=keys.with_name("alice.key").read_bytes())
-    request = messages().web.CreateAppSessionRequest(app="nothing", id="0" * 32, public_key=public_key(), sealed_key=b"sealed", client_public_key=public_key(),
-                                                     client_secret="0" * 64)
-    with Peer(place.cluster, identity=identity) as peer:
+    return messages().web.CreateAppSessionRequest(app=app, id=session_id, public_key=public_key(), sealed_key=b"sealed", client_public_key=public_key(), client_secret="0" * 64)
+
+
+def test_a_session_that_is_ended_many_times_has_one_event(place, alice):
+    """Nobody fills the audit log by requests that arrive before the first of them is stored."""
+    with Peer(place.cluster, identity=login_of(alice)) as peer:
+        assert peer.status("/cteleport.v1.Web/CreateAppSession", session_request("web", "1" * 32)) == grpc.StatusCode.OK
+        delete = peer.channel.unary_unary("/cteleport.v1.Web/DeleteAppSession", serialize, bytes)
+        ends = [delete.future(messages().web.DeleteAppSessionRequest(id="1" * 32), timeout=TIMEOUT) for _ in range(50)]
+        codes = [end.code() for end in ends]
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND} and codes.count(grpc.StatusCode.OK) == 1
+    place.cluster.exactly(1, "user.app_session.end", user="alice", app_name="web")
+
+
+def test_beginning_sessions_in_a_loop_is_refused(place, alice):
+    """Of an application that does not exist, so that the signer has nothing to do; others are not affected."""
+    request = session_request("nothing", "0" * 32)
+    with Peer(place.cluster, identity=login_of(alice)) as peer:
         codes = [grpc.StatusCode.NOT_FOUND]
         while codes[-1] == grpc.StatusCode.NOT_FOUND and len(codes) < 1000:
             codes.append(peer.status("/cteleport.v1.Web/CreateAppSession", request))

@@ -134,6 +134,21 @@ void web_session_list_open(struct rpc_call *call, const ProtobufCMessage *first)
 
 /* ---- Delete ------------------------------------------------------------------------------------------------ */
 
+/* Many requests for one session may arrive before the first of them is stored: the others must end nothing, and add no events to the audit log. */
+static void require_session(struct store_txn *t, struct str id)
+{
+        state_require(t, &web_session_kind, id, STORE_ANY);
+}
+
+/* err is owned. */
+static struct error *ended_before(struct error *err)
+{
+        if (err == NULL || err->code != ERROR_ABORTED)
+                return err;
+        error_free(err);
+        return no_session();
+}
+
 static void on_deleted(void *ctx, uint64_t revision, struct error *err)
 {
         struct pending *p = ctx;
@@ -143,7 +158,7 @@ static void on_deleted(void *ctx, uint64_t revision, struct error *err)
         answer.deleted = p->deleted;
         if (err == NULL && p->deleted > 0)
                 log_info("A user has ended web sessions", LOG_C("user", p->user), LOG_INT("count", p->deleted));
-        pending_end(p, &answer.base, err);
+        pending_end(p, &answer.base, ended_before(err));
 }
 
 void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first)
@@ -161,12 +176,13 @@ void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
         struct web_session_end why = { !q->is_others && str_equal(info.id, str_of(caller->web_session)) ? "logout" : "ended by the user", str_of(caller->user) };
         struct pending *p = pending_new(call);
         struct store_txn *t = store_txn_new(caller->auth->store);
-        if (q->is_others)
+        if (q->is_others) {
                 p->deleted = (uint32_t)web_sessions_delete(all, t, str_of(caller->user), str_of(caller->web_session), why);
-        else
+        } else {
+                require_session(t, info.id);
                 web_sessions_end(all, t, info.id, why);
-        if (!q->is_others)
                 p->deleted = 1;
+        }
         store_txn_commit(t, on_deleted, p);
 }
 
@@ -177,7 +193,7 @@ static void on_app_deleted(void *ctx, uint64_t revision, struct error *err)
         Cteleport__V1__Empty answer = CTELEPORT__V1__EMPTY__INIT;
 
         (void)revision;
-        pending_end(ctx, &answer.base, err);
+        pending_end(ctx, &answer.base, ended_before(err));
 }
 
 /* A proxy acts for its users; a user ends the own sessions. */
@@ -199,6 +215,7 @@ void app_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
                 return;
         }
         struct store_txn *t = store_txn_new(caller->auth->store);
+        require_session(t, id);
         web_sessions_end_app(caller->auth->web_sessions, t, id, (struct web_session_end){ is_refused ? "refused" : "logout", is_refused ? proxy : info.user }, proxy);
         log_info(is_refused ? "The session of an application was ended by a proxy" : "The session of an application was ended by its user", LOG_STR("user", info.user),
                  LOG_STR("app", info.app));
