@@ -272,6 +272,15 @@ def test_an_auditor_reads_the_requests_in_the_browser(place, opened, tmp_path):
     assert "session.recording.access" in web.get(html.unescape(earlier)).words
 
 
+def test_a_browser_that_refuses_cookies_gets_a_reason_and_no_loop(place, client, tmp_path):
+    led = Client(place, tmp_path).get("https://files/page", "-b", "none=1", "-L", "--max-redirs", "3")  # curl fails beyond
+    assert 'name="password"' in led.text
+    page = client.form_of(client.get(client.get("https://files/page").location))
+    client.forget_apps()
+    refused = client.post(page.action, page.fields)
+    assert refused.status == 403 and "Allow cookies for this host" in refused.text and "Request ID" in refused.text and "ocation:" not in refused.head
+
+
 def test_the_backend_gets_no_cookie_of_the_cluster(place, client, backends):
     scripted = backends["scripted"]
     scripted.answer()
