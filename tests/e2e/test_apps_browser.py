@@ -272,7 +272,7 @@ def test_an_auditor_reads_the_requests_in_the_browser(place, opened, tmp_path):
     assert "session.recording.access" in web.get(html.unescape(earlier)).words
 
 
-def test_a_browser_that_refuses_cookies_gets_a_reason_and_no_loop(place, client, tmp_path):
+def test_a_browser_that_refuses_cookies_gets_a_reason(place, client, tmp_path):
     led = Client(place, tmp_path).get("https://files/page", "-b", "none=1", "-L", "--max-redirs", "3")  # curl fails beyond
     assert 'name="password"' in led.text
     page = client.form_of(client.get(client.get("https://files/page").location))
