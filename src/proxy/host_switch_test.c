@@ -258,6 +258,42 @@ static void draining_refuses_an_upgrade_that_has_begun(void **state)
         RUN_UNTIL(s, s->has_ended);
 }
 
+/* An ALB appends to the field that a client has sent. */
+static void two_announced_addresses_are_refused_at_each_host(void **state)
+{
+        static const char *const hosts[] = { "proxy.example.com", "wiki.proxy.example.com", "proxy.example.com" };
+        static const char *const fields[] = { "X-Forwarded-For: 192.0.2.1, 192.0.2.2", "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2" };
+        struct stage *s = *state;
+
+        trust_forwarded_for(s);
+        open_plain_connection(s);
+        name_proxy(s);
+        for (size_t i = 0; i < ARRAY_LEN(hosts) * ARRAY_LEN(fields); i++) {
+                AUTO(buf) text = BUF_MAX(1 * KiB);
+
+                buf_printf(&text, "GET /webapi/find HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n%s\r\n\r\n", hosts[i / 2], fields[i % 2]);
+                request_of(s, buf_c(&text), i / 2 == 1 ? "}\n" : "}", "HTTP/1.1 400 Bad Request\r\n", "more than one address");
+        }
+        assert_false(s->has_ended);
+        forget_sessions(s);
+}
+
+static void a_connection_idles_longer_after_a_request_for_an_application(void **state)
+{
+        struct stage *s = *state;
+
+        open_plain_connection(s);
+        name_proxy(s);
+        for (int round = 0; round < 2; round++) {
+                request_of(s, "GET /page HTTP/1.1\r\nHost: wiki.proxy.example.com\r\nAccept: text/html\r\n\r\n", "\r\n\r\n", "HTTP/1.1 302 ", "launch");
+                run_turns(s);
+                loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP_IDLE - 1000));
+        }
+        loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
+        RUN_UNTIL(s, s->has_ended);
+        forget_sessions(s);
+}
+
 int main(void)
 {
         log_setup((struct log_options){ .level = LOG_ERROR, .fd = 2 });
@@ -273,6 +309,8 @@ int main(void)
                 TEST(draining_waits_for_the_request_of_a_load_balancer),
                 TEST(draining_waits_for_a_request_for_another_server),
                 TEST(draining_refuses_an_upgrade_that_has_begun),
+                TEST(two_announced_addresses_are_refused_at_each_host),
+                cmocka_unit_test_setup_teardown(a_connection_idles_longer_after_a_request_for_an_application, set_up_with_clock, tear_down),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pathlib
+import queue
 import re
 import signal
 import socket
@@ -30,7 +31,7 @@ from balancers import SOURCE
 from boxes import SHOWN, Box
 from browser import Browser
 from harness import TIMEOUT, Cluster, iam_token, reserved_port, wait_until
-from raw_h2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, integer, literal
+from raw_h2 import ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, integer, literal
 from test_captured_ssh import memory_of
 from test_rotation import step
 from users import User, invite_url
@@ -815,6 +816,103 @@ def test_a_stream_that_is_not_read_holds_up_no_other(place, client, backends):
         browser.send(frame(RST_STREAM, 0, 1, struct.pack(">I", 8)))
         assert is_over.wait(TIMEOUT) and sent[0] < most // 2
         assert another_is_served()
+    scripted.forget()
+
+
+class Unread:
+    """An answer of a backend that nobody is to take: .sent bytes were sent before it .is_over."""
+
+    MOST = 1 << 28
+
+    def __init__(self):
+        self.sent, self.is_over = 0, threading.Event()
+
+    def __call__(self, connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % self.MOST)
+        try:
+            while self.sent < self.MOST:
+                self.sent += connection.send(bytes(1 << 16))
+        finally:
+            self.is_over.set()
+
+
+def answer_pings(browser, ended):
+    """Until stream 1 or the connection ends: .put(the frame) of that."""
+    while (got := browser.wait_for((PING, None, 0), (RST_STREAM, None, 1), (GOAWAY, None, None))) and got[0] == PING:
+        browser.send(frame(PING, ACK, 0, got[3]))
+    ended.put(got)
+
+
+@pytest.mark.nightly
+def test_a_browser_that_reads_nothing_is_cut_off_and_a_slow_backend_is_not(place, client, backends):
+    """
+    The browser costs bounded memory until TIMEOUT_HTTP_STALL, by HTTP/2 also if it answers each PING. A backend that sends a byte a second,
+    or nothing for longer than that, is waited for.
+    """
+    scripted, stall = backends["scripted"], 300
+    scripted.answer()
+    client.launch(place.alice, "https://raw/")
+    scripted.forget()
+    services = [place.process.children()["proxy"], place.apps.process.children()["app"]]
+    is_done, may_go_on, ended, unread = threading.Event(), threading.Event(), queue.Queue(), [Unread(), Unread(), Unread()]
+
+    def used():
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) << 10 for pid in services)
+
+    def slow(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (stall + 20))
+        for _ in range(stall + 20):
+            connection.sendall(b"s")
+            is_done.wait(1)
+
+    def silent(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+        assert may_go_on.wait(2 * stall)
+        return b" last"
+
+    def by_http1(answer):
+        host, port = place.proxy_addr.rsplit(":", 1)
+        plain = socket.create_connection((host, int(port)), TIMEOUT)
+        tls = stack.enter_context(ssl._create_unverified_context().wrap_socket(plain, server_hostname=f"raw.{PROXY}"))
+        scripted.answers.put(answer)
+        tls.sendall(f"GET / HTTP/1.1\r\nHost: raw.{PROXY}\r\nCookie: {client.cookies('raw')}\r\n\r\n".encode())
+        scripted.requests.get(timeout=TIMEOUT)
+        return tls
+
+    def by_http2(answer):
+        browser = stack.enter_context(Streams(client, "raw"))
+        scripted.answers.put(answer)
+        browser.get(1)
+        return browser
+
+    def body_of(tls):
+        file = stack.enter_context(tls.makefile("rb"))
+        assert file.readline().startswith(b"HTTP/1.1 200 ")
+        while file.readline() != b"\r\n":
+            pass
+        return file
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(is_done.set)
+        before = used()
+        by_http1(unread[0])
+        by_http2(unread[1])
+        threading.Thread(target=answer_pings, args=(by_http2(unread[2]), ended), daemon=True).start()
+        first, second = body_of(by_http1(silent)), body_of(by_http1(slow))
+        assert first.read(5) == b"first" and second.read(20) == 20 * b"s"
+        sent = [one.sent for one in unread]
+        assert second.read(stall - 60) == (stall - 60) * b"s"
+        assert unread[1].is_over.is_set(), "its PINGs were not answered"
+        assert not unread[0].is_over.is_set() and not unread[2].is_over.is_set() and ended.empty()
+        assert (unread[0].sent, unread[2].sent) == (sent[0], sent[2]), "they wait"
+        grown = used() - before
+        assert grown < 8 << 20 or "sanitizer build" in place.process.text(), grown
+        assert second.read(60) == 60 * b"s"
+        may_go_on.set()
+        assert first.read(5) == b" last"
+        assert all(one.is_over.wait(TIMEOUT) for one in unread) and max(one.sent for one in unread) < Unread.MOST // 2
+        kind, _, _, code = ended.get(timeout=TIMEOUT)
+        assert kind == RST_STREAM and struct.unpack(">I", code)[0] == 8, "CANCEL"
     scripted.forget()
 
 
