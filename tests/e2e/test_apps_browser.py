@@ -844,7 +844,7 @@ def answer_pings(browser, ended):
 
 
 @pytest.mark.nightly
-def test_a_browser_that_reads_nothing_is_cut_off_and_a_slow_backend_is_not(place, client, backends):
+def test_browsers_that_read_nothing_are_cut_off_slow_backends_not(place, client, backends):
     """
     The browser costs bounded memory until TIMEOUT_HTTP_STALL, by HTTP/2 also if it answers each PING. A backend that sends a byte a second,
     or nothing for longer than that, is waited for.
