@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/app_status.h"
 #include "http/relay.h"
 #include "loop/loop.h"
 #include "net/socket.h"
@@ -99,17 +100,23 @@ uint64_t http_app_bytes(const struct http_app *h)
 
 /* ---- pages -------------------------------------------------------------------------------------------------- */
 
-static void refuse(struct http_app *h, int status, const struct error *err)
+static void refuse_with(struct http_app *h, int status, const struct error *err, struct http_fields *fields)
 {
         const struct http_request *request = http_relay_request(h->relay);
         AUTO(buf) body = BUF_MAX(PAGE_MAX);
-        AUTO(http_fields) fields = { 0 };
         AUTO_MEM char *id = mem_printf("%s-%u", h->id, h->requests);
         struct str accept = request == NULL ? STR("") : http_fields_get(&request->fields, "accept");
 
         log_warn("A request to an application failed", LOG_C("request", id), LOG_C("app", h->options.app->name), LOG_INT("status", status), LOG_ERR(err));
-        refusal_page_put(&body, &fields, accept, &(struct refusal){ .status = status, .what = err->what, .hint = err->hint, .id = id });
-        http_relay_answer(h->relay, status, &fields, buf_str(&body));
+        refusal_page_put(&body, fields, accept, &(struct refusal){ .status = status, .what = err->what, .hint = err->hint, .id = id });
+        http_relay_answer(h->relay, status, fields, buf_str(&body));
+}
+
+static void refuse(struct http_app *h, int status, const struct error *err)
+{
+        AUTO(http_fields) fields = { 0 };
+
+        refuse_with(h, status, err, &fields);
 }
 
 static void on_failure(void *ctx, enum http_failure failure, int status, const struct error *err)
@@ -132,8 +139,14 @@ static void on_failure(void *ctx, enum http_failure failure, int status, const s
 static void refuse_unreachable(struct http_app *h, struct error *err)
 {
         AUTO_PTR(error) shown = error_wrap(err, "the host of the application '%s' cannot connect to it", h->options.app->name);
+        AUTO(http_fields) fields = { 0 };
+        struct error *unfit = http_fields_add(&fields, STR(APP_UNREACHED_FIELD), str_of(shown->what));
 
-        refuse(h, shown->code == ERROR_DEADLINE_EXCEEDED ? 504 : 502, shown);
+        if (unfit != NULL) { /* the reason is no value of a field */
+                error_free(unfit);
+                error_free(http_fields_add(&fields, STR(APP_UNREACHED_FIELD), STR("the host of the application cannot connect to it")));
+        }
+        refuse_with(h, shown->code == ERROR_DEADLINE_EXCEEDED ? 504 : 502, shown, &fields);
 }
 
 /* ---- the backend -------------------------------------------------------------------------------------------- */

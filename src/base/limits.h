@@ -80,6 +80,7 @@ enum {
         TIMEOUT_CONNECT_NEXT = 250, /* ms: A client tries the next address in parallel after this time (RFC 8305 section 8). */
         LIMIT_LINGER_INPUT = 16 * MiB, /* bytes: A closed connection discards at most this much input: more than the buffers of two kernels hold, so a peer that has sent it all can read what was written to it, but a long body is cut off. */
         TIMEOUT_LINGER = 5 * 1000, /* ms: A closed connection may send its pending data and wait for the end of the peer's data for this time. */
+        PACE_APP_NEXT_HOST = 10 * 1000, /* ms: If no host of an application reaches it, a browser's connection stays with the last one for this time before others are tried again. */
         PACE_APP_SESSION_CHECK = 10 * 1000, /* ms: A proxy asks the Auth Service at this interval whether the session of an application that is in use has ended. */
         PACE_WEB_SESSION_USE = 60 * 1000, /* ms: The time of the last use of a web session is stored at this interval at most. */
         TIMEOUT_WEB_CLIENT_IDLE = 60 * 1000, /* ms: A proxy closes the connection to auth of a web session that was not used for this time. */

@@ -21,6 +21,12 @@
  */
 #define APP_ALPN_BARE "cteleport-http-bare"
 
+/*
+ * A field of the response of a host whose backend has received nothing of the request, as it cannot be reached: the reason. A proxy that is the client requests
+ * it from another host. Applications cannot send it, and browsers do not get it.
+ */
+#define APP_UNREACHED_FIELD "X-Teleport-Unreached"
+
 enum { APP_REFUSAL_MAX = 255 };
 
 /* Appends the status; refusal NULL: the application's bytes follow. A longer text is cut. */

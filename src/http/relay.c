@@ -382,12 +382,13 @@ static void start_tunnel(struct http_relay *r)
 static void on_backend_head(void *ctx, struct http_response *response)
 {
         struct http_relay *r = ctx;
+        const struct http_outgoing *from = r->backend;
 
         if (response->status < 200 && r->request.minor == 0)
                 return;
         if (r->events->on_response != NULL)
                 r->events->on_response(r->ctx, response);
-        if (r->state != FORWARD)
+        if (r->state != FORWARD || r->backend != from) /* closed, or taken back */
                 return;
         send_head(r, response);
         if (response->status == 101)
@@ -436,11 +437,24 @@ static void on_backend_drain(void *ctx)
         step_soon(r);
 }
 
+static bool has_body(const struct http_relay *r)
+{
+        return r->request.body.kind == HTTP_BODY_CHUNKED || r->request.body.length > 0;
+}
+
+bool http_relay_take_back(struct http_relay *r)
+{
+        if (r->state != FORWARD || has_body(r))
+                return false;
+        http_relay_disconnect(r);
+        r->state = DECIDE;
+        timer_stop(r->timer);
+        return true;
+}
+
 static bool is_repeatable(const struct http_relay *r)
 {
-        bool has_body = r->request.body.kind == HTTP_BODY_CHUNKED || r->request.body.length > 0;
-
-        return !has_body && http_outgoing_is_reused(r->backend) && http_method_is_idempotent(r->request.method);
+        return !has_body(r) && http_outgoing_is_reused(r->backend) && http_method_is_idempotent(r->request.method);
 }
 
 static void on_backend_failed(void *ctx, struct error *err, bool is_unanswered)

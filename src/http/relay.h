@@ -51,7 +51,7 @@ struct http_relay_events {
         void (*on_collected)(void *ctx, struct str body);
         /* The kept connection was closed meanwhile: http_relay_forward() with a new one, or http_relay_answer(). The request is unchanged. */
         void (*on_reconnect)(void *ctx);
-        /* The head of a response, interim ones and 101 included, before it is sent on: may be edited. May be NULL. */
+        /* The head of a response, interim ones and 101 included, before it is sent on: may be edited, or taken back. May be NULL. */
         void (*on_response)(void *ctx, struct http_response *response);
         /* No response can be forwarded; `status` is one that fits. Now or later: http_relay_answer(). err is borrowed. */
         void (*on_failure)(void *ctx, enum http_failure failure, int status, const struct error *err);
@@ -81,6 +81,12 @@ void http_relay_disconnect(struct http_relay *r);
 
 /* Sends the request over a new connection, owned from now on, which replaces a kept one; NULL: over the kept one. */
 void http_relay_forward(struct http_relay *r, struct stream *backend);
+
+/*
+ * Within on_response: drops the response, and closes the connection that it came on. The request waits again, as after on_reconnect. False, without any
+ * effect, if the request has a body, parts of which are gone.
+ */
+bool http_relay_take_back(struct http_relay *r) MUST_USE;
 
 /*
  * Reads the body of the request for the owner, which gets it by on_collected. A body longer than `most` is an on_failure with status 413,

@@ -36,6 +36,7 @@ struct relay_owner {
         bool waits;   /* nothing is decided in on_request */
         bool has_tunnel; /* a record has status 101 */
         bool edits;   /* heads get a field more, and lose X-Remove */
+        int take_backs; /* of the next responses, which are taken back if that is possible, and requested from another backend */
         struct stream *foreign; /* a request for the host "foreign" has come on it */
 };
 
@@ -128,6 +129,8 @@ static inline void owner_on_response(void *ctx, struct http_response *response)
 
         if (o->edits)
                 error_free(http_fields_add(&response->fields, STR("X-Answered"), STR("1")));
+        if (o->take_backs > 0 && o->take_backs-- > 0 && http_relay_take_back(o->relay))
+                owner_on_reconnect(o);
 }
 
 static inline void owner_on_failure(void *ctx, enum http_failure failure, int status, const struct error *err)

@@ -50,7 +50,7 @@ class Client:
 
     def curl(self, url, *args, input=None):
         """The response: status, its head, its text."""
-        for name in ("proxy", "files", "raw", "front", "api", "partly", "written", "none", "ws"):
+        for name in ("proxy", "files", "raw", "front", "api", "partly", "written", "half", "none", "ws"):
             url = url.replace(f"https://{name}/", f"https://{PROXY if name == 'proxy' else f'{name}.{PROXY}'}:{self.port}/")
         done = subprocess.run(["curl", "-sS", "-k", "-i", "--http1.1", "--max-time", str(TIMEOUT), "-b", self.jar, "-c", self.jar, "--connect-to", f"::{self.addr}", *args, url],
                               input=input, capture_output=True, check=True)
@@ -1412,14 +1412,53 @@ def test_a_process_that_dies_costs_the_running_request_only(place, client, backe
     wait_until(works_again, "after the death of auth")
 
 
+def half(uri):
+    return {"kind": "app", "version": "v3", "metadata": {"name": "half", "labels": {"kind": "written", "env": "test"}}, "spec": {"uri": uri}}
+
+
+def assert_backends_are_left(place, client, backends):
+    """`half` reaches its backend from one of two hosts: a request without a body gets there, after one with a body the next one."""
+    place.create(half(f"http://{backends['nginx'].addr}"))
+    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["metadata"]["name"] == "half"] == ["online"] * 2, "both hosts offer it")
+    client.launch(place.alice, "https://half/page")
+    place.process.mark()
+
+    def is_left():
+        page = client.get("https://half/page")
+        assert (page.status, page.text) == (200, "a page of nginx\n") and "unreached" not in page.head.lower(), page.head
+        return "another one is tried" in place.process.new_text()
+
+    def statuses_of_two(*args):
+        """On one connection."""
+        both = client.curl("https://half/page", f"https://half.{PROXY}:{client.port}/page", *args)
+        assert "unreached" not in both.head.lower() + both.text.lower(), both.head
+        return [both.status, *map(int, re.findall(r"HTTP/1.1 (\d+)", both.text))]
+
+    def is_left_after_a_body():
+        statuses = statuses_of_two("-d", "body")  # which nginx does not accept
+        assert statuses in ([405, 405], [502, 405]), statuses
+        return statuses == [502, 405]
+
+    wait_until(is_left, "a request began at the host that does not reach the application")
+    wait_until(is_left_after_a_body, "a request with a body got there, and the next one of its connection did not")
+    place.create(half("http://127.0.0.1:1"))
+    none = wait_until(lambda: (page := client.get("https://half/page")).status != 200 and page, "no host reaches it any more")
+    assert none.status == 502 and "cannot connect to it" in none.text and "request id" in none.text.lower(), none.text
+    before = len(place.events("app.session.start"))
+    assert statuses_of_two() == [502, 502] and len(place.events("app.session.start")) == before + 2, "the second request stays with the last host"
+    place.tctl("rm", "app/half")
+
+
 def test_browsers_are_led_to_another_host(place, client, backends, aws_process):
     """One of two hosts stops, by SIGKILL and gracefully: the next request goes to the other one. Without any, there is a page, and no redirect."""
     client.launch(place.alice, "https://files/page")
     rows = [{"name": name, "uri": f"http://{backends['nginx'].addr}", "labels": {"env": "test"}} for name in ("files", "api")]
+    rows.append({"name": "half", "uri": "http://127.0.0.1:1", "labels": {"env": "test"}})
     other = place.host("other", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": rows}}).start()
     other.wait_joined()
-    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["spec"]["hostname"] == "other"] == ["online"] * 2, "the other host is reached")
+    wait_until(lambda: [s["spec"]["state"] for s in place.json("apps", "ls") if s["spec"]["hostname"] == "other"] == ["online"] * 3, "the other host is reached")
     assert client.preflight("api", f"https://front.{PROXY}:{client.port}").status == 401, "the hosts of one application have different cors"
+    assert_backends_are_left(place, client, backends)
     place.apps.kill()
     for _ in range(4):
         assert client.get("https://files/page").status == 200

@@ -21,6 +21,7 @@
 #include "proxy/apps/app_page.h"
 #include "proxy/apps/app_preflight.h"
 #include "proxy/apps/app_session.h"
+#include "proxy/apps/app_tries.h"
 #include "proxy/proxy.h"
 #include "proxy/resource_dial.h"
 #include "proxy/web/form.h"
@@ -40,6 +41,8 @@ struct app_gateway {
         struct app_session_user user; /* of the session whose requests were forwarded last */
         bool is_opening;              /* a session is requested */
         struct resource_dial *dial;
+        struct app_tries tries;
+        bool is_left; /* the host is not used for the next request */
         struct tls_handshake *tls;
         struct app_bare *bare; /* the host has yet to say how requests follow */
         /* Of the current request. */
@@ -62,6 +65,7 @@ static void release_when_idle(struct app_gateway *g)
         if (g->relay != NULL || g->is_ending || g->is_opening || g->dial != NULL || g->tls != NULL)
                 return;
         form_release(&g->form);
+        app_tries_release(&g->tries);
         g->on_closed(g->ctx);
         free(g);
 }
@@ -220,6 +224,16 @@ static void answer_not_accepted(struct app_gateway *g, struct error *err)
                      error_hint(error_because(error_new(ERROR_UNAVAILABLE, "the host that offers this application did not accept the connection"), err), "try again in a moment"));
 }
 
+/* No other host takes the request: the reason is that of the last one. */
+static void answer_unreached(struct app_gateway *g)
+{
+        AUTO_MEM char *reason = str_dup(str_of(g->tries.reason));
+
+        app_tries_give_up(&g->tries, loop_now(&g->proxy->loop));
+        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_C("reason", reason));
+        answer_page(g, 502, (struct error_page){ .title = "The application cannot be reached", .what = reason, .hint = "try again in a moment" });
+}
+
 /* The host lets requests follow, or has sent a response that refuses them. */
 static void on_host_answer(void *ctx, struct stream *s, struct error *err)
 {
@@ -279,6 +293,11 @@ static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_r
                 app_session_leave(&g->user);
                 app_session_forget(ended); /* the next request leads to the login */
         }
+        if (err != NULL && g->tries.reason != NULL && err->code != ERROR_UNAUTHENTICATED) {
+                error_free(err);
+                answer_unreached(g);
+                return;
+        }
         if (err != NULL) {
                 if (err->code == ERROR_UNAUTHENTICATED && g->certificate != NULL) { /* it is in memory here, and has ended at auth */
                         report_void_certificate(g);
@@ -287,6 +306,8 @@ static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_r
                 answer_error(g, "The application cannot be reached", err);
                 return;
         }
+        memcpy(g->tries.host_id, route->host_id, sizeof g->tries.host_id);
+        g->tries.has_alternatives = route->has_alternatives;
         static const char *const bare[] = { APP_ALPN_BARE, APP_ALPN_HTTP, NULL };
         AUTO(buf) name = BUF_MAX(2 * LIMIT_NAME);
         buf_printf(&name, "%s.%.*s", route->host_id, STR_ARG(proxy_cluster(g->proxy)));
@@ -304,6 +325,7 @@ static void dial_host(struct app_gateway *g)
                 .kind = STR("app"),
                 .target = str_of(g->app),
                 .client_addr = g->client,
+                .tried = str_of(g->tries.list),
         };
 
         g->dial = resource_dial_start(g->proxy, &request, &dial_events, g);
@@ -613,6 +635,7 @@ static void change_app(struct app_gateway *g, const char *app)
 {
         http_relay_disconnect(g->relay);
         app_session_leave(&g->user);
+        app_tries_reset(&g->tries);
         snprintf(g->app, sizeof g->app, "%s", app);
 }
 
@@ -692,9 +715,32 @@ static void on_reconnect(void *ctx)
                 lead_to_login(g);
 }
 
+/* Whether the request goes to another host instead: this one has sent nothing of it to the application. */
+static bool go_to_another_host(struct app_gateway *g, const struct http_response *response)
+{
+        struct str reason = http_fields_get(&response->fields, APP_UNREACHED_FIELD);
+
+        if (str_is_empty(reason)) {
+                app_tries_reset(&g->tries);
+                return false;
+        }
+        if (!app_tries_another(&g->tries, reason, loop_now(&g->proxy->loop)))
+                return false;
+        log_info("A host that offers an application does not reach it: another one is tried", LOG_C("app", g->app), LOG_C("host_id", g->tries.host_id),
+                 LOG_C("reason", g->tries.reason));
+        g->is_left = !http_relay_take_back(g->relay);
+        if (!g->is_left)
+                dial_host(g);
+        return !g->is_left;
+}
+
 static void on_response(void *ctx, struct http_response *response)
 {
         struct app_gateway *g = ctx;
+
+        if (response->status >= 200 && go_to_another_host(g, response))
+                return;
+        http_fields_remove(&response->fields, APP_UNREACHED_FIELD);
         struct error *err = http_cookies_confine(&response->fields, is_own_cookie);
 
         if (err == NULL)
@@ -722,6 +768,9 @@ static void on_exchange(void *ctx, const struct http_record *record)
         struct app_gateway *g = ctx;
 
         g->is_forwarding = record->status == 101;
+        if (g->is_left)
+                http_relay_disconnect(g->relay);
+        g->is_left = false;
         g->request = NULL;
         g->is_html = false;
 }
