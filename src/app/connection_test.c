@@ -37,6 +37,7 @@ struct testbed {
         struct error *refusal; /* of the CONNECT */
         bool is_dialled;
         bool is_gateway; /* the user is one that offers APP_ALPN_BARE */
+        bool is_hasty;   /* it sends a request with the end of the handshake */
 
         struct tls_handshake *handshake;
         struct stream *user; /* TLS with the host */
@@ -64,6 +65,8 @@ struct testbed {
         struct buf lines; /* of the recording */
         int finished;     /* recordings */
 };
+
+#define REQUEST "GET / HTTP/1.1\r\nHost: queue\r\n\r\n"
 
 static struct testbed *testbed;
 static char cluster; /* somewhere to point to */
@@ -264,6 +267,8 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
         w->user = tls;
         ear_listen(&w->at_user, tls);
         stream_read(tls, true);
+        if (w->is_hasty)
+                stream_write(tls, STR(REQUEST));
 }
 
 static void on_stream(void *ctx, struct stream *s, struct error *err)
@@ -628,7 +633,7 @@ static void requests_of_a_gateway_follow_without_tls(void **state)
         w->user = plain;
         ear_listen(&w->at_user, plain);
         stream_read(plain, true);
-        stream_write(plain, STR("GET / HTTP/1.1\r\nHost: queue\r\n\r\n"));
+        stream_write(plain, STR(REQUEST));
         RUN_UNTIL(&w->s.loop, w->on_auth != NULL);
         w->on_auth(w->on_auth_ctx, NULL, error_new(ERROR_UNAVAILABLE, "there is none"));
         RUN_UNTIL(&w->s.loop, w->at_user.received.len > 0);
@@ -645,6 +650,61 @@ static void a_gateway_gets_the_reason_in_tls(void **state)
         assert_null(w->at_user.err); /* TLS has ended in order */
         assert_true(str_starts_with(buf_str(&w->at_user.received), STR("HTTP/1.1 403 ")));
         assert_true(str_contains(buf_str(&w->at_user.received), STR("no role")));
+}
+
+/* The host does not know in which layer it is to be read. */
+static void a_request_with_the_handshake_is_refused(void **state)
+{
+        struct testbed *w = *state;
+
+        w->is_hasty = true;
+        given_gateway(w);
+        decide(w, true, "queue");
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->at_user.ends > 0 && w->s.connections.count == 0);
+        assert_null(w->on_auth);
+        assert_null(w->at_user.err);
+        assert_true(str_starts_with(buf_str(&w->at_user.received), STR("HTTP/1.1 502 ")));
+}
+
+/* One that comes later, while the host decides, is read after TLS, where it is no request. */
+static void a_request_in_tls_before_the_answer_is_none(void **state)
+{
+        struct testbed *w = *state;
+
+        given_gateway(w);
+        stream_write(w->user, STR(REQUEST));
+        run_a_while(&w->s.loop);
+        decide(w, true, "queue");
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->at_user.received.len > 0);
+        run_a_while(&w->s.loop);
+        stream_close(w->user);
+        w->user = NULL;
+        w->at_user.stream = NULL;
+        RUN_UNTIL(&w->s.loop, w->s.connections.count == 0);
+        assert_null(w->on_auth);
+        assert_int_equal(w->exits, 1);
+}
+
+/* Nor does one without TLS reach the application before the cluster has decided. */
+static void a_request_waits_for_the_decision(void **state)
+{
+        struct testbed *w = *state;
+
+        given_gateway(w);
+        struct stream *plain = tls_leave(w->user, STR(""));
+        assert_non_null(plain);
+        w->user = plain;
+        ear_listen(&w->at_user, plain);
+        stream_write(plain, STR(REQUEST));
+        run_a_while(&w->s.loop);
+        decide(w, true, "queue");
+        run_a_while(&w->s.loop);
+        assert_null(w->on_auth);
+        acknowledge(w);
+        RUN_UNTIL(&w->s.loop, w->on_auth != NULL);
+        w->on_auth(w->on_auth_ctx, NULL, error_new(ERROR_UNAVAILABLE, "there is none"));
 }
 
 /* Also one that was replaced meanwhile by the same application with another setting. */
@@ -723,6 +783,9 @@ int main(void)
                 ROW(a_connection_ends_with_its_application),
                 HTTP(requests_of_a_gateway_follow_without_tls),
                 HTTP(a_gateway_gets_the_reason_in_tls),
+                HTTP(a_request_with_the_handshake_is_refused),
+                HTTP(a_request_in_tls_before_the_answer_is_none),
+                HTTP(a_request_waits_for_the_decision),
                 HTTP(a_request_under_way_is_recorded_when_the_process_ends),
                 ROW(refuses_other_requests_of_a_proxy),
         };
