@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "loop/buffer_spare.h"
 #include "loop/loop_internal.h"
 
 enum {
@@ -221,7 +222,7 @@ char *loop_buffer_take(struct loop *l)
         void *buffer = l->free_buffers;
 
         if (buffer == NULL)
-                return mem_alloc(LOOP_BUFFER);
+                return mem_alloc(LOOP_BUFFER_WITH_SPARE);
         l->free_buffers = *(void **)buffer;
         l->free_buffer_count--;
         return buffer;

@@ -21,7 +21,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
-#include "loop/loop.h"
+#include "loop/buffer_spare.h"
 #include "net/tls_internal.h"
 
 struct tls_handshake {
@@ -73,9 +73,9 @@ static int bio_write(BIO *bio, const char *bytes, size_t len, size_t *ret_writte
                 return 1;
         if (!t->is_writing && t->handshake == NULL)
                 t->control_bytes += len;
-        if (t->gathered != NULL && t->gathered_len + len > LOOP_BUFFER)
+        if (t->gathered != NULL && t->gathered_len + len > LOOP_BUFFER_WITH_SPARE)
                 send_gathered(t);
-        if (t->gathered == NULL || len > LOOP_BUFFER) {
+        if (t->gathered == NULL || len > LOOP_BUFFER_WITH_SPARE) {
                 stream_write(t->lower, (struct str){ bytes, len });
         } else {
                 memcpy(t->gathered + t->gathered_len, bytes, len);

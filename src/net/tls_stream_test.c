@@ -117,6 +117,39 @@ static void bytes_arrive_in_order_for_any_number(void **state)
         }
 }
 
+static const struct stream_ops *uncounted;
+static struct stream_ops counting;
+static unsigned writes;
+
+static void count_write(struct stream *s, struct str bytes)
+{
+        writes++;
+        uncounted->write(s, bytes);
+}
+
+/* As much as one read, in frames of HTTP/2. */
+static void a_whole_read_is_sent_by_one_write(void **state)
+{
+        struct fixture *f = *state;
+        struct stream *a, *b;
+
+        given_contexts(f);
+        connected_pair(&f->loop, &a, &b);
+        uncounted = b->ops;
+        counting = *b->ops;
+        counting.write = count_write;
+        b->ops = &counting;
+        start(f, &f->at_server, a);
+        start(f, &f->at_client, b);
+        RUN_UNTIL(&f->loop, f->at_server.done && f->at_client.done);
+        stream_read(f->at_server.ear.stream, true);
+        writes = 0;
+        write_pattern(f->at_client.ear.stream, LOOP_BUFFER + 5 * 9);
+        assert_int_equal(writes, 1);
+        RUN_UNTIL(&f->loop, f->at_server.ear.received.len == LOOP_BUFFER + 5 * 9);
+        assert_pattern(&f->at_server.ear, LOOP_BUFFER + 5 * 9);
+}
+
 static void data_with_the_last_handshake_flight_is_not_lost(void **state)
 {
         for (int at_once = 0; at_once < 2; at_once++) {
@@ -634,6 +667,7 @@ int main(void)
                 TEST(a_silent_peer_meets_the_deadline),
                 TEST(a_cancelled_handshake_reports_once_from_the_loop),
                 TEST(bytes_arrive_in_order_for_any_number),
+                TEST(a_whole_read_is_sent_by_one_write),
                 TEST(data_with_the_last_handshake_flight_is_not_lost),
                 TEST(both_ends_leave_tls_where_they_agree),
                 TEST(tls_is_not_left_while_bytes_of_the_peer_wait),

@@ -3,7 +3,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
-#include "loop/loop.h"
+#include "loop/buffer_spare.h"
 
 enum {
         FRAME_HEADER = 9, /* RFC 9113 section 4.1 */
@@ -103,10 +103,10 @@ static void send_batch(struct h2 *h)
         h->batch_len = 0;
 }
 
-/* Reserves len more bytes (LOOP_BUFFER at most) of the batch; they count as written. */
+/* Reserves len more bytes (LOOP_BUFFER_WITH_SPARE at most) of the batch; they count as written. */
 static char *extend_batch(struct h2 *h, size_t len)
 {
-        if (len > LOOP_BUFFER - h->batch_len)
+        if (len > LOOP_BUFFER_WITH_SPARE - h->batch_len)
                 send_batch(h);
         char *at = h->batch + h->batch_len;
         h->batch_len += len;
@@ -151,7 +151,7 @@ static void drain_session(struct h2 *h)
                 if (count <= 0)
                         break;
                 struct str bytes = str_of_bytes(frame, (size_t)count);
-                if (bytes.len > LOOP_BUFFER) {
+                if (bytes.len > LOOP_BUFFER_WITH_SPARE) {
                         send_batch(h);
                         stream_write(h->stream, bytes);
                 } else {
