@@ -63,9 +63,11 @@ struct error *app_check_required(char *const *names, size_t count, struct str ap
         return NULL;
 }
 
-/* Characters of a path that are sent as they are (RFC 3986 section 3.3), and "%". */
+/* Characters of a path that are sent as they are (RFC 3986 section 3.3), and "%". A redirect to "//host" would lead to another host. */
 static bool is_path(struct str path)
 {
+        if (str_starts_with(path, STR("//")))
+                return false;
         for (size_t i = 0; i < path.len; i++)
                 if (!char_is_alnum(path.ptr[i]) && (path.ptr[i] == '\0' || strchr("/-._~%!$&'()*+,;=:@", path.ptr[i]) == NULL))
                         return false;
@@ -96,7 +98,7 @@ struct error *app_uri_read(struct arena *arena, struct str uri, struct app_uri *
                 if (err != NULL)
                         return error_hint(error_because(error_new(ERROR_INVALID_ARGUMENT, "the uri '%s' has no host and port to connect to", shown), err), "%s", how_to_write);
                 if (!is_path(path))
-                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the path of the uri '%s' has other characters than those of paths", shown),
+                        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the path of the uri '%s' begins with '//', or has other characters than those of paths", shown),
                                           "leave out query and fragment, and encode other characters as %%XX");
                 const char *start = str_equal(path, STR("/")) || path.len == 0 ? "" : arena_printf(arena, "%.*s", STR_ARG(path));
                 *ret = (struct app_uri){ schemes[i].scheme, target, start };

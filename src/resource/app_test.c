@@ -46,7 +46,7 @@ static void refuses_other_uris(void **state)
 {
         static const char *const rows[] = {
                 "", "tcp", "tcp://", "tcp://:80", "tcp://a", "tcp://a:", "tcp://a:0", "tcp://0.0.0.0:0", "tcp://a:65536", "tcp://a:-1", "tcp://a:1/", "tcp://a:1?x", "tcp://u@a:1",
-                "TCP://a:1", "ftp://a:1", "http:/a", "http://", "http:///x", "http://:80", "http://a:0", "http://u@a", "http://a?x", "http://a/?x", "http://a/#x", "http://a/b c",
+                "TCP://a:1", "ftp://a:1", "http:/a", "http://", "http:///x", "http://:80", "http://a:0", "http://u@a", "http://a?x", "http://a/?x", "http://a//b.example", "http://a/#x", "http://a/b c",
                 "https://a/\n", "https://a:65536", "http//a", "a:1", "tcp://a b:1", "tcp://a\n:1", "tcp://[::1]", "tcp://[::1:1", "tcp://a:1 ", "tcp:///a:1", "unix:///run/x",
                 /* forms that a resolver takes for 169.254.169.254 */
                 "http://2852039166", "http://0xa9fea9fe", "http://0xa9.0xfe.0xa9.0xfe", "http://0251.0376.0251.0376", "http://169.254.43518", "http://169.16689662/", "tcp://2852039166:80",
