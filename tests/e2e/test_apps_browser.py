@@ -1332,6 +1332,18 @@ def test_another_host_of_the_same_connection_is_not_served(place, opened):
             assert tls.recv(4096).startswith(b"HTTP/1.1 421 "), host
 
 
+def test_a_name_in_tls_of_another_host_reaches_no_application(opened):
+    """Also with its session: a name that somebody lets lead to the proxy's address is not enough."""
+    host, port = opened.addr.rsplit(":", 1)
+    for announced, name in ((sni, name) for sni in (PROXY, "evil.example", "localhost") for name in (f"files.{PROXY}:{port}", "evil.example", "127.0.0.1")):
+        with ssl._create_unverified_context().wrap_socket(socket.create_connection((host, int(port)), TIMEOUT), server_hostname=announced) as tls:
+            tls.sendall(f"GET /page HTTP/1.1\r\nHost: {name}\r\nCookie: {opened.cookies('files')}\r\nConnection: close\r\n\r\n".encode())
+            with tls.makefile("rb") as answer:
+                text = answer.read().decode()
+        assert re.match("HTTP/1.1 4(04|21) ", text), (announced, name, text)
+        assert "a page of nginx" not in text and "et-cookie" not in text
+
+
 AWAY = ["//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "https://evil.example/", "https:evil.example", "@evil.example", ".evil.example",
         ":1@evil.example/", "/\r\nX: y", "javascript:alert(1)"]
 
