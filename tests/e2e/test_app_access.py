@@ -99,6 +99,14 @@ def test_other_names_are_refused(alice, name, status, text):
     assert app.status == status and text in app.text and "hint: `tsh apps ls`" in app.text, app.text
 
 
+def test_a_list_of_tried_hosts_hides_no_refusal(place, alice):
+    rejected = lambda: [e for e in place.events("session.rejected") if e.get("app_name") == "dev"]
+    before = len(rejected())
+    app = AppConnection(alice, "dev", head="X-Teleport-Tried: 11111111-1111-4111-8111-111111111111\r\n")
+    assert app.status == 404 and "there is no app 'dev', or it is offline" in app.text, app.text
+    wait_until(lambda: len(rejected()) == before + 1, "the refusal is in the audit log")
+
+
 def test_an_application_that_is_down_is_named(alice):
     with AppConnection(alice, "gone") as app:
         assert app.status == 200 and "the application 'gone'" in app.refusal, app.refusal

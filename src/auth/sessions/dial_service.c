@@ -210,7 +210,9 @@ static void decide_target(struct dial *d)
         } else if (d->found > 1) {
                 d->host_id = d->hostname = STR("");
                 finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s", d->kind->ambiguous), "%s", d->kind->ambiguous_hint));
-        } else if (d->tried_count > 0) { /* the proxy reports why it could not reach those */
+        } else if (d->tried_count > 0) { /* the proxy, or the client, has the reason of those; the list may be the client's word, which hides no refusal */
+                if (d->refusal != NULL || d->hidden_error != NULL)
+                        report_refusal(d, d->refusal != NULL ? d->refusal : d->hidden_error);
                 finish(d, no_such_resource(d));
         } else if (d->refusal != NULL) {
                 err = d->refusal;
