@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "os/sandbox.h"
 
-/* Cancelled operations call back in later turns of the loop, so the loop stops last. */
+/* Cancelled operations call back by deferred calls, some of which defer others: the loop stops after as many rounds of them. */
 static void stop_loop(void *ctx)
 {
         struct lifecycle *c = ctx;

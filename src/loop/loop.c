@@ -48,7 +48,7 @@ static void must(int status, const char *what)
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
-/* Runs the calls that were deferred before this turn; calls deferred meanwhile run in the next turn. */
+/* Runs the calls that were deferred before; calls deferred meanwhile run in the next round. */
 static void run_deferred(uv_idle_t *idle)
 {
         struct loop *l = idle->data;
