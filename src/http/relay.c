@@ -749,7 +749,9 @@ static void on_timeout(void *ctx)
         } else if (r->state != FORWARD || (is_body_awaited(r) && silent.ns >= MILLISECONDS(TIMEOUT_HTTP_STALL).ns)) {
                 close_relay(r);
         } else {
-                timer_start(r->timer, MILLISECONDS(TIMEOUT_HTTP_STALL));
+                int64_t left = MILLISECONDS(TIMEOUT_HTTP_STALL).ns - silent.ns;
+
+                timer_start(r->timer, left > 0 ? (struct duration){ left } : MILLISECONDS(TIMEOUT_HTTP_STALL));
         }
 }
 
