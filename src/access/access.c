@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "resource/access_role.h"
+#include "resource/user.h"
 
 static const Cteleport__V1__RoleConditions *allow_of(const Cteleport__V1__Role *role)
 {
@@ -113,6 +114,7 @@ enum access_reach access_may(const struct access_user *p, const char *kind, unsi
 /* Calls each() for every login in the list, with templates expanded, until it returns true. */
 static bool any_login(const struct access_user *p, const Cteleport__V1__RoleConditions *c, bool (*each)(void *ctx, struct str login), void *ctx)
 {
+        const Cteleport__V1__StringList *traits = p->record == NULL ? NULL : user_trait(p->record, STR("logins"));
         bool is_filled_in = false;
 
         for (size_t i = 0; c != NULL && i < c->n_logins; i++) {
@@ -123,8 +125,8 @@ static bool any_login(const struct access_user *p, const Cteleport__V1__RoleCond
                                 return true;
                         continue;
                 }
-                for (size_t j = 0; j < p->trait_login_count && !is_filled_in; j++)
-                        if (each(ctx, p->trait_logins[j]))
+                for (size_t j = 0; traits != NULL && j < traits->n_values && !is_filled_in; j++)
+                        if (each(ctx, str_of(traits->values[j])))
                                 return true;
                 is_filled_in = true; /* another template in the list expands to the same logins */
         }
@@ -212,7 +214,7 @@ struct error *access_logins(const struct access_user *p, struct arena *a, struct
 static const Cteleport__V1__Role *role_denying(const struct access_user *p, enum role_labels of, const struct access_label *labels, size_t count)
 {
         for (size_t i = 0; i < p->role_count; i++)
-                if (labels_match(deny_of(p->roles[i]), of, labels, count, true))
+                if (labels_match(p, deny_of(p->roles[i]), of, labels, count, true))
                         return p->roles[i];
         return NULL;
 }
@@ -220,7 +222,7 @@ static const Cteleport__V1__Role *role_denying(const struct access_user *p, enum
 static bool is_allowed(const struct access_user *p, enum role_labels of, const struct access_label *labels, size_t count)
 {
         for (size_t i = 0; i < p->role_count; i++)
-                if (labels_match(allow_of(p->roles[i]), of, labels, count, false))
+                if (labels_match(p, allow_of(p->roles[i]), of, labels, count, false))
                         return true;
         return false;
 }
@@ -309,7 +311,7 @@ struct error *access_check_login(const struct access_user *p, const struct acces
         for (size_t i = 0; i < p->role_count; i++) {
                 const Cteleport__V1__RoleConditions *allow = allow_of(p->roles[i]);
 
-                if (!labels_match(allow, ROLE_NODE_LABELS, labels, label_count, false))
+                if (!labels_match(p, allow, ROLE_NODE_LABELS, labels, label_count, false))
                         continue;
                 reaches = true;
                 /* One role must grant both: a role that allows root on test machines grants nothing on others. */

@@ -22,8 +22,7 @@ struct access_user {
         struct str name;
         const Cteleport__V1__Role *const *roles;
         size_t role_count;
-        const struct str *trait_logins; /* {{internal.logins}} */
-        size_t trait_login_count;
+        const Cteleport__V1__User *record; /* for the traits; NULL: none */
 };
 
 struct access_label {

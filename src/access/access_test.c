@@ -17,7 +17,6 @@ enum { ARENA_CAP = 4 * MiB, ROLES_MAX = 4 };
 struct fixture {
         struct arena *arena;
         const Cteleport__V1__Role *roles[ROLES_MAX];
-        struct str traits[4];
         struct access_user user;
 };
 
@@ -26,30 +25,39 @@ static void fixture_release(struct fixture *f)
         arena_free(f->arena);
 }
 
-/* A role whose spec is the given YAML (flow style), not checked: a stored role may be older than a check. */
-static const Cteleport__V1__Role *role_of(struct fixture *f, const char *spec)
+/* A resource whose spec is the given YAML (flow style), not checked: a stored role may be older than a check. */
+static const ProtobufCMessage *message_of(struct fixture *f, const char *spec, const ProtobufCMessageDescriptor *type)
 {
         ProtobufCMessage *msg = NULL;
         const char *yaml = arena_printf(f->arena, "metadata: {name: r}\nspec: %s\n", spec);
-        struct error *err = schema_load_yaml(f->arena, "role.yaml", str_of(yaml), &cteleport__v1__role__descriptor, &msg);
+        struct error *err = schema_load_yaml(f->arena, "resource.yaml", str_of(yaml), type, &msg);
 
         if (err != NULL)
                 error_print(err);
         assert_null(err);
-        return (const Cteleport__V1__Role *)msg;
+        return msg;
 }
 
-/* "web-1 ubuntu": the logins of the user, with a blank between. */
-static void given(struct fixture *f, const char *logins, const char *const specs[ROLES_MAX])
+/* "web-1 ubuntu team=a": the logins of the user, and another trait with one value. */
+static void given(struct fixture *f, const char *traits, const char *const specs[ROLES_MAX])
 {
-        struct str rest = str_of(logins);
+        AUTO(buf) logins = BUF_MAX(KiB), others = BUF_MAX(KiB);
+        struct str rest = str_of(traits);
 
         f->arena = arena_new(ARENA_CAP);
-        f->user = (struct access_user){ .name = STR("alice"), .roles = f->roles, .trait_logins = f->traits };
-        while (!str_is_empty(rest))
-                f->traits[f->user.trait_login_count++] = str_split(&rest, ' ');
+        f->user = (struct access_user){ .name = STR("alice"), .roles = f->roles };
+        while (!str_is_empty(rest)) {
+                struct str value = str_split(&rest, ' '), name = str_split(&value, '=');
+
+                if (str_is_empty(value))
+                        buf_printf(&logins, "'%.*s', ", STR_ARG(name));
+                else
+                        buf_printf(&others, ", %.*s: ['%.*s']", STR_ARG(name), STR_ARG(value));
+        }
+        f->user.record = (const Cteleport__V1__User *)message_of(f, arena_printf(f->arena, "{traits: {logins: [%s]%s}}", buf_c(&logins), buf_c(&others)),
+                                                                 &cteleport__v1__user__descriptor);
         for (size_t i = 0; i < ROLES_MAX && specs[i] != NULL; i++)
-                f->roles[f->user.role_count++] = role_of(f, specs[i]);
+                f->roles[f->user.role_count++] = (const Cteleport__V1__Role *)message_of(f, specs[i], &cteleport__v1__role__descriptor);
 }
 
 static size_t labels_of(const char *text, struct access_label labels[8])
@@ -110,6 +118,21 @@ static const struct {
         { "a regular expression is anchored", { "{allow: {logins: [root], node_labels: {name: '^web-[0-9]+$'}}}" }, "", "name=web-17x", "root", false, false },
         { "a broken expression allows nothing", { "{allow: {logins: [root], node_labels: {name: '^(web$'}}}" }, "", "name=web", "root", false, false },
         { "a broken expression denies", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {name: '^(web$'}}}" }, "", "name=x", "root", false, false },
+        { "a template stands for the user's trait", { "{allow: {logins: [root], node_labels: {team: '{{external.team}}'}}}" }, "team=a", "team=a", "root", true, true },
+        { "a template gives no more than the user has", { "{allow: {logins: [root], node_labels: {team: '{{external.team}}'}}}" }, "team=a", "team=b", "root", false, false },
+        { "a template without the trait gives nothing", { "{allow: {logins: [root], node_labels: {team: '{{external.team}}'}}}" }, "", "team=a", "root", false, false },
+        { "a template is not its own text", { "{allow: {logins: [root], node_labels: {team: '{{external.team}}'}}}" }, "", "team={{external.team}}", "root", false, false },
+        { "a template may have text around it", { "{allow: {logins: [root], node_labels: {name: 'x-{{internal.team}}-y'}}}" }, "team=a", "name=x-a-y", "root", true, true },
+        { "the text around it counts", { "{allow: {logins: [root], node_labels: {name: 'x-{{internal.team}}-y'}}}" }, "team=a", "name=x-a-z", "root", false, false },
+        { "texts around do not overlap", { "{allow: {logins: [root], node_labels: {name: 'aa{{internal.team}}aa'}}}" }, "team=a", "name=aaa", "root", false, false },
+        { "a star of a trait is itself", { "{allow: {logins: [root], node_labels: {team: '{{external.team}}'}}}" }, "team=*", "team=a", "root", false, false },
+        { "an expression of a trait is itself", { "{allow: {logins: [root], node_labels: {team: '{{external.team}}'}}}" }, "team=^.*$", "team=a", "root", false, false },
+        { "logins are a trait", { "{allow: {logins: [root], node_labels: {owner: '{{internal.logins}}'}}}" }, "bob root", "owner=bob", "root", true, true },
+        { "a template beside a value", { "{allow: {logins: [root], node_labels: {team: ['{{external.team}}', all]}}}" }, "team=a", "team=all", "root", true, true },
+        { "a template denies what the user has", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {team: '{{external.team}}'}}}" }, "team=a", "team=a", "root", false, false },
+        { "a template denies nothing else", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {team: '{{external.team}}'}}}" }, "team=a", "team=b", "root", true, true },
+        { "a broken template allows nothing", { "{allow: {logins: [root], node_labels: {team: '{{user.team}}'}}}" }, "team=a", "team=a", "root", false, false },
+        { "a broken template denies", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {team: '{{user.team}}'}}}" }, "team=a", "team=b", "root", false, false },
         { "login and labels must come from one role", { "{allow: {logins: [root], node_labels: {env: test}}}", "{allow: {logins: [bob], " ALL "}}" }, "", "env=prod", "root", false, true },
         { "any one role is enough", { "{allow: {logins: [root], node_labels: {env: test}}}", "{allow: {logins: [bob], " ALL "}}" }, "", "env=test", "root", true, true },
         { "a denied login is denied in whatever role", { "{allow: {logins: [root, bob], " ALL "}}", "{deny: {logins: [root]}}" }, "", "", "root", false, true },

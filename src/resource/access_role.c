@@ -10,6 +10,7 @@
 #include "base/regex.h"
 #include "base/text.h"
 #include "resource/head.h"
+#include "resource/trait_template.h"
 
 static const char *const versions[] = { "v7", "v6", "v5", "v4", "v3", NULL };
 static const struct head_kind head = { "role", "a role", versions };
@@ -138,6 +139,22 @@ static struct error *check_login(struct str login)
         return name_check_login(login);
 }
 
+static bool is_plain(struct str s)
+{
+        return str_find_char(s, '*') == s.len && !str_starts_with(s, STR("^"));
+}
+
+/* Values of traits are compared as they are, so a template is no part of a glob or of a regular expression. */
+static struct error *check_label_template(struct str value, const char *shown)
+{
+        struct trait_template t;
+
+        if (trait_template_split(value, &t) && is_plain(t.before) && is_plain(t.after))
+                return NULL;
+        return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template '%s' is not supported in labels", shown),
+                          "write one {{internal.TRAIT}} or {{external.TRAIT}}; text before and after it is compared as it is, without * and ^");
+}
+
 static struct error *check_pattern(struct str pattern)
 {
         AUTO_MEM char *shown = escaped(pattern);
@@ -146,8 +163,7 @@ static struct error *check_pattern(struct str pattern)
         if (pattern.len > LIMIT_LABEL_PATTERN)
                 return error_new(ERROR_INVALID_ARGUMENT, "a value of a label is longer than %d characters", LIMIT_LABEL_PATTERN);
         if (str_contains(pattern, STR("{{")))
-                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template '%s' is not supported in labels", shown),
-                                  "write the values of the labels");
+                return check_label_template(pattern, shown);
         if (!str_starts_with(pattern, STR("^")))
                 return NULL;
         if (!str_ends_with(pattern, STR("$")) || pattern.len < 2)

@@ -354,6 +354,10 @@ struct error *app_matcher_read(const Cteleport__V1__Matcher *matcher, struct are
                 cteleport__v1__role_conditions__app_labels_entry__init(entry);
                 entry->key = matcher->labels[i]->key;
                 entry->value = matcher->labels[i]->value;
+                for (size_t k = 0; entry->value != NULL && k < entry->value->n_values; k++)
+                        if (str_contains(str_of(entry->value->values[k]), STR("{{")))
+                                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "a row of app_service.resources has a template, which stands for a trait of a user"),
+                                                  "write the values of the labels");
                 conditions->app_labels[conditions->n_app_labels++] = entry;
         }
         *ret = conditions;

@@ -4,8 +4,7 @@
 #include "base/field_name.h"
 #include "base/mem.h"
 #include "base/text.h"
-
-static const struct str opening = STR_INIT("{{"), closing = STR_INIT("}}");
+#include "resource/trait_template.h"
 
 /* Fields that have a meaning for the connection or for the length of a message. */
 static bool is_of_connection(struct str name)
@@ -36,33 +35,18 @@ static bool is_name(struct str s)
         return s.len > 0;
 }
 
-static size_t find(struct str s, struct str part)
-{
-        size_t at = 0;
-
-        while (at < s.len && !str_starts_with(str_slice(s, at, s.len), part))
-                at++;
-        return at;
-}
-
 /* Splits the value at its template. */
 static struct error *split_value(struct str value, struct app_header *ret)
 {
-        size_t begin = find(value, opening), end = find(value, closing);
-        struct str inside = end > begin ? str_trim(str_slice(value, begin + opening.len, end - begin - opening.len)) : STR("");
-        struct str kind = str_split(&inside, '.');
+        struct trait_template t;
 
-        ret->before = value;
-        if (begin == value.len && end == value.len)
-                return NULL;
-        ret->before = str_slice(value, 0, begin);
-        ret->trait = inside;
-        ret->after = str_slice(value, end + closing.len, value.len);
-        ret->is_token = str_equal(kind, STR("internal")) && str_equal(inside, STR("jwt"));
-        bool is_known = str_equal(kind, STR("internal")) || str_equal(kind, STR("external"));
-        if (end == value.len || end < begin || !is_known || !is_name(inside) || find(ret->after, opening) < ret->after.len || find(ret->after, closing) < ret->after.len)
+        if (!trait_template_split(value, &t))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the template of a header is malformed"),
                                   "write at most one {{internal.TRAIT}} or {{external.TRAIT}} in its value");
+        ret->before = t.before;
+        ret->trait = t.trait;
+        ret->after = t.after;
+        ret->is_token = t.is_internal && str_equal(t.trait, STR("jwt"));
         return NULL;
 }
 

@@ -94,10 +94,10 @@ struct error *user_check(Cteleport__V1__User *user)
         return error_also(err, error_about(check_traits(user->spec), "spec.traits"));
 }
 
-const Cteleport__V1__StringList *user_trait(const Cteleport__V1__User *user, const char *name)
+const Cteleport__V1__StringList *user_trait(const Cteleport__V1__User *user, struct str name)
 {
         for (size_t i = 0; user->spec != NULL && i < user->spec->n_traits; i++)
-                if (strcmp(user->spec->traits[i]->key, name) == 0)
+                if (str_equal(str_of(user->spec->traits[i]->key), name))
                         return user->spec->traits[i]->value;
         return NULL;
 }

@@ -12,6 +12,6 @@
 struct error *user_check(Cteleport__V1__User *user) MUST_USE;
 
 /* The values of a trait such as "logins"; NULL when the user has none. Borrowed. */
-const Cteleport__V1__StringList *user_trait(const Cteleport__V1__User *user, const char *name);
+const Cteleport__V1__StringList *user_trait(const Cteleport__V1__User *user, struct str name);
 
 #endif

@@ -158,6 +158,29 @@ def test_a_change_of_roles_ends_open_connections(place, alice):
         assert app.echoes()
 
 
+def test_a_template_of_a_role_stands_for_a_trait(place, tmp_path):
+    place.create(role("own-env", app_labels={"env": "{{external.env}}"}))
+    bea = user_of(place, "bea", tmp_path, "own-env")
+    assert AppConnection(bea, "lone").status == 404, "she has no such trait"
+    record = place.json("get", "users/bea")[0]
+    del record["metadata"]["revision"]
+
+    def set_trait(*values):
+        record["spec"]["traits"] = {"env": list(values)}
+        place.create(record)
+
+    set_trait("*", "^.*$", "pro")
+    assert AppConnection(bea, "lone").status == 404, "values of traits are no patterns"
+    set_trait("dev", "prod")
+    with AppConnection(bea, "lone") as app:
+        assert app.echoes()
+        set_trait("dev")
+        assert app.receive(1) == b"", "the trait is gone"
+    assert AppConnection(bea, "lone").status == 404
+    with AppConnection(bea, "dev") as app:
+        assert app.echoes()
+
+
 def test_another_host_takes_over(place, alice):
     """Two hosts offer `echo`: connections go to both; when one is killed, they go to the other."""
     seen = set()

@@ -51,7 +51,7 @@ struct app_selection {
 static bool matches(const struct app_selection *s, const struct catalog_app *app)
 {
         for (size_t i = 0; app != NULL && i < s->hello->n_app_matchers; i++)
-                if (labels_match(s->matchers[i], ROLE_APP_LABELS, app->labelled.labels, app->labelled.label_count, false))
+                if (labels_match(NULL, s->matchers[i], ROLE_APP_LABELS, app->labelled.labels, app->labelled.label_count, false))
                         return true;
         return false;
 }

@@ -390,15 +390,7 @@ struct error *directory_access_user(const struct directory *d, struct str user, 
         }
         p.roles = roles;
         p.role_count = role_count;
-        const Cteleport__V1__StringList *logins = user_trait(record, "logins");
-        if (logins != NULL) {
-                struct str *list = arena_alloc(a, (logins->n_values + 1) * sizeof *list);
-
-                for (size_t i = 0; i < logins->n_values; i++)
-                        list[i] = str_of(logins->values[i]);
-                p.trait_logins = list;
-                p.trait_login_count = logins->n_values;
-        }
+        p.record = record;
         *ret = p;
         return NULL;
 }
