@@ -14,7 +14,7 @@
 
 /* clang-format off */
 #define LIMIT_PRODUCTS \
-        LIMIT_PRODUCT("auth, proxy", "headers, unfinished messages and unread answers of unauthenticated peers: a budget, and the free part of each connection", \
+        LIMIT_PRODUCT("auth, proxy", "calls of unauthenticated peers, and requests by HTTP/2 of browsers whose user is not known: a budget, and the free part of each connection", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * LIMIT_RPC_MEMORY_FREE + LIMIT_RPC_MEMORY_UNAUTHENTICATED, 192) \
         LIMIT_PRODUCT("auth, proxy", "handshakes of unauthenticated peers: certificates, unread answers to TLS, an HTTP request and the data sent ahead of its answer", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_TLS_CHAIN + LIMIT_TLS_CONTROL + LIMIT_HTTP1_HEADER + LIMIT_HTTP1_FORM + LIMIT_HTTP1_AHEAD), 192) \
@@ -54,7 +54,7 @@
         LIMIT_PRODUCT("proxy", "the same if all came inside upgraded connections", LIMIT_PASSED * (LIMIT_PASSED_UPGRADED + LIMIT_PASSED_READ), 896) \
         LIMIT_PRODUCT("proxy", "upgraded connections of unauthenticated peers: first bytes, bytes ahead of the answer, unread answers to WebSocket and to both layers of TLS", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_PASSED_UPGRADED + LIMIT_HTTP1_AHEAD + LIMIT_WEBSOCKET_CONTROL + 2 * LIMIT_TLS_CONTROL), 256) \
-        LIMIT_PRODUCT("proxy", "heads by HTTP/1.1 of requests of unauthenticated peers that may be for an application, and the data sent ahead of the answer", \
+        LIMIT_PRODUCT("proxy", "heads of requests of unauthenticated peers that may be for an application (an incomplete one by HTTP/2), and the data sent ahead of the answer", \
                       (LIMIT_CONNECTIONS_UNAUTHENTICATED + LIMIT_CONNECTIONS_RESERVE) * (LIMIT_HTTP_HEAD + LIMIT_HTTP1_AHEAD), 192) \
         LIMIT_PRODUCT("ssh", "streams of connections: a budget", LIMIT_STREAM_MEMORY_NODE, 128) \
         LIMIT_PRODUCT("ssh", "unacknowledged events: a bound for all, and a share that each connection has in any case", \

@@ -251,6 +251,7 @@ enum {
         LIMIT_HTTP2_HEADER_LIST = 16 * KiB, /* bytes: The decoded headers of an HTTP/2 request have at most this size. */
         LIMIT_HTTP2_STREAMS = 100, /* streams: A connection of an unauthenticated peer has at most this number of concurrent HTTP/2 streams. */
         LIMIT_HTTP2_STREAMS_KNOWN = 5000, /* streams: A connection of an authenticated peer has at most this number of concurrent HTTP/2 streams: a proxy carries many joins, a host a report stream for each of LIMIT_APP_CONNECTIONS. */
+        LIMIT_HTTP2_APP_UNKNOWN = 16 * KiB, /* bytes: For a request by HTTP/2 to an application whose user is not known yet, this much is charged to LIMIT_RPC_MEMORY_UNAUTHENTICATED, for its form and the page that answers it, beside its head and LIMIT_HTTP_WINDOW of its body. */
         LIMIT_HTTP2_APP_STREAMS = 32, /* streams: A browser's connection to applications has at most this number of concurrent HTTP/2 streams, each with a connection to the application. */
         LIMIT_TUNNELS = 20000, /* tunnels: A proxy holds at most this number of reverse tunnels, older tunnels of the same nodes included. */
         LIMIT_TUNNELS_DRAINED_PER_HOST = 60, /* tunnels: A node has at most this number of draining tunnels of earlier certificates: a month of renewals twice a day. */

@@ -39,7 +39,7 @@ struct client {
         struct pass_through *pass;
         struct ssh_refusal *refusal;
         struct rpc_server_conn *grpc;
-        struct budget_holder *memory; /* used by grpc */
+        struct budget_holder *memory; /* used by grpc and app_h2 */
         struct web *web;
         struct host_switch *hosts;
         struct app_gateway *app;
@@ -82,6 +82,7 @@ static void client_free(struct client *v)
         app_acme_leave(&v->wait);
         accepted_release(&v->accepted);
         app_certificate_free(v->certificate);
+        budget_drop(v->memory);
         free(v);
 }
 
@@ -168,24 +169,31 @@ static void serve_http(struct client *v, struct stream *s)
         v->web = web_serve(s, &options);
 }
 
+/* ---- memory of unauthenticated peers ------------------------------------------------------------------ */
+
+/* That of the peer's source, until client_free(). */
+static struct budget_holder *hold_memory(struct client *v)
+{
+        char source[SOURCE_TEXT_MAX];
+
+        source_of(str_of(v->accepted.peer), source);
+        v->memory = budget_hold(&v->proxy->unauthenticated_memory, str_of(source));
+        return v->memory;
+}
+
 /* ---- gRPC ------------------------------------------------------------------------------------------ */
 
 static void on_grpc_closed(void *caller)
 {
         struct client *v = CONTAINER_OF(caller, struct client, as_peer);
 
-        budget_drop(v->memory);
         client_free(v);
 }
 
 static void serve_grpc(struct client *v, struct stream *s)
 {
-        char source[SOURCE_TEXT_MAX];
-
-        source_of(str_of(v->accepted.peer), source);
         v->as_peer = (struct forward_peer){ .proxy = v->proxy };
         v->as_peer.has_channel_binding = tls_channel_binding(s, v->as_peer.channel_binding);
-        v->memory = budget_hold(&v->proxy->unauthenticated_memory, str_of(source));
         v->grpc = rpc_serve(&v->proxy->loop, s,
                             (struct rpc_server_options){
                                     .methods = forward_methods,
@@ -194,7 +202,7 @@ static void serve_grpc(struct client *v, struct stream *s)
                                     .on_closed = on_grpc_closed,
                                     .peer = v->accepted.peer,
                                     .is_open_to_unauthenticated = true,
-                                    .memory = v->memory,
+                                    .memory = hold_memory(v),
                             });
 }
 
@@ -279,7 +287,7 @@ static void serve_app(struct client *v, struct stream *s, const char *app)
                                                      .on_closed = on_over, .ctx = v };
 
         if (str_equal(tls_alpn(s), STR("h2")))
-                v->app_h2 = app_h2_start(s, &options);
+                v->app_h2 = app_h2_start(s, &options, hold_memory(v));
         else
                 v->app = app_gateway_start(s, &options);
 }

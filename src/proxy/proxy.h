@@ -54,7 +54,7 @@ struct proxy {
         struct shares users; /* connections to nodes, by user */
         struct shares relays; /* those of them that other proxies relay, by proxy */
         struct budget memory; /* of their buffered bytes, by user */
-        struct budget unauthenticated_memory; /* of gRPC connections of unauthenticated peers, by source */
+        struct budget unauthenticated_memory; /* of gRPC connections and HTTP/2 requests of unauthenticated peers, by source */
         struct upstream *upstream;
         struct token_keys token_keys; /* of tokens for applications */
         struct proxy_listener *listener;

@@ -41,6 +41,7 @@ struct exchange {
         uint64_t received;       /* bytes of the body of the request */
         size_t unread;           /* of these, bytes that the gateway has not read */
         bool is_idempotent;
+        size_t reserved;         /* of the memory of unauthenticated peers */
         struct buf out;          /* of the response, for the browser; out_sent of it are sent */
         size_t out_sent;
         struct instant waiting;  /* since when the browser has taken nothing of a response that has more; 0: nothing waits */
@@ -52,6 +53,8 @@ struct exchange {
 struct app_h2 {
         struct h2 h2;
         struct app_gateway_options options;
+        struct budget_holder *memory;
+        bool has_user;            /* it is a connection of a user, and counts for that one */
         char app[APP_NAME_MAX + 1];
         char peer[ADDRESS_TEXT_MAX];
         struct channel *channels;
@@ -121,10 +124,39 @@ static void leave_channel(struct exchange *x)
                 channel_close(ch);
 }
 
+/* ---- memory of requests whose user is not known --------------------------------------------------------------- */
+
+static void unreserve(struct exchange *x)
+{
+        budget_unreserve(x->conn->memory, x->reserved);
+        x->reserved = 0;
+}
+
+static bool reserve(struct exchange *x, const struct http_request *request)
+{
+        bool has_body = request->body.kind == HTTP_BODY_CHUNKED || request->body.length > 0;
+        size_t size = request->target.len + http_fields_size(&request->fields) + LIMIT_HTTP2_APP_UNKNOWN + (has_body ? LIMIT_HTTP_WINDOW : 0);
+
+        if (x->conn->has_user)
+                return true;
+        if (!budget_reserve(x->conn->memory, size))
+                return false;
+        x->reserved = size;
+        return true;
+}
+
+static void note_user(struct app_h2 *c)
+{
+        c->has_user = true;
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+                unreserve(x);
+}
+
 static void exchange_free(struct exchange *x)
 {
         struct app_h2 *c = x->conn;
 
+        unreserve(x);
         leave_channel(x);
         if (c->waiting == x)
                 c->waiting = NULL;
@@ -349,7 +381,9 @@ static struct error *on_user(void *ctx, struct str user, const char *client)
 {
         const struct channel *ch = ctx;
 
-        return ch->conn->options.on_user(ch->conn->options.ctx, user, client);
+        TRY(ch->conn->options.on_user(ch->conn->options.ctx, user, client));
+        note_user(ch->conn);
+        return NULL;
 }
 
 static struct channel *channel_new(struct app_h2 *c, const char *app)
@@ -432,6 +466,11 @@ static void start_waiting(struct app_h2 *c, bool is_ended)
         x->is_request_complete = is_ended;
         if (err != NULL) {
                 refuse(x, err);
+                return;
+        }
+        if (!reserve(x, &request)) {
+                log_warn("Requests to applications whose users are not known need too much memory: one is refused", LOG_C("peer", c->peer));
+                reset(x, NGHTTP2_REFUSED_STREAM);
                 return;
         }
         x->body = request.body;
@@ -606,11 +645,12 @@ static const struct h2_events events = {
         .on_end = on_end,
 };
 
-struct app_h2 *app_h2_start(struct stream *tls, const struct app_gateway_options *options)
+struct app_h2 *app_h2_start(struct stream *tls, const struct app_gateway_options *options, struct budget_holder *memory)
 {
         struct app_h2 *c = NEW(struct app_h2);
 
         c->options = *options;
+        c->memory = memory;
         snprintf(c->app, sizeof c->app, "%s", options->app);
         snprintf(c->peer, sizeof c->peer, "%s", options->peer);
         h2_init(&c->h2, &options->proxy->loop, tls, &events,

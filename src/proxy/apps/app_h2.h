@@ -12,11 +12,17 @@
 #ifndef PROXY_APPS_APP_H2_H
 #define PROXY_APPS_APP_H2_H
 
+#include "base/budget.h"
 #include "proxy/apps/app_gateway.h"
 
-/* Serves on tls (owned), as app_gateway_start(); options->app is the application of streams whose host is none. */
+/*
+ * Serves on tls (owned), as app_gateway_start(); options->app is the application of streams whose host is none.
+ *
+ * memory  of the peer's source; borrowed until on_closed. Requests are charged to it until on_user has accepted a user on the connection: a request
+ *         for which nothing is left is reset with REFUSED_STREAM, so that the browser may send it again (RFC 9113 section 8.7).
+ */
 struct app_h2;
-struct app_h2 *app_h2_start(struct stream *tls, const struct app_gateway_options *options) MUST_USE;
+struct app_h2 *app_h2_start(struct stream *tls, const struct app_gateway_options *options, struct budget_holder *memory) MUST_USE;
 /* GOAWAY: the connection is closed once the open streams have ended. */
 void app_h2_drain(struct app_h2 *c);
 void app_h2_close(struct app_h2 *c);

@@ -31,6 +31,8 @@ struct stage {
         Cteleport__V1__Config config;
         Cteleport__V1__ProxyConfig section;
         char *public_addr[1];
+        struct budget memory; /* of unauthenticated peers */
+        struct budget_holder *source;
         struct app_h2 *h2; /* NULL once closed */
         struct app_gateway *gateways[GATEWAYS_MAX];
         size_t gateway_count;
@@ -215,6 +217,11 @@ static void on_closed(void *ctx)
         the->h2 = NULL;
 }
 
+static struct error *on_user(void *ctx UNUSED, struct str user, const char *client UNUSED)
+{
+        return str_equal(user, STR("alice")) ? NULL : error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections");
+}
+
 static int set_up(void **state)
 {
         struct stream *theirs;
@@ -235,7 +242,10 @@ static int set_up(void **state)
         memory_stream_pair(&the->proxy.loop, &the->browser, &theirs);
         stream_listen(the->browser, &browser_events, NULL);
         stream_read(the->browser, true);
-        the->h2 = app_h2_start(theirs, &(struct app_gateway_options){ .proxy = &the->proxy, .app = "wiki", .peer = "127.0.0.1:1", .on_closed = on_closed });
+        the->memory.total = the->memory.share = 4 * MiB;
+        the->source = budget_hold(&the->memory, STR("127.0.0.1"));
+        the->h2 = app_h2_start(theirs, &(struct app_gateway_options){ .proxy = &the->proxy, .app = "wiki", .peer = "127.0.0.1:1", .on_user = on_user, .on_closed = on_closed },
+                               the->source);
         start_browser();
         run();
         return 0;
@@ -248,6 +258,9 @@ static int tear_down(void **state)
                 app_h2_close(the->h2);
         run();
         assert_null(the->h2);
+        assert_int_equal(the->memory.used, 0);
+        budget_drop(the->source);
+        budget_release(&the->memory);
         stream_close(the->browser);
         run();
         nghttp2_session_del(the->session);
@@ -365,6 +378,50 @@ static void a_reset_within_a_body_closes_its_channel_only(void **state)
         respond(1, OK_HEAD "ok");
         assert_int_equal(the->received, 3);
         assert_int_equal(the->code, NGHTTP2_NO_ERROR);
+}
+
+/* ---- memory of requests whose user is not known ---- */
+
+static void leave_room(size_t requests)
+{
+        the->memory.total = the->memory.share = the->memory.used + requests * LIMIT_HTTP2_APP_UNKNOWN + (requests + 1) * KiB;
+}
+
+static void requests_beyond_the_memory_of_unknown_users_are_refused(void **state)
+{
+        (void)state;
+        leave_room(2);
+        request("wiki.example.com", 0);
+        request("wiki.example.com", 0);
+        request("wiki.example.com", 0);
+        assert_int_equal(the->gateway_count, 2);
+        assert_int_equal(the->ended, 1);
+        assert_int_equal(the->code, NGHTTP2_REFUSED_STREAM);
+        respond(0, OK_HEAD "ok"); /* its memory is free again */
+        request("wiki.example.com", BODY);
+        assert_int_equal(the->ended, 3); /* a body needs more */
+        assert_int_equal(the->code, NGHTTP2_REFUSED_STREAM);
+        request("wiki.example.com", 0);
+        assert_int_equal(the->ended, 3);
+}
+
+static void requests_of_a_user_are_not_charged(void **state)
+{
+        struct app_gateway *g;
+
+        (void)state;
+        leave_room(1);
+        request("wiki.example.com", 0);
+        g = the->gateways[0];
+        AUTO_PTR(error) err = g->options.on_user(g->options.ctx, STR("bob"), "127.0.0.1:1");
+        assert_non_null(err);
+        request("wiki.example.com", 0);
+        assert_int_equal(the->code, NGHTTP2_REFUSED_STREAM);
+        assert_null(g->options.on_user(g->options.ctx, STR("alice"), "127.0.0.1:1"));
+        assert_int_equal(the->memory.used, 0);
+        request("wiki.example.com", BODY);
+        assert_int_equal(the->memory.used, 0);
+        assert_int_equal(the->ended, 1);
 }
 
 /* ---- back pressure ---- */
@@ -569,6 +626,8 @@ int main(void)
                 TEST(each_host_has_channels_of_its_own_which_are_kept),
                 TEST(requests_at_the_same_time_have_channels_of_their_own),
                 TEST(many_hosts_keep_few_channels),
+                TEST(requests_beyond_the_memory_of_unknown_users_are_refused),
+                TEST(requests_of_a_user_are_not_charged),
                 TEST(a_reset_within_a_body_closes_its_channel_only),
                 TEST(a_gateway_is_not_read_while_the_browser_is_behind),
                 TEST(a_browser_sends_one_window_ahead_of_its_gateway),
