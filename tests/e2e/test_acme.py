@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from dns_server import Dns
 from harness import Cluster, Process, port_of, reserved_port, wait_until
+from test_monitoring import DIAG, Diag
 from test_web_certificates import connect, ping, shown
 
 NAMES = ("a.example.test", "b.example.test")
@@ -177,7 +178,9 @@ def test_names_of_applications_get_certificates_when_clients_come(make_ca, make_
     ca.names.move("docs.example.org", "127.0.0.9")  # nothing listens there
     cluster = make_proxy(ca)
     cluster.config["app_service"] = {"enabled": "yes", "apps": APPS}
+    cluster.config["teleport"].update(DIAG)
     cluster.start()
+    metrics = Diag(cluster).metrics
     cluster.process.wait_for(SHOWN)
     wait_until(lambda: names_shown(cluster, "wiki.a.example.test") == ["wiki.a.example.test"], "the name has a certificate")
     first = shown(cluster, "WIKI.a.example.test")
@@ -191,6 +194,7 @@ def test_names_of_applications_get_certificates_when_clients_come(make_ca, make_
     assert set(re.findall(rf"{APP_ORDERED} name:(\S+)", cluster.process.text())) == {"wiki.a.example.test", "docs.example.org"}
     assert "No web certificate of this proxy has the public_addr" not in cluster.process.text()  # it gets one
     assert names_shown(cluster, "docs.example.org") == list(NAMES)  # at once, and not ordered again
+    assert [metrics()[f'cteleport_acme_app_names{{state="{state}"}}'] for state in ("valid", "failed")] == [1, 1]
     ca.names.move("docs.example.org", "127.0.0.1")
     cluster.process.popen.send_signal(signal.SIGHUP)  # the operator has corrected the name
     wait_until(lambda: names_shown(cluster, "docs.example.org") == ["docs.example.org"], "the corrected name has a certificate")
