@@ -230,7 +230,7 @@ static void answer_unreached(struct app_gateway *g)
         AUTO_MEM char *reason = str_dup(str_of(g->tries.reason));
 
         app_tries_give_up(&g->tries, loop_now(&g->proxy->loop));
-        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->peer), LOG_C("request_id", request_id(g)), LOG_C("reason", reason));
+        log_warn("A request for an application was not served", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_C("reason", reason));
         answer_page(g, 502, (struct error_page){ .title = "The application cannot be reached", .what = reason, .hint = "try again in a moment" });
 }
 
