@@ -1,6 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/field_name.h"
 
+/* tchar of RFC 9110 section 5.6.2. */
+static const bool is_token_char[256] = {
+        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true, ['#'] = true,  ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
+        ['*'] = true,         ['+'] = true,         ['-'] = true,         ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true, ['~'] = true,
+};
+
+bool http_is_token(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++) {
+                if (!is_token_char[(unsigned char)s.ptr[i]])
+                        return false;
+        }
+        return s.len > 0;
+}
+
 static bool is_like_start(struct str name, struct str other)
 {
         if (name.len < other.len)

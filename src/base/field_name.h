@@ -7,6 +7,9 @@
 
 #include "base/str.h"
 
+/* Whether s is a token, as names of fields and methods are (tchar of RFC 9110 section 5.6.2); "" is none. */
+bool http_is_token(struct str s);
+
 /*
  * Whether two names are the same for servers that cannot tell '-' from other separators: CGI and WSGI pass "X_Forwarded_For" and
  * "X-Forwarded-For" to a program as one variable. Case does not matter.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/field_name.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "net/http1.h"
@@ -36,7 +37,7 @@ struct str http_fields_get(const struct http_fields *f, const char *name)
 
 static struct error *check_field(struct str name, struct str value)
 {
-        if (!http1_is_token(name))
+        if (!http_is_token(name))
                 return error_new(ERROR_INVALID_ARGUMENT, "a field has no proper name");
         if (!http1_is_field_value(value))
                 return error_new(ERROR_INVALID_ARGUMENT, "a field holds control bytes");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/head.h"
 
+#include "base/field_name.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -246,7 +247,7 @@ static struct str protocols_of(struct http_fields *f, struct str list)
                 struct str protocol = str_trim(str_split(&list, ','));
                 struct str rest = protocol, name = str_split(&rest, '/');
 
-                if (!http1_is_token(name) || (rest.len > 0 && !http1_is_token(rest)) || str_equal_nocase(name, STR("h2c")) || str_equal_nocase(name, STR("HTTP")) ||
+                if (!http_is_token(name) || (rest.len > 0 && !http_is_token(rest)) || str_equal_nocase(name, STR("h2c")) || str_equal_nocase(name, STR("HTTP")) ||
                     str_equal_nocase(name, STR("TLS")))
                         continue;
                 if (kept.len > 0)
@@ -321,7 +322,7 @@ static struct error *parse_request_line(struct str line, struct http_request *r,
 {
         struct str rest = line, method = str_split(&rest, ' '), target = str_split(&rest, ' ');
 
-        if (!http1_is_token(method) || method.len > METHOD_MAX)
+        if (!http_is_token(method) || method.len > METHOD_MAX)
                 return bad("its method is malformed");
         TRY(parse_version(rest, &r->minor));
         TRY(parse_target(method, target, &target, ret_host));

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "base/field_name.h"
 #include "base/names.h"
 #include "base/text.h"
 
@@ -26,21 +27,6 @@ const char *http1_reason(int status)
                         return reasons[i].reason;
         }
         return "Unknown";
-}
-
-/* tchar of RFC 9110 section 5.6.2. */
-static const bool is_token_char[256] = {
-        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true, ['#'] = true,  ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
-        ['*'] = true,         ['+'] = true,         ['-'] = true,         ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true, ['~'] = true,
-};
-
-bool http1_is_token(struct str s)
-{
-        for (size_t i = 0; i < s.len; i++) {
-                if (!is_token_char[(unsigned char)s.ptr[i]])
-                        return false;
-        }
-        return s.len > 0;
 }
 
 /* Visible ASCII: the characters allowed in a target. */
@@ -119,7 +105,7 @@ static struct error *parse_request_line(struct str line, struct http1_request *r
         struct str rest = line;
         struct str method = str_split(&rest, ' ');
         struct str target = str_split(&rest, ' ');
-        if (!http1_is_token(method) || method.len > 16)
+        if (!http_is_token(method) || method.len > 16)
                 return bad("its method is malformed");
         if (target.len > HTTP1_TARGET_MAX)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the request target is longer than %d bytes",
@@ -224,7 +210,7 @@ static struct error *parse_field(struct str line, struct http1_request *request,
         size_t colon = str_find_char(line, ':');
         struct str name = str_slice(line, 0, colon);
         struct str value = str_trim(str_slice(line, colon + 1, line.len));
-        if (colon == line.len || !http1_is_token(name))
+        if (colon == line.len || !http_is_token(name))
                 return bad("a field has no proper name");
         if (!http1_is_field_value(value))
                 return bad("a field holds control bytes");

@@ -72,8 +72,6 @@ struct str http1_response_field(struct str head, const char *name);
 /* Whether a status says that a gateway got no answer from the server behind it: 502, 503, 504. */
 bool http1_status_is_gateway(int status);
 
-/* token of RFC 9110 section 5.6.2: a method, the name of a field. */
-bool http1_is_token(struct str s);
 /* The characters of a field's value: no control bytes but tabs. */
 bool http1_is_field_value(struct str s);
 

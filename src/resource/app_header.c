@@ -26,15 +26,6 @@ static bool is_value(struct str s)
         return true;
 }
 
-/* tchar of RFC 9110 section 5.6.2. */
-static bool is_name(struct str s)
-{
-        for (size_t i = 0; i < s.len; i++)
-                if (!char_is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr("!#$%&'*+-.^_`|~", s.ptr[i]) == NULL))
-                        return false;
-        return s.len > 0;
-}
-
 /* Splits the value at its template. */
 static struct error *split_value(struct str value, struct app_header *ret)
 {
@@ -57,7 +48,7 @@ struct error *app_header_parse(struct str text, struct app_header *ret)
         struct str value = str_trim(str_slice(text, colon + 1, text.len));
         AUTO_MEM char *shown = escaped(h.name);
 
-        if (colon == text.len || !is_name(h.name) || !is_value(value))
+        if (colon == text.len || !http_is_token(h.name) || !is_value(value))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the header '%s' has no name and value of HTTP", shown), "write \"Name: value\"");
         if (http_name_is_of_gateway(h.name))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the header '%s' is one that the cluster sets", shown), "choose another name");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resource/trait_template.h"
 
+#include "base/field_name.h"
+
 static const struct str opening = STR_INIT("{{"), closing = STR_INIT("}}");
 
 static size_t find(struct str s, struct str part)
@@ -10,14 +12,6 @@ static size_t find(struct str s, struct str part)
         while (at < s.len && !str_starts_with(str_slice(s, at, s.len), part))
                 at++;
         return at;
-}
-
-static bool is_trait(struct str s)
-{
-        for (size_t i = 0; i < s.len; i++)
-                if (!char_is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr("!#$%&'*+-.^_`|~", s.ptr[i]) == NULL))
-                        return false;
-        return s.len > 0;
 }
 
 bool trait_template_split(struct str text, struct trait_template *ret)
@@ -32,6 +26,6 @@ bool trait_template_split(struct str text, struct trait_template *ret)
         struct str inside = str_trim(str_slice(text, begin + opening.len, end - begin - opening.len));
         struct str kind = str_split(&inside, '.');
         *ret = (struct trait_template){ str_slice(text, 0, begin), inside, str_slice(text, end + closing.len, text.len), str_equal(kind, STR("internal")) };
-        return (ret->is_internal || str_equal(kind, STR("external"))) && is_trait(inside) && find(ret->after, opening) == ret->after.len &&
+        return (ret->is_internal || str_equal(kind, STR("external"))) && http_is_token(inside) && find(ret->after, opening) == ret->after.len &&
                find(ret->after, closing) == ret->after.len;
 }
