@@ -134,11 +134,10 @@ static void unreserve(struct exchange *x)
 
 static bool reserve(struct exchange *x, const struct http_request *request)
 {
-        bool has_body = request->body.kind == HTTP_BODY_CHUNKED || request->body.length > 0;
-        size_t size = request->target.len + http_fields_size(&request->fields) + LIMIT_HTTP2_APP_UNKNOWN + (has_body ? LIMIT_HTTP_WINDOW : 0);
-
         if (x->conn->has_user)
                 return true;
+        bool has_body = request->body.kind == HTTP_BODY_CHUNKED || request->body.length > 0;
+        size_t size = request->target.len + http_fields_size(&request->fields) + LIMIT_HTTP2_APP_UNKNOWN + (has_body ? LIMIT_HTTP_WINDOW : 0);
         if (!budget_reserve(x->conn->memory, size))
                 return false;
         x->reserved = size;
