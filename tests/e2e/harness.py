@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -135,6 +136,16 @@ def wait_until(check, what, timeout=TIMEOUT):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout} s")
         select.select([], [], [], 0.05)
+
+
+def contents(directory):
+    """{path below directory: bytes} of its files, in use or not: a temporary file may go as it is read."""
+    found = {}
+    for path in pathlib.Path(directory).rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                found[path.relative_to(directory)] = path.read_bytes()
+    return found
 
 
 def read_line(pipe, timeout=TIMEOUT):
@@ -473,6 +484,14 @@ class Host:
     def host_id(self):
         path = self.data_dir / "host_uuid"
         return wait_until(lambda: path.exists() and path.read_text(), "the host ID is stored")
+
+    def clone(self, name):
+        """A host that starts with all that this one, which runs, has on its disk."""
+        self.process.wait_for("successfully wrote the credentials and state of Node")
+        clone = self.cluster.host(name, env={key: value for key, value in self.env.items() if key.startswith("AWS_")})
+        # A file that is being written has a temporary name, which is gone before it can be copied.
+        shutil.copytree(self.data_dir, clone.data_dir, ignore=shutil.ignore_patterns("*.sock", f".*.{'[0-9a-f]' * 16}"))
+        return clone.start()
 
     def stop(self, **how):
         if self.process is None:

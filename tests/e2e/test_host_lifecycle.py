@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a host after its join: renewals, restarts of either side, removals, clones."""
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -157,18 +156,10 @@ def test_a_dead_host_leaves_the_list_when_its_heartbeat_expires(make_cluster, aw
     wait_until(lambda: [i["spec"]["hostname"] for i in cluster.json("inventory", "ls")] == ["alive-1", "auth-1"], "the others are listed")
 
 
-def clone_of(host, name):
-    """A host that starts with all that another one has on its disk."""
-    host.process.wait_for("successfully wrote the credentials and state of Node")
-    clone = host.cluster.host(name, env={key: value for key, value in host.env.items() if key.startswith("AWS_")})
-    shutil.copytree(host.data_dir, clone.data_dir, ignore=shutil.ignore_patterns("*.sock"))
-    return clone.start()
-
-
 def test_duplicate_host_detection_warns_both_hosts(cluster, aws):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
-    clone = clone_of(original, "web-1-clone")
+    clone = original.clone("web-1-clone")
     for host in (original, clone):
         host.process.wait_for("two live agents have the host ID " + original.host_id)
         wait_until(lambda: any("two live agents" in notice for notice in host.status()["notices"]), "status.json says so")
@@ -181,7 +172,7 @@ def test_duplicate_host_detection_warns_both_hosts(cluster, aws):
 def test_the_survivor_of_a_clone_is_still_connected(cluster, aws):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
-    clone = clone_of(original, "web-1")
+    clone = original.clone("web-1")
     clone.process.wait_for("two live agents")
     clone.stop()
     cluster.process.wait_for("Agent disconnected")

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from browser import Browser
-from harness import TIMEOUT, iam_token, wait_until
+from harness import TIMEOUT, contents, iam_token, wait_until
 from users import PASSWORD, User, browse, invite_url, on_proxy, program
 
 
@@ -322,9 +322,8 @@ def test_nothing_secret_of_a_login_is_written_anywhere(cluster, carol):
     words = cluster.process.text() + (cluster.data_dir / "log/events.log").read_text()
     for secret in (PASSWORD, "a wrong but secret guess", carol.totp_secret):
         assert secret not in words
-    for path in cluster.data_dir.rglob("*"):
-        if path.is_file():
-            assert PASSWORD.encode() not in path.read_bytes(), path
+    for path, text in contents(cluster.data_dir).items():
+        assert PASSWORD.encode() not in text, path
 
 
 # ---- tctl from the workstation ------------------------------------------------------------------------------------------
@@ -357,10 +356,6 @@ def test_tctl_follows_the_roles_of_a_user(cluster, carol, args):
 
 
 # ---- which cluster a workstation believes ---------------------------------------------------------------------------
-
-
-def contents(directory):
-    return {p.relative_to(directory): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 
 def at_another(cluster, user, name="carol"):

@@ -14,7 +14,7 @@ from cryptography import x509
 from fake_auth import pem
 from harness import TIMEOUT, iam_token, wait_until
 from join_client import SERVER_NAME, Peer, join, messages
-from test_host_lifecycle import clone_of, count, is_connected, joins
+from test_host_lifecycle import count, is_connected, joins
 
 LIMITS = pathlib.Path(__file__).resolve().parents[2] / "src" / "base" / "limits.h"
 HELD = int(re.search(r"LIMIT_PRESENCE_HELD = (\d+)", LIMITS.read_text()).group(1))
@@ -195,7 +195,7 @@ def test_a_polling_host_learns_of_proxies_and_removals(full, aws):
 def test_polling_clones_are_warned_of_each_other(full, aws):
     cluster, _ = full()
     original = cluster.join("web-1", env=aws.identity())
-    clone = clone_of(original, "web-1-clone")
+    clone = original.clone("web-1-clone")
     for host in (original, clone):
         host.process.wait_for("two live agents have the host ID " + original.host_id)
         wait_until(lambda: any("two live agents" in notice for notice in host.status()["notices"]), "status.json says so")

@@ -444,9 +444,7 @@ def test_a_clock_that_is_off_is_measured_at_the_join(cluster, host_with_clock, s
 def test_two_hosts_of_one_image_are_both_warned(cluster, aws, shows):
     cluster.create(iam_token())
     original = cluster.join("web-1", env=aws.identity())
-    clone = cluster.host("web-2", env=aws.identity())
-    shutil.copytree(original.data_dir, clone.data_dir, ignore=shutil.ignore_patterns("*.sock"))
-    clone.start()
+    clone = original.clone("web-2")
     shows("cloned", line(original.process, "two live agents"))
     line(clone.process, "two live agents")
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app_client import AppConnection
 from balancers import Haproxy
-from harness import TIMEOUT, Cluster, Process, iam_token, program, reserved_port, wait_until
+from harness import TIMEOUT, Cluster, Process, contents, iam_token, program, reserved_port, wait_until
 from join_client import Peer, messages, serialize
 from tcp_server import TcpServer
 from users import User, invite_url
@@ -578,9 +578,10 @@ def test_curl_uses_an_application_with_a_certificate(place, grace):
 def test_the_secret_of_a_session_stays_with_its_user(place, grace):
     subject = subprocess.run(["openssl", "x509", "-noout", "-subject", "-in", config_of(grace, "web")["cert"]], capture_output=True, text=True, check=True).stdout
     secret = re.search(r"1\.3\.9999\.50\.2 ?= ?([0-9a-f]{64})", subject).group(1).encode()
-    files = [path for path in place.cluster.data_dir.rglob("*") if path.is_file()]
-    assert any(b"web_sessions/" in path.read_bytes() for path in files), "the session's record is in one of them"
-    assert not [path for path in [*files, place.cluster.process.log_path] if secret in path.read_bytes()]
+    files = contents(place.cluster.data_dir)
+    assert any(b"web_sessions/" in text for text in files.values()), "the session's record is in one of them"
+    assert not [path for path, text in files.items() if secret in text]
+    assert secret not in place.cluster.process.log_path.read_bytes()
 
 
 def test_only_the_certificate_of_the_application_is_accepted(place, grace, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from accessibility import check_accessible
 from browser import Browser
-from harness import ACCOUNT, iam_token, wait_until
+from harness import ACCOUNT, contents, iam_token, wait_until
 from web_browser import WebBrowser
 
 WRONG = "not the password"
@@ -175,7 +175,7 @@ def test_a_session_survives_the_proxy_and_auth(cluster, alice, web):
     assert web.get("/web").status == 200
     assert os.path.exists(f"/proc/{proxy}"), "a wrong secret beside the ID of a session in memory takes nothing from that session"
 
-    stored = b"".join(path.read_bytes() for path in (cluster.data_dir / "backend").iterdir())
+    stored = b"".join(contents(cluster.data_dir / "backend").values())
     secret = value.split(".")[1]
     assert value.split(".")[0].encode() in stored, "the session is stored"
     assert secret.encode() not in stored and bytes.fromhex(secret) not in stored and b"PRIVATE KEY" not in stored
