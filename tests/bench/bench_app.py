@@ -90,11 +90,13 @@ def head_of(connection):
 
 
 class Sink(TcpServer):
-    """Takes the body of each request, and discards it."""
+    """Takes the body of each request, and discards it. A client that asks first is answered: curl would wait a second for it."""
 
     def serve(self, connection):
         while (read := head_of(connection))[0]:
             head, body = read
+            if re.search(r"(?im)^expect: 100-continue\r?$", head):
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             length, piece = re.search(r"(?i)content-length: (\d+)", head), bytearray(BLOCK)
             left = (int(length.group(1)) if length else 0) - len(body)
             while left > 0 and (n := connection.recv_into(piece)):
