@@ -92,11 +92,12 @@ static bool has_label(const struct predicate_subject *subject, const struct pred
         return false;
 }
 
-struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query)
+struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query,
+                               const char *subjects)
 {
         *f = (struct node_filter){ .words = words };
         TRY(node_filter_add_labels(f, a, str_of(labels)));
-        return query == NULL ? NULL : predicate_compile(a, str_of(query), &f->predicate);
+        return query == NULL ? NULL : predicate_compile(a, str_of(query), subjects, &f->predicate);
 }
 
 size_t node_filter_keep(const struct node_filter *f, Cteleport__V1__Node **nodes, size_t count, struct arena *a)

@@ -26,8 +26,9 @@ struct node_filter {
  */
 struct error *node_filter_add_labels(struct node_filter *f, struct arena *a, struct str text) MUST_USE;
 
-/* Fills the filter from a command line: labels as above, words, a query; each may be NULL. */
-struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query) MUST_USE;
+/* Fills the filter from a command line: labels as above, words, a query; each may be NULL. subjects: as of predicate_compile(). */
+struct error *node_filter_read(struct node_filter *f, struct arena *a, const char *labels, const char *const *words, const char *query,
+                               const char *subjects) MUST_USE;
 
 /* Moves the nodes that fit to the front, in their order, and returns how many they are. */
 size_t node_filter_keep(const struct node_filter *f, Cteleport__V1__Node **nodes, size_t count, struct arena *a);

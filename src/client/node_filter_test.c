@@ -99,7 +99,7 @@ static void needs_words_and_query_too(void **state)
 
         (void)state;
         assert_true(node_filter_matches(&f, given_node(), a));
-        assert_null(predicate_compile(a, STR("labels.load == 'high'"), &f.predicate));
+        assert_null(predicate_compile(a, STR("labels.load == 'high'"), "nodes", &f.predicate));
         assert_true(node_filter_matches(&f, given_node(), a));
         f.words = missing;
         assert_false(node_filter_matches(&f, given_node(), a));

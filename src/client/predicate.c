@@ -42,6 +42,7 @@ struct predicate {
 struct parser {
         struct arena *arena;
         struct str query;
+        const char *subjects; /* what the query selects */
         size_t at;
         struct predicate *out;
         int waiting[PREDICATE_NESTING_MAX + 2]; /* stack of operators: room for one && and one || beyond the nesting */
@@ -154,7 +155,8 @@ static struct error *take_label(struct parser *p, struct str word, struct value 
                 }
                 return wrong(p, "write labels[\"key\"]");
         }
-        return wrong(p, "this is neither a text in quotes nor the name of something nodes have");
+        AUTO_MEM char *why = mem_printf("this is neither a text in quotes nor an attribute of %s: name, labels[\"key\"]", p->subjects);
+        return wrong(p, why);
 }
 
 static struct error *field_or_label(struct parser *p, struct str word, struct value *ret)
@@ -300,9 +302,9 @@ static struct error *after_term(struct parser *p, bool *ret_whole)
         return wrong(p, "a '&&', '||' or ')' is missing");
 }
 
-struct error *predicate_compile(struct arena *a, struct str query, const struct predicate **ret)
+struct error *predicate_compile(struct arena *a, struct str query, const char *subjects, const struct predicate **ret)
 {
-        struct parser p = { .arena = a, .query = query, .out = arena_alloc(a, sizeof *p.out) };
+        struct parser p = { .arena = a, .query = query, .subjects = subjects, .out = arena_alloc(a, sizeof *p.out) };
         bool is_whole = false;
 
         if (query.len > PREDICATE_TEXT_MAX)

@@ -38,9 +38,12 @@ struct predicate_subject {
         size_t label_count;
 };
 
-/* Lives in the arena, as do copies of the texts in it. INVALID_ARGUMENT with the position of a mistake. */
+/*
+ * Lives in the arena, as do copies of the texts in it. INVALID_ARGUMENT with the position of a mistake. `subjects` is what the query selects, for that error:
+ * "applications".
+ */
 struct predicate;
-struct error *predicate_compile(struct arena *a, struct str query, const struct predicate **ret) MUST_USE;
+struct error *predicate_compile(struct arena *a, struct str query, const char *subjects, const struct predicate **ret) MUST_USE;
 
 bool predicate_matches(const struct predicate *p, const struct predicate_subject *subject);
 

@@ -17,14 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         AUTO(buf) negated = BUF_MAX(2 * PREDICATE_TEXT_MAX);
         const struct predicate *p = NULL, *opposite = NULL;
 
-        AUTO_PTR(error) err = predicate_compile(a, str_of_bytes(data, size), &p);
+        AUTO_PTR(error) err = predicate_compile(a, str_of_bytes(data, size), "nodes", &p);
         if (err != NULL)
                 return 0;
         buf_put_c(&negated, "!(");
         buf_put(&negated, str_of_bytes(data, size));
         buf_put_c(&negated, ")");
         bool matches = predicate_matches(p, &node);
-        AUTO_PTR(error) too_much = predicate_compile(a, buf_str(&negated), &opposite);
+        AUTO_PTR(error) too_much = predicate_compile(a, buf_str(&negated), "nodes", &opposite);
         if (too_much == NULL && predicate_matches(opposite, &node) == matches)
                 bug("a query and its negation agree");
         return 0;

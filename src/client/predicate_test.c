@@ -57,7 +57,7 @@ static void answers_as_the_table_says(void **state)
         for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
                 AUTO_PTR(arena) a = arena_new(64 * KiB);
                 const struct predicate *p = NULL;
-                struct error *err = predicate_compile(a, str_of(answers[i].query), &p);
+                struct error *err = predicate_compile(a, str_of(answers[i].query), "nodes", &p);
 
                 if (err != NULL)
                         fail_msg("%s: %s", answers[i].query, err->what);
@@ -80,13 +80,24 @@ static void refuses_invalid_expressions_and_names_the_column(void **state)
         for (size_t i = 0; i < ARRAY_LEN(senseless); i++) {
                 AUTO_PTR(arena) a = arena_new(64 * KiB);
                 const struct predicate *p = NULL;
-                AUTO_PTR(error) err = predicate_compile(a, str_of(senseless[i]), &p);
+                AUTO_PTR(error) err = predicate_compile(a, str_of(senseless[i]), "nodes", &p);
 
                 if (err == NULL)
                         fail_msg("'%s' is accepted", senseless[i]);
                 assert_int_equal(err->code, ERROR_INVALID_ARGUMENT);
                 assert_non_null(strstr(err->what, "at character"));
         }
+}
+
+static void a_mistake_names_the_listed_objects(void **state)
+{
+        AUTO_PTR(arena) a = arena_new(64 * KiB);
+        const struct predicate *p = NULL;
+        AUTO_PTR(error) err = predicate_compile(a, STR("hostname == 'wiki'"), "applications", &p);
+
+        (void)state;
+        assert_non_null(err);
+        assert_non_null(strstr(err->what, "nor an attribute of applications"));
 }
 
 static struct error *compile_nested(const char *open, const char *close, size_t times)
@@ -100,7 +111,7 @@ static struct error *compile_nested(const char *open, const char *close, size_t 
         buf_put_c(&query, "name == 'web-1'");
         for (size_t i = 0; i < times; i++)
                 buf_put_c(&query, close);
-        return predicate_compile(a, buf_str(&query), &p);
+        return predicate_compile(a, buf_str(&query), "nodes", &p);
 }
 
 static void bounds_nesting_tests_and_length(void **state)
@@ -128,6 +139,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(answers_as_the_table_says),
                 cmocka_unit_test(refuses_invalid_expressions_and_names_the_column),
+                cmocka_unit_test(a_mistake_names_the_listed_objects),
                 cmocka_unit_test(bounds_nesting_tests_and_length),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,7 +48,7 @@ struct error *nodes_ls_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(session_open(&s, given));
-        TRY(node_filter_read(&filter, s.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
+        TRY(node_filter_read(&filter, s.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query"), "hosts"));
         TRY(nodes_list(&s, &nodes, &count));
         count = node_filter_keep(&filter, nodes, count, s.arena);
         if (output_is_text(given))
@@ -70,7 +70,7 @@ struct error *apps_ls_run(void *ctx, const struct flags *given)
 
         (void)ctx;
         TRY(session_open(&s, given));
-        TRY(node_filter_read(&filter, s.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
+        TRY(node_filter_read(&filter, s.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query"), "applications"));
         TRY(app_servers_list(&s, &servers, &count));
         count = app_filter_keep(&filter, servers, count, s.arena);
         if (output_is_text(given))

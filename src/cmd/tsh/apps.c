@@ -106,7 +106,7 @@ struct error *apps_ls_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(user_load(given, &p));
         TRY(api_client_open(&a, &p));
-        TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
+        TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query"), "applications"));
         TRY(user_apps(&a, &apps, &count));
         TRY(app_login_list(&p, clock_wall(clock_system()), &logins, &login_count));
         count = app_filter_keep(&filter, apps, count, a.arena);

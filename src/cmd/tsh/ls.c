@@ -44,7 +44,7 @@ struct error *ls_run(void *ctx, const struct flags *given)
         (void)ctx;
         TRY(user_load(given, &p));
         TRY(api_client_open(&a, &p));
-        TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query")));
+        TRY(node_filter_read(&filter, a.arena, flags_argument(given, 0), flags_list(given, "search"), flags_text(given, "query"), "nodes"));
         TRY(user_nodes(&a, &nodes, &count));
         count = node_filter_keep(&filter, nodes, count, a.arena);
         if (output_is_text(given))
