@@ -16,14 +16,14 @@ static const char *const versions[] = { "v7", "v6", "v5", "v4", "v3", NULL };
 static const struct head_kind head = { "role", "a role", versions };
 
 /* The resources of rules; `*` means all of them. */
-static const char *const resources[] = { "token", "node", "app", "user", "role", "lock", "event", "session", "instance", "cert_authority", "*" };
+static const char *const resources[] = { "token", "node", "app", "app_server", "user", "role", "lock", "event", "session", "instance", "cert_authority", "*" };
 static const char *const verbs[] = { "list", "read", "create", "update", "delete", "*" };
 
 /* Resources and verbs of Teleport: unsupported here, but not spelling mistakes. */
 static const char foreign_resources[] =
         "access_graph access_graph_secret_authorized_key access_graph_secret_private_key access_graph_settings access_list "
         "access_list_member access_list_review access_monitoring access_monitoring_rule access_plugin_data access_request "
-        "app_server app_session assistant audit_query auth_connector auth_server authentication autoupdate_agent_rollout "
+        "app_session assistant audit_query auth_connector auth_server authentication autoupdate_agent_rollout "
         "autoupdate_config autoupdate_version billing bot bot_instance cluster_alert cluster_audit_config "
         "cluster_auth_preference cluster_maintenance_config cluster_name cluster_networking_config connection_diagnostic "
         "connectors contact crown_jewel database_certificate db db_object db_object_import_rule db_server db_service device "

@@ -150,8 +150,8 @@ static const struct {
         { ALLOW "    rules: [{resources: [tokens], verbs: [read]}]\n", "x.yaml:6:26: unknown resource 'tokens'", "did you mean 'token'" },
         { ALLOW "    rules: [{resources: [dashboards, saml], verbs: [rotat]}]\n",
           "x.yaml has 2 mistakes:\n"
-          "  x.yaml:6:26: unknown resource 'dashboards'; the resources are token, node, app, user, role, lock, event, session, instance, "
-          "cert_authority and *\n"
+          "  x.yaml:6:26: unknown resource 'dashboards'; the resources are token, node, app, app_server, user, role, lock, event, session, "
+          "instance, cert_authority and *\n"
           "  x.yaml:6:53: unknown verb 'rotat'; the verbs are list, read, create, update, delete and *", NULL },
         { ROLE "  options: {max_session_ttl: 31h, record_session: {default: x, ssh: z}}\n  allow: {logins: ['*', 'a b'], node_labels: {env: '^a'}}\n"
                "---\n" USER "  roles: [a, a]\n  traits: {logins: ['a b']}\n---\n" LOCK "  target: {user: 'a b', role: 'c d'}\n",
@@ -259,14 +259,14 @@ static void accepts_rules_about_unsupported_resources(void **state)
                                                       "    - {resources: [user, token], verbs: [list, create, read, update, delete]}\n"
                                                       "    - {resources: [device], verbs: [list, create, read, create_enroll_token, enroll]}\n"
                                                       "    - {resources: [saml, device], verbs: [readnosecrets], where: 'true'}\n"
-                                                      "    - {resources: [node, app_server], verbs: [read, readnosecrets]}\n"
+                                                      "    - {resources: [node, app_server, app_session], verbs: [read, readnosecrets]}\n"
                                                       "  deny:\n"
                                                       "    rules: [{resources: [bot], verbs: ['*']}]\n"),
                                      &cteleport__v1__role__descriptor, &role));
         assert_null(access_role_check((Cteleport__V1__Role *)(void *)role, a, &warnings));
         assert_int_equal(warnings.count, 1);
         assert_string_equal(warnings.texts[0], "resources and verbs of Teleport in the rules that do not exist here have no effect: device, "
-                                               "create_enroll_token, enroll, saml, readnosecrets, app_server, bot");
+                                               "create_enroll_token, enroll, saml, readnosecrets, app_session, bot");
         assert_null(schema_load_yaml(a, "x.yaml", STR("metadata: {name: access}\n"
                                                       "spec: {allow: {rules: [{resources: [assistant, mfa_device, kube_service, headless_authentication], verbs: [use]}]}}\n"),
                                      &cteleport__v1__role__descriptor, &role));
