@@ -154,7 +154,7 @@ def test_it_has_the_columns_of_teleport(alice):
     assert files.split() == ["files", "Shared", "files", "TCP", "env=prod"] and queue.split() == ["queue", "TCP", "env=dev"]
     title, _, files = alice.tsh("apps", "ls", "-v", "--search=tcp", "env=prod").out.splitlines()
     assert title.split() == "Application Description Type Public Address URI Labels".split()
-    assert files.split()[3:5] == ["TCP", "tcp://127.0.0.1:9"]
+    assert files.split()[3:] == ["TCP", "tcp://127.0.0.1:9", "env=prod,teleport.dev/origin=config-file"]
 
 
 def test_it_prints_resources_of_applications(alice):
