@@ -211,8 +211,10 @@ static void decide_target(struct dial *d)
                 d->host_id = d->hostname = STR("");
                 finish(d, error_hint(error_new(ERROR_FAILED_PRECONDITION, "%s", d->kind->ambiguous), "%s", d->kind->ambiguous_hint));
         } else if (d->tried_count > 0) { /* the proxy, or the client, has the reason of those; the list may be the client's word, which hides no refusal */
-                if (d->refusal != NULL || d->hidden_error != NULL)
-                        report_refusal(d, d->refusal != NULL ? d->refusal : d->hidden_error);
+                const struct error *why = d->refusal != NULL ? d->refusal : d->hidden_error;
+
+                if (why != NULL && is_refusal(why))
+                        report_refusal(d, why);
                 finish(d, no_such_resource(d));
         } else if (d->refusal != NULL) {
                 err = d->refusal;

@@ -110,6 +110,8 @@ static void a_dial_names_one_of_several_ports(void **state)
         assert_refused(dial_app_port(w, "grafana", 81).err, ERROR_INVALID_ARGUMENT, "the application 'grafana' has no port 81: it has 80, 8000-8010");
         assert_refused(dial_app_port(w, "grafana", 65536 + 80).err, ERROR_INVALID_ARGUMENT, "has no port 65616");
         given_app_host(w, APPS_2, "queue", "tcp://10.0.0.1:80", "prod");
+        assert_refused(dial_app_except(w, "alice", "grafana", APPS_2).err, ERROR_NOT_FOUND, "there is no app 'grafana', or it is offline");
+        assert_int_equal(count_events(w, "\"event\":\"session.rejected\""), 0); /* a wrong port is no denial, whatever was tried before */
         assert_done(dial_app_port(w, "queue", 0).err);
         assert_refused(dial_app_port(w, "queue", 80).err, ERROR_INVALID_ARGUMENT, "has no tcp_ports");
         given_app_role(w, "dev"); /* who may not use it does not learn its ports */
