@@ -67,7 +67,7 @@ static const struct {
         { "what is so anyway", ROLE "  options: {disconnect_expired_cert: no, lock: strict, max_sessions: 0}\n" },
         { "options as Teleport prints them", ROLE "  options: {require_session_mfa: 0, create_host_user_mode: 0, lock: '', device_trust_mode: '', mfa_verification_interval: 0s, "
                                                   "ssh_port_forwarding: {remote: {enabled: true}, local: {enabled: true}}}\n" },
-        { "empty conditions", ROLE "  allow: {}\n  deny: {logins: [], node_labels: {}}\n" },
+        { "empty conditions", ROLE "  allow: {}\n  deny: {logins: [], node_labels: {}, app_labels_expression: ''}\n" },
         { "a single login", ALLOW "    logins: root\n" },
         { "a user of a guide", USER "  roles: [access, editor]\n  traits: {logins: [root, ubuntu], db_names: null, kubernetes_groups: ''}\n" },
         { "a user with one role and login", USER "  roles: access\n  traits: {logins: root}\n" },
@@ -145,6 +145,9 @@ static const struct {
         { ALLOW "    app_labels: {env: '^{{external.env}}$'}\n", "x.yaml:6:23: the template '^{{external.env}}$' is not supported in labels", NULL },
         { ALLOW "    node_labels: {env: {a: b}}\n", "x.yaml:6:24: spec.allow.node_labels.env must be text or a list of texts, not a mapping", NULL },
         { ALLOW "    node_labels: [env]\n", "x.yaml:6:18: spec.allow.node_labels must be a mapping of keys to values, not a list", NULL },
+        { ROLE "  deny:\n    app_labels_expression: 'labels[\"env\"] == \"prod\"'\n",
+          "x.yaml:6:5: 'spec.deny.app_labels_expression' is a key of Teleport that this release does not have, and its value would change something",
+          "write it as node_labels or app_labels: keys with values, globs or regular expressions" },
         { ALLOW "    require_session_join: [{name: x}]\n", "x.yaml:6:5: 'spec.allow.require_session_join' is a key of Teleport that this release does not have, and its value would change something", "leave it out: sessions are not joined" },
         { ALLOW "    rules: [{resources: [token]}]\n", "x.yaml:6:13: a rule needs resources and verbs", NULL },
         { ALLOW "    rules: [{resources: [tokens], verbs: [read]}]\n", "x.yaml:6:26: unknown resource 'tokens'", "did you mean 'token'" },

@@ -17,7 +17,7 @@ static const struct {
 } rows[] = {
         { "cteleport.v1.Config",
           "discovery_service okta_service jamf_service access_graph relay_service plugins",
-          "the services are auth, proxy and ssh",
+          "the services are auth, proxy, ssh and app",
           NULL },
         { "cteleport.v1.Config",
           "metrics_service",
@@ -121,7 +121,7 @@ static const struct {
           "write https_keypairs: [{key_file: …, cert_file: …}] instead" },
         { "cteleport.v1.ProxyConfig",
           "ui idp automatic_upgrades_channels",
-          "there is no web interface, no identity provider and no automatic upgrade",
+          "the web pages have no settings; there is no identity provider and no automatic upgrade",
           NULL },
         { "cteleport.v1.SSHConfig",
           "enhanced_recording",
@@ -152,8 +152,12 @@ static const struct {
           "applications are those of `apps` and `resources`",
           NULL },
         { "cteleport.v1.AppConfig",
-          "cloud aws mcp use_any_proxy_public_addr",
-          "consoles of clouds are not served",
+          "cloud aws mcp",
+          "consoles of clouds and servers of the Model Context Protocol are not served",
+          NULL },
+        { "cteleport.v1.AppConfig",
+          "use_any_proxy_public_addr",
+          "an application is at a name below each name of the proxy",
           NULL },
         { "cteleport.v1.OtherServiceConfig",
           "resources databases aws azure listen_addr kubeconfig_file kube_cluster_name labels "
@@ -215,7 +219,7 @@ static const struct {
           NULL },
         { "cteleport.v1.RoleOptions",
           "create_desktop_user create_db_user create_db_user_mode desktop_clipboard desktop_directory_sharing",
-          "only SSH is served",
+          "only SSH and applications are served",
           NULL },
         { "cteleport.v1.RoleOptions",
           "pin_source_ip",
@@ -235,7 +239,7 @@ static const struct {
           "write port_forwarding: no (or yes) instead" },
         { "cteleport.v1.RecordSession",
           "desktop",
-          "only SSH is served",
+          "only SSH and applications are served",
           NULL },
         { "cteleport.v1.AppSpec",
           "dynamic_labels",
@@ -246,20 +250,24 @@ static const struct {
           "certificates and keys towards an application stay in files of its hosts",
           "write the application into app_service.apps of its hosts" },
         { "cteleport.v1.AppSpec",
-          "aws cloud user_groups mcp integration identity_center",
-          "consoles of clouds are not served",
+          "aws cloud mcp",
+          "consoles of clouds and servers of the Model Context Protocol are not served",
+          NULL },
+        { "cteleport.v1.AppSpec",
+          "user_groups integration identity_center",
+          "applications are not connected with other systems",
           NULL },
         { "cteleport.v1.RoleConditions",
-          "node_labels_expression",
-          "labels are matched by node_labels",
-          "write it as node_labels: keys with values, globs or regular expressions" },
+          "node_labels_expression app_labels_expression",
+          "labels are matched by node_labels and app_labels",
+          "write it as node_labels or app_labels: keys with values, globs or regular expressions" },
         { "cteleport.v1.RoleConditions",
-          "app_labels_expression kubernetes_labels kubernetes_labels_expression kubernetes_groups "
+          "kubernetes_labels kubernetes_labels_expression kubernetes_groups "
           "kubernetes_users kubernetes_resources db_labels db_labels_expression db_names db_users db_roles "
           "db_service_labels db_service_labels_expression db_permissions windows_desktop_labels "
           "windows_desktop_labels_expression windows_desktop_logins desktop_groups aws_role_arns "
           "azure_identities gcp_service_accounts github_permissions mcp",
-          "only SSH is served",
+          "only SSH and applications are served",
           NULL },
         { "cteleport.v1.RoleConditions",
           "cluster_labels cluster_labels_expression",
@@ -361,7 +369,7 @@ static const struct {
           "ssh_port_forwarding.remote.enabled=yes ssh_port_forwarding.local.enabled=yes" },
         { "cteleport.v1.RecordSession", "desktop=*" },
         { "cteleport.v1.RoleConditions",
-          "app_labels_expression=* cluster_labels=* cluster_labels_expression=* kubernetes_labels=* "
+          "cluster_labels=* cluster_labels_expression=* kubernetes_labels=* "
           "kubernetes_labels_expression=* kubernetes_groups=* kubernetes_users=* kubernetes_resources=* db_labels=* "
           "db_labels_expression=* db_names=* db_users=* db_roles=* db_service_labels=* db_service_labels_expression=* "
           "db_permissions=* windows_desktop_labels=* windows_desktop_labels_expression=* windows_desktop_logins=* "

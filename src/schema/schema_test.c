@@ -212,7 +212,7 @@ static const struct refusal refusals[] = {
           "leave it out: the algorithms are fixed" },
         { &config, "okta_service: {enabled: yes}\n",
           "f.yaml:1:1: 'okta_service' is a key of Teleport that this release does not have, and its value would change "
-          "something", "leave it out: the services are auth, proxy and ssh" },
+          "something", "leave it out: the services are auth, proxy, ssh and app" },
         { &token, "metadata: {namespace: other}",
           "f.yaml:1:12: 'metadata.namespace' is a key of Teleport that this release does not have, and its value would "
           "change something", "leave it out: Teleport prints them; there is one namespace" },
