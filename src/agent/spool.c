@@ -39,6 +39,7 @@ static struct spool_file *file_new(struct spool *sp, struct str id, int fd)
         if (f->next != NULL)
                 f->next->at = &f->next;
         sp->files = f;
+        map_put(&sp->by_id, str_of(f->id), f);
         metric_add_at(METRIC_RECORDINGS_WAITING, 0, 1);
         return f;
 }
@@ -49,6 +50,7 @@ static void file_free(struct spool_file *f)
         *f->at = f->next;
         if (f->next != NULL)
                 f->next->at = f->at;
+        map_remove(&f->spool->by_id, str_of(f->id));
         upload_release(f);
         timer_free(f->sync);
         recording_writer_free(f->writer);
@@ -72,6 +74,7 @@ static void free_if_empty(struct spool *sp)
         close(sp->dir);
         timer_free(sp->stuck);
         budget_release(&sp->room);
+        map_release(&sp->by_id);
         free(sp);
 }
 
@@ -95,9 +98,21 @@ static void keep_damaged(const struct spool_file *f)
                 log_warn("A damaged recording is kept on this node", LOG_C("session_id", f->id), LOG_C("file", name));
 }
 
+/*
+ * Another process of this service may have left recordings, and one of them may be the next one. If thousands of connections end at once, the
+ * folder has thousands of files: it is read again when as many recordings have ended as are left, so that each one reads a few entries.
+ */
+static void find_next_old(struct spool *sp, bool was_old)
+{
+        sp->settled++;
+        if (was_old || sp->settled > sp->by_id.count)
+                spool_send_old(sp);
+}
+
 void spool_file_settle(struct spool_file *f)
 {
         struct spool *sp = f->spool;
+        bool was_old = f->is_old;
 
         if (upload_is_busy(f) || !(f->is_closed || sp->is_closing))
                 return;
@@ -121,7 +136,7 @@ void spool_file_settle(struct spool_file *f)
         if (sp->is_closing)
                 free_if_empty(sp);
         else
-                spool_send_old(sp);
+                find_next_old(sp, was_old);
 }
 
 /* ---- waiting data ----------------------------------------------------------------------------------------------- */
@@ -621,14 +636,6 @@ static void on_checked(void *ctx)
         upload_advance(f);
 }
 
-static bool is_known(const struct spool *sp, struct str id)
-{
-        for (const struct spool_file *f = sp->files; f != NULL; f = f->next)
-                if (str_equal(str_of(f->id), id))
-                        return true;
-        return false;
-}
-
 static void find_one(struct spool *sp, const char *name)
 {
         struct str id = str_of(name);
@@ -636,7 +643,7 @@ static void find_one(struct spool *sp, const char *name)
         if (!str_ends_with(id, suffix))
                 return;
         id.len -= suffix.len;
-        if (!name_is_uuid(id) || is_known(sp, id))
+        if (!name_is_uuid(id) || map_get(&sp->by_id, id) != NULL)
                 return;
         int fd = openat(sp->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
         struct stat st = { .st_nlink = 1, .st_size = 1 };
@@ -668,6 +675,7 @@ void spool_send_old(struct spool *sp)
                         close(fd);
                 return;
         }
+        sp->settled = 0;
         while (sp->old_uploads < LIMIT_SPOOL_UPLOADS && (entry = readdir(all)) != NULL)
                 find_one(sp, entry->d_name);
         closedir(all);

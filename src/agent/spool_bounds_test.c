@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bounds of the memory and disk that all recordings of a node use together. */
+#include <dirent.h>
+#include <dlfcn.h>
+
 #include "agent/spool_testing.h"
 
 /* ---- a disk that is stuck ---------------------------------------------------------------------------------------------------- */
@@ -102,6 +105,38 @@ static void sizes_of_a_terminal_wait_like_its_bytes(void **state)
         spool_finish(f);
 }
 
+/* ---- many recordings that end at once -------------------------------------------------------------------------------------------- */
+
+static size_t folder_reads;
+
+/* In place of libc's, for the spool. */
+DIR *fdopendir(int fd)
+{
+        DIR *(*real)(int) = NULL;
+
+        *(void **)&real = dlsym(RTLD_NEXT, "fdopendir");
+        folder_reads++;
+        return real(fd);
+}
+
+/* The folder has a file of each. */
+static void reads_the_folder_a_few_times_when_all_end(void **state)
+{
+        struct agent *s = *state;
+
+        s->is_away = true;
+        for (int i = 0; i < RECORDINGS; i++) {
+                struct spool_file *f = begin_nth(s, i);
+                spool_publish(f);
+                spool_output(f, STR("left"));
+                spool_finish(f);
+        }
+        folder_reads = 0;
+        s->is_away = false;
+        await(s, files_in(s->dir) == 0);
+        assert_in_range(folder_reads, 1, 20);
+}
+
 /* ---- a folder that is full ----------------------------------------------------------------------------------------------------- */
 
 /* A sparse file of an earlier run that leaves this much of the limit. */
@@ -152,6 +187,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
                 T(recordings_share_a_bound_of_memory),
                 T(sizes_of_a_terminal_wait_like_its_bytes),
+                T(reads_the_folder_a_few_times_when_all_end),
                 T(begins_nothing_in_a_folder_that_is_full),
                 T(ends_a_recording_that_fills_the_folder),
 #undef T

@@ -18,6 +18,7 @@
 #include "agent/spool.h"
 #include "base/budget.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "recording/recording.h"
 #include "rpc/rpc.h"
 
@@ -95,6 +96,8 @@ struct spool {
         struct loop *loop;
         int dir;
         struct spool_file *files;
+        struct map by_id;    /* of files */
+        size_t settled;      /* recordings that were settled since the folder was last read */
         size_t waiting;      /* bytes of all recordings that are in memory and not on the disk */
         bool is_full;     /* `waiting` has reached LIMIT_SPOOL_WAITING_ALL and not yet fallen to half of it */
         struct timer *stuck; /* runs while the spool is full, to log that */
