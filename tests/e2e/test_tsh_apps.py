@@ -403,8 +403,10 @@ def test_a_new_login_is_used_without_a_restart(place):
 def test_connections_beyond_the_limit_are_refused(alice):
     limit = int(re.search(r"LIMIT_APP_FORWARDED = (\d+)", (PROJECT / "src/base/limits.h").read_text()).group(1))
     with ProxyApp(alice, "echo") as app, contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(app.connect()) for _ in range(limit)]
-        assert all(is_open(connection) for connection in connections)
+        connections = []
+        for _ in range(limit):  # one after the other: hundreds of TLS handshakes at once exceed their timeout on a loaded machine
+            connections.append(stack.enter_context(app.connect()))
+            assert is_open(connections[-1]), (len(connections), app.text())
         assert not app.echoes()
         app.wait_for(f"ERROR: there are {limit} connections to the application already")
         connections[0].close()
