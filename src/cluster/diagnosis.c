@@ -105,6 +105,8 @@ void diagnosis_begin(struct diagnosis *d, enum diagnosis_step step)
         changed(d);
 }
 
+static void settle(struct diagnosis *d, enum diagnosis_step step, enum diagnosis_state state, const char *format, va_list args) PRINTF_LIKE(4, 0);
+
 static void settle(struct diagnosis *d, enum diagnosis_step step, enum diagnosis_state state, const char *format, va_list args)
 {
         struct diagnosis_row *r = &d->rows[step];
