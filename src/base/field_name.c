@@ -16,6 +16,32 @@ bool http_is_token(struct str s)
         return s.len > 0;
 }
 
+/* Whether one of eight bytes may be a control byte: below ' ', or DEL. Some that are none count as well if they follow one in memory. */
+static bool has_control(const char *eight)
+{
+        const uint64_t ones = 0x0101010101010101u, tops = 0x80 * ones;
+        uint64_t bytes, del;
+
+        memcpy(&bytes, eight, sizeof bytes);
+        del = bytes ^ 0x7f * ones;
+        return (((bytes - ' ' * ones) & ~bytes) | ((del - ones) & ~del)) & tops;
+}
+
+/* Blanks, tabs, visible ASCII and obs-text (above 0x7f); no control bytes. Cookies and tokens are long: eight bytes at a time. */
+bool http_is_field_value(struct str s)
+{
+        for (size_t i = 0; i < s.len; i++) {
+                while (s.len - i >= 8 && !has_control(s.ptr + i))
+                        i += 8;
+                if (i == s.len)
+                        break;
+                unsigned char c = (unsigned char)s.ptr[i];
+                if ((c < ' ' && c != '\t') || c == 0x7f)
+                        return false;
+        }
+        return true;
+}
+
 static bool is_like_start(struct str name, struct str other)
 {
         if (name.len < other.len)

@@ -7,7 +7,6 @@
 #include "base/field_name.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "net/http1.h"
 
 enum { ARENA_MAX = 4 * LIMIT_HTTP_HEAD, ROOM_FIRST = 16 };
 
@@ -39,7 +38,7 @@ static struct error *check_field(struct str name, struct str value)
 {
         if (!http_is_token(name))
                 return error_new(ERROR_INVALID_ARGUMENT, "a field has no proper name");
-        if (!http1_is_field_value(value))
+        if (!http_is_field_value(value))
                 return error_new(ERROR_INVALID_ARGUMENT, "a field holds control bytes");
         return NULL;
 }

@@ -426,7 +426,7 @@ static struct error *parse_status_line(struct str line, struct http_response *r)
                 error_free(err);
                 return bad("its status is no number of three digits");
         }
-        if (!http1_is_field_value(rest))
+        if (!http_is_field_value(rest))
                 return bad("its reason has control bytes");
         r->status = (int)status;
         r->reason = str_trim(rest);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/http2.h"
 
+#include "base/field_name.h"
 #include "base/limits.h"
-#include "net/http1.h"
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 section 6.5.2 */
 
@@ -113,7 +113,7 @@ struct error *http2_request_add(struct http2_request *r, struct str name, struct
         r->size += name.len + value.len + FIELD_OVERHEAD;
         if (r->size > LIMIT_HTTP2_HEADER_LIST)
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "the head of the request is longer than %d bytes", LIMIT_HTTP2_HEADER_LIST);
-        if (!http1_is_field_value(value) || str_trim(value).len != value.len)
+        if (!http_is_field_value(value) || str_trim(value).len != value.len)
                 return bad("a value has control bytes, or blanks at an end");
         return str_starts_with(name, STR(":")) ? add_pseudo(r, name, value) : add_field(r, name, value);
 }

@@ -39,32 +39,6 @@ static bool is_visible(struct str s)
         return true;
 }
 
-/* Whether one of eight bytes may be a control byte: below ' ', or DEL. Some that are none count as well if they follow one in memory. */
-static bool has_control(const char *eight)
-{
-        const uint64_t ones = 0x0101010101010101u, tops = 0x80 * ones;
-        uint64_t bytes, del;
-
-        memcpy(&bytes, eight, sizeof bytes);
-        del = bytes ^ 0x7f * ones;
-        return (((bytes - ' ' * ones) & ~bytes) | ((del - ones) & ~del)) & tops;
-}
-
-/* Blanks, tabs, visible ASCII and obs-text (above 0x7f); no control bytes. Cookies and tokens are long: eight bytes at a time. */
-bool http1_is_field_value(struct str s)
-{
-        for (size_t i = 0; i < s.len; i++) {
-                while (s.len - i >= 8 && !has_control(s.ptr + i))
-                        i += 8;
-                if (i == s.len)
-                        break;
-                unsigned char c = (unsigned char)s.ptr[i];
-                if ((c < ' ' && c != '\t') || c == 0x7f)
-                        return false;
-        }
-        return true;
-}
-
 static struct error *bad(const char *why)
 {
         return error_new(ERROR_INVALID_ARGUMENT, "not an HTTP request: %s", why);
@@ -212,7 +186,7 @@ static struct error *parse_field(struct str line, struct http1_request *request,
         struct str value = str_trim(str_slice(line, colon + 1, line.len));
         if (colon == line.len || !http_is_token(name))
                 return bad("a field has no proper name");
-        if (!http1_is_field_value(value))
+        if (!http_is_field_value(value))
                 return bad("a field holds control bytes");
         if (str_equal_nocase(name, STR("connection"))) {
                 ret->is_close = ret->is_close || http1_list_has(value, STR("close"));

@@ -72,9 +72,6 @@ struct str http1_response_field(struct str head, const char *name);
 /* Whether a status says that a gateway got no answer from the server behind it: 502, 503, 504. */
 bool http1_status_is_gateway(int status);
 
-/* The characters of a field's value: no control bytes but tabs. */
-bool http1_is_field_value(struct str s);
-
 /* Whether a list of tokens, "a, b", has this one; case does not matter. */
 bool http1_list_has(struct str list, struct str token);
 

@@ -18,14 +18,6 @@ static bool is_of_connection(struct str name)
         return false;
 }
 
-static bool is_value(struct str s)
-{
-        for (size_t i = 0; i < s.len; i++)
-                if (((unsigned char)s.ptr[i] < ' ' && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
-                        return false;
-        return true;
-}
-
 /* Splits the value at its template. */
 static struct error *split_value(struct str value, struct app_header *ret)
 {
@@ -48,7 +40,7 @@ struct error *app_header_parse(struct str text, struct app_header *ret)
         struct str value = str_trim(str_slice(text, colon + 1, text.len));
         AUTO_MEM char *shown = escaped(h.name);
 
-        if (colon == text.len || !http_is_token(h.name) || !is_value(value))
+        if (colon == text.len || !http_is_token(h.name) || !http_is_field_value(value))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the header '%s' has no name and value of HTTP", shown), "write \"Name: value\"");
         if (http_name_is_of_gateway(h.name))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the header '%s' is one that the cluster sets", shown), "choose another name");
