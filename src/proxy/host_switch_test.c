@@ -77,17 +77,13 @@ static void a_load_balancer_may_name_any_host_in_its_handshake(void **state)
         static const char *const names[] = { "proxy.example.com", "wiki.proxy.example.com", "files.proxy.example.com" };
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up);
+
                 trust_forwarded_for(s);
                 open_connection(s, (const char *const[]){ "http/1.1", NULL }, names[i]);
                 RUN_UNTIL(s, s->handshake == NULL);
                 ask_for_hosts(s);
                 forget_sessions(s);
-                if (i + 1 < ARRAY_LEN(names))
-                        tear_down(state);
         }
 }
 
@@ -132,16 +128,12 @@ static void hosts_may_be_written_in_several_ways(void **state)
         };
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up);
+
                 open_plain_connection(s);
                 name_proxy(s);
                 request_of(s, rows[i].request, str_contains(str_of(rows[i].content), STR("launch")) ? "\r\n\r\n" : "}", rows[i].status, rows[i].content);
                 forget_sessions(s);
-                if (i + 1 < ARRAY_LEN(rows))
-                        tear_down(state);
         }
 }
 
@@ -152,11 +144,9 @@ static void requests_for_several_hosts_may_arrive_in_any_pieces(void **state)
                                    "POST /b HTTP/1.1\r\nHost: files.proxy.example.com\r\nContent-Length: 0\r\n\r\n"
                                    "GET /webapi/find HTTP/1.1\r\nHost: proxy.example.com\r\nConnection: close\r\n\r\n";
 
-        for (int i = 0; i < 2; i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up(state);
-                s = *state;
+        for (size_t i = 0; i < 2; i++) {
+                struct stage *s = stage_of_round(state, i, set_up);
+
                 open_plain_connection(s);
                 name_proxy(s);
                 for (size_t at = 0; at < sizeof text - 1; at += i == 0 ? sizeof text : 1) {
@@ -175,8 +165,6 @@ static void requests_for_several_hosts_may_arrive_in_any_pieces(void **state)
                         rest = str_slice(rest, (size_t)(at - rest.ptr) + strlen(parts[p]), rest.len);
                 }
                 forget_sessions(s);
-                if (i == 0)
-                        tear_down(state);
         }
 }
 
@@ -188,10 +176,8 @@ static void malformed_requests_for_any_host_are_refused_by_the_pages(void **stat
                                                 "POST / HTTP/1.1\r\nHost: wiki.proxy.example.com\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" };
 
         for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up);
+
                 open_plain_connection(s);
                 name_proxy(s);
                 stream_write(s->client, str_of(requests[i]));
@@ -199,8 +185,6 @@ static void malformed_requests_for_any_host_are_refused_by_the_pages(void **stat
                 if (!str_starts_with(buf_str(&s->client_saw), STR("HTTP/1.1 4")) || str_contains(buf_str(&s->client_saw), STR("launch")))
                         fail_msg("%s: %s", requests[i], buf_c(&s->client_saw));
                 forget_sessions(s);
-                if (i + 1 < ARRAY_LEN(requests))
-                        tear_down(state);
         }
 }
 
@@ -209,11 +193,9 @@ static void draining_waits_for_the_request_of_a_load_balancer(void **state)
         static const char *const hosts[] = { "proxy.example.com", "wiki.proxy.example.com" };
 
         for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up);
                 AUTO(buf) rest = BUF_MAX(1 * KiB);
+
                 open_plain_connection(s);
                 name_proxy(s);
                 stream_write(s->client, STR("GET /webapi/find HTTP/1.1\r\n"));
@@ -225,8 +207,6 @@ static void draining_waits_for_the_request_of_a_load_balancer(void **state)
                 assert_true(str_starts_with(buf_str(&s->client_saw), i == 0 ? STR("HTTP/1.1 200 ") : STR("HTTP/1.1 302 ")));
                 assert_true(str_contains(buf_str(&s->client_saw), STR("Connection: close\r\n")));
                 forget_sessions(s);
-                if (i + 1 < ARRAY_LEN(hosts))
-                        tear_down(state);
         }
 }
 

@@ -148,18 +148,14 @@ static void an_upgraded_connection_is_served_like_a_socket(void **state)
 {
         static const char *const forms[] = { "websocket", "alpn", "alpn-ping" };
         for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up);
+
                 upgrade(s, forms[i]);
                 shake_inside(s, (const char *const[]){ "teleport-proxy-grpc", NULL });
                 assert_true(str_equal(tls_alpn(s->client), STR("teleport-proxy-grpc")));
                 RUN_UNTIL(s, s->client_saw.len > 9);
                 assert_int_equal(s->client_saw.ptr[3], 4);
                 assert_int_equal(s->proxy.sources.totals[SOURCE_CONNECTIONS], 1);
-                if (i + 1 < ARRAY_LEN(forms))
-                        tear_down(state);
         }
 }
 
@@ -262,10 +258,8 @@ static void a_load_balancer_may_be_idle_for_longer(void **state)
         static const char *const names[] = { "proxy.example.com", NULL };
 
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up_with_clock(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up_with_clock);
+
                 trust_forwarded_for(s);
                 open_connection(s, (const char *const[]){ "http/1.1", NULL }, names[i]);
                 RUN_UNTIL(s, s->handshake == NULL);
@@ -276,8 +270,6 @@ static void a_load_balancer_may_be_idle_for_longer(void **state)
                 }
                 loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(1001));
                 RUN_UNTIL(s, s->has_ended);
-                if (i + 1 < ARRAY_LEN(names))
-                        tear_down(state);
         }
 }
 
@@ -290,10 +282,8 @@ static void clients_behind_a_load_balancer_are_idle_as_briefly_as_others(void **
         } rows[] = { { true, "" }, { false, "" }, { false, "X-Forwarded-For: 203.0.113.7\r\n" } };
 
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                struct stage *s;
-                if (i > 0)
-                        set_up_with_clock(state);
-                s = *state;
+                struct stage *s = stage_of_round(state, i, set_up_with_clock);
+
                 lists_load_balancer(s);
                 s->proxy.ingress.trusts_forwarded_for = rows[i].is_trusted;
                 open_connection(s, (const char *const[]){ "http/1.1", NULL }, "proxy.example.com");
@@ -302,8 +292,6 @@ static void clients_behind_a_load_balancer_are_idle_as_briefly_as_others(void **
                 run_turns(s);
                 loop_advance(&s->proxy.loop, &s->clock, MILLISECONDS(TIMEOUT_HTTP1_IDLE + 1));
                 RUN_UNTIL(s, s->has_ended);
-                if (i + 1 < ARRAY_LEN(rows))
-                        tear_down(state);
         }
 }
 

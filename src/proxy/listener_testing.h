@@ -214,6 +214,16 @@ static inline int tear_down(void **state)
         return 0;
 }
 
+/* The stage of a round of a test: each has its own, made by begin, set_up() or set_up_with_clock(); that of round 0 is there already. */
+static inline UNUSED struct stage *stage_of_round(void **state, size_t round, int (*begin)(void **state))
+{
+        if (round > 0) {
+                tear_down(state);
+                begin(state);
+        }
+        return *state;
+}
+
 static inline void begin_inside(struct stage *s, const char *const *alpn)
 {
         must(tls_context_new((struct tls_options){ .peer = TLS_PEER_INSECURE, .alpn = alpn }, &s->inner));

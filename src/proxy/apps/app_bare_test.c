@@ -51,6 +51,16 @@ static void given_gateway(struct fixture *f, struct gateway *g)
         f->at_client.ear.stream = NULL;
 }
 
+/* Of a round of a test: each has its own fixture; that of round 0 is there already. */
+static struct fixture *given_gateway_of_round(void **state, size_t round, struct gateway *g)
+{
+        if (round > 0)
+                again(state);
+        *g = (struct gateway){ 0 };
+        given_gateway(*state, g);
+        return *state;
+}
+
 static void gateway_release(struct gateway *g)
 {
         app_bare_free(g->bare);
@@ -114,11 +124,10 @@ static void a_refusal_stays_in_tls(void **state)
         static const char *const answers[] = { REFUSAL, "\1", "\377\0", "H" };
 
         for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-                struct fixture *f = *state;
-                struct gateway g = { 0 };
+                struct gateway g;
+                struct fixture *f = given_gateway_of_round(state, i, &g);
                 struct ear *host = &f->at_server.ear;
 
-                given_gateway(f, &g);
                 stream_write(host->stream, str_of(answers[i]));
                 RUN_UNTIL(&f->loop, g.calls > 0);
                 assert_null(g.err);
@@ -132,7 +141,6 @@ static void a_refusal_stays_in_tls(void **state)
                 RUN_UNTIL(&f->loop, g.ear.ends);
                 assert_null(g.ear.err); /* by close_notify */
                 gateway_release(&g);
-                again(state);
         }
 }
 
@@ -141,27 +149,24 @@ static void more_than_a_byte_0_is_no_answer(void **state)
         static const struct str answers[] = { STR_INIT("\0\0"), STR_INIT("\0HTTP/1.1 200 OK\r\n\r\n") };
 
         for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-                struct fixture *f = *state;
-                struct gateway g = { 0 };
+                struct gateway g;
+                struct fixture *f = given_gateway_of_round(state, i, &g);
 
-                given_gateway(f, &g);
                 stream_write(f->at_server.ear.stream, answers[i]);
                 RUN_UNTIL(&f->loop, g.calls > 0);
                 assert_sent(g.err, ERROR_INVALID_ARGUMENT, "there is more behind its end of TLS");
                 gateway_release(&g);
-                again(state);
         }
 }
 
 /* Records that arrive together with the byte 0: of bytes, and of the end of TLS. */
 static void records_behind_a_byte_0_are_no_answer(void **state)
 {
-        for (int is_end = 0; is_end < 2; is_end++) {
-                struct fixture *f = *state;
-                struct gateway g = { 0 };
+        for (size_t is_end = 0; is_end < 2; is_end++) {
+                struct gateway g;
+                struct fixture *f = given_gateway_of_round(state, is_end, &g);
                 struct ear *host = &f->at_server.ear;
 
-                given_gateway(f, &g);
                 stream_write(host->stream, STR("\0"));
                 if (is_end)
                         stream_shutdown(host->stream);
@@ -171,7 +176,6 @@ static void records_behind_a_byte_0_are_no_answer(void **state)
                 assert_non_null(g.err);
                 assert_int_equal(g.err->code, ERROR_INVALID_ARGUMENT);
                 gateway_release(&g);
-                again(state);
         }
 }
 
@@ -181,11 +185,10 @@ static void bytes_outside_of_tls_are_no_answer(void **state)
         static const struct str answers[] = { STR_INIT("\0"), STR_INIT("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") };
 
         for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-                struct fixture *f = *state;
-                struct gateway g = { 0 };
+                struct gateway g;
+                struct fixture *f = given_gateway_of_round(state, i, &g);
                 struct ear *host = &f->at_server.ear;
 
-                given_gateway(f, &g);
                 struct stream *plain = tls_leave(host->stream, STR(""));
                 assert_non_null(plain);
                 ear_listen(host, plain);
@@ -194,7 +197,6 @@ static void bytes_outside_of_tls_are_no_answer(void **state)
                 RUN_UNTIL(&f->loop, g.calls > 0);
                 assert_non_null(g.err);
                 gateway_release(&g);
-                again(state);
         }
 }
 
@@ -202,12 +204,11 @@ static void an_end_without_an_answer_is_reported(void **state)
 {
         enum { CLOSE_NOTIFY, CUT, LOST, WAYS };
 
-        for (int way = 0; way < WAYS; way++) {
-                struct fixture *f = *state;
-                struct gateway g = { 0 };
+        for (size_t way = 0; way < WAYS; way++) {
+                struct gateway g;
+                struct fixture *f = given_gateway_of_round(state, way, &g);
                 struct ear *host = &f->at_server.ear;
 
-                given_gateway(f, &g);
                 if (way == CLOSE_NOTIFY) {
                         stream_shutdown(host->stream);
                 } else if (way == LOST) {
@@ -220,7 +221,6 @@ static void an_end_without_an_answer_is_reported(void **state)
                 assert_non_null(g.err);
                 assert_int_equal(g.err->code, ERROR_UNAVAILABLE);
                 gateway_release(&g);
-                again(state);
         }
 }
 
