@@ -60,6 +60,13 @@ struct error *cert_check_issuer(struct str cert_der, struct str ca_der)
         return err;
 }
 
+bool cert_is_issued_by(struct str cert_der, struct str ca_der)
+{
+        AUTO_PTR(error) err = cert_check_issuer(cert_der, ca_der);
+
+        return err == NULL;
+}
+
 static bool has_attribute(const X509_NAME *name, int nid)
 {
         return X509_NAME_get_index_by_NID(name, nid, -1) >= 0;

@@ -17,6 +17,9 @@ struct error *cert_check_key(struct str cert_der, const struct key *k) MUST_USE;
  */
 struct error *cert_check_issuer(struct str cert_der, struct str ca_der) MUST_USE;
 
+/* Whether cert_check_issuer() finds nothing wrong: for the search of the issuer among several CAs. */
+bool cert_is_issued_by(struct str cert_der, struct str ca_der);
+
 /* Calls each() for every DNS name of the certificate (borrowed until it returns); malformed ones are skipped. */
 struct error *cert_each_dns_name(struct str cert_der, void (*each)(void *ctx, struct str name), void *ctx) MUST_USE;
 

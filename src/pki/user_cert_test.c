@@ -45,6 +45,9 @@ static void openssl_accepts_user_certificates_for_clients_only(void **state)
         assert_int_not_equal(verified(host_ca, leaf, X509_PURPOSE_SSL_CLIENT, NULL, BEGIN + 1), X509_V_OK);
         assert_done(cert_check_issuer(leaf, ca));
         assert_refused(cert_check_issuer(leaf, host_ca), ERROR_UNAUTHENTICATED, "not signed by this CA");
+        assert_true(cert_is_issued_by(leaf, ca));
+        assert_false(cert_is_issued_by(leaf, host_ca));
+        assert_false(cert_is_issued_by(leaf, STR("")));
 
         X509 *x = parsed(leaf);
         assert_int_equal(X509_check_ca(x), 0);

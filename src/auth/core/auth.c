@@ -210,15 +210,9 @@ static void note_issuer(struct auth *a, struct str tls_cert)
 
         buf_release(&a->tls_ca);
         a->tls_ca = BUF_MAX(CERT_MAX);
-        for (size_t i = 0; i < host->n_tls_certs; i++) {
-                struct error *err = cert_check_issuer(tls_cert, pb_str(host->tls_certs[i]));
-
-                if (err == NULL) {
+        for (size_t i = 0; i < host->n_tls_certs && a->tls_ca.len == 0; i++)
+                if (cert_is_issued_by(tls_cert, pb_str(host->tls_certs[i])))
                         buf_put(&a->tls_ca, pb_str(host->tls_certs[i]));
-                        return;
-                }
-                error_free(err);
-        }
 }
 
 static struct error *use_certificate(struct auth *a, const Cteleport__Internal__V1__HostCerts *certs)

@@ -25,9 +25,7 @@ static bool is_issued_by(struct str der, struct str ca_pem)
                 AUTO(buf) ca = BUF_MAX(CERT_MAX);
                 AUTO_PTR(error) err = pem_decode(&block, &ca);
 
-                if (err == NULL)
-                        err = cert_check_issuer(der, buf_str(&ca));
-                if (err == NULL)
+                if (err == NULL && cert_is_issued_by(der, buf_str(&ca)))
                         return true;
         }
         return false;
