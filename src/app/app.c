@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
-
 #include "agent/spool.h"
 #include "app/app_service.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cluster/app_status.h"
 #include "cluster/roots.h"
 #include "os/fdpass.h"
 #include "os/sandbox.h"
-#include "resource/app.h"
 
-enum { CHAIN_PEM_MAX = 64 * KiB };
-
-/* ---- values for connections ------------------------------------------------------------------------------- */
+/* ---- the applications ------------------------------------------------------------------------------------- */
 
 static void on_app_ended(void *ctx, struct offered_app *app, const char *why)
 {
@@ -35,53 +29,6 @@ static size_t names(void *ctx, char **list)
         struct app_service *s = ctx;
 
         return offered_apps_names(&s->apps, list);
-}
-
-static struct error *make_tls(const struct host_identity *id, const char *const *alpn, struct tls_context **ret)
-{
-        AUTO(buf) chain = BUF_MAX(CHAIN_PEM_MAX), users = BUF_MAX(CHAIN_PEM_MAX);
-
-        host_identity_chain_pem(id, &chain);
-        host_identity_user_trust_pem(id, &users);
-        if (users.len == 0)
-                return error_new(ERROR_UNAVAILABLE, "this host has not received the CA of users yet");
-        TRY(tls_context_new((struct tls_options){ .is_server = true, .peer = TLS_PEER_REQUIRED, .trust_pem = buf_str(&users), .alpn = alpn,
-                                                  .is_internal = true }, ret));
-        struct error *err = tls_context_add(*ret, NULL, (struct tls_identity){ buf_str(&chain), secret_str(&id->tls_key_pem) });
-        if (err != NULL) {
-                tls_context_free(*ret);
-                *ret = NULL;
-        }
-        return err;
-}
-
-static void forget_tls(struct app_service *s)
-{
-        tls_context_free(s->tls);
-        tls_context_free(s->tls_http);
-        free(s->tls_serial);
-        s->tls = s->tls_http = NULL;
-        s->tls_serial = NULL;
-}
-
-struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app, struct tls_context **ret)
-{
-        /* The other protocol is accepted, too: the client gets the reason why the application does not follow. */
-        static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_BARE, APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
-        const struct host_identity *id = agent_identity(s->agent);
-        bool is_tcp = app_is_tcp(str_of(app->uri));
-        struct tls_context **kept = is_tcp ? &s->tls : &s->tls_http;
-
-        if (host_identity_is_empty(id))
-                return error_new(ERROR_UNAVAILABLE, "this host has no certificate of the role App yet");
-        if (s->tls_serial == NULL || !str_equal(str_of(s->tls_serial), id->serial))
-                forget_tls(s);
-        if (*kept == NULL)
-                TRY(make_tls(id, is_tcp ? tcp : http, kept));
-        if (s->tls_serial == NULL)
-                s->tls_serial = str_dup(id->serial);
-        *ret = *kept;
-        return NULL;
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------- */
@@ -242,7 +189,7 @@ static void tear_down(void *ctx)
         offered_apps_release(&s->apps);
         shares_release(&s->user_connections);
         lifecycle_release(&s->life);
-        forget_tls(s);
+        user_tls_release(&s->users_tls);
         backend_tls_release(&s->backends);
         app_targets_release(&s->targets);
         service_end(s->service);

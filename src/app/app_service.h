@@ -18,10 +18,10 @@
 #include "app/backend_tls.h"
 #include "app/offered_apps.h"
 #include "app/targets.h"
+#include "app/user_tls.h"
 #include "base/budget.h"
 #include "base/map.h"
 #include "base/shares.h"
-#include "net/tls.h"
 
 struct app_service {
         struct loop loop;
@@ -37,18 +37,10 @@ struct app_service {
         struct agent *agent;
         struct spool *spool;    /* records of requests; NULL: at the end of the process */
         struct lifecycle life;
-        struct tls_context *tls, *tls_http; /* of TCP and of HTTP applications, with the identity of this serial number; NULL: not made yet */
-        char *tls_serial;
+        struct user_tls users_tls;
         struct shares user_connections; /* number of connections, by user */
         struct map connections;         /* by ID */
 };
-
-/* ---- app.c ------------------------------------------------------------------------------------------------ */
-/*
- * Sets *ret to the TLS of the current identity, borrowed until the next turn of the loop; of the protocols that a client offers it prefers the one of the
- * application. UNAVAILABLE: there is no identity yet.
- */
-struct error *app_tls(struct app_service *s, const Cteleport__V1__AppConfig *app, struct tls_context **ret) MUST_USE;
 
 /* ---- connection.c ----------------------------------------------------------------------------------------- */
 /* Handles a CONNECT received through a tunnel. */

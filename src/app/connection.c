@@ -636,7 +636,7 @@ static struct error *check_request(struct app_service *s, const struct tunnel_re
         if (!shares_have_room(&s->user_connections, request->user))
                 return error_new(ERROR_RESOURCE_EXHAUSTED, "this host has %zu connections to applications, %zu of them yours: there is no room for one more",
                                  s->connections.count, shares_count(&s->user_connections, request->user));
-        return app_tls(s, (*ret_app)->config, ret_tls);
+        return user_tls_get(&s->users_tls, agent_identity(s->agent), app_is_tcp(str_of((*ret_app)->config->uri)), ret_tls);
 }
 
 void app_connection_begin(struct app_service *s, struct tunnel_incoming *in, const struct tunnel_request *request)

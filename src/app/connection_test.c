@@ -209,7 +209,7 @@ void lifecycle_connection_gone(struct lifecycle *c UNUSED)
 {
 }
 
-struct error *app_tls(struct app_service *s UNUSED, const Cteleport__V1__AppConfig *app UNUSED, struct tls_context **ret)
+struct error *user_tls_get(struct user_tls *u UNUSED, const struct host_identity *id UNUSED, bool is_tcp UNUSED, struct tls_context **ret)
 {
         *ret = testbed->server_tls;
         return NULL;
