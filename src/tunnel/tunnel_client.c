@@ -13,10 +13,7 @@
 
 struct tunnel {
         struct tunnel_end end;
-        void (*on_end)(void *ctx, struct error *err);
         void (*on_ready)(void *ctx), (*on_leaving)(void *ctx); /* NULL: not wanted, or called */
-        void *ctx;
-        bool is_draining, is_end_reported, is_closed;
         bool is_ready, is_left; /* SETTINGS, GOAWAY were received */
 };
 
@@ -154,10 +151,10 @@ static void report(struct tunnel *t, bool is_due, void (**callback)(void *ctx))
 {
         void (*call)(void *ctx) = *callback;
 
-        if (!is_due || call == NULL || t->is_closed)
+        if (!is_due || call == NULL || t->end.is_closed)
                 return;
         *callback = NULL;
-        call(t->ctx);
+        call(t->end.ctx);
 }
 
 static void on_turn(struct h2 *h)
@@ -167,22 +164,6 @@ static void on_turn(struct h2 *h)
         report(t, t->is_ready, &t->on_ready);
         report(t, t->is_left, &t->on_leaving);
         end_on_turn(h);
-}
-
-static void on_end(struct h2 *h)
-{
-        struct tunnel *t = CONTAINER_OF(h, struct tunnel, end.h2);
-
-        end_break_streams(&t->end);
-        if (!t->is_closed && !t->is_end_reported) {
-                t->is_end_reported = true;
-                t->on_end(t->ctx, end_reason(&t->end));
-                return; /* the owner may have closed the tunnel in the callback; another turn is due then */
-        }
-        if (!t->is_closed || h->is_turn_due)
-                return;
-        h2_release(h);
-        free(t);
 }
 
 static const struct h2_events client_events = {
@@ -198,7 +179,7 @@ static const struct h2_events client_events = {
         .on_received = on_turn,
         .put_data = end_put_data,
         .on_time = end_on_time,
-        .on_end = on_end,
+        .on_end = end_on_end,
 };
 
 /* ---- the tunnel ---------------------------------------------------------------------------------------------------- */
@@ -207,7 +188,7 @@ struct tunnel *tunnel_new(struct loop *l, struct stream *tls, void (*on_end_repo
 {
         struct tunnel *t = NEW(struct tunnel);
 
-        *t = (struct tunnel){ .end.report = report_dial, .on_end = on_end_reported, .ctx = ctx };
+        *t = (struct tunnel){ .end.report = report_dial, .end.on_end = on_end_reported, .end.ctx = ctx };
         end_init(&t->end, l, tls, &client_events, tunnel_h2_options(false));
         return t;
 }
@@ -221,17 +202,13 @@ void tunnel_watch(struct tunnel *t, void (*ready)(void *ctx), void (*leaving)(vo
 
 void tunnel_close(struct tunnel *t)
 {
-        if (t == NULL)
-                return;
-        t->is_closed = true;
-        h2_end(&t->end.h2, NULL);
-        h2_request_turn(&t->end.h2); /* also when the connection had ended before: the turn frees the tunnel */
+        if (t != NULL)
+                end_close(&t->end);
 }
 
 void tunnel_drain(struct tunnel *t)
 {
-        t->is_draining = true;
-        h2_go_away(&t->end.h2);
+        end_drain(&t->end);
 }
 
 /* ---- dialling -------------------------------------------------------------------------------------------------------- */
@@ -264,7 +241,7 @@ struct tunnel_dial *tunnel_connect(struct tunnel *t, const struct tunnel_request
         *d = (struct tunnel_dial){ .done = done, .ctx = ctx, .refusal = BUF_MAX(STATUS_TEXT_MAX) };
         d->stream = tunnel_stream_new(&t->end, 0);
         d->stream->dial = d;
-        if (t->is_draining || t->end.h2.is_over)
+        if (t->end.is_draining || t->end.h2.is_over)
                 fail(d, error_for(error_new(ERROR_UNAVAILABLE, "the tunnel to the node is being closed"), REASON_CONNECTION));
         else
                 submit(d->stream, request);

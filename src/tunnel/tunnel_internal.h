@@ -27,6 +27,10 @@ struct tunnel_end {
         struct tunnel_stream **ready_end;
         /* Reports a dial or an incoming stream, also of a stream that has left the connection. */
         void (*report)(struct tunnel_end *e, struct tunnel_stream *s);
+        void (*on_end)(void *ctx, struct error *err); /* reports the end of the connection to the owner */
+        void *ctx;                                    /* of the owner */
+        bool is_draining, is_closed;                  /* by the owner */
+        bool is_end_reported;
 };
 
 /* A queue of bytes, in shared buffers of the loop. */
@@ -93,11 +97,12 @@ void end_put_data(struct h2 *h, int32_t id, char *out, size_t len);
 void end_on_turn(struct h2 *h); /* delivers pending events */
 struct instant end_on_time(struct h2 *h, struct instant now);
 
-/* The tunnel is lost: every stream breaks and its owner is notified. */
-void end_break_streams(struct tunnel_end *e);
+/* The tunnel is lost: every stream breaks, and their owners and that of the tunnel are notified. Frees a tunnel that is closed. */
+void end_on_end(struct h2 *h);
 
-/* The reason of the tunnel's end, for the owners of its streams. */
-struct error *end_reason(const struct tunnel_end *e) MUST_USE;
+/* The same for both ends: tunnel_close() and tunnel_server_close(), tunnel_drain() and tunnel_server_drain(). */
+void end_close(struct tunnel_end *e);
+void end_drain(struct tunnel_end *e);
 
 /* Conversion between the error code of a refusal and its HTTP status (unknown ones: 502, UNKNOWN). */
 unsigned tunnel_status_of(enum error_code code);

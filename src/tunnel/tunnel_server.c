@@ -14,10 +14,7 @@
 struct tunnel_server {
         struct tunnel_end end;
         const struct tunnel_server_events *events;
-        void *ctx;
-        bool is_end_reported, is_closed;
         bool is_drain_due, is_drain_reported;
-        bool is_draining; /* by this end */
 };
 
 /* The value of a request header. */
@@ -126,8 +123,8 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
         };
 
         if (s->end == NULL) { /* the stream was closed before it was answered */
-                if (v->is_reported && !t->is_closed)
-                        t->events->on_gone(t->ctx, v);
+                if (v->is_reported && !t->end.is_closed)
+                        t->events->on_gone(t->end.ctx, v);
                 stream_close(&incoming_end(v)->stream);
                 return;
         }
@@ -136,10 +133,10 @@ static void report_incoming(struct tunnel_end *e, struct tunnel_stream *s)
         v->is_reported = true;
         if (!v->is_connect || v->is_bad || str_is_empty(request.connection_id))
                 tunnel_refuse(v, error_new(ERROR_INVALID_ARGUMENT, "this is no request for a connection"));
-        else if (t->is_closed || t->is_draining)
+        else if (t->end.is_closed || t->end.is_draining)
                 tunnel_refuse(v, error_new(ERROR_UNAVAILABLE, "the node is leaving this tunnel"));
         else
-                t->events->on_connect(t->ctx, v, &request);
+                t->events->on_connect(t->end.ctx, v, &request);
 }
 
 /* Submits the answer, unless the stream was just closed. */
@@ -208,11 +205,11 @@ static void on_goaway(struct h2 *h)
 
 static void report_drain(struct tunnel_server *t)
 {
-        if (!t->is_drain_due || t->is_drain_reported || t->is_closed)
+        if (!t->is_drain_due || t->is_drain_reported || t->end.is_closed)
                 return;
         t->is_drain_reported = true;
         if (t->events->on_drain != NULL)
-                t->events->on_drain(t->ctx);
+                t->events->on_drain(t->end.ctx);
 }
 
 static void on_turn(struct h2 *h)
@@ -228,16 +225,7 @@ static void on_end(struct h2 *h)
         struct tunnel_server *t = CONTAINER_OF(h, struct tunnel_server, end.h2);
 
         report_drain(t);
-        end_break_streams(&t->end);
-        if (!t->is_closed && !t->is_end_reported) {
-                t->is_end_reported = true;
-                t->events->on_end(t->ctx, end_reason(&t->end));
-                return; /* the owner may have closed the tunnel in the callback; another turn is due then */
-        }
-        if (!t->is_closed || h->is_turn_due)
-                return;
-        h2_release(h);
-        free(t);
+        end_on_end(h);
 }
 
 static const struct h2_events server_events = {
@@ -263,22 +251,18 @@ struct tunnel_server *tunnel_server_new(struct loop *l, struct stream *tls, cons
 {
         struct tunnel_server *t = NEW(struct tunnel_server);
 
-        *t = (struct tunnel_server){ .end.report = report_incoming, .events = events, .ctx = ctx };
+        *t = (struct tunnel_server){ .end.report = report_incoming, .end.on_end = events->on_end, .end.ctx = ctx, .events = events };
         end_init(&t->end, l, tls, &server_events, tunnel_h2_options(true));
         return t;
 }
 
 void tunnel_server_close(struct tunnel_server *t)
 {
-        if (t == NULL)
-                return;
-        t->is_closed = true;
-        h2_end(&t->end.h2, NULL);
-        h2_request_turn(&t->end.h2); /* also when the connection had ended before: the turn frees the tunnel */
+        if (t != NULL)
+                end_close(&t->end);
 }
 
 void tunnel_server_drain(struct tunnel_server *t)
 {
-        t->is_draining = true;
-        h2_go_away(&t->end.h2);
+        end_drain(&t->end);
 }

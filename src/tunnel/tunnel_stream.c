@@ -437,21 +437,45 @@ void end_on_turn(struct h2 *h)
         end_report(CONTAINER_OF(h, struct tunnel_end, h2));
 }
 
-void end_break_streams(struct tunnel_end *e)
+/* ---- the end --------------------------------------------------------------------------------------------------------- */
+
+void end_close(struct tunnel_end *e)
 {
-        while (e->streams != NULL)
-                tunnel_stream_leave(e->streams, end_reason(e));
-        end_report(e);
+        e->is_closed = true;
+        h2_end(&e->h2, NULL);
+        h2_request_turn(&e->h2); /* also when the connection had ended before: the turn frees the tunnel */
 }
 
-struct error *end_reason(const struct tunnel_end *e)
+void end_drain(struct tunnel_end *e)
+{
+        e->is_draining = true;
+        h2_go_away(&e->h2);
+}
+
+static struct error *reason_of(const struct tunnel_end *e)
 {
         struct error *lost = error_new(ERROR_UNAVAILABLE, "the tunnel was lost");
 
         return e->h2.why == NULL ? lost : error_because(lost, error_copy(e->h2.why));
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------- */
+void end_on_end(struct h2 *h)
+{
+        struct tunnel_end *e = CONTAINER_OF(h, struct tunnel_end, h2);
+
+        while (e->streams != NULL)
+                tunnel_stream_leave(e->streams, reason_of(e));
+        end_report(e);
+        if (!e->is_closed && !e->is_end_reported) {
+                e->is_end_reported = true;
+                e->on_end(e->ctx, reason_of(e));
+                return; /* the owner may have closed the tunnel in the callback; another turn is due then */
+        }
+        if (!e->is_closed || h->is_turn_due)
+                return;
+        h2_release(h);
+        free(e); /* the first member of the tunnel */
+}
 
 struct instant end_on_time(struct h2 *h, struct instant now)
 {
