@@ -65,7 +65,7 @@ static const char *received(struct fixture *f)
 static void a_status_of_any_text_is_one_line(void **state)
 {
         static const char *const hostile[] = {
-                "joined\nMAINPID=1", "\nREADY=1\nSTOPPING=1", "x\r\nWATCHDOG=trigger", "\x1b[2J\x07", "\xff\xfe", "\xe2\x80\xae" "evil", "",
+                "joined\nMAINPID=1", "\nREADY=1\nSTOPPING=1", "x\r\nWATCHDOG=trigger", "\x1b[2J\x07", "\xff\xfe", ("\xe2\x80\xae" "evil"), "",
         };
         struct fixture *f = *state;
 
