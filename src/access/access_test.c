@@ -132,6 +132,8 @@ static const struct {
         { "a template denies what the user has", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {team: '{{external.team}}'}}}" }, "team=a", "team=a", "root", false, false },
         { "a template denies nothing else", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {team: '{{external.team}}'}}}" }, "team=a", "team=b", "root", true, true },
         { "a broken template allows nothing", { "{allow: {logins: [root], node_labels: {team: '{{user.team}}'}}}" }, "team=a", "team=a", "root", false, false },
+        { "a template as the name of a label allows nothing", { "{allow: {logins: [root], node_labels: {'{{external.team}}': x}}}" }, "team=a", "a=x", "root", false, false },
+        { "a template as the name of a label denies", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {'{{external.team}}': x}}}" }, "team=a", "a=x", "root", false, false },
         { "a broken template denies", { "{allow: {logins: [root], " ALL "}}", "{deny: {node_labels: {team: '{{user.team}}'}}}" }, "team=a", "team=b", "root", false, false },
         { "login and labels must come from one role", { "{allow: {logins: [root], node_labels: {env: test}}}", "{allow: {logins: [bob], " ALL "}}" }, "", "env=prod", "root", false, true },
         { "any one role is enough", { "{allow: {logins: [root], node_labels: {env: test}}}", "{allow: {logins: [bob], " ALL "}}" }, "", "env=test", "root", true, true },

@@ -66,6 +66,8 @@ static bool pair_matches(const struct matching *m, struct role_label pair)
 
         if (str_equal(key, STR("*")))
                 return has_wildcard(pair.values);
+        if (str_contains(key, STR("{{")))
+                return m->otherwise;
         for (size_t i = 0; i < m->count; i++)
                 if (str_equal(m->labels[i].key, key) && any_value_matches(m, pair.values, m->labels[i].value))
                         return true;

@@ -209,6 +209,12 @@ static struct error *check_label(const Cteleport__V1__RoleConditions *c, enum ro
 
         if (str_is_empty(key) || key.len > LIMIT_LABEL_KEY)
                 return error_new(ERROR_INVALID_ARGUMENT, "the name of a label is empty or longer than %d characters", LIMIT_LABEL_KEY);
+        if (str_contains(key, STR("{{"))) {
+                AUTO_MEM char *shown = escaped(key);
+
+                return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the name of a label is the template '%s', which is not supported", shown),
+                                  "write the name itself; values may have templates");
+        }
         if (str_equal(key, STR("*")) && (role_label_count(c, of) > 1 || !is_just_a_star(pair.values)))
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "the label '*' has no other meaning than every %s", thing),
                                   "write '*': '*' alone for every %s, or name the labels", thing);

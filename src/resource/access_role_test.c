@@ -143,6 +143,8 @@ static const struct {
         { ALLOW "    app_labels: {env: '{{external.env}}*'}\n", "x.yaml:6:23: the template '{{external.env}}*' is not supported in labels",
           "write one {{internal.TRAIT}} or {{external.TRAIT}}; text before and after it is compared as it is, without * and ^" },
         { ALLOW "    app_labels: {env: '^{{external.env}}$'}\n", "x.yaml:6:23: the template '^{{external.env}}$' is not supported in labels", NULL },
+        { ROLE "  deny:\n    app_labels: {'{{external.team}}': prod}\n", "x.yaml:6:17: the name of a label is the template '{{external.team}}', which is not supported",
+          "write the name itself; values may have templates" },
         { ALLOW "    node_labels: {env: {a: b}}\n", "x.yaml:6:24: spec.allow.node_labels.env must be text or a list of texts, not a mapping", NULL },
         { ALLOW "    node_labels: [env]\n", "x.yaml:6:18: spec.allow.node_labels must be a mapping of keys to values, not a list", NULL },
         { ROLE "  deny:\n    app_labels_expression: 'labels[\"env\"] == \"prod\"'\n",
