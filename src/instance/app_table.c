@@ -161,3 +161,17 @@ void app_table_free(struct app_table *t)
         arena_free(t->arena);
         free(t);
 }
+
+struct error *app_table_explain_refusal(const Cteleport__V1__AppServiceConfig *config, struct error *err)
+{
+        if (config == NULL || err == NULL || err->code != ERROR_INVALID_ARGUMENT)
+                return err;
+        for (size_t i = 0; i < config->n_apps; i++) {
+                AUTO_MEM char *shown = mem_printf("'%s'", config->apps[i]->uri);
+
+                if (config->apps[i]->n_tcp_ports > 0 && str_contains(str_of(err->what), str_of(shown)))
+                        return error_hint(err, "the Auth Service has an earlier release than this host, without tcp_ports: upgrade it, or write an application with "
+                                               "uri: tcp://HOST:PORT for each port until then");
+        }
+        return err;
+}

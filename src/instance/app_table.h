@@ -8,6 +8,7 @@
 
 #include "api.pb-c.h"
 #include "base/compiler.h"
+#include "base/error.h"
 #include "internal.pb-c.h"
 
 /* config is borrowed until app_table_free(). */
@@ -24,5 +25,11 @@ void app_table_take(struct app_table *t, const Cteleport__V1__PresenceDown__Apps
  * app_table_take().
  */
 const Cteleport__Internal__V1__Apps *app_table_for(const struct app_table *t, const char *have);
+
+/*
+ * The refusal (owned; NULL: none) of what this host announces to the cluster. If it is that of an application with tcp_ports, whose uri an Auth Service without them
+ * takes for a mistake, its hint is the remedy for that.
+ */
+struct error *app_table_explain_refusal(const Cteleport__V1__AppServiceConfig *config, struct error *err) MUST_USE;
 
 #endif

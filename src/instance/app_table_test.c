@@ -114,11 +114,51 @@ static void a_process_keeps_its_table_until_the_cluster_has_answered(void **stat
         app_table_free(f.table);
 }
 
+static const char *hint_for(const char *uri, size_t ports, enum error_code code, struct error **ret)
+{
+        Cteleport__V1__AppServiceConfig config = CTELEPORT__V1__APP_SERVICE_CONFIG__INIT;
+        Cteleport__V1__AppConfig app = CTELEPORT__V1__APP_CONFIG__INIT, *apps[] = { &app };
+
+        app.uri = unconst(uri);
+        app.n_tcp_ports = ports;
+        config.apps = apps;
+        config.n_apps = 1;
+        *ret = app_table_explain_refusal(&config, error_hint(error_new(code, "the uri 'tcp://db' has no host and port to connect to"), "write a port"));
+        return (*ret)->hint;
+}
+
+static void a_cluster_without_tcp_ports_is_to_be_upgraded(void **state)
+{
+        const struct {
+                const char *uri;
+                size_t ports;
+                enum error_code code;
+                bool is_explained;
+        } rows[] = {
+                { "tcp://db", 1, ERROR_INVALID_ARGUMENT, true },
+                { "tcp://db", 0, ERROR_INVALID_ARGUMENT, false },
+                { "tcp://d", 1, ERROR_INVALID_ARGUMENT, false },
+                { "tcp://db", 1, ERROR_UNAVAILABLE, false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct error *err;
+                const char *hint = hint_for(rows[i].uri, rows[i].ports, rows[i].code, &err);
+
+                if ((strstr(hint, "without tcp_ports: upgrade it") != NULL) != rows[i].is_explained)
+                        fail_msg("row %zu: %s", i, hint);
+                error_free(err);
+        }
+        assert_null(app_table_explain_refusal(NULL, NULL));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(has_the_file_and_the_selected_resources),
                 cmocka_unit_test(a_process_keeps_its_table_until_the_cluster_has_answered),
+                cmocka_unit_test(a_cluster_without_tcp_ports_is_to_be_upgraded),
         };
 
         return cmocka_run_group_tests_name("app_table", tests, NULL, NULL);

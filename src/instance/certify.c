@@ -438,6 +438,7 @@ static void on_presence_end(void *ctx, struct error *err)
 {
         struct instance *i = ctx;
         i->presence = NULL;
+        err = app_table_explain_refusal(i->boot->config->app_service, err);
         instance_failed(i, i->is_listed ? error_wrap(err, "lost the Auth Service") : err);
 }
 
