@@ -93,11 +93,17 @@ def test_a_cluster_goes_on_from_its_backup_on_another_machine(make_cluster, aws,
 def test_a_backup_is_read_by_age_and_tar(shared, keys, tmp_path):
     backup, out = tmp_path / "cluster.age", tmp_path / "out"
     out.mkdir()
+    acme = shared.data_dir / "acme"
+    (acme / "ca.example/apps").mkdir(parents=True)
+    for name in ("certificate.pem", "apps/wiki.example.test.pem"):
+        (acme / "ca.example" / name).write_text(name)
     shared.tctl("backup", "--recipient", keys.recipient, "--recordings", "--audit-log", backup)
+    shutil.rmtree(acme)
     assert backup.stat().st_mode & 0o777 == 0o600
     files = unpack(backup, keys, out)
     assert {"backup.json", "backend/sqlite.db", "ca/cluster", "ca/host.tls.key.pem", "ca/issued.log", "config/teleport.yaml", "host_uuid",
-            "log/events.log", "SHA256SUMS"} <= files.keys()
+            "log/events.log", "acme/ca.example/certificate.pem", "SHA256SUMS"} <= files.keys()
+    assert not [name for name in files if "apps" in name], "certificates of applications are issued anew"
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=out, check=True, timeout=TIMEOUT)
     assert len((out / "SHA256SUMS").read_text().splitlines()) == len(files) - 1
     about = json.loads(files["backup.json"].read_text())
