@@ -306,15 +306,16 @@ COOKIES = {
 
 
 def test_cookies_of_an_application_are_for_its_host_only(raw, scripted):
-    """Also in interim responses."""
-    scripted.answer(b"ok", b"HTTP/1.1 103 Early Hints\r\n" + b"\r\n".join(f"Set-Cookie: {cookie}".encode() for cookie in COOKIES) + b"\r\n\r\nHTTP/1.1 200 OK",
-                    *(f"Set-Cookie: {cookie}".encode() for cookie in COOKIES))
+    """Also in interim responses. Nor does one clear the cookies of the whole domain."""
+    lines = [*(f"Set-Cookie: {cookie}".encode() for cookie in COOKIES), b'Clear-Site-Data: "cookies", "storage"', b'clear-site-data: "cache","Cookies", "COOKIES"']
+    scripted.answer(b"ok", b"HTTP/1.1 103 Early Hints\r\n" + b"\r\n".join(lines) + b"\r\n\r\nHTTP/1.1 200 OK", *lines)
     with tls_of(raw, "raw") as tls:
         tls.sendall(f"GET / HTTP/1.1\r\nHost: raw.{PROXY}:{raw.port}\r\nCookie: {raw.cookies('raw')}\r\nConnection: close\r\n\r\n".encode())
         with tls.makefile("rb") as answer:
             text = answer.read().decode()
     heads = text.split("\r\n\r\n")
     assert [re.findall(r"(?im)^set-cookie: (.*)\r?$", head.replace("\r", "")) for head in heads[:2]] == [[kept for kept in COOKIES.values() if kept]] * 2, text
+    assert [re.findall(r"(?im)^clear-site-data: (.*)\r?$", head.replace("\r", "")) for head in heads[:2]] == [['"cache", "storage"']] * 2, text
 
 
 def test_bodies_pass_both_ways(opened, backends):

@@ -12,6 +12,7 @@
 #include "cluster/connect.h"
 #include "http/cookies.h"
 #include "http/relay.h"
+#include "http/site_data.h"
 #include "net/http1.h"
 #include "net/ingress.h"
 #include "pki/key.h"
@@ -743,6 +744,8 @@ static void on_response(void *ctx, struct http_response *response)
         http_fields_remove(&response->fields, APP_UNREACHED_FIELD);
         struct error *err = http_cookies_confine(&response->fields, is_own_cookie);
 
+        if (err == NULL)
+                err = http_site_data_confine(&response->fields);
         if (err == NULL)
                 return;
         log_warn("A response of an application cannot be passed on", LOG_C("app", g->app), LOG_C("peer", g->client), LOG_C("request_id", request_id(g)), LOG_ERR(err));
