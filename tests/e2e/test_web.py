@@ -35,6 +35,18 @@ def logged_in(cluster, user, **more):
     return browser
 
 
+def sent_at_once(cluster, path, form, browsers):
+    """The answers to a form that all of the browsers send before auth reads the first one."""
+    auth = cluster.process.children()["auth"]
+    os.kill(auth, signal.SIGSTOP)
+    try:
+        sent = [browser.send("POST", path, form) for browser in browsers]
+        assert WebBrowser(cluster.proxy_addr).get("/web/login").status == 200, "the proxy has received them before"
+    finally:
+        os.kill(auth, signal.SIGCONT)
+    return [browser.receive(connection) for browser, connection in zip(browsers, sent)]
+
+
 def test_a_user_logs_in_and_out_with_a_browser(cluster, alice, web):
     away = web.get("/web/sessions?a=b")
     assert (away.status, away.headers["Location"]) == (303, "/web/login?redirect_uri=%2Fweb%2Fsessions%3Fa%3Db")
@@ -125,6 +137,31 @@ def test_a_user_ends_logins_of_other_browsers(cluster, alice, web, invite):
     assert second.get("/web").status == 303 and first.get("/web").status == 200 and web.get("/web").status == 200
     for user in ("alice", "bob"):
         cluster.exactly(1, "user.web_session.end", user=user, reason="ended by the user", ended_by=user)
+
+
+def test_a_login_form_that_is_sent_again_leads_on(cluster, alice, web, invite):
+    page = web.get("/web/login?redirect_uri=%2Fweb%2Fsessions")
+    form = {"token": page.hidden("token"), "redirect_uri": page.hidden("redirect_uri"), "user": "alice", "password": alice.password, "otp": alice.otp()}
+    twice = [WebBrowser(cluster.proxy_addr), WebBrowser(cluster.proxy_addr)]
+    for click in twice:  # of a double click: none has the cookie of the other
+        click.cookies = dict(web.cookies)
+    answers = sent_at_once(cluster, "/web/login", form, twice)
+    assert [(a.status, a.headers["Location"]) for a in answers] == [(303, "/web/sessions")] * 2, [a.words for a in answers]
+    assert twice[0].cookies == twice[1].cookies and "__Host-session" in twice[0].cookies
+
+    web.cookies = dict(twice[0].cookies)
+    again = web.post("/web/login", form)  # a reload
+    assert (again.status, again.headers["Location"]) == (303, "/web/sessions") and web.cookies == twice[0].cookies
+    assert web.get("/web/sessions").words.count("this one") == 1
+    refused = web.post("/web/login", {**form, "token": "0" * 64})
+    assert refused.status == 403 and "does not belong to this browser" in refused.words
+    bob = invite(cluster, "bob", "access", "root")
+    answer = web.post("/web/login", {**form, "user": "bob", "password": bob.password, "otp": bob.otp()})
+    assert answer.status == 303 and web.cookies["__Host-session"] != twice[0].cookies["__Host-session"], "another user logs in"
+    web.cookies = {name: value for name, value in web.cookies.items() if name == "__Host-login"}
+    assert "is wrong" in web.post("/web/login", form).words, "without the session the code is good once"
+    cluster.exactly(1, "user.login", user="alice", success=True)
+    cluster.exactly(1, "user.login", user="alice", success=False)
 
 
 def test_locks_roles_and_removals_act_on_a_browser_at_once(cluster, alice, web, invite):

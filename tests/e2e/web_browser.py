@@ -33,7 +33,8 @@ class WebBrowser:
     def __init__(self, address, agent="Mozilla/5.0 (test)"):
         self.address, self.agent, self.cookies, self.attributes = address, agent, {}, {}
 
-    def request(self, method, path, form=None, **headers):
+    def send(self, method, path, form=None, **headers):
+        """A connection whose answer is to be received."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection(self.address, context=context, timeout=TIMEOUT)
@@ -44,6 +45,9 @@ class WebBrowser:
             lines.setdefault("Content-Type", "application/x-www-form-urlencoded")
             lines.setdefault("Origin", f"https://{self.address}")
         connection.request(method, path, urllib.parse.urlencode(form) if form is not None else None, lines)
+        return connection
+
+    def receive(self, connection):
         answer = Answer(connection.getresponse())
         connection.close()
         for line in answer.headers.get_all("Set-Cookie") or []:
@@ -55,6 +59,9 @@ class WebBrowser:
             else:
                 self.cookies[name] = value
         return answer
+
+    def request(self, method, path, form=None, **headers):
+        return self.receive(self.send(method, path, form, **headers))
 
     def get(self, path, **headers):
         return self.request("GET", path, **headers)

@@ -26,6 +26,8 @@ struct attempt {
         struct web_page page;
         struct str token, target; /* of the form, in the arena */
         const char *client;       /* address with port, in the arena */
+        struct str agent;         /* in the arena */
+        bool is_post;
         char otp[WEB_OTP_MAX];
 };
 
@@ -82,19 +84,36 @@ static struct error *check_attempt(const struct attempt *a, struct str cookie)
         return str_is_empty(form_value(&a->form, "otp")) ? error_new(ERROR_INVALID_ARGUMENT, "the code of the app is missing") : NULL;
 }
 
-/* The session of the cookie of a browser that opens the login page. */
+static void log_in(struct attempt *a)
+{
+        web_take_otp(form_value(&a->form, "otp"), a->otp);
+        web_session_create(a->cache,
+                           &(struct web_login){ .user = form_value(&a->form, "user"), .password = form_value(&a->form, "password"), .otp = str_of(a->otp),
+                                                .client_addr = a->client, .user_agent = a->agent, .form_token = a->token },
+                           on_created, a);
+}
+
+/*
+ * The session of the cookie of a browser that opens the login page, or sends its form: once more if the session is of the same user, and the code was
+ * used then. Another user logs in.
+ */
 static void on_session(void *ctx, struct web_session *s, struct error *err)
 {
         struct attempt *a = ctx;
+        bool is_in = s != NULL && (!a->is_post || str_equal(web_session_user(s), form_value(&a->form, "user")));
 
         error_free(err);
-        if (s == NULL || a->exchange == NULL) {
-                show_form(a, NULL);
-        } else {
+        web_session_release(s);
+        if (a->exchange == NULL) {
+                attempt_free(a);
+        } else if (is_in) {
                 web_redirect(a->exchange, a->target.ptr, NULL);
                 attempt_free(a);
+        } else if (a->is_post) {
+                log_in(a);
+        } else {
+                show_form(a, NULL);
         }
-        web_session_release(s);
 }
 
 static void on_gone(void *ctx)
@@ -117,15 +136,6 @@ static struct str token_for(struct arena *arena, struct str cookie)
         return arena_str(arena, buf_str(&text));
 }
 
-static void log_in(struct attempt *a, struct str agent)
-{
-        web_take_otp(form_value(&a->form, "otp"), a->otp);
-        web_session_create(a->cache,
-                           &(struct web_login){ .user = form_value(&a->form, "user"), .password = form_value(&a->form, "password"),
-                                                .otp = str_of(a->otp), .client_addr = a->client, .user_agent = agent },
-                           on_created, a);
-}
-
 /* Takes what the request and its form or parameters say. */
 static void take_fields(struct attempt *a, struct web *w, struct http_exchange *x)
 {
@@ -137,6 +147,7 @@ static void take_fields(struct attempt *a, struct web *w, struct http_exchange *
         a->page.proxy = arena_str(a->arena, a->page.proxy);
         a->page.user = form_value(&a->form, "user");
         a->client = arena_str(a->arena, str_of(w->client)).ptr;
+        a->agent = arena_str(a->arena, http->user_agent);
         a->target = arena_str(a->arena, page_is_own(target) ? target : STR("/web"));
         a->token = token_for(a->arena, cookie_find(http->cookie, LOGIN_COOKIE));
 }
@@ -145,13 +156,12 @@ void web_login_open(void *ctx, struct http_exchange *x)
 {
         struct web *w = ctx;
         const struct http1_request *http = http_exchange_request(x);
-        bool is_post = str_equal(http->method, STR("POST"));
         struct attempt *a = NEW(struct attempt);
 
-        *a = (struct attempt){ .cache = w->options.sessions, .exchange = x, .arena = arena_new(LOGIN_ARENA) };
-        struct error *err = is_post ? web_take_form(x, &a->form) : form_parse(http->query, &a->form);
+        *a = (struct attempt){ .cache = w->options.sessions, .exchange = x, .arena = arena_new(LOGIN_ARENA), .is_post = str_equal(http->method, STR("POST")) };
+        struct error *err = a->is_post ? web_take_form(x, &a->form) : form_parse(http->query, &a->form);
         take_fields(a, w, x);
-        if (err == NULL && is_post)
+        if (err == NULL && a->is_post)
                 err = check_attempt(a, cookie_find(http->cookie, LOGIN_COOKIE));
         if (err == NULL && a->cache == NULL)
                 err = error_new(ERROR_UNAVAILABLE, "this proxy has no identity of the cluster yet");
@@ -160,10 +170,7 @@ void web_login_open(void *ctx, struct http_exchange *x)
                 return;
         }
         http_exchange_listen(x, &attempt_events, a);
-        if (is_post)
-                log_in(a, http->user_agent);
-        else
-                web_session_open(a->cache, cookie_find(http->cookie, SESSION_COOKIE), on_session, a);
+        web_session_open(a->cache, cookie_find(http->cookie, SESSION_COOKIE), on_session, a);
 }
 
 /* ---- logout ---------------------------------------------------------------------------------------------------- */

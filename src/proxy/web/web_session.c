@@ -39,6 +39,7 @@ struct web_session_cache {
         struct map by_id;
         struct web_session *newest, *oldest;
         size_t count, clients; /* clients: those that are not freed completely */
+        struct creation *creations; /* that wait for auth */
         bool is_shut;
 };
 
@@ -286,15 +287,46 @@ void web_session_open(struct web_session_cache *c, struct str cookie, void (*don
 
 /* ---- a login ----------------------------------------------------------------------------------------------------- */
 
-struct creation {
-        struct secret cookie;
+/* A form that waits for its login. */
+struct waiter {
+        struct waiter *next;
         void (*done)(void *ctx, struct str cookie, struct error *err);
         void *ctx;
 };
 
+/* A login that waits for auth, perhaps for several forms that are the same. */
+struct creation {
+        struct creation *next; /* of the cache */
+        struct web_session_cache *cache;
+        struct secret cookie;
+        uint8_t form[PROOF_SIZE]; /* digest of the browser's token and what the user has entered */
+        struct waiter *waiters;
+};
+
+static void creation_add(struct creation *n, void (*done)(void *ctx, struct str cookie, struct error *err), void *ctx)
+{
+        struct waiter *w = NEW(struct waiter);
+
+        *w = (struct waiter){ .next = n->waiters, .done = done, .ctx = ctx };
+        n->waiters = w;
+}
+
+/* err is owned. */
 static void creation_end(struct creation *n, struct error *err)
 {
-        n->done(n->ctx, err == NULL ? secret_str(&n->cookie) : STR(""), err);
+        struct creation **at = &n->cache->creations;
+
+        while (*at != n)
+                at = &(*at)->next;
+        *at = n->next;
+        while (n->waiters != NULL) {
+                struct waiter *w = n->waiters;
+
+                n->waiters = w->next;
+                w->done(w->ctx, err == NULL ? secret_str(&n->cookie) : STR(""), error_copy(err));
+                free(w);
+        }
+        error_free(err);
         secret_release(&n->cookie);
         free(n);
 }
@@ -303,6 +335,27 @@ static void on_created(void *ctx, const ProtobufCMessage *msg, struct error *err
 {
         (void)msg;
         creation_end(ctx, err);
+}
+
+static void digest_form(const struct web_login *login, uint8_t digest[PROOF_SIZE])
+{
+        const struct str parts[] = { login->form_token, login->user, login->password, login->otp };
+        uint8_t each[ARRAY_LEN(parts) * PROOF_SIZE];
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                sha256(parts[i], each + i * PROOF_SIZE);
+        sha256(str_of_bytes(each, sizeof each), digest);
+        wipe(each, sizeof each);
+}
+
+/* The login of the same form; NULL: there is none. */
+static struct creation *find_creation(struct web_session_cache *c, const uint8_t form[PROOF_SIZE])
+{
+        struct creation *n = c->creations;
+
+        while (n != NULL && !secret_equal(str_of_bytes(n->form, PROOF_SIZE), str_of_bytes(form, PROOF_SIZE)))
+                n = n->next;
+        return n;
 }
 
 struct secret web_session_new_cookie(void)
@@ -337,16 +390,14 @@ struct error *web_session_new_key(struct str id, struct str secret, struct buf *
         return err;
 }
 
-void web_session_create(struct web_session_cache *c, const struct web_login *login, void (*done)(void *ctx, struct str cookie, struct error *err), void *ctx)
+static void send_login(struct creation *n, const struct web_login *login)
 {
-        struct creation *n = NEW(struct creation);
         Cteleport__V1__CreateWebSessionRequest request = CTELEPORT__V1__CREATE_WEB_SESSION_REQUEST__INIT;
         AUTO(buf) public_key = BUF_MAX(2 * KiB);
         AUTO(buf) sealed = BUF_MAX(2 * KiB);
         char id_text[WEB_SESSION_ID_LEN + 1] = { 0 }, agent[LIMIT_WEB_USER_AGENT + 1];
         struct str id, secret;
 
-        *n = (struct creation){ .cookie = web_session_new_cookie(), .done = done, .ctx = ctx };
         (void)session_cookie_split(secret_str(&n->cookie), &id, &secret);
         memcpy(id_text, id.ptr, id.len);
         snprintf(agent, sizeof agent, "%.*s", STR_ARG(login->user_agent));
@@ -366,7 +417,25 @@ void web_session_create(struct web_session_cache *c, const struct web_login *log
         request.sealed_key = pb_bytes(buf_str(&sealed));
         request.remote_addr = pb_text(login->client_addr);
         request.user_agent = agent;
-        send_request(c, "/cteleport.v1.Web/CreateWebSession", &cteleport__v1__create_web_session_response__descriptor, &request.base, on_created, n);
+        send_request(n->cache, "/cteleport.v1.Web/CreateWebSession", &cteleport__v1__create_web_session_response__descriptor, &request.base, on_created, n);
+}
+
+void web_session_create(struct web_session_cache *c, const struct web_login *login, void (*done)(void *ctx, struct str cookie, struct error *err), void *ctx)
+{
+        uint8_t form[PROOF_SIZE];
+
+        digest_form(login, form);
+        struct creation *n = find_creation(c, form);
+        bool is_new = n == NULL;
+        if (is_new) {
+                n = NEW(struct creation);
+                *n = (struct creation){ .next = c->creations, .cache = c, .cookie = web_session_new_cookie() };
+                memcpy(n->form, form, sizeof n->form);
+                c->creations = n;
+        }
+        creation_add(n, done, ctx);
+        if (is_new)
+                send_login(n, login);
 }
 
 /* ---- the fields of a session --------------------------------------------------------------------------------------- */

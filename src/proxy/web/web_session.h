@@ -49,10 +49,12 @@ struct web_login {
         struct str user, password, otp; /* end in NUL */
         const char *client_addr;        /* with port */
         struct str user_agent;
+        struct str form_token; /* of one browser */
 };
 /*
  * Logs a user in. done is called exactly once, perhaps before this returns: with the value for the browser's cookie, borrowed until it returns, or
- * with the error (owned) of the Auth Service.
+ * with the error (owned) of the Auth Service. A form that its browser sends again meanwhile, as by a double click, is the same login, with the same answer:
+ * the code is good once.
  */
 void web_session_create(struct web_session_cache *c, const struct web_login *login, void (*done)(void *ctx, struct str cookie, struct error *err), void *ctx);
 
