@@ -133,8 +133,10 @@ def test_a_user_ends_logins_of_other_browsers(cluster, alice, web, invite):
 
     bob = invite(cluster, "bob", "access", "root")
     first, second = logged_in(cluster, bob), logged_in(cluster, bob)
-    assert first.post("/web/sessions", {"token": first.get("/web/sessions").hidden("token"), "id": "others"}).status == 303
+    others = {"token": first.get("/web/sessions").hidden("token"), "id": "others"}
+    assert {answer.status for answer in sent_at_once(cluster, "/web/sessions", others, [first] * 8)} == {303}
     assert second.get("/web").status == 303 and first.get("/web").status == 200 and web.get("/web").status == 200
+    assert first.post("/web/logout", {"token": others["token"]}).status == 303 and cluster.event("user.web_session.end", user="bob", reason="logout")
     for user in ("alice", "bob"):
         cluster.exactly(1, "user.web_session.end", user=user, reason="ended by the user", ended_by=user)
 

@@ -19,8 +19,12 @@ enum { RECORD_ARENA = 4 * LIMIT_STORE_VALUE };
 /* A call that waits for the store. */
 struct pending {
         struct rpc_call *call; /* NULL: the caller is gone */
-        uint32_t deleted;
         char *user;
+        /* of DeleteWebSession: */
+        size_t waiting; /* transactions */
+        uint32_t deleted;
+        bool is_others;
+        struct error *err; /* the first of the transactions */
 };
 
 static void on_gone(void *ctx)
@@ -149,16 +153,58 @@ static struct error *ended_before(struct error *err)
         return no_session();
 }
 
+/* Another request may have ended the session meanwhile. */
 static void on_deleted(void *ctx, uint64_t revision, struct error *err)
 {
         struct pending *p = ctx;
         Cteleport__V1__DeleteWebSessionResponse answer = CTELEPORT__V1__DELETE_WEB_SESSION_RESPONSE__INIT;
 
         (void)revision;
+        p->deleted += err == NULL;
+        if (err != NULL && err->code != ERROR_ABORTED && p->err == NULL)
+                p->err = err;
+        else
+                error_free(err);
+        if (--p->waiting > 0)
+                return;
         answer.deleted = p->deleted;
-        if (err == NULL && p->deleted > 0)
+        if (p->deleted > 0)
                 log_info("A user has ended web sessions", LOG_C("user", p->user), LOG_INT("count", p->deleted));
-        pending_end(p, &answer.base, ended_before(err));
+        pending_end(p, &answer.base, p->err == NULL && p->deleted == 0 && !p->is_others ? no_session() : p->err);
+}
+
+/* A transaction for each session: the others end although one of them has ended meanwhile. */
+static void end_sessions(struct pending *p, struct web_sessions *all, const struct web_session_info *list, size_t count, struct web_session_end why)
+{
+        struct auth *auth = ((const struct caller *)rpc_call_caller(p->call))->auth;
+
+        p->waiting = count;
+        for (size_t i = 0; i < count; i++) {
+                struct store_txn *t = store_txn_new(auth->store);
+
+                require_session(t, list[i].id);
+                web_sessions_end(all, t, list[i].id, why);
+                store_txn_commit(t, on_deleted, p);
+        }
+}
+
+static void delete_others(struct rpc_call *call, struct web_sessions *all)
+{
+        const struct caller *caller = rpc_call_caller(call);
+        struct web_session_info list[2 * LIMIT_WEB_SESSIONS_USER];
+        size_t found = web_sessions_of(all, str_of(caller->user), list, ARRAY_LEN(list)), count = 0;
+        Cteleport__V1__DeleteWebSessionResponse answer = CTELEPORT__V1__DELETE_WEB_SESSION_RESPONSE__INIT;
+
+        for (size_t i = 0; i < found; i++)
+                if (!str_equal(list[i].id, str_of(caller->web_session)))
+                        list[count++] = list[i];
+        if (count == 0) {
+                rpc_call_reply(call, &answer.base);
+                return;
+        }
+        struct pending *p = pending_new(call);
+        p->is_others = true;
+        end_sessions(p, all, list, count, (struct web_session_end){ "ended by the user", str_of(p->user) });
 }
 
 void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *first)
@@ -169,21 +215,15 @@ void web_session_delete_open(struct rpc_call *call, const ProtobufCMessage *firs
         struct web_session_info info;
         bool is_own = web_sessions_find(all, str_of(q->id), &info) && str_is_empty(info.app) && str_equal(info.user, str_of(caller->user));
 
-        if (!q->is_others && !is_own) {
-                rpc_call_finish(call, no_session());
-                return;
-        }
-        struct web_session_end why = { !q->is_others && str_equal(info.id, str_of(caller->web_session)) ? "logout" : "ended by the user", str_of(caller->user) };
-        struct pending *p = pending_new(call);
-        struct store_txn *t = store_txn_new(caller->auth->store);
         if (q->is_others) {
-                p->deleted = (uint32_t)web_sessions_delete(all, t, str_of(caller->user), str_of(caller->web_session), why);
+                delete_others(call, all);
+        } else if (is_own) {
+                const char *reason = str_equal(info.id, str_of(caller->web_session)) ? "logout" : "ended by the user";
+
+                end_sessions(pending_new(call), all, &info, 1, (struct web_session_end){ reason, str_of(caller->user) });
         } else {
-                require_session(t, info.id);
-                web_sessions_end(all, t, info.id, why);
-                p->deleted = 1;
+                rpc_call_finish(call, no_session());
         }
-        store_txn_commit(t, on_deleted, p);
 }
 
 /* ---- the end of an application's session --------------------------------------------------------------------- */
