@@ -18,7 +18,7 @@
 
 enum {
         HTTP1_HEADERS_MAX = 64,
-        HTTP1_TARGET_MAX = 2 * KiB,
+        HTTP1_TARGET_MAX = 8 * KiB,
         HTTP1_LINES_MAX = 8, /* lines of one list field; further ones are refused */
 };
 

@@ -10,8 +10,9 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "proxy/web/form.h"
 
-enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_TARGET_MAX = 1 * KiB, APP_TARGET_ENCODED_MAX = 700 };
+enum { APP_NAME_MAX = 63, APP_STATE_SECRET_LEN = 64, APP_STATE_ID_LEN = 16, APP_TARGET_MAX = FORM_TARGET_MAX, APP_TARGET_ENCODED_MAX = FORM_TARGET_MAX };
 
 /*
  * The name of the application that a host name, with or without a port, stands for: one label under one of the proxy's public names.

@@ -29,7 +29,7 @@
 #include "rpc/pb.h"
 #include "web.pb-c.h"
 
-enum { PAGE_MAX = 32 * KiB, EXCHANGE_FORM_MAX = 8 * KiB, CORS_ANSWER_MAX = 64 * KiB, REQUEST_ID_LEN = 16 };
+enum { PAGE_MAX = 32 * KiB, EXCHANGE_FORM_MAX = 8 * KiB, CORS_ANSWER_MAX = 64 * KiB };
 
 struct app_gateway {
         struct proxy *proxy;
@@ -48,7 +48,7 @@ struct app_gateway {
         struct app_bare *bare; /* the host has yet to say how requests follow */
         /* Of the current request. */
         struct http_request *request;
-        char id[REQUEST_ID_LEN + 1]; /* "": none was needed yet */
+        char id[APP_PAGE_ID_LEN + 1]; /* "": none was needed yet */
         char address[2 * LIMIT_NAME]; /* of the proxy's pages, "host:port" */
         struct form form; /* of the exchange */
         bool is_html, is_state_right;
@@ -76,14 +76,8 @@ static void release_when_idle(struct app_gateway *g)
 /* Of the current request, made when first needed: most requests leave neither a page nor a line of the log here. */
 static const char *request_id(struct app_gateway *g)
 {
-        uint8_t bytes[REQUEST_ID_LEN / 2];
-        AUTO(buf) text = BUF_MAX(64);
-
-        if (g->id[0] != '\0')
-                return g->id;
-        random_bytes(bytes, sizeof bytes);
-        hex_encode(&text, str_of_bytes(bytes, sizeof bytes));
-        memcpy(g->id, buf_c(&text), sizeof g->id);
+        if (g->id[0] == '\0')
+                app_page_new_id(g->id);
         return g->id;
 }
 
@@ -196,7 +190,7 @@ static struct error *certificate_is_void(const struct app_gateway *g, struct err
 static void lead_to_login(struct app_gateway *g)
 {
         bool is_get = str_equal(g->request->method, STR("GET")) || str_equal(g->request->method, STR("HEAD"));
-        AUTO(buf) url = BUF_MAX(4 * KiB);
+        AUTO(buf) url = BUF_MAX(8 * KiB);
 
         if (g->certificate != NULL) {
                 answer_error(g, "The application cannot be reached", certificate_is_void(g, NULL));
@@ -385,7 +379,7 @@ static void log_out(struct app_gateway *g, struct app_session *s)
 /* Step 3: the browser gets a state, which only it and this host know, and takes it to the launch page. */
 static void begin_exchange(struct app_gateway *g)
 {
-        AUTO(buf) url = BUF_MAX(4 * KiB), cookie = BUF_MAX(512), secret = BUF_MAX(128), id = BUF_MAX(64);
+        AUTO(buf) url = BUF_MAX(8 * KiB), cookie = BUF_MAX(512), secret = BUF_MAX(128), id = BUF_MAX(64);
         uint8_t bytes[APP_STATE_SECRET_LEN / 2];
         struct form form = { 0 };
 
@@ -439,7 +433,7 @@ static void put_next_url(struct app_gateway *g, struct buf *url)
 /* Step 6: the session's cookies are set, and the browser goes on. */
 static void finish_exchange(struct app_gateway *g)
 {
-        AUTO(buf) body = BUF_MAX(PAGE_MAX), url = BUF_MAX(4 * KiB);
+        AUTO(buf) body = BUF_MAX(PAGE_MAX), url = BUF_MAX(8 * KiB);
         struct http_fields fields = { 0 };
         struct str secret, id;
 

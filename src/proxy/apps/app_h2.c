@@ -13,6 +13,7 @@
 #include "net/memory_stream.h"
 #include "net/stream.h"
 #include "proxy/apps/app_address.h"
+#include "proxy/apps/app_page.h"
 #include "proxy/proxy.h"
 #include "rpc/h2.h"
 
@@ -36,6 +37,7 @@ struct exchange {
         struct http2_request head;
         struct error *refusal;   /* of a field of the head */
         bool is_head_complete;
+        bool is_of_head, is_page_wanted; /* the method is HEAD; a browser opens a page */
         struct channel *channel; /* NULL before the request was sent, and after its response has arrived */
         struct http_framing body;
         uint64_t received;       /* bytes of the body of the request */
@@ -132,16 +134,21 @@ static void unreserve(struct exchange *x)
         x->reserved = 0;
 }
 
-static bool reserve(struct exchange *x, const struct http_request *request)
+static bool reserve_size(struct exchange *x, size_t size)
 {
         if (x->conn->has_user)
                 return true;
-        bool has_body = request->body.kind == HTTP_BODY_CHUNKED || request->body.length > 0;
-        size_t size = request->target.len + http_fields_size(&request->fields) + LIMIT_HTTP2_APP_UNKNOWN + (has_body ? LIMIT_HTTP_WINDOW : 0);
         if (!budget_reserve(x->conn->memory, size))
                 return false;
         x->reserved = size;
         return true;
+}
+
+static bool reserve(struct exchange *x, const struct http_request *request)
+{
+        bool has_body = request->body.kind == HTTP_BODY_CHUNKED || request->body.length > 0;
+
+        return reserve_size(x, request->target.len + http_fields_size(&request->fields) + LIMIT_HTTP2_APP_UNKNOWN + (has_body ? LIMIT_HTTP_WINDOW : 0));
 }
 
 static void note_user(struct app_h2 *c)
@@ -435,17 +442,38 @@ static struct channel *channel_for(struct app_h2 *c, struct str host)
         return channel_new(c, app);
 }
 
+/* A response of the proxy itself. */
+static void submit_page(struct exchange *x, int status, const struct error_page *page)
+{
+        struct http_fields fields = { 0 };
+
+        x->out.max = LIMIT_HTTP_WINDOW;
+        app_page_put(&x->out, &fields, x->is_page_wanted, page);
+        if (x->is_of_head)
+                buf_release(&x->out);
+        x->is_response_complete = true;
+        submit_head(x, status, &fields, x->is_of_head ? (struct http_framing){ 0 } : (struct http_framing){ .kind = HTTP_BODY_LENGTH, .length = x->out.len });
+        http_fields_release(&fields);
+        if (x->out.len > 0)
+                more_output(x);
+}
+
 /* A head that is too long, or asks for what there is not, has an answer; a malformed one is an error of the stream (RFC 9113 section 8.1.1). */
 static void refuse(struct exchange *x, struct error *err)
 {
         int status = err->code == ERROR_RESOURCE_EXHAUSTED ? 431 : err->code == ERROR_UNIMPLEMENTED ? 501 : err->code == ERROR_FAILED_PRECONDITION ? 417 : 0;
 
-        log_debug("A request by HTTP/2 was refused", LOG_C("peer", x->conn->peer), LOG_ERR(err));
-        error_free(err);
+        char id[APP_PAGE_ID_LEN + 1];
+
+        app_page_new_id(id);
+        log_debug("A request by HTTP/2 was refused", LOG_C("peer", x->conn->peer), LOG_C("request_id", id), LOG_ERR(err));
         if (status == 0)
                 reset(x, NGHTTP2_PROTOCOL_ERROR);
+        else if (!reserve_size(x, LIMIT_HTTP2_APP_UNKNOWN))
+                reset(x, NGHTTP2_REFUSED_STREAM);
         else
-                submit_head(x, status, &x->trailers, (struct http_framing){ 0 });
+                submit_page(x, status, &(struct error_page){ .title = "The request cannot be forwarded", .what = err->what, .hint = err->hint, .id = id });
+        error_free(err);
 }
 
 /* Begins the request whose head is complete. is_ended: it has no body. */
@@ -518,6 +546,8 @@ static void on_header(struct h2 *h, int32_t id, struct str name, struct str valu
         if (x == NULL)
                 return;
         if (!x->is_head_complete) {
+                x->is_of_head |= str_equal(name, STR(":method")) && str_equal(value, STR("HEAD"));
+                x->is_page_wanted |= str_equal(name, STR("sec-fetch-mode")) && str_equal(value, STR("navigate"));
                 if (x->refusal == NULL)
                         x->refusal = http2_request_add(&x->head, name, value);
                 return;

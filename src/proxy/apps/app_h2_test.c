@@ -41,6 +41,7 @@ struct stage {
         bool is_paused; /* gateways do not read at first */
         bool takes_nothing; /* the browser's window is never returned */
         uint64_t received;  /* bytes of bodies, of all streams */
+        struct buf body;    /* the beginning of them */
         int status, fields, heads, ended, goaways;
         uint32_t code;      /* with which the last stream has ended */
         uint64_t to_send, sent; /* of the body of a request */
@@ -134,9 +135,11 @@ static int on_frame(nghttp2_session *session UNUSED, const nghttp2_frame *frame,
         return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t stream, const uint8_t *data UNUSED, size_t len, void *ctx UNUSED)
+static int on_data(nghttp2_session *session, uint8_t flags UNUSED, int32_t stream, const uint8_t *data, size_t len, void *ctx UNUSED)
 {
         the->received += len;
+        if (the->body.len < 4 * KiB)
+                buf_put(&the->body, str_of_bytes(data, len));
         if (!the->takes_nothing)
                 nghttp2_session_consume(session, stream, len);
         return 0;
@@ -228,6 +231,7 @@ static int set_up(void **state)
 
         (void)state;
         the = NEW(struct stage);
+        the->body = BUF_MAX(64 * KiB);
         fake_clock_init(&the->clock, NOW);
         assert_null(loop_init(&the->proxy.loop, &the->clock.clock));
         cteleport__internal__v1__boot__init(&the->boot);
@@ -271,6 +275,7 @@ static int tear_down(void **state)
         }
         loop_release(&the->proxy.loop);
         free(the->public_addr[0]);
+        buf_release(&the->body);
         free(the);
         return 0;
 }
@@ -380,12 +385,61 @@ static void a_reset_within_a_body_closes_its_channel_only(void **state)
         assert_int_equal(the->code, NGHTTP2_NO_ERROR);
 }
 
-/* ---- memory of requests whose user is not known ---- */
-
 static void leave_room(size_t requests)
 {
         the->memory.total = the->memory.share = the->memory.used + requests * LIMIT_HTTP2_APP_UNKNOWN + (requests + 1) * KiB;
 }
+
+static int32_t request_with(size_t size, const char *method, const char *mode)
+{
+        AUTO(buf) text = BUF_MAX(64 * KiB);
+        const nghttp2_nv fields[] = { H2_HEADER(":method", str_of(method)), H2_CONST_HEADER(":scheme", "https"), H2_CONST_HEADER(":authority", "wiki.example.com"),
+                                      H2_CONST_HEADER(":path", "/x"), H2_HEADER("x-long", str_of_bytes(memset(buf_extend(&text, size), 'a', size), size)),
+                                      H2_HEADER("sec-fetch-mode", str_of(mode)) };
+        int32_t stream = nghttp2_submit_request(the->session, NULL, fields, ARRAY_LEN(fields), NULL, NULL);
+
+        assert_true(stream > 0);
+        run();
+        return stream;
+}
+
+static void a_head_that_is_too_long_is_answered_by_a_page(void **state)
+{
+        static const struct {
+                const char *method, *mode, *begin;
+        } rows[] = { { "GET", "navigate", "<!DOCTYPE html>" }, { "GET", "cors", "{\"error\":{\"message\":\"the head of the request is longer than 16384 bytes\"" }, { "HEAD", "navigate", "" } };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                the->status = 0;
+                buf_clear(&the->body);
+                request_with(17 * KiB, rows[i].method, rows[i].mode);
+                assert_int_equal(the->status, 431);
+                assert_int_equal(the->ended, i + 1);
+                assert_int_equal(the->code, NGHTTP2_NO_ERROR);
+                assert_true(str_starts_with(buf_str(&the->body), str_of(rows[i].begin)));
+                assert_int_equal(the->body.len == 0, i == 2);
+                assert_int_equal(str_contains(buf_str(&the->body), STR("Request ID")), i == 0);
+        }
+        assert_int_equal(the->gateway_count, 0);
+        leave_room(0);
+        request_with(17 * KiB, "GET", "navigate");
+        assert_int_equal(the->code, NGHTTP2_REFUSED_STREAM);
+}
+
+/* A browser that does not read it holds its memory for a while only. */
+static void a_page_that_is_not_read_ends(void **state)
+{
+        (void)state;
+        close_window();
+        request_with(17 * KiB, "GET", "navigate");
+        assert_int_equal(the->ended, 0);
+        pass(TIMEOUT_HTTP_STALL);
+        assert_int_equal(the->ended, 1);
+        assert_int_equal(the->code, NGHTTP2_CANCEL);
+}
+
+/* ---- memory of requests whose user is not known ---- */
 
 static void requests_beyond_the_memory_of_unknown_users_are_refused(void **state)
 {
@@ -626,6 +680,8 @@ int main(void)
                 TEST(each_host_has_channels_of_its_own_which_are_kept),
                 TEST(requests_at_the_same_time_have_channels_of_their_own),
                 TEST(many_hosts_keep_few_channels),
+                TEST(a_head_that_is_too_long_is_answered_by_a_page),
+                TEST(a_page_that_is_not_read_ends),
                 TEST(requests_beyond_the_memory_of_unknown_users_are_refused),
                 TEST(requests_of_a_user_are_not_charged),
                 TEST(a_reset_within_a_body_closes_its_channel_only),

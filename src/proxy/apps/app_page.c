@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/apps/app_page.h"
 
+#include <string.h>
+
+#include "base/text.h"
+#include "pki/key.h"
 
 static void add(struct http_fields *fields, const char *name, struct str value)
 {
         error_free(http_fields_add(fields, str_of(name), value)); /* short and visible ASCII: always valid */
+}
+
+void app_page_new_id(char out[static APP_PAGE_ID_LEN + 1])
+{
+        uint8_t bytes[APP_PAGE_ID_LEN / 2];
+        AUTO(buf) text = BUF_MAX(64);
+
+        random_bytes(bytes, sizeof bytes);
+        hex_encode(&text, str_of_bytes(bytes, sizeof bytes));
+        memcpy(out, buf_c(&text), APP_PAGE_ID_LEN + 1);
 }
 
 void app_page_add_fields(struct http_fields *fields)

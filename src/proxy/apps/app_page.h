@@ -8,6 +8,11 @@
 #include "http/error_page.h"
 #include "http/head.h"
 
+enum { APP_PAGE_ID_LEN = 16 };
+
+/* A new ID of a request, under which the log has what its page has. */
+void app_page_new_id(char out[static APP_PAGE_ID_LEN + 1]);
+
 /* Whether the request is made by a browser that opens a page; otherwise a program reads the answer. */
 bool app_page_is_wanted(const struct http_request *r);
 

@@ -32,7 +32,7 @@ static struct error *unescape(struct str text, char *out, size_t *ret_len)
 
 static struct error *take(struct str text, size_t most, struct secret *ret)
 {
-        char plain[3 * FORM_VALUE_MAX];
+        char plain[3 * FORM_ADDRESS_MAX];
         size_t len = 0;
         if (text.len > sizeof plain)
                 return bad("a field is too long");
@@ -54,6 +54,12 @@ static const struct form_field *find(const struct form *f, struct str name)
         return NULL;
 }
 
+/* The length of a value of this name. */
+static size_t most_of(struct str name)
+{
+        return str_equal(name, STR("redirect_uri")) || str_equal(name, STR("path")) || str_equal(name, STR("query")) ? FORM_ADDRESS_MAX : FORM_VALUE_MAX;
+}
+
 static struct error *take_field(struct str pair, struct form *form)
 {
         AUTO(secret) name = { 0 };
@@ -64,7 +70,7 @@ static struct error *take_field(struct str pair, struct form *form)
         TRY(take(key, FORM_NAME_MAX, &name));
         if (find(form, secret_str(&name)) != NULL)
                 return bad("a field is given twice");
-        TRY(take(value, FORM_VALUE_MAX, &form->fields[form->count].value));
+        TRY(take(value, most_of(secret_str(&name)), &form->fields[form->count].value));
         form->fields[form->count++].name = name;
         name = (struct secret){ 0 };
         return NULL;

@@ -12,6 +12,12 @@
 
 enum { FORM_FIELDS_MAX = 8, FORM_NAME_MAX = 64, FORM_VALUE_MAX = 1 * KiB };
 
+/*
+ * A page of an application that a browser is to come back to: path and query, percent-encoded. The path of the launch page that has it, escaped once more, and a password of
+ * LIMIT_PASSWORD with all characters escaped fit into LIMIT_HTTP1_FORM. The values of redirect_uri, path and query may be as long as such a path of the launch page.
+ */
+enum { FORM_TARGET_MAX = 5 * KiB / 2, FORM_ADDRESS_MAX = FORM_TARGET_MAX + 1 * KiB };
+
 struct form {
         /* the following fields are private */
         struct form_field {

@@ -24,7 +24,7 @@ static void check(const struct form *f, struct buf *again)
                 bug("%zu fields", f->count);
         for (size_t i = 0; i < f->count; i++) {
                 struct str name = secret_str(&f->fields[i].name), value = secret_str(&f->fields[i].value);
-                if (name.len > FORM_NAME_MAX || value.len > FORM_VALUE_MAX || !text_is_utf8(name) || !text_is_utf8(value))
+                if (name.len > FORM_NAME_MAX || value.len > FORM_ADDRESS_MAX || !text_is_utf8(name) || !text_is_utf8(value))
                         bug("a field that is no short text");
                 if (strlen(name.ptr) != name.len || strlen(value.ptr) != value.len)
                         bug("a NUL in a field");

@@ -57,12 +57,32 @@ static void bounds_values_by_their_decoded_length(void **state)
         assert_failed(form_parse(buf_str(&body), &longer));
 }
 
+static void addresses_may_be_longer(void **state)
+{
+        static const char *const names[] = { "redirect_uri", "path", "query" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                AUTO(buf) body = BUF_MAX(16 * KiB);
+                AUTO(form) form = { 0 }, longer = { 0 };
+
+                buf_printf(&body, "%s=", names[i]);
+                for (int n = 0; n < FORM_ADDRESS_MAX; n++)
+                        buf_put_c(&body, "%41");
+                assert_null(form_parse(buf_str(&body), &form));
+                assert_int_equal(form_value(&form, names[i]).len, FORM_ADDRESS_MAX);
+                buf_put_char(&body, 'A');
+                assert_failed(form_parse(buf_str(&body), &longer));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(reads_the_forms_of_browsers),
                 cmocka_unit_test(refuses_each_case_of_the_table),
                 cmocka_unit_test(bounds_values_by_their_decoded_length),
+                cmocka_unit_test(addresses_may_be_longer),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

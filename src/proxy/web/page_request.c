@@ -43,7 +43,7 @@ bool page_is_own(struct str path)
 
 void web_redirect(struct http_exchange *x, const char *path, const char *cookie)
 {
-        AUTO(buf) fields = BUF_MAX(8 * KiB);
+        AUTO(buf) fields = BUF_MAX(16 * KiB);
 
         buf_printf(&fields, "Location: %s\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n", path);
         if (cookie != NULL)
@@ -107,14 +107,14 @@ void page_redirect(struct page_request *p, const char *path)
 /* Leads to the login page, and back here after the login. */
 static void redirect_to_login(const struct page_request *p)
 {
-        AUTO(buf) target = BUF_MAX(4 * KiB);
-        AUTO(buf) url = BUF_MAX(8 * KiB);
+        AUTO(buf) target = BUF_MAX(LIMIT_HTTP1_HEADER);
+        AUTO(buf) url = BUF_MAX(16 * KiB);
 
         buf_put(&target, p->path);
         if (!str_is_empty(p->query))
                 buf_printf(&target, "?%.*s", STR_ARG(p->query));
         buf_put_c(&url, "/web/login");
-        if (!p->is_post && target.len <= FORM_VALUE_MAX && !str_equal(buf_str(&target), STR("/web"))) {
+        if (!p->is_post && target.len <= FORM_ADDRESS_MAX && !str_equal(buf_str(&target), STR("/web"))) {
                 buf_put_c(&url, "?redirect_uri=");
                 url_put(&url, buf_str(&target));
         }

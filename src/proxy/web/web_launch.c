@@ -125,7 +125,7 @@ static void create_session(struct page_request *p)
 static const char *launch_path(struct page_request *p, struct str app, struct app_chain chain)
 {
         const struct launch *l = p->state;
-        AUTO(buf) path = BUF_MAX(4 * KiB);
+        AUTO(buf) path = BUF_MAX(8 * KiB);
 
         buf_printf(&path, "/web/launch/%.*s.%.*s?", STR_ARG(app), STR_ARG(l->domain));
         app_address_put_target(&path, form_value(&p->form, "path"), form_value(&p->form, "query"));
@@ -174,7 +174,7 @@ static void on_found(struct page_request *p, const ProtobufCMessage *answer)
 {
         const Cteleport__V1__FindAppResponse *found = (const Cteleport__V1__FindAppResponse *)answer;
         struct launch *l = p->state;
-        AUTO(buf) url = BUF_MAX(4 * KiB);
+        AUTO(buf) url = BUF_MAX(8 * KiB);
 
         if (!str_starts_with(str_of(found->uri), STR("http"))) {
                 fail(p, error_hint(error_new(ERROR_FAILED_PRECONDITION, "the application '%s' is not for browsers", l->app),
