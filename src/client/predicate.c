@@ -181,7 +181,7 @@ static struct error *take_arguments(struct parser *p, struct test *t, size_t lea
 {
         while (!take(p, STR(")"))) {
                 if (t->count == most)
-                        return wrong(p, "there are too many arguments");
+                        return wrong(p, peek(p) == ',' ? "there are too many arguments" : "a ')' is missing");
                 if (t->count > 0 && !take(p, STR(",")))
                         return wrong(p, "a ',' or ')' is missing");
                 TRY(take_value(p, &t->arguments[t->count++]));

@@ -100,6 +100,29 @@ static void a_mistake_names_the_listed_objects(void **state)
         assert_non_null(strstr(err->what, "nor an attribute of applications"));
 }
 
+static void names_the_missing_bracket(void **state)
+{
+        static const struct {
+                const char *query, *why;
+        } rows[] = {
+                { "hasPrefix(name, 'a'", "at character 20: a ')' is missing" },
+                { "hasPrefix(name, 'a' && name == 'b'", "at character 21: a ')' is missing" },
+                { "hasPrefix(name, 'a', 'b')", "at character 20: there are too many arguments" },
+                { "hasPrefix(name 'a')", "a ',' or ')' is missing" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO_PTR(arena) a = arena_new(64 * KiB);
+                const struct predicate *p = NULL;
+                AUTO_PTR(error) err = predicate_compile(a, str_of(rows[i].query), "nodes", &p);
+
+                assert_non_null(err);
+                if (strstr(err->what, rows[i].why) == NULL)
+                        fail_msg("%s: %s", rows[i].query, err->what);
+        }
+}
+
 static struct error *compile_nested(const char *open, const char *close, size_t times)
 {
         AUTO_PTR(arena) a = arena_new(64 * KiB);
@@ -139,6 +162,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(answers_as_the_table_says),
                 cmocka_unit_test(refuses_invalid_expressions_and_names_the_column),
+                cmocka_unit_test(names_the_missing_bracket),
                 cmocka_unit_test(a_mistake_names_the_listed_objects),
                 cmocka_unit_test(bounds_nesting_tests_and_length),
         };

@@ -41,6 +41,7 @@ def run(build, tmp_path):
     ("teleport db start", "'teleport db' is a command of Teleport that this release does not have", "this release serves SSH and applications only; the commands are listed by: teleport help"),
     ("teleport start --bootstrap=x", "--bootstrap is not supported", "create the resources when the cluster runs: tctl create -f FILE"),
     ("tctl users add bob --roles=access --db-users=x", "--db-users is not supported", "this release serves SSH and applications only"),
+    ("tsh apps login x --aws-role=y", "--aws-role is not supported", "consoles and programs of clouds are not served; leave it out"),
     ("tsh lgoin", "unknown command 'lgoin'", "did you mean: tsh login"),
     ("tsh jion", "unknown command 'jion'", "the commands are listed by: tsh help"),
     ("tctl sl", "unknown command 'sl'", "the commands are listed by: tctl help"),

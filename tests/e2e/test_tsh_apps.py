@@ -288,7 +288,7 @@ def test_the_port_has_to_be_one_of_them(alice, servers):
         assert done.code == 1 and what in done.err, done.err
     for args, port in (((), servers["echo"]), ((f"--target-port={servers['digest']}",), servers["digest"]), (("--target-port=2",), 2)):
         assert f"tsh proxy app ports -p 8080:{port}\n" in alice.tsh("apps", "login", "ports", *args).out
-    for app, port, what in (("ports", 3, f"the application 'ports' has no port 3: it has {shown}"), ("ports", 65536, "--target-port"),
+    for app, port, what in (("ports", 3, f"the application 'ports' has no port 3: it has {shown}\nhint:  choose one of them: tsh apps login ports --target-port=PORT"), ("ports", 65536, "--target-port"),
                             ("echo", 3, f"the application 'echo' has no port 3: it has port {servers['echo']}"),
                             ("web", servers["web"], "--target-port is for TCP applications with several ports, and 'web' is reached by HTTP")):
         done = alice.tsh("apps", "login", app, f"--target-port={port}", check=False)

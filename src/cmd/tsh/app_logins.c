@@ -140,7 +140,10 @@ static struct error *example_port(const struct flags *given, const struct found_
                 return error_hint(error_new(ERROR_INVALID_ARGUMENT, "--target-port is for TCP applications with several ports, and '%s' is reached by HTTP", app->servers[0]->metadata->name),
                                   "leave it out");
         TRY(parse_int(str_of(flags_text(given, "target-port")), 1, UINT16_MAX, "--target-port", &target));
-        return app_port_choose(app->servers, app->count, (uint32_t)target, ret);
+        struct error *err = app_port_choose(app->servers, app->count, (uint32_t)target, ret);
+        if (err != NULL && ports.count > 0)
+                err = error_hint(err, "choose one of them: tsh apps login %s --target-port=PORT", app->servers[0]->metadata->name);
+        return err;
 }
 
 /* Whether TLS ends in front of the proxy, which then never sees a certificate. The profile was used for a request before. */

@@ -60,6 +60,7 @@ static const struct command commands[] = {
 /* Flags of Teleport's tsh that this program does not have. */
 #define NO_REQUESTS "there are no access requests: an administrator gives roles by `tctl users update NAME --set-roles=…`"
 #define NO_IDENTITY_FILE "a login of its own for a program: TELEPORT_HOME=DIRECTORY tsh login …; commands find it by the same TELEPORT_HOME"
+#define NO_CONSOLES "consoles and programs of clouds are not served; leave it out"
 #define NO_OTHER_CLUSTERS "a proxy has one cluster: tsh login --proxy=HOST[:PORT] for another"
 
 static const struct foreign_flag foreign[] = {
@@ -87,6 +88,9 @@ static const struct foreign_flag foreign[] = {
         { "log-dir", 0, "the output of a command: tsh ssh … > FILE" },
         { "jumphost", 'J', NO_OTHER_CLUSTERS },
         { "all", 'R', NO_OTHER_CLUSTERS },
+        { "aws-role", 0, NO_CONSOLES },
+        { "azure-identity", 0, NO_CONSOLES },
+        { "gcp-service-account", 0, NO_CONSOLES },
         { "skip-version-check", 0, "no versions are compared; leave it out" },
         { "piv-slot", 0, "keys are files of the profile" },
         { "use-local-ssh-agent", 0, "keys are files of the profile; -A lets the node use your agent" },
@@ -96,7 +100,7 @@ static const struct foreign_flag foreign[] = {
 
 static const struct foreign_command foreign_commands[] = {
         { "db, databases, kube, kubectl, aws, az, azure, gcloud, gsutil, gcp, git, mcp, proxy db, proxy kube, proxy aws, "
-          "proxy azure, proxy gcp, proxy mcp, vnet",
+          "proxy azure, proxy gcp, proxy gcloud, proxy mcp, vnet",
           "this release serves SSH and applications only" },
         { "join, sessions", "sessions are not joined by others; recorded ones are listed by `tsh recordings ls` and shown by `tsh play`" },
         { "mfa", "the second factor is a one-time code; an administrator lets you set a new one: tctl users reset NAME" },
