@@ -30,6 +30,7 @@ void app_tries_reset(struct app_tries *t)
 
 void app_tries_give_up(struct app_tries *t, struct instant now)
 {
+        t->has_alternatives = t->has_alternatives || t->count > 0; /* those that were tried: the connection to the last one may be kept beyond the pause */
         empty(t);
         t->is_down = true;
         t->down_since = now;

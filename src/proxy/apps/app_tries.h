@@ -28,7 +28,7 @@ void app_tries_reset(struct app_tries *t);
 /* The host does not reach the application: adds it to the list, if another one is to be tried. The reason is untrusted. */
 bool app_tries_another(struct app_tries *t, struct str reason, struct instant now) MUST_USE;
 
-/* There is no other host: begins the pause, and empties the list. */
+/* There is no other host: begins the pause, and empties the list. After it all are tried again, on a connection that was kept as well. */
 void app_tries_give_up(struct app_tries *t, struct instant now);
 
 #endif

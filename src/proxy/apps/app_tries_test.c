@@ -40,11 +40,11 @@ static void none_is_tried_for_a_while_after_all_have_failed(void **state)
         (void)state;
         given_host(&t, "a", true);
         assert_true(app_tries_another(&t, STR("refused"), start));
-        given_host(&t, "b", false);
+        given_host(&t, "b", false); /* there is no third one; its connection is kept */
         assert_false(app_tries_another(&t, STR("refused"), start));
-        given_host(&t, "b", true);
         assert_false(app_tries_another(&t, STR("refused"), instant_add(start, MILLISECONDS(PACE_APP_NEXT_HOST - 1))));
         assert_true(app_tries_another(&t, STR("refused"), later));
+        assert_string_equal(t.list, "b");
         app_tries_give_up(&t, later);
         app_tries_reset(&t); /* it is reached again */
         assert_true(app_tries_another(&t, STR("refused"), later));
