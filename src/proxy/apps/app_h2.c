@@ -44,6 +44,7 @@ struct exchange {
         size_t unread;           /* of these, bytes that the gateway has not read */
         bool is_idempotent;
         size_t reserved;         /* of the memory of unauthenticated peers */
+        size_t uncharged;        /* of UNCHARGED_MOST */
         struct buf out;          /* of the response, for the browser; out_sent of it are sent */
         size_t out_sent;
         struct instant waiting;  /* since when the browser has taken nothing of a response that has more; 0: nothing waits */
@@ -56,6 +57,7 @@ struct app_h2 {
         struct h2 h2;
         struct app_gateway_options options;
         struct budget_holder *memory;
+        size_t uncharged;         /* of the requests whose user is not known */
         bool has_user;            /* it is a connection of a user, and counts for that one */
         char app[APP_NAME_MAX + 1];
         char peer[ADDRESS_TEXT_MAX];
@@ -128,19 +130,29 @@ static void leave_channel(struct exchange *x)
 
 /* ---- memory of requests whose user is not known --------------------------------------------------------------- */
 
+/*
+ * What a connection has without a charge, as one with gRPC and one with pages have: enough for a request without a body. So a browser with a session gets
+ * on though unauthenticated peers use all of the budget.
+ */
+enum { UNCHARGED_MOST = LIMIT_RPC_MEMORY_FREE + LIMIT_HTTP1_HEADER };
+
 static void unreserve(struct exchange *x)
 {
         budget_unreserve(x->conn->memory, x->reserved);
-        x->reserved = 0;
+        x->conn->uncharged -= x->uncharged;
+        x->reserved = x->uncharged = 0;
 }
 
 static bool reserve_size(struct exchange *x, size_t size)
 {
         if (x->conn->has_user)
                 return true;
-        if (!budget_reserve(x->conn->memory, size))
+        size_t left = UNCHARGED_MOST - x->conn->uncharged, uncharged = size < left ? size : left;
+        if (!budget_reserve(x->conn->memory, size - uncharged))
                 return false;
-        x->reserved = size;
+        x->reserved = size - uncharged;
+        x->uncharged = uncharged;
+        x->conn->uncharged += uncharged;
         return true;
 }
 

@@ -18,8 +18,9 @@
 /*
  * Serves on tls (owned), as app_gateway_start(); options->app is the application of streams whose host is none.
  *
- * memory  of the peer's source; borrowed until on_closed. Requests are charged to it until on_user has accepted a user on the connection: a request
- *         for which nothing is left is reset with REFUSED_STREAM, so that the browser may send it again (RFC 9113 section 8.7).
+ * memory  of the peer's source; borrowed until on_closed. Requests are charged to it until on_user has accepted a user on the connection, beyond what
+ *         one without a body needs: a request for which nothing is left is reset with REFUSED_STREAM, so that the browser may send it again (RFC
+ *         9113 section 8.7).
  */
 struct app_h2;
 struct app_h2 *app_h2_start(struct stream *tls, const struct app_gateway_options *options, struct budget_holder *memory) MUST_USE;

@@ -385,9 +385,12 @@ static void a_reset_within_a_body_closes_its_channel_only(void **state)
         assert_int_equal(the->code, NGHTTP2_NO_ERROR);
 }
 
+/* Of the budget, beside what the connection has without a charge. */
 static void leave_room(size_t requests)
 {
-        the->memory.total = the->memory.share = the->memory.used + requests * LIMIT_HTTP2_APP_UNKNOWN + (requests + 1) * KiB;
+        const size_t wanted = requests * LIMIT_HTTP2_APP_UNKNOWN + (requests + 1) * KiB, uncharged = LIMIT_RPC_MEMORY_FREE + LIMIT_HTTP1_HEADER;
+
+        the->memory.total = the->memory.share = the->memory.used + (wanted > uncharged ? wanted - uncharged : 0);
 }
 
 static int32_t request_with(size_t size, const char *method, const char *mode)
@@ -423,6 +426,7 @@ static void a_head_that_is_too_long_is_answered_by_a_page(void **state)
         }
         assert_int_equal(the->gateway_count, 0);
         leave_room(0);
+        request("wiki.example.com", 0);
         request_with(17 * KiB, "GET", "navigate");
         assert_int_equal(the->code, NGHTTP2_REFUSED_STREAM);
 }
@@ -440,6 +444,20 @@ static void a_page_that_is_not_read_ends(void **state)
 }
 
 /* ---- memory of requests whose user is not known ---- */
+
+static void a_connection_has_room_for_one_request(void **state)
+{
+        (void)state;
+        the->memory.total = the->memory.share = 0;
+        request("wiki.example.com", 0);
+        request("wiki.example.com", 0);
+        assert_int_equal(the->gateway_count, 1);
+        assert_int_equal(the->ended, 1);
+        assert_int_equal(the->code, NGHTTP2_REFUSED_STREAM);
+        respond(0, OK_HEAD "ok");
+        request("wiki.example.com", 0);
+        assert_int_equal(the->ended, 2);
+}
 
 static void requests_beyond_the_memory_of_unknown_users_are_refused(void **state)
 {
@@ -683,6 +701,7 @@ int main(void)
                 TEST(a_head_that_is_too_long_is_answered_by_a_page),
                 TEST(a_page_that_is_not_read_ends),
                 TEST(requests_beyond_the_memory_of_unknown_users_are_refused),
+                TEST(a_connection_has_room_for_one_request),
                 TEST(requests_of_a_user_are_not_charged),
                 TEST(a_reset_within_a_body_closes_its_channel_only),
                 TEST(a_gateway_is_not_read_while_the_browser_is_behind),
