@@ -138,6 +138,8 @@ static void on_failure(void *ctx, enum http_failure failure, int status, const s
 /* err is owned: the backend cannot be reached. */
 static void refuse_unreachable(struct http_app *h, struct error *err)
 {
+        if (err->code == ERROR_PERMISSION_DENIED && err->hint == NULL) /* the address */
+                err = error_hint(err, "an administrator of the host decides that, by allowed_hosts and denied_hosts of app_service");
         AUTO_PTR(error) shown = error_wrap(err, "the host of the application '%s' cannot connect to it", h->options.app->name);
         AUTO(http_fields) fields = { 0 };
         struct error *unfit = http_fields_add(&fields, STR(APP_UNREACHED_FIELD), str_of(shown->what));

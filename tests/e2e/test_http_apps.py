@@ -355,7 +355,7 @@ def test_a_backend_that_is_not_verified_gets_no_request(app, name, reason):
 @pytest.mark.parametrize("name", ["metadata", "metadata6", "mapped"])
 def test_metadata_services_are_no_applications(app, name):
     page = curl(app(name), "/latest/meta-data/", "-w", "%{http_code}").decode()
-    assert page.endswith("502") and "is not permitted" in page, page
+    assert page.endswith("502") and "is not permitted" in page and "by allowed_hosts and denied_hosts of app_service" in page, page
 
 
 def test_nor_are_they_over_tcp(place):
