@@ -40,9 +40,9 @@ def kill_tree(process):
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGSTOP)  # so that it starts no child that the list does not have
     children = process.children()
-    process.popen.kill()
     for pid in children.values():
         kill(pid)
+    process.popen.kill()  # last: services that see its end stop in order, and say so to their peers
     process.popen.wait()
     wait_until(lambda: not any(map(is_alive, children.values())), "all of them are dead")
 
