@@ -8,9 +8,9 @@ import threading
 
 import websockets
 
-from balancers import Balancer, listener, text_of
+from balancers import Balancer, text_of
 from fake_auth import server_certificate
-from harness import TIMEOUT
+from harness import TIMEOUT, reserved_port
 from tcp_server import TcpServer
 
 
@@ -20,9 +20,8 @@ class Nginx(Balancer):
     def start(self, user="root"):
         self.root = self.dir / "files"
         self.root.mkdir()
-        sock = listener()
-        self.addr = text_of(sock)
-        sock.close()
+        held = reserved_port()
+        self.addr = text_of(held)
         config = self.dir / "nginx.conf"
         config.write_text(f"""daemon off; user {user}; worker_processes 1; pid {self.dir}/pid; error_log stderr warn;
 events {{ worker_connections 4096; }}
@@ -38,8 +37,8 @@ http {{
   }}
 }}
 """)
-        host, port = self.addr.split(":")
-        return self.run(["/usr/sbin/nginx", "-c", str(config), "-p", str(self.dir)], [(host, int(port))])
+        with held:
+            return self.run(["/usr/sbin/nginx", "-c", str(config), "-p", str(self.dir)], [held.getsockname()])
 
 
 class Apache(Balancer):
@@ -53,9 +52,8 @@ class Apache(Balancer):
         self.ca = self.dir / "cert.pem"
         self.ca.write_bytes(chain)
         (self.dir / "key.pem").write_bytes(key)
-        sock = listener()
-        self.addr = text_of(sock)
-        sock.close()
+        held = reserved_port()
+        self.addr = text_of(held)
         modules = pathlib.Path("/usr/lib/apache2/modules")
         names = [name for name in ("mpm_event", "authz_core", "ssl", "socache_shmcb", "dir", "mime") if (modules / f"mod_{name}.so").exists()]
         config = self.dir / "httpd.conf"
@@ -63,8 +61,8 @@ class Apache(Balancer):
             f"ServerRoot {self.dir}", f"Listen {self.addr}", "ServerName localhost", f"PidFile {self.dir}/pid", f"ErrorLog {self.dir}/error.log", f"DocumentRoot {self.root}",
             "User www-data", "Group www-data", f"<Directory {self.root}>", "Require all granted", "</Directory>", "TypesConfig /etc/mime.types", "SSLEngine on",
             f"SSLCertificateFile {self.ca}", f"SSLCertificateKeyFile {self.dir}/key.pem", ""]))
-        host, port = self.addr.split(":")
-        return self.run(["/usr/sbin/apache2", "-DFOREGROUND", "-f", str(config)], [(host, int(port))])
+        with held:
+            return self.run(["/usr/sbin/apache2", "-DFOREGROUND", "-f", str(config)], [held.getsockname()])
 
     def stop(self):
         super().stop()
