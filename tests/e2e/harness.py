@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -76,10 +77,11 @@ class Process:
         self.position = self.log_path.stat().st_size
 
     def wait_for(self, pattern, timeout=TIMEOUT):
-        """The match of pattern in the lines logged since the last mark."""
+        """The match of pattern in the lines logged since the last mark; a line that is written in two parts is read when it is whole."""
         deadline = time.monotonic() + timeout
         while True:
-            match = re.search(pattern, self.new_text())
+            text = self.new_text()
+            match = re.search(pattern, text[:text.rfind("\n") + 1])
             if match:
                 return match
             if self.popen.poll() is not None:
@@ -386,6 +388,14 @@ class Cluster:
         found = wait_until(lambda: len(found := matches()) >= count and (found,), f"the audit log has {count} times {kind} {fields}")[0]
         assert len(found) == count, found
         return found
+
+    def settled(self, kind=None, **fields):
+        """All events of this kind with these fields that are about what was answered so far: those before a new one are in the log when it is."""
+        name = f"settled-{secrets.token_hex(8)}"
+        self.create(iam_token(name))
+        self.event("join_token.create", name=name)
+        self.tctl("rm", f"token/{name}")
+        return [e for e in self.events(kind) if all(e.get(field) == value for field, value in fields.items())]
 
     def host(self, name="web-1", **settings):
         """A host that is not started yet."""

@@ -218,18 +218,25 @@ def test_a_response_is_passed_on_as_it_comes(app, scripted):
     assert received.get(timeout=TIMEOUT)
 
 
-def test_websockets_pass(place, app):
-    before = {r["session_id"] for r in place.alice.recordings()}
+def sessions(place):
+    """The IDs of all sessions of applications that have begun."""
+    return {event["sid"] for event in place.settled("app.session.start")}
 
-    def has_line():
-        return any('"status_code":101' in place.alice.tsh("play", r["session_id"], "--format=text", check=False).out for r in place.alice.recordings() if r["session_id"] not in before)
+
+def test_websockets_pass(place, app):
+    before = sessions(place)
+
+    def await_line():
+        session, = sessions(place) - before
+        wait_until(lambda: '"status_code":101' in place.alice.tsh("play", session, "--format=text", check=False).out,
+                   "the recording has the request while the WebSocket is open")
 
     async def talk(addr):
         async with websockets.connect(f"ws://{addr}/", max_size=None) as socket:
             for message in ("hello", b"\0" * 100, os.urandom(2_000_000)):
                 await socket.send(message)
                 assert await socket.recv() == message
-            wait_until(has_line, "the recording has the request while the WebSocket is open")
+            await asyncio.to_thread(await_line)  # PINGs are answered meanwhile
             await socket.send("close")
             await socket.wait_closed()
             return socket.close_code, socket.close_reason
@@ -363,9 +370,14 @@ def test_nor_are_they_over_tcp(place):
         assert "the address of 169.254.169.254:80 is not permitted" in app.refusal
 
 
+def recording(place, session):
+    """What is listed of the recording of a session; None if it is not."""
+    return next((r for r in place.alice.recordings() if r["session_id"] == session), None)
+
+
 def test_requests_are_recorded_without_secrets(place, app, scripted):
     """The lines are in the recording of the connection; the audit log has the event that names it."""
-    before = {r["session_id"] for r in place.alice.recordings()}
+    before = sessions(place)
     port = app("raw")
     connection = http.client.HTTPConnection(port, timeout=TIMEOUT)
     for method, path, body in ("GET", "/first?token=secret&flag", None), ("POST", "/second", b"12345"):
@@ -373,18 +385,19 @@ def test_requests_are_recorded_without_secrets(place, app, scripted):
         connection.request(method, path, body)
         assert connection.getresponse().read() == b"fine"
     connection.close()
-    [session] = wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] not in before and r.get("is_complete")], "the recording is complete")
-    played = place.alice.tsh("play", session["session_id"], "--format=json").out
+    session, = sessions(place) - before
+    wait_until(lambda: (listed := recording(place, session)) and listed.get("is_complete"), "the recording is complete")
+    played = place.alice.tsh("play", session, "--format=json").out
     requests = [json.loads(line) for piece in played.splitlines()[1:] for line in json.loads(piece)[2].splitlines()]
     assert [(r["event"], r["code"], r["method"], r["path"], r["raw_query"], r["status_code"], r["rx"], r["tx"]) for r in requests] == [
         ("app.session.request", "T2009I", "GET", "/first", "token=&*", 201, 0, 4), ("app.session.request", "T2009I", "POST", "/second", "", 201, 5, 4)]
-    chunk = place.event("app.session.chunk", session_chunk_id=session["session_id"])
+    chunk = place.event("app.session.chunk", session_chunk_id=session)
     assert (chunk["code"], chunk["user"], chunk["app_name"], chunk["server_hostname"]) == ("T2008I", "alice", "raw", "web")
-    assert "secret" not in (place.data_dir / "log" / "records" / f"{session['session_id']}.rec").read_text(errors="replace")
+    assert "secret" not in (place.data_dir / "log" / "records" / f"{session}.rec").read_text(errors="replace")
 
 
 def test_requests_of_an_open_connection_are_recorded(place, app, scripted):
-    before = {r["session_id"] for r in place.alice.recordings()}
+    before = sessions(place)
     connection = http.client.HTTPConnection(app("raw"), timeout=TIMEOUT)
 
     def request(path):
@@ -393,10 +406,11 @@ def test_requests_of_an_open_connection_are_recorded(place, app, scripted):
         assert connection.getresponse().read() == b"fine"
 
     def paths():
-        return re.findall(r'"path":"(/\w+)"', place.alice.tsh("play", session["session_id"], "--format=text").out)
+        return re.findall(r'"path":"(/\w+)"', place.alice.tsh("play", session, "--format=text").out)
 
     request("/open")
-    [session] = wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] not in before], "the recording is listed")
+    session, = sessions(place) - before
+    wait_until(lambda: recording(place, session), "the recording is listed")
     wait_until(lambda: paths() == ["/open"], "the line of the open connection is in the recording")
     request("/last")
     connection.request("GET", "/running")
@@ -405,7 +419,7 @@ def test_requests_of_an_open_connection_are_recorded(place, app, scripted):
     place.apps.stop()
     scripted.answers.put(None)  # the backend waits no longer
     place.apps.start()
-    wait_until(lambda: [r for r in place.alice.recordings() if r["session_id"] == session["session_id"] and r.get("is_complete")], "the recording is complete")
+    wait_until(lambda: recording(place, session).get("is_complete"), "the recording is complete")
     assert paths() == ["/open", "/last", "/running"]
-    lines = place.alice.tsh("play", session["session_id"], "--format=text").out.splitlines()
+    lines = place.alice.tsh("play", session, "--format=text").out.splitlines()
     assert ['"cut":true' in line for line in lines if "app.session.request" in line] == [False, False, True]

@@ -102,6 +102,9 @@ def test_an_agent_does_not_take_another_hosts_identity_file(place, aws):
     other_id, host_id = other.host_id, host.host_id
     other.stop()
     host.stop()
+    for gone in ("tunnel has ended", "Agent disconnected"):
+        place.process.wait_for(f"{gone}.* host_id:{other_id}")
+    wait_until(lambda: instance(place, "copied-from") == [], "it is not listed")
     place.process.mark()
     shutil.copy(other.data_dir / "proc/ids/node.json", host.data_dir / "proc/ids/node.json")
     host.start()
