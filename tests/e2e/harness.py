@@ -150,6 +150,17 @@ def contents(directory):
     return found
 
 
+def copy_etc(to):
+    """Copies /etc with owners, to be mounted there: other tests make accounts meanwhile, whose temporary files may go before they are copied."""
+    def copy(source, target):
+        with contextlib.suppress(FileNotFoundError):
+            owner = os.stat(source)
+            shutil.copy2(source, target)
+            os.chown(target, owner.st_uid, owner.st_gid)
+
+    shutil.copytree("/etc", to, symlinks=True, copy_function=copy)
+
+
 def read_line(pipe, timeout=TIMEOUT):
     """The next line of a pipe without a buffer, in bytes; what there is of it when the pipe ends."""
     line, deadline = b"", time.monotonic() + timeout

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fake_auth import Certifier
-from harness import FAKES, iam_token, wait_until
+from harness import FAKES, copy_etc, iam_token, wait_until
 from join_client import Identity, Keys, Peer, audited, host_params, messages, solution
 from signing import sign
 from test_rotation import await_reached, followed, rotation_of, session_open, step
@@ -181,7 +181,7 @@ class JumpingClock:
         self.file = self.dir / "seconds"
         self.jump(0)
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", f'-DCLOCK_FILE="{self.file}"', "-o", self.dir / "clock.so", FAKES / "clock.c"], check=True)
-        subprocess.run(["cp", "-a", "/etc", self.dir / "etc"], check=True)
+        copy_etc(self.dir / "etc")
         (self.dir / "etc/ld.so.preload").write_text(f"{self.dir / 'clock.so'}\n")
         self.inside = ["unshare", "--mount", "sh", "-c", f'mount --bind {self.dir}/etc /etc && exec "$@"', "sh"]
         self.env = {"ASAN_OPTIONS": "verify_asan_link_order=0"}

@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 
-from harness import TIMEOUT, clean_env, wait_until
+from harness import TIMEOUT, clean_env, copy_etc, wait_until
 from users import PASSWORD
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,7 +25,8 @@ class Machine:
         enter = ["nsenter", f"--net=/proc/{network.shell.pid}/ns/net", "unshare"] if network else ["unshare", "--net"]
         self.shell = subprocess.Popen([*enter, "--mount", "--uts", "--propagation", "private", "bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, env=clean_env(HOME=self.dir / "home", PATH=f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin"))
-        self.run(f"cp -a /etc {self.dir}/etc && chmod 755 {self.dir}/lib {self.dir}/run && mount --bind {self.dir}/etc /etc && "
+        copy_etc(self.dir / "etc")
+        self.run(f"chmod 755 {self.dir}/lib {self.dir}/run && mount --bind {self.dir}/etc /etc && "
                  f"mount --bind {self.dir}/lib /var/lib && mkdir {self.dir}/run/sshd && mount --bind {self.dir}/run /run && hostname {name} && "
                  "ip link set lo up && mkdir -p /etc/systemd/system && echo 127.0.0.1 teleport.example.com > /etc/hosts && "
                  "sed -i 's/^root:[^:]*/root:*/' /etc/shadow")

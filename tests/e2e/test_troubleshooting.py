@@ -18,7 +18,7 @@ import subprocess
 import pytest
 
 from fake_auth import FakeAuth, pem
-from harness import ACCOUNT, FAKES, TIMEOUT, clean_env, iam_token, port_of, program, reserved_port, wait_until
+from harness import ACCOUNT, FAKES, TIMEOUT, clean_env, copy_etc, iam_token, port_of, program, reserved_port, wait_until
 from tcp_server import TcpServer, splice
 from users import User
 from test_http_proxy import NAME, HttpProxy
@@ -416,7 +416,7 @@ def host_with_clock(cluster, aws, tmp_path):
     def make(seconds):
         library = tmp_path / "clock.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", f"-DCLOCK_OFF_BY={seconds}", "-o", library, FAKES / "clock.c"], check=True)
-        subprocess.run(["cp", "-a", "/etc", tmp_path / "etc"], check=True)
+        copy_etc(tmp_path / "etc")
         (tmp_path / "etc/ld.so.preload").write_text(f"{library}\n")
         host = cluster.host("web-1", env={**aws.identity(), "ASAN_OPTIONS": "verify_asan_link_order=0"})
         host.inside = ["unshare", "--mount", "sh", "-c", f'mount --bind {tmp_path}/etc /etc && exec "$@"', "sh"]
