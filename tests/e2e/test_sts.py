@@ -120,8 +120,11 @@ def test_nothing_that_sts_writes_is_repeated(shared, peer, aws, code):
 
 def test_a_join_makes_two_sts_requests_at_most(peer, aws):
     env = aws.identity()
-    aws.sts_mode("slow", seconds=0.5)
-    for stream in [ask(peer, f"keeper-{number}", env) for number in range(4)]:
+    aws.sts_mode("held")
+    streams = [ask(peer, f"keeper-{number}", env) for number in range(4)]
+    wait_until(lambda: len([r for r in aws.requests() if r["outcome"] == "arrived"]) == 4, "STS is asked by all")
+    aws.sts_mode("ok")
+    for stream in streams:
         assert stream.result().host_id
     assert len({r["peer"] for r in aws.requests() if r["outcome"] == "ok"}) == 4
     aws.sts_mode("reused")
