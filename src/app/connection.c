@@ -233,7 +233,7 @@ static bool speaks_http(const struct app_connection *c)
 {
         struct str alpn = tls_alpn(c->client);
 
-        return str_equal(alpn, STR(APP_ALPN_HTTP)) || str_equal(alpn, STR(APP_ALPN_BARE));
+        return str_equal(alpn, STR(APP_ALPN_HTTP)) || str_equal(alpn, STR(APP_ALPN_LOCAL)) || str_equal(alpn, STR(APP_ALPN_BARE));
 }
 
 /* Sends the reason to a client that has not received a status, and closes its stream, which sends what was written before. */
@@ -383,7 +383,8 @@ static struct error *stream_of_requests(const struct app_connection *c, struct s
 static struct error *open_http(struct app_connection *c)
 {
         struct app_service *s = c->service;
-        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .is_dumper = is_dumper(c), .permits = &c->permits,
+        struct http_app_options options = { .loop = &s->loop, .agent = s->agent, .app = c->app, .id = c->id, .client_addr = c->client_addr, .host_name = s->boot->nodename, .is_dumper = is_dumper(c),
+                                            .is_local = str_equal(tls_alpn(c->client), STR(APP_ALPN_LOCAL)), .permits = &c->permits,
                                             .targets = &s->targets, .tls = &s->backends, .roots_pem = buf_str(&s->roots), .must_wait = must_wait, .on_exchange = on_exchange,
                                             .on_closed = on_streams_closed, .ctx = c };
         struct stream *client;

@@ -11,6 +11,7 @@
 #include "app/backend_tls.h"
 #include "app/assertion.h"
 #include "app/head_rules.h"
+#include "app/local_host.h"
 #include "app/refusal_page.h"
 #include "app/targets.h"
 #include "base/arena.h"
@@ -297,9 +298,21 @@ static void on_token(void *ctx, struct error *err)
                 forward(h, h->request);
 }
 
+static void refuse_host(struct http_app *h, struct str host)
+{
+        AUTO_MEM char *shown = escaped(str_slice(host, 0, LIMIT_NAME));
+        AUTO_PTR(error) err = error_new(ERROR_PERMISSION_DENIED, "the host '%s' is none of the application '%s': a web page may have led your browser here",
+                                        shown, h->options.app->name);
+
+        err = error_hint(err, "open http://127.0.0.1 or http://localhost with the port of tsh proxy app; an administrator of the host can permit other names by rewrite.redirect");
+        refuse(h, 421, err);
+}
+
 static void begin(struct http_app *h, struct http_request *request)
 {
-        if (is_start(h, request))
+        if (h->options.is_local && !local_host_is_safe(h->options.app, str_of(h->uri.target), request->host))
+                refuse_host(h, request->host);
+        else if (is_start(h, request))
                 redirect(h);
         else if (assertion_await(h->assertion, on_token, h))
                 forward(h, request);

@@ -23,6 +23,7 @@ struct http_app_options {
         const char *id, *client_addr; /* of the connection, copied */
         const char *host_name;
         bool is_dumper; /* the application of debug_app: there is no backend, requests are answered with their own heads */
+        bool is_local;  /* the client is at a port of the user's machine: requests for other hosts are refused (local_host.h) */
         Cteleport__V1__AppPermits *const *permits; /* the current ones; borrowed until on_closed, as the following ones */
         const struct app_targets *targets;
         struct backend_tls *tls;

@@ -30,7 +30,7 @@ static struct error *make_tls(const struct host_identity *id, const char *const 
 struct error *user_tls_get(struct user_tls *u, const struct host_identity *id, bool is_tcp, struct tls_context **ret)
 {
         /* The other protocol is accepted, too: the client gets the reason why the application does not follow. */
-        static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_BARE, APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
+        static const char *const tcp[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL }, *const http[] = { APP_ALPN_BARE, APP_ALPN_LOCAL, APP_ALPN_HTTP, APP_ALPN_TCP, NULL };
         struct tls_context **kept = is_tcp ? &u->tcp : &u->http;
 
         if (host_identity_is_empty(id))

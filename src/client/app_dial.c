@@ -151,7 +151,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
                 fail(d, impostor_hint(err));
                 return;
         }
-        if (str_equal(tls_alpn(tls), STR(APP_ALPN_HTTP))) {
+        if (!str_equal(tls_alpn(tls), STR(APP_ALPN_TCP))) { /* HTTP, whose responses say all */
                 finish(d, tls, NULL);
                 return;
         }
@@ -162,7 +162,7 @@ static void on_tls(void *ctx, struct stream *tls, struct error *err)
 
 static void on_checked(void *ctx, struct error *err)
 {
-        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_HTTP, NULL };
+        static const char *const alpn[] = { APP_ALPN_TCP, APP_ALPN_LOCAL, APP_ALPN_HTTP, NULL };
         struct app_dial *d = ctx;
         struct tls_context *context = NULL;
 

@@ -14,6 +14,8 @@
 /* What a client offers by ALPN for applications; the host selects by the application's uri. */
 #define APP_ALPN_TCP  "cteleport-tcp"
 #define APP_ALPN_HTTP "http/1.1"
+/* HTTP of a port on a user's machine, where any web page of the user's browser may be the client (local_host.h). Hosts of earlier releases select "http/1.1". */
+#define APP_ALPN_LOCAL "cteleport-http-local"
 /*
  * HTTP of a proxy that is itself the client, in a tunnel that ends in it: TLS proves the user and the host, then ends. The client sends nothing until the
  * host has sent either a byte 0, the last one in TLS, after which requests and responses follow in the tunnel alone; or a response that refuses all requests.

@@ -1343,8 +1343,10 @@ def test_another_host_of_the_same_connection_is_not_served(place, opened):
     context = ssl._create_unverified_context()
     for host in (PROXY, f"raw.{PROXY}", "localhost", "evil.example", f"files.{PROXY}.evil.example", f"files.{PROXY}.", f"x.files.{PROXY}", "127.0.0.1", "[::1]", "169.254.169.254"):
         with context.wrap_socket(socket.create_connection((address[0], int(address[1])), TIMEOUT), server_hostname=f"files.{PROXY}") as tls:
-            tls.sendall(f"GET /web/login HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            assert tls.recv(4096).startswith(b"HTTP/1.1 421 "), host
+            tls.sendall(f"GET /web/login HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n".encode())
+            answer = tls.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 421 "), host
+            assert (b"leave out the dot" in answer) == host.endswith("."), answer
 
 
 def test_a_name_in_tls_of_another_host_reaches_no_application(opened):

@@ -266,6 +266,8 @@ def test_each_of_the_ports_is_reached(place, alice, servers):
         start = place.cluster.event("app.session.start", app_name="ports", app_target_port=servers[name])
         assert start["app_uri"] == "tcp://127.0.0.1" and start["user"] == "alice"
         place.cluster.event("app.session.end", app_name="ports", app_target_port=servers[name])
+    with ProxyApp(alice, "echo") as app:
+        assert app.echoes()
     assert "app_target_port" not in place.cluster.event("app.session.start", app_name="echo")
 
 
@@ -518,6 +520,20 @@ def test_an_http_application_is_reached_by_plain_http(alice):
         done = subprocess.run(["curl", "-sS", "-w", "%{num_connects}\n", "-d", "one=1", f"http://127.0.0.1:{app.port}/first?q=1", f"http://127.0.0.1:{app.port}/second"],
                               capture_output=True, text=True, check=True, timeout=TIMEOUT, env=alice.env)
         assert done.stdout == "/first?q=1 one=1\n1\n/second one=1\n0\n", done
+
+
+def test_a_page_reads_nothing_by_dns_rebinding(alice):
+    """DNS rebinding: the browser takes the port for a server of the page, and sends its name."""
+    with ProxyApp(alice, "web") as app:
+        def curl(name, *args):
+            return subprocess.run(["curl", "-sS", "-w", "\n%{http_code}", "--connect-to", f"::127.0.0.1:{app.port}", f"http://{name}:{app.port}/page", *args],
+                                  capture_output=True, text=True, check=True, timeout=TIMEOUT, env=alice.env).stdout.rsplit("\n", 1)
+
+        for name in ("localhost", "web.localhost", "[::1]"):
+            assert curl(name) == ["/page \n", "200"], name
+        for name in ("evil.example", "localhost.evil.example"):
+            text, status = curl(name, "-H", "Accept: application/json")
+            assert status == "421" and f"the host '{name}:{app.port}' is none of the application 'web'" in text and "http://localhost" in text, text
 
 
 def test_it_passes_a_load_balancer_that_ends_tls(place, alice, tmp_path):

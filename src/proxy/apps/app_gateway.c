@@ -669,6 +669,14 @@ static struct error *find_client(struct app_gateway *g)
         return NULL;
 }
 
+static void answer_other_host(struct app_gateway *g)
+{
+        struct str name = str_slice(g->request->host, 0, str_find_char(g->request->host, ':'));
+        const char *hint = str_ends_with(name, STR(".")) ? "leave out the dot at the end of the host's name" : "open the page once more";
+
+        answer_page(g, 421, (struct error_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = hint });
+}
+
 static void on_request(void *ctx, struct http_request *request)
 {
         struct app_gateway *g = ctx;
@@ -683,7 +691,7 @@ static void on_request(void *ctx, struct http_request *request)
                 return;
         }
         if (!is_for_app(g)) {
-                answer_page(g, 421, (struct error_page){ .title = "Another host", .what = "this connection is not for the host of the request", .hint = "open the page once more" });
+                answer_other_host(g);
                 return;
         }
         if (g->app[0] == '\0')
