@@ -537,6 +537,7 @@ enum {
         LIMIT_APP_TRAITS = 16 * KiB, /* bytes: The traits of a user that a host gets for rewrite.headers have at most this size; further ones are left out. */
         LIMIT_APP_NETWORKS = 256, /* networks: app_service.allowed_hosts and denied_hosts have at most this number of networks. */
         LIMIT_APPS_BYTES = 48 * KiB, /* bytes: Names, URIs, descriptions and labels of all applications in the file of a host have at most this size; so have those of all resources that it offers. */
+        LIMIT_APPS_ROWS = 1500, /* rows: All applications in the file of a host have together at most this number of labels, and of ports and ranges in tcp_ports: decoded, each takes some 100 bytes of what the Auth Service has for the message (LIMIT_RPC_MEMORY_FACTOR). */
         LIMIT_APP_MATCHERS = 16, /* rows: app_service.resources has at most this number of rows. */
         LIMIT_APP_RESOURCE = 4 * KiB, /* bytes: A resource of kind app has at most this size. */
         LIMIT_APP_RESOURCES = 2000, /* applications: A cluster has at most this number of resources of kind app. */

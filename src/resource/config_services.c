@@ -599,7 +599,7 @@ struct error *config_check_app(struct config_checker *c)
         Cteleport__V1__AppServiceConfig *service = c->config->app_service;
         const Cteleport__V1__RoleConditions *selector;
         struct error *err = NULL;
-        size_t size = 0;
+        size_t size = 0, rows = 0;
 
         if (service == NULL)
                 return NULL;
@@ -612,10 +612,13 @@ struct error *config_check_app(struct config_checker *c)
         for (size_t i = 0; i < service->n_apps; i++) {
                 err = error_also(err, check_app(c, service, i));
                 size += protobuf_c_message_get_packed_size(&service->apps[i]->base);
+                rows += service->apps[i]->n_labels + service->apps[i]->n_tcp_ports;
         }
         err = error_also(err, check_command_count(c->config));
         if (size > LIMIT_APPS_BYTES)
                 err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d bytes", LIMIT_APPS_BYTES));
+        if (rows > LIMIT_APPS_ROWS)
+                err = error_also(err, error_new(ERROR_INVALID_ARGUMENT, "app_service.apps has more than %d labels and ports", LIMIT_APPS_ROWS));
         if (service->n_allowed_hosts > 0 && service->n_denied_hosts > 0)
                 err = error_also(err, error_hint(error_new(ERROR_INVALID_ARGUMENT, "app_service has allowed_hosts and denied_hosts"), "remove one of them"));
         err = error_also(err, check_app_networks(service->allowed_hosts, service->n_allowed_hosts, "allowed_hosts"));

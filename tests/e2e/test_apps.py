@@ -367,3 +367,23 @@ def test_configure_writes_an_application_service_that_starts(build, tmp_path):
     assert written("--app-name=queue", "--app-uri=tcp://127.0.0.1:5672") == {"enabled": "yes", "apps": [{"name": "queue", "uri": "tcp://127.0.0.1:5672"}]}
     assert "--app-name and --app-uri belong together" in configure(build, "--app-name=queue").err
     assert "must be a valid DNS subdomain" in configure(build, "--app-name=Queue", "--app-uri=tcp://a:1").err
+
+
+def test_a_host_offers_as_many_labels_and_ports_as_permitted(cluster, aws_process):
+    """As many as LIMIT_APPS_ROWS in LIMIT_APPS applications; one more is refused where it is written."""
+    aws_process.reset()
+
+    def app(n, ports):
+        return {"name": f"app-{n}", "uri": "tcp://127.0.0.1", "labels": {f"key-{n}": "value" for n in range(9)}, "tcp_ports": [{"port": 1000 + n} for n in range(ports)]}
+
+    apps = [app(n, 3 if n < 92 else 2) for n in range(128)]
+    assert sum(len(app["labels"]) + len(app["tcp_ports"]) for app in apps) == 1500
+    host = cluster.host("many", env=aws_process.identity(), ssh={"enabled": "no"}, services={"app_service": {"enabled": "yes", "apps": apps}})
+    host.start()
+    wait_until(lambda: len(servers_of(cluster, "many")) == 128, "all are listed")
+    host.stop()
+    host.config["app_service"]["apps"][127] = app(127, 3)
+    host.start()
+    host.process.wait_for("app_service.apps has more than 1500 labels and ports")
+    assert host.process.popen.wait(TIMEOUT) == 1
+    host.process = None

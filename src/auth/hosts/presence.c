@@ -15,7 +15,8 @@
 #include "pki/key.h"
 #include "rpc/pb.h"
 
-enum { PRESENCE_ARENA = 128 * KiB, APPS_ARENA = 2 * (LIMIT_APPS + 8) * (int)sizeof(void *) + LIMIT_LABEL_COMMANDS * KiB + KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
+/* PRESENCE_ARENA: what the decoder has for a message: each that is received can be copied. */
+enum { PRESENCE_ARENA = LIMIT_RPC_MEMORY_FACTOR * LIMIT_RPC_JOIN + LIMIT_RPC_MEMORY_BASE, APPS_ARENA = 2 * (LIMIT_APPS + 8) * (int)sizeof(void *) + LIMIT_LABEL_COMMANDS * KiB + KiB, KNOWN_ARENA = 4 * LIMIT_STORE_VALUE, PROXIES_ARENA = 4 * MiB, SKEW_WORTH_REPORTING_MS = 5000 };
 
 void presence_send(struct presence *p, Cteleport__V1__PresenceDown *down)
 {
