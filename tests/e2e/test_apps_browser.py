@@ -1306,6 +1306,8 @@ def test_an_address_of_two_applications_leads_to_neither(place, client, aws_proc
     assert client.get(f"https://proxy/web/launch/{RAW}").status == 404
     assert client.get("https://proxy/web/launch/theirs.example.test").status == 404, "sessions of another host's application would go there"
     assert "'partly' with different public_addr" in place.tctl("status").out
+    conflicts = [line for line in place.process.text().splitlines() if "Two applications have one public_addr" in line and RAW in line]
+    assert len(conflicts) == 1, "it is logged as it begins, not as often as it is read"
     assert client.get("https://files/page").location.startswith(f"https://{PROXY}:{client.port}/web/launch/files."), "the other one got nothing"
     kept = place.tctl("create", stdin=json.dumps(resource("kept", uri=f"http://{backends['nginx'].addr}", public_addr=RAW)))
     assert f"has the public_addr '{RAW}', too; it leads to this resource now" in kept.err, kept

@@ -79,6 +79,7 @@ struct auth {
         struct web_sessions *web_sessions; /* the same; NULL in tests: there are none */
         struct servers *servers;       /* the same; names and keys of the cluster's servers */
         struct timer *app_addresses;   /* until the proxies get those that have changed; made when first needed */
+        char *app_conflicts;           /* of addresses, which the log has; NULL: none */
         struct app_catalog *apps;      /* the same; resources of kind app. NULL in tests that need none */
         struct record_cache *tokens;   /* of the tokens that joins use; NULL in tests, where each is read from the store */
         struct link *signer;

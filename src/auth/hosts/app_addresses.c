@@ -25,7 +25,11 @@ struct reading {
         Cteleport__V1__AppAddress **rows;
         size_t count;
         bool is_of_resource;
+        struct buf conflicts; /* one line for each */
+        bool is_logged;       /* the log gets them */
 };
+
+enum { CONFLICTS_MAX = 64 * KiB };
 
 /* NULL while the hosts are not read yet: at the start, when resources are. */
 static const struct nodes *nodes_of(const struct auth *a)
@@ -51,6 +55,12 @@ static struct address *new_address(struct reading *r, struct str addr)
         return known;
 }
 
+static bool logs_conflict(struct reading *r, struct str app, struct str addr)
+{
+        buf_printf(&r->conflicts, "%.*s %.*s\n", STR_ARG(app), STR_ARG(addr));
+        return r->is_logged;
+}
+
 static void add(void *ctx, struct str app, struct str addr)
 {
         struct reading *r = ctx;
@@ -59,9 +69,10 @@ static void add(void *ctx, struct str app, struct str addr)
         if (!r->is_of_resource && app_catalog_has(r->auth->apps, app)) /* a host chooses nothing for what administrators have named */
                 return;
         if (known == NULL && (is_of_server(r->auth, addr) || r->count == LIMIT_APP_ADDRESSES)) {
-                log_warn("The public_addr of an application is not served", LOG_STR("app", app), LOG_STR("public_addr", addr),
-                         LOG_C("reason", r->count == LIMIT_APP_ADDRESSES ? "the cluster has LIMIT_APP_ADDRESSES of them"
-                                                                         : "it is the name of a server of the cluster, or below that of a proxy"));
+                if (logs_conflict(r, app, addr))
+                        log_warn("The public_addr of an application is not served", LOG_STR("app", app), LOG_STR("public_addr", addr),
+                                 LOG_C("reason", r->count == LIMIT_APP_ADDRESSES ? "the cluster has LIMIT_APP_ADDRESSES of them"
+                                                                                 : "it is the name of a server of the cluster, or below that of a proxy"));
                 return;
         }
         if (known == NULL) {
@@ -69,8 +80,10 @@ static void add(void *ctx, struct str app, struct str addr)
                 known->is_of_resource = r->is_of_resource;
                 known->row.app = pb_text(arena_str(r->arena, app).ptr);
         } else if (!str_equal(str_of(known->row.app), app)) {
-                log_warn("Two applications have one public_addr", LOG_STR("public_addr", addr), LOG_STR("app", app), LOG_C("other_app", known->row.app),
-                         LOG_C("hint", known->is_of_resource && !r->is_of_resource ? "it leads to the other one, which is a resource" : "it leads to neither: tctl apps ls lists them"));
+                if (logs_conflict(r, app, addr))
+                        log_warn("Two applications have one public_addr", LOG_STR("public_addr", addr), LOG_STR("app", app), LOG_C("other_app", known->row.app),
+                                 LOG_C("hint", known->is_of_resource && !r->is_of_resource ? "it leads to the other one, which is a resource"
+                                                                                           : "it leads to neither: tctl apps ls lists them"));
                 if (known->is_of_resource == r->is_of_resource)
                         known->row.app = pb_text("");
         }
@@ -112,9 +125,11 @@ static void read_names(const struct auth *a, struct arena *arena, Cteleport__V1_
         ret->n_names = n.count;
 }
 
-void app_addresses_read(const struct auth *a, struct arena *arena, Cteleport__V1__AppAddresses *ret)
+/* *ret_conflicts: empty; those of the addresses. */
+static void read_all(const struct auth *a, struct arena *arena, Cteleport__V1__AppAddresses *ret, bool is_logged, struct buf *ret_conflicts)
 {
-        struct reading r = { .auth = a, .arena = arena, .rows = arena_alloc(arena, LIMIT_APP_ADDRESSES * sizeof *r.rows), .is_of_resource = true };
+        struct reading r = { .auth = a, .arena = arena, .rows = arena_alloc(arena, LIMIT_APP_ADDRESSES * sizeof *r.rows), .is_of_resource = true,
+                             .conflicts = BUF_MAX(CONFLICTS_MAX), .is_logged = is_logged };
 
         cteleport__v1__app_addresses__init(ret);
         app_catalog_each_address(a->apps, add, &r);
@@ -127,6 +142,28 @@ void app_addresses_read(const struct auth *a, struct arena *arena, Cteleport__V1
         ret->addresses = r.rows;
         ret->n_addresses = r.count;
         read_names(a, arena, ret);
+        *ret_conflicts = r.conflicts;
+}
+
+void app_addresses_read(const struct auth *a, struct arena *arena, Cteleport__V1__AppAddresses *ret)
+{
+        AUTO(buf) conflicts = { 0 };
+
+        read_all(a, arena, ret, false, &conflicts);
+}
+
+/* Logs the conflicts, if they are not those that the log has already: hosts come and go. */
+static void log_conflicts(struct auth *a, struct str conflicts)
+{
+        AUTO_PTR(arena) arena = arena_new(APP_ADDRESSES_ARENA);
+        AUTO(buf) again = { 0 };
+        Cteleport__V1__AppAddresses addresses;
+
+        if (str_equal(conflicts, str_of(a->app_conflicts)))
+                return;
+        free(a->app_conflicts);
+        a->app_conflicts = str_dup(conflicts);
+        read_all(a, arena, &addresses, true, &again);
 }
 
 size_t app_warnings(const struct auth *a, struct arena *arena, char **ret)
@@ -152,7 +189,9 @@ static void send_all(void *ctx)
 
         if (a->is_stopping) /* and the sessions may be closed */
                 return;
-        app_addresses_read(a, arena, &addresses);
+        AUTO(buf) conflicts = { 0 };
+        read_all(a, arena, &addresses, false, &conflicts);
+        log_conflicts(a, buf_str(&conflicts));
         tunnels_send_addresses(a, &addresses);
 }
 
@@ -170,6 +209,8 @@ void app_addresses_stop(struct auth *a)
 {
         timer_free(a->app_addresses);
         a->app_addresses = NULL;
+        free(a->app_conflicts);
+        a->app_conflicts = NULL;
 }
 
 /* ---- writing a resource ------------------------------------------------------------------------------------- */
