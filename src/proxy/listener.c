@@ -245,12 +245,13 @@ static bool count_for(struct client *v, const char *client)
 static struct error *count_as_user(struct client *v, struct str user, const char *client)
 {
         struct shares *users = &v->proxy->users;
+        bool is_same = v->user != NULL && str_equal(str_of(v->user), user);
 
-        if (!count_for(v, client))
-                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections of users come from your address"), "try again later");
-        if (!shares_have_room(users, user))
+        if (!is_same && !shares_have_room(users, user))
                 return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "user '%.*s' has %zu of %zu connections through this proxy", STR_ARG(user),
                                             shares_count(users, user), users->total), "close some of them");
+        if (!count_for(v, client))
+                return error_hint(error_new(ERROR_RESOURCE_EXHAUSTED, "too many connections of users come from your address"), "try again later");
         shares_add(users, user);
         v->user = str_dup(user);
         sources_note_authenticated(&v->proxy->sources, v->source);
@@ -261,7 +262,7 @@ static struct error *count_as_user(struct client *v, struct str user, const char
 
 static void on_drain(struct accepted *a);
 
-/* A connection that could not be counted for its user is counted nowhere: it ends with the response. */
+/* A connection that cannot be counted for this user stays counted as before, or nowhere if its address has too many: it ends with its responses. */
 static struct error *on_app_user(void *ctx, struct str user, const char *client)
 {
         struct client *v = ctx;
