@@ -289,6 +289,7 @@ static void on_dialled(void *ctx, struct stream *s, const struct resource_dial_r
                 app_session_forget(ended); /* the next request leads to the login */
         }
         if (err != NULL && g->tries.reason != NULL && err->code != ERROR_UNAUTHENTICATED) {
+                log_warn("No other host of the application is reached", LOG_C("app", g->app), LOG_C("request_id", request_id(g)), LOG_ERR(err));
                 error_free(err);
                 answer_unreached(g);
                 return;
