@@ -244,6 +244,7 @@ def test_the_start_page_lists_nodes_that_roles_allow(access, invite, aws):
         page = web.get("/web?" + query)
         assert page.status == 200 and "<b>x" not in page.text, page.words
         assert [name for name in ("db-1", "web-1") if f"@{name}" in page.words] == found, query
+        assert ("The list has fewer pages: the first one" in page.words) == (query == "page=2"), query
     assert web.get("/web?q=%").status == 400 and web.get("/web?q=" + "a" * 1500).status == 400
 
     access.tctl("create", "-f", stdin="kind: role\nversion: v7\nmetadata: {name: dev}\nspec: {allow: {logins: [root], node_labels: {env: dev}}}\n")

@@ -255,6 +255,19 @@ static void put_pages(struct buf *out, const struct page_request *p, const struc
         buf_put_c(out, "</p></nav>\n");
 }
 
+/* There is nothing on this page. */
+static void put_none(struct buf *out, const struct page_request *p, const struct home *h)
+{
+        if (h->count > 0) {
+                buf_put_c(out, "<p class=\"empty\">The list has fewer pages: <a href=\"");
+                put_url(out, p, h->label, 1);
+                buf_put_c(out, "\">the first one</a></p>\n");
+                return;
+        }
+        buf_put_c(out, h->seen == 0 ? "<p class=\"empty\">Your roles give access to nothing that is here now. An administrator can assign other roles.</p>\n"
+                                    : "<p class=\"empty\">Nothing matches. Search for less, or remove the label.</p>\n");
+}
+
 static void put_rows(struct buf *out, const struct page_request *p, struct home *h)
 {
         size_t first = (h->page - 1) * LIMIT_WEB_ROWS;
@@ -264,8 +277,7 @@ static void put_rows(struct buf *out, const struct page_request *p, struct home 
                 html_print(out, " There are more than the %d that this page searches: tsh ls searches all.", LIMIT_WEB_NODES);
         buf_put_c(out, "</p>\n");
         if (first >= h->count) {
-                buf_put_c(out, h->seen == 0 ? "<p class=\"empty\">Your roles give access to nothing that is here now. An administrator can assign other roles.</p>\n"
-                                            : "<p class=\"empty\">Nothing matches. Search for less, or remove the label.</p>\n");
+                put_none(out, p, h);
                 return;
         }
         buf_put_c(out, "<div class=\"scroll\"><table class=\"cards\"><thead><tr><th>Name</th><th>Kind</th><th>State</th><th>Labels</th><th>Open</th></tr></thead><tbody>\n");
