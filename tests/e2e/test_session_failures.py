@@ -10,7 +10,7 @@ import threading
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from harness import TIMEOUT, port_of, reserved_port, wait_until
+from harness import TIMEOUT, contents, port_of, reserved_port, wait_until
 from users import program
 from test_recording import play, the_recording
 
@@ -52,6 +52,8 @@ def test_a_session_outlives_a_crash_of_the_auth_service(access, alice, service):
 def test_recorded_data_survives_a_kill_of_the_agent(access, alice):
     shell = shell_on(alice)
     pids = access.web.process.children()
+    # Output that comes while older output is synced is written after that.
+    wait_until(lambda: any(b"here" in text for text in contents(access.web.data_dir / "spool").values()), "it is recorded")
     os.kill(pids["ssh"], signal.SIGKILL)
     shell.wait()
     recording = the_recording(access, alice)
