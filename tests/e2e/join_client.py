@@ -152,13 +152,26 @@ class Stream:
     """One call in both directions: send(), receive(), and how it ended."""
 
     def __init__(self, peer, path, response, metadata=VERSION, **how):
-        self.peer, self.outgoing = peer, queue.SimpleQueue()
+        self.peer, self.outgoing, self.sent, self.written = peer, queue.SimpleQueue(), 0, 0
         method = peer.channel.stream_stream(path, serialize, response.FromString)
-        self.call = method(iter(self.outgoing.get, None), timeout=TIMEOUT, metadata=metadata, **how)
+        self.call = method(self.messages(), timeout=TIMEOUT, metadata=metadata, **how)
+
+    def messages(self):
+        """grpcio asks for the next one when it has written the one before."""
+        for message in iter(self.outgoing.get, None):
+            yield message
+            self.written += 1
 
     def send(self, *sent):
+        self.sent += len(sent)
         for message in sent:
             self.outgoing.put(message)
+        return self
+
+    def arrived(self):
+        """All that was sent is at the server: it has answered a call that came behind it on the same connection."""
+        wait_until(lambda: self.written == self.sent, "it is written")
+        assert self.peer.status("/no.Service/Call") == grpc.StatusCode.UNIMPLEMENTED
         return self
 
     def half_close(self):
