@@ -19,7 +19,7 @@ static struct str name_of(struct str host)
 
 static bool is_localhost(struct str name)
 {
-        static const struct str below = { ".localhost", sizeof ".localhost" - 1 };
+        static const struct str below = STR_INIT(".localhost");
 
         return str_equal_nocase(name, STR("localhost")) ||
                (name.len > below.len && str_equal_nocase(str_slice(name, name.len - below.len, name.len), below));

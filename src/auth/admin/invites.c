@@ -117,7 +117,7 @@ static void write_invite(struct admin_request *q, struct str older, uint64_t old
                 state_delete(t, &invite_kind, older);
         credentials_delete(t, m->user);
         /* logins in browsers end with the password */
-        web_sessions_delete(q->auth->web_sessions, t, m->user, STR(""), (struct web_session_end){ "password reset", buf_str(&q->caller) });
+        web_sessions_delete(q->auth->web_sessions, t, m->user, (struct web_session_end){ "password reset", buf_str(&q->caller) });
         state_put(t, &invite_kind, m->id, &invite.base, expires);
         invite_newest_put(t, m->user, m->id, expires);
         wipe(key, sizeof key);

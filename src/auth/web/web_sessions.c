@@ -346,9 +346,8 @@ void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id
 struct deletion {
         struct store_txn *txn;
         struct web_sessions *sessions;
-        struct str user, except;
+        struct str user;
         struct web_session_end why;
-        size_t count;
 };
 
 static void delete_one(void *ctx, struct str key, void *value)
@@ -356,17 +355,15 @@ static void delete_one(void *ctx, struct str key, void *value)
         struct deletion *d = ctx;
         const struct entry *e = value;
 
-        if (e->app[0] != '\0' || !str_equal(str_of(e->user), d->user) || str_equal(key, d->except))
+        if (e->app[0] != '\0' || !str_equal(str_of(e->user), d->user))
                 return;
         web_sessions_end(d->sessions, d->txn, key, d->why);
-        d->count++;
 }
 
-size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except, struct web_session_end why)
+void web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct web_session_end why)
 {
-        struct deletion d = { .txn = t, .sessions = w, .user = user, .except = except, .why = why };
+        struct deletion d = { .txn = t, .sessions = w, .user = user, .why = why };
 
         if (w != NULL)
                 map_each(&w->by_id, delete_one, &d);
-        return d.count;
 }

@@ -51,8 +51,8 @@ void web_sessions_end(struct web_sessions *w, struct store_txn *t, struct str id
  */
 void web_sessions_end_app(struct web_sessions *w, struct store_txn *t, struct str id, struct web_session_end why, struct str proxy);
 
-/* As web_sessions_end() for the logins of the user, but not for `except`; returns their number. w NULL: there are none. */
-size_t web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct str except, struct web_session_end why);
+/* As web_sessions_end() for all logins of the user. w NULL: there are none. */
+void web_sessions_delete(struct web_sessions *w, struct store_txn *t, struct str user, struct web_session_end why);
 
 /* A session; texts are borrowed until the next turn of the loop. */
 struct web_session_info {
